@@ -1,0 +1,85 @@
+"""lvmbench: a plugin-based benchmark harness for latent variable models.
+
+Shapes in every docstring: ``K`` samples, ``B`` batch, ``*x`` and ``*z`` event shapes. A log density of ``(K, B, *z)`` has
+shape ``(K, B)``, is in nats per datum, and keeps its sign: higher is better.
+
+Public names are imported when first used, so that importing lvmbench stays free of torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lvmbench.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from lvmbench.dataset import Data as Data
+    from lvmbench.dataset import Dataset as Dataset
+    from lvmbench.dataset import DataSummary as DataSummary
+    from lvmbench.dataset import Split as Split
+    from lvmbench.decoder import Decoder as Decoder
+    from lvmbench.distributions import Bernoulli as Bernoulli
+    from lvmbench.distributions import DiagonalNormal as DiagonalNormal
+    from lvmbench.distributions import Distribution as Distribution
+    from lvmbench.distributions import MultivariateNormal as MultivariateNormal
+    from lvmbench.distributions import Mixture as Mixture
+    from lvmbench.divergence import register_kl as register_kl
+    from lvmbench.divergence import register_posterior as register_posterior
+    from lvmbench.errors import LvmbenchError as LvmbenchError
+    from lvmbench.errors import Refusal as Refusal
+    from lvmbench.errors import UserError as UserError
+    from lvmbench.estimator import Estimate as Estimate
+    from lvmbench.estimator import Estimator as Estimator
+    from lvmbench.evaluator import Evaluator as Evaluator
+    from lvmbench.evaluator import Measurement as Measurement
+    from lvmbench.evaluator import Metric as Metric
+    from lvmbench.evaluator import Subject as Subject
+    from lvmbench.model import LatentVariableModel as LatentVariableModel
+    from lvmbench.networks import network as network
+    from lvmbench.noise import Noise as Noise
+    from lvmbench.noise import Stream as Stream
+    from lvmbench.noise import derive as derive
+    from lvmbench.objective import Objective as Objective
+    from lvmbench.options import Count as Count
+    from lvmbench.options import NonNegative as NonNegative
+    from lvmbench.options import Positive as Positive
+    from lvmbench.options import Probability as Probability
+    from lvmbench.options import Size as Size
+    from lvmbench.posterior import Posterior as Posterior
+    from lvmbench.prior import LatentSpace as LatentSpace
+    from lvmbench.prior import Prior as Prior
+    from lvmbench.terms import Terms as Terms
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "dataset": ["Data", "Dataset", "DataSummary", "Split"],
+    "decoder": ["Decoder"],
+    "distributions": ["Bernoulli", "DiagonalNormal", "Distribution", "Mixture", "MultivariateNormal"],
+    "divergence": ["register_kl", "register_posterior"],
+    "errors": ["LvmbenchError", "Refusal", "UserError"],
+    "estimator": ["Estimate", "Estimator"],
+    "evaluator": ["Evaluator", "Measurement", "Metric", "Subject"],
+    "model": ["LatentVariableModel"],
+    "networks": ["network"],
+    "noise": ["Noise", "Stream", "derive"],
+    "objective": ["Objective"],
+    "options": ["Count", "NonNegative", "Positive", "Probability", "Size"],
+    "posterior": ["Posterior"],
+    "prior": ["LatentSpace", "Prior"],
+    "terms": ["Terms"],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", "hookimpl", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'lvmbench' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"lvmbench.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

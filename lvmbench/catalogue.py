@@ -1,0 +1,148 @@
+"""The catalogue: what is registered, by whom, without importing it until it is used."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lvmbench.errors import Unavailable, UserError, nearest
+from lvmbench.names import Ref
+
+COMPONENT_KINDS = ("dataset", "prior", "posterior", "decoder", "objective", "estimator", "evaluator")
+KINDS = (*COMPONENT_KINDS, "suite")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name and where it comes from."""
+
+    kind: str
+    name: str
+    target: str | type
+    plugin: str
+    distribution: str
+    version: str
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return f"{self.kind} '{self.name}'"
+
+    @cached_property
+    def summary(self) -> str:
+        """The first sentence of its documentation, read without importing it."""
+        if isinstance(self.target, type):
+            return _first_line(self.target.__doc__)
+        if self.kind == "suite":
+            lines = self.path.read_text().splitlines()
+            return lines[0].lstrip("# ") if lines and lines[0].startswith("#") else ""
+        module, _, attribute = self.target.partition(":")
+        try:
+            spec = importlib.util.find_spec(module)
+            tree = ast.parse(Path(spec.origin).read_text()) if spec and spec.origin else ast.parse("")
+        except (ImportError, OSError, SyntaxError) as error:
+            return f"unavailable: {error}"
+        classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == attribute)
+        return next((_first_line(ast.get_docstring(node)) for node in classes), "")
+
+    @property
+    def path(self) -> Path:
+        """The file of a suite."""
+        module, _, relative = str(self.target).partition(":")
+        spec = importlib.util.find_spec(module)
+        if spec is None or spec.origin is None:
+            raise Unavailable(f"{self.label} of {self.distribution} {self.version}: no package '{module}'")
+        return Path(spec.origin).parent / relative
+
+    def load(self) -> type[Any]:
+        """The class; raises `Unavailable` where it cannot be imported."""
+        if isinstance(self.target, type):
+            return self.target
+        module, _, attribute = self.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+        except Exception as error:
+            raise Unavailable(
+                f"{self.label} of {self.distribution} {self.version} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+@dataclass(frozen=True)
+class PluginProblem:
+    """Why a plugin, or a part of it, is not in the catalogue."""
+
+    plugin: str
+    distribution: str
+    version: str
+    stage: str
+    message: str
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        return f"plugin '{self.plugin}' ({self.distribution} {self.version}), {self.stage}: {self.message}"
+
+
+class Catalogue:
+    """Everything registered, by kind and name."""
+
+    def __init__(self, entries: Iterable[Entry] = (), problems: Iterable[PluginProblem] = ()) -> None:
+        self._entries: dict[tuple[str, str], Entry] = {(e.kind, e.name): e for e in entries}
+        self.problems: tuple[PluginProblem, ...] = tuple(problems)
+
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        return key in self._entries
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """The entries of one kind, or all, in the order of kinds and then of names."""
+        found = [e for e in self._entries.values() if kind in (None, e.kind)]
+        return sorted(found, key=lambda e: (KINDS.index(e.kind), e.name))
+
+    def names(self, kind: str) -> list[str]:
+        """The names of one kind."""
+        return [e.name for e in self.entries(kind)]
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """One entry; raises `UserError` with the nearest names where there is none."""
+        found = self._entries.get((kind, name))
+        if found is None:
+            raise UserError(f"unknown {kind} '{name}'{nearest(name, self.names(kind))}{self._hint()}")
+        return found
+
+    def _hint(self) -> str:
+        return f" ({len(self.problems)} plugin problem(s): see lvmbench plugins)" if self.problems else ""
+
+    def options(self, kind: str, ref: Ref) -> dict[str, Any]:
+        """The options of a reference, checked and completed; raises `OptionError`."""
+        from lvmbench.options import resolve
+
+        entry = self.entry(kind, ref.name)
+        return resolve(entry.load(), ref.options, entry.label)
+
+    def canonical(self, kind: str, ref: Ref) -> Ref:
+        """The reference with its options checked and the ones at their defaults left out."""
+        from lvmbench.options import given
+
+        return Ref(ref.name, given(self.entry(kind, ref.name).load(), self.options(kind, ref)))
+
+    def build(self, kind: str, ref: Ref | str, *args: Any) -> Any:
+        """Build a component from its reference and the positional arguments of its kind."""
+        ref = Ref.parse(ref) if isinstance(ref, str) else ref
+        return self.entry(kind, ref.name).load()(*args, **self.options(kind, ref))
+
+    def provenance(self, refs: Mapping[str, Ref]) -> dict[str, dict[str, Any]]:
+        """Plugin, distribution and versions of each part of a combination."""
+        entries = {kind: self.entry(kind, ref.name) for kind, ref in refs.items()}
+        return {
+            kind: {"plugin": e.plugin, "distribution": e.distribution, "version": e.version, "component": e.load().version}
+            for kind, e in entries.items()
+        }

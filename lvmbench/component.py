@@ -1,0 +1,21 @@
+"""What every component declares, as data."""
+
+from __future__ import annotations
+
+
+class Component:
+    """One plugin class of any kind.
+
+    ``provides`` are the capabilities it offers to the others of its combination; ``requires`` are the ones it needs of them,
+    each written ``kind.capability`` (``"dataset.binary"``, ``"posterior.pathwise"``). Both are class data; a component whose
+    needs depend on its options sets them anew on the instance, in ``__init__``. A combination whose requirements are not
+    met is refused before any training, with the component and the requirement as the reason.
+
+    ``version`` is raised when a change alters results: stored results of another version are not reused. ``vectorizable`` is
+    false for a part that cannot run inside ``torch.vmap``; its seeds are then trained one after another, with equal results.
+    """
+
+    version: int = 1
+    provides: frozenset[str] = frozenset()
+    requires: frozenset[str] = frozenset()
+    vectorizable: bool = True

@@ -1,0 +1,89 @@
+"""Data sets: tensors, splits, and what is known of them."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lvmbench.component import Component
+from lvmbench.noise import Noise
+
+Support = Literal["binary", "unit", "real"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: ``x`` of shape ``(N, *x)`` and, where they exist, integer ``labels`` ``(N,)``."""
+
+    x: Tensor
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What components are built from: event shape, support and the mean of the training data, ``(*x)``."""
+
+    event_shape: tuple[int, ...]
+    support: Support
+    mean: Tensor
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set in memory.
+
+    Arguments:
+        splits: ``train``, ``validation`` and ``test``.
+        support: Where values lie: ``binary`` 0 or 1, ``unit`` from 0 to 1, ``real`` anywhere.
+        licence: Under what terms the data may be used.
+        visit: What a training visit makes of raw values ``(B, *x)``, with noise; dynamic binarisation is one.
+        log_prob: The true log density of the data, in nats per datum, where it is known: ``(N, *x)`` to ``(N,)``.
+        provides: Capabilities beyond those that follow from the fields (``image``, ...).
+    """
+
+    splits: Mapping[str, Split]
+    support: Support
+    licence: str
+    visit: Callable[[Tensor, Noise], Tensor] | None = None
+    log_prob: Callable[[Tensor], Tensor] | None = None
+    provides: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What this data set offers to the other components."""
+        found = {self.support} | ({"unit"} if self.support == "binary" else set())
+        found |= {"labels"} if all(s.labels is not None for s in self.splits.values()) else set()
+        return self.provides | found | ({"log_prob"} if self.log_prob else set())
+
+    @property
+    def summary(self) -> DataSummary:
+        """What components are built from."""
+        x = self.splits["train"].x
+        return DataSummary(tuple(x.shape[1:]), self.support, x.to(torch.get_default_dtype()).mean(0))
+
+    @property
+    def checksum(self) -> str:
+        """sha256 over every split's values and labels."""
+        digest = hashlib.sha256()
+        for name, split in sorted(self.splits.items()):
+            for tensor in (split.x, split.labels):
+                digest.update(name.encode())
+                digest.update(b"" if tensor is None else tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+class Dataset(Component, ABC):
+    """A source of data; its options are the keyword-only arguments of ``__init__``."""
+
+    @abstractmethod
+    def load(self) -> Data:
+        """The data, the same at every call; raises `UserError` for files that cannot be used."""

@@ -1,0 +1,7 @@
+"""Distributions that draw from explicit noise and work inside ``torch.vmap``."""
+
+from lvmbench.distributions.base import Distribution as Distribution
+from lvmbench.distributions.bernoulli import Bernoulli as Bernoulli
+from lvmbench.distributions.diagonal_normal import DiagonalNormal as DiagonalNormal
+from lvmbench.distributions.mixture import Mixture as Mixture
+from lvmbench.distributions.multivariate_normal import MultivariateNormal as MultivariateNormal

@@ -1,0 +1,53 @@
+"""What every distribution offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, final
+
+from torch import Tensor
+
+from lvmbench.noise import Noise
+
+
+class Distribution(ABC):
+    """A distribution over events of shape ``*event``, for each element of a batch of shape ``*batch``.
+
+    ``traits`` declares what it can do:
+
+    - ``pathwise``: its samples carry gradients to its parameters;
+    - ``density``: `log_prob` can be evaluated anywhere, not only at its own draws;
+    - ``mean``: `mean` is available;
+    - ``enumerable``: its support is finite and small enough to sum over;
+    - ``components``: it is a mixture and can `assign` values to its components.
+    """
+
+    traits: ClassVar[frozenset[str]] = frozenset()
+    support: ClassVar[str] = "real"
+
+    @abstractmethod
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The log density, in nats, of values of shape ``(..., *batch, *event)``: shape ``(..., *batch)``."""
+
+    @abstractmethod
+    def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        """``K`` samples, ``(K, *batch, *event)``, and their log densities, ``(K, *batch)``."""
+
+    @final
+    def sample(self, noise: Noise, samples: int) -> Tensor:
+        """``K`` samples, ``(K, *batch, *event)``."""
+        return self.sample_and_log_prob(noise, samples)[0]
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean, ``(*batch, *event)``, where ``traits`` has ``mean``."""
+        raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'mean'")
+
+    def assign(self, value: Tensor) -> Tensor:
+        """The probability of each component given the value, ``(..., C)``, where ``traits`` has ``components``."""
+        raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'components'")
+
+
+def sum_event(values: Tensor, dims: int) -> Tensor:
+    """Sum over the last ``dims`` dimensions."""
+    return values.flatten(-dims).sum(-1) if dims else values

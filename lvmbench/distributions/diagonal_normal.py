@@ -1,0 +1,48 @@
+"""The normal distribution with independent coordinates."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from lvmbench.distributions.base import Distribution, sum_event
+from lvmbench.noise import Noise
+
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
+class DiagonalNormal(Distribution):
+    r"""The normal distribution with independent coordinates.
+
+    .. math:: \log N(x; \mu, \sigma^2) = \sum_d -\tfrac12 (x_d - \mu_d)^2 / \sigma_d^2 - \log \sigma_d - \tfrac12 \log 2\pi
+
+    Arguments:
+        loc: The mean :math:`\mu`, ``(*batch, *event)``.
+        log_scale: The log of the standard deviation :math:`\log\sigma`, broadcast to ``loc``.
+        event_dims: How many of the last dimensions make one event.
+
+    Example:
+        >>> p = DiagonalNormal(torch.zeros(2), torch.zeros(2))
+        >>> p.log_prob(torch.zeros(5, 3, 2)).shape
+        torch.Size([5, 3])
+    """
+
+    traits = frozenset({"pathwise", "density", "mean"})
+
+    def __init__(self, loc: Tensor, log_scale: Tensor, event_dims: int = 1) -> None:
+        self.loc = loc
+        self.log_scale = log_scale.expand_as(loc)
+        self.event_dims = event_dims
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        standard = (value - self.loc) * (-self.log_scale).exp()
+        return sum_event(-0.5 * standard**2 - self.log_scale - HALF_LOG_2PI, self.event_dims)
+
+    def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        value = self.loc + self.log_scale.exp() * noise.normal((samples, *self.loc.shape))
+        return value, self.log_prob(value)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc

@@ -1,0 +1,60 @@
+"""A mixture of distributions of one family."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from lvmbench.distributions.base import Distribution
+from lvmbench.noise import Noise
+
+D = TypeVar("D", bound=Distribution)
+
+
+class Mixture(Distribution, Generic[D]):
+    r"""A mixture of :math:`C` distributions of one family.
+
+    .. math:: \log p(x) = \log \sum_c \pi_c\, p_c(x)
+
+    Arguments:
+        logits: The unnormalised log weights :math:`\log\pi`, ``(*batch, C)``.
+        components: The components, of batch shape ``(*batch, C)``.
+        event_dims: How many of the last dimensions make one event.
+
+    Example:
+        >>> from lvmbench.distributions import DiagonalNormal
+        >>> p = Mixture(torch.zeros(4), DiagonalNormal(torch.zeros(4, 2), torch.zeros(4, 2)))
+        >>> p.log_prob(torch.zeros(5, 3, 2)).shape
+        torch.Size([5, 3])
+    """
+
+    traits = frozenset({"density", "mean", "components"})
+
+    def __init__(self, logits: Tensor, components: D, event_dims: int = 1) -> None:
+        self.log_weights = logits.log_softmax(-1)
+        self.components = components
+        self.event_dims = event_dims
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self._log_joint(value).logsumexp(-1)
+
+    def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        chosen = (self.log_weights + noise.gumbel((samples, *self.log_weights.shape))).argmax(-1)
+        values = self.components.sample(noise, samples)  # (K, *batch, C, *event)
+        index = chosen[(..., *[None] * (self.event_dims + 1))]
+        value = torch.take_along_dim(values, index, dim=-1 - self.event_dims).squeeze(-1 - self.event_dims)
+        return value, self.log_prob(value)
+
+    @property
+    def mean(self) -> Tensor:
+        weights = self.log_weights.exp()[(..., *[None] * self.event_dims)]
+        return (weights * self.components.mean).sum(-1 - self.event_dims)
+
+    def assign(self, value: Tensor) -> Tensor:
+        return self._log_joint(value).softmax(-1)
+
+    def _log_joint(self, value: Tensor) -> Tensor:
+        """log pi_c + log p_c(x), ``(..., C)``."""
+        return self.log_weights + self.components.log_prob(value.unsqueeze(-1 - self.event_dims))

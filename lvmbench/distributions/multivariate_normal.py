@@ -1,0 +1,47 @@
+"""The normal distribution with a full covariance."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lvmbench.distributions.base import Distribution
+from lvmbench.distributions.diagonal_normal import HALF_LOG_2PI
+from lvmbench.noise import Noise
+
+
+class MultivariateNormal(Distribution):
+    r"""The normal distribution with covariance :math:`L L^\top`, over vectors.
+
+    .. math:: \log N(x; \mu, L L^\top) = -\tfrac12 \|L^{-1}(x - \mu)\|^2 - \sum_d \log L_{dd} - \tfrac{D}{2} \log 2\pi
+
+    Arguments:
+        loc: The mean :math:`\mu`, ``(*batch, D)``.
+        scale_tril: The Cholesky factor :math:`L`, ``(*batch, D, D)`` or broadcast to it.
+
+    Example:
+        >>> p = MultivariateNormal(torch.zeros(3, 2), torch.eye(2))
+        >>> p.log_prob(torch.zeros(5, 3, 2)).shape
+        torch.Size([5, 3])
+    """
+
+    traits = frozenset({"pathwise", "density", "mean"})
+
+    def __init__(self, loc: Tensor, scale_tril: Tensor) -> None:
+        self.loc = loc
+        self.scale_tril = scale_tril
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        difference = (value - self.loc).unsqueeze(-1)  # (..., *batch, D, 1)
+        standard = torch.linalg.solve_triangular(self.scale_tril, difference, upper=False).squeeze(-1)
+        log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return -0.5 * (standard**2).sum(-1) - log_det - HALF_LOG_2PI * value.shape[-1]
+
+    def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        standard = noise.normal((samples, *self.loc.shape, 1))
+        value = self.loc + (self.scale_tril @ standard).squeeze(-1)
+        return value, self.log_prob(value)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc

@@ -1,0 +1,82 @@
+"""What is known of pairs: closed-form KL divergences and exact posteriors, kept outside both classes of a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+import torch
+from torch import Tensor
+
+from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution, MultivariateNormal
+from lvmbench.distributions.base import sum_event
+
+if TYPE_CHECKING:
+    from lvmbench.decoder import Decoder
+
+F = TypeVar("F", bound=Callable[..., Any])
+_KL: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {}
+_POSTERIOR: dict[tuple[type, type], Callable[[Any, Any, Tensor], Distribution]] = {}
+
+
+def register_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
+    """Register a formula ``(q, p) -> KL(q || p)`` of shape ``*batch``, in nats, for a pair of distribution classes."""
+    return lambda formula: _KL.setdefault((q, p), formula)  # type: ignore[return-value]
+
+
+def register_posterior(p: type[Distribution], decoder: type[Decoder]) -> Callable[[F], F]:
+    """Register ``(p(z), decoder, x) -> p(z|x)`` for a class of prior distribution and a decoder class.
+
+    The return annotation of the function names the distribution class that it returns.
+    """
+    return lambda formula: _POSTERIOR.setdefault((p, decoder), formula)  # type: ignore[return-value]
+
+
+def has_kl(q: type[Distribution] | None, p: type[Distribution]) -> bool:
+    """Whether KL(q || p) has a registered formula for these classes."""
+    return (q, p) in _KL
+
+
+def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
+    """KL(q || p) in closed form, or ``None`` where no formula is registered.
+
+    >>> q = DiagonalNormal(torch.ones(3, 2), torch.zeros(3, 2))
+    >>> analytic_kl(q, DiagonalNormal(torch.zeros(2), torch.zeros(2)))
+    tensor([1., 1., 1.])
+    """
+    formula = _KL.get((type(q), type(p)))
+    return None if formula is None else formula(q, p)
+
+
+def posterior_type(p: type[Distribution], decoder: type[Decoder]) -> type[Distribution] | None:
+    """The class of the exact posterior of a pair, or ``None`` where none is registered."""
+    formula = _POSTERIOR.get((p, decoder))
+    return None if formula is None else get_type_hints(formula)["return"]
+
+
+def exact_posterior(p: Distribution, decoder: Decoder, x: Tensor) -> Distribution:
+    """The registered p(z|x) for ``x`` of shape ``(B, *x)``; `KeyError` where none is registered."""
+    return _POSTERIOR[type(p), type(decoder)](p, decoder, x)
+
+
+@register_kl(DiagonalNormal, DiagonalNormal)
+def _kl_diagonal_diagonal(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
+    log_ratio = q.log_scale - p.log_scale
+    standard = (q.loc - p.loc) * (-p.log_scale).exp()
+    return sum_event(0.5 * ((2 * log_ratio).exp() + standard**2 - 1) - log_ratio, q.event_dims)
+
+
+@register_kl(MultivariateNormal, DiagonalNormal)
+def _kl_full_diagonal(q: MultivariateNormal, p: DiagonalNormal) -> Tensor:
+    inverse = (-p.log_scale).exp()
+    scaled = inverse.unsqueeze(-1) * q.scale_tril  # (..., D, D)
+    standard = (q.loc - p.loc) * inverse
+    log_det = scaled.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return 0.5 * ((scaled**2).sum((-2, -1)) + (standard**2).sum(-1) - q.loc.shape[-1]) - log_det
+
+
+@register_kl(Bernoulli, Bernoulli)
+def _kl_bernoulli(q: Bernoulli, p: Bernoulli) -> Tensor:
+    log_odds = q.mean * (q.logits - p.logits)
+    normalisers = torch.nn.functional.softplus(p.logits) - torch.nn.functional.softplus(q.logits)
+    return sum_event(log_odds + normalisers, q.event_dims)

@@ -1,0 +1,40 @@
+"""Gradient estimators."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from lvmbench.component import Component
+from lvmbench.model import LatentVariableModel
+from lvmbench.noise import Noise
+from lvmbench.objective import Objective
+
+
+class Estimate(NamedTuple):
+    """``bound`` is the objective's true value, ``(B,)``; ``surrogate``, ``(B,)``, has the gradient that training follows."""
+
+    surrogate: Tensor
+    bound: Tensor
+
+
+class Estimator(nn.Module, Component, ABC):
+    """A module that turns an objective into a surrogate whose gradient is taken.
+
+    ``unbiased`` says whether the surrogate's gradient has the expectation of the bound's gradient.
+    """
+
+    unbiased: bool = True
+
+    @abstractmethod
+    def forward(
+        self,
+        objective: Objective,
+        model: LatentVariableModel,
+        x: Tensor,
+        noise: Noise,
+        kl_weight: Tensor | float = 1.0,
+    ) -> Estimate:
+        """Draw what the objective needs for ``x``, ``(B, *x)``, and return bound and surrogate."""

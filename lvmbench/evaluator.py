@@ -1,0 +1,108 @@
+"""Evaluators: a trained model and data in, measurements out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from lvmbench.component import Component
+from lvmbench.dataset import Data, Split
+from lvmbench.estimator import Estimator
+from lvmbench.model import LatentVariableModel
+from lvmbench.noise import Stream
+from lvmbench.objective import Objective
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a measurement of this name means: its unit and which direction is better, if any."""
+
+    unit: str
+    better: Literal["higher", "lower", "neither"]
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One figure of one run.
+
+    Arguments:
+        metric: A name that the evaluator declares in ``metrics``.
+        value: The figure, finite.
+        stderr: Its Monte Carlo standard error: the error from the draws of this evaluation, not from data or training.
+        variant: Which of several figures of this metric (``"score/posterior"``).
+        method: How it was found where there are several ways (``"exact"``, ``"importance"``).
+        per_datum: The figure of each datum of the split, ``(N,)``, where it is a mean over data.
+    """
+
+    metric: str
+    value: float
+    stderr: float | None = None
+    variant: str = ""
+    method: str = ""
+    per_datum: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an evaluator is given: one trained run and the data it is held against.
+
+    Arguments:
+        model: The trained model, on ``device``, in evaluation mode.
+        objective: The objective it was trained with.
+        estimators: The gradient estimators that suit this combination, by name.
+        data: The data set; ``split`` names the part that is measured.
+        seed: The run's seed, from which `noise` derives every random number.
+        provides: Each ``kind.capability`` of this combination.
+        device: Where the model is.
+    """
+
+    model: LatentVariableModel
+    objective: Objective
+    estimators: Mapping[str, Estimator]
+    data: Data
+    seed: int
+    split: str = "test"
+    provides: frozenset[str] = frozenset()
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def x(self) -> Tensor:
+        """The measured split, ``(N, *x)``."""
+        return self.values(self.split)
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The measured split's labels, ``(N,)``."""
+        return self.data.splits[self.split].labels
+
+    def part(self, split: str) -> Split:
+        """A split by name, with its values ready for the model."""
+        return Split(self.values(split), self.data.splits[split].labels)
+
+    def values(self, split: str) -> Tensor:
+        """A split's values as the model takes them."""
+        return self.data.splits[split].x.to(self.device, torch.get_default_dtype())
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """The measured split in chunks of at most ``size``."""
+        yield from self.x.split(size)
+
+    def noise(self, *words: object) -> Stream:
+        """A stream of noise for one purpose, the same at each call."""
+        return Stream.seeded(self.seed, "evaluate", *words, device=self.device)
+
+
+class Evaluator(Component, ABC):
+    """A measuring instrument; its options are the keyword-only arguments of ``__init__``."""
+
+    metrics: ClassVar[Mapping[str, Metric]]
+
+    @abstractmethod
+    def evaluate(self, subject: Subject) -> Iterable[Measurement]:
+        """The measurements; raises `Refusal` where the instrument does not apply to this subject."""

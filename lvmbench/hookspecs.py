@@ -1,0 +1,31 @@
+"""What a plugin may implement: one hook, called once, cheap, without importing torch."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import pluggy
+
+hookspec = pluggy.HookspecMarker("lvmbench")
+hookimpl = pluggy.HookimplMarker("lvmbench")
+
+
+class Register(Protocol):
+    """What `lvmbench_register` is handed: one method per kind.
+
+    ``target`` is a class, or better a lazy ``"package.module:Class"``; for a suite it is ``"package:folder/file.yaml"``.
+    """
+
+    def dataset(self, name: str, target: str | type) -> None: ...
+    def prior(self, name: str, target: str | type) -> None: ...
+    def posterior(self, name: str, target: str | type) -> None: ...
+    def decoder(self, name: str, target: str | type) -> None: ...
+    def objective(self, name: str, target: str | type) -> None: ...
+    def estimator(self, name: str, target: str | type) -> None: ...
+    def evaluator(self, name: str, target: str | type) -> None: ...
+    def suite(self, name: str, target: str) -> None: ...
+
+
+@hookspec
+def lvmbench_register(register: Register) -> None:
+    """Register components: ``register.prior("vamp", "my_package.vamp:VampPrior")``."""

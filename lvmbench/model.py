@@ -1,0 +1,82 @@
+"""The latent variable model: a prior, a posterior and a decoder put together."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from lvmbench.decoder import Decoder
+from lvmbench.distributions import Distribution
+from lvmbench.divergence import exact_posterior, has_kl, posterior_type
+from lvmbench.noise import Noise
+from lvmbench.posterior import Posterior
+from lvmbench.prior import Prior
+
+
+@final
+class LatentVariableModel(nn.Module):
+    r"""The model :math:`p(x, z) = p(z)\, p(x|z)` with its approximate posterior :math:`q(z|x)`.
+
+    Arguments:
+        prior: :math:`p(z)`.
+        posterior: :math:`q(z|x)`.
+        decoder: :math:`p(x|z)`.
+    """
+
+    PARTS = ("prior", "posterior", "decoder")
+
+    def __init__(self, prior: Prior, posterior: Posterior, decoder: Decoder) -> None:
+        super().__init__()
+        self.prior, self.posterior, self.decoder = prior, posterior, decoder
+
+    def p(self) -> Distribution:
+        """p(z), batch shape ``()``."""
+        p: Distribution = self.prior(self)
+        return p
+
+    def q(self, x: Tensor) -> Distribution:
+        """q(z|x), batch shape ``(B,)``, for ``x`` of shape ``(B, *x)``."""
+        q: Distribution = self.posterior(x, self)
+        return q
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x, z), ``(K, B)``, for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``."""
+        log_p: Tensor = self.decoder(z).log_prob(x) + self.p().log_prob(z)
+        return log_p
+
+    def exact_posterior(self, x: Tensor) -> Distribution:
+        """The true p(z|x) of this model, where it provides ``exact_posterior``."""
+        return exact_posterior(self.p(), self.decoder, x)
+
+    def exact_log_prob(self, x: Tensor) -> Tensor:
+        r"""The exact log p(x) of this model, ``(B,)``: log p(x, z) - log p(z|x), which is the same at every z."""
+        truth = self.exact_posterior(x)
+        z = truth.mean.unsqueeze(0)
+        return (self.log_joint(x, z) - truth.log_prob(z)).squeeze(0)
+
+    @property
+    def posterior_distribution(self) -> type[Distribution] | None:
+        """The class that the posterior returns in this model."""
+        return self.posterior.distribution or posterior_type(self.prior.distribution, type(self.decoder))
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """What is known of this combination of parts: ``exact_posterior``, ``analytic_kl``."""
+        known = {
+            "exact_posterior": posterior_type(self.prior.distribution, type(self.decoder)) is not None,
+            "analytic_kl": has_kl(self.posterior_distribution, self.prior.distribution),
+        }
+        return frozenset(name for name, holds in known.items() if holds)
+
+    @property
+    def parameters_count(self) -> int:
+        """How many numbers training can change."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    @torch.no_grad()
+    def generate(self, noise: Noise, samples: int) -> Tensor:
+        """``K`` draws of x from the model, ``(K, *x)``."""
+        x: Tensor = self.decoder(self.p().sample(noise, samples)).sample(noise, 1)[0]
+        return x

@@ -1,0 +1,89 @@
+"""The name grammar: ``vamp[components=50]``, the same in suites, tables, file names and on the command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lvmbench.errors import UserError
+
+NAME = re.compile(r"[A-Za-z_][\w.-]*")
+OPTION = re.compile(r"[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True)
+class Ref:
+    """A component's name and the options given to it.
+
+    >>> Ref.parse("vamp[components=50, learn=true]")
+    Ref(name='vamp', options={'components': 50, 'learn': True})
+    >>> str(Ref("table", {"path": "my data.csv", "label": None}))
+    'table[label=null,path=my data.csv]'
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> Ref:
+        """Read a name with options; raises `UserError` where the text is not one."""
+        text = text.strip()
+        head, bracket, tail = text.partition("[")
+        if not NAME.fullmatch(head) or (bracket and not tail.endswith("]")):
+            raise UserError(f"'{text}' is not a name; write name or name[option=value,option=value]")
+        inner = tail[:-1].strip() if bracket else ""
+        return cls(head, _options(inner, text))
+
+    def __str__(self) -> str:
+        inner = ",".join(f"{key}={_show(self.options[key])}" for key in sorted(self.options))
+        return f"{self.name}[{inner}]" if inner else self.name
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+
+def _options(inner: str, text: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for piece in _split(inner):
+        key, equals, value = piece.partition("=")
+        key = key.strip()
+        if not equals or not OPTION.fullmatch(key):
+            raise UserError(f"'{text}': '{piece.strip()}' is not option=value")
+        if key in options:
+            raise UserError(f"'{text}': option '{key}' is given twice")
+        options[key] = value_of(value.strip())
+    return options
+
+
+def _split(inner: str) -> list[str]:
+    """Split at the commas outside brackets and double quotes."""
+    pieces, depth, quoted, start = [], 0, False, 0
+    for i, char in enumerate(inner):
+        quoted ^= char == '"' and inner[i - 1 : i] != "\\"
+        depth += 0 if quoted else (char in "[{") - (char in "]}")
+        if char == "," and depth == 0 and not quoted:
+            pieces.append(inner[start:i])
+            start = i + 1
+    return [*pieces, inner[start:]] if inner else []
+
+
+def value_of(text: str) -> Any:
+    """Read one option value: JSON where it is JSON, else the bare text.
+
+    >>> value_of("1e-3"), value_of("true"), value_of("diagonal"), value_of('"5"')
+    (0.001, True, 'diagonal', '5')
+    """
+    try:
+        return json.loads(text, parse_constant=str)
+    except json.JSONDecodeError:
+        return text
+
+
+def _show(value: Any) -> str:
+    """Write one option value so that `value_of` reads it back."""
+    if isinstance(value, str) and value_of(value) == value and value == value.strip() and not re.search(r'[,\[\]{}"]', value):
+        return value
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,33 @@
+"""The bodies of amortised components: one file each, chosen by the option ``network``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import nn
+
+from lvmbench.networks.mlp import MLP
+
+Network = Literal["mlp"]
+"""The names of the bodies."""
+
+_BODIES: dict[str, Callable[..., nn.Module]] = {"mlp": MLP}
+
+
+def network(body: Network, source: tuple[int, ...], target: tuple[int, ...], *, hidden: int, layers: int) -> nn.Module:
+    """A network from events of shape ``source`` to events of shape ``target``.
+
+    Arguments:
+        body: Which body.
+        source: The shape of one input; leading dimensions are batch.
+        target: The shape of one output.
+        hidden: The width of the hidden layers.
+        layers: The number of hidden layers.
+
+    Example:
+        >>> import torch
+        >>> network("mlp", (1, 8, 8), (2, 4), hidden=16, layers=1)(torch.zeros(5, 3, 1, 8, 8)).shape
+        torch.Size([5, 3, 2, 4])
+    """
+    return _BODIES[body](source, target, hidden=hidden, layers=layers)

@@ -1,0 +1,80 @@
+"""Options are the keyword-only arguments of a component's ``__init__``, validated from their annotations."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from lvmbench.errors import UserError, nearest
+
+Count = Annotated[int, Field(ge=1)]
+"""A whole number of at least 1."""
+Size = Annotated[int, Field(ge=0)]
+"""A whole number of at least 0."""
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A finite number above 0."""
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A finite number of at least 0."""
+Probability = Annotated[float, Field(ge=0, le=1)]
+"""A number from 0 to 1."""
+
+
+class OptionError(UserError):
+    """An option that does not exist, or has the wrong type or range."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+@functools.cache
+def options_model(component: type) -> type[BaseModel]:
+    """The pydantic model of a component's options."""
+    signature = inspect.signature(component.__init__, eval_str=True)  # type: ignore[misc]
+    fields: dict[str, Any] = {
+        name: (parameter.annotation, ... if parameter.default is parameter.empty else parameter.default)
+        for name, parameter in signature.parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, protected_namespaces=())
+    return create_model(component.__name__ + "Options", __config__=config, **fields)
+
+
+def resolve(component: type, options: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """Check the options given to a component and fill in its defaults; raises `OptionError`.
+
+    >>> class Mixture:
+    ...     def __init__(self, *, components: Count = 10) -> None: ...
+    >>> resolve(Mixture, {}, "prior 'mixture'")
+    {'components': 10}
+    >>> resolve(Mixture, {"components": 0}, "prior 'mixture'")
+    Traceback (most recent call last):
+    lvmbench.options.OptionError: prior 'mixture': option 'components' should be greater than or equal to 1, got 0
+    """
+    model = options_model(component)
+    try:
+        checked = model(**options)
+    except ValidationError as error:
+        raise _first(error, model, label) from None
+    return {name: getattr(checked, name) for name in model.model_fields}
+
+
+def given(component: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that differ from the component's defaults: what a name shows."""
+    fields = options_model(component).model_fields
+    return {k: v for k, v in options.items() if fields[k].is_required() or fields[k].default != v}
+
+
+def _first(error: ValidationError, model: type[BaseModel], label: str) -> OptionError:
+    detail = error.errors()[0]
+    option, rule, value = str(detail["loc"][0]), detail["msg"], detail["input"]
+    if detail["type"] == "extra_forbidden":
+        return OptionError(option, f"{label} has no option '{option}'{nearest(option, model.model_fields)}")
+    if detail["type"] == "missing":
+        return OptionError(option, f"{label} needs option '{option}'; write {option}=VALUE in its brackets")
+    rule = rule.removeprefix("Input ")
+    return OptionError(option, f"{label}: option '{option}' {rule[0].lower()}{rule[1:]}, got {value!r}")

@@ -1,0 +1,191 @@
+"""Finding plugins: each is loaded alone, and what is wrong with one is listed instead of raised.
+
+pluggy's own loader drops a second entry point of a name, lets one plugin's ImportError take the host down, accepts misspelt
+hooks and leaves a plugin half-registered when its registration fails; this loader closes those gaps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from lvmbench import hookspecs
+from lvmbench.catalogue import KINDS, Catalogue, Entry, PluginProblem
+from lvmbench.errors import UserError, nearest
+from lvmbench.names import NAME
+
+GROUP = "lvmbench"
+
+
+@dataclass(frozen=True)
+class PluginSelection:
+    """Which plugins to load besides the installed ones, and which to leave out."""
+
+    extra: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A plugin that can be loaded, and where it comes from."""
+
+    name: str
+    distribution: str
+    version: str
+    load: Callable[[], Any]
+
+
+class _Stage(Exception):  # noqa: N818
+    """A problem with one plugin, and the stage it came up in."""
+
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+@dataclass
+class Registrar:
+    """What a plugin's `lvmbench_register` is handed; it collects entries for one plugin."""
+
+    source: _Source
+    taken: dict[tuple[str, str], Entry]
+    found: list[Entry] = field(default_factory=list)
+
+    def __getattr__(self, kind: str) -> Callable[[str, str | type], None]:
+        if kind.startswith("_") or kind not in KINDS:
+            raise AttributeError(f"register has no kind '{kind}'{nearest(kind, KINDS)}")
+        return lambda name, target: self._add(kind, name, target)
+
+    def _add(self, kind: str, name: str, target: str | type) -> None:
+        if not (isinstance(name, str) and NAME.fullmatch(name)):
+            raise ValueError(f"{kind} name {name!r} must be letters, digits, '_', '.' or '-', starting with a letter")
+        if not isinstance(target, type) and not (isinstance(target, str) and target.count(":") == 1):
+            raise ValueError(f"{kind} '{name}': the target must be a class or 'package.module:Class', got {target!r}")
+        entry = Entry(kind, name, target, self.source.name, self.source.distribution, self.source.version)
+        other = {**self.taken, **{(e.kind, e.name): e for e in self.found}}.get((kind, name))
+        if other:
+            raise ValueError(
+                f"{kind} '{name}' is already registered by plugin '{other.plugin}' ({other.distribution} {other.version}); "
+                "nothing of this plugin was registered: rename the component"
+            )
+        self.found.append(entry)
+
+
+def load_catalogue(selection: PluginSelection | None = None) -> Catalogue:
+    """Load every installed plugin, and the selected local ones, into a fresh catalogue.
+
+    Raises `UserError` where a blocked plugin does not exist or a local one cannot be found.
+    """
+    selection = selection or PluginSelection()
+    sources = [*_installed(), *(_local(text) for text in selection.extra)]
+    unknown = set(selection.blocked) - {s.name for s in sources}
+    if unknown:
+        name = sorted(unknown)[0]
+        raise UserError(f"--no-plugin: no plugin '{name}'{nearest(name, {s.name for s in sources})}")
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    taken: dict[tuple[str, str], Entry] = {}
+    problems: list[PluginProblem] = []
+    for source in sources:
+        if source.name not in selection.blocked:
+            _admit(source, manager, taken, problems)
+    return Catalogue(taken.values(), problems)
+
+
+def _installed() -> Iterator[_Source]:
+    """The entry points, lvmbench's own distribution first, so that no name of a host's component can be taken over."""
+    found = [(p.dist.name, p.dist.version, p) for p in entry_points(group=GROUP) if p.dist]
+    unique = {(name, point.name, point.value): (name, version, point) for name, version, point in found}
+    for name, version, point in sorted(unique.values(), key=lambda f: (f[0] != "lvmbench", f[0], f[2].name)):
+        yield _Source(point.name, name, version, point.load)
+
+
+def _local(text: str) -> _Source:
+    """A plugin given as a file or as a module."""
+    path = Path(text)
+    if path.suffix == ".py" or path.exists():
+        if not path.is_file():
+            raise UserError(f"--plugin: no file '{text}'; give a .py file or the name of an importable module")
+        version = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+        return _Source(path.stem, str(path), version, lambda: _import_file(path))
+    try:
+        spec = importlib.util.find_spec(text)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        raise UserError(f"--plugin: no module '{text}'; give a .py file or the name of an importable module")
+    return _Source(text, text, "local", lambda: importlib.import_module(text))
+
+
+def _import_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _admit(
+    source: _Source, manager: pluggy.PluginManager, taken: dict[tuple[str, str], Entry], problems: list[PluginProblem]
+) -> None:
+    """Load one plugin and commit its entries, or list its problem and commit nothing."""
+    try:
+        found = _entries_of(source, manager, taken)
+    except _Stage as error:
+        cause = error.__cause__
+        text = "".join(traceback.format_exception(cause)) if cause else ""
+        problems.append(PluginProblem(source.name, source.distribution, source.version, error.stage, str(error), text))
+    else:
+        taken.update({(e.kind, e.name): e for e in found})
+
+
+def _entries_of(source: _Source, manager: pluggy.PluginManager, taken: dict[tuple[str, str], Entry]) -> list[Entry]:
+    module = _attempt("import", source.load)
+    _check_hooks(module)
+    if manager.has_plugin(source.name):
+        raise _Stage("validate", f"another plugin is called '{source.name}'; entry-point names must be unique")
+    try:
+        _attempt("validate", lambda: manager.register(module, source.name))
+        caller = manager.subset_hook_caller("lvmbench_register", [p for p in manager.get_plugins() if p is not module])
+        registrar = Registrar(source, taken)
+        _attempt("register", lambda: caller(register=registrar))
+    except _Stage:
+        if manager.has_plugin(source.name):
+            manager.unregister(name=source.name)
+        raise
+    return registrar.found
+
+
+def _attempt(stage: str, action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    except (Exception, SystemExit) as error:
+        message = " ".join(str(error).split())
+        raise _Stage(stage, f"{type(error).__name__}: {message}") from error
+
+
+def _check_hooks(module: Any) -> None:
+    """Refuse misspelt hooks and plugins without any."""
+    known = [name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith(GROUP + "_")]
+    marked = [name for name in dir(module) if getattr(inspect.getattr_static(module, name), "lvmbench_impl", None)]
+    for name in marked:
+        if name not in known:
+            raise _Stage("unknown-hook", f"there is no hook '{name}'{nearest(name, known)}")
+    if not marked:
+        raise _Stage("unknown-hook", f"nothing is marked with @lvmbench.hookimpl; implement {known[0]}(register)")
+
+

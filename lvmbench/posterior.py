@@ -1,0 +1,29 @@
+"""Posteriors q(z|x)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from lvmbench.component import Component
+from lvmbench.distributions import Distribution
+
+if TYPE_CHECKING:
+    from lvmbench.model import LatentVariableModel
+
+
+class Posterior(nn.Module, Component, ABC):
+    """A module whose call returns q(z|x).
+
+    ``__init__(self, data, space, *, options)`` takes the `DataSummary` and the prior's `LatentSpace`.
+    ``distribution`` is the class its call returns, or ``None`` where that is the one registered for the pair of prior and
+    decoder; what that class can do counts among what the posterior provides.
+    """
+
+    distribution: type[Distribution] | None
+
+    @abstractmethod
+    def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:
+        """q(z|x) of batch shape ``(B,)`` for ``x`` of shape ``(B, *x)``; amortised families ignore ``model``."""

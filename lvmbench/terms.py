@@ -1,0 +1,94 @@
+"""The terms that bounds are made of."""
+
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lvmbench.distributions import Distribution
+from lvmbench.divergence import analytic_kl
+from lvmbench.noise import Noise
+
+if TYPE_CHECKING:
+    from lvmbench.model import LatentVariableModel
+
+
+class Terms:
+    r"""What one draw :math:`z_{1:K} \sim q(z|x)` gives for a batch, each computed when first asked for.
+
+    Arguments:
+        model: The model.
+        x: The batch, ``(B, *x)``.
+        noise: Where random numbers come from.
+        samples: The number of samples ``K``.
+        pathwise: Whether samples carry gradients to the posterior's parameters.
+    """
+
+    _PER_SAMPLE = ("z", "log_q", "log_prior", "log_likelihood")
+
+    def __init__(self, model: LatentVariableModel, x: Tensor, noise: Noise, samples: int, *, pathwise: bool = True) -> None:
+        self.model, self.x, self.noise = model, x, noise
+        self.samples, self.pathwise = samples, pathwise
+
+    @cached_property
+    def q(self) -> Distribution:
+        """q(z|x), batch shape ``(B,)``."""
+        return self.model.q(self.x)
+
+    @cached_property
+    def p(self) -> Distribution:
+        """p(z), batch shape ``()``."""
+        return self.model.p()
+
+    @cached_property
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        z, log_q = self.q.sample_and_log_prob(self.noise, self.samples)
+        if self.pathwise:
+            return z, log_q
+        z = z.detach()
+        return z, self.q.log_prob(z)
+
+    @cached_property
+    def z(self) -> Tensor:
+        """The samples, ``(K, B, *z)``."""
+        return self._draw[0]
+
+    @cached_property
+    def log_q(self) -> Tensor:
+        """log q(z|x), ``(K, B)``."""
+        return self._draw[1]
+
+    @cached_property
+    def log_prior(self) -> Tensor:
+        """log p(z), ``(K, B)``."""
+        return self.p.log_prob(self.z)
+
+    @cached_property
+    def log_likelihood(self) -> Tensor:
+        """log p(x|z), ``(K, B)``."""
+        return self.model.decoder(self.z).log_prob(self.x)
+
+    def log_w(self, kl_weight: Tensor | float = 1.0) -> Tensor:
+        """The log weights log p(x|z) + kl_weight (log p(z) - log q(z|x)), ``(K, B)``."""
+        return self.log_likelihood + kl_weight * (self.log_prior - self.log_q)
+
+    def kl(self, *, analytic: bool = True) -> Tensor:
+        """KL(q(z|x) || p(z)), ``(B,)``: in closed form where a formula is registered and wanted, else from the samples."""
+        exact = analytic_kl(self.q, self.p) if analytic else None
+        return (self.log_q - self.log_prior).mean(0) if exact is None else exact
+
+    def take(self, index: Tensor) -> Terms:
+        """The same terms for some of the samples only."""
+        other = copy.copy(self)
+        other.samples = len(index)
+        other.__dict__.update({name: getattr(self, name)[index] for name in self._PER_SAMPLE})
+        return other
+
+    def leave_one_out(self) -> list[Terms]:
+        """The terms without sample k, for each k of 0 ... K - 1; needs at least two samples."""
+        everyone = torch.arange(self.samples, device=self.x.device)
+        return [self.take(torch.cat([everyone[:k], everyone[k + 1 :]])) for k in range(self.samples)]

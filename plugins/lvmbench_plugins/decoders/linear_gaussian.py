@@ -1,0 +1,84 @@
+"""The linear-Gaussian decoder, whose posterior is known."""
+
+from __future__ import annotations
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from lvmbench import (
+    DataSummary,
+    Decoder,
+    DiagonalNormal,
+    LatentSpace,
+    Mixture,
+    MultivariateNormal,
+    Positive,
+    register_posterior,
+)
+
+
+@final
+class LinearGaussian(Decoder):
+    r"""A linear map of z with isotropic noise: probabilistic PCA under a standard normal prior.
+
+    .. math:: p(x|z) = N(x; W z + b, \sigma^2 I)
+
+    Under a normal prior :math:`N(m, S)` the posterior is normal with precision :math:`S^{-1} + W^\top W / \sigma^2`; under a
+    mixture of normals it is a mixture of such posteriors.
+
+    References:
+        Probabilistic Principal Component Analysis (Tipping, Bishop, 1999), https://doi.org/10.1111/1467-9868.00196;
+        Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse (Lucas et al., 2019),
+        https://arxiv.org/abs/1911.02469
+
+    Arguments:
+        noise: The initial noise standard deviation :math:`\sigma`.
+
+    Example:
+        >>> from lvmbench import DataSummary, LatentSpace
+        >>> p = LinearGaussian(DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2,)))
+        >>> p(torch.zeros(5, 7, 2)).log_prob(torch.ones(7, 3)).shape
+        torch.Size([5, 7])
+    """
+
+    distribution = DiagonalNormal
+    requires = frozenset({"dataset.real", "prior.real"})
+
+    def __init__(self, data: DataSummary, space: LatentSpace, *, noise: Positive = 1.0) -> None:
+        super().__init__()
+        self.event_shape, self.latent = data.event_shape, math.prod(space.event_shape)
+        self.weight = nn.Parameter(torch.randn(math.prod(data.event_shape), self.latent) / math.sqrt(self.latent))
+        self.bias = nn.Parameter(data.mean.flatten().clone())
+        self.log_scale = nn.Parameter(torch.tensor(math.log(noise)))
+
+    def forward(self, z: Tensor) -> DiagonalNormal:
+        loc = z.flatten(-1) @ self.weight.T + self.bias
+        return DiagonalNormal(loc.unflatten(-1, self.event_shape), self.log_scale, len(self.event_shape))
+
+
+def _condition(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
+    """p(z|x) for x of shape (..., D) and p of batch shape broadcast to (...)."""
+    precision = (-2 * p.log_scale).exp()
+    scaled = decoder.weight.T * (-2 * decoder.log_scale).exp()  # W' / sigma^2, (Z, D)
+    factor = torch.linalg.cholesky(torch.diag_embed(precision) + scaled @ decoder.weight)
+    target = (x - decoder.bias) @ scaled.T + precision * p.loc  # (..., Z)
+    loc = torch.cholesky_solve(target.unsqueeze(-1), factor).squeeze(-1)
+    return MultivariateNormal(loc, torch.linalg.cholesky(torch.cholesky_inverse(factor)))
+
+
+@register_posterior(DiagonalNormal, LinearGaussian)
+def _normal_posterior(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
+    return _condition(p, decoder, x.flatten(1))
+
+
+@register_posterior(Mixture, LinearGaussian)
+def _mixture_posterior(p: Mixture[DiagonalNormal], decoder: LinearGaussian, x: Tensor) -> Mixture:  # type: ignore[type-arg]
+    x = x.flatten(1).unsqueeze(-2)  # (B, 1, D)
+    components = _condition(p.components, decoder, x)  # batch (B, C)
+    z = components.mean
+    noise = DiagonalNormal(z @ decoder.weight.T + decoder.bias, decoder.log_scale)
+    evidence = noise.log_prob(x) + p.components.log_prob(z) - components.log_prob(z)  # log p(x | c), (B, C)
+    return Mixture(p.log_weights + evidence, components)

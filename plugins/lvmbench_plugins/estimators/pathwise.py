@@ -1,0 +1,39 @@
+"""The pathwise gradient (reparameterisation trick)."""
+
+from __future__ import annotations
+
+from typing import final
+
+from torch import Tensor
+
+from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Objective, Terms
+
+
+@final
+class Pathwise(Estimator):
+    r"""The gradient through the samples, :math:`z = g_\phi(x, \epsilon)` with :math:`\epsilon` free of parameters.
+
+    .. math:: \nabla_\phi E_{q_\phi(z|x)}[f(z)] = E_\epsilon[\nabla_\phi f(g_\phi(x, \epsilon))]
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma, Welling, 2014), https://arxiv.org/abs/1312.6114;
+        Stochastic Backpropagation and Approximate Inference (Rezende, Mohamed, Wierstra, 2014),
+        https://arxiv.org/abs/1401.4082
+
+    Example:
+        >>> Pathwise().requires
+        frozenset({'posterior.pathwise'})
+    """
+
+    requires = frozenset({"posterior.pathwise"})
+
+    def forward(
+        self,
+        objective: Objective,
+        model: LatentVariableModel,
+        x: Tensor,
+        noise: Noise,
+        kl_weight: Tensor | float = 1.0,
+    ) -> Estimate:
+        bound = objective(Terms(model, x, noise, objective.samples), kl_weight)
+        return Estimate(surrogate=bound, bound=bound)

@@ -1,0 +1,52 @@
+"""The amortised diagonal normal posterior."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import Tensor
+
+from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Posterior, Size
+from lvmbench.networks import Network
+from lvmbench.networks import network as build
+
+if TYPE_CHECKING:
+    from lvmbench import LatentVariableModel
+
+
+@final
+class Gaussian(Posterior):
+    r"""An amortised normal with independent coordinates.
+
+    .. math:: q(z|x) = N(z; \mu(x), \operatorname{diag} \sigma^2(x))
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma, Welling, 2014), https://arxiv.org/abs/1312.6114
+
+    Arguments:
+        network: The body of :math:`\mu` and :math:`\log\sigma`.
+        hidden: The width of its hidden layers.
+        layers: The number of its hidden layers.
+
+    Example:
+        >>> from lvmbench import DataSummary, LatentSpace
+        >>> q = Gaussian(DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2,)))
+        >>> q(torch.zeros(7, 3), None).mean.shape
+        torch.Size([7, 2])
+    """
+
+    distribution = DiagonalNormal
+    provides = frozenset({"amortized"})
+    requires = frozenset({"prior.real"})
+
+    def __init__(
+        self, data: DataSummary, space: LatentSpace, *, network: Network = "mlp", hidden: Count = 128, layers: Size = 2
+    ) -> None:
+        super().__init__()
+        self.event_dims = len(space.event_shape)
+        self.network = build(network, data.event_shape, (2, *space.event_shape), hidden=hidden, layers=layers)
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> DiagonalNormal:
+        loc, log_scale = torch.unbind(self.network(x), dim=-1 - self.event_dims)
+        return DiagonalNormal(loc, log_scale, self.event_dims)
