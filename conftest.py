@@ -17,4 +17,6 @@ def _global_state_is_left_alone(doctest_namespace: dict[str, object]) -> Iterato
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield
-    assert (torch.get_default_dtype(), torch.get_num_threads()) == before, "global torch settings were changed"
+    assert (torch.get_default_dtype(), torch.get_num_threads()) == before, (
+        "global torch settings were changed"
+    )

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from lvmbench.distributions import Bernoulli as Bernoulli
     from lvmbench.distributions import DiagonalNormal as DiagonalNormal
     from lvmbench.distributions import Distribution as Distribution
-    from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import Mixture as Mixture
+    from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.divergence import register_kl as register_kl
     from lvmbench.divergence import register_posterior as register_posterior
     from lvmbench.errors import LvmbenchError as LvmbenchError
@@ -72,7 +72,7 @@ _HOMES = {
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", "hookimpl", *sorted(_HOME)]
+__all__ = ["__version__", "hookimpl", *sorted(_HOME)]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:

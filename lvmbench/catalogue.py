@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,26 +40,28 @@ class Entry:
         """The first sentence of its documentation, read without importing it."""
         if isinstance(self.target, type):
             return _first_line(self.target.__doc__)
-        if self.kind == "suite":
-            lines = self.path.read_text().splitlines()
-            return lines[0].lstrip("# ") if lines and lines[0].startswith("#") else ""
-        module, _, attribute = self.target.partition(":")
         try:
-            spec = importlib.util.find_spec(module)
-            tree = ast.parse(Path(spec.origin).read_text()) if spec and spec.origin else ast.parse("")
-        except (ImportError, OSError, SyntaxError) as error:
-            return f"unavailable: {error}"
-        classes = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == attribute)
-        return next((_first_line(ast.get_docstring(node)) for node in classes), "")
+            return self._heading() if self.kind == "suite" else self._docstring()
+        except (Exception, SystemExit) as error:
+            return f"unavailable: {' '.join(str(error).split())}"
+
+    def _heading(self) -> str:
+        first = _first_line(self.path.read_text())
+        return first.lstrip("# ") if first.startswith("#") else ""
+
+    def _docstring(self) -> str:
+        module, _, attribute = str(self.target).partition(":")
+        classes = (n for n in ast.parse(_source(module).read_text()).body if isinstance(n, ast.ClassDef))
+        return next((_first_line(ast.get_docstring(n)) for n in classes if n.name == attribute), "")
 
     @property
     def path(self) -> Path:
         """The file of a suite."""
         module, _, relative = str(self.target).partition(":")
-        spec = importlib.util.find_spec(module)
-        if spec is None or spec.origin is None:
-            raise Unavailable(f"{self.label} of {self.distribution} {self.version}: no package '{module}'")
-        return Path(spec.origin).parent / relative
+        try:
+            return _source(module).parent / relative
+        except ImportError as error:
+            raise Unavailable(f"{self.label} of {self.distribution} {self.version}: {error}") from error
 
     def load(self) -> type[Any]:
         """The class; raises `Unavailable` where it cannot be imported."""
@@ -67,14 +70,23 @@ class Entry:
         module, _, attribute = self.target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise Unavailable(
                 f"{self.label} of {self.distribution} {self.version} cannot be imported: {type(error).__name__}: {error}"
             ) from error
 
 
+def _source(module: str) -> Path:
+    """The file of a module, which is not imported."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no module '{module}'")
+    return Path(spec.origin)
+
+
 def _first_line(text: str | None) -> str:
-    return (text or "").strip().partition("\n")[0]
+    """The first line, its formulas without their markup."""
+    return re.sub(r":math:`([^`]*)`", r"\1", (text or "").strip().partition("\n")[0])
 
 
 @dataclass(frozen=True)
@@ -143,6 +155,11 @@ class Catalogue:
         """Plugin, distribution and versions of each part of a combination."""
         entries = {kind: self.entry(kind, ref.name) for kind, ref in refs.items()}
         return {
-            kind: {"plugin": e.plugin, "distribution": e.distribution, "version": e.version, "component": e.load().version}
+            kind: {
+                "plugin": e.plugin,
+                "distribution": e.distribution,
+                "version": e.version,
+                "component": e.load().version,
+            }
             for kind, e in entries.items()
         }

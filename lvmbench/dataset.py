@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lvmbench.component import Component
 from lvmbench.noise import Noise
+from lvmbench.rawdata import RawFile
 
 Support = Literal["binary", "unit", "real"]
 
@@ -59,8 +60,12 @@ class Data:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What this data set offers to the other components."""
-        found = {self.support} | ({"unit"} if self.support == "binary" else set())
+        """What this data set offers to the other components.
+
+        ``unit`` says that values lie in [0, 1], ``real`` that they are continuous: binary data is ``binary`` and ``unit``,
+        unit data is ``unit`` and ``real``, real data is ``real``.
+        """
+        found = {self.support} | {"binary": {"unit"}, "unit": {"real"}, "real": set()}[self.support]
         found |= {"labels"} if all(s.labels is not None for s in self.splits.values()) else set()
         return self.provides | found | ({"log_prob"} if self.log_prob else set())
 
@@ -76,13 +81,19 @@ class Data:
         digest = hashlib.sha256()
         for name, split in sorted(self.splits.items()):
             for tensor in (split.x, split.labels):
-                digest.update(name.encode())
-                digest.update(b"" if tensor is None else tensor.contiguous().numpy().tobytes())
+                if tensor is not None:
+                    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                    digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
 
 class Dataset(Component, ABC):
-    """A source of data; its options are the keyword-only arguments of ``__init__``."""
+    """A source of data; its options are the keyword-only arguments of ``__init__``.
+
+    ``files`` are the raw files it reads from the data folder, as class data.
+    """
+
+    files: tuple[RawFile, ...] = ()
 
     @abstractmethod
     def load(self) -> Data:

@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 
 
+SHOWN = 20
+
+
 class LvmbenchError(Exception):
     """Root of everything lvmbench raises on purpose."""
 
@@ -14,11 +17,11 @@ class UserError(LvmbenchError):
     """What the user gave cannot be used; shown as one line, exit code 2."""
 
 
-class Refusal(LvmbenchError, ValueError):
+class Refusal(LvmbenchError, ValueError):  # noqa: N818
     """A component cannot be part of this combination; raise it from a component's ``__init__`` with the reason."""
 
 
-class Unavailable(LvmbenchError):
+class Unavailable(LvmbenchError):  # noqa: N818
     """A registered component cannot be imported here."""
 
 
@@ -34,4 +37,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=3)
     if close:
         return "; did you mean " + " or ".join(f"'{c}'" for c in close) + "?"
-    return f"; known: {', '.join(names) or 'none'}"
+    more = f", ... ({len(names)} in all)" if len(names) > SHOWN else ""
+    return f"; known: {', '.join(names[:SHOWN]) or 'none'}{more}"

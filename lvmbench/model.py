@@ -78,5 +78,6 @@ class LatentVariableModel(nn.Module):
     @torch.no_grad()
     def generate(self, noise: Noise, samples: int) -> Tensor:
         """``K`` draws of x from the model, ``(K, *x)``."""
-        x: Tensor = self.decoder(self.p().sample(noise, samples)).sample(noise, 1)[0]
-        return x
+        z = self.p().sample(noise, samples).unsqueeze(1)  # (K, 1, *z)
+        x: Tensor = self.decoder(z).sample(noise, 1)  # (1, K, 1, *x)
+        return x[0, :, 0]

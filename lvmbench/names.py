@@ -12,11 +12,12 @@ from lvmbench.errors import UserError
 
 NAME = re.compile(r"[A-Za-z_][\w.-]*")
 OPTION = re.compile(r"[A-Za-z_]\w*")
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|.', re.DOTALL)  # a quoted text, or one character
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ref:
-    """A component's name and the options given to it.
+    """A component's name and the options given to it; two are equal that are written alike.
 
     >>> Ref.parse("vamp[components=50, learn=true]")
     Ref(name='vamp', options={'components': 50, 'learn': True})
@@ -41,13 +42,16 @@ class Ref:
         inner = ",".join(f"{key}={_show(self.options[key])}" for key in sorted(self.options))
         return f"{self.name}[{inner}]" if inner else self.name
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ref) and str(self) == str(other)
+
     def __hash__(self) -> int:
         return hash(str(self))
 
 
 def _options(inner: str, text: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for piece in _split(inner):
+    for piece in _split(inner, text):
         key, equals, value = piece.partition("=")
         key = key.strip()
         if not equals or not OPTION.fullmatch(key):
@@ -58,16 +62,21 @@ def _options(inner: str, text: str) -> dict[str, Any]:
     return options
 
 
-def _split(inner: str) -> list[str]:
+def _split(inner: str, text: str) -> list[str]:
     """Split at the commas outside brackets and double quotes."""
-    pieces, depth, quoted, start = [], 0, False, 0
-    for i, char in enumerate(inner):
-        quoted ^= char == '"' and inner[i - 1 : i] != "\\"
-        depth += 0 if quoted else (char in "[{") - (char in "]}")
-        if char == "," and depth == 0 and not quoted:
-            pieces.append(inner[start:i])
-            start = i + 1
-    return [*pieces, inner[start:]] if inner else []
+    pieces, depth = [""], 0
+    for token in TOKEN.findall(inner):
+        depth += (token in "[{") - (token in "]}")
+        if depth < 0 or token == '"':
+            break
+        if token == "," and depth == 0:
+            pieces.append("")
+        else:
+            pieces[-1] += token
+    else:
+        if depth == 0:
+            return pieces if inner else []
+    raise UserError(f"'{text}': brackets or double quotes do not match")
 
 
 def value_of(text: str) -> Any:
@@ -84,6 +93,11 @@ def value_of(text: str) -> Any:
 
 def _show(value: Any) -> str:
     """Write one option value so that `value_of` reads it back."""
-    if isinstance(value, str) and value_of(value) == value and value == value.strip() and not re.search(r'[,\[\]{}"]', value):
+    if (
+        isinstance(value, str)
+        and value_of(value) == value
+        and value == value.strip()
+        and not re.search(r'[,\[\]{}"]', value)
+    ):
         return value
     return json.dumps(value, separators=(",", ":"))

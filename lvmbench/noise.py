@@ -63,15 +63,21 @@ class Stream(Noise):
         self.dtype = dtype or torch.get_default_dtype()
 
     @classmethod
-    def seeded(cls, seed: int, *words: object, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Stream:
+    def seeded(
+        cls, seed: int, *words: object, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    ) -> Stream:
         """A stream for one purpose of one seed."""
         return cls(generator(seed, *words, device=device), dtype)
 
     def normal(self, shape: Sequence[int]) -> Tensor:
-        return torch.randn(tuple(shape), generator=self.generator, device=self.generator.device, dtype=self.dtype)
+        return torch.randn(
+            tuple(shape), generator=self.generator, device=self.generator.device, dtype=self.dtype
+        )
 
     def uniform(self, shape: Sequence[int]) -> Tensor:
-        return torch.rand(tuple(shape), generator=self.generator, device=self.generator.device, dtype=self.dtype)
+        return torch.rand(
+            tuple(shape), generator=self.generator, device=self.generator.device, dtype=self.dtype
+        )
 
 
 class Demand(NamedTuple):

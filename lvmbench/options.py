@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
+import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -31,7 +31,6 @@ class OptionError(UserError):
         self.option = option
 
 
-@functools.cache
 def options_model(component: type) -> type[BaseModel]:
     """The pydantic model of a component's options."""
     signature = inspect.signature(component.__init__, eval_str=True)  # type: ignore[misc]
@@ -41,7 +40,11 @@ def options_model(component: type) -> type[BaseModel]:
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, protected_namespaces=())
-    return create_model(component.__name__ + "Options", __config__=config, **fields)
+    with (
+        warnings.catch_warnings()
+    ):  # an option may be called as a method of pydantic's models, such as "copy"
+        warnings.simplefilter("ignore", UserWarning)
+        return create_model(component.__name__ + "Options", __config__=config, **fields)
 
 
 def resolve(component: type, options: Mapping[str, Any], label: str) -> dict[str, Any]:

@@ -70,9 +70,13 @@ class Registrar:
 
     def _add(self, kind: str, name: str, target: str | type) -> None:
         if not (isinstance(name, str) and NAME.fullmatch(name)):
-            raise ValueError(f"{kind} name {name!r} must be letters, digits, '_', '.' or '-', starting with a letter")
+            raise ValueError(
+                f"{kind} name {name!r} must be letters, digits, '_', '.' or '-', starting with a letter"
+            )
         if not isinstance(target, type) and not (isinstance(target, str) and target.count(":") == 1):
-            raise ValueError(f"{kind} '{name}': the target must be a class or 'package.module:Class', got {target!r}")
+            raise ValueError(
+                f"{kind} '{name}': the target must be a class or 'package.module:Class', got {target!r}"
+            )
         entry = Entry(kind, name, target, self.source.name, self.source.distribution, self.source.version)
         other = {**self.taken, **{(e.kind, e.name): e for e in self.found}}.get((kind, name))
         if other:
@@ -92,7 +96,7 @@ def load_catalogue(selection: PluginSelection | None = None) -> Catalogue:
     sources = [*_installed(), *(_local(text) for text in selection.extra)]
     unknown = set(selection.blocked) - {s.name for s in sources}
     if unknown:
-        name = sorted(unknown)[0]
+        name = min(unknown)
         raise UserError(f"--no-plugin: no plugin '{name}'{nearest(name, {s.name for s in sources})}")
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
@@ -115,9 +119,11 @@ def _installed() -> Iterator[_Source]:
 def _local(text: str) -> _Source:
     """A plugin given as a file or as a module."""
     path = Path(text)
-    if path.suffix == ".py" or path.exists():
+    if path.suffix == ".py" or path.is_file():
         if not path.is_file():
-            raise UserError(f"--plugin: no file '{text}'; give a .py file or the name of an importable module")
+            raise UserError(
+                f"--plugin: no file '{text}'; give a .py file or the name of an importable module"
+            )
         version = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
         return _Source(path.stem, str(path), version, lambda: _import_file(path))
     try:
@@ -130,17 +136,28 @@ def _local(text: str) -> _Source:
 
 
 def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    """Import a file as a module called after it, so that its own lazy targets are found."""
+    name = path.stem
+    loaded = getattr(sys.modules.get(name), "__file__", None)
+    if name in sys.modules and loaded != str(path):
+        raise ImportError(f"a module called '{name}' is loaded already (from {loaded}); rename the file")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"'{path}' is not a Python file; it must end in .py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
 def _admit(
-    source: _Source, manager: pluggy.PluginManager, taken: dict[tuple[str, str], Entry], problems: list[PluginProblem]
+    source: _Source,
+    manager: pluggy.PluginManager,
+    taken: dict[tuple[str, str], Entry],
+    problems: list[PluginProblem],
 ) -> None:
     """Load one plugin and commit its entries, or list its problem and commit nothing."""
     try:
@@ -148,19 +165,27 @@ def _admit(
     except _Stage as error:
         cause = error.__cause__
         text = "".join(traceback.format_exception(cause)) if cause else ""
-        problems.append(PluginProblem(source.name, source.distribution, source.version, error.stage, str(error), text))
+        problems.append(
+            PluginProblem(source.name, source.distribution, source.version, error.stage, str(error), text)
+        )
     else:
         taken.update({(e.kind, e.name): e for e in found})
 
 
-def _entries_of(source: _Source, manager: pluggy.PluginManager, taken: dict[tuple[str, str], Entry]) -> list[Entry]:
+def _entries_of(
+    source: _Source, manager: pluggy.PluginManager, taken: dict[tuple[str, str], Entry]
+) -> list[Entry]:
     module = _attempt("import", source.load)
     _check_hooks(module)
     if manager.has_plugin(source.name):
-        raise _Stage("validate", f"another plugin is called '{source.name}'; entry-point names must be unique")
+        raise _Stage(
+            "validate", f"another plugin is called '{source.name}'; entry-point names must be unique"
+        )
     try:
         _attempt("validate", lambda: manager.register(module, source.name))
-        caller = manager.subset_hook_caller("lvmbench_register", [p for p in manager.get_plugins() if p is not module])
+        caller = manager.subset_hook_caller(
+            "lvmbench_register", [p for p in manager.get_plugins() if p is not module]
+        )
         registrar = Registrar(source, taken)
         _attempt("register", lambda: caller(register=registrar))
     except _Stage:
@@ -180,12 +205,18 @@ def _attempt(stage: str, action: Callable[[], Any]) -> Any:
 
 def _check_hooks(module: Any) -> None:
     """Refuse misspelt hooks and plugins without any."""
-    known = [name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith(GROUP + "_")]
-    marked = [name for name in dir(module) if getattr(inspect.getattr_static(module, name), "lvmbench_impl", None)]
+    known = [
+        name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith(GROUP + "_")
+    ]
+    marked = [
+        name
+        for name in dir(module)
+        if getattr(inspect.getattr_static(module, name, None), "lvmbench_impl", None)
+    ]
     for name in marked:
         if name not in known:
             raise _Stage("unknown-hook", f"there is no hook '{name}'{nearest(name, known)}")
     if not marked:
-        raise _Stage("unknown-hook", f"nothing is marked with @lvmbench.hookimpl; implement {known[0]}(register)")
-
-
+        raise _Stage(
+            "unknown-hook", f"nothing is marked with @lvmbench.hookimpl; implement {known[0]}(register)"
+        )

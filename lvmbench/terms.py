@@ -30,7 +30,9 @@ class Terms:
 
     _PER_SAMPLE = ("z", "log_q", "log_prior", "log_likelihood")
 
-    def __init__(self, model: LatentVariableModel, x: Tensor, noise: Noise, samples: int, *, pathwise: bool = True) -> None:
+    def __init__(
+        self, model: LatentVariableModel, x: Tensor, noise: Noise, samples: int, *, pathwise: bool = True
+    ) -> None:
         self.model, self.x, self.noise = model, x, noise
         self.samples, self.pathwise = samples, pathwise
 
@@ -70,7 +72,8 @@ class Terms:
     @cached_property
     def log_likelihood(self) -> Tensor:
         """log p(x|z), ``(K, B)``."""
-        return self.model.decoder(self.z).log_prob(self.x)
+        log_p: Tensor = self.model.decoder(self.z).log_prob(self.x)
+        return log_p
 
     def log_w(self, kl_weight: Tensor | float = 1.0) -> Tensor:
         """The log weights log p(x|z) + kl_weight (log p(z) - log q(z|x)), ``(K, B)``."""

@@ -33,7 +33,7 @@ class MultivariateNormal(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         difference = (value - self.loc).unsqueeze(-1)  # (..., *batch, D, 1)
-        standard = torch.linalg.solve_triangular(self.scale_tril, difference, upper=False).squeeze(-1)
+        standard: Tensor = torch.linalg.solve_triangular(self.scale_tril, difference, upper=False).squeeze(-1)
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (standard**2).sum(-1) - log_det - HALF_LOG_2PI * value.shape[-1]
 

@@ -15,7 +15,9 @@ Network = Literal["mlp"]
 _BODIES: dict[str, Callable[..., nn.Module]] = {"mlp": MLP}
 
 
-def network(body: Network, source: tuple[int, ...], target: tuple[int, ...], *, hidden: int, layers: int) -> nn.Module:
+def network(
+    body: Network, source: tuple[int, ...], target: tuple[int, ...], *, hidden: int, layers: int
+) -> nn.Module:
     """A network from events of shape ``source`` to events of shape ``target``.
 
     Arguments:

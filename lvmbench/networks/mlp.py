@@ -21,5 +21,5 @@ class MLP(nn.Module):
         h = x.flatten(-len(self.source))
         for linear in self.linears[:-1]:
             h = nn.functional.silu(linear(h))
-        h = self.linears[-1](h)
-        return h.unflatten(-1, self.target)
+        flat: Tensor = self.linears[-1](h)
+        return flat.unflatten(-1, self.target)

@@ -16,6 +16,8 @@ def lvmbench_register(register: Register) -> None:
     register.dataset("linear_gaussian", "lvmbench_plugins.datasets.linear_gaussian:LinearGaussianData")
     register.dataset("blobs", "lvmbench_plugins.datasets.blobs:Blobs")
     register.dataset("table", "lvmbench_plugins.datasets.table:Table")
+    register.dataset("mnist", "lvmbench_plugins.datasets.mnist:Mnist")
+    register.dataset("fashion_mnist", "lvmbench_plugins.datasets.fashion_mnist:FashionMnist")
 
     register.prior("standard_normal", "lvmbench_plugins.priors.standard_normal:StandardNormal")
     register.prior("mixture", "lvmbench_plugins.priors.mixture:MixturePrior")

@@ -36,7 +36,13 @@ class BernoulliDecoder(Decoder):
     requires = frozenset({"dataset.binary"})
 
     def __init__(
-        self, data: DataSummary, space: LatentSpace, *, network: Network = "mlp", hidden: Count = 128, layers: Size = 2
+        self,
+        data: DataSummary,
+        space: LatentSpace,
+        *,
+        network: Network = "mlp",
+        hidden: Count = 128,
+        layers: Size = 2,
     ) -> None:
         super().__init__()
         self.event_dims = len(data.event_shape)

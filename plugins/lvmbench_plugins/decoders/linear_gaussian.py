@@ -16,6 +16,7 @@ from lvmbench import (
     Mixture,
     MultivariateNormal,
     Positive,
+    Refusal,
     register_posterior,
 )
 
@@ -49,13 +50,17 @@ class LinearGaussian(Decoder):
 
     def __init__(self, data: DataSummary, space: LatentSpace, *, noise: Positive = 1.0) -> None:
         super().__init__()
-        self.event_shape, self.latent = data.event_shape, math.prod(space.event_shape)
-        self.weight = nn.Parameter(torch.randn(math.prod(data.event_shape), self.latent) / math.sqrt(self.latent))
+        if len(space.event_shape) != 1:
+            raise Refusal(
+                f"linear_gaussian reads a vector of latents; the prior's are of shape {space.event_shape}"
+            )
+        self.event_shape, latent = data.event_shape, space.event_shape[0]
+        self.weight = nn.Parameter(torch.randn(math.prod(data.event_shape), latent) / math.sqrt(latent))
         self.bias = nn.Parameter(data.mean.flatten().clone())
         self.log_scale = nn.Parameter(torch.tensor(math.log(noise)))
 
     def forward(self, z: Tensor) -> DiagonalNormal:
-        loc = z.flatten(-1) @ self.weight.T + self.bias
+        loc = z @ self.weight.T + self.bias
         return DiagonalNormal(loc.unflatten(-1, self.event_shape), self.log_scale, len(self.event_shape))
 
 

@@ -50,6 +50,8 @@ class Score(Estimator):
         bound = objective(terms, kl_weight)
         signal = bound.detach().unsqueeze(0)  # (1, B)
         if self.baseline == "leave_one_out":
-            signal = signal - torch.stack([objective(other, kl_weight).detach() for other in terms.leave_one_out()])
+            signal = signal - torch.stack(
+                [objective(other, kl_weight).detach() for other in terms.leave_one_out()]
+            )
         score = (signal * terms.log_q).sum(0)
         return Estimate(surrogate=bound + score, bound=bound)

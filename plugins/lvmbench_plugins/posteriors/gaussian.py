@@ -41,7 +41,13 @@ class Gaussian(Posterior):
     requires = frozenset({"prior.real"})
 
     def __init__(
-        self, data: DataSummary, space: LatentSpace, *, network: Network = "mlp", hidden: Count = 128, layers: Size = 2
+        self,
+        data: DataSummary,
+        space: LatentSpace,
+        *,
+        network: Network = "mlp",
+        hidden: Count = 128,
+        layers: Size = 2,
     ) -> None:
         super().__init__()
         self.event_dims = len(space.event_shape)

@@ -37,7 +37,9 @@ class MixturePrior(Prior):
 
     distribution = Mixture
 
-    def __init__(self, data: DataSummary, latent: int, *, components: Count = 10, spread: Positive = 1.0) -> None:
+    def __init__(
+        self, data: DataSummary, latent: int, *, components: Count = 10, spread: Positive = 1.0
+    ) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(components))
         self.loc = nn.Parameter(spread * torch.randn(components, latent))

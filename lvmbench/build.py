@@ -1,0 +1,111 @@
+"""Building the parts of a combination, and saying which of their requirements are not met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from lvmbench.catalogue import Catalogue
+from lvmbench.combination import Combination
+from lvmbench.component import Component
+from lvmbench.dataset import Data
+from lvmbench.estimator import Estimator
+from lvmbench.model import LatentVariableModel
+from lvmbench.names import Ref
+from lvmbench.noise import derive
+from lvmbench.objective import Objective
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The built parts of one combination."""
+
+    model: LatentVariableModel
+    objective: Objective
+    estimator: Estimator
+
+    @property
+    def components(self) -> Mapping[str, Component]:
+        """Each part by its kind."""
+        model = self.model
+        parts: dict[str, Component] = {
+            "prior": model.prior,
+            "posterior": model.posterior,
+            "decoder": model.decoder,
+        }
+        return {**parts, "objective": self.objective, "estimator": self.estimator}
+
+    @property
+    def vectorizable(self) -> bool:
+        """Whether every part can run inside ``torch.vmap``."""
+        return all(c.vectorizable for c in self.components.values())
+
+
+def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int) -> Parts:
+    """Build the parts with the initial weights of one seed, leaving torch's global generator as it was.
+
+    Raises `Refusal` where a component refuses its partners.
+    """
+    summary = data.summary
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "weights"))
+        prior = catalogue.build("prior", combination["prior"], summary, combination.latent)
+        posterior = catalogue.build("posterior", combination["posterior"], summary, prior.space)
+        decoder = catalogue.build("decoder", combination["decoder"], summary, prior.space)
+        objective = catalogue.build("objective", combination["objective"])
+        estimator = catalogue.build("estimator", combination["estimator"])
+    return Parts(LatentVariableModel(prior, posterior, decoder), objective, estimator)
+
+
+def capabilities(data: Data, parts: Parts) -> frozenset[str]:
+    """Everything that the parts of a combination provide, each as ``kind.capability``."""
+    model, objective = parts.model, parts.objective
+    q = model.posterior_distribution
+    provided: dict[str, Iterable[str]] = {
+        "dataset": data.capabilities,
+        "prior": model.prior.provides | model.prior.distribution.traits | {model.prior.space.support},
+        "posterior": model.posterior.provides | (q.traits if q else frozenset()),
+        "decoder": model.decoder.provides | model.decoder.distribution.traits,
+        "model": model.provides,
+        "objective": objective.provides | ({"lower_bound"} if objective.lower_bound else set()),
+        "estimator": parts.estimator.provides,
+    }
+    return frozenset(f"{kind}.{name}" for kind, names in provided.items() for name in names)
+
+
+def unmet(label: str, component: Component, provided: frozenset[str], names: Mapping[str, Any]) -> str | None:
+    """Why a component cannot be part of a combination, or ``None`` where all it requires is there.
+
+    ``names`` says what the other parts are called, by kind.
+    """
+    missing = sorted(component.requires - provided)
+    if not missing:
+        return None
+    kind = missing[0].partition(".")[0]
+    owner = f"{kind} '{names[kind]}'" if kind in names else "this pair of prior and decoder"
+    offered = (
+        ", ".join(sorted(p.partition(".")[2] for p in provided if p.startswith(kind + "."))) or "nothing"
+    )
+    return f"{label} requires {missing[0]}, which {owner} does not provide (it provides {offered})"
+
+
+def refusal(data: Data, parts: Parts, combination: Combination) -> str | None:
+    """The first unmet requirement among the parts of a combination."""
+    provided = capabilities(data, parts)
+    labels = {kind: f"{kind} '{combination[kind]}'" for kind in parts.components}
+    reasons = (
+        unmet(labels[kind], part, provided, combination.refs) for kind, part in parts.components.items()
+    )
+    return next((reason for reason in reasons if reason), None)
+
+
+def applicable_estimators(
+    catalogue: Catalogue, parts: Parts, provided: frozenset[str], own: Ref
+) -> dict[str, Estimator]:
+    """The combination's own estimator and every registered one, at its defaults, whose requirements are met."""
+    built = {name: catalogue.build("estimator", name) for name in catalogue.names("estimator")}
+    found = {name: e for name, e in built.items() if e.requires <= provided}
+    return {**found, str(own): parts.estimator}

@@ -1,0 +1,156 @@
+"""Commands about components and plugins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lvmbench.catalogue import KINDS
+from lvmbench.cli.options import Blocked, Plugins, selection
+from lvmbench.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from lvmbench.catalogue import Catalogue
+
+
+def _load(plugins: list[str], blocked: list[str]) -> Catalogue:
+    from lvmbench.plugins import load_catalogue
+
+    return load_catalogue(selection(plugins, blocked))
+
+
+def _check_kind(kind: str | None) -> None:
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"unknown kind '{kind}'{nearest(kind, KINDS)}")
+
+
+def list_(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help=f"One of {', '.join(KINDS)}.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="As a JSON array of objects.")] = False,
+    plugin: Plugins = [],  # noqa: B006
+    no_plugin: Blocked = [],  # noqa: B006
+) -> None:
+    """List the components that are registered, and whose they are.
+
+    Example: lvmbench list posterior
+    """
+    _check_kind(kind)
+    entries = _load(plugin, no_plugin).entries(kind)
+    fields = ("kind", "name", "plugin", "distribution", "version", "summary")
+    rows = [{field: getattr(entry, field) for field in fields} for entry in entries]
+    if json:
+        import json as writer
+
+        typer.echo(writer.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("kind", "name", "distribution", "summary", box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(
+            row["kind"], row["name"], f"{row['distribution']} {row['version']}", Text(row["summary"])
+        )
+    Console(highlight=False).print(table)
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="The name of a component or suite.")],
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Which kind, where several have this name.")
+    ] = None,
+    plugin: Plugins = [],  # noqa: B006
+    no_plugin: Blocked = [],  # noqa: B006
+) -> None:
+    """Show what a component is: formula, reference, options with types and defaults, what it provides and requires.
+
+    Example: lvmbench show mixture
+    """
+    _check_kind(kind)
+    catalogue = _load(plugin, no_plugin)
+    found = [e for e in catalogue.entries(kind) if e.name == name]
+    if not found:
+        known = {e.name for e in catalogue.entries(kind)}
+        raise UserError(f"unknown {kind or 'component or suite'} '{name}'{nearest(name, known)}")
+    from lvmbench.cli.component import show_entry
+
+    for entry in found:
+        show_entry(entry)
+
+
+def plugins(
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show what a broken plugin raised.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As a JSON object of plugins and problems.")] = False,
+    plugin: Plugins = [],  # noqa: B006
+    no_plugin: Blocked = [],  # noqa: B006
+) -> None:
+    """List the plugins, what each registers, and what is wrong with the ones that do not load.
+
+    Example: lvmbench plugins --traceback
+    """
+    from dataclasses import asdict
+
+    catalogue = _load(plugin, no_plugin)
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for entry in catalogue.entries():
+        rows.setdefault((entry.plugin, entry.distribution, entry.version), []).append(entry.label)
+    if json:
+        import json as writer
+
+        found = [
+            dict(zip(("plugin", "distribution", "version"), k, strict=True), registers=v)
+            for k, v in rows.items()
+        ]
+        typer.echo(
+            writer.dumps({"plugins": found, "problems": [asdict(p) for p in catalogue.problems]}, indent=2)
+        )
+        return
+    for (name, distribution, version), labels in rows.items():
+        typer.echo(f"{name} ({distribution} {version}): {len(labels)} registered")
+    for problem in catalogue.problems:
+        typer.echo(f"problem: {problem}")
+        if traceback:
+            typer.echo(problem.traceback)
+    if not catalogue.problems:
+        typer.echo("no problems")
+
+
+def doctor() -> None:
+    """Check the installation: versions, devices, threads, data folder, plugins.
+
+    Example: lvmbench doctor
+    """
+    from lvmbench.environment import environment
+    from lvmbench.rawdata import data_home
+    from lvmbench.training import pick_device
+
+    catalogue = _load([], [])
+    found = environment()
+    typer.echo(f"lvmbench {found['lvmbench']}   python {found['python']}   {found['system']}")
+    typer.echo("packages: " + ", ".join(f"{name} {version}" for name, version in found["packages"].items()))
+    typer.echo(f"device: {pick_device()}   CUDA: {', '.join(found['cuda']['devices']) or 'none'}")
+    typer.echo(f"cores: {found['cores']} ({found['processor']})   memory: {found['memory_gib']} GiB")
+    typer.echo(f"raw data: {data_home()}{'' if data_home().is_dir() else ' (not there yet)'}")
+    broken = [
+        (e, message) for e in catalogue.entries() if e.kind != "suite" and (message := _import_problem(e))
+    ]
+    typer.echo(f"components: {len(catalogue.entries())} registered, {len(broken)} cannot be imported")
+    for message in [m for _, m in broken] + [str(p) for p in catalogue.problems]:
+        typer.echo(f"problem: {message}")
+    if broken or catalogue.problems:
+        raise typer.Exit(1)
+    typer.echo("all is well")
+
+
+def _import_problem(entry: object) -> str | None:
+    from lvmbench.catalogue import Entry
+    from lvmbench.errors import Unavailable
+
+    assert isinstance(entry, Entry)
+    try:
+        entry.load()
+    except Unavailable as error:
+        return str(error)
+    return None

@@ -1,0 +1,66 @@
+"""What ``show`` shows."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lvmbench.catalogue import Entry
+from lvmbench.options import options_model
+
+console = Console(highlight=False)
+
+
+def show_entry(entry: Entry) -> None:
+    """Everything a user needs of one component or suite."""
+    console.print(Text(f"{entry.kind} {entry.name}", style="bold"), f"({entry.distribution} {entry.version})")
+    if entry.kind == "suite":
+        console.print(entry.path.read_text(), markup=False)
+        return
+    component = entry.load()
+    console.print(inspect.cleandoc(component.__doc__ or ""), markup=False)
+    console.print()
+    _options(component)
+    for what in ("provides", "requires"):
+        names = sorted(getattr(component, what))
+        if names:
+            console.print(f"{what}: {', '.join(names)}", markup=False)
+    console.print()
+
+
+def _options(component: type[Any]) -> None:
+    fields = options_model(component).model_fields
+    if not fields:
+        console.print("no options")
+        return
+    table = Table("option", "type", "range", "default", box=None, header_style="bold", pad_edge=False)
+    for name, field in fields.items():
+        default = Text("required", style="yellow") if field.is_required() else Text(_value(field.default))
+        table.add_row(name, _type(field.annotation), Text(_range(field)), default)
+    console.print(table)
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _type(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(map(str, get_args(annotation)))
+    names = [getattr(a, "__name__", str(a)) for a in get_args(annotation)] or [
+        getattr(annotation, "__name__", str(annotation))
+    ]
+    return " or ".join("none" if name == "NoneType" else name for name in names)
+
+
+def _range(field: FieldInfo) -> str:
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    limits = [
+        (sign, getattr(rule, attribute, None)) for rule in field.metadata for attribute, sign in signs.items()
+    ]
+    return ", ".join(f"{sign} {limit}" for sign, limit in limits if limit is not None)

@@ -1,0 +1,233 @@
+"""Commands that plan, run, resume and re-evaluate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lvmbench.cli.options import (
+    Blocked,
+    Device,
+    Directory,
+    Jobs,
+    Only,
+    Plugins,
+    StoreUrl,
+    SuiteName,
+    Timeout,
+    results_directory,
+    selection,
+)
+from lvmbench.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from lvmbench.plan import Plan
+    from lvmbench.runner import RunOptions
+    from lvmbench.store import Store
+    from lvmbench.suite import Suite
+
+RETRIED = "failed,diverged,oom,timeout,killed,unavailable"
+
+
+def run(
+    suite: SuiteName,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Results directory (default: lvmbench-results/SUITE).")
+    ] = None,
+    store: StoreUrl = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Train seeds 0 ... N-1 instead of the suite's.")
+    ] = None,
+    only: Only = [],  # noqa: B006
+    device: Device = "auto",
+    jobs: Jobs = None,
+    timeout: Timeout = None,
+    plugin: Plugins = [],  # noqa: B006
+    no_plugin: Blocked = [],  # noqa: B006
+) -> None:
+    """Train and measure every combination of a suite, and show the leaderboard.
+
+    Finished runs are not repeated and interrupted ones are finished: the same command resumes.
+
+    Example: lvmbench run quick --out results/quick
+    """
+    from lvmbench.plugins import load_catalogue
+    from lvmbench.suite import load_suite
+
+    chosen = selection(plugin, no_plugin)
+    catalogue = load_catalogue(chosen)
+    loaded = load_suite(suite, catalogue)
+    if seeds is not None:
+        loaded = replace(loaded, seeds=tuple(range(seeds)))
+    out = out or Path("lvmbench-results") / loaded.name
+    from lvmbench.plan import make_plan
+    from lvmbench.runner import RunOptions, prepare
+    from lvmbench.store import Store
+    from lvmbench.training import pick_device
+
+    pick_device(device)
+    prepare(out)
+    plan = make_plan(loaded, catalogue, only)
+    _warn(catalogue.problems)
+    _go(plan, out, Store.at(out, store), RunOptions(device, jobs, timeout, chosen))
+
+
+def plan(
+    suite: SuiteName,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Results directory, to say what is done there.")
+    ] = None,
+    estimate: Annotated[bool, typer.Option(help="Time a few training steps of each combination.")] = True,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Seeds 0 ... N-1 instead of the suite's.")
+    ] = None,
+    only: Only = [],  # noqa: B006
+    device: Device = "auto",
+    plugin: Plugins = [],  # noqa: B006
+    no_plugin: Blocked = [],  # noqa: B006
+) -> None:
+    """Show what would run, what is done, what is refused and why, and about how long it takes.
+
+    Example: lvmbench plan quick
+    """
+    from lvmbench.plugins import load_catalogue
+    from lvmbench.suite import load_suite
+
+    catalogue = load_catalogue(selection(plugin, no_plugin))
+    loaded = load_suite(suite, catalogue)
+    if seeds is not None:
+        loaded = replace(loaded, seeds=tuple(range(seeds)))
+    from lvmbench.cli.planned import show_plan
+    from lvmbench.plan import make_plan
+
+    _warn(catalogue.problems)
+    show_plan(
+        make_plan(loaded, catalogue, only),
+        catalogue,
+        out or Path("lvmbench-results") / loaded.name,
+        device,
+        estimate,
+    )
+
+
+def status(
+    directory: Directory,
+    store: StoreUrl = None,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show the stored tracebacks.")] = False,
+) -> None:
+    """Say how far a results directory has got, and what needs attention.
+
+    Example: lvmbench status lvmbench-results/quick --traceback
+    """
+    from lvmbench.cli.display import console, show_status
+    from lvmbench.store import Store
+
+    show_status(console, results_directory(directory), Store.at(directory, store), tracebacks=traceback)
+
+
+def retry(
+    directory: Directory,
+    status: Annotated[
+        str, typer.Option("--status", help="Which endings to redo, separated by commas.")
+    ] = RETRIED,
+    store: StoreUrl = None,
+    device: Device = "auto",
+    jobs: Jobs = None,
+    timeout: Timeout = None,
+) -> None:
+    """Redo the runs and evaluations that ended badly; nothing else is touched.
+
+    Example: lvmbench retry lvmbench-results/quick --status oom,timeout
+    """
+    from lvmbench.status import Status
+
+    wanted = [word.strip() for word in status.split(",")]
+    for word in wanted:
+        if word not in set(RETRIED.split(",")) | {Status.REFUSED, Status.INTERRUPTED}:
+            raise UserError(
+                f"--status: no run can be retried for '{word}'{nearest(word, RETRIED.split(','))}"
+            )
+    plan, opened, options = _reload(directory, store, device, jobs, timeout)
+    opened.reopen(key for key, found in opened.statuses().items() if found in wanted)
+    opened.reopen_evaluations(wanted)
+    _go(plan, directory, opened, options)
+
+
+def evaluate(
+    directory: Directory,
+    evaluator: Annotated[
+        list[str], typer.Option("--evaluator", metavar="NAME", help="An evaluator; may be repeated.")
+    ],
+    store: StoreUrl = None,
+    device: Device = "auto",
+    jobs: Jobs = None,
+    timeout: Timeout = None,
+) -> None:
+    """Apply more evaluators to the stored weights; nothing is trained.
+
+    Example: lvmbench evaluate lvmbench-results/quick --evaluator "tightness[samples=5000]"
+    """
+    plan, opened, options = _reload(directory, store, device, jobs, timeout, evaluator)
+    _go(plan, directory, opened, options, training=False)
+
+
+def _reload(
+    directory: Path,
+    store: str | None,
+    device: str,
+    jobs: int | None,
+    timeout: float | None,
+    evaluators: list[str] | None = None,
+) -> tuple[Plan, Store, RunOptions]:
+    """The plan, the store and the options of results that are there, with the plugins and seeds they were made with."""
+    import json
+
+    from lvmbench.names import Ref
+    from lvmbench.plan import make_plan
+    from lvmbench.plugins import PluginSelection, load_catalogue
+    from lvmbench.runner import RunOptions
+    from lvmbench.store import Store
+    from lvmbench.suite import Choice, load_suite
+    from lvmbench.training import pick_device
+
+    pick_device(device)
+    opened = Store.at(results_directory(directory), store)
+    extra, blocked = json.loads(opened.meta().get("plugins", "[[], []]"))
+    chosen = PluginSelection(tuple(extra), tuple(blocked))
+    catalogue = load_catalogue(chosen)
+    suite: Suite = load_suite(str(directory / "suite.yaml"), catalogue)
+    seeds = opened.records()["seed"].unique().tolist()
+    suite = replace(suite, seeds=tuple(sorted(seeds)) or suite.seeds)
+    if evaluators is not None:
+        for name in evaluators:
+            catalogue.entry("evaluator", Ref.parse(name).name)
+        choices = [Choice("evaluator", Ref.parse(name), "--evaluator") for name in evaluators]
+        suite = replace(suite, evaluators=tuple(choices))
+    plan = make_plan(suite, catalogue).restricted(opened.statuses())
+    return plan, opened, RunOptions(device, jobs, timeout, chosen)
+
+
+def _go(plan: Plan, out: Path, store: Store, options: RunOptions, *, training: bool = True) -> None:
+    """Run a plan with a live display; exit code 1 where anything failed, 130 where it was interrupted."""
+    from lvmbench.cli.display import Live, console, show_results
+    from lvmbench.runner import run
+
+    try:
+        with Live(console) as live:
+            summary = run(plan, out, store, options, live, training=training)
+    except KeyboardInterrupt:
+        console.print(
+            f"interrupted; what is finished is kept: the same command goes on (lvmbench status {out})"
+        )
+        raise typer.Exit(130) from None
+    show_results(console, out, store, summary)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _warn(problems: tuple[object, ...]) -> None:
+    for problem in problems:
+        typer.echo(f"warning: {problem}", err=True)

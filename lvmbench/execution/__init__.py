@@ -1,0 +1,1 @@
+"""Execution: jobs, the workers that do them, and where they run."""

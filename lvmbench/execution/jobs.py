@@ -1,0 +1,73 @@
+"""Jobs and their outcomes: what travels between the runner and its workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lvmbench.combination import Combination
+from lvmbench.names import Ref
+from lvmbench.plugins import PluginSelection
+from lvmbench.status import Status
+from lvmbench.suite import Budget
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pack to train and to evaluate.
+
+    Arguments:
+        combination: What to train.
+        keys: The run key of each seed.
+        budget: How long.
+        device: Where, by name.
+        selection: The plugins that the worker loads.
+        weights: The folder of the stored weights.
+        evaluators: For each seed, the evaluators still to be applied to its stored weights.
+        split: The split that is measured.
+    """
+
+    combination: Combination
+    keys: Mapping[int, str]
+    budget: Budget
+    device: str
+    selection: PluginSelection
+    weights: Path
+    evaluators: Mapping[int, tuple[Ref, ...]] = field(default_factory=dict)
+    split: str = "test"
+
+    def weights_file(self, seed: int) -> Path:
+        """Where the weights of one seed are stored."""
+        return weights_file(self.weights, self.keys[seed])
+
+
+def weights_file(folder: Path, key: str) -> Path:
+    """Where the weights of a run are stored."""
+    return folder / f"{key[:20]}.safetensors"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How the training of one run ended."""
+
+    seed: int
+    status: Status
+    reason: str = ""
+    traceback: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    curve: tuple[tuple[int, float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What one evaluator gave for one run."""
+
+    seed: int
+    evaluator: str
+    status: Status
+    reason: str = ""
+    traceback: str | None = None
+    seconds: float = 0.0
+    measurements: tuple[Mapping[str, Any], ...] = ()

@@ -1,0 +1,180 @@
+"""What a worker does: train a pack, or evaluate its stored weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import os
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lvmbench.build import Parts, applicable_estimators, build, capabilities, unmet
+from lvmbench.catalogue import Catalogue
+from lvmbench.dataset import Data
+from lvmbench.errors import LvmbenchError, Refusal, Unavailable
+from lvmbench.evaluator import Evaluator, Measurement, Subject
+from lvmbench.execution.jobs import Evaluated, Job, Trained
+from lvmbench.execution.progress import Progress, ProgressFile
+from lvmbench.names import Ref
+from lvmbench.plan import DataCache
+from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.status import Status
+from lvmbench.training import Epoch, pick_device, train
+
+
+@functools.lru_cache(maxsize=1)
+def _world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
+    """The plugins and data sets of this process."""
+    catalogue = load_catalogue(selection)
+    return catalogue, DataCache(catalogue)
+
+
+def train_job(job: Job, progress: ProgressFile) -> list[Trained]:
+    """Train a pack and store each seed's best weights; what goes wrong becomes a status."""
+    seeds = tuple(job.keys)
+    try:
+        return _train(job, seeds, progress)
+    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+        return [_unsuccessful(seed, Status.OOM, error) for seed in seeds]
+    except Refusal as error:
+        return [Trained(seed, Status.REFUSED, str(error)) for seed in seeds]
+    except Exception as error:
+        return [_unsuccessful(seed, Status.FAILED, error) for seed in seeds]
+
+
+def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Trained]:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    catalogue, cache = _world(job.selection)
+    data, device = cache[job.combination["dataset"]], pick_device(job.device)
+    parts = [build(catalogue, job.combination, data, seed) for seed in seeds]
+
+    def on_epoch(epoch: Epoch) -> None:
+        finite = [v for v in epoch.validation.values() if math.isfinite(v)]
+        bound = fmean(finite) if finite else None
+        progress.write(Progress("train", epoch.epoch, job.budget.epochs, bound))
+
+    results = train(parts, seeds, data, job.budget, device, on_epoch)
+    trained = []
+    for result in results:
+        if result.status == Status.OK:
+            _save(result.weights, job.weights_file(result.seed))
+        facts: dict[str, Any] = {
+            "started": started,
+            "epochs": result.epochs,
+            "best_epoch": result.best_epoch,
+            "train_seconds": round(result.seconds, 3),
+            "parameters": parts[0].model.parameters_count,
+            "device": str(device),
+            "pack": len(seeds),
+        }
+        trained.append(
+            Trained(result.seed, Status(result.status), result.reason, None, facts, tuple(result.curve))
+        )
+    return trained
+
+
+def _unsuccessful(seed: int, status: Status, error: BaseException) -> Trained:
+    return Trained(seed, status, reason_of(error), "".join(traceback.format_exception(error)))
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, LvmbenchError) else f"{type(error).__name__}: {text}"[:500]
+
+
+def _save(weights: dict[str, Tensor], path: Path) -> None:
+    """Write weights so that a reader sees all of them or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
+    partial.replace(path)
+
+
+def evaluate_job(job: Job, progress: ProgressFile) -> list[Evaluated]:
+    """Apply evaluators to the stored weights of a pack."""
+    todo = [(seed, evaluator) for seed, evaluators in job.evaluators.items() for evaluator in evaluators]
+    outcomes = []
+    for done, (seed, evaluator) in enumerate(todo):
+        progress.write(Progress(f"evaluate {evaluator.name}", done, len(todo)))
+        outcomes.append(_evaluate(job, seed, evaluator))
+    return outcomes
+
+
+def _evaluate(job: Job, seed: int, ref: Ref) -> Evaluated:
+    start = time.perf_counter()
+    done = functools.partial(Evaluated, seed, str(ref))
+    try:
+        found = list(_measure(job, seed, ref))
+    except (Refusal, Unavailable) as error:
+        return done(Status.REFUSED if isinstance(error, Refusal) else Status.UNAVAILABLE, str(error))
+    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
+        return done(Status.OOM, reason_of(error), traceback.format_exc())
+    except Exception as error:
+        return done(Status.FAILED, reason_of(error), traceback.format_exc())
+    return done(Status.OK, seconds=time.perf_counter() - start, measurements=tuple(found))
+
+
+def _measure(job: Job, seed: int, ref: Ref) -> Iterator[dict[str, Any]]:
+    catalogue, cache = _world(job.selection)
+    data = cache[job.combination["dataset"]]
+    evaluator: Evaluator = catalogue.build("evaluator", ref)
+    parts = build(catalogue, job.combination, data, seed)
+    provided = capabilities(data, parts)
+    reason = unmet(f"evaluator '{ref}'", evaluator, provided, job.combination.refs)
+    if reason:
+        raise Refusal(reason)
+    subject = _subject(job, seed, catalogue, data, parts, provided)
+    measurements = list(evaluator.evaluate(subject))
+    yield from (_row(m, evaluator, job.split) for m in measurements)
+    _keep_per_datum(measurements, job.weights_file(seed).with_suffix(""), str(ref))
+
+
+def _subject(
+    job: Job, seed: int, catalogue: Catalogue, data: Data, parts: Parts, provided: frozenset[str]
+) -> Subject:
+    device = pick_device(job.device)
+    parts.model.load_state_dict(load_file(job.weights_file(seed)), strict=False)
+    return Subject(
+        model=parts.model.to(device).eval(),
+        objective=parts.objective.to(device).eval(),
+        estimators=applicable_estimators(catalogue, parts, provided, job.combination["estimator"]),
+        data=data,
+        seed=seed,
+        split=job.split,
+        provides=provided,
+        device=device,
+    )
+
+
+def _row(measurement: Measurement, evaluator: Evaluator, split: str) -> dict[str, Any]:
+    metric = evaluator.metrics[measurement.metric]
+    if not math.isfinite(measurement.value):
+        raise LvmbenchError(
+            f"metric '{measurement.metric}' is {measurement.value}; a value must be finite: refuse instead"
+        )
+    row = {
+        f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement) if f.name != "per_datum"
+    }
+    return {**row, "split": split, "unit": metric.unit, "better": metric.better}
+
+
+def _keep_per_datum(measurements: Iterable[Measurement], folder: Path, evaluator: str) -> None:
+    """Store the figures of single data beside the weights, one file per evaluator."""
+    tensors = {
+        ".".join(filter(None, (m.metric, m.variant, m.method))): m.per_datum.detach().cpu()
+        for m in measurements
+        if m.per_datum is not None
+    }
+    if tensors:
+        _save(tensors, folder / f"{evaluator}.safetensors")

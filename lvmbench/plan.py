@@ -1,0 +1,193 @@
+"""Planning: from a suite to the runs that it asks for, each runnable or refused with its reason."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lvmbench.build import build, capabilities, refusal, unmet
+from lvmbench.catalogue import Catalogue
+from lvmbench.combination import KINDS, Combination, run_key
+from lvmbench.dataset import Data
+from lvmbench.errors import Refusal, Unavailable, UserError
+from lvmbench.names import Ref
+from lvmbench.options import OptionError
+from lvmbench.suite import Choice, Suite
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One combination of a plan: its runs by seed, or why it cannot run (``status`` refused or unavailable)."""
+
+    combination: Combination
+    keys: Mapping[int, str]
+    provenance: Mapping[str, Any]
+    status: str | None = None
+    reason: str = ""
+    parameters: int | None = None
+    refused_evaluators: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a suite asks for."""
+
+    suite: Suite
+    planned: tuple[Planned, ...]
+    evaluators: tuple[Ref, ...]
+    data: Mapping[str, Data]
+
+    def restricted(self, keys: Container[str]) -> Plan:
+        """The plan of these runs only."""
+        kept = [replace(p, keys={s: k for s, k in p.keys.items() if k in keys}) for p in self.planned]
+        return replace(self, planned=tuple(p for p in kept if p.keys))
+
+
+class DataCache:
+    """Loaded data sets by their name in the grammar."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self.loaded: dict[str, Data] = {}
+
+    def __getitem__(self, ref: Ref) -> Data:
+        if str(ref) not in self.loaded:
+            self.loaded[str(ref)] = self._catalogue.build("dataset", ref).load()
+        return self.loaded[str(ref)]
+
+
+def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> Plan:
+    """Check all options, load the data sets and find out which combinations can run.
+
+    ``only`` keeps the combinations that match each of these patterns. Raises `UserError` for wrong options and unusable data.
+    """
+    planner = _Planner(suite, catalogue)
+    evaluators = tuple(planner.canonical(choice) for choice in suite.evaluators)
+    combinations = [c for c in planner.combinations() if _matches(c, only)]
+    if not combinations:
+        why = f"no combination matches --only {' '.join(only)}" if only else "exclude leaves no combination"
+        raise UserError(f"{suite.path}: the grid is empty: {why}")
+    planned = tuple(planner.plan(c, evaluators) for c in combinations)
+    return Plan(suite, planned, evaluators, planner.data.loaded)
+
+
+def _matches(combination: Combination, only: Iterable[str]) -> bool:
+    """Whether each pattern is in the combination's name, or, with wildcards, matches one of its parts.
+
+    A bare name is matched against the names of the parts; the brackets of options are literal.
+    """
+    parts = [str(combination[kind]) for kind in KINDS]
+    names = [combination[kind].name for kind in KINDS]
+    return all(any(fnmatch.fnmatchcase(p, _literal(o)) for p in (*parts, *names)) for o in only)
+
+
+def _literal(pattern: str) -> str:
+    return pattern.replace("[", "[[]")
+
+
+class _Planner:
+    def __init__(self, suite: Suite, catalogue: Catalogue) -> None:
+        self.suite, self.catalogue, self.data = suite, catalogue, DataCache(catalogue)
+        self.places: dict[str, str] = {}
+        self.excluded = [
+            {kind: Ref(c.ref.name, self._resolved(c)) for kind, c in pattern.items()}
+            for pattern in suite.exclude
+        ]
+
+    def canonical(self, choice: Choice) -> Ref:
+        """The choice with its options checked; the reference as it is where its component cannot be imported."""
+        try:
+            return self.catalogue.canonical(choice.kind, choice.ref)
+        except Unavailable:
+            return choice.ref
+        except OptionError as error:
+            raise UserError(f"{choice.option_places.get(error.option, choice.place)}: {error}") from None
+
+    def _resolved(self, choice: Choice) -> Mapping[str, Any]:
+        """Only the options that a pattern names, checked."""
+        self.canonical(choice)
+        return choice.ref.options
+
+    def combinations(self) -> Iterator[Combination]:
+        """The distinct combinations of the grid that no rule excludes."""
+        seen: set[Combination] = set()
+        for row in self.suite.grid:
+            combination = self._combination(row)
+            if combination not in seen and not any(self._is(combination, rule) for rule in self.excluded):
+                seen.add(combination)
+                yield combination
+
+    def _combination(self, row: Mapping[str, Choice]) -> Combination:
+        refs = {kind: self.canonical(choice) for kind, choice in row.items()}
+        self.places.setdefault(str(refs["dataset"]), row["dataset"].place)
+        if "estimator" not in refs:
+            refs["estimator"] = self._default_estimator(refs["objective"])
+        return Combination(refs, self.suite.latent)
+
+    def _default_estimator(self, objective: Ref) -> Ref:
+        try:
+            default = self.catalogue.entry("objective", objective.name).load().default_estimator
+        except Unavailable:
+            default = "pathwise"
+        return self.canonical(Choice("estimator", Ref.parse(default), str(self.suite.path)))
+
+    def _is(self, combination: Combination, rule: Mapping[str, Ref]) -> bool:
+        def fits(kind: str, pattern: Ref) -> bool:
+            ref = combination[kind]
+            if ref.name != pattern.name:
+                return False
+            options = self.catalogue.options(kind, ref) if pattern.options else {}
+            return all(options[name] == value for name, value in pattern.options.items())
+
+        return all(fits(kind, pattern) for kind, pattern in rule.items())
+
+    def plan(self, combination: Combination, evaluators: Sequence[Ref]) -> Planned:
+        """One combination with its keys, and its refusal where there is one."""
+        try:
+            provenance = self.catalogue.provenance(combination.refs)
+        except Unavailable as error:
+            return self._stopped(combination, "unavailable", str(error))
+        try:
+            data = self.data[combination["dataset"]]
+        except UserError as error:
+            raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None
+        keys = {
+            seed: run_key(combination, seed, self._identity(combination, data)) for seed in self.suite.seeds
+        }
+        planned = Planned(combination, keys, provenance)
+        try:
+            parts = build(self.catalogue, combination, data, seed=0)
+        except Refusal as error:
+            return replace(planned, status="refused", reason=str(error))
+        except Exception:
+            return planned  # it fails again, with its traceback recorded, when it is run
+        reason = refusal(data, parts, combination)
+        if reason:
+            return replace(planned, status="refused", reason=reason)
+        provided = capabilities(data, parts)
+        reasons = {str(e): self._evaluator_refusal(e, provided, combination) for e in evaluators}
+        refused = {name: reason for name, reason in reasons.items() if reason}
+        return replace(planned, parameters=parts.model.parameters_count, refused_evaluators=refused)
+
+    def _evaluator_refusal(
+        self, evaluator: Ref, provided: frozenset[str], combination: Combination
+    ) -> str | None:
+        try:
+            built = self.catalogue.build("evaluator", evaluator)
+        except Unavailable as error:
+            return str(error)
+        return unmet(f"evaluator '{evaluator}'", built, provided, combination.refs)
+
+    def _identity(self, combination: Combination, data: Data) -> dict[str, Any]:
+        """What a run's results depend on besides its seed."""
+        options = {kind: self.catalogue.options(kind, ref) for kind, ref in combination.refs.items()}
+        loaded = {kind: self.catalogue.entry(kind, ref.name).load() for kind, ref in combination.refs.items()}
+        parts = {kind: [combination[kind].name, options[kind], loaded[kind].version] for kind in KINDS}
+        return {"parts": parts, "data": data.checksum, "budget": self.suite.budget.model_dump()}
+
+    def _stopped(self, combination: Combination, status: str, reason: str) -> Planned:
+        identity = {"parts": {kind: str(ref) for kind, ref in combination.refs.items()}}
+        keys = {seed: run_key(combination, seed, identity) for seed in self.suite.seeds}
+        return Planned(combination, keys, {}, status, reason)

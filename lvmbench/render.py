@@ -1,0 +1,328 @@
+"""A leaderboard as markdown, as tables for a terminal, as csv and as json."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lvmbench.leaderboard import label
+
+_ARROWS = {"higher": " ↑", "lower": " ↓"}
+_PADDING = 2  # what a column of a terminal table takes beyond its text
+
+
+def cell(mean: float, low: float, high: float) -> str:
+    """A mean with half the width of its interval, both to the digits that the interval leaves meaningful.
+
+    >>> cell(-95.1234, -95.6234, -94.6234), cell(2.5, math.nan, math.nan), cell(math.nan, math.nan, math.nan)
+    ('-95.12 ± 0.50', '2.5', '–')
+    >>> cell(123456.0, 123000.0, 123912.0), cell(16.0, 16.0, 16.0), cell(3.2e-7, 3.1e-7, 3.3e-7)
+    ('123456 ± 456', '16', '3.20e-07 ± 1.0e-08')
+    """
+    if not math.isfinite(mean):
+        return "–"
+    width = (high - low) / 2
+    if not width > 0:
+        return f"{mean:.4g}" if abs(mean) < 1000 else f"{mean:.0f}"
+    if abs(mean) >= 1e7 or 0 < abs(mean) < 1e-3:
+        return f"{mean:.2e} ± {width:.1e}"
+    digits = min(max(1 - math.floor(math.log10(width)), 0), 4)
+    return f"{mean:.{digits}f} ± {width:.{digits}f}"
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Combinations that have no result on a data set, for the same reason."""
+
+    status: str
+    reason: str
+    combinations: list[str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One data set's table as text: columns by header, what is the same in each row, and what is missing."""
+
+    dataset: str
+    columns: dict[str, list[str]]
+    constant: dict[str, str]
+    holes: list[Hole]
+    notes: list[str]
+
+
+def shorten(names: Iterable[str]) -> dict[str, str]:
+    """For each name: itself without its options, where no other name of that component needs telling apart.
+
+    >>> shorten(["vamp[components=50]", "iaf[layers=2]", "iaf[layers=4]"])
+    {'vamp[components=50]': 'vamp', 'iaf[layers=2]': 'iaf[layers=2]', 'iaf[layers=4]': 'iaf[layers=4]'}
+    """
+    full = list(dict.fromkeys(names))
+    heads = [name.partition("[")[0] for name in full]
+    return {name: head if heads.count(head) == 1 else name for name, head in zip(full, heads, strict=True)}
+
+
+def sections(board: pd.DataFrame, *, short: bool = False) -> list[Section]:
+    """Lay out a board as `leaderboard` made it, with its ``attrs``: one section for each data set.
+
+    Arguments:
+        board: The board.
+        short: Whether to `shorten` names; a note then gives them in full.
+    """
+    return [_section(str(dataset), part, board.attrs, short) for dataset, part in board.groupby("dataset")]
+
+
+def _section(dataset: str, part: pd.DataFrame, attrs: dict[Any, Any], short: bool) -> Section:
+    names = attrs["identity"][1:]
+    part = part.assign(**{name: part[name].astype(str) for name in names}, runs=_runs(part))
+    full = [value for name in names for value in part[name]]
+    if short:
+        part = part.assign(**{name: part[name].map(shorten(part[name])) for name in names})
+    filled, empty = part[part["seeds"] > 0], part[part["seeds"] == 0]
+    constant = {name: str(filled[name].iloc[0]) for name in [*names, "runs"] if _same(filled, name)}
+    left = {name: filled[name].tolist() for name in names if name not in constant}
+    rank = ["–" if pd.isna(r) else str(r) for r in filled["rank"]]
+    figures = {_header(name, attrs): _cells(filled, name) for name in attrs["headline"]}
+    runs = {} if "runs" in constant else {"runs": filled["runs"].tolist()}
+    columns = {"rank": rank, **left, **figures, **runs} if len(filled) else {}
+    labels = combination_labels(part, names)
+    notes = _notes(filled, labels) + _legend(full, [value for name in names for value in part[name]])
+    return Section(dataset, columns, constant, _holes(empty, labels), notes)
+
+
+def _same(rows: pd.DataFrame, name: str) -> bool:
+    """Whether a column can be said once; a lone row keeps its prior and posterior, to have a name."""
+    return bool(rows[name].nunique() == 1 and (len(rows) > 1 or name not in ("prior", "posterior")))
+
+
+def _runs(part: pd.DataFrame) -> list[str]:
+    return [
+        f"{n} ok" if status == "ok" else str(status)
+        for n, status in zip(part["seeds"], part["status"], strict=True)
+    ]
+
+
+def _legend(full: list[str], shown: list[str]) -> list[str]:
+    cut = dict.fromkeys(name for name, short in zip(full, shown, strict=True) if name != short)
+    return [f"in full: {', '.join(cut)}"] if cut else []
+
+
+def combination_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
+    """A line for each row of one data set, of the components that differ between rows; indexed as the rows.
+
+    >>> rows = pd.DataFrame({"prior": ["vamp", "vamp"], "posterior": ["iaf", "exact"]})
+    >>> combination_labels(rows, ["prior", "posterior"]).tolist()
+    ['iaf', 'exact']
+    """
+    differing = [name for name in names if part[name].nunique(dropna=False) > 1] or list(names)
+    return pd.Series(
+        [label(row) for row in part[differing].itertuples(index=False)], index=part.index, dtype=str
+    )
+
+
+def _header(name: str, attrs: dict[Any, Any]) -> str:
+    return name.replace("[importance]", "") + _ARROWS.get(attrs["figures"][name]["better"], "")
+
+
+def _cells(part: pd.DataFrame, name: str) -> list[str]:
+    return [cell(*row) for row in part[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)]
+
+
+def _holes(empty: pd.DataFrame, labels: pd.Series[str]) -> list[Hole]:
+    groups = empty.groupby(["status", "reason"])
+    return [Hole(str(s), str(reason), labels[part.index].tolist()) for (s, reason), part in groups]
+
+
+def _notes(filled: pd.DataFrame, labels: pd.Series[str]) -> list[str]:
+    """What happened to single seeds, and why a row has no rank; rows with the same note together."""
+    lost = [f"{s}: {r}" if s != "ok" else "" for s, r in zip(filled["status"], filled["reason"], strict=True)]
+    said = ["; ".join(filter(None, pair)) for pair in zip(lost, filled["note"], strict=True)]
+    groups = labels[filled.index].groupby(said, sort=False)
+    named = {note: "every row" if len(own) == len(filled) > 1 else ", ".join(own) for note, own in groups}
+    return [f"{names}: {note}" for note, names in named.items() if note]
+
+
+def caption(section: Section) -> str:
+    """What is the same in each row of a section's table.
+
+    >>> caption(Section("digits", {}, {"decoder": "bernoulli", "runs": "3 ok"}, [], []))
+    'decoder bernoulli; each with 3 ok runs'
+    """
+    same = dict(section.constant)
+    runs = same.pop("runs", "")
+    parts = [f"{name} {value}" for name, value in same.items() if value]
+    return "; ".join(parts + [_each(runs)] if runs else parts)
+
+
+def _each(runs: str) -> str:
+    count = runs.removesuffix(" ok")
+    return f"each with {count} ok run{'s' * (count != '1')}" if count.isdigit() else f"each with {runs}"
+
+
+def how(board: pd.DataFrame) -> list[str]:
+    """How the board was made: cells, ranks, what can be called, units; one sentence each."""
+    attrs = board.attrs
+    if attrs["metric"] is None:
+        return ["Nothing was measured with a better direction, so nothing is ranked."]
+    detectable = {d: v for d, v in attrs["detectable"].items() if v is not None}
+    smallest = ", ".join(f"{value:.2g} ({dataset})" for dataset, value in detectable.items())
+    return [
+        f"Cells are means over seeds ± half the width of the 95% t interval, on the {attrs['split']} split.",
+        f"Ranks are by {attrs['metric']}; rows that cannot be told apart share one.",
+        "A row is told apart from the first of the rank above by the paired t test over their common seeds "
+        + f"(Holm over all pairs, alpha {attrs['alpha']:g}).",
+        *(
+            [f"At this number of seeds the typical pair must differ by {smallest} to be told apart."]
+            if smallest
+            else []
+        ),
+        *_units(attrs),
+    ]
+
+
+def _units(attrs: dict[Any, Any]) -> list[str]:
+    units: dict[str, list[str]] = {}
+    for name in attrs["headline"]:
+        units.setdefault(attrs["figures"][name]["unit"], []).append(name)
+    units.pop("", None)
+    said = "; ".join(f"{', '.join(names)} in {unit}" for unit, names in units.items())
+    return [f"Units: {said}."] if said else []
+
+
+def to_markdown(board: pd.DataFrame, records: pd.DataFrame) -> str:
+    """Write a board for a reader: a table per data set, what gave no result and why, and how it was made.
+
+    Arguments:
+        board: As `leaderboard` made it, with its ``attrs``.
+        records: One row per run; they name the suite, and their statuses are counted.
+    """
+    parts = [f"# {_escape(_title(records))}", *(_markdown(section) for section in sections(board))]
+    counts = ", ".join(f"{n} {status}" for status, n in _status_counts(records))
+    made = [*how(board), f"Runs: {len(records)} ({counts})."]
+    parts.append("## How to read this\n\n" + "\n".join(f"- {_escape(line)}" for line in made))
+    return "\n\n".join(parts) + "\n"
+
+
+def _title(records: pd.DataFrame) -> str:
+    suites = records[["suite", "suite_version"]].drop_duplicates().itertuples(index=False)
+    return "Leaderboard: " + ", ".join(f"{suite} (version {version})" for suite, version in suites)
+
+
+def _status_counts(records: pd.DataFrame) -> list[tuple[str, int]]:
+    counts = records["status"].value_counts()
+    return sorted(((str(s), int(n)) for s, n in counts.items()), key=lambda pair: (pair[0] != "ok", pair[0]))
+
+
+def _markdown(section: Section) -> str:
+    parts = [f"## {_escape(section.dataset)}"]
+    if section.columns:
+        parts += [_escape(text) + "." for text in [caption(section)] if text]
+        parts.append(_grid(section.columns))
+    parts += ["\n".join(f"- {_escape(note)}" for note in section.notes)] if section.notes else []
+    parts += ["### Without a result\n\n" + "\n".join(map(_hole, section.holes))] if section.holes else []
+    return "\n\n".join(parts)
+
+
+def _grid(columns: dict[str, list[str]]) -> str:
+    words = {"prior", "posterior", "decoder", "objective", "estimator", "suite", "runs"}
+    ruler = [":--" if name in words else "--:" for name in columns]
+    rows = [list(columns), ruler, *zip(*columns.values(), strict=True)]
+    return "\n".join("| " + " | ".join(_escape(text) for text in row) + " |" for row in rows)
+
+
+def _hole(hole: Hole) -> str:
+    why = f": {hole.reason}" if hole.reason else ""
+    inner = "\n".join(f"  - {_escape(name)}" for name in hole.combinations)
+    return f"- **{_escape(hole.status)}** ({len(hole.combinations)}){_escape(why)}\n{inner}"
+
+
+def _escape(text: str) -> str:
+    """Keep text on one line and inside its cell."""
+    text = " ".join(text.split())
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def to_rich(board: pd.DataFrame, width: int = 110) -> list[Table]:
+    """Make the tables for a terminal: each data set's board, and what gave no result there.
+
+    Arguments:
+        board: As `leaderboard` made it, with its ``attrs``.
+        width: Columns of the terminal; figures that do not fit are left out, the last first, and named below.
+    """
+    tables = []
+    for section in sections(board, short=True):
+        tables += [_rich(section, board.attrs, width)] if section.columns else []
+        tables += [_rich_holes(section)] if section.holes else []
+    return tables
+
+
+def _rich(section: Section, attrs: dict[Any, Any], width: int) -> Table:
+    figures = [_header(name, attrs) for name in attrs["headline"]]
+    left_out = _too_wide(section.columns, figures, width)
+    below = [caption(section), *section.notes]
+    below += [f"left out for width: {', '.join(name.rstrip(' ↑↓') for name in left_out)}"] if left_out else []
+    columns = {name: values for name, values in section.columns.items() if name not in left_out}
+    table = _table(section.dataset, "\n".join(filter(None, below)))
+    for name in columns:
+        number = name in figures or name == "rank"
+        table.add_column(
+            Text(_folded(name)), justify="right" if number else "left", no_wrap=number, overflow="fold"
+        )
+    rows = list(zip(*columns.values(), strict=True))
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        table.add_row(*map(Text, row), end_section=following is not None and following[0] != row[0])
+    return table
+
+
+def _table(title: str, below: str = "") -> Table:
+    table = Table(title=Text(title), caption=Text(below), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.title_justify, table.title_style = "left", "bold"
+    table.caption_justify, table.caption_style = "left", "dim"
+    return table
+
+
+def _folded(header: str) -> str:
+    """Break a long header after an underscore or before its variant."""
+    return header.replace("[", "\n[").replace("_", "_\n") if len(header) > 14 else header
+
+
+def _too_wide(columns: dict[str, list[str]], figures: Sequence[str], width: int) -> list[str]:
+    """The figures that do not fit; the first, by which rows are ranked, always stays."""
+    words = [_width(name, values) for name, values in columns.items() if name not in figures]
+    ends = list(accumulate((_width(name, columns[name]) for name in figures), initial=sum(words) + 1))[1:]
+    return [name for name, end in zip(figures[1:], ends[1:], strict=True) if end > width]
+
+
+def _width(name: str, values: Iterable[str]) -> int:
+    return max(len(text) for text in [*_folded(name).split("\n"), *values]) + _PADDING
+
+
+def _rich_holes(section: Section) -> Table:
+    table = _table(f"{section.dataset}: without a result")
+    for name in ("status", "reason", "combinations"):
+        table.add_column(name, no_wrap=name == "status", overflow="fold")
+    for hole in section.holes:
+        table.add_row(Text(hole.status, "yellow"), Text(hole.reason), Text("\n".join(hole.combinations)))
+    return table
+
+
+def to_csv(board: pd.DataFrame) -> str:
+    """Every figure of a board; the same board gives the same bytes, and floats read back exactly."""
+    return board.to_csv(index=False, lineterminator="\n")
+
+
+def to_json(board: pd.DataFrame) -> str:
+    """A board as an array with one object per row; what is missing is null."""
+    rows = board.astype(object).where(board.notna(), None).to_dict("records")
+    return (
+        json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False, default=lambda value: value.item())
+        + "\n"
+    )

@@ -1,0 +1,265 @@
+"""Suites: named, versioned grids of components with a budget, seeds and evaluators, written in YAML."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lvmbench.catalogue import Catalogue
+from lvmbench.errors import UserError, nearest
+from lvmbench.names import NAME, Ref
+from lvmbench.options import Count, NonNegative, Positive, Size
+from lvmbench.yamlfile import YamlFile
+
+Written = str | dict[str, dict[str, Any] | None]
+"""A component as written in YAML: ``name[option=value]`` or ``name: {option: value}``."""
+Names = Annotated[list[Written], Field(min_length=1)]
+AXES = {
+    "dataset": "datasets",
+    "prior": "priors",
+    "posterior": "posteriors",
+    "decoder": "decoders",
+    "objective": "objectives",
+    "estimator": "estimators",
+}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Budget(_Model):
+    """How long and with what each combination trains.
+
+    ``patience`` is the number of epochs without a better validation bound after which a seed stops (0: never early);
+    ``warm_up`` the number of epochs over which the KL weight rises to 1; ``clip`` the largest gradient norm of a seed.
+    """
+
+    epochs: Count = 100
+    batch: Count = 128
+    optimizer: Literal["adam", "adamw", "adamax", "rmsprop", "sgd"] = "adam"
+    learning_rate: Positive = 1e-3
+    patience: Size = 20
+    warm_up: NonNegative = 0.0
+    clip: Positive | None = None
+
+
+class Schema(_Model):
+    """The keys of a suite file."""
+
+    suite: str
+    version: Count = 1
+    datasets: Names | None = None
+    priors: Names | None = None
+    posteriors: Names | None = None
+    decoders: Names | None = None
+    objectives: Names | None = None
+    estimators: Names | None = None
+    combinations: Annotated[list[dict[str, Written]], Field(min_length=1)] | None = None
+    exclude: list[dict[str, str]] = []
+    latent: Count = 8
+    budget: Budget = Budget()
+    seeds: Count | list[Size] = 3
+    evaluators: Names
+    metric: str = "elbo"
+
+    @field_validator("suite")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not NAME.fullmatch(value):
+            raise ValueError("should be letters, digits, '_', '.' or '-', starting with a letter")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _are_distinct(cls, value: int | list[int]) -> int | list[int]:
+        twice = [s for s in value if value.count(s) > 1] if isinstance(value, list) else []
+        if twice:
+            raise ValueError(f"gives seed {twice[0]} twice; remove one")
+        if value == []:
+            raise ValueError("is empty; give a number of seeds or a list of them")
+        return value
+
+    @model_validator(mode="after")
+    def _has_combinations(self) -> Schema:
+        required = [axis for kind, axis in AXES.items() if kind != "estimator"]
+        present = [axis for axis in required if getattr(self, axis)]
+        if len(present) < len(required) and (present or not self.combinations):
+            missing = ", ".join(a for a in required if a not in present)
+            raise ValueError(
+                f"the grid is empty: it lacks {missing}; give them, or list combinations by hand"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component chosen in a suite, with the places that messages about it and its options name."""
+
+    kind: str
+    ref: Ref
+    place: str
+    option_places: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite whose names and structure are valid; its options are checked when it is planned."""
+
+    name: str
+    version: int
+    path: Path
+    grid: tuple[Mapping[str, Choice], ...]
+    exclude: tuple[Mapping[str, Choice], ...]
+    latent: int
+    budget: Budget
+    seeds: tuple[int, ...]
+    evaluators: tuple[Choice, ...]
+    metric: str
+
+
+def load_suite(name: str, catalogue: Catalogue) -> Suite:
+    """Read a suite by its registered name or its path; raises `UserError` with file, line and column."""
+    file = YamlFile(_find(name, catalogue))
+    if not isinstance(file.node, dict):
+        raise UserError(f"{file.path}:1:1: a suite is a mapping of keys (suite, datasets, priors, ...)")
+    try:
+        schema = Schema(**file.plain)
+    except ValidationError as error:
+        raise UserError(_complaint(error, file)) from None
+    read = _Reader(file, catalogue)
+    return Suite(
+        name=schema.suite,
+        version=schema.version,
+        path=file.path,
+        grid=tuple(read.grid(schema)),
+        exclude=tuple(read.patterns(schema)),
+        latent=schema.latent,
+        budget=schema.budget,
+        seeds=tuple(range(schema.seeds) if isinstance(schema.seeds, int) else schema.seeds),
+        evaluators=tuple(
+            c for options in read.axis("evaluator", schema.evaluators, "evaluators") for c in options
+        ),
+        metric=schema.metric,
+    )
+
+
+def _find(name: str, catalogue: Catalogue) -> Path:
+    if ("suite", name) in catalogue:
+        return catalogue.entry("suite", name).path
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
+        raise UserError(f"no suite file '{name}'; registered suites: {', '.join(catalogue.names('suite'))}")
+    raise UserError(
+        f"unknown suite '{name}'{nearest(name, catalogue.names('suite'))} (or give the path of a YAML file)"
+    )
+
+
+def _complaint(error: ValidationError, file: YamlFile) -> str:
+    """The first problem in the file, in one line."""
+    detail = error.errors()[0]
+    location = [step for step in detail["loc"] if not isinstance(step, str) or not _is_type_tag(step)]
+    label = ".".join(str(step) for step in location)
+    if detail["type"] == "extra_forbidden":
+        known = Budget.model_fields if location[0] == "budget" else Schema.model_fields
+        return f"{file.place(location, key=True)}: unknown key '{label}'{nearest(str(location[-1]), known)}"
+    if detail["type"] == "missing":
+        return f"{file.place(location)}: key '{label}' is missing; add it"
+    rule = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    got = "" if detail["type"] == "value_error" else f" (got {detail['input']!r})"
+    return f"{file.place(location)}: {label + ': ' if label else ''}{rule[0].lower()}{rule[1:]}{got}"
+
+
+def _is_type_tag(step: str) -> bool:
+    """Whether a step of a pydantic location names a branch of a union instead of a key."""
+    return step in {"str", "int"} or step.startswith(("dict[", "list[", "constrained-"))
+
+
+class _Reader:
+    """Turns what a suite file writes into choices of registered components."""
+
+    def __init__(self, file: YamlFile, catalogue: Catalogue) -> None:
+        self.file, self.catalogue = file, catalogue
+
+    def grid(self, schema: Schema) -> Iterator[dict[str, Choice]]:
+        """Every combination before exclusion: the product of the axes, then the ones listed by hand."""
+        axes = {kind: getattr(schema, axis) for kind, axis in AXES.items()}
+        if axes["dataset"]:
+            yield from self._product(
+                {kind: (written, (AXES[kind],)) for kind, written in axes.items() if written}
+            )
+        for i, row in enumerate(schema.combinations or []):
+            self._check_kinds(row, ("combinations", i), required=True)
+            yield from self._product(
+                {kind: ([written], ("combinations", i, kind)) for kind, written in row.items()}
+            )
+
+    def _product(
+        self, axes: Mapping[str, tuple[list[Written], tuple[str | int, ...]]]
+    ) -> Iterator[dict[str, Choice]]:
+        expanded = [itertools.chain(*self.axis(kind, written, *at)) for kind, (written, at) in axes.items()]
+        for row in itertools.product(*expanded):
+            yield dict(zip(axes, row, strict=True))
+
+    def patterns(self, schema: Schema) -> Iterator[dict[str, Choice]]:
+        """The rules of ``exclude``."""
+        for i, row in enumerate(schema.exclude):
+            self._check_kinds(row, ("exclude", i), required=False)
+            yield {kind: next(self._choices(kind, text, ("exclude", i, kind))) for kind, text in row.items()}
+
+    def _check_kinds(self, row: Mapping[str, Any], at: tuple[str | int, ...], *, required: bool) -> None:
+        for kind in row:
+            if kind not in AXES:
+                raise UserError(
+                    f"{self.file.place((*at, kind), key=True)}: unknown kind '{kind}'{nearest(kind, AXES)}"
+                )
+        missing = [kind for kind in AXES if kind not in row and kind != "estimator"]
+        if (required and missing) or not row:
+            raise UserError(f"{self.file.place(at)}: {at[0]}: lacks {', '.join(missing)}; name one of each")
+
+    def axis(self, kind: str, written: list[Written], *at: str | int) -> Iterator[Iterator[Choice]]:
+        """The choices of each entry of a list; ``at`` ends in the list, or in the entry itself where it stands alone."""
+        alone = len(at) > 1
+        for i, entry in enumerate(written):
+            yield self._choices(kind, entry, at if alone else (*at, i))
+
+    def _choices(self, kind: str, written: Written, at: tuple[str | int, ...]) -> Iterator[Choice]:
+        place = self.file.place(at)
+        if isinstance(written, dict) and len(written) != 1:
+            raise UserError(f"{place}: write one component per entry, as name: {{option: value}}")
+        try:
+            name, options = self._parse(written)
+            self.catalogue.entry(kind, name)
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from None
+        places = (
+            {o: self.file.place((*at, name, o), key=True) for o in options}
+            if isinstance(written, dict)
+            else {}
+        )
+        values = [value if isinstance(value, list) else [value] for value in options.values()]
+        if [] in values:
+            raise UserError(
+                f"{place}: {kind} '{name}': an option has an empty list, so the grid is empty; give it values"
+            )
+        for row in itertools.product(*values):
+            yield Choice(kind, Ref(name, dict(zip(options, row, strict=True))), place, places)
+
+    @staticmethod
+    def _parse(written: Written) -> tuple[str, Mapping[str, Any]]:
+        if isinstance(written, str):
+            ref = Ref.parse(written)
+            return ref.name, ref.options
+        ((text, extra),) = written.items()
+        ref = Ref.parse(text)
+        twice = set(ref.options) & set(extra or {})
+        if twice:
+            raise UserError(f"'{text}': option '{min(twice)}' is given twice")
+        return ref.name, {**ref.options, **(extra or {})}

@@ -1,0 +1,73 @@
+"""What one seed trains: a model, its objective and its gradient estimator."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from lvmbench.build import Parts
+from lvmbench.errors import LvmbenchError
+from lvmbench.noise import Buffer, Demand, Noise, Recorder, Stream
+from lvmbench.terms import Terms
+
+
+class ContractError(LvmbenchError):
+    """A component returned something that its contract does not allow."""
+
+
+@final
+class Learner(nn.Module):
+    """Model, objective and estimator as one module, whose state is what a seed trains."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__()
+        self.model, self.objective, self.estimator = parts.model, parts.objective, parts.estimator
+
+    def forward(
+        self, x: Tensor, normals: Tensor, uniforms: Tensor, kl_weight: Tensor | float, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Mean surrogate and mean bound of a batch ``(B, *x)``; the bound twice when not training."""
+        surrogate, bound = self.estimate(x, Buffer(normals, uniforms), kl_weight, training)
+        return surrogate.mean(), bound.mean()
+
+    def estimate(
+        self, x: Tensor, noise: Noise, kl_weight: Tensor | float, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Surrogate and bound of each datum, ``(B,)``."""
+        if training:
+            surrogate, bound = self.estimator(self.objective, self.model, x, noise, kl_weight)
+            return surrogate, bound
+        value = self.objective(Terms(self.model, x, noise, self.objective.samples), kl_weight)
+        return value, value
+
+
+def demand(learner: Learner, x: Tensor, training: bool) -> Demand:
+    """How many random numbers one pass over a batch draws; raises `ContractError` for results of the wrong shape."""
+    recorder = Recorder(Stream.seeded(0, "recording", device=x.device))
+    with torch.set_grad_enabled(training):
+        results = learner.estimate(x, recorder, 1.0, training)
+    for role, value in zip(("surrogate", "bound"), results, strict=True):
+        _expect(f"estimator's {role}" if training else "objective's bound", value, (len(x),))
+    return recorder.demand
+
+
+@torch.no_grad()
+def check_terms(learner: Learner, x: Tensor) -> None:
+    """Check the shapes of everything that a draw for a batch ``(B, *x)`` returns; raises `ContractError`."""
+    K, B = max(2, learner.objective.samples), len(x)
+    space = learner.model.prior.space
+    terms = Terms(learner.model, x, Stream.seeded(0, "recording", device=x.device), K)
+    _expect("posterior's sample", terms.z, (K, B, *space.event_shape))
+    _expect("posterior's log density", terms.log_q, (K, B))
+    _expect("prior's log density", terms.log_prior, (K, B))
+    _expect("decoder's log density", terms.log_likelihood, (K, B))
+
+
+def _expect(what: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(value.shape) != shape:
+        raise ContractError(
+            f"the {what} has shape {tuple(value.shape)} where {shape} is due; "
+            "densities sum over the event dimensions and keep samples K and batch B"
+        )

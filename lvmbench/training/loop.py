@@ -1,0 +1,221 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from lvmbench.build import Parts
+from lvmbench.dataset import Data, Split
+from lvmbench.noise import Stream, generator
+from lvmbench.suite import Budget
+from lvmbench.training.learner import Learner, check_terms, demand
+from lvmbench.training.pack import Pack, PackNoise, clip_per_seed, gains_from_vectorizing
+
+VALIDATION_BATCH = 512
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "adamax": torch.optim.Adamax,
+    "rmsprop": torch.optim.RMSprop,
+    "sgd": partial(torch.optim.SGD, fused=True),
+}
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch gave: the mean training and validation bound of each seed that was still training."""
+
+    epoch: int
+    train: dict[int, float]
+    validation: dict[int, float]
+
+
+@dataclass
+class SeedResult:
+    """What training one seed gave: its best weights on validation, and its learning curve."""
+
+    seed: int
+    status: str = "ok"
+    reason: str = ""
+    epochs: int = 0
+    best_epoch: int = 0
+    best_bound: float = -math.inf
+    weights: dict[str, Tensor] = field(default_factory=dict)
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def record(self, epoch: int, train: float, validation: float) -> bool:
+        """Take in one epoch; says whether it is the best so far."""
+        self.epochs = epoch
+        if not (math.isfinite(train) and math.isfinite(validation)):
+            self.status = "diverged"
+            self.reason = f"epoch {epoch}: training bound {train:.4g}, validation bound {validation:.4g}"
+            return False
+        self.curve.append((epoch, train, validation))
+        if validation <= self.best_bound:
+            return False
+        self.best_bound, self.best_epoch = validation, epoch
+        return True
+
+
+def train(
+    parts: Sequence[Parts],
+    seeds: Sequence[int],
+    data: Data,
+    budget: Budget,
+    device: torch.device,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+    vectorized: bool | None = None,
+) -> list[SeedResult]:
+    """Train the seeds of one combination together; each gets its own data order, noise, early stopping and divergence.
+
+    Arguments:
+        parts: The built parts, one per seed.
+        seeds: The seeds.
+        data: The data set.
+        budget: Epochs, batch, optimiser, patience, warm-up.
+        device: Where to train.
+        report: Called after each epoch.
+        vectorized: Whether to train the seeds inside ``torch.vmap``; by default where that is possible and faster.
+    """
+    return Training(parts, seeds, data, budget, device, vectorized).run(report)
+
+
+class Training:
+    """The state of one pack in training; `train` is the way to it."""
+
+    def __init__(
+        self,
+        parts: Sequence[Parts],
+        seeds: Sequence[int],
+        data: Data,
+        budget: Budget,
+        device: torch.device,
+        vectorized: bool | None = None,
+    ) -> None:
+        learners = [Learner(p).to(device) for p in parts]
+        if vectorized is None:
+            vectorized = parts[0].vectorizable and gains_from_vectorizing(learners[0], len(seeds), device)
+        self.seeds, self.budget, self.device, self.visit = seeds, budget, device, data.visit
+        self.source = _resident(data.splits["train"], device)
+        self.validation = _resident(data.splits["validation"], device).to(torch.get_default_dtype())
+        self.batch = min(budget.batch, len(self.source))
+        self.steps = len(self.source) // self.batch
+        check_terms(learners[0], self.validation[: self.batch])
+        self.demand = demand(learners[0], self._probe(), training=True)
+        self.validation_demands = {
+            len(x): demand(learners[0], x, training=False) for x in self._validation_batches()
+        }
+        self.pack = Pack(learners, vectorized=vectorized)
+        trained = [p for p in self.pack.parameters.values() if p.requires_grad]
+        self.optimizer = OPTIMIZERS[budget.optimizer](trained, lr=budget.learning_rate) if trained else None
+        self.noise = PackNoise(seeds, self.demand, "training", device=device)
+        self.order = [generator(seed, "order") for seed in seeds]
+        self.visits = [Stream.seeded(seed, "visit", device=device) for seed in seeds]
+        self.warm_up = parts[0].objective.warm_up or budget.warm_up
+        self.results = [SeedResult(seed) for seed in seeds]
+
+    def _probe(self) -> Tensor:
+        """A batch as a step sees it, for counting what a step draws."""
+        x = self.source[: self.batch].to(torch.get_default_dtype())
+        return self.visit(x, Stream.seeded(0, "recording", device=self.device)) if self.visit else x
+
+    def run(self, report: Callable[[Epoch], None]) -> list[SeedResult]:
+        """Train until every seed has stopped, or the budget is spent."""
+        start = time.perf_counter()
+        best = self.pack.snapshot()
+        active = set(range(len(self.seeds)))
+        for epoch in range(1, self.budget.epochs + 1):
+            bounds = torch.stack(
+                [self._epoch(epoch), self._validate()]
+            ).tolist()  # the one synchronisation of an epoch
+            improved = [
+                s for s in sorted(active) if self.results[s].record(epoch, bounds[0][s], bounds[1][s])
+            ]
+            self._keep(best, improved)
+            by_seed = [{self.seeds[s]: row[s] for s in sorted(active)} for row in bounds]
+            report(Epoch(epoch, *by_seed))
+            active -= {s for s in active if self._has_stopped(self.results[s], epoch)}
+            if not active or self.optimizer is None:
+                break
+        for s, result in enumerate(self.results):
+            result.weights = {
+                k.removeprefix("model."): v[s].cpu() for k, v in best.items() if k.startswith("model.")
+            }
+            result.seconds = (time.perf_counter() - start) / len(self.seeds)
+        return self.results
+
+    def steps_of(self, count: int) -> None:
+        """Do some steps on the first batch, as a trial of their cost."""
+        index = torch.arange(self.batch, device=self.device).expand(len(self.seeds), self.batch)
+        for _ in range(count):
+            self._step(self._visit(index), 1.0)
+
+    def _has_stopped(self, result: SeedResult, epoch: int) -> bool:
+        waited = epoch - max(result.best_epoch, math.ceil(self.warm_up))
+        return result.status == "diverged" or 0 < self.budget.patience <= waited
+
+    def _keep(self, best: dict[str, Tensor], improved: list[int]) -> None:
+        """Copy the weights of the seeds that have just improved."""
+        if improved:
+            state = {**self.pack.parameters, **self.pack.buffers}
+            for name, kept in best.items():
+                kept[improved] = state[name].detach()[improved]
+
+    def _epoch(self, epoch: int) -> Tensor:
+        """One pass over the training data; the mean bound of each seed, ``(S,)``, still on the device."""
+        order = torch.stack([torch.randperm(len(self.source), generator=g) for g in self.order]).to(
+            self.device
+        )
+        total = torch.zeros(len(self.seeds), device=self.device)
+        for step in range(self.steps):
+            index = order[:, step * self.batch : (step + 1) * self.batch]
+            progress = (epoch - 1 + step / self.steps) / self.warm_up if self.warm_up else 1.0
+            total += self._step(self._visit(index), min(1.0, progress))
+        return total / self.steps
+
+    def _visit(self, index: Tensor) -> Tensor:
+        """The batch of each seed, ``(S, B, *x)``."""
+        x = self.source[index].to(torch.get_default_dtype())
+        if self.visit is None:
+            return x
+        return torch.stack([self.visit(row, noise) for row, noise in zip(x, self.visits, strict=True)])
+
+    def _step(self, x: Tensor, kl_weight: float) -> Tensor:
+        surrogates, bounds = self.pack(x, *self.noise.draw(), kl_weight, True)
+        if self.optimizer is not None:
+            self.optimizer.zero_grad()
+            (-surrogates.sum()).backward()
+            if self.budget.clip:
+                clip_per_seed(
+                    [p.grad for p in self.pack.parameters.values() if p.grad is not None], self.budget.clip
+                )
+            self.optimizer.step()
+        return bounds.detach()
+
+    @torch.no_grad()
+    def _validate(self) -> Tensor:
+        """The mean validation bound of each seed, ``(S,)``, with the same noise in every epoch."""
+        total = torch.zeros(len(self.seeds), device=self.device)
+        for i, x in enumerate(self._validation_batches()):
+            noise = PackNoise(
+                self.seeds, self.validation_demands[len(x)], "validation", i, device=self.device
+            )
+            every = x.expand(len(self.seeds), *x.shape)
+            total += self.pack(every, *noise.draw(), 1.0, False)[1] * len(x)
+        return total / len(self.validation)
+
+    def _validation_batches(self) -> tuple[Tensor, ...]:
+        batches: tuple[Tensor, ...] = self.validation.split(VALIDATION_BATCH)
+        return batches
+
+
+def _resident(split: Split, device: torch.device) -> Tensor:
+    return split.x.to(device)

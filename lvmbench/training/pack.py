@@ -1,0 +1,97 @@
+"""A pack: the seeds of one combination, trained as one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, stack_module_state, vmap
+
+from lvmbench.noise import Demand, generator
+from lvmbench.training.learner import Learner
+
+VECTORIZED_LIMIT = 500_000
+"""Parameters per seed above which a CPU gains nothing from vectorising; ``benchmarks/packs.py`` measures it."""
+
+
+def gains_from_vectorizing(learner: Learner, seeds: int, device: torch.device) -> bool:
+    """Whether the seeds are better trained as stacked tensors than one after another.
+
+    A rule of size, not a timing, so that it never makes two runs of a suite differ.
+    """
+    size = sum(p.numel() for p in learner.parameters())
+    return seeds > 1 and (device.type != "cpu" or size <= VECTORIZED_LIMIT)
+
+
+class Pack:
+    """The stacked state of ``S`` learners of the same structure, and one pass over all of them.
+
+    Arguments:
+        learners: One per seed, already on the device.
+        vectorized: Whether to run the seeds inside ``torch.vmap``, or one after another with equal results.
+    """
+
+    def __init__(self, learners: Sequence[Learner], *, vectorized: bool) -> None:
+        self.vectorized = vectorized
+        self.parameters, self.buffers = stack_module_state(list(learners))
+        self._skeleton = copy.deepcopy(learners[0]).to("meta")
+
+    def __call__(
+        self, x: Tensor, normals: Tensor, uniforms: Tensor, kl_weight: Tensor | float, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Mean surrogate and mean bound of each seed, ``(S,)``, for batches ``(S, B, *x)``."""
+
+        def one(
+            parameters: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            result: tuple[Tensor, Tensor] = functional_call(
+                self._skeleton, (parameters, buffers), (*inputs, kl_weight, training)
+            )
+            return result
+
+        if self.vectorized:
+            return vmap(one)(self.parameters, self.buffers, x, normals, uniforms)
+        rows = [one(*self.state(s), x[s], normals[s], uniforms[s]) for s in range(len(x))]
+        surrogates, bounds = zip(*rows, strict=True)
+        return torch.stack(surrogates), torch.stack(bounds)
+
+    def state(self, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Views of the parameters and of the buffers of one seed."""
+        return {k: v[seed] for k, v in self.parameters.items()}, {k: v[seed] for k, v in self.buffers.items()}
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """A copy of the whole stacked state."""
+        return {k: v.detach().clone() for k, v in {**self.parameters, **self.buffers}.items()}
+
+
+class PackNoise:
+    """One generator per seed, filling one flat buffer per seed and kind; a seed's numbers never depend on the others.
+
+    Arguments:
+        seeds: The seeds.
+        demand: How many numbers one pass draws.
+        words: The purpose, as in `lvmbench.noise.derive`.
+        device: Where the numbers are made.
+    """
+
+    def __init__(self, seeds: Sequence[int], demand: Demand, *words: object, device: torch.device) -> None:
+        self._generators = [generator(seed, *words, device=device) for seed in seeds]
+        self._normals = torch.empty(len(seeds), demand.normals, device=device)
+        self._uniforms = torch.empty(len(seeds), demand.uniforms, device=device)
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Fresh normals and uniforms, ``(S, n)`` each, in the same memory every time."""
+        for row, uniform_row, source in zip(self._normals, self._uniforms, self._generators, strict=True):
+            row.normal_(generator=source)
+            uniform_row.uniform_(generator=source)
+        return self._normals, self._uniforms
+
+
+def clip_per_seed(gradients: Sequence[Tensor], limit: float) -> None:
+    """Scale the gradients ``(S, ...)`` of each seed, in place, to a norm of at most ``limit``."""
+    norms = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
+    scale = (limit / (norms + 1e-12)).clamp(max=1.0)
+    for g in gradients:
+        g.mul_(scale.view(-1, *[1] * (g.dim() - 1)))

@@ -1,0 +1,62 @@
+"""What several evaluators need: figures with their Monte Carlo error, and posterior means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lvmbench import Measurement, Refusal, Subject
+
+Several = Annotated[int, Field(ge=2)]
+"""A number of draws that a variance can be estimated from."""
+
+
+class Figure(NamedTuple):
+    """One figure of each datum, ``(B,)``, and its Monte Carlo variance, ``(B,)``, where that can be estimated."""
+
+    value: Tensor
+    variance: Tensor | None
+
+
+Figures = dict[tuple[str, str, str], Figure]
+"""Figures of a batch by metric, variant and method."""
+
+
+def known(value: Tensor) -> Figure:
+    """A figure without Monte Carlo error."""
+    return Figure(value, torch.zeros_like(value))
+
+
+def drawn(draws: Tensor, value: Tensor | None = None) -> Figure:
+    """A figure that is, or to first order varies as, the mean of independent draws, ``(S, B)``."""
+    return Figure(draws.mean(0) if value is None else value, draws.var(0) / len(draws))
+
+
+def measurements(batches: Sequence[Figures]) -> list[Measurement]:
+    """The mean over data of each figure; its error is that of the draws, independent between data."""
+    return [_measurement(*key, [figures[key] for figures in batches]) for key in batches[0]]
+
+
+def _measurement(metric: str, variant: str, method: str, batches: list[Figure]) -> Measurement:
+    value = torch.cat([figure.value for figure in batches]).cpu()
+    variances = [figure.variance for figure in batches if figure.variance is not None]
+    stderr = torch.cat(variances).double().sum().sqrt().item() / len(value) if variances else None
+    if not (value.isfinite().all() and math.isfinite(stderr or 0.0)):
+        raise Refusal(
+            f"{metric} or its error is not finite, for {(~value.isfinite()).sum()} of {len(value)} data"
+        )
+    return Measurement(metric, value.double().mean().item(), stderr, variant, method, value)
+
+
+@torch.no_grad()
+def posterior_means(subject: Subject, values: Tensor, chunk: int = 8192) -> Tensor:
+    """The posterior means as vectors, ``(N, D)``, in double precision and main memory."""
+    means = torch.cat([subject.model.q(x).mean.flatten(1) for x in torch.split(values, chunk)])
+    if not means.isfinite().all():
+        raise Refusal("the posterior's means are not finite")
+    return means.double().cpu()

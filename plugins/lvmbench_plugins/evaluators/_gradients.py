@@ -1,0 +1,134 @@
+"""Draws of an estimator's gradient, and what is kept of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from lvmbench import Estimator, Noise, Subject
+from lvmbench.noise import Buffer, Demand, Recorder
+
+_DIRECTIONS = 4
+
+
+class Gradients(NamedTuple):
+    """What is kept of one part's gradients.
+
+    ``deviations``, ``(R,)``, has the variance as its mean; ``means``, ``(groups, P)``; ``sizes``, ``(groups,)``;
+    ``shadows``, ``(R, m)``, are the projections.
+    """
+
+    deviations: Tensor
+    means: Tensor
+    sizes: Tensor
+    shadows: Tensor
+
+    @classmethod
+    def of(cls, gradients: Tensor, directions: Tensor) -> Gradients:
+        """Of one group of gradients, ``(R, P)``."""
+        size, mean = len(gradients), gradients.mean(0, keepdim=True)
+        deviations = (gradients - mean).square().sum(1) * (size / (size - 1))
+        return cls(deviations, mean, torch.tensor([size], device=mean.device), gradients @ directions)
+
+    @classmethod
+    def joined(cls, groups: list[Gradients]) -> Gradients:
+        """Of all groups together."""
+        return cls(*(torch.cat(column).double() for column in zip(*groups, strict=True)))
+
+    @property
+    def variance(self) -> tuple[float, float]:
+        """The trace of the covariance and its standard error."""
+        return self.deviations.mean().item(), (self.deviations.std() / len(self.deviations) ** 0.5).item()
+
+    @property
+    def square(self) -> tuple[float, float]:
+        """The squared norm of the mean without the bias of its noise, and the jackknife's standard error."""
+        total, count = self.sizes @ self.means, self.sizes.sum()
+        weights = self.sizes.unsqueeze(1)
+        others = (total - weights * self.means) / (count - weights)
+        left_out = others.square().sum(1) - self.variance[0] / (count - self.sizes)
+        value = (total / count).square().sum() - self.variance[0] / count
+        return value.item(), (left_out.std(correction=0) * (len(self.sizes) - 1) ** 0.5).item()
+
+
+class _Step(nn.Module):
+    """The mean surrogate of a batch, with everything that has parameters inside one module."""
+
+    def __init__(self, subject: Subject, name: str) -> None:
+        super().__init__()
+        self.model, self.objective, self.estimator = (
+            subject.model,
+            subject.objective,
+            subject.estimators[name],
+        )
+
+    def forward(self, x: Tensor, noise: Noise) -> Tensor:
+        estimator: Estimator = self.estimator
+        return estimator(self.objective, self.model, x, noise).surrogate.mean()  # type: ignore[no-any-return]
+
+    @property
+    def vectorizable(self) -> bool:
+        parts = (self.objective, self.estimator, *(getattr(self.model, part) for part in self.model.PARTS))
+        return all(part.vectorizable for part in parts)
+
+
+class Sampler:
+    """Draws groups of gradients of one estimator."""
+
+    def __init__(self, subject: Subject, name: str, x: Tensor) -> None:
+        self.step, self.x = _Step(subject, name), x
+        named = ((f"model.{key}", value) for key, value in subject.model.named_parameters())
+        self.parameters = {key: value.detach() for key, value in named if value.requires_grad}
+        self.noise = subject.noise("gradient_variance", name)
+        self.demand = self._demand(Recorder(subject.noise("gradient_variance", "demand")))
+        found = {part: self._keys(part) for part in subject.model.PARTS}
+        self.parts = {part: keys for part, keys in found.items() if keys}
+        self.directions = {part: self._directions(subject, part) for part in self.parts}
+
+    @torch.no_grad()
+    def _demand(self, recorder: Recorder) -> Demand:
+        self.step(self.x, recorder)
+        return recorder.demand
+
+    def _keys(self, part: str) -> list[str]:
+        return [key for key in self.parameters if key.startswith(f"model.{part}.")]
+
+    def _directions(self, subject: Subject, part: str) -> Tensor:
+        """The same directions for every estimator, ``(P, m)``."""
+        size = sum(self.parameters[key].numel() for key in self.parts[part])
+        noise = subject.noise("gradient_variance", "directions", part)
+        return noise.normal((size, min(size, _DIRECTIONS)))
+
+    def group(self, size: int) -> dict[str, Gradients]:
+        """What is kept of ``size`` fresh gradients, by part."""
+        normals = self.noise.normal((size, self.demand.normals))
+        uniforms = self.noise.uniform((size, self.demand.uniforms))
+        found = (
+            self._vectorised(normals, uniforms) if self.step.vectorizable else self._looped(normals, uniforms)
+        )
+        flat = {
+            part: torch.cat([found[key].flatten(1) for key in keys], 1) for part, keys in self.parts.items()
+        }
+        return {part: Gradients.of(gradients, self.directions[part]) for part, gradients in flat.items()}
+
+    def _value(self, parameters: Mapping[str, Tensor], normals: Tensor, uniforms: Tensor) -> Tensor:
+        value: Tensor = functional_call(self.step, dict(parameters), (self.x, Buffer(normals, uniforms)))
+        return value
+
+    def _vectorised(self, normals: Tensor, uniforms: Tensor) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = vmap(grad(self._value), (None, 0, 0))(self.parameters, normals, uniforms)
+        return found
+
+    @torch.enable_grad()
+    def _looped(self, normals: Tensor, uniforms: Tensor) -> dict[str, Tensor]:
+        leaves = {key: value.clone().requires_grad_() for key, value in self.parameters.items()}
+        values = (self._value(leaves, *noise) for noise in zip(normals, uniforms, strict=True))
+        wanted = list(leaves.values())
+        found = [
+            torch.autograd.grad(value, wanted, allow_unused=True, materialize_grads=True) for value in values
+        ]
+        return dict(zip(leaves, (torch.stack(column) for column in zip(*found, strict=True)), strict=True))

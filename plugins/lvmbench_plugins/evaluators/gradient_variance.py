@@ -1,0 +1,134 @@
+"""How noisy the gradient estimators are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Annotated, ClassVar, final
+
+import torch
+from pydantic import Field
+from scipy import stats
+
+from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject
+from lvmbench_plugins.evaluators._gradients import Gradients, Sampler
+
+Repeats = Annotated[int, Field(ge=20)]
+"""A number of draws that the error of a variance can be estimated from."""
+
+_GROUPS = 10
+
+
+@final
+class GradientVariance(Evaluator):
+    r"""The variance of every suitable estimator's gradient at the trained weights, on one batch and over fresh noise.
+
+    .. math:: V = \sum_i \operatorname{Var}[g_i], \qquad
+        \mathrm{SNR} = \sqrt{\max(0, \|\bar g\|^2 - V / R) \,/\, V}
+
+    where :math:`g` is the gradient of the batch mean of the surrogate with respect to one part's parameters, :math:`R` the
+    number of repeats and :math:`\|\bar g\|^2 - V / R` an unbiased estimate of the squared norm of the mean. The plain ratio of
+    :math:`\|\bar g\|` to :math:`\sqrt V` has a floor of :math:`1 / \sqrt R` even where the mean is zero; this one has none.
+    Repeats are drawn in groups; variances are taken within groups, the error of the mean's norm by a jackknife over them.
+
+    Estimators that are declared unbiased must agree in their mean. Each repeat of two of them, with independent noise, gives
+    one difference of gradients, projected on 4 fixed random directions for each part. The disagreement is Hotelling's
+    :math:`F = \frac{R - m}{m (R - 1)} R\, \bar d^\top S^{-1} \bar d` of these :math:`m` projections :math:`d`: near 1 where the
+    means agree and then distributed as :math:`F(m, R - m)`, which gives the p-value. What has no variance is left out.
+
+    References:
+        Tighter Variational Bounds are Not Necessarily Better (Rainforth et al., 2018), https://arxiv.org/abs/1802.04537;
+        Monte Carlo Gradient Estimation in Machine Learning (Mohamed et al., 2020), https://arxiv.org/abs/1906.10652;
+        The Generalization of Student's Ratio (Hotelling, 1931), https://doi.org/10.1214/aoms/1177732979
+
+    Arguments:
+        batch: The number of data, drawn from the measured split.
+        repeats: How often the gradient is drawn, :math:`R`.
+        chunk: About how many gradients are held at once; the random numbers depend on it.
+
+    Example:
+        >>> sorted(GradientVariance(batch=8).metrics)[:2]
+        ['gradient_agreement', 'gradient_disagreement']
+    """
+
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "gradient_variance": Metric("squared gradient", "lower", "trace of the gradient's covariance"),
+        "gradient_snr": Metric("ratio", "higher", "norm of the mean gradient over its standard deviation"),
+        "gradient_variance_ratio": Metric(
+            "ratio", "lower", "posterior gradient variance over the pathwise one"
+        ),
+        "gradient_disagreement": Metric(
+            "F statistic", "lower", "difference of two unbiased estimators' means"
+        ),
+        "gradient_agreement": Metric("p-value", "neither", "chance of a larger F if the two means agree"),
+    }
+
+    def __init__(self, *, batch: Count = 64, repeats: Repeats = 200, chunk: Count = 20) -> None:
+        self.batch, self.repeats, self.chunk = batch, repeats, chunk
+
+    def evaluate(self, subject: Subject) -> Iterator[Measurement]:
+        samples = {name: self._sample(subject, name) for name in subject.estimators}
+        for name, parts in samples.items():
+            for part, gradients in parts.items():
+                yield from _spread(f"{name}/{part}", gradients)
+        yield from _ratios(
+            {name: parts["posterior"] for name, parts in samples.items() if "posterior" in parts}
+        )
+        unbiased = [name for name, estimator in subject.estimators.items() if estimator.unbiased]
+        for pair in combinations(sorted(unbiased, key=lambda name: (name == "pathwise", name)), 2):
+            yield from _agreement("/".join(pair), *(samples[name] for name in pair))
+
+    def _sample(self, subject: Subject, name: str) -> dict[str, Gradients]:
+        order = subject.noise("gradient_variance", "batch").uniform((len(subject.x),)).argsort()
+        sampler = Sampler(subject, name, subject.x[order[: self.batch]])
+        groups = min(max(_GROUPS, math.ceil(self.repeats / self.chunk)), self.repeats // 2)
+        sizes = [len(rows) for rows in torch.arange(self.repeats).tensor_split(groups)]
+        found = [sampler.group(size) for size in sizes]
+        return {part: Gradients.joined([group[part] for group in found]) for part in sampler.directions}
+
+
+def _measurement(metric: str, value: float, stderr: float | None, variant: str) -> Measurement:
+    if not math.isfinite(value) or not math.isfinite(stderr or 0.0):
+        raise Refusal(f"{metric} of {variant} is not finite")
+    return Measurement(metric, value, stderr, variant)
+
+
+def _spread(variant: str, gradients: Gradients) -> Iterator[Measurement]:
+    variance, error = gradients.variance
+    yield _measurement("gradient_variance", variance, error, variant)
+    if variance > 0:
+        square, square_error = gradients.square
+        ratio = square / variance
+        ratio_error = math.hypot(square_error, ratio * error) / variance
+        snr = max(0.0, ratio) ** 0.5
+        # the square root has no derivative at 0: there the error is that of a ratio one standard error above it
+        yield _measurement("gradient_snr", snr, ratio_error / max(2 * snr, ratio_error**0.5, 1e-300), variant)
+
+
+def _ratios(samples: Mapping[str, Gradients]) -> Iterator[Measurement]:
+    """The variances over that of ``pathwise``, where it is there and has one."""
+    base, base_error = samples["pathwise"].variance if "pathwise" in samples else (0.0, 0.0)
+    for name, gradients in samples.items() if base > 0 else ():
+        variance, error = gradients.variance
+        if name != "pathwise":
+            spread = math.hypot(error, variance * base_error / base) / base
+            yield _measurement("gradient_variance_ratio", variance / base, spread, f"{name}/pathwise")
+
+
+def _agreement(
+    variant: str, one: Mapping[str, Gradients], other: Mapping[str, Gradients]
+) -> Iterator[Measurement]:
+    differences = torch.cat([one[part].shadows - other[part].shadows for part in one], 1)
+    repeats, scale = len(differences), differences.std(0)
+    standard = (differences / scale)[:, scale > 0]
+    centred = standard - standard.mean(0)
+    values, vectors = torch.linalg.eigh(centred.T @ centred / (repeats - 1))
+    # directions without variance beyond rounding (a part of fewer parameters than directions) have no test
+    kept = values > 1e-6
+    m = int(kept.sum())
+    if m > 0:
+        square = repeats * ((standard.mean(0) @ vectors[:, kept]).square() / values[kept]).sum().item()
+        statistic = square * (repeats - m) / (m * (repeats - 1))
+        yield _measurement("gradient_disagreement", statistic, None, variant)
+        yield _measurement("gradient_agreement", float(stats.f.sf(statistic, m, repeats - m)), None, variant)

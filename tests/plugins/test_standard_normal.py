@@ -1,0 +1,28 @@
+"""The standard normal prior against scipy."""
+
+import torch
+from scipy import stats
+
+from lvmbench import DataSummary, Stream
+from lvmbench_plugins.priors.standard_normal import StandardNormal
+
+
+def prior(latent):
+    return StandardNormal(DataSummary((3,), "real", torch.zeros(3)), latent).double()
+
+
+def test_log_prob_is_that_of_scipy():
+    z = torch.randn(4, 5, 3, dtype=torch.float64)
+    expected = stats.multivariate_normal(torch.zeros(3), torch.eye(3)).logpdf(z)
+    torch.testing.assert_close(prior(3)(None).log_prob(z), torch.from_numpy(expected), rtol=1e-12, atol=1e-12)
+
+
+def test_samples_are_standard_normal():
+    """Kolmogorov-Smirnov at level 1e-6."""
+    z = prior(2)(None).sample(Stream.seeded(0, dtype=torch.float64), 5000)
+    assert stats.kstest(z.flatten(), "norm").pvalue > 1e-6
+
+
+def test_has_nothing_to_learn_or_to_store():
+    assert not list(prior(2).parameters())
+    assert not prior(2).state_dict()

@@ -1,0 +1,294 @@
+"""A user's own table: what is read from each format, and one line for each way a file can be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lvmbench import UserError
+from lvmbench_plugins.datasets.table import Table
+
+ROWS = 20
+FRAME = pd.DataFrame(
+    {
+        "width": np.linspace(-1, 2, ROWS),
+        "height": np.arange(ROWS) ** 2,
+        "long name": np.linspace(5, 6, ROWS),
+        "kind": ["rose", "lily"] * (ROWS // 2),
+    }
+)
+NUMBERS = FRAME[["width", "height"]]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def csv(content: pd.DataFrame | str, name: str = "t.csv") -> str:
+    Path(name).write_text(content if isinstance(content, str) else content.to_csv(index=False))
+    return name
+
+
+def npz(**arrays: Any) -> str:
+    np.savez("t.npz", **arrays)
+    return "t.npz"
+
+
+def cut(name: str, size: int) -> str:
+    Path(name).write_bytes(Path(name).read_bytes()[:size])
+    return name
+
+
+def rows(data) -> list[list[float]]:
+    """All rows of all splits, in order."""
+    return sorted(torch.cat([split.x.flatten(1) for split in data.splits.values()]).tolist())
+
+
+def expected(values: pd.DataFrame) -> list[list[float]]:
+    return sorted(values.to_numpy(np.float32).tolist())
+
+
+def refusal(**options: Any) -> str:
+    with pytest.raises(UserError) as error:
+        Table(**options).load()
+    message = str(error.value)
+    assert "\n" not in message
+    assert message.startswith(f"table '{options['path']}'")
+    return message
+
+
+def test_a_csv_is_split_into_all_of_its_rows():
+    data = Table(path=csv(NUMBERS)).load()
+    assert {name: len(split) for name, split in data.splits.items()} == {
+        "train": 14,
+        "validation": 2,
+        "test": 4,
+    }
+    assert rows(data) == expected(NUMBERS)
+    assert data.splits["train"].x.dtype == torch.float32
+    assert data.capabilities == {"real"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        ("height", ["height"]),
+        ("width height", ["width", "height"]),
+        ("height;long name", ["height", "long name"]),
+        ("long name;", ["long name"]),
+    ],
+)
+def test_columns_are_chosen_in_their_order(columns, names):
+    assert rows(Table(path=csv(FRAME), columns=columns).load()) == expected(FRAME[names])
+
+
+@pytest.mark.parametrize("kinds", [["rose", "lily"], [7, 3], [True, False]])
+def test_labels_are_codes_in_the_order_of_their_values_and_stay_with_their_rows(kinds):
+    data = Table(path=csv(FRAME.assign(kind=kinds * (ROWS // 2))), label="kind").load()
+    for split in data.splits.values():
+        assert split.labels.dtype == torch.int64
+        even = split.x[:, 1].sqrt().round() % 2 == 0  # rows in the file's order alternate between the kinds
+        assert torch.equal(split.labels, even.long())
+    assert "labels" in data.capabilities
+
+
+def test_support_follows_the_values():
+    bits = pd.DataFrame(np.arange(3 * ROWS).reshape(ROWS, 3) % 2, columns=["a", "b", "c"])
+    binary, unit = Table(path=csv(bits)).load(), Table(path=csv(bits / 2)).load()
+    assert (binary.support, binary.splits["test"].x.dtype) == ("binary", torch.uint8)
+    assert binary.capabilities == {"binary", "unit"}
+    assert rows(binary) == expected(bits)
+    assert unit.capabilities == {"unit", "real"}
+
+
+def test_true_and_false_are_binary():
+    frame = pd.DataFrame({"a": [True, False] * 10, "b": [False] * 20})
+    assert Table(path=csv(frame)).load().support == "binary"
+
+
+def test_an_archive_holds_arrays_of_any_shape():
+    images = np.random.default_rng(0).random((ROWS, 1, 4, 4))
+    kinds = np.array(["rose", "lily"] * 10)
+    data = Table(
+        path=npz(images=images, kinds=kinds, notes=np.array([{}], object)), array="images", label="kinds"
+    ).load()
+    assert rows(data) == sorted(images.reshape(ROWS, -1).astype(np.float32).tolist())
+    assert data.splits["test"].x.shape == (4, 1, 4, 4)
+    assert data.capabilities == {"unit", "real", "labels", "image"}
+
+
+def test_the_array_is_x_or_the_only_wide_one():
+    wide, other = NUMBERS.to_numpy(), np.zeros((3, 3))
+    assert rows(Table(path=npz(x=wide, y=other)).load()) == expected(NUMBERS)
+    assert rows(Table(path=npz(values=wide, y=other[0])).load()) == expected(NUMBERS)
+    assert rows(Table(path=npz(values=wide, y=other[:, :1].repeat(1, 1)), array="values").load()) == expected(
+        NUMBERS
+    )
+
+
+def test_a_parquet_file_reads_as_its_csv_does():
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    FRAME.to_parquet("t.parquet")
+    ours, theirs = (Table(path=path, label="kind").load() for path in ("t.parquet", csv(FRAME)))
+    assert ours.checksum == theirs.checksum
+
+
+def test_standardised_by_the_training_rows():
+    frame = NUMBERS * 1e3 + 1e8  # single precision would lose these
+    train = Table(path=csv(frame), standardize=True).load().splits["train"].x.double()
+    torch.testing.assert_close(train.mean(0), torch.zeros(2, dtype=torch.float64), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        train.std(0, correction=0), torch.ones(2, dtype=torch.float64), atol=1e-6, rtol=0
+    )
+
+
+def test_names_that_count_from_zero_are_names():
+    frame = NUMBERS.set_axis(range(2), axis=1)
+    assert rows(Table(path=csv(frame)).load()) == expected(frame)
+
+
+def test_the_same_at_every_load_and_another_shuffle_with_another_seed():
+    path = csv(NUMBERS)
+    first, again, other = (Table(path=path, seed=seed).load() for seed in (0, 0, 1))
+    assert first.checksum == again.checksum != other.checksum
+    assert rows(first) == rows(other)
+
+
+def test_the_home_folder_is_expanded(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    csv(NUMBERS)
+    assert len(Table(path="~/t.csv").load().splits["train"]) == 14
+
+
+def with_cell(column: str, value: Any) -> pd.DataFrame:
+    frame = FRAME.astype({"height": float, "kind": object})
+    frame.loc[[3, 5], column] = value
+    return frame
+
+
+BROKEN: dict[str, tuple[Callable[[], str], dict[str, Any], list[str]]] = {
+    "missing": (lambda: "none.csv", {}, ["no such file", "path="]),
+    "folder": (lambda: Path("d.csv").mkdir() or "d.csv", {}, ["no such file"]),
+    "suffix": (lambda: csv(NUMBERS, "t.xlsx"), {}, ["'.xlsx'", ".csv, .parquet or .npz"]),
+    "no suffix": (lambda: csv(NUMBERS, "t"), {}, ["suffix ''"]),
+    "empty file": (lambda: csv(""), {}, ["cannot be read", "EmptyDataError"]),
+    "only a header": (lambda: csv("a,b\n"), {}, ["empty", "0 by 2"]),
+    "only labels": (lambda: csv(FRAME[["kind"]]), {"label": "kind"}, ["empty", "20 by 0"]),
+    "no columns": (lambda: csv(FRAME), {"columns": " "}, ["empty", "20 by 0"]),
+    "no header": (lambda: csv("1.5,2\n3,4\n"), {}, ["row of numbers", "names"]),
+    "longer row": (lambda: csv("a,b\n1,2\n1,2,3\n"), {}, ["cannot be read", "line 3, saw 3"]),
+    "longer rows": (lambda: csv("a,b\n" + "1,2,3\n" * 20), {}, ["cannot be read", "line 2, saw 3"]),
+    "row numbers unnamed": (lambda: csv("a,b\n0,2,3\n1,4,5\n"), {}, ["cannot be read", "line 2, saw 3"]),
+    "shorter rows": (lambda: csv("a,b\n1,2\n1\n"), {}, ["column 'b' has 1 rows", "row 2"]),
+    "not text": (
+        lambda: Path("t.csv").write_bytes(b"a,b\n\xff\xfe,2\n") and "t.csv",
+        {},
+        ["UnicodeDecodeError"],
+    ),
+    "row numbers": (lambda: csv(NUMBERS.to_csv()), {}, ["without a name", "columns="]),
+    "nan": (lambda: csv(with_cell("width", np.nan)), {"columns": "width"}, ["'width' has 2 rows", "row 4"]),
+    "infinite": (
+        lambda: csv(with_cell("height", np.inf)),
+        {"label": "kind"},
+        ["'height' has 2 rows", "row 4"],
+    ),
+    "too large": (lambda: csv(with_cell("height", 1e300)), {"label": "kind"}, ["'height' has 2 rows"]),
+    "text": (lambda: csv(FRAME), {}, ["'kind' is not numeric", "row 1 holds 'rose'", "columns=", "label="]),
+    "one text": (lambda: csv(with_cell("kind", 1).replace({"rose": 2})), {}, ["row 2 holds 'lily'"]),
+    "column": (lambda: csv(FRAME), {"columns": "widht"}, ["no column 'widht'", "did you mean 'width'"]),
+    "spaces": (lambda: csv(FRAME), {"columns": "width long name"}, ["no column 'long'", "';'"]),
+    "label": (lambda: csv(FRAME), {"label": "kid"}, ["no column 'kid'", "did you mean 'kind'"]),
+    "no label": (
+        lambda: csv(with_cell("kind", None)),
+        {"label": "kind"},
+        ["label 'kind' has 2 rows without"],
+    ),
+    "fractions": (
+        lambda: csv(FRAME),
+        {"columns": "height", "label": "width"},
+        ["label 'width' holds fractions"],
+    ),
+    "few rows": (lambda: csv(NUMBERS[:4]), {}, ["4 rows make", "0 for validation", "add rows"]),
+    "no test": (lambda: csv(NUMBERS), {"test": 0.0}, ["0 for test", "test="]),
+    "no training": (lambda: csv(NUMBERS), {"validation": 0.5, "test": 0.5}, ["0 for train"]),
+    "constant": (lambda: csv(NUMBERS * 0 + 3), {}, ["constant", "20 rows"]),
+    "no scale": (
+        lambda: csv(NUMBERS.assign(c=7)),
+        {"standardize": True},
+        ["1 columns are constant", "standardize="],
+    ),
+    "bits scaled": (
+        lambda: csv("a\n" + "0\n1\n" * 10),
+        {"standardize": True},
+        ["only 0 and 1", "standardize="],
+    ),
+    "array of csv": (lambda: csv(NUMBERS), {"array": "x"}, ["'array' is not for .csv", "columns="]),
+    "columns of npz": (lambda: npz(x=NUMBERS), {"columns": "a"}, ["'columns' is not for .npz", "array="]),
+    "not a zip": (lambda: csv(NUMBERS, "t.npz"), {}, ["not an .npz archive"]),
+    "cut zip": (lambda: cut(npz(x=NUMBERS), 300), {}, ["not an .npz archive", "cut short"]),
+    "no array": (
+        lambda: npz(values=NUMBERS),
+        {"array": "value"},
+        ["no array 'value'", "did you mean 'values'"],
+    ),
+    "no label array": (lambda: npz(x=NUMBERS), {"label": "y"}, ["no array 'y'"]),
+    "two arrays": (lambda: npz(a=NUMBERS, b=NUMBERS), {}, ["2 arrays", "a, b", "array="]),
+    "no arrays": (lambda: npz(a=np.zeros(3)), {}, ["0 arrays", "it holds a"]),
+    "objects": (lambda: npz(x=FRAME.to_numpy(object)), {}, ["'x' holds Python objects"]),
+    "flat": (lambda: npz(x=np.zeros(9)), {}, ["shape (9,)", "rows by columns"]),
+    "complex": (lambda: npz(x=np.zeros((9, 2), complex)), {}, ["type complex128", "real numbers"]),
+    "nan in array": (lambda: npz(x=np.full((9, 2, 2), np.nan)), {}, ["column '0,0' has 9 rows"]),
+    "empty array": (lambda: npz(x=np.zeros((9, 0))), {}, ["empty", "9 by 0"]),
+    "label count": (lambda: npz(x=NUMBERS, y=np.zeros(3)), {"label": "y"}, ["shape (3,) for 20 rows"]),
+    "scalar label": (lambda: npz(x=NUMBERS, y=3), {"label": "y"}, ["shape () for 20 rows"]),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_table_is_refused_in_one_line(case):
+    make, options, parts = BROKEN[case]
+    message = refusal(path=make(), **options)
+    assert [part for part in parts if part not in message] == [], message
+
+
+def test_a_damaged_archive_is_refused():
+    content = bytearray(Path(npz(x=NUMBERS)).read_bytes())
+    content[200] ^= 255  # inside the array: the archive's own checksum finds it
+    Path("t.npz").write_bytes(content)
+    assert "cannot be read (BadZipFile" in refusal(path="t.npz")
+
+
+def test_a_truncated_parquet_file_is_refused():
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    FRAME.to_parquet("t.parquet")
+    assert "cannot be read (ArrowInvalid" in refusal(path=cut("t.parquet", 500))
+
+
+def test_lists_in_a_parquet_column_are_not_numeric():
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    pd.DataFrame({"a": [[1, 2]] * ROWS}).to_parquet("t.parquet")
+    assert "'a' is not numeric" in refusal(path="t.parquet")
+
+
+def test_parquet_without_pyarrow_names_the_extra(monkeypatch):
+    def absent(path: Path) -> pd.DataFrame:
+        raise ImportError("Unable to find a usable engine")
+
+    monkeypatch.setattr(pd, "read_parquet", absent)
+    Path("t.parquet").touch()
+    assert "pip install 'lvmbench[parquet]'" in refusal(path="t.parquet")
+
+
+def test_a_parquet_files_index_is_not_data():
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    FRAME.set_index("kind").to_parquet("t.parquet")
+    assert rows(Table(path="t.parquet").load()) == expected(FRAME.drop(columns="kind"))
+    FRAME.set_index("long name").to_parquet("t.parquet")
+    assert "row 1 holds 'rose'" in refusal(path="t.parquet")

@@ -1,0 +1,117 @@
+"""What may import what, and how long files and functions may be."""
+
+import ast
+import importlib
+import io
+import re
+import statistics
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+import lvmbench
+
+ROOT = Path(lvmbench.__file__).parents[1]
+HARNESS = sorted((ROOT / "lvmbench").rglob("*.py"))
+PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
+each_plugin_file = pytest.mark.parametrize("path", PLUGINS, ids=lambda path: str(path.relative_to(ROOT)))
+NOT_CODE = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+}
+
+
+def test_harness_never_imports_the_reference_plugins():
+    """Every module of lvmbench, in a fresh interpreter; a module that lacks an optional package is passed over."""
+    names = [".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in HARNESS]
+    code = (
+        "import importlib, sys\n"
+        f"for name in {[n for n in names if not n.endswith('__main__')]!r}:\n"
+        "    importlib.import_module(name)\n"
+        "print([m for m in sys.modules if m.startswith('lvmbench_plugins')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_harness_names_the_reference_plugins_nowhere():
+    assert [str(p) for p in HARNESS if re.search(r"\blvmbench_plugins\b", p.read_text())] == []
+
+
+def imports(path):
+    """Each (module, name) that a file imports; name is None for plain imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield from ((node.module, alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+
+
+@each_plugin_file
+def test_plugins_import_only_public_names(path):
+    for module, name in imports(path):
+        if module == "lvmbench" and name is not None:
+            assert name in lvmbench.__all__
+        elif module.startswith("lvmbench."):
+            assert not any(part.startswith("_") for part in module.split("."))
+            assert name is None or (
+                not name.startswith("_") and hasattr(importlib.import_module(module), name)
+            )
+
+
+@each_plugin_file
+def test_kinds_do_not_import_each_other(path):
+    """A component uses another only through the contracts."""
+    kind = path.relative_to(ROOT / "plugins" / "lvmbench_plugins").parts[0]
+    used = [m for m, _ in imports(path) if m.startswith("lvmbench_plugins.")]
+    assert [m for m in used if m.split(".")[1] != kind] == []
+
+
+def test_public_names_are_all_there():
+    assert all(getattr(lvmbench, name) is not None for name in lvmbench.__all__)
+    assert dir(lvmbench) == sorted(lvmbench.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        lvmbench.nothing  # noqa: B018
+
+
+def code_lines(path):
+    """The line numbers that hold code: no blank lines, comments or docstrings."""
+    source = path.read_text()
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    lines = {n for t in tokens if t.type not in NOT_CODE for n in range(t.start[0], t.end[0] + 1)}
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            lines -= set(range(node.lineno, node.end_lineno + 1))
+    return lines
+
+
+def function_sizes():
+    """Lines of code of each function, its signature included."""
+    for path in (*HARNESS, *PLUGINS):
+        lines = code_lines(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                yield len(lines & set(range(node.lineno, node.end_lineno + 1))), f"{path.name}:{node.name}"
+
+
+def test_functions_are_short():
+    sizes = sorted(function_sizes())
+    assert statistics.median(size for size, _ in sizes) <= 8
+    assert [entry for entry in sizes[: int(0.95 * len(sizes))] if entry[0] > 25] == []
+
+
+def test_files_are_short():
+    sizes = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in (*HARNESS, *PLUGINS)}
+    assert {name: size for name, size in sizes.items() if size > 350} == {}

@@ -1,0 +1,389 @@
+"""Leaderboards and renderings: nothing dropped, nothing silently averaged, the same after a trip through csv."""
+
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from pandas.testing import assert_frame_equal
+from rich.console import Console
+from scipy import stats
+
+from lvmbench.errors import UserError
+from lvmbench.leaderboard import COMPONENTS, leaderboard, read_results, run_table, seed_values
+from lvmbench.render import cell, sections, to_csv, to_json, to_markdown, to_rich
+
+FIGURES = [  # metric, variant, method, shift, unit, better
+    ("elbo", "", "", 0.0, "nats", "higher"),
+    ("log_likelihood", "", "exact", 2.5, "nats", "higher"),
+    ("log_likelihood", "", "importance", 2.0, "nats", "higher"),
+    ("nmi", "kmeans", "", 100.0, "", "higher"),
+    ("gradient_variance_ratio", "score/pathwise", "", 200.0, "", "neither"),
+]
+REASON = "posterior 'exact' needs prior.enumerable | see lvmbench show"
+
+
+def run(prior, posterior, seed, status="ok", reason="", dataset="digits", **other):
+    words = [dataset, prior, posterior, "bernoulli", "elbo", "pathwise"]
+    key = "-".join([*words, str(seed)])
+    record = {
+        "key": key,
+        "suite": "demo",
+        "suite_version": 1,
+        **dict(zip(COMPONENTS, words, strict=True)),
+        "latent": 16,
+    }
+    record |= {
+        "seed": seed,
+        "status": status,
+        "reason": reason,
+        "epochs": 10,
+        "best_epoch": 8,
+        "train_seconds": 1.5,
+    }
+    return (
+        record
+        | {"parameters": 1000, "device": "cpu", "started": "2026-01-01", "finished": "2026-01-01"}
+        | other
+    )
+
+
+def measured(record, value):
+    words = {name: record[name] for name in ("key", *COMPONENTS, "seed")}
+    for metric, variant, method, shift, unit, better in FIGURES:
+        figure = {
+            "evaluator": "tightness",
+            "split": "test",
+            "metric": metric,
+            "variant": variant,
+            "method": method,
+        }
+        yield {**words, **figure, "value": value + shift, "stderr": 0.01, "unit": unit, "better": better}
+
+
+@pytest.fixture
+def results():
+    """Two data sets; a refused, a failed and a partly diverged combination."""
+    rng = np.random.default_rng(0)
+    runs = []
+    for dataset in ("pinwheel", "digits"):
+        for seed in range(4):
+            runs += [run("vamp[components=50]", "gaussian", seed, dataset=dataset)]
+            lost = seed == 1
+            why = ("diverged", "loss is not finite") if lost else ("ok", "")
+            runs += [run("mixture[components=20]", "iaf[layers=4]", seed, *why, dataset=dataset)]
+            runs += [run("standard_normal", "gaussian", seed, dataset=dataset)]
+            runs += [run("standard_normal", "exact", seed, "refused", REASON, dataset=dataset)]
+            runs += [
+                run(
+                    "vamp[components=50]",
+                    "iaf[layers=2]",
+                    seed,
+                    "failed",
+                    "RuntimeError: a <b>",
+                    dataset=dataset,
+                )
+            ]
+    level = {"vamp[components=50]": -80.0, "mixture[components=20]": -90.0, "standard_normal": -100.0}
+    ok = [record for record in runs if record["status"] == "ok"]
+    figures = [row for record in ok for row in measured(record, level[record["prior"]] + rng.normal(0, 0.3))]
+    return pd.DataFrame(runs), pd.DataFrame(figures)
+
+
+def test_every_combination_has_a_row(results):
+    board = leaderboard(*results)
+    assert len(board) == 10
+    assert board["dataset"].tolist() == ["digits"] * 5 + ["pinwheel"] * 5
+    digits = board[board["dataset"] == "digits"]
+    assert digits["rank"].tolist()[:3] == [1, 2, 3]
+    assert digits["rank"].isna().tolist() == [False] * 3 + [True] * 2
+    assert digits["seeds"].tolist() == [4, 3, 4, 0, 0]
+    assert digits["status"].tolist() == ["ok", "3 ok, 1 diverged", "ok", "refused", "failed"]
+    assert digits["reason"].tolist() == ["", "loss is not finite", "", REASON, "RuntimeError: a <b>"]
+
+
+def test_means_and_intervals_are_over_ok_seeds(results):
+    records, measurements = results
+    board = leaderboard(records, measurements)
+    row = board[(board["dataset"] == "digits") & (board["posterior"] == "iaf[layers=4]")].iloc[0]
+    chosen = (measurements["dataset"] == "digits") & (measurements["posterior"] == "iaf[layers=4]")
+    values = measurements.loc[chosen & (measurements["metric"] == "elbo"), "value"]
+    low, high = stats.t.interval(0.95, 2, loc=values.mean(), scale=stats.sem(values))
+    assert (row["elbo"], row["elbo_low"], row["elbo_high"]) == pytest.approx((values.mean(), low, high))
+    assert row["train_seconds"] == 1.5
+
+
+def test_columns(results):
+    board = leaderboard(*results)
+    heads = ["dataset", "rank", "prior", "posterior", "decoder", "objective", "estimator"]
+    assert list(board.columns[:11]) == [*heads, "seeds", "status", "reason", "note"]
+    names = {
+        "elbo",
+        "log_likelihood[exact]",
+        "log_likelihood[importance]",
+        "nmi[kmeans]",
+        "train_seconds",
+        "parameters",
+    }
+    names |= {"gradient_variance_ratio[score/pathwise]"}
+    assert set(board.columns[11:]) == {name + end for name in names for end in ("", "_low", "_high")}
+    assert board.columns[11] == board.attrs["metric"] == "elbo"
+    assert "log_likelihood[exact]" not in board.attrs["headline"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        (None, "elbo"),
+        ("log_likelihood", "log_likelihood[importance]"),
+        ("log_likelihood[exact]", "log_likelihood[exact]"),
+        ("nmi", "nmi[kmeans]"),
+        ("train_seconds", "train_seconds"),
+    ],
+)
+def test_the_metric_is_found(results, asked, found):
+    board = leaderboard(*results, metric=asked)
+    assert (board.attrs["metric"], board.columns[11], board.attrs["headline"][0]) == (found, found, found)
+
+
+def test_an_unknown_metric_names_the_nearest(results):
+    with pytest.raises(
+        UserError, match=r"no metric 'log_likelyhood' was measured; did you mean 'log_likelihood'"
+    ):
+        leaderboard(*results, metric="log_likelyhood")
+
+
+def test_without_elbo_the_first_metric_with_a_direction_ranks(results):
+    records, measurements = results
+    rest = measurements[measurements["metric"].isin(["gradient_variance_ratio", "nmi"])]
+    assert leaderboard(records, rest).attrs["metric"] == "nmi[kmeans]"
+    assert leaderboard(records, rest, metric="elbo").attrs["metric"] == "nmi[kmeans]"
+
+
+def test_lower_is_better_where_the_metric_says_so(results):
+    records, measurements = results
+    board = leaderboard(records, measurements.assign(better="lower"))
+    assert board["prior"].tolist()[:3] == ["standard_normal", "mixture[components=20]", "vamp[components=50]"]
+
+
+def test_one_seed_is_shown_but_not_ranked(results):
+    records, measurements = (frame[frame["seed"] == 0] for frame in results)
+    board = leaderboard(records, measurements)
+    assert board["rank"].isna().all()
+    assert board.loc[0, "note"] == "cannot be called with 1 seed"
+    assert "| – | vamp[components=50] | gaussian |" in to_markdown(board, records)
+    assert "every row: cannot be called with 1 seed" in to_markdown(board, records)
+    assert "nan" not in to_markdown(board, records).lower()
+
+
+def test_nothing_ok_still_gives_a_board(results):
+    records, measurements = results
+    records, measurements = records[records["status"] != "ok"], measurements.iloc[:0]
+    board = leaderboard(records, measurements)
+    assert (len(board), board.attrs["metric"]) == (6, None)
+    assert "Without a result" in to_markdown(board, records)
+    assert len(to_rich(board)) == 2
+    assert json.loads(to_json(board))[0]["rank"] is None
+
+
+def test_no_runs_is_an_error(results):
+    records, measurements = results
+    with pytest.raises(UserError, match="no runs"):
+        leaderboard(records.iloc[:0], measurements)
+
+
+def test_a_seed_without_the_metric_is_noted(results):
+    records, measurements = results
+    lost = (
+        (measurements["prior"] == "vamp[components=50]")
+        & (measurements["seed"] == 0)
+        & (measurements["metric"] == "elbo")
+    )
+    board = leaderboard(records, measurements[~lost])
+    assert board.loc[0, "note"] == "measured in 3 of 4 seeds"
+    worse = measurements.assign(value=measurements["value"].where(~lost, -np.inf))
+    assert leaderboard(records, worse).loc[0, "note"] == "measured in 3 of 4 seeds"
+
+
+def test_measurements_of_runs_that_are_not_ok_do_not_count(results):
+    records, measurements = results
+    extra = pd.DataFrame(list(measured(run("mixture[components=20]", "iaf[layers=4]", 1), 1e6)))
+    assert_frame_equal(
+        leaderboard(records, pd.concat([measurements, extra])), leaderboard(records, measurements)
+    )
+
+
+def test_other_splits_do_not_count(results):
+    records, measurements = results
+    train = measurements.assign(split="train", value=measurements["value"] + 50)
+    both = pd.concat([measurements, train])
+    assert_frame_equal(leaderboard(records, both), leaderboard(records, measurements))
+    assert leaderboard(records, both, split="train").loc[0, "elbo"] == pytest.approx(-30, abs=1)
+
+
+def test_repeated_runs_and_figures_are_errors(results):
+    records, measurements = results
+    again = records.iloc[:1].assign(key="other")
+    with pytest.raises(
+        UserError, match=r"seed 0 of 'vamp\[components=50\] · gaussian .*' on 'pinwheel' twice"
+    ):
+        leaderboard(pd.concat([records, again]), measurements)
+    with pytest.raises(UserError, match="'elbo' twice for the same run"):
+        leaderboard(records, pd.concat([measurements, measurements.iloc[:1]]))
+
+
+def test_two_evaluators_with_the_same_figure_are_told_apart(results):
+    records, measurements = results
+    other = measurements[measurements["metric"] == "elbo"].assign(evaluator="tightness[samples=9]")
+    board = leaderboard(records, pd.concat([measurements, other]))
+    assert {"elbo@tightness", "elbo@tightness[samples=9]"} < set(board.columns)
+    assert board.attrs["metric"] == "elbo@tightness"
+
+
+def test_latent_sizes_are_told_apart_where_records_mix_them(results):
+    records, measurements = results
+    wider = records.assign(latent=32, key=records["key"] + "-32")
+    figures = measurements.assign(key=measurements["key"] + "-32")
+    board = leaderboard(pd.concat([records, wider]), pd.concat([measurements, figures]))
+    assert len(board) == 20
+    assert set(board["latent"]) == {16, 32}
+
+
+def test_seed_values(results):
+    values = seed_values(run_table(*results), "elbo")["digits"]
+    assert values.shape == (4, 5)
+    assert values["mixture[components=20] · iaf[layers=4] · bernoulli · elbo · pathwise"].isna().tolist() == [
+        0,
+        1,
+        0,
+        0,
+    ]
+
+
+def test_the_board_is_the_same_after_a_trip_through_csv(results, tmp_path):
+    records, measurements = results
+    measurements["value"] += np.random.default_rng(1).random(len(measurements)) / 3
+    records.to_csv(tmp_path / "records.csv", index=False)
+    measurements.to_csv(tmp_path / "measurements.csv", index=False)
+    again = read_results(tmp_path)
+    board, reread = leaderboard(records, measurements), leaderboard(*again)
+    assert to_csv(reread) == to_csv(board)
+    assert to_markdown(reread, again[0]) == to_markdown(board, records)
+    assert again[1]["value"].tolist() == measurements["value"].tolist()
+    assert (again[1]["variant"] == measurements["variant"]).all()
+    assert again[0]["seed"].dtype == again[0]["epochs"].dtype == "Int64"
+
+
+def test_names_that_look_like_missing_values_stay_text(results, tmp_path):
+    records, measurements = results
+    records.assign(dataset="NA").to_csv(tmp_path / "records.csv", index=False)
+    measurements.assign(method="null").to_csv(tmp_path / "measurements.csv", index=False)
+    records, measurements = read_results(tmp_path)
+    assert (set(records["dataset"]), set(measurements["method"])) == ({"NA"}, {"null"})
+
+
+def test_a_directory_without_results_is_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"is not a results directory: it has no records\.csv"):
+        read_results(tmp_path)
+
+
+def test_order_of_the_records_does_not_matter(results):
+    records, measurements = results
+    assert_frame_equal(leaderboard(records[::-1], measurements), leaderboard(*results))
+
+
+def test_markdown(results):
+    records, _ = results
+    text = to_markdown(leaderboard(*results), records)
+    assert text.startswith(
+        "# Leaderboard: demo (version 1)\n\n## digits\n\ndecoder bernoulli; objective elbo; "
+    )
+    assert "| rank | prior | posterior | elbo ↑ | log_likelihood ↑ |" in text
+    assert "train_seconds ↓ | runs |" in text
+    assert f"- **refused** (1): {REASON.replace('|', chr(92) + '|')}\n  - standard_normal · exact\n" in text
+    assert "- **failed** (1): RuntimeError: a &lt;b>\n  - vamp[components=50] · iaf[layers=2]\n" in text
+    assert "- mixture[components=20] · iaf[layers=4]: 3 ok, 1 diverged: loss is not finite" in text
+    assert "Runs: 40 (22 ok, 2 diverged, 8 failed, 8 refused)." in text
+    assert "Units: elbo, log_likelihood[importance] in nats; train_seconds in seconds." in text
+    assert "nan" not in text.lower()
+
+
+def test_every_markdown_row_has_the_cells_of_its_header(results):
+    records, measurements = results
+    records["prior"] = records["prior"].replace("standard_normal", "a|b\\")
+    measurements["prior"] = measurements["prior"].replace("standard_normal", "a|b\\")
+    lines = [
+        line
+        for line in to_markdown(leaderboard(records, measurements), records).split("\n")
+        if line[:1] == "|"
+    ]
+    cells = [line.replace("\\\\", "").replace("\\|", "").count("|") for line in lines]
+    assert len(set(cells)) == 1
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_terminal_tables_fit_and_keep_names_literal(results, width):
+    board = leaderboard(*results)
+    console = Console(width=width, record=True, file=io.StringIO())
+    for table in to_rich(board, width):
+        console.print(table)
+    text = console.export_text()
+    assert max(map(len, text.split("\n"))) <= width
+    assert "mixture[components=20]" in text.replace("\n", "")
+    assert "iaf[layers=4]" in text
+    rows = [line for line in text.split("\n") if "±" in line]
+    assert len(rows) == 6, "each combination takes one line"
+    shown = text.split("digits: without")[0].partition("left out for width")
+    figures = len(rows[0].split("±")) - 1 + rows[0].count("1.5")
+    assert bool(shown[1]) == (width < 200), "what does not fit is named"
+    assert (figures == 5) == (width == 200)
+
+
+def test_json_has_no_nan(results):
+    rows = json.loads(to_json(leaderboard(*results)))
+    assert (len(rows), rows[0]["rank"], rows[4]["elbo"], rows[0]["seeds"]) == (10, 1, None, 4)
+
+
+def test_csv_is_the_board(results, tmp_path):
+    board = leaderboard(*results)
+    path = tmp_path / "leaderboard.csv"
+    path.write_text(to_csv(board))
+    read = pd.read_csv(path, dtype=str)
+    assert read["elbo"].astype(float).dropna().tolist() == board["elbo"].dropna().tolist()
+    assert list(read.columns) == list(board.columns)
+
+
+def test_a_lone_row_keeps_its_name(results):
+    records, measurements = results
+    lone = records[(records["prior"] == "vamp[components=50]") & (records["posterior"] == "gaussian")]
+    (section, _) = sections(leaderboard(lone, measurements))
+    assert list(section.columns)[:4] == ["rank", "prior", "posterior", "elbo ↑"]
+    assert section.columns["prior"] == ["vamp[components=50]"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "width", "text"),
+    [
+        (-95.1234, 0.5, "-95.12 ± 0.50"),
+        (-95.1234, 12.3, "-95 ± 12"),
+        (0.98763, 0.00004, "0.9876 ± 0.0000"),
+        (3, 0, "3"),
+        (-1.5e-5, 2e-6, "-1.50e-05 ± 2.0e-06"),
+        (123456.7, np.nan, "123457"),
+        (np.nan, np.nan, "–"),
+    ],
+)
+def test_cells(mean, width, text):
+    assert cell(mean, mean - width, mean + width) == text
+
+
+def test_importing_takes_no_torch_and_no_figures():
+    modules = "lvmbench.statistics, lvmbench.leaderboard, lvmbench.render, lvmbench.plots, lvmbench.publish"
+    code = f"import sys, {modules}; print({{'torch', 'matplotlib', 'seaborn'}} & set(sys.modules))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "set()\n"
+    )

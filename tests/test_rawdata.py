@@ -1,0 +1,102 @@
+"""The store of raw files, against a real server."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+from pathlib import Path
+
+import pooch
+import pytest
+
+from lvmbench.errors import UserError
+from lvmbench.rawdata import RawFile, data_home, fetch
+
+CONTENT = b"pixels"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args) -> None:
+        pass
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LVMBENCH_DATA", str(tmp_path / "home"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "images.gz").write_bytes(CONTENT)
+    with HTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "served"))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def put(home: Path, content: bytes) -> Path:
+    path = home / "set" / "images.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return path
+
+
+def refusal(file: RawFile) -> str:
+    with pytest.raises(UserError) as error:
+        fetch(file)
+    message = str(error.value)
+    assert "\n" not in message
+    assert all(part in message for part in (str(data_home() / file.path), file.sha256, file.url))
+    return message
+
+
+def test_the_folder_is_the_variable_or_the_users_cache(monkeypatch):
+    monkeypatch.setenv("LVMBENCH_DATA", "~/sets")
+    assert data_home() == Path.home() / "sets"
+    monkeypatch.delenv("LVMBENCH_DATA")
+    assert data_home() == Path(pooch.os_cache("lvmbench"))
+
+
+def test_a_present_file_needs_no_network(home):
+    path = put(home, CONTENT)
+    assert fetch(RawFile("set/images.gz", SHA256, "http://127.0.0.1:9/none")) == path
+
+
+def test_a_missing_file_is_downloaded_once(home, url):
+    file = RawFile("set/images.gz", SHA256, f"{url}/images.gz")
+    assert fetch(file).read_bytes() == CONTENT
+    assert fetch(RawFile(file.path, SHA256, "http://127.0.0.1:9/none")) == home / file.path
+
+
+def test_a_present_file_with_another_checksum_is_refused_and_kept(home, url):
+    path = put(home, b"something else")
+    message = refusal(RawFile("set/images.gz", SHA256, f"{url}/images.gz"))
+    assert hashlib.sha256(b"something else").hexdigest() in message
+    assert path.read_bytes() == b"something else"
+
+
+@pytest.mark.parametrize(
+    ("page", "sha256"), [("images.gz", "0" * 64), ("none.gz", SHA256)], ids=["hash", "404"]
+)
+def test_a_wrong_download_is_refused_and_leaves_nothing(home, url, page, sha256):
+    message = refusal(RawFile("set/images.gz", sha256, f"{url}/{page}"))
+    assert ("404" if page == "none.gz" else SHA256) in message
+    assert [p for p in home.rglob("*") if p.is_file()] == []
+
+
+def test_without_a_server_the_error_says_what_to_do(home):
+    assert "ConnectionError" in refusal(RawFile("set/images.gz", SHA256, "http://127.0.0.1:9/images.gz"))
+
+
+def test_a_folder_that_cannot_be_made_is_a_user_error(home, url):
+    home.write_text("a file, not a folder")
+    refusal(RawFile("set/images.gz", SHA256, f"{url}/images.gz"))
