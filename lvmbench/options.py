@@ -40,9 +40,7 @@ def options_model(component: type) -> type[BaseModel]:
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, protected_namespaces=())
-    with (
-        warnings.catch_warnings()
-    ):  # an option may be called as a method of pydantic's models, such as "copy"
+    with warnings.catch_warnings():  # an option may be named as a method of pydantic is: "copy"
         warnings.simplefilter("ignore", UserWarning)
         return create_model(component.__name__ + "Options", __config__=config, **fields)
 

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.leaderboard import identity, label, run_table
 from lvmbench.render import combination_labels, shorten
+
+Array = npt.NDArray[np.float64]
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +84,8 @@ def _panels(heights: Sequence[float], width: float = 8.0) -> tuple[Figure, list[
 def _axis_label(attrs: dict[Any, Any]) -> str:
     figure = attrs["figures"][attrs["metric"]]
     unit = f" ({figure['unit']})" if figure["unit"] else ""
-    return f"{attrs['metric']}{unit}, {attrs['split']} split; {figure['better']} is better"
+    better = f"; {figure['better']} is better" if figure["better"] != "neither" else ""
+    return f"{attrs['metric']}{unit}, {attrs['split']} split{better}"
 
 
 def _panel(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, attrs: dict[Any, Any]) -> None:
@@ -89,13 +93,12 @@ def _panel(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, attrs: dict[Any, 
     metric, names = attrs["metric"], attrs["identity"][1:]
     position = {label(row): i for i, row in enumerate(part[names].itertuples(index=False))}
     mean, low, high = (part[metric + end].to_numpy(dtype=float) for end in ("", "_low", "_high"))
-    seeds = runs[metric].to_numpy(dtype=float)
-    frame = _frame(mean, np.concatenate([seeds, low, high]))
+    seeds, row = runs[metric].to_numpy(dtype=float), runs["label"].map(position).to_numpy(dtype=int)
+    frame = _frame(mean, seeds, row, np.stack([low, high]))
     axes.set_xlim(*frame)
     axes.set_ylim(len(part) - 0.5, -0.5)
     _points(axes, mean, low, high, [rank == 1 for rank in part["rank"].fillna(0)], frame)
-    below = runs["label"].map(position) + 0.27
-    axes.plot(seeds, below, "o", color=_GREY, alpha=0.7, markersize=2.6, zorder=2, markeredgewidth=0)
+    axes.plot(seeds, row + 0.27, "o", color=_GREY, alpha=0.7, markersize=2.6, zorder=2, markeredgewidth=0)
     _label_rows(axes, part, names)
 
 
@@ -108,27 +111,24 @@ def _label_rows(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
         f"{text}   {rank:>2}" for text, rank in zip(combination_labels(short, names), ranks, strict=True)
     ]
     axes.set_yticks(range(len(part)), lines)
-    axes.annotate(
-        "rank",
-        (-0.008, 1.0),
-        xycoords="axes fraction",
-        ha="right",
-        va="bottom",
-        fontsize="small",
-        color=_GREY,
-    )
+    place: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "color": _GREY}
+    axes.annotate("rank", (-0.008, 1.0), xycoords="axes fraction", **place)
     axes.grid(axis="y", visible=False)
     for i in np.flatnonzero(np.array(ranks[1:]) != np.array(ranks[:-1])):
         axes.axhline(float(i) + 0.5, color="#d0d0d0", linewidth=0.8, zorder=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _frame(mean: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """The limits that show everything, but for what lies far beyond the bulk of the means."""
+def _frame(
+    mean: Array, seeds: Array, row: npt.NDArray[np.integer[Any]], intervals: Array
+) -> tuple[float, float]:
+    """The limits that show each seed, and intervals where they fit, of the rows near the bulk of the means."""
     lower, upper = np.quantile(mean, [0.25, 0.75])
     reach = _FENCE * (upper - lower)
     fence = (lower - reach, upper + reach) if reach > 0 else (-np.inf, np.inf)
-    inside = values[np.isfinite(values) & (values >= fence[0]) & (values <= fence[1])]
+    shown = (mean >= fence[0]) & (mean <= fence[1])
+    ends = intervals[:, shown]
+    inside = np.concatenate([seeds[shown[row]], ends[(ends >= fence[0]) & (ends <= fence[1])]])
     low, high = float(inside.min()), float(inside.max())
     margin = 0.04 * (high - low) or max(abs(high), 1.0) * 0.05
     room = [3 * margin if out.any() else margin for out in (mean < fence[0], mean > fence[1])]
@@ -136,31 +136,28 @@ def _frame(mean: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> tuple[fl
 
 
 def _points(
-    axes: Axes,
-    mean: np.ndarray[Any, Any],
-    low: np.ndarray[Any, Any],
-    high: np.ndarray[Any, Any],
-    leading: list[bool],
-    frame: tuple[float, float],
+    axes: Axes, mean: Array, low: Array, high: Array, leading: list[bool], frame: tuple[float, float]
 ) -> None:
     """Means with intervals; an arrow and the number where a mean is outside the frame."""
+    dot: dict[str, Any] = {"marker": "o", "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.6}
     for i, (centre, start, end, first) in enumerate(zip(mean, low, high, leading, strict=True)):
         colour = _FIRST if first else _OTHER
         if not frame[0] <= centre <= frame[1]:
             _outside(axes, i, centre, right=centre > frame[1])
             continue
         if np.isfinite(start):
-            axes.plot([start, end], [i, i], color=colour, linewidth=1.6, solid_capstyle="round", zorder=3)
-        axes.plot(
-            [centre],
-            [i],
-            "o",
-            color=colour,
-            markersize=5,
-            zorder=4,
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-        )
+            _interval(axes, i, (start, end), frame, colour)
+        axes.plot([centre], [i], color=colour, zorder=4, **dot)
+
+
+def _interval(
+    axes: Axes, row: int, span: tuple[float, float], frame: tuple[float, float], colour: str
+) -> None:
+    """A line, with an arrow head where it goes on beyond the frame."""
+    axes.plot(span, [row, row], color=colour, linewidth=1.6, solid_capstyle="round", zorder=3)
+    for edge, head, cut in ((frame[0], "<", span[0] < frame[0]), (frame[1], ">", span[1] > frame[1])):
+        if cut:
+            axes.plot([edge], [row], marker=head, color=colour, markersize=4, clip_on=False, zorder=5)
 
 
 def _outside(axes: Axes, row: int, value: float, *, right: bool) -> None:

@@ -198,16 +198,9 @@ def event_shape(kind: str, case: Case, parts: Parts) -> tuple[int, ...]:
 # --- declarations -------------------------------------------------------------------------------------------
 
 
-def component(entry: Entry) -> type:
-    try:
-        return entry.load()
-    except Unavailable as error:
-        pytest.skip(str(error))
-
-
 @each_entry
 def test_docstring_has_formula_reference_and_example(entry: Entry) -> None:
-    text = inspect.getdoc(component(entry)) or ""
+    text = inspect.getdoc(entry.load()) or ""
     assert entry.summary.endswith("."), "the first line is not one sentence"
     assert ">>> " in text.partition("Example:")[2]
     if entry.kind not in ("dataset", "evaluator"):
@@ -219,7 +212,7 @@ def test_docstring_has_formula_reference_and_example(entry: Entry) -> None:
 
 @each_entry
 def test_component_is_final_and_alone_in_its_file(entry: Entry) -> None:
-    cls = component(entry)
+    cls = entry.load()
     assert getattr(cls, "__final__", False), "not marked @typing.final"
     tree = ast.parse(Path(inspect.getfile(cls)).read_text())
     assert [n.name for n in tree.body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")] == [
@@ -229,17 +222,15 @@ def test_component_is_final_and_alone_in_its_file(entry: Entry) -> None:
 
 @each_entry
 def test_every_option_is_documented(entry: Entry) -> None:
-    documented = (inspect.getdoc(component(entry)) or "").partition("Arguments:")[2]
+    documented = (inspect.getdoc(entry.load()) or "").partition("Arguments:")[2]
     assert [
-        option
-        for option in options_model(component(entry)).model_fields
-        if f"    {option}: " not in documented
+        option for option in options_model(entry.load()).model_fields if f"    {option}: " not in documented
     ] == []
 
 
 @each_entry
 def test_requirements_are_written_kind_dot_capability(entry: Entry) -> None:
-    cls = component(entry)
+    cls = entry.load()
     assert all(
         r.partition(".")[0] in (*COMPONENT_KINDS, "model") and r.partition(".")[2] for r in cls.requires
     )
@@ -655,7 +646,7 @@ def test_unbiased_gradient_averages_to_the_exact_one(
 @pytest.fixture
 def dataset(entry: Entry, tmp_path: Path) -> Any:
     """Builds the data set afresh; required options get a small sample where there is one of that name. Nothing is downloaded."""
-    absent = [file.path for file in component(entry).files if not (data_home() / file.path).is_file()]
+    absent = [file.path for file in entry.load().files if not (data_home() / file.path).is_file()]
     if absent:
         pytest.skip(f"raw files are absent: {', '.join(absent)}")
     table = tmp_path / "table.csv"
@@ -663,7 +654,7 @@ def dataset(entry: Entry, tmp_path: Path) -> Any:
         "a,b,c\n" + "".join(f"{i / 7:.3f},{(i * 5 % 11) / 3:.3f},{-i / 5:.3f}\n" for i in range(60))
     )
     samples = {"path": str(table)}
-    required = [n for n, field in options_model(component(entry)).model_fields.items() if field.is_required()]
+    required = [n for n, field in options_model(entry.load()).model_fields.items() if field.is_required()]
     if set(required) - set(samples):
         pytest.skip(f"no sample for the required options {required}")
     return lambda: CATALOGUE.build("dataset", Ref(entry.name, {n: samples[n] for n in required}))
@@ -718,7 +709,6 @@ def test_visits_and_true_log_density_keep_shape_and_support(entry: Entry, datase
 
 @each_evaluator
 def test_measurements_are_declared_finite_and_repeatable(entry: Entry) -> None:
-    component(entry)
     evaluator = CATALOGUE.build("evaluator", entry.name)
     case = find(evaluator.requires - {"dataset.log_prob", "dataset.labels"})
     parts = case.parts()

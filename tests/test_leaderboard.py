@@ -336,10 +336,7 @@ def test_terminal_tables_fit_and_keep_names_literal(results, width):
     assert "iaf[layers=4]" in text
     rows = [line for line in text.split("\n") if "±" in line]
     assert len(rows) == 6, "each combination takes one line"
-    shown = text.split("digits: without")[0].partition("left out for width")
-    figures = len(rows[0].split("±")) - 1 + rows[0].count("1.5")
-    assert bool(shown[1]) == (width < 200), "what does not fit is named"
-    assert (figures == 5) == (width == 200)
+    assert ("left out for width" in text) == (width < 200), "what does not fit is named"
 
 
 def test_json_has_no_nan(results):

@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from lvmbench import Count, NonNegative, Positive, Probability, Size
-from lvmbench.options import OptionError, given, options_model, resolve
+from lvmbench.options import OptionError, given, resolve
 
 
 class Part:
@@ -117,7 +117,3 @@ class Awkward:
 
 def test_options_may_be_called_as_methods_of_pydantic():
     assert resolve(Awkward, {"copy": 4}, "") == {"copy": 4, "json": "x", "schema": True}
-
-
-def test_models_are_built_once():
-    assert options_model(Part) is options_model(Part)

@@ -79,6 +79,15 @@ def test_what_is_far_outside_is_written_instead():
     assert any(text.get_text() == "◂ -500" for text in axes.texts)
 
 
+def test_every_seed_near_the_bulk_is_inside_and_cut_intervals_have_arrow_heads():
+    records, measurements = make(LEVELS, seeds=2)
+    measurements.loc[1, "value"] -= 60
+    (axes,) = leaderboard_figure(leaderboard(records, measurements), records, measurements).axes
+    low, high = axes.get_xlim()
+    assert low < measurements["value"].min() < measurements["value"].max() < high
+    assert {"<", ">"} == {line.get_marker() for line in axes.lines} - {"o", "None"}
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_few_seeds_and_a_lone_combination_are_drawn(seeds, tmp_path):
     for level in (LEVELS, {"vamp": -80.0}):

@@ -21,5 +21,5 @@ class MLP(nn.Module):
         h = x.flatten(-len(self.source))
         for linear in self.linears[:-1]:
             h = nn.functional.silu(linear(h))
-        flat: Tensor = self.linears[-1](h)
-        return flat.unflatten(-1, self.target)
+        out: Tensor = self.linears[-1](h).unflatten(-1, self.target)
+        return out

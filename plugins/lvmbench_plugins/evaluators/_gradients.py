@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from lvmbench import Estimator, Noise, Subject
+from lvmbench import Estimate, Noise, Subject
 from lvmbench.noise import Buffer, Demand, Recorder
 
 _DIRECTIONS = 4
@@ -32,7 +32,7 @@ class Gradients(NamedTuple):
         """Of one group of gradients, ``(R, P)``."""
         size, mean = len(gradients), gradients.mean(0, keepdim=True)
         deviations = (gradients - mean).square().sum(1) * (size / (size - 1))
-        return cls(deviations, mean, torch.tensor([size], device=mean.device), gradients @ directions)
+        return cls(deviations, mean, torch.tensor([size], device=mean.device), gradients @ directions.to(mean))
 
     @classmethod
     def joined(cls, groups: list[Gradients]) -> Gradients:
@@ -43,6 +43,11 @@ class Gradients(NamedTuple):
     def variance(self) -> tuple[float, float]:
         """The trace of the covariance and its standard error."""
         return self.deviations.mean().item(), (self.deviations.std() / len(self.deviations) ** 0.5).item()
+
+    @property
+    def noisy(self) -> bool:
+        """Whether the gradients differ by more than rounding."""
+        return self.variance[0] > 1e-10 * self.means.square().sum(1).max().item()
 
     @property
     def square(self) -> tuple[float, float]:
@@ -60,15 +65,12 @@ class _Step(nn.Module):
 
     def __init__(self, subject: Subject, name: str) -> None:
         super().__init__()
-        self.model, self.objective, self.estimator = (
-            subject.model,
-            subject.objective,
-            subject.estimators[name],
-        )
+        self.model, self.objective = subject.model, subject.objective
+        self.estimator = subject.estimators[name]
 
     def forward(self, x: Tensor, noise: Noise) -> Tensor:
-        estimator: Estimator = self.estimator
-        return estimator(self.objective, self.model, x, noise).surrogate.mean()  # type: ignore[no-any-return]
+        estimate: Estimate = self.estimator(self.objective, self.model, x, noise)
+        return estimate.surrogate.mean()
 
     @property
     def vectorizable(self) -> bool:
@@ -107,12 +109,9 @@ class Sampler:
         """What is kept of ``size`` fresh gradients, by part."""
         normals = self.noise.normal((size, self.demand.normals))
         uniforms = self.noise.uniform((size, self.demand.uniforms))
-        found = (
-            self._vectorised(normals, uniforms) if self.step.vectorizable else self._looped(normals, uniforms)
-        )
-        flat = {
-            part: torch.cat([found[key].flatten(1) for key in keys], 1) for part, keys in self.parts.items()
-        }
+        draw = self._vectorised if self.step.vectorizable else self._looped
+        found = {key: values.reshape(size, -1) for key, values in draw(normals, uniforms).items()}
+        flat = {part: torch.cat([found[key] for key in keys], 1) for part, keys in self.parts.items()}
         return {part: Gradients.of(gradients, self.directions[part]) for part, gradients in flat.items()}
 
     def _value(self, parameters: Mapping[str, Tensor], normals: Tensor, uniforms: Tensor) -> Tensor:
@@ -127,8 +126,10 @@ class Sampler:
     def _looped(self, normals: Tensor, uniforms: Tensor) -> dict[str, Tensor]:
         leaves = {key: value.clone().requires_grad_() for key, value in self.parameters.items()}
         values = (self._value(leaves, *noise) for noise in zip(normals, uniforms, strict=True))
-        wanted = list(leaves.values())
-        found = [
-            torch.autograd.grad(value, wanted, allow_unused=True, materialize_grads=True) for value in values
-        ]
-        return dict(zip(leaves, (torch.stack(column) for column in zip(*found, strict=True)), strict=True))
+        found = [self._gradient(value, leaves) for value in values]
+        return {key: torch.stack([gradient[key] for gradient in found]) for key in leaves}
+
+    @staticmethod
+    def _gradient(value: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True, materialize_grads=True)
+        return dict(zip(leaves, found, strict=True))

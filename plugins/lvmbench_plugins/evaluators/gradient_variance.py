@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, final
 import torch
 from pydantic import Field
 from scipy import stats
+from torch import Tensor
 
 from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject
 from lvmbench_plugins.evaluators._gradients import Gradients, Sampler
@@ -97,38 +98,45 @@ def _measurement(metric: str, value: float, stderr: float | None, variant: str) 
 def _spread(variant: str, gradients: Gradients) -> Iterator[Measurement]:
     variance, error = gradients.variance
     yield _measurement("gradient_variance", variance, error, variant)
-    if variance > 0:
+    if gradients.noisy:
         square, square_error = gradients.square
         ratio = square / variance
         ratio_error = math.hypot(square_error, ratio * error) / variance
         snr = max(0.0, ratio) ** 0.5
-        # the square root has no derivative at 0: there the error is that of a ratio one standard error above it
+        # the square root has no derivative at 0: there the error is the root of the ratio's own
         yield _measurement("gradient_snr", snr, ratio_error / max(2 * snr, ratio_error**0.5, 1e-300), variant)
 
 
 def _ratios(samples: Mapping[str, Gradients]) -> Iterator[Measurement]:
     """The variances over that of ``pathwise``, where it is there and has one."""
-    base, base_error = samples["pathwise"].variance if "pathwise" in samples else (0.0, 0.0)
-    for name, gradients in samples.items() if base > 0 else ():
-        variance, error = gradients.variance
-        if name != "pathwise":
-            spread = math.hypot(error, variance * base_error / base) / base
-            yield _measurement("gradient_variance_ratio", variance / base, spread, f"{name}/pathwise")
+    base = samples.get("pathwise")
+    if base is None or not base.noisy:
+        return
+    unit, unit_error = base.variance
+    for name in sorted(samples.keys() - {"pathwise"}):
+        variance, error = samples[name].variance
+        spread = math.hypot(error, variance * unit_error / unit) / unit
+        yield _measurement("gradient_variance_ratio", variance / unit, spread, f"{name}/pathwise")
 
 
 def _agreement(
     variant: str, one: Mapping[str, Gradients], other: Mapping[str, Gradients]
 ) -> Iterator[Measurement]:
-    differences = torch.cat([one[part].shadows - other[part].shadows for part in one], 1)
-    repeats, scale = len(differences), differences.std(0)
-    standard = (differences / scale)[:, scale > 0]
+    parts = [part for part in one if one[part].noisy or other[part].noisy]
+    if parts:
+        differences = torch.cat([one[part].shadows - other[part].shadows for part in parts], 1)
+        statistic, *freedom = _hotelling(differences)
+        yield _measurement("gradient_disagreement", statistic, None, variant)
+        yield _measurement("gradient_agreement", float(stats.f.sf(statistic, *freedom)), None, variant)
+
+
+def _hotelling(differences: Tensor) -> tuple[float, int, int]:
+    """Hotelling's F that the mean of independent rows, ``(R, m)``, is zero, and its degrees of freedom."""
+    repeats, standard = len(differences), differences / differences.std(0)
     centred = standard - standard.mean(0)
     values, vectors = torch.linalg.eigh(centred.T @ centred / (repeats - 1))
-    # directions without variance beyond rounding (a part of fewer parameters than directions) have no test
+    # gradients of fewer dimensions than directions leave some directions without variance of their own
     kept = values > 1e-6
     m = int(kept.sum())
-    if m > 0:
-        square = repeats * ((standard.mean(0) @ vectors[:, kept]).square() / values[kept]).sum().item()
-        statistic = square * (repeats - m) / (m * (repeats - 1))
-        yield _measurement("gradient_disagreement", statistic, None, variant)
-        yield _measurement("gradient_agreement", float(stats.f.sf(statistic, m, repeats - m)), None, variant)
+    square = repeats * ((standard.mean(0) @ vectors[:, kept]).square() / values[kept]).sum().item()
+    return square * (repeats - m) / (m * (repeats - 1)), m, repeats - m

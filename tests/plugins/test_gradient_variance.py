@@ -1,0 +1,280 @@
+"""Gradient variances against a one-dimensional model, where they are polynomials of normal moments."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+from lvmbench import (
+    Data,
+    DataSummary,
+    Estimate,
+    Estimator,
+    LatentVariableModel,
+    Refusal,
+    Split,
+    Subject,
+    Terms,
+)
+from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
+from lvmbench_plugins.estimators.pathwise import Pathwise
+from lvmbench_plugins.estimators.score import Score
+from lvmbench_plugins.evaluators.gradient_variance import GradientVariance
+from lvmbench_plugins.objectives.elbo import Elbo
+from lvmbench_plugins.objectives.iwae import Iwae
+from lvmbench_plugins.posteriors.exact import Exact
+from lvmbench_plugins.posteriors.gaussian import Gaussian
+from lvmbench_plugins.priors.mixture import MixturePrior
+from lvmbench_plugins.priors.standard_normal import StandardNormal
+
+LOO = "score[baseline=leave_one_out]"
+BOTH = {"pathwise": Pathwise(), "score": Score()}
+
+
+class Frozen(Estimator):
+    """The score gradient without its score: unbiased for the decoder, wrong for the posterior."""
+
+    def forward(self, objective, model, x, noise, kl_weight=1.0):
+        bound = objective(Terms(model, x, noise, objective.samples, pathwise=False), kl_weight)
+        return Estimate(bound, bound)
+
+
+class Biased(Frozen):
+    """One that says so."""
+
+    unbiased = False
+
+
+class Noiseless(Estimator):
+    """A surrogate without noise."""
+
+    def forward(self, objective, model, x, noise, kl_weight=1.0):
+        q = model.q(x)
+        return Estimate(q.mean.sum(-1), q.mean.sum(-1))
+
+
+class Alone(Estimator):
+    """The pathwise gradient, as of a part that cannot run inside vmap."""
+
+    vectorizable = False
+    forward = Pathwise.forward
+
+
+def of(model, x, estimators, objective=None, seed=0):
+    data = Data(dict.fromkeys(("train", "validation", "test"), Split(x)), "real", "none")
+    return Subject(model, objective or Elbo(), estimators, data, seed=seed)
+
+
+def mlp(estimators, posterior=Gaussian, prior=StandardNormal, objective=None, seed=0):
+    """A model of 3 values from 2 latents with 12 data points."""
+    torch.manual_seed(0)
+    summary = DataSummary((3,), "real", torch.zeros(3))
+    p = prior(summary, 2)
+    model = LatentVariableModel(p, posterior(summary, p.space), LinearGaussian(summary, p.space, noise=0.7))
+    return of(model, torch.randn(12, 3), estimators, objective, seed)
+
+
+def measure(subject, **options):
+    return {(m.metric, m.variant): m for m in GradientVariance(**options).evaluate(subject)}
+
+
+X = torch.tensor([[2.0], [-1.0], [0.5]])
+
+
+class Truth:
+    """Means and variances of the gradients of one datum, with z = m + s e, e standard normal, and
+
+    log p(x|z) - KL = L + p e + r e^2 where p = s w (x - w m) and r = -w^2 s^2 / 2.
+    """
+
+    def __init__(self, line, x):
+        (m, log_s), w = line.model.posterior.weights.tolist(), line.model.decoder.weight.item()
+        s, slope = math.exp(log_s), w * (x - w * m)
+        kl = 0.5 * (m**2 + s**2 - 1) - log_s
+        L = -0.5 * (x - w * m) ** 2 - 0.5 * math.log(2 * math.pi) - kl
+        p, r = s * slope, -0.5 * (w * s) ** 2
+        self.means = (slope - m, p * 0 - (w * s) ** 2 - s**2 + 1)
+        # d/dm = p / s + 2 r e / s - m; d/dlog s = p e + 2 r e^2 - s^2 + 1
+        self.pathwise = (2 * r / s) ** 2 + p**2 + 2 * (2 * r) ** 2
+        # (L + p e + r e^2) e / s and (L + p e + r e^2) (e^2 - 1), each plus a constant
+        in_m = (L**2 + 3 * p**2 + 15 * r**2 + 6 * L * r - p**2) / s**2
+        in_log_s = 2 * L**2 + 10 * p**2 + 78 * r**2 + 20 * L * r - (2 * r) ** 2
+        self.score = in_m + in_log_s
+        # d/dw = (x - w z) z
+        self.decoder = ((x - 2 * w * m) * s) ** 2 + 2 * (w * s**2) ** 2
+
+
+@pytest.fixture
+def found(line):
+    return measure(of(line.model, X, BOTH), repeats=5000, chunk=500)
+
+
+def total(line, name):
+    """The variance of the mean over the batch, whose data have independent noise."""
+    return sum(getattr(Truth(line, x), name) for x in X.flatten().tolist()) / len(X) ** 2
+
+
+@pytest.mark.parametrize("name", ["pathwise", "score"])
+def test_variances_are_those_in_closed_form(line, found, name):
+    """Within 4 standard errors; false-alarm rate 6e-5 for each of the two parts."""
+    for part, expected in (("posterior", total(line, name)), ("decoder", total(line, "decoder"))):
+        figure = found["gradient_variance", f"{name}/{part}"]
+        assert abs(figure.value - expected) <= 4 * figure.stderr
+        assert 0 < figure.stderr < 0.1 * figure.value
+
+
+def test_ratio_is_that_in_closed_form(line, found):
+    """Within 4 standard errors; false-alarm rate 6e-5."""
+    ratio = found["gradient_variance_ratio", "score/pathwise"]
+    assert abs(ratio.value - total(line, "score") / total(line, "pathwise")) <= 4 * ratio.stderr
+    assert 0 < ratio.stderr < 0.1 * ratio.value
+
+
+@pytest.mark.parametrize("name", ["pathwise", "score"])
+def test_signal_to_noise_is_that_in_closed_form(line, found, name):
+    """Within 4 standard errors; false-alarm rate 6e-5."""
+    means = torch.tensor([Truth(line, x).means for x in X.flatten().tolist()]).mean(0)
+    snr = found["gradient_snr", f"{name}/posterior"]
+    assert abs(snr.value - means.norm().item() / total(line, name) ** 0.5) <= 4 * snr.stderr
+    assert 0 < snr.stderr < 0.1
+
+
+def test_signal_to_noise_has_no_floor(line):
+    """At a stationary point the mean is zero: the plain ratio would read 0.14 at 50 repeats.
+
+    The mean over 40 seeds of the squared ratio is within 4 standard errors of zero only if it is not biased by the noise; as
+    negative values are clipped, the values themselves are held against the plain ratio's floor.
+    """
+    truth = Truth(line, 2.0)
+    w = line.model.decoder.weight.item()
+    line.model.posterior.weights.data.copy_(
+        torch.tensor([2.0 * w / (1 + w**2), -0.5 * math.log(1 + w**2)], dtype=torch.float64)
+    )
+    assert Truth(line, 2.0).means == pytest.approx((0, 0), abs=1e-6)
+    assert truth.means != pytest.approx((0, 0), abs=0.1)
+    estimators = {"pathwise": Pathwise()}
+    runs = [measure(of(line.model, X[:1], estimators, seed=s), repeats=50) for s in range(40)]
+    values = torch.tensor([run["gradient_snr", "pathwise/posterior"].value for run in runs])
+    assert (values == 0).sum() >= 5
+    assert values.mean() < 0.1
+
+
+def test_standard_errors_are_those_of_repeated_evaluation():
+    """Spread over 40 seeds against the stated error, whose own error is a tenth here.
+
+    The chi-squared(39) / 39 quantiles for a false-alarm rate of 1e-5 for each figure are 0.27 and 2.33; widened by a fifth.
+    """
+    given = {"pathwise": Pathwise(), LOO: Score(baseline="leave_one_out")}
+    runs = [measure(mlp(given, objective=Elbo(samples=3), seed=s), repeats=100, chunk=9) for s in range(40)]
+    for key in (
+        ("gradient_variance", f"{LOO}/posterior"),
+        ("gradient_variance_ratio", f"{LOO}/pathwise"),
+        ("gradient_snr", "pathwise/posterior"),
+        ("gradient_snr", "pathwise/decoder"),
+    ):
+        values = torch.tensor([run[key].value for run in runs], dtype=torch.float64)
+        stated = torch.tensor([run[key].stderr for run in runs], dtype=torch.float64)
+        assert 0.22 < values.var() / stated.square().mean() < 2.8, key
+
+
+@pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 7, "repeats": 23}, {"chunk": 1000}])
+def test_chunks_change_nothing_but_the_draws(options):
+    """Within 4 standard errors; false-alarm rate 6e-5 for each figure."""
+    one, other = measure(mlp(BOTH), **options), measure(mlp(BOTH))
+    assert one.keys() == other.keys()
+    for key, figure in one.items():
+        if figure.stderr is not None:
+            error = math.hypot(figure.stderr, other[key].stderr)
+            assert abs(figure.value - other[key].value) <= 4 * error
+
+
+def test_leave_one_out_lies_between():
+    given = BOTH | {LOO: Score(baseline="leave_one_out")}
+    found = measure(mlp(given, objective=Iwae(samples=8)))
+    score, loo = (found["gradient_variance_ratio", f"{name}/pathwise"] for name in ("score", LOO))
+    assert loo.value + 4 * loo.stderr < score.value - 4 * score.stderr
+
+
+@pytest.mark.parametrize("objective", [Elbo(samples=3), Elbo(samples=3, kl="sampled"), Iwae(samples=3)])
+@pytest.mark.parametrize("prior", [StandardNormal, MixturePrior])
+def test_unbiased_estimators_agree(prior, objective):
+    """p above 1e-4; false-alarm rate 1e-4 for each of 3 pairs."""
+    given = BOTH | {LOO: Score(baseline="leave_one_out")}
+    found = measure(mlp(given, prior=prior, objective=objective))
+    pairs = [variant for metric, variant in found if metric == "gradient_agreement"]
+    assert sorted(pairs) == sorted([f"{LOO}/pathwise", "score/pathwise", f"score/{LOO}"])
+    assert all(found["gradient_agreement", pair].value > 1e-4 for pair in pairs)
+    assert all(found["gradient_disagreement", pair].value >= 0 for pair in pairs)
+
+
+def test_agreement_is_uniform_where_means_agree():
+    """Kolmogorov-Smirnov test over 60 seeds; false-alarm rate 1e-4."""
+    values = [
+        measure(mlp(BOTH, seed=seed), repeats=60)["gradient_agreement", "score/pathwise"].value
+        for seed in range(60)
+    ]
+    assert stats.kstest(values, "uniform").pvalue > 1e-4
+
+
+def test_wrong_estimators_are_found_out():
+    found = measure(mlp({"pathwise": Pathwise(), "frozen": Frozen()}))
+    assert found["gradient_agreement", "frozen/pathwise"].value < 1e-6
+    assert found["gradient_disagreement", "frozen/pathwise"].value > 5
+
+
+def test_biased_estimators_need_not_agree():
+    found = measure(mlp({"pathwise": Pathwise(), "biased": Biased()}), repeats=20)
+    assert not [variant for metric, variant in found if metric == "gradient_agreement"]
+    assert ("gradient_variance_ratio", "biased/pathwise") in found
+
+
+def test_parts_without_parameters_are_left_out():
+    found = measure(mlp(BOTH, posterior=Exact), repeats=20)
+    parts = {variant for metric, variant in found if metric == "gradient_variance"}
+    assert parts == {"pathwise/decoder", "score/decoder"}
+    assert not [variant for metric, variant in found if metric == "gradient_variance_ratio"]
+    assert ("gradient_variance", "pathwise/prior") in measure(mlp(BOTH, prior=MixturePrior), repeats=20)
+
+
+def test_gradients_without_noise_have_no_ratios():
+    found = measure(mlp({"pathwise": Noiseless(), "other": Noiseless()}), repeats=20)
+    assert {metric for metric, _ in found} == {"gradient_variance"}
+    assert all(figure.value < 1e-10 for figure in found.values())
+
+
+def test_loop_and_vmap_agree():
+    """One name, hence one noise: equal up to rounding."""
+    together, alone = (measure(mlp({"pathwise": e}), repeats=30) for e in (Pathwise(), Alone()))
+    assert together.keys() == alone.keys()
+    for key, figure in together.items():
+        assert alone[key].value == pytest.approx(figure.value, rel=1e-3)
+
+
+def test_runs_under_no_grad_and_leaves_the_model_alone():
+    for estimator in (Pathwise(), Alone()):
+        subject = mlp({"pathwise": estimator})
+        before = {name: value.clone() for name, value in subject.model.state_dict().items()}
+        with torch.no_grad():
+            assert measure(subject, repeats=20)
+        assert all(torch.equal(value, before[name]) for name, value in subject.model.state_dict().items())
+        assert all(parameter.grad is None for parameter in subject.model.parameters())
+
+
+def test_every_metric_is_declared():
+    assert {metric for metric, _ in measure(mlp(BOTH), repeats=20)} == set(GradientVariance.metrics)
+
+
+def test_more_data_than_there_are_makes_no_difference():
+    subject = mlp(BOTH)
+    assert measure(subject, repeats=20, batch=12) == measure(subject, repeats=20, batch=500)
+    fewer = measure(subject, repeats=20, batch=3)["gradient_variance", "pathwise/posterior"]
+    assert fewer.value > measure(subject, repeats=20)["gradient_variance", "pathwise/posterior"].value
+
+
+def test_values_that_are_not_finite_are_refused():
+    subject = mlp(BOTH)
+    subject.model.decoder.bias.data.fill_(math.nan)
+    with pytest.raises(Refusal, match="gradient_variance of pathwise/posterior is not finite"):
+        measure(dataclasses.replace(subject), repeats=20)

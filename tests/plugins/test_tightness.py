@@ -1,0 +1,166 @@
+"""Tightness against linear-Gaussian models, whose log p(x) and gap are known."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from lvmbench import Data, DataSummary, LatentVariableModel, Refusal, Split, Subject
+from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
+from lvmbench_plugins.evaluators.tightness import Tightness
+from lvmbench_plugins.objectives.elbo import Elbo
+from lvmbench_plugins.objectives.iwae import Iwae
+from lvmbench_plugins.posteriors.exact import Exact
+from lvmbench_plugins.posteriors.gaussian import Gaussian
+from lvmbench_plugins.priors.mixture import MixturePrior
+from lvmbench_plugins.priors.standard_normal import StandardNormal
+
+
+def linear(posterior=Gaussian, prior=StandardNormal, count=50, objective=None, **fields):
+    """A model of 3 values from 2 latents, at the same initial weights each time, and data of spread 1.5."""
+    torch.manual_seed(0)
+    summary = DataSummary((3,), "real", torch.zeros(3))
+    p = prior(summary, 2)
+    model = LatentVariableModel(p, posterior(summary, p.space), LinearGaussian(summary, p.space, noise=0.7))
+    x = 1.5 * torch.randn(count, 3, generator=torch.Generator().manual_seed(1))
+    data = Data(dict.fromkeys(("train", "validation", "test"), Split(x)), "real", "none")
+    provides = frozenset(f"model.{name}" for name in model.provides)
+    return Subject(model, objective or Elbo(), {}, data, seed=0, provides=provides, **fields)
+
+
+def measure(subject, **options):
+    return {(m.metric, m.method): m for m in Tightness(**options).evaluate(subject)}
+
+
+def apart(one, other):
+    """How many standard errors two measurements are apart."""
+    return (one.value - other.value) / math.hypot(one.stderr, other.stderr)
+
+
+def true_gap(subject):
+    """The mean of KL(q(z|x) || p(z|x)) over the data."""
+    q, truth = subject.model.q(subject.x), subject.model.exact_posterior(subject.x)
+    ours = torch.distributions.MultivariateNormal(q.loc, torch.diag_embed((2 * q.log_scale).exp()))
+    theirs = torch.distributions.MultivariateNormal(truth.loc, scale_tril=truth.scale_tril)
+    return torch.distributions.kl_divergence(ours, theirs).mean().item()
+
+
+@pytest.mark.parametrize("prior", [StandardNormal, MixturePrior])
+def test_exact_posterior_leaves_no_gap_and_no_error(prior):
+    found = measure(linear(Exact, prior), samples=100)
+    exact = found["log_likelihood", "exact"]
+    assert abs(found["gap", "exact"].value) < 1e-4
+    assert found["elbo", ""].stderr < 1e-4
+    assert found["log_likelihood", "importance"].value == pytest.approx(exact.value, abs=1e-4)
+    assert found["effective_sample_size", ""].value == pytest.approx(100, rel=1e-4)
+    assert exact.stderr == 0.0
+
+
+@pytest.mark.parametrize("prior", [StandardNormal, MixturePrior])
+def test_importance_sampling_agrees_with_the_exact_value(prior):
+    """Within 3 standard errors at S = 1000; false-alarm rate 3e-3 for each prior."""
+    found = measure(linear(prior=prior))
+    sampled, exact = found["log_likelihood", "importance"], found["log_likelihood", "exact"]
+    assert abs(apart(sampled, exact)) <= 3
+    assert 0 < sampled.stderr < 0.05, "too coarse to see an error"
+    assert exact.per_datum.shape == sampled.per_datum.shape == (50,)
+
+
+def test_gap_is_the_divergence_from_the_true_posterior():
+    """Within 4 standard errors; false-alarm rate 6e-5 for each of the two ways of finding log p(x)."""
+    subject = linear()
+    sampled = dataclasses.replace(subject, provides=frozenset())
+    for gap in (measure(subject)["gap", "exact"], measure(sampled)["gap", "importance"]):
+        assert abs(gap.value - true_gap(subject)) <= 4 * gap.stderr
+        assert 0 < gap.stderr < 0.03
+
+
+def test_elbo_and_gap_add_up_to_log_p():
+    found = measure(linear())
+    total = found["elbo", ""].per_datum + found["gap", "exact"].per_datum
+    torch.testing.assert_close(total, found["log_likelihood", "exact"].per_datum)
+
+
+def test_error_falls_as_the_root_of_the_samples():
+    few, many = (measure(linear(), samples=samples) for samples in (500, 8000))
+    for key in (("elbo", ""), ("log_likelihood", "importance"), ("gap", "exact")):
+        assert many[key].stderr / few[key].stderr == pytest.approx(0.25, rel=0.2)
+
+
+def test_bounds_tighten_with_their_samples():
+    """ELBO <= IWAE-5 <= IWAE-50 <= log p(x), each within 4 standard errors; false-alarm rate below 1e-4."""
+    bounds = [measure(linear(objective=Iwae(samples=k)), samples=2000)["bound", ""] for k in (1, 5, 50)]
+    exact = measure(linear())["log_likelihood", "exact"]
+    for lower, upper in zip(bounds, [*bounds[1:], exact], strict=True):
+        assert apart(lower, upper) <= 4
+    assert apart(bounds[0], exact) < -4, "the data must tell the bounds apart"
+
+
+def test_bound_is_the_objectives_own():
+    """With beta = 4 the bound is the ELBO less 3 KL, within 4 standard errors; false-alarm rate 6e-5."""
+    subject = linear(objective=Elbo(beta=4.0))
+    found = measure(subject)
+    q = subject.model.q(subject.x)
+    kl = 0.5 * ((2 * q.log_scale).exp() + q.loc**2 - 1 - 2 * q.log_scale).sum(-1).mean().item()
+    expected = dataclasses.replace(found["elbo", ""], value=found["elbo", ""].value - 3 * kl)
+    assert abs(apart(found["bound", ""], expected)) <= 4
+
+
+@pytest.mark.parametrize("prior", [StandardNormal, MixturePrior])
+def test_standard_errors_are_those_of_repeated_evaluation(prior):
+    """Spread over 60 seeds against the stated error; chi-squared bounds, false-alarm rate 1e-5 for each figure."""
+    subject = dataclasses.replace(linear(prior=prior, count=20), provides=frozenset())
+    runs = [measure(dataclasses.replace(subject, seed=seed), samples=200, repeats=20) for seed in range(60)]
+    for key in (("elbo", ""), ("bound", ""), ("log_likelihood", "importance"), ("gap", "importance")):
+        values = torch.tensor([run[key].value for run in runs], dtype=torch.float64)
+        stated = torch.tensor([run[key].stderr for run in runs], dtype=torch.float64)
+        ratio = values.var() / stated.square().mean()
+        assert 0.384 < ratio < 2.031, key  # the 5e-6 and 1 - 5e-6 quantiles of chi-squared(59) / 59
+
+
+def test_samples_are_honoured_within_the_memory_bound():
+    """Every datum is decoded S times for log p, never more than ``chunk`` pairs at once, and encoded but twice."""
+    subject, pairs, encoded = linear(objective=Iwae(samples=5)), [], []
+    subject.model.decoder.register_forward_hook(lambda _, args, __: pairs.append(args[0].shape[:2].numel()))
+    subject.model.posterior.register_forward_hook(lambda _, args, __: encoded.append(len(args[0])))
+    found = measure(dataclasses.replace(subject, provides=frozenset()), samples=130, repeats=10, chunk=100)
+    assert sum(pairs) == 50 * (130 + 10 * 5)
+    assert max(pairs) <= 100
+    assert sum(encoded) == 100
+    assert found["effective_sample_size", ""].value <= 130
+
+
+def test_chunks_change_nothing_but_the_draws():
+    """Within 4 standard errors; false-alarm rate 6e-5 for each figure."""
+    one, other = measure(linear(), chunk=30), measure(linear())
+    for key in (("elbo", ""), ("log_likelihood", "importance"), ("gap", "exact")):
+        assert abs(apart(one[key], other[key])) <= 4
+
+
+def test_large_log_weights_do_not_overflow():
+    subject = linear()
+    subject.model.decoder.log_scale.data.fill_(-6.0)
+    found = measure(subject, samples=50)
+    assert found["elbo", ""].value < -1e4
+    assert 1 <= found["effective_sample_size", ""].value < 2
+
+
+def test_data_density_is_given_where_it_is_known():
+    subject = linear()
+    data = dataclasses.replace(subject.data, log_prob=lambda x: -x.square().sum(-1))
+    found = measure(dataclasses.replace(subject, data=data))["data_log_prob", "exact"]
+    assert found.value == pytest.approx(-subject.x.square().sum(-1).mean().item())
+    assert found.stderr == 0.0
+    assert ("data_log_prob", "exact") not in measure(subject)
+
+
+def test_every_metric_is_declared():
+    assert {m.metric for m in Tightness(samples=10).evaluate(linear())} <= set(Tightness.metrics)
+
+
+def test_values_that_are_not_finite_are_refused():
+    subject = linear()
+    subject.model.decoder.bias.data.fill_(math.inf)
+    with pytest.raises(Refusal, match="not finite, for 50 of 50 data"):
+        measure(subject, samples=10)
