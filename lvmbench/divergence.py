@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution, MultivariateNormal
 from lvmbench.distributions.base import sum_event
+from lvmbench.errors import LvmbenchError
 
 if TYPE_CHECKING:
     from lvmbench.decoder import Decoder
@@ -21,7 +22,7 @@ _POSTERIOR: dict[tuple[type, type], Callable[[Any, Any, Tensor], Distribution]] 
 
 def register_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
     """Register a formula ``(q, p) -> KL(q || p)`` of shape ``*batch``, in nats, for a pair of distribution classes."""
-    return lambda formula: _KL.setdefault((q, p), formula)  # type: ignore[return-value]
+    return _registration(_KL, (q, p))
 
 
 def register_posterior(p: type[Distribution], decoder: type[Decoder]) -> Callable[[F], F]:
@@ -29,7 +30,20 @@ def register_posterior(p: type[Distribution], decoder: type[Decoder]) -> Callabl
 
     The return annotation of the function names the distribution class that it returns.
     """
-    return lambda formula: _POSTERIOR.setdefault((p, decoder), formula)  # type: ignore[return-value]
+    return _registration(_POSTERIOR, (p, decoder))
+
+
+def _registration(register: dict[tuple[type, type], Any], pair: tuple[type, type]) -> Callable[[F], F]:
+    def add(formula: F) -> F:
+        other = register.setdefault(pair, formula)
+        if (other.__module__, other.__qualname__) != (formula.__module__, formula.__qualname__):
+            names = " and ".join(kind.__name__ for kind in pair)
+            raise LvmbenchError(
+                f"the pair of {names} has a formula already, of {other.__module__}; it has one only"
+            )
+        return formula
+
+    return add
 
 
 def has_kl(q: type[Distribution] | None, p: type[Distribution]) -> bool:

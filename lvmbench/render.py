@@ -177,8 +177,8 @@ def how(board: pd.DataFrame) -> list[str]:
     return [
         f"Cells are means over seeds ± half the width of the 95% t interval, on the {attrs['split']} split.",
         f"Ranks are by {attrs['metric']}; rows that cannot be told apart share one.",
-        "A row is told apart from the first of the rank above by the paired t test over their common seeds "
-        + f"(Holm over all pairs, alpha {attrs['alpha']:g}).",
+        "A row is told apart from the first of the rank above by Tukey's test with seeds as blocks, which "
+        + f"allows for all comparisons of a board (alpha {attrs['alpha']:g}).",
         *(
             [f"At this number of seeds the typical pair must differ by {smallest} to be told apart."]
             if smallest

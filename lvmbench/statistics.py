@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import stdtr, stdtrit
+from scipy.stats import studentized_range
 
 Array = npt.NDArray[np.float64]
 
@@ -90,28 +92,22 @@ def paired_difference(a: pd.Series[float], b: pd.Series[float], level: float = 0
     return Comparison(mean, mean - width, mean + width, p, int(n))
 
 
-def holm(p: npt.ArrayLike) -> Array:
-    r"""Holm's step-down adjustment, :math:`\tilde p_{(i)} = \max_{j \le i} \min(1, (m - j + 1) p_{(j)})`.
-
-    It holds the chance of any false alarm among the m comparisons below alpha, however they depend.
-
-    >>> holm([0.01, 0.04, 0.03]).tolist()
-    [0.03, 0.06, 0.06]
-    """
-    p = np.asarray(p, dtype=float)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate((p.size - np.arange(p.size)) * p[order]))
-    return adjusted
-
-
 def rank_groups(values: pd.DataFrame, better: str, alpha: float = 0.05) -> pd.DataFrame:
-    """Order combinations by their mean and let those that cannot be told apart share a rank.
+    r"""Order combinations by their mean and let those that cannot be told apart share a rank.
 
-    Walking down from the best mean, a combination joins the current group unless the paired t test against
-    the group's first member, over their common seeds, calls it worse; then it opens a group, whose rank is
-    its position among the ranked. p is Holm-adjusted over all pairs: which member comes first is seen in the
-    same data, so to count only the comparisons with it would give false alarms in more than ``alpha`` of boards.
+    Walking down from the best mean, a combination joins the current group unless Tukey's test, over their common
+    seeds, calls it worse than the group's first member; then it opens a group, whose rank is its position among
+    the ranked. Seeds are blocks: with :math:`d` the differences of a pair over its :math:`n` common seeds,
+
+    .. math:: q = \sqrt{2}\, |\bar d| \,/\, \sqrt{s^2 / n}
+
+    is compared with the studentized range of all C combinations, so that any number of comparisons gives a false
+    alarm in at most ``alpha`` of boards. :math:`s^2` is the mean variance over all pairs, which few seeds alone could
+    not tell, or the pair's own where that is larger. It assumes that seeds are independent and near normal.
+
+    References:
+        The Problem of Multiple Comparisons (Tukey, 1953), in The Collected Works of John W. Tukey VIII,
+        https://doi.org/10.1201/9780203748763
 
     Arguments:
         values: One row per seed, one column per combination; a run that gave no value is NaN.
@@ -141,17 +137,18 @@ def rank_groups(values: pd.DataFrame, better: str, alpha: float = 0.05) -> pd.Da
 def detectable_difference(values: pd.DataFrame, alpha: float = 0.05) -> float | None:
     """The difference below which `rank_groups` would not call the typical pair; None below two seeds.
 
-    It is the median over the m pairs of t(n - 1, 1 - alpha / 2m) times the paired difference's standard error.
+    It is the studentized range's quantile times the median standard error that `rank_groups` uses.
 
     Arguments:
         values: One row per seed, one column per combination.
         alpha: As in `rank_groups`.
     """
-    n, _, error, _ = _all_pairs(values.where(np.isfinite(values.astype(float))).to_numpy(dtype=float))
-    called = n >= 2
-    if not called.any():
+    finite = values.where(np.isfinite(values.astype(float))).to_numpy(dtype=float)
+    pairs = _pairs(finite)
+    if not pairs.tested.any():
         return None
-    return float(np.median(stdtrit(n[called] - 1, 1 - alpha / (2 * called.sum())) * error[called]))
+    quantile = _quantile(alpha, pairs.combinations, pairs.freedom) / np.sqrt(2)
+    return float(quantile * np.median(pairs.error[pairs.tested]))
 
 
 def _finite(values: pd.Series[float]) -> pd.Series[float]:
@@ -168,41 +165,69 @@ def _paired_t(difference: Array) -> tuple[Array, Array, Array, Array]:
     return n, mean, error, np.where(n >= 2, 2 * stdtr(np.maximum(n - 1, 1), -t), np.nan)
 
 
-def _all_pairs(values: Array) -> tuple[Array, Array, Array, Array]:
-    """`_paired_t` of each pair of columns i < j, in the order of `numpy.triu_indices`."""
-    columns = values.shape[1]
-    parts = [_paired_t(values[:, i : i + 1] - values[:, i + 1 :]) for i in range(columns)]
-    n, mean, error, p = (np.concatenate([part[k] for part in parts] or [np.empty(0)]) for k in range(4))
-    return n, mean, error, p
+@dataclass(frozen=True)
+class _Pairs:
+    """What is known of each pair of columns, ``(C, C)``: common seeds, mean difference and its standard error."""
+
+    n: Array
+    mean: Array
+    error: Array
+    combinations: int
+    freedom: float
+
+    @property
+    def tested(self) -> npt.NDArray[np.bool_]:
+        """The pairs i < j that can be compared."""
+        return np.triu(self.n >= 2, 1)
+
+    def worse(self, i: int, j: int, alpha: float) -> bool:
+        """Whether j is called lower than i."""
+        if self.mean[i, j] <= 0:
+            return False
+        if self.error[i, j] == 0:
+            return True
+        q = np.sqrt(2) * self.mean[i, j] / self.error[i, j]
+        return bool(q > _quantile(alpha, self.combinations, self.freedom))
 
 
-def _called(values: Array, alpha: float) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """For each pair of columns i < j: the number of common seeds, and whether i is called higher than j."""
-    upper = np.triu_indices(values.shape[1], 1)
-    n, mean, _, p = _all_pairs(values)
-    tested = n >= 2
-    adjusted = np.ones_like(p)
-    adjusted[tested] = holm(p[tested])
-    common, called = np.zeros((2, values.shape[1], values.shape[1]))
-    common[upper], called[upper] = n, (adjusted < alpha) & (mean > 0)
-    return common, called.astype(bool)
+@functools.cache
+def _quantile(alpha: float, combinations: int, freedom: float) -> float:
+    """The upper quantile of the studentized range, which takes scipy some time."""
+    return float(studentized_range.ppf(1 - alpha, combinations, freedom))
+
+
+def _pairs(values: Array) -> _Pairs:
+    """Compare all columns of ``(seeds, C)`` with each other; a column of fewer than two seeds counts for nothing."""
+    known = np.isfinite(values)
+    used = known.sum(axis=0) >= 2
+    difference = values[:, :, None] - values[:, None, :]  # (seeds, C, C)
+    n = np.isfinite(difference).sum(axis=0).astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.nansum(difference, axis=0) / n
+        own = np.nansum((difference - mean) ** 2, axis=0) / (n - 1)
+        upper = np.triu((n >= 2) & used[:, None] & used, 1)
+        pooled = np.average(own[upper], weights=n[upper] - 1) if upper.any() else np.nan
+        error = np.sqrt(np.maximum(own, pooled) / n)
+    seeds = known[:, used].any(axis=1).sum()
+    freedom = max(1.0, float(known[:, used].sum() - used.sum() - (seeds - 1)))
+    return _Pairs(n, mean, error, int(used.sum()), freedom)
 
 
 def _walk(values: Array, alpha: float) -> tuple[list[int | None], list[str]]:
     """Ranks and notes of columns that stand in the order of their means, the highest first."""
     own = np.isfinite(values).sum(axis=0)
-    common, called = _called(values, alpha)
+    pairs = _pairs(values)
     ranks: list[int | None] = []
     notes: list[str] = []
     first: int | None = None
     for i in range(values.shape[1]):
-        seeds = own[i] if first is None else min(own[i], common[first, i])
+        seeds = own[i] if first is None else min(own[i], pairs.n[first, i])
         if seeds < 2:
             ranks.append(None)
             notes.append(_why_not(int(own[i]), int(seeds)))
             continue
         position = 1 + sum(rank is not None for rank in ranks)
-        if first is None or called[first, i]:
+        if first is None or pairs.worse(first, i, alpha):
             first = i
             ranks.append(position)
         else:

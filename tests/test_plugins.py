@@ -112,6 +112,14 @@ def test_second_entry_point_of_a_name_is_listed(install):
     assert ("prior", "a") in catalogue
 
 
+def test_plugin_that_fails_does_not_keep_its_name(install):
+    install("lvmbench-a", HOOK + "1 / 0", point="same")
+    install("lvmbench-b", HOOK + "register.prior('b', 'b:B')", point="same")
+    catalogue = load_catalogue()
+    assert only_problem(catalogue).distribution == "lvmbench-a"
+    assert catalogue.entry("prior", "b").distribution == "lvmbench-b"
+
+
 def test_entry_point_of_a_third_party_cannot_take_the_name_of_the_host(install):
     install("aaa-first", HOOK + "register.prior('a', 'a:A')", point="reference")
     assert only_problem(load_catalogue()).distribution == "aaa-first"

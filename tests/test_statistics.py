@@ -8,7 +8,6 @@ from scipy import stats
 from lvmbench.statistics import (
     detectable_difference,
     half_width,
-    holm,
     mean_interval,
     paired_difference,
     rank_groups,
@@ -71,13 +70,6 @@ def test_equal_values_are_no_evidence_and_a_constant_difference_is():
     a = pd.Series([1.0, 2.0, 3.0])
     assert paired_difference(a, a).p == 1
     assert paired_difference(a + 1, a).p == 0
-
-
-def test_holm_by_hand():
-    """Sorted 0.005, 0.01, 0.03, 0.04 become 4 x, 3 x, 2 x, 1 x and then their running maximum."""
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.7, 0.9]) == pytest.approx([1, 1])
-    assert holm([]).size == 0
 
 
 def _frame(**columns):
@@ -143,9 +135,9 @@ def test_a_metric_without_direction_is_not_ranked():
     assert table["note"].unique() == ["this metric has no better direction"]
 
 
-def _false_alarms(combinations, seeds, boards):
+def _false_alarms(combinations, seeds, boards, scales=1.0):
     rng = np.random.default_rng(0)
-    drawn = (pd.DataFrame(rng.standard_normal((seeds, combinations))) for _ in range(boards))
+    drawn = (pd.DataFrame(scales * rng.standard_normal((seeds, combinations))) for _ in range(boards))
     return sum(bool((rank_groups(values, "higher")["rank"] > 1).any()) for values in drawn)
 
 
@@ -156,8 +148,26 @@ def test_two_equal_combinations_are_told_apart_in_alpha_of_boards():
 
 
 def test_many_equal_combinations_are_told_apart_in_at_most_alpha_of_boards():
-    """Holm over all pairs is conservative: 600 boards at 0.05 exceed the bound with probability 1.5e-4."""
-    assert _false_alarms(8, 5, 600) <= stats.binom.ppf(1 - 1.5e-4, 600, 0.05)
+    """Tukey's test over all pairs: 400 boards at 0.05 exceed the bound with probability 1.5e-4."""
+    assert _false_alarms(8, 3, 400) <= stats.binom.ppf(1 - 1.5e-4, 400, 0.05)
+
+
+def test_combinations_of_unequal_spread_give_few_false_alarms():
+    """Where one spread is ten times another the pair's own variance counts: at most twice alpha of 400 boards."""
+    scales = np.geomspace(0.1, 1.0, 8)
+    assert _false_alarms(8, 3, 400, scales) <= stats.binom.ppf(1 - 1.5e-4, 400, 0.1)
+
+
+def test_tukeys_test_by_hand():
+    """Two-way residuals: the p of three balanced combinations is that of the studentized range with (S-1)(C-1)."""
+    values = np.array([[1.0, 2.0, 4.0], [1.5, 2.0, 4.5], [0.5, 1.7, 4.1], [1.2, 2.4, 3.9]])
+    residual = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
+    variance = max(2 * (residual**2).sum() / 6, np.var(values[:, 2] - values[:, 1], ddof=1))
+    q = np.sqrt(2) * (values.mean(0)[2] - values.mean(0)[1]) / np.sqrt(variance / 4)
+    p = stats.studentized_range.sf(q, 3, 6)
+    frame = pd.DataFrame(values, columns=list("abc"))
+    assert rank_groups(frame, "higher", alpha=p * 1.01)["rank"].loc["b"] == 2
+    assert rank_groups(frame, "higher", alpha=p * 0.99)["rank"].loc["b"] == 1
 
 
 def test_a_large_difference_is_called():

@@ -95,7 +95,7 @@ class Truth:
         kl = 0.5 * (m**2 + s**2 - 1) - log_s
         L = -0.5 * (x - w * m) ** 2 - 0.5 * math.log(2 * math.pi) - kl
         p, r = s * slope, -0.5 * (w * s) ** 2
-        self.means = (slope - m, p * 0 - (w * s) ** 2 - s**2 + 1)
+        self.means = (slope - m, -((w * s) ** 2) - s**2 + 1)
         # d/dm = p / s + 2 r e / s - m; d/dlog s = p e + 2 r e^2 - s^2 + 1
         self.pathwise = (2 * r / s) ** 2 + p**2 + 2 * (2 * r) ** 2
         # (L + p e + r e^2) e / s and (L + p e + r e^2) (e^2 - 1), each plus a constant
@@ -142,10 +142,10 @@ def test_signal_to_noise_is_that_in_closed_form(line, found, name):
 
 
 def test_signal_to_noise_has_no_floor(line):
-    """At a stationary point the mean is zero: the plain ratio would read 0.14 at 50 repeats.
+    """At a stationary point the mean is zero, and the plain ratio would read 0.14 at 50 repeats.
 
-    The mean over 40 seeds of the squared ratio is within 4 standard errors of zero only if it is not biased by the noise; as
-    negative values are clipped, the values themselves are held against the plain ratio's floor.
+    Over 40 seeds the ratio is clipped at 0 in about 25, and its mean is near 0.05 with a standard error of 0.01; the limits
+    are 5 standard errors away, false-alarm rate 1e-6 each.
     """
     truth = Truth(line, 2.0)
     w = line.model.decoder.weight.item()
@@ -157,14 +157,14 @@ def test_signal_to_noise_has_no_floor(line):
     estimators = {"pathwise": Pathwise()}
     runs = [measure(of(line.model, X[:1], estimators, seed=s), repeats=50) for s in range(40)]
     values = torch.tensor([run["gradient_snr", "pathwise/posterior"].value for run in runs])
-    assert (values == 0).sum() >= 5
+    assert (values == 0).sum() >= 10
     assert values.mean() < 0.1
 
 
 def test_standard_errors_are_those_of_repeated_evaluation():
     """Spread over 40 seeds against the stated error, whose own error is a tenth here.
 
-    The chi-squared(39) / 39 quantiles for a false-alarm rate of 1e-5 for each figure are 0.27 and 2.33; widened by a fifth.
+    The chi-squared(39) / 39 quantiles for a false-alarm rate of 1e-5 for each figure are 0.29 and 2.33; widened by a fifth.
     """
     given = {"pathwise": Pathwise(), LOO: Score(baseline="leave_one_out")}
     runs = [measure(mlp(given, objective=Elbo(samples=3), seed=s), repeats=100, chunk=9) for s in range(40)]
@@ -176,7 +176,7 @@ def test_standard_errors_are_those_of_repeated_evaluation():
     ):
         values = torch.tensor([run[key].value for run in runs], dtype=torch.float64)
         stated = torch.tensor([run[key].stderr for run in runs], dtype=torch.float64)
-        assert 0.22 < values.var() / stated.square().mean() < 2.8, key
+        assert 0.24 < values.var() / stated.square().mean() < 2.8, key
 
 
 @pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 7, "repeats": 23}, {"chunk": 1000}])
@@ -210,10 +210,10 @@ def test_unbiased_estimators_agree(prior, objective):
 
 
 def test_agreement_is_uniform_where_means_agree():
-    """Kolmogorov-Smirnov test over 60 seeds; false-alarm rate 1e-4."""
+    """Kolmogorov-Smirnov test over 40 seeds; false-alarm rate 1e-4."""
     values = [
         measure(mlp(BOTH, seed=seed), repeats=60)["gradient_agreement", "score/pathwise"].value
-        for seed in range(60)
+        for seed in range(40)
     ]
     assert stats.kstest(values, "uniform").pvalue > 1e-4
 

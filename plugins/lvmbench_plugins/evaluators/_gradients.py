@@ -32,7 +32,9 @@ class Gradients(NamedTuple):
         """Of one group of gradients, ``(R, P)``."""
         size, mean = len(gradients), gradients.mean(0, keepdim=True)
         deviations = (gradients - mean).square().sum(1) * (size / (size - 1))
-        return cls(deviations, mean, torch.tensor([size], device=mean.device), gradients @ directions.to(mean))
+        return cls(
+            deviations, mean, torch.tensor([size], device=mean.device), gradients @ directions.to(mean)
+        )
 
     @classmethod
     def joined(cls, groups: list[Gradients]) -> Gradients:

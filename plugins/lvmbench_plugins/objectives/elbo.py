@@ -33,8 +33,6 @@ class Elbo(Objective):
         False
     """
 
-    provides = frozenset({"log_weights"})
-
     def __init__(
         self,
         *,
@@ -47,7 +45,7 @@ class Elbo(Objective):
         self.samples, self.beta, self.kl, self.warm_up = samples, beta, kl, warm_up
         self.lower_bound = beta >= 1
         self.requires = frozenset({"model.analytic_kl"} if kl == "analytic" else ())
-        self.provides = self.provides | ({"multi_sample"} if samples > 1 else frozenset())
+        self.provides = frozenset({"multi_sample"} if samples > 1 else ())
 
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
         kl = terms.kl(analytic=self.kl != "sampled")

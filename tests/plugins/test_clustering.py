@@ -1,0 +1,143 @@
+"""Clustering of latent means that are placed by hand."""
+
+import math
+
+import pytest
+import torch
+
+from lvmbench import (
+    Data,
+    DataSummary,
+    DiagonalNormal,
+    LatentVariableModel,
+    Posterior,
+    Refusal,
+    Split,
+    Subject,
+)
+from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
+from lvmbench_plugins.evaluators.clustering import Clustering
+from lvmbench_plugins.objectives.elbo import Elbo
+from lvmbench_plugins.priors.standard_normal import StandardNormal
+
+CORNERS = torch.tensor([[10.0, 0.0], [-10.0, 0.0], [0.0, 10.0], [0.0, -10.0]])
+
+
+class Identity(Posterior):
+    """q(z|x) = N(x, 1)."""
+
+    distribution = DiagonalNormal
+
+    def forward(self, x, model):
+        return DiagonalNormal(x, torch.zeros(2))
+
+
+def measure(means, labels, seed=0, **options):
+    summary = DataSummary((2,), "real", torch.zeros(2))
+    prior = StandardNormal(summary, 2)
+    model = LatentVariableModel(prior, Identity(), LinearGaussian(summary, prior.space))
+    data = Data(dict.fromkeys(("train", "validation", "test"), Split(means, labels)), "real", "none")
+    found = Clustering(**options).evaluate(Subject(model, Elbo(), {}, data, seed=seed))
+    return {m.metric: m for m in found}
+
+
+def blobs(count=100, sizes=(1, 1, 1, 1)):
+    """Four groups of unit spread, 14 or more apart, of ``count`` points times their size; and the group of each."""
+    group = torch.repeat_interleave(torch.arange(4), torch.tensor(sizes) * count)
+    return CORNERS[group] + torch.randn(len(group), 2, generator=torch.Generator().manual_seed(0)), group
+
+
+@pytest.mark.parametrize("names", [(0, 1, 2, 3), (2, 0, 3, 1), (7, -1, 40, 3)])
+def test_separate_groups_score_1_whatever_their_names(names):
+    means, group = blobs()
+    found = measure(means, torch.tensor(names)[group])
+    for metric in ("nmi", "ami", "ari", "cluster_accuracy"):
+        assert found[metric].value == pytest.approx(1.0)
+    assert 0.8 < found["silhouette"].value < 1
+    assert all(m.stderr is None for m in found.values())
+
+
+def test_random_labels_score_0():
+    """2,000 labels by lot: the ARI's standard deviation is below 0.001, and 10 of them have no practical false-alarm rate.
+
+    The chance-adjusted scores are centred at 0; by Hoeffding and a union over the 24 matchings, the accuracy exceeds 0.25 by
+    0.09 with a probability below 1e-12.
+    """
+    means, group = blobs(500)
+    found = measure(means, torch.randint(4, group.shape, generator=torch.Generator().manual_seed(3)))
+    assert abs(found["ari"].value) < 0.01
+    assert abs(found["ami"].value) < 0.01
+    assert found["cluster_accuracy"].value < 0.34
+
+
+def test_constant_means_score_0():
+    """A collapsed posterior: every point in one cluster, matched to the largest class."""
+    labels = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2, 2])
+    found = measure(torch.full((10, 2), 0.3), labels)
+    assert found["ari"].value == pytest.approx(0, abs=1e-9)
+    assert found["ami"].value == pytest.approx(0, abs=1e-9)
+    assert found["nmi"].value == pytest.approx(0, abs=1e-9)
+    assert found["cluster_accuracy"].value == 0.5
+    assert "silhouette" not in found
+
+
+@pytest.mark.parametrize("spread", [1e-30, 1e-7, 1e18])
+def test_any_spread_gives_finite_scores(spread):
+    found = measure(spread * torch.randn(40, 2), torch.arange(40) % 4)
+    assert all(math.isfinite(m.value) for m in found.values())
+
+
+def test_accuracy_gives_each_cluster_a_class_of_its_own():
+    """Four clusters and two classes: the two larger clusters count, the points of the others do not."""
+    means, group = blobs(20, sizes=(1, 2, 3, 4))
+    found = measure(means, group % 2, clusters=4)
+    assert found["cluster_accuracy"].value == pytest.approx((3 + 4) / 10)
+    assert found["cluster_accuracy"].per_datum.sum() == 140
+    fewer = measure(means, group, clusters=2)["cluster_accuracy"].value
+    assert fewer <= (3 + 4) / 10 + 1e-9
+
+
+def test_one_cluster_has_no_silhouette():
+    means, group = blobs()
+    found = measure(means, group, clusters=1)
+    assert "silhouette" not in found
+    assert found["cluster_accuracy"].value == 0.25
+
+
+def test_single_points_have_no_silhouette():
+    means, group = blobs(1)
+    found = measure(means, group)
+    assert found["cluster_accuracy"].value == 1
+    assert "silhouette" not in found
+
+
+def test_silhouette_is_the_definition():
+    """Two pairs of points: within a pair 2 apart, the others 10 and more."""
+    means = torch.tensor([[0.0, 0.0], [0.0, 2.0], [10.0, 0.0], [10.0, 2.0]])
+    found = measure(means, torch.tensor([0, 0, 1, 1]))["silhouette"]
+    other = (10 + math.hypot(10, 2)) / 2
+    assert found.value == pytest.approx(1 - 2 / other)
+    assert found.per_datum.shape == (4,)
+
+
+def test_more_clusters_than_points_are_refused():
+    with pytest.raises(Refusal, match="5 clusters need as many points; the test split has 4"):
+        measure(*blobs(1), clusters=5)
+
+
+def test_means_that_are_not_finite_are_refused():
+    with pytest.raises(Refusal, match="means are not finite"):
+        measure(torch.full((10, 2), math.nan), torch.arange(10) % 2)
+
+
+def test_same_seed_same_clusters():
+    means, labels = torch.randn(100, 2), torch.arange(100) % 5
+    one, other = (measure(means, labels, starts=1) for _ in range(2))
+    assert {name: m.value for name, m in one.items()} == {name: m.value for name, m in other.items()}
+    ari = {round(measure(means, labels, seed=seed, starts=1)["ari"].value, 9) for seed in range(10)}
+    assert len(ari) > 1, "the seed must reach k-means"
+
+
+def test_needs_labels_and_means():
+    assert Clustering().requires == {"dataset.labels", "posterior.mean"}
+    assert set(measure(*blobs())) == set(Clustering.metrics)
