@@ -18,14 +18,14 @@ COMPONENTS = ["dataset", "prior", "posterior", "decoder", "objective", "estimato
 HEADLINE = (
     "elbo",
     "log_likelihood",
-    "gap",
-    "bound",
-    "active_units",
-    "probe_accuracy",
+    "gradient_variance_ratio[score/pathwise]",
     "nmi",
+    "gap",
+    "probe_accuracy",
+    "active_units",
+    "bound",
     "ari",
     "cluster_accuracy",
-    "gradient_variance_ratio[score/pathwise]",
     "train_seconds",
 )
 """The figures that printed tables show, where they were measured; the csv file has all."""

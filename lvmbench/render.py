@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -266,10 +267,11 @@ def to_rich(board: pd.DataFrame, width: int = 110) -> list[Table]:
 
 def _rich(section: Section, attrs: dict[Any, Any], width: int) -> Table:
     figures = [_header(name, attrs) for name in attrs["headline"]]
-    left_out = _too_wide(section.columns, figures, width)
+    shown = {n: v if n in figures else [_wrapped(text) for text in v] for n, v in section.columns.items()}
+    left_out = _too_wide(shown, figures, width)
     below = [caption(section), *section.notes]
     below += [f"left out for width: {', '.join(name.rstrip(' ↑↓') for name in left_out)}"] if left_out else []
-    columns = {name: values for name, values in section.columns.items() if name not in left_out}
+    columns = {name: values for name, values in shown.items() if name not in left_out}
     table = _table(section.dataset, "\n".join(filter(None, below)))
     for name in columns:
         number = name in figures or name == "rank"
@@ -294,6 +296,14 @@ def _folded(header: str) -> str:
     return header.replace("[", "\n[").replace("_", "_\n") if len(header) > 14 else header
 
 
+def _wrapped(name: str, width: int = 18) -> str:
+    """Break a long name where its options do."""
+    lines = [""]
+    for piece in re.split(r"(?<=[\[,=])", name):
+        lines = [*lines, piece] if len(lines[-1] + piece) > width else [*lines[:-1], lines[-1] + piece]
+    return "\n".join(filter(None, lines))
+
+
 def _too_wide(columns: dict[str, list[str]], figures: Sequence[str], width: int) -> list[str]:
     """The figures that do not fit; the first, by which rows are ranked, always stays."""
     words = [_width(name, values) for name, values in columns.items() if name not in figures]
@@ -302,7 +312,8 @@ def _too_wide(columns: dict[str, list[str]], figures: Sequence[str], width: int)
 
 
 def _width(name: str, values: Iterable[str]) -> int:
-    return max(len(text) for text in [*_folded(name).split("\n"), *values]) + _PADDING
+    lines = "\n".join([_folded(name), *values]).split("\n")
+    return max(map(len, lines)) + _PADDING
 
 
 def _rich_holes(section: Section) -> Table:

@@ -91,6 +91,10 @@ class Terms:
         other.__dict__.update({name: getattr(self, name)[index] for name in self._PER_SAMPLE})
         return other
 
+    def singles(self) -> list[Terms]:
+        """The terms of sample k alone, for each k."""
+        return [self.take(k) for k in torch.arange(self.samples, device=self.x.device).split(1)]
+
     def leave_one_out(self) -> list[Terms]:
         """The terms without sample k, for each k of 0 ... K - 1; needs at least two samples."""
         everyone = torch.arange(self.samples, device=self.x.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from lvmbench.runner import Summary
     from lvmbench.store import Store
 
-console = Console(highlight=False, soft_wrap=False)
+PIPE_WIDTH = 120
+console = Console(highlight=False)
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console = Console(highlight=False, width=PIPE_WIDTH)
 STYLES = {Status.OK: "green", Status.REFUSED: "yellow", Status.INTERRUPTED: "yellow"}
 FILES = (
     "leaderboard.md",

@@ -14,10 +14,12 @@ from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Objective,
 class Score(Estimator):
     r"""The score-function gradient, for any posterior whose density can be evaluated.
 
-    .. math:: \nabla_\phi E_q[L] = E_q\left[\sum_k (L - b_k)\, \nabla_\phi \log q_\phi(z_k|x) + \nabla_\phi L\right]
+    .. math:: \nabla_\phi E_q[L] = E_q\left[\sum_k (L_k - b_k)\, \nabla_\phi \log q_\phi(z_k|x) + \nabla_\phi L\right]
 
-    where :math:`L` is the bound of :math:`z_{1:K}` and the baseline :math:`b_k` does not depend on :math:`z_k`. With
-    ``leave_one_out``, :math:`b_k` is the bound of the other :math:`K - 1` samples; for the ELBO that is the mean of the others.
+    where :math:`L_k` is what :math:`z_k` changes of the bound :math:`L` of :math:`z_{1:K}`, and the baseline :math:`b_k` does
+    not depend on :math:`z_k`. Where the bound is a mean over samples (the ELBO), :math:`L_k` is sample k's share of it, else
+    all of :math:`L`. With ``leave_one_out``, :math:`L_k - b_k` is :math:`L` minus the bound of the other :math:`K - 1` samples;
+    for the ELBO that is the deviation from the mean of the others.
 
     References:
         Simple Statistical Gradient-Following Algorithms (Williams, 1992), https://doi.org/10.1007/BF00992696;
@@ -48,10 +50,13 @@ class Score(Estimator):
     ) -> Estimate:
         terms = Terms(model, x, noise, objective.samples, pathwise=False)
         bound = objective(terms, kl_weight)
-        signal = bound.detach().unsqueeze(0)  # (1, B)
-        if self.baseline == "leave_one_out":
-            signal = signal - torch.stack(
-                [objective(other, kl_weight).detach() for other in terms.leave_one_out()]
-            )
-        score = (signal * terms.log_q).sum(0)
+        score = (self._signal(objective, terms, bound, kl_weight).detach() * terms.log_q).sum(0)
         return Estimate(surrogate=bound + score, bound=bound)
+
+    def _signal(self, objective: Objective, terms: Terms, bound: Tensor, kl_weight: Tensor | float) -> Tensor:
+        """L_k - b_k, ``(K, B)``, or ``(1, B)`` where it is the same for all samples."""
+        if self.baseline == "leave_one_out":
+            return bound - torch.stack([objective(others, kl_weight) for others in terms.leave_one_out()])
+        if objective.additive:
+            return torch.stack([objective(one, kl_weight) for one in terms.singles()]) / terms.samples
+        return bound.unsqueeze(0)

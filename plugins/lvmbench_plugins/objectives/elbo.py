@@ -33,6 +33,8 @@ class Elbo(Objective):
         False
     """
 
+    additive = True
+
     def __init__(
         self,
         *,
