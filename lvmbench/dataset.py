@@ -20,10 +20,23 @@ Support = Literal["binary", "unit", "real"]
 
 @dataclass(frozen=True)
 class Split:
-    """One split: ``x`` of shape ``(N, *x)`` and, where they exist, integer ``labels`` ``(N,)``."""
+    """One split: ``x`` of shape ``(N, *x)`` and, where they exist, integer ``labels`` ``(N,)``.
+
+    ``x`` may be stored in a small type, as it stays on the device; models take ``scale`` times it, in floating point.
+    """
 
     x: Tensor
     labels: Tensor | None = None
+    scale: float = 1.0
+
+    @property
+    def values(self) -> Tensor:
+        """The values as models take them."""
+        return self.decode(self.x)
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Some stored values as models take them."""
+        return x.to(torch.get_default_dtype()) * self.scale
 
     def __len__(self) -> int:
         return len(self.x)
@@ -72,8 +85,8 @@ class Data:
     @property
     def summary(self) -> DataSummary:
         """What components are built from."""
-        x = self.splits["train"].x
-        return DataSummary(tuple(x.shape[1:]), self.support, x.to(torch.get_default_dtype()).mean(0))
+        mean = self.splits["train"].values.mean(0)
+        return DataSummary(tuple(mean.shape), self.support, mean)
 
     @property
     def checksum(self) -> str:
@@ -82,7 +95,7 @@ class Data:
         for name, split in sorted(self.splits.items()):
             for tensor in (split.x, split.labels):
                 if tensor is not None:
-                    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {split.scale}".encode())
                     digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()
 

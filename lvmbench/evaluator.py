@@ -87,7 +87,7 @@ class Subject:
 
     def values(self, split: str) -> Tensor:
         """A split's values as the model takes them."""
-        return self.data.splits[split].x.to(self.device, torch.get_default_dtype())
+        return self.data.splits[split].values.to(self.device)
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """The measured split in chunks of at most ``size``."""

@@ -178,7 +178,7 @@ class Inputs(NamedTuple):
 
 def inputs(case: Case, parts: Parts, samples: int = 2, batch: int = 4) -> Inputs:
     weight = next(parts.model.parameters(), torch.zeros(()))
-    x = case.data.splits["train"].x[:batch].to(weight.dtype)
+    x = case.data.splits["train"].values[:batch].to(weight.dtype)
     with torch.no_grad():
         z = parts.model.p().sample(stream("z", dtype=weight.dtype), samples * batch)
     return Inputs(x, z.unflatten(0, (samples, batch)))
@@ -696,7 +696,7 @@ def test_data_set_is_the_same_at_every_call_and_leaves_the_global_generators(
 @each_dataset
 def test_visits_and_true_log_density_keep_shape_and_support(entry: Entry, dataset: Any) -> None:
     found = dataset().load()
-    x = found.splits["train"].x[:9].to(torch.get_default_dtype())
+    x = found.splits["train"].values[:9]
     if found.visit:
         visited = found.visit(x, stream())
         assert visited.shape == x.shape

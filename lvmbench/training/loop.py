@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lvmbench.build import Parts
-from lvmbench.dataset import Data, Split
+from lvmbench.dataset import Data
 from lvmbench.noise import Stream, generator
 from lvmbench.suite import Budget
 from lvmbench.training.learner import Learner, check_terms, demand
@@ -104,8 +104,9 @@ class Training:
         if vectorized is None:
             vectorized = parts[0].vectorizable and gains_from_vectorizing(learners[0], len(seeds), device)
         self.seeds, self.budget, self.device, self.visit = seeds, budget, device, data.visit
-        self.source = _resident(data.splits["train"], device)
-        self.validation = _resident(data.splits["validation"], device).to(torch.get_default_dtype())
+        self.source = data.splits["train"].x.to(device)
+        self.decode = data.splits["train"].decode
+        self.validation = data.splits["validation"].values.to(device)
         self.batch = min(budget.batch, len(self.source))
         self.steps = len(self.source) // self.batch
         check_terms(learners[0], self.validation[: self.batch])
@@ -124,7 +125,7 @@ class Training:
 
     def _probe(self) -> Tensor:
         """A batch as a step sees it, for counting what a step draws."""
-        x = self.source[: self.batch].to(torch.get_default_dtype())
+        x = self.decode(self.source[: self.batch])
         return self.visit(x, Stream.seeded(0, "recording", device=self.device)) if self.visit else x
 
     def run(self, report: Callable[[Epoch], None]) -> list[SeedResult]:
@@ -183,7 +184,7 @@ class Training:
 
     def _visit(self, index: Tensor) -> Tensor:
         """The batch of each seed, ``(S, B, *x)``."""
-        x = self.source[index].to(torch.get_default_dtype())
+        x = self.decode(self.source[index])
         if self.visit is None:
             return x
         return torch.stack([self.visit(row, noise) for row, noise in zip(x, self.visits, strict=True)])
@@ -215,7 +216,3 @@ class Training:
     def _validation_batches(self) -> tuple[Tensor, ...]:
         batches: tuple[Tensor, ...] = self.validation.split(VALIDATION_BATCH)
         return batches
-
-
-def _resident(split: Split, device: torch.device) -> Tensor:
-    return split.x.to(device)

@@ -36,7 +36,7 @@ def test_sizes_types_and_range(mode):
         grey = mode == "none" or (mode == "dynamic" and name == "train")
         assert split.x.shape == (SIZES[name], 1, 8, 8)
         assert split.labels.dtype == torch.int64
-        assert split.x.dtype == (torch.float32 if grey else torch.uint8)
+        assert (split.x.dtype, split.scale) == (torch.uint8, 1 / 16 if grey else 1.0)
         assert split.x.min() == 0
         assert split.x.max() == 1
     assert data.capabilities >= {"image", "labels", "unit"}
@@ -45,7 +45,7 @@ def test_sizes_types_and_range(mode):
 def test_the_splits_are_a_partition_of_scikit_learns_images():
     images, labels = load_digits(return_X_y=True)
     splits = Digits(binarize="none").load().splits.values()
-    ours = torch.cat([torch.cat([s.x.flatten(1) * 16, s.labels[:, None]], 1) for s in splits])
+    ours = torch.cat([torch.cat([s.values.flatten(1) * 16, s.labels[:, None]], 1) for s in splits])
     theirs = torch.cat([torch.tensor(images), torch.tensor(labels)[:, None]], 1)
     assert sorted(ours.tolist()) == sorted(theirs.tolist())
 
@@ -61,14 +61,14 @@ def test_the_same_at_every_load_whatever_the_default_dtype(mode):
 
 
 def test_threshold_is_above_half():
-    grey, binary = (Digits(binarize=mode).load().splits["train"].x for mode in ("none", "threshold"))
+    grey, binary = (Digits(binarize=mode).load().splits["train"].values for mode in ("none", "threshold"))
     assert torch.equal(binary, (grey > 0.5).to(torch.uint8))
     assert not binary[grey == 0.5].any()
 
 
 @pytest.mark.parametrize("split", list(SIZES))
 def test_static_is_one_bernoulli_draw(split):
-    grey, binary = (Digits(binarize=mode).load().splits[split].x for mode in ("none", "static"))
+    grey, binary = (Digits(binarize=mode).load().splits[split].values for mode in ("none", "static"))
     assert_bernoulli(binary, grey, 1)
 
 
@@ -80,14 +80,14 @@ def test_dynamic_validates_and_tests_on_the_static_sample():
 
 def test_dynamic_visits_are_bernoulli_of_the_intensities():
     data = Digits(binarize="dynamic").load()
-    grey, noise = data.splits["train"].x, Stream.seeded(1, "visits")
+    grey, noise = data.splits["train"].values, Stream.seeded(1, "visits")
     ones = torch.stack([data.visit(grey, noise) for _ in range(50)]).sum(0)
     assert_bernoulli(ones, grey, 50)
 
 
 def test_dynamic_visits_follow_their_noise():
     data = Digits(binarize="dynamic").load()
-    grey, noise = data.splits["train"].x[:100], Stream.seeded(1, "visits")
+    grey, noise = data.splits["train"].values[:100], Stream.seeded(1, "visits")
     first, second = data.visit(grey, noise), data.visit(grey, noise)
     assert torch.equal(first, data.visit(grey, Stream.seeded(1, "visits")))
     assert not torch.equal(first, second)
@@ -95,7 +95,10 @@ def test_dynamic_visits_follow_their_noise():
 
 def test_a_vectorised_visit_equals_each_of_its_visits():
     data = Digits(binarize="dynamic").load()
-    grey, uniforms = data.splits["train"].x[:6].unflatten(0, (2, 3)), Stream.seeded(1).uniform((2, 3 * 64))
+    grey, uniforms = (
+        data.splits["train"].values[:6].unflatten(0, (2, 3)),
+        Stream.seeded(1).uniform((2, 3 * 64)),
+    )
     together = torch.vmap(lambda x, u: data.visit(x, Buffer(u[:0], u)))(grey, uniforms)
     alone = [data.visit(x, Buffer(u[:0], u)) for x, u in zip(grey, uniforms, strict=True)]
     assert torch.equal(together, torch.stack(alone))

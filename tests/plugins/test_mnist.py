@@ -46,7 +46,7 @@ def test_the_published_images(dataset, mean):
     shapes = {name: tuple(split.x.shape) for name, split in data.splits.items()}
     sizes = {"train": 50_000, "validation": 10_000, "test": 10_000}
     assert shapes == {name: (size, 1, 28, 28) for name, size in sizes.items()}
-    assert 255 * data.splits["test"].x.double().mean().item() == pytest.approx(mean, abs=5e-4)
+    assert 255 * data.splits["test"].values.double().mean().item() == pytest.approx(mean, abs=5e-4)
     assert data.splits["test"].labels.bincount().sum() == 10_000
     assert data.capabilities == {"unit", "real", "labels", "image"}
 
@@ -59,7 +59,7 @@ def test_the_first_training_labels_are_the_known_ones():
 def test_by_default_training_images_are_drawn_at_each_visit():
     need(Mnist)
     data = Mnist().load()
-    grey = data.splits["train"].x[:200]
+    grey = data.splits["train"].values[:200]
     ones = data.visit(grey, Stream.seeded(1, "visits"))
     assert set(ones.unique().tolist()) == {0, 1}
     assert data.splits["test"].x.dtype == torch.uint8

@@ -19,10 +19,8 @@ def image_data(raw: Mapping[str, Split], mode: Binarize, *, white: int, name: st
 
     The fixed samples of ``static`` are one draw per split; ``dynamic`` validates and tests on the same ones.
     """
-    splits = {
-        split: Split(_values(s.x.to(torch.float32) / white, mode, name, split), s.labels)
-        for split, s in raw.items()
-    }
+    grey = {split: Split(s.x.to(torch.uint8), s.labels, 1 / white) for split, s in raw.items()}
+    splits = {split: _binarized(s, mode, name, split) for split, s in grey.items()}
     support: Literal["unit", "binary"] = "unit" if mode == "none" else "binary"
     visit = resample if mode == "dynamic" else None
     return Data(splits, support, licence, visit, provides=frozenset({"image"}))
@@ -33,9 +31,10 @@ def resample(grey: Tensor, noise: Noise) -> Tensor:
     return (noise.uniform(grey.shape) < grey).to(grey.dtype)
 
 
-def _values(grey: Tensor, mode: Binarize, name: str, split: str) -> Tensor:
+def _binarized(grey: Split, mode: Binarize, name: str, split: str) -> Split:
     if mode == "none" or (mode == "dynamic" and split == "train"):
         return grey
     if mode == "threshold":
-        return (grey > 0.5).to(torch.uint8)
-    return resample(grey, Stream.seeded(0, name, "binarize", split, dtype=torch.float32)).to(torch.uint8)
+        return Split((grey.values > 0.5).to(torch.uint8), grey.labels)
+    noise = Stream.seeded(0, name, "binarize", split, dtype=torch.float32)
+    return Split(resample(grey.values, noise).to(torch.uint8), grey.labels)

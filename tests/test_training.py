@@ -1,0 +1,508 @@
+"""Training: packs, early stopping, divergence, contracts, randomness and host synchronisation."""
+
+import functools
+import itertools
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lvmbench import Decoder, DiagonalNormal, Estimate, Estimator, Objective, Posterior, Prior
+from lvmbench.build import build
+from lvmbench.combination import Combination
+from lvmbench.names import Ref
+from lvmbench.plugins import load_catalogue
+from lvmbench.suite import Budget
+from lvmbench.training import train
+from lvmbench.training.learner import ContractError
+from lvmbench.training.loop import OPTIMIZERS, Training
+
+CATALOGUE = load_catalogue()
+CPU = torch.device("cpu")
+DEFAULTS = {
+    "dataset": "blobs[train=90,validation=30,test=10]",
+    "prior": "standard_normal",
+    "posterior": "gaussian[hidden=8,layers=1]",
+    "decoder": "gaussian[hidden=8,layers=1]",
+    "objective": "elbo",
+    "estimator": "pathwise",
+}
+DIGITS = {"dataset": "digits", "decoder": "bernoulli[hidden=8,layers=1]"}
+COMBINATIONS = {
+    "elbo": {},
+    "mixture": {"prior": "mixture[components=3]"},
+    "iwae": {"objective": "iwae[samples=3]"},
+    "sampled kl": {"objective": "elbo[samples=2,kl=sampled]", "decoder": "linear_gaussian"},
+    "exact": {"posterior": "exact", "decoder": "linear_gaussian"},
+    "leave one out": {"objective": "iwae[samples=3]", "estimator": "score[baseline=leave_one_out]"},
+    "dynamic binarisation": {**DIGITS, "dataset": "digits[binarize=dynamic]"},
+    "bernoulli": DIGITS,
+}
+every_combination = pytest.mark.parametrize("parts", COMBINATIONS.values(), ids=COMBINATIONS.keys())
+both_ways = pytest.mark.parametrize("vectorized", [True, False], ids=["vectorized", "looped"])
+
+
+@functools.cache
+def load(name):
+    return CATALOGUE.build("dataset", name).load()
+
+
+def budget(**changes):
+    return Budget(**{"epochs": 3, "batch": 30, "learning_rate": 1e-2, "patience": 0, **changes})
+
+
+def make(seeds, change=None, data=None, **parts):
+    """Data and built parts of a combination; ``change(parts, seed)`` may tamper with them."""
+    refs = {kind: Ref.parse(name) for kind, name in {**DEFAULTS, **parts}.items()}
+    data = data or load(str(refs["dataset"]))
+    built = [build(CATALOGUE, Combination(refs, latent=2), data, seed) for seed in seeds]
+    if change:
+        built = [change(part, seed) or part for part, seed in zip(built, seeds, strict=True)]
+    return built, data
+
+
+def fit(seeds, how=None, *, vectorized=None, report=lambda epoch: None, **what):
+    """Train, and give the results by seed."""
+    built, data = make(seeds, **what)
+    results = train(built, seeds, data, how or budget(), CPU, report, vectorized)
+    return {result.seed: result for result in results}
+
+
+def flat(weights):
+    return torch.cat([w.double().flatten() for w in weights.values()])
+
+
+def assert_alike(one, other, tolerance=1e-4):
+    """Two results of a seed are equal to a relative tolerance in weights and bounds."""
+    assert (one.status, one.epochs, one.best_epoch) == (other.status, other.epochs, other.best_epoch)
+    torch.testing.assert_close(torch.tensor(one.curve), torch.tensor(other.curve), rtol=tolerance, atol=0)
+    a, b = flat(one.weights), flat(other.weights)
+    assert torch.linalg.norm(a - b) <= tolerance * torch.linalg.norm(b)
+
+
+@every_combination
+def test_a_vectorized_pack_equals_a_looped_one(parts):
+    one, other = (fit([0, 1, 2], vectorized=v, **parts) for v in (True, False))
+    for seed in (0, 1, 2):
+        assert_alike(one[seed], other[seed])
+
+
+@every_combination
+def test_what_a_seed_gives_does_not_depend_on_its_pack(parts):
+    alone, packed = fit([1], **parts), fit([7, 1, 0], **parts)
+    assert_alike(packed[1], alone[1])
+
+
+def test_an_early_stop_of_one_seed_leaves_the_others():
+    how = budget(epochs=30, learning_rate=0.1, patience=2)
+    packed = fit([0, 1, 2, 3], how)
+    assert len({result.epochs for result in packed.values()}) > 1
+    for seed, result in packed.items():
+        assert_alike(fit([seed], how)[seed], result, 1e-3)
+
+
+@both_ways
+@pytest.mark.parametrize("parts", [{}, {"estimator": "score"}], ids=["pathwise", "score"])
+def test_the_same_seed_gives_the_same_weights_to_the_last_bit(parts, vectorized):
+    one, other = (fit([3, 4], vectorized=vectorized, **parts) for _ in range(2))
+    assert all(torch.equal(flat(one[s].weights), flat(other[s].weights)) for s in (3, 4))
+    assert all(one[s].curve == other[s].curve for s in (3, 4))
+
+
+def test_seeds_differ():
+    results = fit([0, 1])
+    assert not torch.equal(flat(results[0].weights), flat(results[1].weights))
+
+
+@both_ways
+def test_training_leaves_the_global_generator(vectorized):
+    before = torch.random.get_rng_state()
+    fit([0, 1], vectorized=vectorized)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+class Around(Objective):
+    """An objective that does something more than another one."""
+
+    def __init__(self, inner, more):
+        super().__init__()
+        self.inner, self.more = inner, more
+        self.samples, self.warm_up = inner.samples, inner.warm_up
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def forward(self, terms, kl_weight=1.0):
+        return self.more(self, self.inner(terms, kl_weight), kl_weight)
+
+
+def around(more):
+    """A change that wraps the objective."""
+    return lambda parts, seed: replace(parts, objective=Around(parts.objective, more))
+
+
+def explosive(seeds, charge):
+    """A change after which gradient ascent of some seeds runs off to infinity."""
+
+    def change(parts, seed):
+        objective = Around(parts.objective, lambda self, bound, _: bound + self.charge * self.weight.exp())
+        objective.register_buffer("charge", torch.tensor(charge if seed in seeds else 0.0))
+        return replace(parts, objective=objective)
+
+    return change
+
+
+@both_ways
+def test_a_seed_that_diverges_leaves_the_others(vectorized):
+    how = budget(epochs=12, optimizer="sgd", learning_rate=1e-3)
+    mixed = fit([0, 1, 2], how, vectorized=vectorized, change=explosive({1}, 80.0))
+    calm = fit([0, 2], how, vectorized=vectorized, change=explosive({}, 0.0))
+    assert mixed[1].status == "diverged"
+    assert 1 < mixed[1].epochs < 12
+    assert f"epoch {mixed[1].epochs}: training bound" in mixed[1].reason
+    assert len(mixed[1].curve) == mixed[1].epochs - 1
+    for seed in (0, 2):
+        assert_alike(mixed[seed], calm[seed])
+
+
+def test_a_seed_that_diverges_at_once_says_so():
+    result = fit([0], change=around(lambda self, bound, _: bound * torch.nan))[0]
+    assert (result.status, result.epochs, result.curve) == ("diverged", 1, [])
+    assert "training bound nan, validation bound nan" in result.reason
+
+
+def test_training_ends_when_every_seed_has_diverged():
+    seen = []
+    fit(
+        [0, 1], budget(epochs=50), report=seen.append, change=around(lambda self, bound, _: bound - torch.inf)
+    )
+    assert len(seen) == 1
+
+
+def test_the_best_weights_on_validation_are_kept():
+    how = budget(epochs=40, learning_rate=0.1, patience=3)
+    results = fit([0, 1, 2], how)
+    assert any(result.epochs < 40 for result in results.values())
+    for seed, result in results.items():
+        bounds = [validation for _, _, validation in result.curve]
+        assert result.best_bound == max(bounds) == bounds[result.best_epoch - 1]
+        assert result.epochs in (40, result.best_epoch + 3)
+        built, data = make([seed])
+        built[0].model.load_state_dict(result.weights, strict=False)
+        again = Training(built, [seed], data, how, CPU)._validate()
+        torch.testing.assert_close(again.item(), result.best_bound, rtol=1e-5, atol=0)
+
+
+def test_reports_only_the_seeds_that_still_train():
+    seen = []
+    results = fit([0, 1, 2], budget(epochs=40, learning_rate=0.1, patience=2), report=seen.append)
+    for seed, result in results.items():
+        assert [e.epoch for e in seen if seed in e.validation] == list(range(1, result.epochs + 1))
+
+
+@pytest.mark.parametrize(("patience", "warm_up", "epochs"), [(2, 0.0, 3), (2, 4.5, 7), (0, 4.5, 12)])
+def test_patience_starts_when_the_warm_up_has_ended(patience, warm_up, epochs):
+    """No step is large enough to change a weight, so no epoch is better than the first."""
+    how = budget(epochs=12, optimizer="sgd", learning_rate=1e-30, patience=patience, warm_up=warm_up)
+    result = fit([0], how)[0]
+    assert (result.best_epoch, result.epochs) == (1, epochs)
+
+
+@pytest.mark.parametrize("own", [0.0, 1.0], ids=["the budget's", "the objective's own"])
+def test_the_kl_weight_rises_with_every_step_of_the_warm_up(own):
+    seen = {True: [], False: []}
+
+    def record(self, bound, kl_weight):
+        seen[torch.is_grad_enabled()].append(kl_weight)
+        return bound
+
+    fit([0], budget(warm_up=2.0), change=around(record), objective=f"elbo[warm_up={own}]")
+    length = 3 * (own or 2)
+    assert seen[True][1:] == pytest.approx([min(1.0, step / length) for step in range(9)])
+    assert set(seen[False]) == {1.0}
+
+
+def moved(seeds, how, **what):
+    """How far one step moved each seed's weights, objective included."""
+    built, data = make(seeds, **what)
+    training = Training(built, seeds, data, how, CPU)
+    before = training.pack.snapshot()
+    training.steps_of(1)
+    names = training.pack.parameters.keys()
+    return torch.cat([(training.pack.snapshot()[n] - before[n]).flatten(1) for n in names], dim=1)
+
+
+def test_clipping_limits_the_gradient_of_each_seed_on_its_own():
+    free = moved([0, 1, 2], budget(optimizer="sgd", learning_rate=1.0))
+    limit = float(free.norm(dim=1).median())
+    clipped = moved([0, 1, 2], budget(optimizer="sgd", learning_rate=1.0, clip=limit))
+    expected = free * (limit / free.norm(dim=1, keepdim=True)).clamp(max=1.0)
+    torch.testing.assert_close(clipped, expected, rtol=1e-4, atol=1e-6)
+    assert (clipped.norm(dim=1) < limit * 0.999).any()
+
+
+def test_a_seed_with_a_huge_gradient_does_not_clip_the_others():
+    how = budget(optimizer="sgd", learning_rate=1.0, clip=1.0)
+    mixed, calm = (moved([0, 1], how, change=explosive(seeds, 1e8)) for seeds in ({1}, {}))
+    torch.testing.assert_close(mixed[0], calm[0], rtol=1e-4, atol=1e-6)
+
+
+@both_ways
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_improves_the_bound(optimizer, vectorized):
+    how = budget(epochs=8, optimizer=optimizer, learning_rate=1e-2 if optimizer != "sgd" else 1e-4)
+    for result in fit([0, 1], how, vectorized=vectorized).values():
+        assert result.status == "ok"
+        assert result.curve[-1][2] > result.curve[0][2]
+
+
+def batches(seeds, how=None, **parts):
+    """The batches of each seed, in the order they are trained on."""
+    seen = []
+    data = replace(load(DEFAULTS["dataset"]), visit=lambda x, noise: seen.append(x.clone()) or x)
+    fit(seeds, how, data=data, **parts)
+    visited = seen[1:]  # the first is the probe that counts random numbers
+    return {seed: visited[i :: len(seeds)] for i, seed in enumerate(seeds)}
+
+
+def test_runs_that_are_compared_share_their_data_order():
+    one = batches([0, 1])
+    other = batches([1], prior="mixture[components=3]", objective="iwae[samples=4]", estimator="score")
+    assert len(one[1]) == len(other[1]) == 9
+    assert all(torch.equal(a, b) for a, b in zip(one[1], other[1], strict=True))
+    assert not torch.equal(one[0][0], one[1][0])
+
+
+@pytest.mark.parametrize(
+    ("batch", "sizes"), [(30, [30] * 3), (40, [40] * 2), (90, [90]), (1000, [90])], ids=str
+)
+def test_an_epoch_visits_full_batches_of_distinct_data(batch, sizes):
+    """90 data; what is left over of one epoch's order is another part in the next."""
+    visited = batches([0], budget(batch=batch, epochs=2))[0]
+    assert [len(x) for x in visited] == sizes * 2
+    for epoch in (visited[: len(sizes)], visited[len(sizes) :]):
+        assert len(torch.cat(epoch).unique(dim=0)) == sum(sizes)
+
+
+def freeze(parts, seed):
+    for parameter in parts.model.parameters():
+        parameter.requires_grad_(False)
+
+
+def strip(parts, seed):
+    """Turn the decoder's parameters into buffers."""
+    decoder = parts.model.decoder
+    for name, parameter in list(decoder.named_parameters()):
+        delattr(decoder, name)
+        decoder.register_buffer(name, parameter.detach())
+
+
+@both_ways
+@pytest.mark.parametrize("change", [freeze, strip])
+def test_nothing_to_train_ends_after_one_epoch(change, vectorized):
+    parts = {"posterior": "exact", "decoder": "linear_gaussian"}
+    for result in fit([0, 1], vectorized=vectorized, change=change, **parts).values():
+        assert (result.status, result.epochs, result.best_epoch) == ("ok", 1, 1)
+        assert {"decoder.weight", "decoder.bias", "decoder.log_scale"} <= result.weights.keys()
+
+
+class Stubborn(Decoder):
+    """A decoder that looks at values, which ``torch.vmap`` does not allow."""
+
+    distribution = DiagonalNormal
+    vectorizable = False
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, z):
+        return self.inner(z if z.sum().item() < 1e9 else z.clone())
+
+
+def test_parts_that_cannot_be_vectorized_are_looped():
+    def change(parts, seed):
+        parts.model.decoder = Stubborn(parts.model.decoder)
+
+    built, data = make([0, 1], change)
+    assert not Training(built, [0, 1], data, budget(), CPU).pack.vectorized
+    looped, plain = fit([0, 1], change=change), fit([0, 1])
+    for seed in (0, 1):
+        renamed = {k.replace("decoder.inner.", "decoder."): v for k, v in looped[seed].weights.items()}
+        assert_alike(replace(looped[seed], weights=renamed), plain[seed])
+
+
+def test_validation_is_in_evaluation_mode():
+    def change(parts, seed):
+        noisy = Around(parts.objective, lambda self, bound, _: bound - 1e6 * self.training)
+        return replace(parts, objective=noisy)
+
+    for _, training, validation in fit([0], change=change)[0].curve:
+        assert training < -9e5 < validation
+
+
+class WrongPrior(Prior):
+    distribution = DiagonalNormal
+
+    def __init__(self, space):
+        super().__init__()
+        self.true_space = space
+
+    @property
+    def space(self):
+        return self.true_space
+
+    def forward(self, model):
+        return DiagonalNormal(torch.zeros(2), torch.zeros(2), event_dims=0)
+
+
+class WrongPosterior(Posterior):
+    distribution = DiagonalNormal
+
+    def __init__(self, extra, event_dims):
+        super().__init__()
+        self.shape, self.event_dims = (2, *extra), event_dims
+
+    def forward(self, x, model):
+        return DiagonalNormal(torch.zeros(len(x), *self.shape), torch.zeros(()), self.event_dims)
+
+
+class WrongDecoder(Decoder):
+    distribution = DiagonalNormal
+
+    def forward(self, z):
+        return DiagonalNormal(z, torch.zeros(()), event_dims=0)
+
+
+class WrongEstimator(Estimator):
+    def __init__(self, surrogate, bound):
+        super().__init__()
+        self.reduce = surrogate, bound
+
+    def forward(self, objective, model, x, noise, kl_weight=1.0):
+        value = torch.zeros(len(x))
+        return Estimate(*(f(value) for f in self.reduce))
+
+
+def swap(kind, component):
+    """A change of one part of the model."""
+
+    def change(parts, seed):
+        setattr(parts.model, kind, component(parts.model.prior.space) if kind == "prior" else component)
+
+    return change
+
+
+def keep(value):
+    return value
+
+
+WRONG = {
+    "prior's log density .* (2, 30, 2) .* (2, 30)": swap("prior", WrongPrior),
+    "posterior's sample .* (2, 30, 2, 1) .* (2, 30, 2)": swap("posterior", WrongPosterior((1,), 2)),
+    "posterior's log density .* (2, 30, 2) .* (2, 30)": swap("posterior", WrongPosterior((), 0)),
+    "decoder's log density .* (2, 30, 2) .* (2, 30)": swap("decoder", WrongDecoder()),
+    "estimator's surrogate .* () .* (30,)": lambda p, _: replace(
+        p, estimator=WrongEstimator(torch.sum, keep)
+    ),
+    "estimator's bound .* (1, 30) .* (30,)": lambda p, _: replace(
+        p, estimator=WrongEstimator(keep, lambda b: b[None])
+    ),
+    "objective's bound .* () .* (30,)": around(
+        lambda self, bound, _: bound if torch.is_grad_enabled() else bound.mean()
+    ),
+}
+
+
+@pytest.mark.parametrize(("message", "change"), WRONG.items(), ids=[m.partition(" .*")[0] for m in WRONG])
+def test_a_wrong_shape_is_named_with_the_one_that_is_due(message, change):
+    pattern = message.replace("(", r"\(").replace(")", r"\)")
+    with pytest.raises(ContractError, match=pattern):
+        fit([0], change=change)
+
+
+def test_drawing_more_in_a_later_step_is_an_error():
+    draws = itertools.count(1)
+
+    class Greedy(Posterior):
+        distribution = DiagonalNormal
+
+        def forward(self, x, model):
+            q = DiagonalNormal(torch.zeros(len(x), 2), torch.zeros(()))
+            q.sample_and_log_prob = lambda noise, k: (
+                noise.normal((next(draws), k, len(x), 2))[0],
+                torch.zeros(k, len(x)),
+            )
+            return q
+
+    with pytest.raises(RuntimeError, match="must draw the same number each step"):
+        fit([0], change=swap("posterior", Greedy()))
+
+
+class Operators(TorchDispatchMode):
+    """Counts the operators that make the processor wait for a value of the device."""
+
+    SYNCHRONISING = ("_local_scalar_dense", "nonzero", "masked_select", "_linalg_check_errors", "unique")
+
+    def __init__(self):
+        super().__init__()
+        self.found = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if any(name in func.name() for name in self.SYNCHRONISING):
+            self.found[func.name()] += 1
+        return func(*args, **(kwargs or {}))
+
+
+class Calls(TorchFunctionMode):
+    """Counts the methods that copy a tensor to Python; no operator tells of these where the device is the processor."""
+
+    SYNCHRONISING = ("item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "__index__")
+
+    def __init__(self):
+        super().__init__()
+        self.found = Counter()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func.__name__ in self.SYNCHRONISING:
+            self.found[func.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def synchronisations(vectorized, how=None, **what):
+    """What makes the host wait in three steps."""
+    built, data = make([0, 1], **what)
+    training = Training(built, [0, 1], data, how or budget(warm_up=2.0, clip=1.0), CPU, vectorized)
+    training.steps_of(1)
+    with Operators() as operators, Calls() as calls:
+        training.steps_of(3)
+    return operators.found + calls.found
+
+
+@both_ways
+@every_combination
+def test_a_step_never_waits_for_the_device(parts, vectorized):
+    assert synchronisations(vectorized, **parts) == Counter()
+
+
+CULPRITS = {
+    "item": lambda x: x.sum().item(),
+    "bool": lambda x: bool(x.sum() > 0),
+    "float": lambda x: float(x.sum()),
+    "tolist": lambda x: x.tolist(),
+    "numpy": lambda x: x.detach().numpy(),
+    "cpu": lambda x: x.cpu(),
+    "mask": lambda x: x[x > 0],
+    "nonzero": lambda x: x.nonzero(),
+}
+
+
+@pytest.mark.parametrize("culprit", CULPRITS.values(), ids=CULPRITS.keys())
+def test_waiting_for_the_device_would_be_noticed(culprit):
+    def more(self, bound, _):
+        culprit(bound)
+        return bound
+
+    assert sum(synchronisations(False, change=around(more)).values()) >= 6
