@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from lvmbench.distributions import Distribution as Distribution
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
+    from lvmbench.divergence import analytic_kl as analytic_kl
     from lvmbench.divergence import register_kl as register_kl
     from lvmbench.divergence import register_posterior as register_posterior
     from lvmbench.errors import LvmbenchError as LvmbenchError
     from lvmbench.errors import Refusal as Refusal
     from lvmbench.errors import UserError as UserError
+    from lvmbench.errors import nearest as nearest
     from lvmbench.estimator import Estimate as Estimate
     from lvmbench.estimator import Estimator as Estimator
     from lvmbench.evaluator import Evaluator as Evaluator
@@ -37,9 +39,13 @@ if TYPE_CHECKING:
     from lvmbench.evaluator import Subject as Subject
     from lvmbench.model import LatentVariableModel as LatentVariableModel
     from lvmbench.networks import network as network
+    from lvmbench.noise import Buffer as Buffer
+    from lvmbench.noise import Demand as Demand
     from lvmbench.noise import Noise as Noise
+    from lvmbench.noise import Recorder as Recorder
     from lvmbench.noise import Stream as Stream
     from lvmbench.noise import derive as derive
+    from lvmbench.noise import generator as generator
     from lvmbench.objective import Objective as Objective
     from lvmbench.options import Count as Count
     from lvmbench.options import NonNegative as NonNegative
@@ -49,6 +55,8 @@ if TYPE_CHECKING:
     from lvmbench.posterior import Posterior as Posterior
     from lvmbench.prior import LatentSpace as LatentSpace
     from lvmbench.prior import Prior as Prior
+    from lvmbench.rawdata import RawFile as RawFile
+    from lvmbench.rawdata import fetch as fetch
     from lvmbench.terms import Terms as Terms
 
 __version__ = "0.1.0"
@@ -57,17 +65,18 @@ _HOMES = {
     "dataset": ["Data", "Dataset", "DataSummary", "Split"],
     "decoder": ["Decoder"],
     "distributions": ["Bernoulli", "DiagonalNormal", "Distribution", "Mixture", "MultivariateNormal"],
-    "divergence": ["register_kl", "register_posterior"],
-    "errors": ["LvmbenchError", "Refusal", "UserError"],
+    "divergence": ["analytic_kl", "register_kl", "register_posterior"],
+    "errors": ["LvmbenchError", "Refusal", "UserError", "nearest"],
     "estimator": ["Estimate", "Estimator"],
     "evaluator": ["Evaluator", "Measurement", "Metric", "Subject"],
     "model": ["LatentVariableModel"],
     "networks": ["network"],
-    "noise": ["Noise", "Stream", "derive"],
+    "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Objective"],
     "options": ["Count", "NonNegative", "Positive", "Probability", "Size"],
     "posterior": ["Posterior"],
     "prior": ["LatentSpace", "Prior"],
+    "rawdata": ["RawFile", "fetch"],
     "terms": ["Terms"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

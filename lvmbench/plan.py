@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,10 +11,13 @@ from lvmbench.build import build, capabilities, refusal, unmet
 from lvmbench.catalogue import Catalogue
 from lvmbench.combination import KINDS, Combination, run_key
 from lvmbench.dataset import Data
-from lvmbench.errors import Refusal, Unavailable, UserError
+from lvmbench.errors import Refusal, Unavailable, UserError, nearest
 from lvmbench.names import Ref
 from lvmbench.options import OptionError
 from lvmbench.suite import Choice, Suite
+
+ALWAYS = frozenset({"elbo", "train_seconds", "parameters"})
+"""What a suite may rank by whatever its evaluators: the default, which gives way to others, and what records hold."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class Planned:
     parameters: int | None = None
     refused_evaluators: Mapping[str, str] = field(default_factory=dict)
 
+    def name(self, seed: int) -> tuple[Any, ...]:
+        """What one of its runs is called: components, latent size and seed."""
+        return (*self.combination.columns.values(), seed)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -39,9 +46,16 @@ class Plan:
     evaluators: tuple[Ref, ...]
     data: Mapping[str, Data]
 
-    def restricted(self, keys: Container[str]) -> Plan:
-        """The plan of these runs only."""
-        kept = [replace(p, keys={s: k for s, k in p.keys.items() if k in keys}) for p in self.planned]
+    @property
+    def names(self) -> frozenset[tuple[Any, ...]]:
+        """What its runs are called."""
+        return frozenset(p.name(seed) for p in self.planned for seed in p.keys)
+
+    def restricted(self, names: Container[tuple[Any, ...]]) -> Plan:
+        """The plan of these runs only, each named by its components, latent size and seed."""
+        kept = [
+            replace(p, keys={s: k for s, k in p.keys.items() if p.name(s) in names}) for p in self.planned
+        ]
         return replace(self, planned=tuple(p for p in kept if p.keys))
 
 
@@ -64,11 +78,16 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     ``only`` keeps the combinations that match each of these patterns. Raises `UserError` for wrong options and unusable data.
     """
     planner = _Planner(suite, catalogue)
-    evaluators = tuple(planner.canonical(choice) for choice in suite.evaluators)
-    combinations = [c for c in planner.combinations() if _matches(c, only)]
+    evaluators = tuple(dict.fromkeys(planner.canonical(choice) for choice in suite.evaluators))
+    planner.check_metric(evaluators)
+    combinations = planner.combinations()
     if not combinations:
-        why = f"no combination matches --only {' '.join(only)}" if only else "exclude leaves no combination"
-        raise UserError(f"{suite.path}: the grid is empty: {why}")
+        raise UserError(f"{suite.path}: the grid is empty: exclude leaves no combination; remove a rule")
+    combinations = [c for c in combinations if _matches(c, only)]
+    if not combinations:
+        raise UserError(
+            f"--only: no combination of '{suite.path}' matches {' '.join(only)}; lvmbench plan shows them all"
+        )
     planned = tuple(planner.plan(c, evaluators) for c in combinations)
     return Plan(suite, planned, evaluators, planner.data.loaded)
 
@@ -110,14 +129,24 @@ class _Planner:
         self.canonical(choice)
         return choice.ref.options
 
-    def combinations(self) -> Iterator[Combination]:
-        """The distinct combinations of the grid that no rule excludes."""
-        seen: set[Combination] = set()
-        for row in self.suite.grid:
-            combination = self._combination(row)
-            if combination not in seen and not any(self._is(combination, rule) for rule in self.excluded):
-                seen.add(combination)
-                yield combination
+    def check_metric(self, evaluators: Iterable[Ref]) -> None:
+        """Refuse to rank by a metric that nothing in the suite measures; its variants show only in results."""
+        try:
+            classes = [self.catalogue.entry("evaluator", e.name).load() for e in evaluators]
+        except Unavailable:
+            return
+        known = ALWAYS.union(*(getattr(evaluator, "metrics", ()) for evaluator in classes))
+        wanted = self.suite.metric.partition("[")[0]
+        if wanted not in known:
+            raise UserError(
+                f"{self.suite.metric_place}: metric: no evaluator of the suite measures '{wanted}'{nearest(wanted, known)}"
+            )
+
+    def combinations(self) -> list[Combination]:
+        """The distinct combinations of the grid that no rule excludes, then the ones picked by hand."""
+        grid = map(self._combination, self.suite.grid)
+        kept = [c for c in grid if not any(self._is(c, rule) for rule in self.excluded)]
+        return list(dict.fromkeys([*kept, *map(self._combination, self.suite.picked)]))
 
     def _combination(self, row: Mapping[str, Choice]) -> Combination:
         refs = {kind: self.canonical(choice) for kind, choice in row.items()}
@@ -138,34 +167,50 @@ class _Planner:
             ref = combination[kind]
             if ref.name != pattern.name:
                 return False
-            options = self.catalogue.options(kind, ref) if pattern.options else {}
-            return all(options[name] == value for name, value in pattern.options.items())
+            options = self._options(kind, ref) if pattern.options else {}
+            return all(name in options and options[name] == value for name, value in pattern.options.items())
 
         return all(fits(kind, pattern) for kind, pattern in rule.items())
 
+    def _options(self, kind: str, ref: Ref) -> Mapping[str, Any]:
+        """All options of a component; the ones given where it cannot be imported."""
+        try:
+            return self.catalogue.options(kind, ref)
+        except Unavailable:
+            return ref.options
+
     def plan(self, combination: Combination, evaluators: Sequence[Ref]) -> Planned:
-        """One combination with its keys, and its refusal where there is one."""
+        """One combination with its keys, and its refusal where there is one.
+
+        What fails here in any other way is left to fail, with its traceback recorded, when it is run.
+        """
         try:
             provenance = self.catalogue.provenance(combination.refs)
         except Unavailable as error:
-            return self._stopped(combination, "unavailable", str(error))
+            return self._without_data(combination, {}, "unavailable", str(error))
         try:
             data = self.data[combination["dataset"]]
+            identity = self._identity(combination, data)
         except UserError as error:
             raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None
-        keys = {
-            seed: run_key(combination, seed, self._identity(combination, data)) for seed in self.suite.seeds
-        }
-        planned = Planned(combination, keys, provenance)
+        except Refusal as error:
+            return self._without_data(combination, provenance, "refused", str(error))
+        except (Exception, SystemExit):
+            return self._without_data(combination, provenance)
+        planned = Planned(combination, self._keys(combination, identity), provenance)
         try:
-            parts = build(self.catalogue, combination, data, seed=0)
+            return self._checked(planned, data, evaluators)
         except Refusal as error:
             return replace(planned, status="refused", reason=str(error))
-        except Exception:
-            return planned  # it fails again, with its traceback recorded, when it is run
+        except (Exception, SystemExit):
+            return planned
+
+    def _checked(self, planned: Planned, data: Data, evaluators: Sequence[Ref]) -> Planned:
+        combination = planned.combination
+        parts = build(self.catalogue, combination, data, seed=0)
         reason = refusal(data, parts, combination)
         if reason:
-            return replace(planned, status="refused", reason=reason)
+            raise Refusal(reason)
         provided = capabilities(data, parts)
         reasons = {str(e): self._evaluator_refusal(e, provided, combination) for e in evaluators}
         refused = {name: reason for name, reason in reasons.items() if reason}
@@ -176,8 +221,10 @@ class _Planner:
     ) -> str | None:
         try:
             built = self.catalogue.build("evaluator", evaluator)
-        except Unavailable as error:
+        except (Refusal, Unavailable) as error:
             return str(error)
+        except (Exception, SystemExit):
+            return None
         return unmet(f"evaluator '{evaluator}'", built, provided, combination.refs)
 
     def _identity(self, combination: Combination, data: Data) -> dict[str, Any]:
@@ -187,7 +234,15 @@ class _Planner:
         parts = {kind: [combination[kind].name, options[kind], loaded[kind].version] for kind in KINDS}
         return {"parts": parts, "data": data.checksum, "budget": self.suite.budget.model_dump()}
 
-    def _stopped(self, combination: Combination, status: str, reason: str) -> Planned:
+    def _keys(self, combination: Combination, identity: Mapping[str, Any]) -> dict[int, str]:
+        return {seed: run_key(combination, seed, identity) for seed in self.suite.seeds}
+
+    def _without_data(
+        self,
+        combination: Combination,
+        provenance: Mapping[str, Any],
+        status: str | None = None,
+        reason: str = "",
+    ) -> Planned:
         identity = {"parts": {kind: str(ref) for kind, ref in combination.refs.items()}}
-        keys = {seed: run_key(combination, seed, identity) for seed in self.suite.seeds}
-        return Planned(combination, keys, {}, status, reason)
+        return Planned(combination, self._keys(combination, identity), provenance, status, reason)

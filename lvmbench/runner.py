@@ -94,9 +94,10 @@ def run(
 ) -> Summary:
     """Do everything of a plan that is not done, and write the tables to ``out``; without ``training`` only evaluate."""
     start = time.monotonic()
-    _claim(plan, out, store, options)
-    described = _describe(plan, out, store)
+    store.claim(plan.suite.name, plan.suite.version)
     _enter(plan, store)
+    _keep(plan, out, store, options)
+    described = _describe(plan, out, store)
     packs = _due(plan, store, out / "weights", training)
     trained = sum(len(pack.untrained) for pack in packs)
     try:
@@ -107,9 +108,8 @@ def run(
     return Summary(counts, Counter(store.evaluations()["status"]), trained, time.monotonic() - start)
 
 
-def _claim(plan: Plan, out: Path, store: Store, options: RunOptions) -> None:
-    """Bind the store to the suite, and keep what doing more of it later needs."""
-    store.claim(plan.suite.name, plan.suite.version)
+def _keep(plan: Plan, out: Path, store: Store, options: RunOptions) -> None:
+    """Keep what doing more of the suite later needs."""
     store.note(
         metric=plan.suite.metric, plugins=json.dumps([options.selection.extra, options.selection.blocked])
     )
@@ -154,12 +154,15 @@ def _due(plan: Plan, store: Store, weights: Path, training: bool) -> list[_Pack]
 
     def is_untrained(key: str) -> bool:
         lost = bool(missing(key)) and not weights_file(weights, key).exists()
-        return training and (statuses[key] == Status.INTERRUPTED or (statuses[key] == Status.OK and lost))
+        status = statuses.get(key)
+        return training and (status == Status.INTERRUPTED or (status == Status.OK and lost))
 
     packs = []
     for planned in plan.planned:
         untrained = {s: k for s, k in planned.keys.items() if is_untrained(k)}
-        trained = {s: k for s, k in planned.keys.items() if statuses[k] == Status.OK and s not in untrained}
+        trained = {
+            s: k for s, k in planned.keys.items() if statuses.get(k) == Status.OK and s not in untrained
+        }
         evaluators = dict.fromkeys(untrained, plan.evaluators) | {
             s: e for s, k in trained.items() if (e := missing(k))
         }

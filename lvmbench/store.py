@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy import JSON, Column, Float, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, String, Table, Text
 
 from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.status import Status
@@ -32,14 +33,14 @@ RUNS = Table(
     Column("suite_version", Integer, nullable=False),
     *(Column(name, String, nullable=False) for name in _COMBINATION),
     Column("latent", Integer, nullable=False),
-    Column("seed", Integer, nullable=False),
+    Column("seed", BigInteger, nullable=False),
     Column("status", String, nullable=False),
     Column("reason", Text, nullable=False, default=""),
     Column("traceback", Text),
     Column("epochs", Integer),
     Column("best_epoch", Integer),
     Column("train_seconds", Float),
-    Column("parameters", Integer),
+    Column("parameters", BigInteger),
     Column("device", String),
     Column("pack", Integer),
     Column("provenance", JSON),
@@ -77,52 +78,86 @@ CURVES = Table(
     Column("train_bound", Float, nullable=False),
     Column("validation_bound", Float, nullable=False),
 )
+_NAME = (*_COMBINATION, "latent", "seed")
+"""What a run is called; its key says by what definition of that name it was made."""
 RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in {"position", "traceback", "provenance"}]
 
 
 class Store:
-    """One results database; each method is one transaction.
+    """One results database; each method is one transaction. Several processes may write to it.
 
     Arguments:
-        url: An SQLAlchemy URL. Raises `UserError` where it cannot be opened or was written by another version of the schema.
+        url: An SQLAlchemy URL. Every method raises `UserError` where the database cannot be used.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str | sa.URL) -> None:
         try:
-            self._engine = sa.create_engine(url)
-            if self._engine.dialect.name == "sqlite":
-                sa.event.listen(self._engine, "connect", _use_wal)
-            _metadata.create_all(self._engine)
-            self._check_schema()
+            parsed = sa.make_url(url)
+            self.url = parsed.render_as_string(hide_password=True)
+            self._engine = sa.create_engine(parsed)
         except (sa.exc.SQLAlchemyError, ImportError) as error:
-            cause = " ".join(str(getattr(error, "orig", None) or error).split())
-            raise UserError(
-                f"the store {url} cannot be opened: {cause}; check the path or URL and its permissions"
-            ) from None
+            raise _unusable("it was given", error) from None
+        sa.event.listen(self._engine, "handle_error", self._complain)
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _use_wal)
+        try:
+            self._create()
+            self._check_schema()
+        except UserError:
+            self.close()
+            raise
 
     @classmethod
     def at(cls, directory: Path, url: str | None = None) -> Store:
         """The store of a results directory: ``store.sqlite`` unless a URL is given."""
-        return cls(url or f"sqlite:///{directory.resolve() / 'store.sqlite'}")
+        file = sa.URL.create("sqlite", database=str(directory.resolve() / "store.sqlite"))
+        return cls(url or file)
+
+    def _complain(self, context: sa.ExceptionContext) -> None:
+        """Say in one line that the database is broken, full, locked or out of reach."""
+        if not isinstance(context.sqlalchemy_exception, sa.exc.IntegrityError):
+            raise _unusable(self.url, context.original_exception)
 
     def close(self) -> None:
         """Let go of all connections."""
         self._engine.dispose()
 
+    def _create(self) -> None:
+        """Make the tables where they are not all there; the schema's number is written last."""
+        if sa.inspect(self._engine).has_table(META.name) and "schema" in self.meta():
+            return
+        try:
+            self._make_tables()
+        except sa.exc.IntegrityError:  # another process made them at the same moment
+            self._make_tables()
+
+    def _make_tables(self) -> None:
+        with self._engine.begin() as connection:
+            for table in _metadata.sorted_tables:
+                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+            fresh = sa.select(sa.literal("schema"), sa.literal(SCHEMA_VERSION)).where(
+                ~sa.exists(sa.select(META))
+            )
+            connection.execute(sa.insert(META).from_select(["key", "value"], fresh))
+
     def _check_schema(self) -> None:
         found = self.meta().get("schema")
-        if found is None:
-            self._insert(META, [{"key": "schema", "value": SCHEMA_VERSION}])
-        elif found != SCHEMA_VERSION:
+        if found != SCHEMA_VERSION:
             raise UserError(
                 f"the store {self.url} has schema {found}, this lvmbench writes {SCHEMA_VERSION}; use a new --out"
             )
 
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """A transaction that other writers wait for: to update a row takes its turn, in every database."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(META).where(META.c.key == "schema").values(value=SCHEMA_VERSION))
+            yield connection
+
     def meta(self) -> dict[str, str]:
         """Facts about the store: schema, suite, version, ranking metric."""
         with self._engine.connect() as connection:
-            return dict(connection.execute(sa.select(META)).tuples().all())
+            return dict(iter(connection.execute(sa.select(META))))
 
     def claim(self, suite: str, version: int) -> None:
         """Bind the store to a suite; raises `UserError` where it holds another one."""
@@ -137,30 +172,49 @@ class Store:
 
     def note(self, **facts: str) -> None:
         """Write facts about the store."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(sa.delete(META).where(META.c.key.in_(facts)))
             connection.execute(sa.insert(META), [{"key": k, "value": v} for k, v in facts.items()])
 
     def environment(self, identifier: str, content: Mapping[str, Any]) -> None:
         """Keep a description of the machine and its software, once."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             if not connection.execute(sa.select(ENVIRONMENTS).where(ENVIRONMENTS.c.id == identifier)).first():
                 connection.execute(sa.insert(ENVIRONMENTS), [{"id": identifier, "content": dict(content)}])
 
     def add_runs(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Add planned runs; the ones that are there stay as they are, except for their place in the plan."""
-        known = set(self.statuses())
-        with self._engine.begin() as connection:
+        """Add planned runs; the ones that are there stay as they are, except for their place in the plan.
+
+        There is one row for each combination and seed. One made by another definition of them (another budget, other
+        data, another version of a component) gives way where it has no result, and else raises `UserError`; a run that
+        is unavailable now leaves what is there.
+        """
+        with self._writing() as connection:
+            there = self._named(connection)
             for row in rows:
-                if row["key"] in known:
-                    place = sa.update(RUNS).where(RUNS.c.key == row["key"]).values(position=row["position"])
+                old = there.get(tuple(row[name] for name in _NAME))
+                if old is None or _gives_way(old, row):
+                    self._drop(connection, old)
+                    connection.execute(sa.insert(RUNS), [dict(row)])
+                elif old.key == row["key"]:
+                    place = sa.update(RUNS).where(RUNS.c.key == old.key).values(position=row["position"])
                     connection.execute(place)
-        self._insert(RUNS, [row for row in rows if row["key"] not in known])
+
+    @staticmethod
+    def _named(connection: sa.Connection) -> dict[tuple[Any, ...], sa.Row[Any]]:
+        """Key and status of each run, by what it is called."""
+        runs = connection.execute(sa.select(RUNS.c.key, RUNS.c.status, *(RUNS.c[name] for name in _NAME)))
+        return {tuple(run[2:]): run for run in runs}
+
+    def _drop(self, connection: sa.Connection, old: sa.Row[Any] | None) -> None:
+        if old is not None:
+            self._forget(connection, old.key)
+            connection.execute(sa.delete(RUNS).where(RUNS.c.key == old.key))
 
     def statuses(self) -> dict[str, str]:
         """The status of every run, by key."""
         with self._engine.connect() as connection:
-            return dict(connection.execute(sa.select(RUNS.c.key, RUNS.c.status)).tuples().all())
+            return dict(iter(connection.execute(sa.select(RUNS.c.key, RUNS.c.status))))
 
     def endings(self, keys: Iterable[str]) -> list[tuple[str, str]]:
         """Status and reason of these runs."""
@@ -176,7 +230,7 @@ class Store:
             dict(zip(("key", "epoch", "train_bound", "validation_bound"), (key, *p), strict=True))
             for p in curve
         ]
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             self._forget(connection, key)
             connection.execute(sa.update(RUNS).where(RUNS.c.key == key).values(**values))
             if rows:
@@ -184,7 +238,7 @@ class Store:
 
     def reopen(self, keys: Iterable[str]) -> None:
         """Make runs due again, without what they left behind."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             for key in keys:
                 self._forget(connection, key)
                 values = {"status": Status.INTERRUPTED, "reason": "waiting to be retried", "traceback": None}
@@ -192,7 +246,7 @@ class Store:
 
     def reopen_evaluations(self, statuses: Iterable[str]) -> int:
         """Make evaluations that ended with these statuses due again; how many."""
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             return connection.execute(
                 sa.delete(EVALUATIONS).where(EVALUATIONS.c.status.in_(list(statuses)))
             ).rowcount
@@ -206,11 +260,10 @@ class Store:
         self, evaluation: Mapping[str, Any], measurements: Sequence[Mapping[str, Any]]
     ) -> None:
         """Write what an evaluator gave for a run, in place of what it gave before."""
-        bad = [m for m in measurements if not math.isfinite(m["value"])]
-        if bad:
-            raise LvmbenchError(f"a measurement must be finite, got {bad[0]['metric']} = {bad[0]['value']}")
+        for m in measurements:
+            _expect_finite(m)
         key, evaluator = evaluation["key"], evaluation["evaluator"]
-        with self._engine.begin() as connection:
+        with self._writing() as connection:
             for table in (EVALUATIONS, MEASUREMENTS):
                 connection.execute(sa.delete(table).where(table.c.key == key, table.c.evaluator == evaluator))
             connection.execute(sa.insert(EVALUATIONS), [dict(evaluation)])
@@ -259,10 +312,32 @@ class Store:
         with self._engine.connect() as connection:
             return pd.read_sql(query, connection)
 
-    def _insert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        if rows:
-            with self._engine.begin() as connection:
-                connection.execute(sa.insert(table), [dict(row) for row in rows])
+
+def _gives_way(old: sa.Row[Any], new: Mapping[str, Any]) -> bool:
+    """Whether a run yields its name to another definition; raises `UserError` where results would be lost."""
+    if old.key == new["key"] or new["status"] == Status.UNAVAILABLE:
+        return False
+    if old.status != Status.OK:
+        return True
+    name = " · ".join(new[kind] for kind in _COMBINATION)
+    raise UserError(
+        f"seed {new['seed']} of {name} was trained with another budget, other data or other versions of its components; "
+        "give another --out"
+    )
+
+
+def _expect_finite(measurement: Mapping[str, Any]) -> None:
+    """NaN is a status, never a figure; a missing standard error is none."""
+    for field in ("value", "stderr"):
+        if not math.isfinite(measurement[field] or 0.0):
+            raise LvmbenchError(
+                f"a measurement must be finite, got {measurement['metric']} with {field} {measurement[field]}"
+            )
+
+
+def _unusable(url: str, error: BaseException) -> UserError:
+    cause = " ".join(str(error).split())
+    return UserError(f"the store {url} cannot be used: {cause}; check the path or URL and its permissions")
 
 
 def _use_wal(connection: Any, record: Any) -> None:

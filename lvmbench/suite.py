@@ -8,7 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from lvmbench.catalogue import Catalogue
 from lvmbench.errors import UserError, nearest
@@ -16,9 +24,19 @@ from lvmbench.names import NAME, Ref
 from lvmbench.options import Count, NonNegative, Positive, Size
 from lvmbench.yamlfile import YamlFile
 
-Written = str | dict[str, dict[str, Any] | None]
+
+def _is_written(value: Any) -> Any:
+    named = isinstance(value, dict) and all(v is None or isinstance(v, dict) for v in value.values())
+    if not isinstance(value, str) and not (named and len(value) == 1):
+        raise ValueError("should be one component, as name, name[option=value] or name: {option: value}")
+    return value
+
+
+Written = Annotated[str | dict[str, dict[str, Any] | None], BeforeValidator(_is_written)]
 """A component as written in YAML: ``name[option=value]`` or ``name: {option: value}``."""
 Names = Annotated[list[Written], Field(min_length=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+SeedCount = Annotated[int, Field(ge=1, le=10_000)]
 AXES = {
     "dataset": "datasets",
     "prior": "priors",
@@ -27,6 +45,17 @@ AXES = {
     "objective": "objectives",
     "estimator": "estimators",
 }
+RULES = {
+    "list_type": "should be a list",
+    "dict_type": "should be a mapping of keys",
+    "model_type": "should be a mapping of keys",
+    "string_type": "should be text",
+    "int_type": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "too_short": "is empty; give at least one",
+}
+"""What pydantic says, in the words of YAML."""
 
 
 class _Model(BaseModel):
@@ -64,7 +93,7 @@ class Schema(_Model):
     exclude: list[dict[str, str]] = []
     latent: Count = 8
     budget: Budget = Budget()
-    seeds: Count | list[Size] = 3
+    seeds: SeedCount | list[Seed] = 3
     evaluators: Names
     metric: str = "elbo"
 
@@ -82,7 +111,7 @@ class Schema(_Model):
         if twice:
             raise ValueError(f"gives seed {twice[0]} twice; remove one")
         if value == []:
-            raise ValueError("is empty; give a number of seeds or a list of them")
+            raise ValueError("is empty; give how many, or a list of them")
         return value
 
     @model_validator(mode="after")
@@ -115,18 +144,20 @@ class Suite:
     version: int
     path: Path
     grid: tuple[Mapping[str, Choice], ...]
+    picked: tuple[Mapping[str, Choice], ...]
     exclude: tuple[Mapping[str, Choice], ...]
     latent: int
     budget: Budget
     seeds: tuple[int, ...]
     evaluators: tuple[Choice, ...]
     metric: str
+    metric_place: str
 
 
 def load_suite(name: str, catalogue: Catalogue) -> Suite:
     """Read a suite by its registered name or its path; raises `UserError` with file, line and column."""
     file = YamlFile(_find(name, catalogue))
-    if not isinstance(file.node, dict):
+    if not isinstance(file.plain, dict):
         raise UserError(f"{file.path}:1:1: a suite is a mapping of keys (suite, datasets, priors, ...)")
     try:
         schema = Schema(**file.plain)
@@ -138,6 +169,7 @@ def load_suite(name: str, catalogue: Catalogue) -> Suite:
         version=schema.version,
         path=file.path,
         grid=tuple(read.grid(schema)),
+        picked=tuple(read.picked(schema)),
         exclude=tuple(read.patterns(schema)),
         latent=schema.latent,
         budget=schema.budget,
@@ -146,6 +178,7 @@ def load_suite(name: str, catalogue: Catalogue) -> Suite:
             c for options in read.axis("evaluator", schema.evaluators, "evaluators") for c in options
         ),
         metric=schema.metric,
+        metric_place=file.place(["metric"]),
     )
 
 
@@ -155,6 +188,8 @@ def _find(name: str, catalogue: Catalogue) -> Path:
     path = Path(name).expanduser()
     if path.is_file():
         return path
+    if path.is_dir():
+        raise UserError(f"'{name}' is a folder, not a suite; give the path of a YAML file")
     if path.suffix in {".yaml", ".yml"} or len(path.parts) > 1:
         raise UserError(f"no suite file '{name}'; registered suites: {', '.join(catalogue.names('suite'))}")
     raise UserError(
@@ -164,7 +199,11 @@ def _find(name: str, catalogue: Catalogue) -> Path:
 
 def _complaint(error: ValidationError, file: YamlFile) -> str:
     """The first problem in the file, in one line."""
-    detail = error.errors()[0]
+    first, *others = error.errors()
+    # Each branch of a union complains; the one that got furthest is the one that was meant.
+    detail = max(
+        (d for d in (first, *others) if d["loc"][:1] == first["loc"][:1]), key=lambda d: len(d["loc"])
+    )
     location = [step for step in detail["loc"] if not isinstance(step, str) or not _is_type_tag(step)]
     label = ".".join(str(step) for step in location)
     if detail["type"] == "extra_forbidden":
@@ -172,9 +211,15 @@ def _complaint(error: ValidationError, file: YamlFile) -> str:
         return f"{file.place(location, key=True)}: unknown key '{label}'{nearest(str(location[-1]), known)}"
     if detail["type"] == "missing":
         return f"{file.place(location)}: key '{label}' is missing; add it"
-    rule = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    got = "" if detail["type"] == "value_error" else f" (got {detail['input']!r})"
-    return f"{file.place(location)}: {label + ': ' if label else ''}{rule[0].lower()}{rule[1:]}{got}"
+    said = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    rule = RULES.get(detail["type"], said)
+    about = f"{label}: {rule} (got {_shown(detail['input'])})" if label else rule
+    return f"{file.place(location)}: {about}"
+
+
+def _shown(value: object, width: int = 60) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
 def _is_type_tag(step: str) -> bool:
@@ -189,12 +234,15 @@ class _Reader:
         self.file, self.catalogue = file, catalogue
 
     def grid(self, schema: Schema) -> Iterator[dict[str, Choice]]:
-        """Every combination before exclusion: the product of the axes, then the ones listed by hand."""
+        """The product of the axes, before exclusion."""
         axes = {kind: getattr(schema, axis) for kind, axis in AXES.items()}
         if axes["dataset"]:
             yield from self._product(
                 {kind: (written, (AXES[kind],)) for kind, written in axes.items() if written}
             )
+
+    def picked(self, schema: Schema) -> Iterator[dict[str, Choice]]:
+        """The combinations listed by hand, which no rule excludes."""
         for i, row in enumerate(schema.combinations or []):
             self._check_kinds(row, ("combinations", i), required=True)
             yield from self._product(
@@ -221,8 +269,10 @@ class _Reader:
                     f"{self.file.place((*at, kind), key=True)}: unknown kind '{kind}'{nearest(kind, AXES)}"
                 )
         missing = [kind for kind in AXES if kind not in row and kind != "estimator"]
-        if (required and missing) or not row:
+        if required and missing:
             raise UserError(f"{self.file.place(at)}: {at[0]}: lacks {', '.join(missing)}; name one of each")
+        if not row:
+            raise UserError(f"{self.file.place(at)}: {at[0]}: excludes everything; name a component")
 
     def axis(self, kind: str, written: list[Written], *at: str | int) -> Iterator[Iterator[Choice]]:
         """The choices of each entry of a list; ``at`` ends in the list, or in the entry itself where it stands alone."""
@@ -232,8 +282,6 @@ class _Reader:
 
     def _choices(self, kind: str, written: Written, at: tuple[str | int, ...]) -> Iterator[Choice]:
         place = self.file.place(at)
-        if isinstance(written, dict) and len(written) != 1:
-            raise UserError(f"{place}: write one component per entry, as name: {{option: value}}")
         try:
             name, options = self._parse(written)
             self.catalogue.entry(kind, name)
@@ -244,11 +292,13 @@ class _Reader:
             if isinstance(written, dict)
             else {}
         )
+        for option, value in options.items():
+            if value == []:
+                raise UserError(
+                    f"{places.get(option, place)}: {kind} '{name}': option '{option}' is an empty list, "
+                    "so the grid is empty; give it values"
+                )
         values = [value if isinstance(value, list) else [value] for value in options.values()]
-        if [] in values:
-            raise UserError(
-                f"{place}: {kind} '{name}': an option has an empty list, so the grid is empty; give it values"
-            )
         for row in itertools.product(*values):
             yield Choice(kind, Ref(name, dict(zip(options, row, strict=True))), place, places)
 

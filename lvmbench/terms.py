@@ -84,6 +84,12 @@ class Terms:
         exact = analytic_kl(self.q, self.p) if analytic else None
         return (self.log_q - self.log_prior).mean(0) if exact is None else exact
 
+    def again(self, samples: int) -> Terms:
+        """The terms of fresh samples from the same q and p, which are found only once."""
+        other = Terms(self.model, self.x, self.noise, samples, pathwise=self.pathwise)
+        other.__dict__.update(q=self.q, p=self.p)
+        return other
+
     def take(self, index: Tensor) -> Terms:
         """The same terms for some of the samples only."""
         other = copy.copy(self)

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scalarbool import ScalarBoolean
 
 from lvmbench.errors import UserError
 
@@ -17,11 +18,20 @@ Location = Sequence[str | int]
 
 
 class YamlFile:
-    """A parsed YAML file that knows where each of its nodes stands; raises `UserError` for one that cannot be read."""
+    """A parsed YAML file that knows where each of its nodes stands; raises `UserError` for one that cannot be read.
+
+    ``plain`` is its content as plain dictionaries, lists and scalars.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.node = self._read()
+        try:
+            self._node = self._read()
+            self.plain = _plain(self._node)
+        except RecursionError:
+            raise UserError(
+                f"{path}: nests too deep, maybe by an alias inside of what it stands for; write it out"
+            ) from None
 
     def _read(self) -> Any:
         try:
@@ -30,32 +40,40 @@ class YamlFile:
             key = str(error.problem).partition('"')[2].partition('"')[0]
             raise UserError(f"{self._mark(error)}: key '{key}' is given twice; remove one") from None
         except MarkedYAMLError as error:
-            raise UserError(f"{self._mark(error)}: not YAML: {error.problem or error.context}") from None
+            start = f" of line {error.context_mark.line + 1}" if error.context_mark else ""
+            context = f"{error.context}{start}, " if error.context else ""
+            raise UserError(
+                f"{self._mark(error)}: not YAML: {context}{error.problem or 'not finished'}"
+            ) from None
         except (OSError, UnicodeDecodeError, YAMLError) as error:
-            raise UserError(f"{self.path}: cannot be read: {error}") from None
+            raise UserError(f"{self.path}: cannot be read: {str(error).splitlines()[0]}") from None
 
     def _mark(self, error: MarkedYAMLError) -> str:
         mark = error.problem_mark or error.context_mark
         return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
 
-    @property
-    def plain(self) -> Any:
-        """The content as plain dictionaries, lists and scalars."""
-        return _plain(self.node)
-
     def place(self, location: Location, *, key: bool = False) -> str:
-        """``file:line:column`` of the deepest node on the way to ``location``; of its key if ``key``."""
-        node, line, column = self.node, 0, 0
+        """``file:line:column`` of the deepest node on the way to ``location``; of its key if ``key`` or if it is empty."""
+        node, line, column = self._node, 0, 0
         for i, step in enumerate(location):
-            if isinstance(node, CommentedMap) and step in node:
-                last = key and i == len(location) - 1
-                line, column = node.lc.key(step) if last else node.lc.value(step)
-            elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
-                line, column = node.lc.item(step)
-            else:
+            found = _find(node, step)
+            if found is None:
                 break
-            node = node[step]
+            name, child = found
+            at_key = child is None or (key and i == len(location) - 1)
+            marks = (node.lc.data or {}).get(name, [line, column])  # what a merge key brought has no marks
+            line, column = marks[:2] if at_key else marks[-2:]
+            node = child
         return f"{self.path}:{line + 1}:{column + 1}"
+
+
+def _find(node: Any, step: str | int) -> tuple[Any, Any] | None:
+    """The key of one step as the file has it, and what stands there."""
+    if isinstance(node, CommentedMap):
+        return next(((k, v) for k, v in node.items() if str(k) == str(step)), None)
+    if isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
+        return step, node[step]
+    return None
 
 
 def _plain(node: Any) -> Any:
@@ -63,6 +81,8 @@ def _plain(node: Any) -> Any:
         return {str(k): _plain(v) for k, v in node.items()}
     if isinstance(node, list):
         return [_plain(v) for v in node]
+    if isinstance(node, ScalarBoolean):
+        return bool(node)
     for kind in (bool, int, float, str):
         if isinstance(node, kind):
             return kind(node)

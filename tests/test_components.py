@@ -673,7 +673,7 @@ def test_data_set_has_three_splits_within_its_support(entry: Entry, dataset: Any
     for split in found.splits.values():
         assert len(split) > 0
         assert split.x.isfinite().all()
-        low, high = split.x.min(), split.x.max()
+        low, high = split.values.min(), split.values.max()
         assert {"binary": 0 <= low <= high <= 1, "unit": 0 <= low <= high <= 1, "real": True}[found.support]
         if found.support == "binary" and found.visit is None:
             assert ((split.x == 0) | (split.x == 1)).all()

@@ -50,13 +50,13 @@ def test_the_suite_can_be_planned(tmp_path, monkeypatch):
 
 def test_the_plugin_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    Path("laplace_readme.py").write_text(block("python"))
+    Path("scaled_readme.py").write_text(block("python"))
     Path("tiny.yaml").write_text(
-        "suite: tiny\ndatasets: ['blobs[train=64,validation=16,test=16]']\npriors: [laplace]\n"
+        "suite: tiny\ndatasets: ['blobs[train=64,validation=16,test=16]']\npriors: [scaled_normal]\n"
         "posteriors: [gaussian]\ndecoders: [gaussian]\nobjectives: [elbo]\nlatent: 2\nseeds: 2\n"
         "budget: {epochs: 2, batch: 32}\nevaluators: ['tightness[samples=20]']\n"
     )
-    arguments = ["run", "tiny.yaml", "--out", "out", "--plugin", "laplace_readme.py", "--jobs", "0"]
+    arguments = ["run", "tiny.yaml", "--out", "out", "--plugin", "scaled_readme.py", "--jobs", "0"]
     with pytest.raises(SystemExit) as end:
         app(arguments)
     assert end.value.code == 0

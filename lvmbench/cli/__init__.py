@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import os
+import re
 import sys
+from typing import Any
 
 
 def main() -> None:
-    """Run the command line; user errors are one line and exit with 2."""
+    """Run the command line; user errors are one line on stderr, with exit code 2."""
+    from typer import BadParameter
+
     from lvmbench.cli.app import app
     from lvmbench.errors import LvmbenchError
 
+    usage_error: Any = BadParameter.__base__  # typer does not export it
     try:
-        app()
-    except LvmbenchError as error:
-        print(f"lvmbench: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(app(standalone_mode=False))
+    except usage_error as error:
+        if error.message:  # empty where no command was given and the help was shown instead
+            _complain(
+                f"{error.format_message()}; see {error.ctx.command_path if error.ctx else 'lvmbench'} --help"
+            )
+    except (LvmbenchError, OSError) as error:
+        _complain(str(error))
+    sys.exit(2)
+
+
+def _complain(message: str) -> None:
+    """Write one line, whatever the names and values in it hold."""
+    line = re.sub(r"\s*\n\s*", " ", message)
+    print("lvmbench:", "".join(c if c.isprintable() else "?" for c in line), file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lvmbench.catalogue import KINDS
-from lvmbench.cli.options import Blocked, Plugins, selection
+from lvmbench.cli.options import Blocked, Plugins, selection, warn
 from lvmbench.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def list_(
     Example: lvmbench list posterior
     """
     _check_kind(kind)
-    entries = _load(plugin, no_plugin).entries(kind)
+    catalogue = _load(plugin, no_plugin)
+    warn(catalogue)
+    entries = catalogue.entries(kind)
     fields = ("kind", "name", "plugin", "distribution", "version", "summary")
     rows = [{field: getattr(entry, field) for field in fields} for entry in entries]
     if json:
@@ -76,6 +78,7 @@ def show(
         raise UserError(f"unknown {kind or 'component or suite'} '{name}'{nearest(name, known)}")
     from lvmbench.cli.component import show_entry
 
+    warn(catalogue)
     for entry in found:
         show_entry(entry)
 

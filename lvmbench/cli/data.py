@@ -6,21 +6,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvmbench.errors import UserError
+from lvmbench.errors import Unavailable, UserError
 
 if TYPE_CHECKING:
-    from lvmbench.rawdata import RawFile
+    from lvmbench.catalogue import Entry
 
 app = typer.Typer(
     help="List the data sets, fetch their raw files, say where these are kept.", no_args_is_help=True
 )
 
 
-def _files() -> dict[str, tuple[RawFile, ...]]:
-    """The raw files of each data set."""
-    from lvmbench.plugins import load_catalogue
+def _raw_files(entry: Entry) -> str:
+    """What is here of the raw files of a data set."""
+    from lvmbench.rawdata import data_home
 
-    return {e.name: e.load().files for e in load_catalogue().entries("dataset")}
+    try:
+        files = entry.load().files
+    except Unavailable as error:
+        return f"unavailable: {error}"
+    here = sum((data_home() / f.path).is_file() for f in files)
+    return f"{here} of {len(files)} raw files here" if files else "generated, built in or yours: no raw files"
 
 
 @app.command("list")
@@ -29,16 +34,12 @@ def list_() -> None:
 
     Example: lvmbench data list
     """
-    from lvmbench.rawdata import data_home
+    from lvmbench.plugins import load_catalogue
 
-    for name, files in _files().items():
-        here = sum((data_home() / f.path).is_file() for f in files)
-        what = (
-            "generated, built in or yours: no raw files"
-            if not files
-            else f"{here} of {len(files)} raw files here"
-        )
-        typer.echo(f"{name:20} {what}")
+    entries = load_catalogue().entries("dataset")
+    width = max(len(entry.name) for entry in entries)
+    for entry in entries:
+        typer.echo(f"{entry.name:{width}}  {_raw_files(entry)}")
 
 
 @app.command()

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lvmbench.errors import UserError
 from lvmbench.plugins import PluginSelection
+
+if TYPE_CHECKING:
+    from lvmbench.catalogue import Catalogue
+    from lvmbench.store import Store
+    from lvmbench.suite import Suite
 
 Plugins = Annotated[
     list[str],
@@ -31,6 +37,10 @@ Only = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.")]
+Seeds = Annotated[
+    int | None,
+    typer.Option("--seeds", metavar="N", min=1, max=10_000, help="Seeds 0 ... N-1 instead of the suite's."),
+]
 Jobs = Annotated[
     int | None, typer.Option("--jobs", min=0, help="Worker processes (default: one per core; 0: none).")
 ]
@@ -45,10 +55,31 @@ def selection(plugins: list[str], blocked: list[str]) -> PluginSelection:
     return PluginSelection(tuple(paths), tuple(blocked))
 
 
-def results_directory(directory: Path) -> Path:
+def with_seeds(suite: Suite, seeds: int | None) -> Suite:
+    """The suite with seeds 0 ... N-1, where that was asked for."""
+    return suite if seeds is None else replace(suite, seeds=tuple(range(seeds)))
+
+
+def results_directory(directory: Path, file: str = "suite.yaml") -> Path:
     """A directory with results in it; raises `UserError` for another."""
-    if not (directory / "suite.yaml").is_file():
+    if not (directory / file).is_file():
         raise UserError(
-            f"'{directory}' holds no results (it has no suite.yaml); make some with lvmbench run SUITE --out DIR"
+            f"'{directory}' holds no results (it has no {file}); make some with lvmbench run SUITE --out DIR"
         )
     return directory
+
+
+def open_store(directory: Path, url: str | None) -> Store:
+    """The store of a results directory, which is not made where it is missing."""
+    from lvmbench.store import Store
+
+    results_directory(directory)
+    if url is None:
+        results_directory(directory, "store.sqlite")
+    return Store.at(directory, url)
+
+
+def warn(catalogue: Catalogue) -> None:
+    """Say which plugins do not work; the others do."""
+    for problem in catalogue.problems:
+        typer.echo(f"warning: {problem}", err=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,21 +14,26 @@ from lvmbench.cli.options import (
     Jobs,
     Only,
     Plugins,
+    Seeds,
     StoreUrl,
     SuiteName,
     Timeout,
-    results_directory,
+    open_store,
     selection,
+    warn,
+    with_seeds,
 )
 from lvmbench.errors import UserError, nearest
 
 if TYPE_CHECKING:
+    from lvmbench.names import Ref
     from lvmbench.plan import Plan
+    from lvmbench.plugins import PluginSelection
     from lvmbench.runner import RunOptions
     from lvmbench.store import Store
-    from lvmbench.suite import Suite
 
 RETRIED = "failed,diverged,oom,timeout,killed,unavailable"
+RETRIABLE = [*RETRIED.split(","), "refused", "interrupted"]
 
 
 def run(
@@ -38,9 +42,7 @@ def run(
         Path | None, typer.Option("--out", help="Results directory (default: lvmbench-results/SUITE).")
     ] = None,
     store: StoreUrl = None,
-    seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="Train seeds 0 ... N-1 instead of the suite's.")
-    ] = None,
+    seeds: Seeds = None,
     only: Only = [],  # noqa: B006
     device: Device = "auto",
     jobs: Jobs = None,
@@ -59,9 +61,7 @@ def run(
 
     chosen = selection(plugin, no_plugin)
     catalogue = load_catalogue(chosen)
-    loaded = load_suite(suite, catalogue)
-    if seeds is not None:
-        loaded = replace(loaded, seeds=tuple(range(seeds)))
+    loaded = with_seeds(load_suite(suite, catalogue), seeds)
     out = out or Path("lvmbench-results") / loaded.name
     from lvmbench.plan import make_plan
     from lvmbench.runner import RunOptions, prepare
@@ -69,9 +69,9 @@ def run(
     from lvmbench.training import pick_device
 
     pick_device(device)
-    prepare(out)
     plan = make_plan(loaded, catalogue, only)
-    _warn(catalogue.problems)
+    prepare(out)
+    warn(catalogue)
     _go(plan, out, Store.at(out, store), RunOptions(device, jobs, timeout, chosen))
 
 
@@ -81,9 +81,7 @@ def plan(
         Path | None, typer.Option("--out", help="Results directory, to say what is done there.")
     ] = None,
     estimate: Annotated[bool, typer.Option(help="Time a few training steps of each combination.")] = True,
-    seeds: Annotated[
-        int | None, typer.Option("--seeds", min=1, help="Seeds 0 ... N-1 instead of the suite's.")
-    ] = None,
+    seeds: Seeds = None,
     only: Only = [],  # noqa: B006
     device: Device = "auto",
     plugin: Plugins = [],  # noqa: B006
@@ -97,20 +95,15 @@ def plan(
     from lvmbench.suite import load_suite
 
     catalogue = load_catalogue(selection(plugin, no_plugin))
-    loaded = load_suite(suite, catalogue)
-    if seeds is not None:
-        loaded = replace(loaded, seeds=tuple(range(seeds)))
+    loaded = with_seeds(load_suite(suite, catalogue), seeds)
     from lvmbench.cli.planned import show_plan
     from lvmbench.plan import make_plan
+    from lvmbench.training import pick_device
 
-    _warn(catalogue.problems)
-    show_plan(
-        make_plan(loaded, catalogue, only),
-        catalogue,
-        out or Path("lvmbench-results") / loaded.name,
-        device,
-        estimate,
-    )
+    where = pick_device(device)
+    made = make_plan(loaded, catalogue, only)
+    warn(catalogue)
+    show_plan(made, catalogue, out or Path("lvmbench-results") / loaded.name, where if estimate else None)
 
 
 def status(
@@ -123,9 +116,8 @@ def status(
     Example: lvmbench status lvmbench-results/quick --traceback
     """
     from lvmbench.cli.display import console, show_status
-    from lvmbench.store import Store
 
-    show_status(console, results_directory(directory), Store.at(directory, store), tracebacks=traceback)
+    show_status(console, directory, open_store(directory, store), tracebacks=traceback)
 
 
 def retry(
@@ -142,16 +134,14 @@ def retry(
 
     Example: lvmbench retry lvmbench-results/quick --status oom,timeout
     """
-    from lvmbench.status import Status
-
     wanted = [word.strip() for word in status.split(",")]
     for word in wanted:
-        if word not in set(RETRIED.split(",")) | {Status.REFUSED, Status.INTERRUPTED}:
-            raise UserError(
-                f"--status: no run can be retried for '{word}'{nearest(word, RETRIED.split(','))}"
-            )
+        if word not in RETRIABLE:
+            raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
     plan, opened, options = _reload(directory, store, device, jobs, timeout)
-    opened.reopen(key for key, found in opened.statuses().items() if found in wanted)
+    opened.reopen(
+        key for name, (key, found) in _runs(opened).items() if found in wanted and name in plan.names
+    )
     opened.reopen_evaluations(wanted)
     _go(plan, directory, opened, options)
 
@@ -170,44 +160,57 @@ def evaluate(
 
     Example: lvmbench evaluate lvmbench-results/quick --evaluator "tightness[samples=5000]"
     """
-    plan, opened, options = _reload(directory, store, device, jobs, timeout, evaluator)
+    from dataclasses import replace
+
+    plan, opened, options = _reload(directory, store, device, jobs, timeout)
+    plan = replace(plan, evaluators=_evaluators(evaluator, options.selection))
     _go(plan, directory, opened, options, training=False)
 
 
+def _evaluators(names: list[str], chosen: PluginSelection) -> tuple[Ref, ...]:
+    from lvmbench.names import Ref
+    from lvmbench.plugins import load_catalogue
+
+    catalogue = load_catalogue(chosen)
+    try:
+        return tuple(catalogue.canonical("evaluator", Ref.parse(name)) for name in names)
+    except UserError as error:
+        raise UserError(f"--evaluator: {error}") from None
+
+
 def _reload(
-    directory: Path,
-    store: str | None,
-    device: str,
-    jobs: int | None,
-    timeout: float | None,
-    evaluators: list[str] | None = None,
+    directory: Path, store: str | None, device: str, jobs: int | None, timeout: float | None
 ) -> tuple[Plan, Store, RunOptions]:
     """The plan, the store and the options of results that are there, with the plugins and seeds they were made with."""
     import json
+    from dataclasses import replace
 
-    from lvmbench.names import Ref
     from lvmbench.plan import make_plan
     from lvmbench.plugins import PluginSelection, load_catalogue
     from lvmbench.runner import RunOptions
-    from lvmbench.store import Store
-    from lvmbench.suite import Choice, load_suite
+    from lvmbench.suite import load_suite
     from lvmbench.training import pick_device
 
     pick_device(device)
-    opened = Store.at(results_directory(directory), store)
+    opened = open_store(directory, store)
     extra, blocked = json.loads(opened.meta().get("plugins", "[[], []]"))
     chosen = PluginSelection(tuple(extra), tuple(blocked))
     catalogue = load_catalogue(chosen)
-    suite: Suite = load_suite(str(directory / "suite.yaml"), catalogue)
-    seeds = opened.records()["seed"].unique().tolist()
-    suite = replace(suite, seeds=tuple(sorted(seeds)) or suite.seeds)
-    if evaluators is not None:
-        for name in evaluators:
-            catalogue.entry("evaluator", Ref.parse(name).name)
-        choices = [Choice("evaluator", Ref.parse(name), "--evaluator") for name in evaluators]
-        suite = replace(suite, evaluators=tuple(choices))
-    plan = make_plan(suite, catalogue).restricted(opened.statuses())
+    suite = load_suite(str(directory / "suite.yaml"), catalogue)
+    runs = _runs(opened)
+    suite = replace(suite, seeds=tuple(sorted({seed for *_, seed in runs})) or suite.seeds)
+    plan = make_plan(suite, catalogue).restricted(runs)
+    warn(catalogue)
     return plan, opened, RunOptions(device, jobs, timeout, chosen)
+
+
+def _runs(store: Store) -> dict[tuple[Any, ...], tuple[str, str]]:
+    """Key and status of each run in a store, by its name."""
+    from lvmbench.combination import KINDS
+
+    records = store.records()
+    names = records[[*KINDS, "latent", "seed"]].itertuples(index=False, name=None)
+    return dict(zip(names, zip(records["key"], records["status"], strict=True), strict=True))
 
 
 def _go(plan: Plan, out: Path, store: Store, options: RunOptions, *, training: bool = True) -> None:
@@ -226,8 +229,3 @@ def _go(plan: Plan, out: Path, store: Store, options: RunOptions, *, training: b
     show_results(console, out, store, summary)
     if summary.failed:
         raise typer.Exit(1)
-
-
-def _warn(problems: tuple[object, ...]) -> None:
-    for problem in problems:
-        typer.echo(f"warning: {problem}", err=True)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from lvmbench.cli.options import Directory, StoreUrl, results_directory
+from lvmbench.cli.options import Directory, StoreUrl, open_store, results_directory
+from lvmbench.errors import UserError, nearest
 
 
 def leaderboard(
@@ -27,10 +28,12 @@ def leaderboard(
     """
     from lvmbench.leaderboard import leaderboard as make
     from lvmbench.render import to_csv, to_json, to_markdown, to_rich
-    from lvmbench.store import Store
 
-    opened = Store.at(results_directory(directory), store)
+    opened = open_store(directory, store)
     records, measurements = opened.records(), opened.measurements()
+    splits = set(measurements["split"])
+    if splits and split not in splits:
+        raise UserError(f"--split: nothing was measured on '{split}'{nearest(split, splits)}")
     board = make(records, measurements, metric=metric or opened.meta().get("metric"), split=split)
     if format_ == "table":
         from lvmbench.cli.display import console

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 import os
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
@@ -18,13 +18,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lvmbench.build import Parts, applicable_estimators, build, capabilities, unmet
+from lvmbench.build import Parts, applicable_estimators, build, capabilities, refusal, unmet
 from lvmbench.catalogue import Catalogue
 from lvmbench.dataset import Data
-from lvmbench.errors import LvmbenchError, Refusal, Unavailable
+from lvmbench.errors import LvmbenchError, Refusal, Unavailable, nearest
 from lvmbench.evaluator import Evaluator, Measurement, Subject
 from lvmbench.execution.jobs import Evaluated, Job, Trained
 from lvmbench.execution.progress import Progress, ProgressFile
+from lvmbench.model import LatentVariableModel
 from lvmbench.names import Ref
 from lvmbench.plan import DataCache
 from lvmbench.plugins import PluginSelection, load_catalogue
@@ -44,12 +45,8 @@ def train_job(job: Job, progress: ProgressFile) -> list[Trained]:
     seeds = tuple(job.keys)
     try:
         return _train(job, seeds, progress)
-    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
-        return [_unsuccessful(seed, Status.OOM, error) for seed in seeds]
-    except Refusal as error:
-        return [Trained(seed, Status.REFUSED, str(error)) for seed in seeds]
-    except Exception as error:
-        return [_unsuccessful(seed, Status.FAILED, error) for seed in seeds]
+    except (Exception, SystemExit) as error:
+        return [Trained(seed, *_ending(error)) for seed in seeds]
 
 
 def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Trained]:
@@ -57,6 +54,8 @@ def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Tra
     catalogue, cache = _world(job.selection)
     data, device = cache[job.combination["dataset"]], pick_device(job.device)
     parts = [build(catalogue, job.combination, data, seed) for seed in seeds]
+    if reason := refusal(data, parts[0], job.combination):
+        raise Refusal(reason)
 
     def on_epoch(epoch: Epoch) -> None:
         finite = [v for v in epoch.validation.values() if math.isfinite(v)]
@@ -83,8 +82,20 @@ def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Tra
     return trained
 
 
-def _unsuccessful(seed: int, status: Status, error: BaseException) -> Trained:
-    return Trained(seed, status, reason_of(error), "".join(traceback.format_exception(error)))
+def _ending(error: BaseException) -> tuple[Status, str, str | None]:
+    """What became of work that raised: status, reason and, where it is not a plain answer, traceback."""
+    if isinstance(error, Refusal | Unavailable):
+        return Status.REFUSED if isinstance(error, Refusal) else Status.UNAVAILABLE, str(error), None
+    status = Status.OOM if _is_out_of_memory(error) else Status.FAILED
+    return status, reason_of(error), "".join(traceback.format_exception(error))
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was spent; for other memory than CUDA's, torch says so in the words of a plain error."""
+    words = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
 
 
 def reason_of(error: BaseException) -> str:
@@ -97,7 +108,8 @@ def _save(weights: dict[str, Tensor], path: Path) -> None:
     """Write weights so that a reader sees all of them or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, partial)
+    contiguous = torch.contiguous_format  # cloned, as the format has no place for tensors that share memory
+    save_file({name: tensor.clone(memory_format=contiguous) for name, tensor in weights.items()}, partial)
     partial.replace(path)
 
 
@@ -113,19 +125,14 @@ def evaluate_job(job: Job, progress: ProgressFile) -> list[Evaluated]:
 
 def _evaluate(job: Job, seed: int, ref: Ref) -> Evaluated:
     start = time.perf_counter()
-    done = functools.partial(Evaluated, seed, str(ref))
     try:
-        found = list(_measure(job, seed, ref))
-    except (Refusal, Unavailable) as error:
-        return done(Status.REFUSED if isinstance(error, Refusal) else Status.UNAVAILABLE, str(error))
-    except (MemoryError, torch.cuda.OutOfMemoryError) as error:
-        return done(Status.OOM, reason_of(error), traceback.format_exc())
-    except Exception as error:
-        return done(Status.FAILED, reason_of(error), traceback.format_exc())
-    return done(Status.OK, seconds=time.perf_counter() - start, measurements=tuple(found))
+        found = _measure(job, seed, ref)
+    except (Exception, SystemExit) as error:
+        return Evaluated(seed, str(ref), *_ending(error))
+    return Evaluated(seed, str(ref), Status.OK, seconds=time.perf_counter() - start, measurements=found)
 
 
-def _measure(job: Job, seed: int, ref: Ref) -> Iterator[dict[str, Any]]:
+def _measure(job: Job, seed: int, ref: Ref) -> tuple[dict[str, Any], ...]:
     catalogue, cache = _world(job.selection)
     data = cache[job.combination["dataset"]]
     evaluator: Evaluator = catalogue.build("evaluator", ref)
@@ -136,15 +143,17 @@ def _measure(job: Job, seed: int, ref: Ref) -> Iterator[dict[str, Any]]:
         raise Refusal(reason)
     subject = _subject(job, seed, catalogue, data, parts, provided)
     measurements = list(evaluator.evaluate(subject))
-    yield from (_row(m, evaluator, job.split) for m in measurements)
+    rows = tuple(_row(m, evaluator, job.split) for m in measurements)
+    _expect_distinct(measurements)
     _keep_per_datum(measurements, job.weights_file(seed).with_suffix(""), str(ref))
+    return rows
 
 
 def _subject(
     job: Job, seed: int, catalogue: Catalogue, data: Data, parts: Parts, provided: frozenset[str]
 ) -> Subject:
     device = pick_device(job.device)
-    parts.model.load_state_dict(load_file(job.weights_file(seed)), strict=False)
+    _restore(parts.model, job.weights_file(seed))
     return Subject(
         model=parts.model.to(device).eval(),
         objective=parts.objective.to(device).eval(),
@@ -157,16 +166,46 @@ def _subject(
     )
 
 
-def _row(measurement: Measurement, evaluator: Evaluator, split: str) -> dict[str, Any]:
-    metric = evaluator.metrics[measurement.metric]
-    if not math.isfinite(measurement.value):
+def _restore(model: LatentVariableModel, path: Path) -> None:
+    """Put stored weights, all of them and no others, into a model."""
+    weights = load_file(path)
+    wrong = weights.keys() ^ dict([*model.named_parameters(), *model.named_buffers()]).keys()
+    if wrong:
         raise LvmbenchError(
-            f"metric '{measurement.metric}' is {measurement.value}; a value must be finite: refuse instead"
+            f"the weights in {path} are of another model: they differ in {min(wrong)}; train anew"
         )
-    row = {
-        f.name: getattr(measurement, f.name) for f in dataclasses.fields(measurement) if f.name != "per_datum"
+    model.load_state_dict(weights, strict=False)  # not strict: a state has no place for what is rebuilt
+
+
+def _row(measurement: Measurement, evaluator: Evaluator, split: str) -> dict[str, Any]:
+    name, value, stderr = measurement.metric, float(measurement.value), measurement.stderr
+    metric = evaluator.metrics.get(name)
+    if metric is None:
+        raise LvmbenchError(
+            f"metric '{name}' is not among the evaluator's metrics{nearest(name, evaluator.metrics)}"
+        )
+    stderr = None if stderr is None else float(stderr)
+    if not (math.isfinite(value) and math.isfinite(stderr or 0.0)):
+        raise LvmbenchError(
+            f"metric '{name}' is {value} with standard error {stderr}; both must be finite: refuse instead"
+        )
+    words = {"metric": name, "variant": measurement.variant, "method": measurement.method}
+    return {
+        **words,
+        "value": value,
+        "stderr": stderr,
+        "split": split,
+        "unit": metric.unit,
+        "better": metric.better,
     }
-    return {**row, "split": split, "unit": metric.unit, "better": metric.better}
+
+
+def _expect_distinct(measurements: Iterable[Measurement]) -> None:
+    for name, times in Counter((m.metric, m.variant, m.method) for m in measurements).items():
+        if times > 1:
+            raise LvmbenchError(
+                f"the evaluator gives {times} measurements called {' / '.join(filter(None, name))}"
+            )
 
 
 def _keep_per_datum(measurements: Iterable[Measurement], folder: Path, evaluator: str) -> None:

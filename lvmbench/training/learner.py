@@ -46,6 +46,7 @@ class Learner(nn.Module):
 def demand(learner: Learner, x: Tensor, training: bool) -> Demand:
     """How many random numbers one pass over a batch draws; raises `ContractError` for results of the wrong shape."""
     recorder = Recorder(Stream.seeded(0, "recording", device=x.device))
+    learner.train(training)
     with torch.set_grad_enabled(training):
         results = learner.estimate(x, recorder, 1.0, training)
     for role, value in zip(("surrogate", "bound"), results, strict=True):

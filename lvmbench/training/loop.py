@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -109,10 +110,11 @@ class Training:
         self.validation = data.splits["validation"].values.to(device)
         self.batch = min(budget.batch, len(self.source))
         self.steps = len(self.source) // self.batch
-        check_terms(learners[0], self.validation[: self.batch])
-        self.demand = demand(learners[0], self._probe(), training=True)
+        tried = copy.deepcopy(learners[0])
+        check_terms(tried, self.validation[: self.batch])
+        self.demand = demand(tried, self._probe(), training=True)
         self.validation_demands = {
-            len(x): demand(learners[0], x, training=False) for x in self._validation_batches()
+            len(x): demand(tried, x, training=False) for x in self._validation_batches()
         }
         self.pack = Pack(learners, vectorized=vectorized)
         trained = [p for p in self.pack.parameters.values() if p.requires_grad]

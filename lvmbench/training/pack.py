@@ -42,6 +42,7 @@ class Pack:
         self, x: Tensor, normals: Tensor, uniforms: Tensor, kl_weight: Tensor | float, training: bool
     ) -> tuple[Tensor, Tensor]:
         """Mean surrogate and mean bound of each seed, ``(S,)``, for batches ``(S, B, *x)``."""
+        self._skeleton.train(training)
 
         def one(
             parameters: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor
@@ -91,7 +92,7 @@ class PackNoise:
 
 def clip_per_seed(gradients: Sequence[Tensor], limit: float) -> None:
     """Scale the gradients ``(S, ...)`` of each seed, in place, to a norm of at most ``limit``."""
-    norms = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
+    norms = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in gradients]).sum(0).sqrt()
     scale = (limit / (norms + 1e-12)).clamp(max=1.0)
     for g in gradients:
         g.mul_(scale.view(-1, *[1] * (g.dim() - 1)))

@@ -42,7 +42,7 @@ def measure(means, labels, seed=0, **options):
 
 
 def blobs(count=100, sizes=(1, 1, 1, 1)):
-    """Four groups of unit spread, 14 or more apart, of ``count`` points times their size; and the group of each."""
+    """Four groups of unit spread, 14 apart or more, of ``count`` points times their size, and the groups."""
     group = torch.repeat_interleave(torch.arange(4), torch.tensor(sizes) * count)
     return CORNERS[group] + torch.randn(len(group), 2, generator=torch.Generator().manual_seed(0)), group
 
@@ -58,10 +58,10 @@ def test_separate_groups_score_1_whatever_their_names(names):
 
 
 def test_random_labels_score_0():
-    """2,000 labels by lot: the ARI's standard deviation is below 0.001, and 10 of them have no practical false-alarm rate.
+    """2,000 labels by lot: the ARI's standard deviation is below 0.001, and 10 of them never come about.
 
-    The chance-adjusted scores are centred at 0; by Hoeffding and a union over the 24 matchings, the accuracy exceeds 0.25 by
-    0.09 with a probability below 1e-12.
+    The chance-adjusted scores are centred at 0; by Hoeffding and a union over the 24 matchings, the accuracy
+    exceeds 0.25 by 0.09 with a probability below 1e-12.
     """
     means, group = blobs(500)
     found = measure(means, torch.randint(4, group.shape, generator=torch.Generator().manual_seed(3)))

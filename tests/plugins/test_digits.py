@@ -38,7 +38,7 @@ def test_sizes_types_and_range(mode):
         assert split.labels.dtype == torch.int64
         assert (split.x.dtype, split.scale) == (torch.uint8, 1 / 16 if grey else 1.0)
         assert split.x.min() == 0
-        assert split.x.max() == 1
+        assert split.values.max() == 1
     assert data.capabilities >= {"image", "labels", "unit"}
 
 

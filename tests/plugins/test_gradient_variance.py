@@ -122,14 +122,14 @@ def test_variances_are_those_in_closed_form(line, found, name):
     for part, expected in (("posterior", total(line, name)), ("decoder", total(line, "decoder"))):
         figure = found["gradient_variance", f"{name}/{part}"]
         assert abs(figure.value - expected) <= 4 * figure.stderr
-        assert 0 < figure.stderr < 0.1 * figure.value
+        assert 0 < figure.stderr < 0.25 * figure.value, "too coarse to see a factor of two"
 
 
 def test_ratio_is_that_in_closed_form(line, found):
     """Within 4 standard errors; false-alarm rate 6e-5."""
     ratio = found["gradient_variance_ratio", "score/pathwise"]
     assert abs(ratio.value - total(line, "score") / total(line, "pathwise")) <= 4 * ratio.stderr
-    assert 0 < ratio.stderr < 0.1 * ratio.value
+    assert 0 < ratio.stderr < 0.25 * ratio.value, "too coarse to see a factor of two"
 
 
 @pytest.mark.parametrize("name", ["pathwise", "score"])
@@ -151,8 +151,8 @@ def at_optimum(line, beside=0.0):
 def test_signal_to_noise_has_no_floor(line):
     """At a stationary point the mean is zero, and the plain ratio would read 0.14 at 50 repeats.
 
-    Over 40 seeds the ratio is clipped at 0 in about 25, and its mean is near 0.05 with a standard error of 0.01; the limits
-    are 5 standard errors away, false-alarm rate 1e-6 each.
+    Over 40 seeds the ratio is clipped at 0 in about 25, and its mean is near 0.05 with a standard error of
+    0.01; the limits are 5 standard errors away, false-alarm rate 1e-6 each.
     """
     at_optimum(line)
     assert Truth(line, 2.0).means == pytest.approx((0, 0), abs=1e-6)
@@ -166,7 +166,8 @@ def test_signal_to_noise_has_no_floor(line):
 def test_standard_errors_are_those_of_repeated_evaluation():
     """Spread over 40 seeds against the stated error, whose own error is a tenth here.
 
-    The chi-squared(39) / 39 quantiles for a false-alarm rate of 1e-5 for each figure are 0.29 and 2.33; widened by a fifth.
+    The chi-squared(39) / 39 quantiles for a false-alarm rate of 1e-5 for each figure are 0.29 and 2.33;
+    widened by a fifth.
     """
     given = {"pathwise": Pathwise(), LOO: Score(baseline="leave_one_out")}
     runs = [measure(mlp(given, objective=Elbo(samples=3), seed=s), repeats=100, chunk=9) for s in range(40)]
@@ -192,7 +193,7 @@ def test_standard_error_of_a_weak_signal_is_that_of_repeated_evaluation(line):
     assert 0.24 < values.var() / stated.square().mean() < 2.8
 
 
-@pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 7, "repeats": 23}, {"chunk": 1000}])
+@pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 7, "repeats": 203}, {"chunk": 1000}])
 def test_chunks_change_nothing_but_the_draws(options):
     """Within 4 standard errors; false-alarm rate 6e-5 for each figure."""
     one, other = measure(mlp(BOTH), **options), measure(mlp(BOTH))

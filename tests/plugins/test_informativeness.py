@@ -27,7 +27,7 @@ GAINS = torch.tensor([1.0, 0.5, 0.05, 0.0])
 
 
 class Scaled(Posterior):
-    """q(z|x) = N(gain * x, s^2): of four units the first two follow the data, the third hardly, the last not at all."""
+    """q(z|x) = N(gain * x, s^2): two of four units follow the data, the third hardly, the last not at all."""
 
     distribution = DiagonalNormal
 
@@ -90,13 +90,13 @@ def test_distortion_is_that_in_closed_form():
     given = subject()
     found = measure(given)["distortion", ""]
     assert abs(found.value - true_distortion(given)) <= 4 * found.stderr
-    assert 0 < found.stderr < 0.05
+    assert 0 < found.stderr < 0.01 * found.value
     fewer = measure(given, samples=25)["distortion", ""]
-    assert fewer.stderr / found.stderr == pytest.approx(2, rel=0.2)
+    assert fewer.stderr / found.stderr == pytest.approx(2, rel=0.1)
 
 
 def test_rate_is_sampled_where_no_formula_is_known():
-    """A mixture of one normal has a known KL all the same; within 4 standard errors, false-alarm rate 6e-5."""
+    """A mixture of one normal has a known KL all the same: within 4 standard errors, false alarms 6e-5."""
     prior = MixturePrior(DataSummary((4,), "real", torch.zeros(4)), 4, components=1)
     prior.loc.data.zero_()
     given = subject(prior=prior)

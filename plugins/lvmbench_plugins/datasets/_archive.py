@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lvmbench import UserError
-from lvmbench.errors import nearest
+from lvmbench import UserError, nearest
 from lvmbench_plugins.datasets._rows import Rows, codes, reading, require_finite, require_values
 
 Arrays = Mapping[str, NDArray[Any] | None]

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lvmbench import UserError
-from lvmbench.errors import nearest
+from lvmbench import UserError, nearest
 from lvmbench_plugins.datasets._rows import Rows, codes, reading, require_finite, require_values
 
 

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvmbench import Data, Split
-from lvmbench.rawdata import RawFile, fetch
+from lvmbench import Data, RawFile, Split, fetch
 from lvmbench_plugins.datasets._binarize import Binarize, image_data
 
 VALIDATION = 10_000

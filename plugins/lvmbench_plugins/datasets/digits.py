@@ -7,8 +7,7 @@ from typing import final
 import torch
 from sklearn.datasets import load_digits
 
-from lvmbench import Data, Dataset, Split
-from lvmbench.noise import generator
+from lvmbench import Data, Dataset, Split, generator
 from lvmbench_plugins.datasets._binarize import Binarize, image_data
 
 SIZES = {"train": 1257, "validation": 180, "test": 360}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from lvmbench import Data, Dataset
-from lvmbench.rawdata import RawFile
+from lvmbench import Data, Dataset, RawFile
 from lvmbench_plugins.datasets._binarize import Binarize
 from lvmbench_plugins.datasets._idx import load_idx
 

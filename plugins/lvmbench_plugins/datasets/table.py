@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lvmbench import Data, Dataset, Probability, Size, Split, UserError
-from lvmbench.noise import generator
+from lvmbench import Data, Dataset, Probability, Size, Split, UserError, generator
 from lvmbench_plugins.datasets._archive import read_archive
 from lvmbench_plugins.datasets._frame import read_frame
 from lvmbench_plugins.datasets._rows import Rows

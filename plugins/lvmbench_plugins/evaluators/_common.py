@@ -17,7 +17,7 @@ Several = Annotated[int, Field(ge=2)]
 
 
 class Figure(NamedTuple):
-    """One figure of each datum, ``(B,)``, and its Monte Carlo variance, ``(B,)``, where that can be estimated."""
+    """One figure of each datum, ``(B,)``, and its Monte Carlo variance, ``(B,)``, where it is known."""
 
     value: Tensor
     variance: Tensor | None

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from lvmbench import Estimate, Noise, Subject
-from lvmbench.noise import Buffer, Demand, Recorder
+from lvmbench import Buffer, Demand, Estimate, Noise, Recorder, Subject
 
 _DIRECTIONS = 4
 
@@ -18,8 +17,8 @@ _DIRECTIONS = 4
 class Gradients(NamedTuple):
     """What is kept of one part's gradients.
 
-    ``deviations``, ``(R,)``, has the variance as its mean; ``means``, ``(groups, P)``; ``sizes``, ``(groups,)``;
-    ``shadows``, ``(R, m)``, are the projections.
+    ``deviations``, ``(R,)``, has the variance as its mean; ``means``, ``(groups, P)``; ``sizes``,
+    ``(groups,)``; ``shadows``, ``(R, m)``, are the projections.
     """
 
     deviations: Tensor

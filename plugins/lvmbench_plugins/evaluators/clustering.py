@@ -25,10 +25,11 @@ class Clustering(Evaluator):
 
     .. math:: \mathrm{accuracy} = \max_\pi \frac1N \sum_n [y_n = \pi(c_n)]
 
-    where :math:`\pi` gives each cluster a class of its own (the Hungarian method); where there are more clusters than classes,
-    the points of a cluster without a class count as wrong. NMI divides by the arithmetic mean of the entropies; AMI and ARI
-    are 0 in expectation for random clusters. The silhouette compares distances in latent space and needs two clusters that
-    are not all single points; it is left out where the means do not have them.
+    where :math:`\pi` gives each cluster a class of its own (the Hungarian method); where there are more
+    clusters than classes, the points of a cluster without a class count as wrong. NMI divides by the
+    arithmetic mean of the entropies; AMI and ARI are 0 in expectation for random clusters. The silhouette
+    compares distances in latent space and needs two clusters that are not all single points; it is left out
+    where the means do not have them.
 
     References:
         Information Theoretic Measures for Clusterings Comparison (Vinh, Epps, Bailey, 2010),

@@ -23,24 +23,28 @@ _GROUPS = 10
 
 @final
 class GradientVariance(Evaluator):
-    r"""The variance of every suitable estimator's gradient at the trained weights, on one batch and over fresh noise.
+    r"""The variance of every suitable estimator's gradient, at the trained weights on one batch.
 
     .. math:: V = \sum_i \operatorname{Var}[g_i], \qquad
         \mathrm{SNR} = \sqrt{\max(0, \|\bar g\|^2 - V / R) \,/\, V}
 
-    where :math:`g` is the gradient of the batch mean of the surrogate with respect to one part's parameters, :math:`R` the
-    number of repeats and :math:`\|\bar g\|^2 - V / R` an unbiased estimate of the squared norm of the mean. The plain ratio of
-    :math:`\|\bar g\|` to :math:`\sqrt V` has a floor of :math:`1 / \sqrt R` even where the mean is zero; this one has none.
-    Repeats are drawn in groups; variances are taken within groups, the error of the mean's norm by a jackknife over them.
+    where :math:`g` is the gradient of the batch mean of the surrogate with respect to one part's parameters,
+    :math:`R` the number of repeats and :math:`\|\bar g\|^2 - V / R` an unbiased estimate of the squared norm
+    of the mean. The plain ratio of :math:`\|\bar g\|` to :math:`\sqrt V` has a floor of :math:`1 / \sqrt R`
+    even where the mean is zero; this one has none. Repeats are drawn in groups; variances are taken within
+    groups, the error of the mean's norm by a jackknife over them.
 
-    Estimators that are declared unbiased must agree in their mean. Each repeat of two of them, with independent noise, gives
-    one difference of gradients, projected on 4 fixed random directions for each part. The disagreement is Hotelling's
-    :math:`F = \frac{R - m}{m (R - 1)} R\, \bar d^\top S^{-1} \bar d` of these :math:`m` projections :math:`d`: near 1 where the
-    means agree and then distributed as :math:`F(m, R - m)`, which gives the p-value. What has no variance is left out.
+    Estimators that are declared unbiased must agree in their mean. Each repeat of two of them, with
+    independent noise, gives one difference of gradients, projected on 4 fixed random directions for each
+    part. The disagreement is Hotelling's :math:`F = \frac{R - m}{m (R - 1)} R\, \bar d^\top S^{-1} \bar d` of
+    these :math:`m` projections :math:`d`: near 1 where the means agree and then distributed as
+    :math:`F(m, R - m)`, which gives the p-value. What has no variance is left out.
 
     References:
-        Tighter Variational Bounds are Not Necessarily Better (Rainforth et al., 2018), https://arxiv.org/abs/1802.04537;
-        Monte Carlo Gradient Estimation in Machine Learning (Mohamed et al., 2020), https://arxiv.org/abs/1906.10652;
+        Tighter Variational Bounds are Not Necessarily Better (Rainforth et al., 2018),
+        https://arxiv.org/abs/1802.04537;
+        Monte Carlo Gradient Estimation in Machine Learning (Mohamed et al., 2020),
+        https://arxiv.org/abs/1906.10652;
         The Generalization of Student's Ratio (Hotelling, 1931), https://doi.org/10.1214/aoms/1177732979
 
     Arguments:

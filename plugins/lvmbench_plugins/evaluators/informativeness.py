@@ -21,8 +21,8 @@ from lvmbench import (
     NonNegative,
     Subject,
     Terms,
+    analytic_kl,
 )
-from lvmbench.divergence import analytic_kl
 from lvmbench_plugins.evaluators._common import Figures, Several, drawn, known, measurements, posterior_means
 
 
@@ -33,14 +33,16 @@ class Informativeness(Evaluator):
     .. math:: R = E_x\, \mathrm{KL}(q(z|x) \,\|\, p(z)), \qquad D = -E_x E_{q(z|x)} \log p(x|z), \qquad
         A = \sum_d \left[\operatorname{Var}_x(E_{q(z|x)} z_d) > \theta\right]
 
-    so that :math:`-R - D` is the ELBO. The rate is in closed form where one is known, else from the samples. Posterior and
-    prior both being normal with independent coordinates, the rate is also given for each unit. The variance over the data is
-    that of Burda et al., divided by :math:`N`. Active units and the probe need the posterior's mean, and the probe needs
-    labels; what a combination cannot have is left out. The probe is a logistic regression on standardised means, fitted on
-    the training split, its values as a training visit makes them.
+    so that :math:`-R - D` is the ELBO. The rate is in closed form where one is known, else from the samples.
+    Posterior and prior both being normal with independent coordinates, the rate is also given for each unit.
+    The variance over the data is that of Burda et al., divided by :math:`N`. Active units and the probe need
+    the posterior's mean, and the probe needs labels; what a combination cannot have is left out. The probe is
+    a logistic regression on standardised means, fitted on the training split, its values as a training visit
+    makes them.
 
     References:
-        Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016), https://arxiv.org/abs/1509.00519;
+        Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016),
+        https://arxiv.org/abs/1509.00519;
         Fixing a Broken ELBO (Alemi et al., 2018), https://arxiv.org/abs/1711.00464
 
     Arguments:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from typing import ClassVar, final
@@ -10,8 +9,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Terms
-from lvmbench.divergence import analytic_kl
+from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Terms, analytic_kl
 from lvmbench_plugins.evaluators._common import Figure, Figures, Several, drawn, known, measurements
 
 
@@ -19,29 +17,35 @@ from lvmbench_plugins.evaluators._common import Figure, Figures, Several, drawn,
 class Tightness(Evaluator):
     r"""The ELBO, the objective's own bound, log p(x), and the gap between log p(x) and the ELBO.
 
-    .. math:: \log \hat p(x) = \log \frac1S \sum_s w_s, \quad w_s = \frac{p(x, z_s)}{q(z_s|x)}, \quad z_s \sim q(z|x)
+    .. math:: \log \hat p(x) = \log \frac1S \sum_s w_s, \quad w_s = \frac{p(x, z_s)}{q(z_s|x)},
+        \quad z_s \sim q(z|x)
 
-    All figures but the bound come from the same :math:`S` draws. With :math:`r_s = \log q(z_s|x) - \log p(z_s)`, whose mean
-    is the KL divergence, the ELBO is the mean of :math:`\log p(x|z_s) - \mathrm{KL} - c\,(r_s - \mathrm{KL})` where the KL is
-    known. There :math:`0 \le c \le 1` is the regression coefficient of log p(x|z) on r within a batch of data, so that the
-    error is no larger than with the closed form (:math:`c = 0`) or with the samples alone (:math:`c = 1`), and is nothing
-    where q is the true posterior.
+    All figures but the bound come from the same :math:`S` draws. Where the KL divergence is known, the ELBO
+    is the mean of :math:`\log p(x|z_s) - \mathrm{KL} - c\,(r_s - \mathrm{KL})`, where the mean of
+    :math:`r_s = \log q(z_s|x) - \log p(z_s)` is the KL and :math:`0 \le c \le 1` is the regression
+    coefficient of log p(x|z) on r within a batch of data. Its error is then no larger than with the closed
+    form (:math:`c = 0`) or with the samples alone (:math:`c = 1`), and nothing where q is the true posterior.
 
-    The standard errors are the delta method's: the standard deviation of what each draw adds to its datum's figure. For
-    :math:`\log \hat p` this is :math:`w_s / \bar w`; for the gap it is the difference of the two figures' shares, so that what
-    they have in common cancels. :math:`\log \hat p` is biased downwards; an effective sample size of few samples says that
-    neither it nor its error can be relied on. The effective sample size :math:`(\sum w)^2 / \sum w^2` has no standard error:
-    that would rest on fourth moments of the weights, and came out half as large as it should be where it was tried.
-    The bound has the KL weight 1 and keeps the objective's own weights.
+    The standard errors are the delta method's: the standard deviation of what each draw adds to its datum's
+    figure. For :math:`\log \hat p` this is :math:`w_s / \bar w`; for the gap it is the difference of the two
+    figures' shares, so that what they have in common cancels. :math:`\log \hat p` is biased downwards; an
+    effective sample size of few samples says that neither it nor its error can be relied on. The effective
+    sample size :math:`(\sum w)^2 / \sum w^2` has no standard error: that would rest on fourth moments of the
+    weights, and came out half as large as it should be where it was tried. The bound has the KL weight 1 and
+    keeps the objective's own weights.
 
     References:
-        Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016), https://arxiv.org/abs/1509.00519;
-        Sticking the Landing (Roeder, Wu, Duvenaud, 2017), https://arxiv.org/abs/1703.09194 (when samples beat the closed form);
-        Monte Carlo theory, methods and examples (Owen, 2013), chapters 8 and 9, https://artowen.su.domains/mc/
+        Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016),
+        https://arxiv.org/abs/1509.00519;
+        Sticking the Landing (Roeder, Wu, Duvenaud, 2017), https://arxiv.org/abs/1703.09194 (when samples beat
+        the closed form);
+        Monte Carlo theory, methods and examples (Owen, 2013), chapters 8 and 9,
+        https://artowen.su.domains/mc/
 
     Arguments:
         samples: The number of draws :math:`S`.
-        repeats: How many draws of the bound to take at most: fewer where they would need more than ``samples`` samples.
+        repeats: How many draws of the bound to take at most: fewer, but at least 2, where they would need
+            more than ``samples`` samples.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
 
     Example:
@@ -90,11 +94,10 @@ class Tightness(Evaluator):
 
     def _draws(self, subject: Subject, x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """What each draw adds to the ELBO, and its log weight, both ``(S, B)``."""
-        terms = _prepared(Terms(subject.model, x, noise, self.samples))
+        terms = Terms(subject.model, x, noise, self.samples)
         tiles = []
         for rows in torch.split(torch.arange(self.samples), max(1, self.chunk // len(x))):
-            tile = copy.copy(terms)
-            tile.samples = len(rows)
+            tile = terms.again(len(rows))
             tiles.append((tile.log_likelihood, tile.log_q - tile.log_prior))
         likelihood, ratio = (torch.cat(column) for column in zip(*tiles, strict=True))
         return _elbo(likelihood, ratio, analytic_kl(terms.q, terms.p)), likelihood - ratio
@@ -104,15 +107,10 @@ class Tightness(Evaluator):
         repeats = max(2, min(self.repeats, self.samples // objective.samples))
         columns = []
         for part in torch.split(x, max(1, self.chunk // objective.samples)):
-            terms = _prepared(Terms(subject.model, part, noise, objective.samples))
-            columns.append(torch.stack([objective(copy.copy(terms)) for _ in range(repeats)]))
+            terms = Terms(subject.model, part, noise, objective.samples)
+            draws = [objective(terms.again(objective.samples)) for _ in range(repeats)]
+            columns.append(torch.stack(draws))
         return drawn(torch.cat(columns, dim=1))
-
-
-def _prepared(terms: Terms) -> Terms:
-    """The terms with both distributions found, which copies then share while each draws its own samples."""
-    _ = terms.q, terms.p
-    return terms
 
 
 def _elbo(likelihood: Tensor, ratio: Tensor, kl: Tensor | None) -> Tensor:

@@ -1,0 +1,98 @@
+"""Suites that train in a moment, and ways to run them."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from lvmbench.plan import make_plan
+from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.runner import RunOptions, prepare, run
+from lvmbench.store import Store
+from lvmbench.suite import load_suite
+
+SUITE = {
+    "suite": "tiny",
+    "version": 1,
+    "datasets": ["blobs[train=60,validation=20,test=20]"],
+    "priors": ["standard_normal", "mixture[components=2]"],
+    "posteriors": ["gaussian[hidden=8,layers=1]"],
+    "decoders": ["linear_gaussian"],
+    "objectives": ["elbo"],
+    "latent": 2,
+    "budget": {"epochs": 3, "batch": 20, "learning_rate": 1e-2, "patience": 0},
+    "seeds": [0, 1],
+    "evaluators": ["tightness[samples=20,repeats=5]"],
+}
+
+
+class Quiet:
+    """A reporter that keeps what it is told."""
+
+    def __init__(self):
+        self.packs, self.heard, self.finished = 0, [], []
+
+    def start(self, packs, workers):
+        self.packs = packs
+
+    def progress(self, name, progress):
+        self.heard.append(progress)
+
+    def finish(self, name, counts, reason):
+        self.finished.append((name, Counter(counts), reason))
+
+
+class Tiny:
+    """A tiny suite and its results directories, in a temporary folder."""
+
+    def __init__(self, folder):
+        self.folder, self.reporter = folder, Quiet()
+
+    def write(self, **changes):
+        """The suite as a file, with other keys; JSON is YAML."""
+        path = self.folder / "tiny.yaml"
+        path.write_text(json.dumps({**SUITE, **changes}))
+        return path
+
+    def plugin(self, name, text):
+        """A local plugin file; each test needs its own name, as modules are loaded once."""
+        path = self.folder / f"{name}.py"
+        path.write_text(text)
+        return str(path)
+
+    def run(self, out="out", *, plugins=(), jobs=0, timeout=None, training=True, **changes):
+        """Run the suite into a folder, in this process unless there are jobs; the summary."""
+        selection = PluginSelection(tuple(plugins))
+        catalogue = load_catalogue(selection)
+        plan = make_plan(load_suite(str(self.write(**changes)), catalogue), catalogue)
+        prepare(self.folder / out)
+        options = RunOptions(jobs=jobs, timeout=timeout, selection=selection)
+        with self.store(out) as store:
+            return run(plan, self.folder / out, store, options, self.reporter, training=training)
+
+    def store(self, out="out"):
+        """The store of a results directory, closed at the end of a ``with``."""
+        return _Closing(self.folder / out)
+
+    def frame(self, table="records", out="out", **options):
+        """A table of the store."""
+        with self.store(out) as store:
+            return getattr(store, table)(**options)
+
+
+class _Closing:
+    def __init__(self, out):
+        self.store = Store.at(out)
+
+    def __enter__(self):
+        return self.store
+
+    def __exit__(self, *error):
+        self.store.close()
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A tiny suite; without figures, which take longer than everything else."""
+    monkeypatch.setattr("lvmbench.results._draw", lambda *arguments: None)
+    return Tiny(tmp_path)

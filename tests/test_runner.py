@@ -1,0 +1,512 @@
+"""Running suites: what is stored, what is done again, and what interruptions leave behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from io import StringIO
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lvmbench.errors import UserError
+from lvmbench.leaderboard import read_results
+
+TABLES = ("records.csv", "measurements.csv", "evaluations.csv", "leaderboard.csv", "leaderboard.md")
+TIMINGS = ["train_seconds", "started", "finished", "environment", "pack"]
+
+
+def content(folder, names=TABLES):
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def weights(folder):
+    """Each stored file of weights with its bytes and its time."""
+    files = sorted((folder / "weights").glob("*.safetensors"))
+    return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+
+
+def assert_alike(one, other, tolerance=1e-4):
+    """Two results directories hold the same runs and figures, timings aside."""
+    for mine, yours in zip(read_results(one), read_results(other), strict=True):
+        real = ["value", "stderr"] if "value" in mine else []
+        drop = [name for name in TIMINGS if name in mine] + real
+        pd.testing.assert_frame_equal(mine.drop(columns=drop), yours.drop(columns=drop))
+        for name in real:
+            a, b = (torch.tensor(frame[name].to_numpy()) for frame in (mine, yours))
+            torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def test_a_suite_from_end_to_end(tiny, monkeypatch):
+    monkeypatch.undo()  # with figures
+    summary = tiny.run(decoders=["linear_gaussian", "bernoulli"])
+    assert (summary.counts, summary.evaluations, summary.trained) == ({"ok": 4, "refused": 4}, {"ok": 4}, 4)
+    assert not summary.failed
+    assert {n for n, *_ in tiny.reporter.finished} == {
+        f"blobs[test=20,train=60,validation=20] · {p} · gaussian[hidden=8,layers=1] · linear_gaussian · elbo · pathwise"
+        for p in ("standard_normal", "mixture[components=2]")
+    }
+    out = tiny.folder / "out"
+    left = {".sqlite-wal", ".sqlite-shm"}
+    assert {f.name for f in out.iterdir() if not left & {f.suffix}} == {
+        *TABLES,
+        *("leaderboard.svg", "curves.svg", "environment.json", "suite.yaml", "store.sqlite", "weights"),
+    }
+    records = tiny.frame()
+    assert records["seed"].tolist() == [0, 1] * 4
+    ok = records[records["status"] == "ok"]
+    assert set(ok["epochs"]) == {3}
+    assert set(ok["pack"]) == {2}
+    assert set(ok["device"]) == {"cpu"}
+    refused = records[records["status"] == "refused"]
+    assert refused["reason"].str.contains("decoder 'bernoulli' requires dataset.binary").all()
+    assert {len(load_file(f)) for f in (out / "weights").glob("*.safetensors")} == {8, 10}
+    assert {len(f) for f in [*load_file(next((out / "weights").glob("*/*.safetensors"))).values()]} == {20}
+    assert len(tiny.frame("curves")) == 4 * 3
+
+
+def test_the_files_hold_what_the_store_holds(tiny):
+    tiny.run()
+    for name in ("records", "measurements", "evaluations"):
+        written = pd.read_csv(tiny.folder / "out" / f"{name}.csv")
+        stored = pd.read_csv(StringIO(tiny.frame(name).to_csv(index=False)))
+        pd.testing.assert_frame_equal(written, stored)
+        assert len(written) > 0
+
+
+def test_what_took_how_long_is_kept_apart_from_what_was_measured(tiny):
+    tiny.run()
+    for table in ("measurements", "curves"):
+        assert not [name for name in tiny.frame(table).columns if re.search("second|time|started", name)]
+    assert not tiny.frame("measurements")["metric"].str.contains("second|memory").any()
+
+
+def test_running_again_does_nothing(tiny):
+    tiny.run()
+    before, trained = content(tiny.folder / "out"), weights(tiny.folder / "out")
+    tiny.reporter.packs = None
+    summary = tiny.run()
+    assert (summary.trained, tiny.reporter.packs) == (0, None)
+    assert content(tiny.folder / "out") == before
+    assert weights(tiny.folder / "out") == trained
+
+
+def test_two_directories_get_the_same_figures_to_the_last_digit(tiny):
+    for out in ("one", "two"):
+        tiny.run(out)
+    one, two = (content(tiny.folder / out, ["measurements.csv"]) for out in ("one", "two"))
+    assert one == two
+
+
+def test_more_seeds_train_only_the_new_ones(tiny):
+    tiny.run(seeds=[0])
+    before, first = tiny.frame(), weights(tiny.folder / "out")
+    summary = tiny.run(seeds=[0, 1, 2])
+    assert summary.trained == 4
+    after = tiny.frame()
+    pd.testing.assert_frame_equal(after[after["seed"] == 0].reset_index(drop=True), before)
+    assert first.items() <= weights(tiny.folder / "out").items()
+    tiny.run("undisturbed", seeds=[0, 1, 2])
+    assert_alike(tiny.folder / "out", tiny.folder / "undisturbed")
+
+
+def test_fewer_seeds_or_combinations_leave_the_others(tiny):
+    tiny.run()
+    before = content(tiny.folder / "out", TABLES[:3])
+    assert tiny.run(seeds=[0]).trained == 0
+    assert tiny.run(priors=["standard_normal"]).trained == 0
+    assert content(tiny.folder / "out", TABLES[:3]) == before
+
+
+def test_a_new_evaluator_never_trains(tiny):
+    tiny.run()
+    before, figures = weights(tiny.folder / "out"), tiny.frame("measurements")
+    summary = tiny.run(evaluators=["tightness[samples=20,repeats=5]", "clustering"])
+    assert summary.trained == 0
+    assert weights(tiny.folder / "out") == before
+    after = tiny.frame("measurements")
+    assert set(after["evaluator"]) == {"tightness[repeats=5,samples=20]", "clustering"}
+    pd.testing.assert_frame_equal(after[after["evaluator"] != "clustering"].reset_index(drop=True), figures)
+
+
+EVALUATORS = """
+import math, torch, lvmbench
+from lvmbench import Evaluator, Measurement, Metric, Refusal
+
+class Base(Evaluator):
+    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    def evaluate(self, subject):
+        return self.give()
+
+def evaluator(give):
+    return type("Made", (Base,), {"give": staticmethod(give)})
+
+def raises(error):
+    def give():
+        yield Measurement("figure", 1.0)
+        raise error
+    return give
+
+both = torch.arange(3.0)
+CASES = {
+    "fails": raises(ValueError("told\\nso")),
+    "exits": raises(SystemExit(3)),
+    "spends": raises(MemoryError()),
+    "allocates": lambda: [Measurement("figure", float(torch.empty(10**16)[0]))],
+    "refuses": raises(Refusal("cannot be done")),
+    "nan": lambda: [Measurement("figure", math.nan)],
+    "nanerror": lambda: [Measurement("figure", 1.0, math.nan)],
+    "twice": lambda: [Measurement("figure", 1.0, variant="a"), Measurement("figure", 2.0, variant="a")],
+    "unknown": lambda: [Measurement("figur", 1.0)],
+    "tensor": lambda: [Measurement("figure", torch.tensor(1.5), torch.tensor(0.5))],
+    "shared": lambda: [Measurement("figure", 1.0, variant=v, per_datum=both) for v in "ab"],
+    "nothing": lambda: [],
+}
+
+@lvmbench.hookimpl
+def lvmbench_register(register):
+    for name, give in CASES.items():
+        register.evaluator(name, evaluator(give))
+    register.evaluator("picky", type("Picky", (Base,), {"requires": frozenset({"dataset.sequence"})}))
+    register.evaluator("absent", "no_such_module:Thing")
+"""
+ENDINGS = {
+    "fails": ("failed", "ValueError: told so"),
+    "exits": ("failed", "SystemExit: 3"),
+    "spends": ("oom", "MemoryError"),
+    "allocates": ("oom", "can't allocate memory"),
+    "refuses": ("refused", "cannot be done"),
+    "picky": ("refused", "evaluator 'picky' requires dataset.sequence"),
+    "absent": ("unavailable", "No module named 'no_such_module'"),
+    "nan": ("failed", "figure' is nan with standard error None; both must be finite"),
+    "nanerror": ("failed", "figure' is 1.0 with standard error nan; both must be finite"),
+    "twice": ("failed", "the evaluator gives 2 measurements called figure / a"),
+    "unknown": ("failed", "metric 'figur' is not among the evaluator's metrics; did you mean 'figure'?"),
+    "tensor": ("ok", ""),
+    "shared": ("ok", ""),
+    "nothing": ("ok", ""),
+}
+
+
+def test_an_evaluator_that_fails_says_why_and_the_others_go_on(tiny):
+    plugin = tiny.plugin("failing_evaluators", EVALUATORS)
+    names = [*ENDINGS, "tightness[samples=20,repeats=5]"]
+    summary = tiny.run(plugins=[plugin], evaluators=names, priors=["standard_normal"], seeds=[0])
+    assert summary.failed
+    assert summary.counts == {"ok": 1}
+    found = tiny.frame("evaluations").set_index("evaluator")
+    for name, (status, reason) in ENDINGS.items():
+        assert found.loc[name, "status"] == status, name
+        assert reason in found.loc[name, "reason"], name
+    assert found.loc["tightness[repeats=5,samples=20]", "status"] == "ok"
+    measured = tiny.frame("measurements")
+    assert set(measured["evaluator"]) == {"tensor", "shared", "tightness[repeats=5,samples=20]"}
+    assert measured.set_index("evaluator").loc["tensor", ["value", "stderr"]].tolist() == [1.5, 0.5]
+
+
+def test_lost_weights_are_trained_anew_only_where_they_are_needed(tiny):
+    tiny.run(priors=["standard_normal"])
+    out = tiny.folder / "out"
+    figures = content(out, ["measurements.csv"])
+    for file in (out / "weights").glob("*.safetensors"):
+        file.unlink()
+    assert tiny.run(priors=["standard_normal"]).trained == 0
+    more = ["tightness[samples=20,repeats=5]", "clustering"]
+    lost = tiny.run(priors=["standard_normal"], evaluators=["clustering"], training=False)
+    assert (lost.trained, lost.evaluations) == (0, {"ok": 2, "failed": 2})
+    assert tiny.frame("evaluations")["reason"].str.contains("No such file").sum() == 2
+    with tiny.store() as store:
+        assert store.reopen_evaluations(["failed"]) == 2
+    again = tiny.run(priors=["standard_normal"], evaluators=more)
+    assert (again.trained, again.evaluations) == (2, {"ok": 4})
+    kept = tiny.frame("measurements").query("evaluator != 'clustering'")
+    assert kept.to_csv(index=False).encode() == figures["measurements.csv"]
+
+
+def test_weights_of_another_model_are_not_evaluated(tiny):
+    tiny.run(priors=["standard_normal"], seeds=[0])
+    tiny.run("other", priors=["mixture[components=2]"], seeds=[0])
+    file, other = (next((tiny.folder / out / "weights").glob("*.safetensors")) for out in ("out", "other"))
+    file.write_bytes(other.read_bytes())
+    tiny.run(priors=["standard_normal"], seeds=[0], evaluators=["clustering"])
+    found = tiny.frame("evaluations").set_index("evaluator").loc["clustering"]
+    assert found["status"] == "failed"
+    assert "of another model" in found["reason"]
+
+
+PARTS = """
+import os, torch, lvmbench
+from torch import nn
+from lvmbench import DiagonalNormal, Posterior, Refusal
+
+class Base(Posterior):
+    distribution = DiagonalNormal
+    def __init__(self, data, space):
+        super().__init__()
+        self.loc = nn.Parameter(torch.zeros(space.event_shape))
+    def forward(self, x, model):
+        self.act()
+        return DiagonalNormal(self.loc.expand(len(x), -1), torch.zeros(()))
+    def act(self):
+        pass
+
+class Failing(Base):
+    def act(self):
+        if not os.path.exists("MARK"):
+            raise ValueError("not yet")
+
+class Exiting(Base):
+    def act(self):
+        raise SystemExit("enough")
+
+class Spending(Base):
+    def act(self):
+        raise MemoryError
+
+class Allocating(Base):
+    def act(self):
+        torch.empty(10**16)
+
+class Diverging(Base):
+    def forward(self, x, model):
+        return DiagonalNormal(self.loc.expand(len(x), -1) * torch.nan, torch.zeros(()))
+
+class Refusing(Base):
+    def __init__(self, data, space):
+        raise Refusal("not with me")
+
+class Breaking(Base):
+    def __init__(self, data, space):
+        raise KeyError("broken")
+
+class Requiring(Base):
+    requires = frozenset({"dataset.sequence"})
+
+@lvmbench.hookimpl
+def lvmbench_register(register):
+    for part in (Failing, Exiting, Spending, Allocating, Diverging, Refusing, Breaking, Requiring):
+        register.posterior(part.__name__.lower(), part)
+    register.posterior("absent", "no_such_module:Thing")
+"""
+FATES = {
+    "failing": ("failed", "ValueError: not yet"),
+    "exiting": ("failed", "SystemExit: enough"),
+    "spending": ("oom", "MemoryError"),
+    "allocating": ("oom", "can't allocate memory"),
+    "diverging": ("diverged", "epoch 1: training bound nan"),
+    "refusing": ("refused", "not with me"),
+    "breaking": ("failed", "KeyError: 'broken'"),
+    "requiring": ("refused", "requires dataset.sequence"),
+    "absent": ("unavailable", "No module named 'no_such_module'"),
+}
+
+
+def parts_plugin(tiny, name):
+    """Posteriors with every fate; ``failing`` works once the mark is there."""
+    return tiny.plugin(name, PARTS.replace("MARK", str(tiny.folder / "mark")))
+
+
+def test_a_component_that_fails_says_why_and_the_others_go_on(tiny):
+    plugin = parts_plugin(tiny, "failing_parts")
+    summary = tiny.run(
+        plugins=[plugin], posteriors=[*FATES, "gaussian[hidden=8]"], priors=["standard_normal"]
+    )
+    assert summary.failed
+    records = tiny.frame(details=True)
+    assert len(records) == 2 * (len(FATES) + 1)
+    for _, row in records.iterrows():
+        status, reason = FATES.get(row["posterior"], ("ok", ""))
+        assert row["status"] == status, row["posterior"]
+        assert reason in row["reason"], row["posterior"]
+        assert ("Traceback" in str(row["traceback"])) == (status in {"failed", "oom"}), row["posterior"]
+    assert set(tiny.frame("measurements")["posterior"]) == {"gaussian[hidden=8]"}
+
+
+def test_what_failed_is_redone_only_when_it_is_reopened(tiny):
+    plugin = parts_plugin(tiny, "mended_part")
+    what = {
+        "plugins": [plugin],
+        "posteriors": ["failing", "gaussian[hidden=8]"],
+        "priors": ["standard_normal"],
+    }
+    assert tiny.run(**what).counts == {"failed": 2, "ok": 2}
+    (tiny.folder / "mark").touch()
+    assert tiny.run(**what).trained == 0
+    records = tiny.frame()
+    with tiny.store() as store:
+        store.reopen(records.loc[records["status"] == "failed", "key"])
+    summary = tiny.run(**what)
+    assert (summary.counts, summary.trained, summary.evaluations) == ({"ok": 4}, 2, {"ok": 4})
+    assert tiny.frame(details=True)["traceback"].isna().all()
+
+
+@pytest.mark.parametrize("fate", ["refusing", "requiring", "absent", "diverging"])
+def test_reopening_what_still_cannot_run_gives_the_same_answer(tiny, fate):
+    plugin = parts_plugin(tiny, f"still_{fate}")
+    what = {"plugins": [plugin], "posteriors": [fate], "priors": ["standard_normal"]}
+    tiny.run(**what)
+    before = tiny.frame()
+    with tiny.store() as store:
+        store.reopen(before["key"])
+    assert tiny.run(**what).counts == {FATES[fate][0]: 2}
+    pd.testing.assert_series_equal(tiny.frame()["reason"], before["reason"])
+
+
+def test_a_component_that_becomes_available_is_trained(tiny):
+    """And its results stay when it goes away again."""
+    what = {"posteriors": ["late"], "priors": ["standard_normal"]}
+    text = PARTS.replace('"absent", "no_such_module:Thing"', '"late", TARGET')
+    without = tiny.plugin("late_without", text.replace("TARGET", '"no_such_module:Thing"'))
+    there = tiny.plugin("late_there", text.replace("TARGET", "Base"))
+    assert tiny.run(plugins=[without], **what).counts == {"unavailable": 2}
+    summary = tiny.run(plugins=[there], **what)
+    assert (summary.counts, summary.trained) == ({"ok": 2}, 2)
+    assert tiny.run(plugins=[without], **what).counts == {"ok": 2}
+
+
+def test_a_changed_suite_of_the_same_version_never_mixes_with_its_results(tiny):
+    tiny.run()
+    before = content(tiny.folder / "out", [*TABLES, "suite.yaml"])
+    with pytest.raises(UserError, match="trained with another budget, other data or other versions"):
+        tiny.run(budget={"epochs": 2, "batch": 20, "patience": 0})
+    assert content(tiny.folder / "out", [*TABLES, "suite.yaml"]) == before
+
+
+def test_every_planned_run_has_its_row_before_anything_is_trained(tiny, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lvmbench.runner._Session.run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        tiny.run()
+    records, _ = read_results(tiny.folder / "out")
+    assert records["status"].tolist() == ["interrupted"] * 4
+    assert set(records["reason"]) == {"not finished yet"}
+
+
+def test_an_interruption_between_training_and_evaluation_is_made_good(tiny, monkeypatch):
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lvmbench.execution.worker._evaluate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            tiny.run()
+    trained = weights(tiny.folder / "out")
+    assert Counter(tiny.frame()["status"]) == {"ok": 2, "interrupted": 2}
+    assert tiny.run().counts == {"ok": 4}
+    assert trained.items() <= weights(tiny.folder / "out").items()
+    tiny.run("undisturbed")
+    assert_alike(tiny.folder / "out", tiny.folder / "undisturbed", 0)
+
+
+# what follows needs processes of its own
+
+SLOW = {
+    "priors": ["standard_normal", "mixture[components=2]", "mixture[components=3]", "mixture[components=4]"],
+    "budget": {"epochs": 40, "batch": 2, "learning_rate": 1e-3, "patience": 0},
+    "seeds": [0, 1],
+}
+
+
+def start(tiny, out, *options):
+    """A real ``lvmbench run`` in a process group of its own."""
+    command = [
+        sys.executable,
+        "-m",
+        "lvmbench",
+        "run",
+        str(tiny.folder / "tiny.yaml"),
+        "--out",
+        str(out),
+        *options,
+    ]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, start_new_session=True, cwd=tiny.folder, **streams)
+
+
+def until(process, pattern):
+    """Read what a process says until a line of this kind."""
+    for line in process.stdout:
+        if re.search(pattern, line):
+            return
+    pytest.fail(f"the process ended without saying {pattern!r}")
+
+
+def group(leader):
+    """The living processes of a group."""
+    found = subprocess.run(["ps", "-A", "-o", "pid=,pgid=,stat="], capture_output=True, text=True, check=True)
+    rows = (line.split() for line in found.stdout.splitlines())
+    return [int(pid) for pid, pgid, state in rows if int(pgid) == leader and not state.startswith("Z")]
+
+
+def killed(process, everyone):
+    """Kill a process, and all of its group if ``everyone``."""
+    os.killpg(process.pid, signal.SIGKILL) if everyone else os.kill(process.pid, signal.SIGKILL)
+    process.stdout.read() if everyone else None
+    process.stdout.close()
+    process.wait()
+
+
+def test_what_was_killed_is_finished_by_the_same_command(tiny):
+    tiny.write(**SLOW)
+    out = tiny.folder / "out"
+    process = start(tiny, out, "--jobs", "2")
+    until(process, r"^\[1/4")
+    killed(process, everyone=True)
+    with tiny.store() as store:
+        assert "interrupted" in store.statuses().values()
+    again = start(tiny, out, "--jobs", "2")
+    said = again.communicate()[0]
+    assert again.returncode == 0, said
+    assert "runs: 8 ok" in said
+    tiny.run("undisturbed", **SLOW)
+    assert_alike(out, tiny.folder / "undisturbed")
+
+
+def test_workers_end_with_a_runner_that_is_killed(tiny):
+    tiny.write(**{**SLOW, "budget": {**SLOW["budget"], "epochs": 100_000}})
+    process = start(tiny, tiny.folder / "out", "--jobs", "1")
+    until(process, "4 combinations to do, 1 worker")
+    workers = waited_for(lambda: [pid for pid in group(process.pid) if pid != process.pid and is_worker(pid)])
+    assert workers
+    time.sleep(3)  # let it start on a job that would take hours
+    killed(process, everyone=False)
+    assert waited_for(lambda: not group(process.pid))
+
+
+def is_worker(pid):
+    with open(f"/proc/{pid}/cmdline") as line:
+        return "spawn_main" in line.read()
+
+
+def waited_for(condition, seconds=60):
+    """What a condition gives, once it gives something."""
+    end = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found
+
+
+@pytest.mark.parametrize("moment", [r"combinations to do", r"^\[1/4"], ids=["at the start", "later"])
+def test_an_interruption_is_clean_and_resumable(tiny, moment):
+    tiny.write(**SLOW)
+    out = tiny.folder / "out"
+    process = start(tiny, out, "--jobs", "2")
+    until(process, moment)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate()[0]
+    assert process.returncode == 130, said
+    assert "interrupted; what is finished is kept: the same command goes on" in said
+    assert "Traceback" not in said
+    assert "KeyboardInterrupt" not in said
+    assert waited_for(lambda: not group(process.pid))
+    records, _ = read_results(out)
+    assert set(records["status"]) <= {"ok", "interrupted"}
+    assert "interrupted" in set(records["status"])
+    assert tiny.run(**SLOW).counts == {"ok": 8}
