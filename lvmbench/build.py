@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -12,11 +12,13 @@ from lvmbench.catalogue import Catalogue
 from lvmbench.combination import Combination
 from lvmbench.component import Component
 from lvmbench.dataset import Data
+from lvmbench.errors import Refusal, Unavailable
 from lvmbench.estimator import Estimator
 from lvmbench.model import LatentVariableModel
 from lvmbench.names import Ref
 from lvmbench.noise import derive
 from lvmbench.objective import Objective
+from lvmbench.options import OptionError
 
 
 @dataclass(frozen=True)
@@ -76,29 +78,32 @@ def capabilities(data: Data, parts: Parts) -> frozenset[str]:
     return frozenset(f"{kind}.{name}" for kind, names in provided.items() for name in names)
 
 
-def unmet(label: str, component: Component, provided: frozenset[str], names: Mapping[str, Any]) -> str | None:
-    """Why a component cannot be part of a combination, or ``None`` where all it requires is there.
-
-    ``names`` says what the other parts are called, by kind.
-    """
+def unmet(
+    label: str, component: Component, provided: frozenset[str], combination: Combination, data: Data
+) -> str | None:
+    """Why a component cannot be part of a combination, or ``None`` where all it requires is there."""
     missing = sorted(component.requires - provided)
     if not missing:
         return None
     kind = missing[0].partition(".")[0]
-    owner = f"{kind} '{names[kind]}'" if kind in names else "this pair of prior and decoder"
-    offered = (
-        ", ".join(sorted(p.partition(".")[2] for p in provided if p.startswith(kind + "."))) or "nothing"
-    )
-    return f"{label} requires {missing[0]}, which {owner} does not provide (it provides {offered})"
+    offered = sorted(p.partition(".")[2] for p in provided if p.startswith(kind + "."))
+    owner = _owner(kind, combination, data)
+    return f"{label} requires {missing[0]}, which {owner} does not provide (it provides {', '.join(offered) or 'nothing'})"
+
+
+def _owner(kind: str, combination: Combination, data: Data) -> str:
+    """Who should have provided something, in the words of a message."""
+    if kind == "dataset":
+        low, high = data.range
+        return f"dataset '{combination['dataset']}' with values from {low:g} to {high:g}"
+    return f"{kind} '{combination[kind]}'" if kind in combination.refs else "this pair of prior and decoder"
 
 
 def refusal(data: Data, parts: Parts, combination: Combination) -> str | None:
     """The first unmet requirement among the parts of a combination."""
     provided = capabilities(data, parts)
-    labels = {kind: f"{kind} '{combination[kind]}'" for kind in parts.components}
-    reasons = (
-        unmet(labels[kind], part, provided, combination.refs) for kind, part in parts.components.items()
-    )
+    labelled = ((f"{kind} '{combination[kind]}'", part) for kind, part in parts.components.items())
+    reasons = (unmet(label, part, provided, combination, data) for label, part in labelled)
     return next((reason for reason in reasons if reason), None)
 
 
@@ -106,6 +111,9 @@ def applicable_estimators(
     catalogue: Catalogue, parts: Parts, provided: frozenset[str], own: Ref
 ) -> dict[str, Estimator]:
     """The combination's own estimator and every registered one, at its defaults, whose requirements are met."""
-    built = {name: catalogue.build("estimator", name) for name in catalogue.names("estimator")}
-    found = {name: e for name, e in built.items() if e.requires <= provided}
+    found: dict[str, Estimator] = {}
+    for name in catalogue.names("estimator"):
+        with suppress(Unavailable, OptionError, Refusal):
+            built = catalogue.build("estimator", name)
+            found |= {name: built} if built.requires <= provided else {}
     return {**found, str(own): parts.estimator}

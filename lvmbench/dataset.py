@@ -89,6 +89,12 @@ class Data:
         return DataSummary(tuple(mean.shape), self.support, mean)
 
     @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest value."""
+        ends = [(s.x.min().item() * s.scale, s.x.max().item() * s.scale) for s in self.splits.values()]
+        return min(low for low, _ in ends), max(high for _, high in ends)
+
+    @property
     def checksum(self) -> str:
         """sha256 over every split's values and labels."""
         digest = hashlib.sha256()

@@ -212,12 +212,12 @@ class _Planner:
         if reason:
             raise Refusal(reason)
         provided = capabilities(data, parts)
-        reasons = {str(e): self._evaluator_refusal(e, provided, combination) for e in evaluators}
+        reasons = {str(e): self._evaluator_refusal(e, provided, combination, data) for e in evaluators}
         refused = {name: reason for name, reason in reasons.items() if reason}
         return replace(planned, parameters=parts.model.parameters_count, refused_evaluators=refused)
 
     def _evaluator_refusal(
-        self, evaluator: Ref, provided: frozenset[str], combination: Combination
+        self, evaluator: Ref, provided: frozenset[str], combination: Combination, data: Data
     ) -> str | None:
         try:
             built = self.catalogue.build("evaluator", evaluator)
@@ -225,7 +225,7 @@ class _Planner:
             return str(error)
         except (Exception, SystemExit):
             return None
-        return unmet(f"evaluator '{evaluator}'", built, provided, combination.refs)
+        return unmet(f"evaluator '{evaluator}'", built, provided, combination, data)
 
     def _identity(self, combination: Combination, data: Data) -> dict[str, Any]:
         """What a run's results depend on besides its seed."""

@@ -1,10 +1,13 @@
 """Suites that train in a moment, and ways to run them."""
 
 import json
+import sys
 from collections import Counter
+from typing import NamedTuple
 
 import pytest
 
+from lvmbench.cli import main
 from lvmbench.plan import make_plan
 from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.runner import RunOptions, prepare, run
@@ -24,6 +27,12 @@ SUITE = {
     "seeds": [0, 1],
     "evaluators": ["tightness[samples=20,repeats=5]"],
 }
+
+
+@pytest.fixture(scope="session")
+def suite():
+    """The keys of the tiny suite."""
+    return SUITE
 
 
 class Quiet:
@@ -96,3 +105,26 @@ def tiny(tmp_path, monkeypatch):
     """A tiny suite; without figures, which take longer than everything else."""
     monkeypatch.setattr("lvmbench.results._draw", lambda *arguments: None)
     return Tiny(tmp_path)
+
+
+class Shown(NamedTuple):
+    """What a command left: its exit code, and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """The command line as a user meets it, in this process."""
+    monkeypatch.setattr("lvmbench.cli.display.console.width", 200)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["lvmbench", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        return Shown(end.value.code or 0, *capsys.readouterr())
+
+    return call

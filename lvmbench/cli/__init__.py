@@ -16,12 +16,12 @@ def main() -> None:
 
     usage_error: Any = BadParameter.__base__  # typer does not export it
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name="lvmbench", standalone_mode=False))
     except usage_error as error:
-        if error.message:  # empty where no command was given and the help was shown instead
-            _complain(
-                f"{error.format_message()}; see {error.ctx.command_path if error.ctx else 'lvmbench'} --help"
-            )
+        if error.format_message():  # empty where no command was given and the help was shown instead
+            command = error.ctx.command_path if error.ctx else "lvmbench"
+            said = error.format_message().removesuffix(".").replace("Value error, ", "")
+            _complain(f"{said}; see {command} --help")
     except (LvmbenchError, OSError) as error:
         _complain(str(error))
     sys.exit(2)
@@ -29,5 +29,5 @@ def main() -> None:
 
 def _complain(message: str) -> None:
     """Write one line, whatever the names and values in it hold."""
-    line = re.sub(r"\s*\n\s*", " ", message)
+    line = re.sub(r"(\w{60})\w{200,}", r"\1…", re.sub(r"\s*\n\s*", " ", message))
     print("lvmbench:", "".join(c if c.isprintable() else "?" for c in line), file=sys.stderr)

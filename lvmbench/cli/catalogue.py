@@ -46,16 +46,17 @@ def list_(
 
         typer.echo(writer.dumps(rows, indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from lvmbench.cli.display import console
 
     table = Table("kind", "name", "distribution", "summary", box=None, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(
             row["kind"], row["name"], f"{row['distribution']} {row['version']}", Text(row["summary"])
         )
-    Console(highlight=False).print(table)
+    console.print(table)
 
 
 def show(

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lvmbench.catalogue import Entry
+from lvmbench.cli.display import console
 from lvmbench.options import options_model
-
-console = Console(highlight=False)
 
 
 def show_entry(entry: Entry) -> None:
     """Everything a user needs of one component or suite."""
     console.print(Text(f"{entry.kind} {entry.name}", style="bold"), f"({entry.distribution} {entry.version})")
     if entry.kind == "suite":
-        console.print(entry.path.read_text(), markup=False)
+        console.print(entry.path.read_text())
         return
     component = entry.load()
-    console.print(inspect.cleandoc(component.__doc__ or ""), markup=False)
+    console.print(_readable(inspect.cleandoc(component.__doc__ or "")))
     console.print()
     _options(component)
+    console.print()
     for what in ("provides", "requires"):
         names = sorted(getattr(component, what))
         if names:
-            console.print(f"{what}: {', '.join(names)}", markup=False)
-    console.print()
+            console.print(f"{what}: {', '.join(names)}")
+    console.print(f"version: {component.version}")
+
+
+def _readable(documentation: str) -> str:
+    """Documentation without the markup of its formulas."""
+    text = re.sub(r":math:`([^`]*)`", r"\1", documentation)
+    return re.sub(r"^\.\. math:: *", "    ", text, flags=re.MULTILINE).replace("``", "")
 
 
 def _options(component: type[Any]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import time
 from collections import Counter
+from collections.abc import Container
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -12,7 +15,6 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
 from rich.text import Text
 
 from lvmbench.execution.progress import Progress
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
     from lvmbench.store import Store
 
 PIPE_WIDTH = 120
-console = Console(highlight=False)
-if not console.is_terminal and "COLUMNS" not in os.environ:
-    console = Console(highlight=False, width=PIPE_WIDTH)
+BAR_WIDTH = 60  # what stands beside a name while it trains
+_sized = sys.stdout.isatty() or "COLUMNS" in os.environ
+console = Console(highlight=False, markup=False, emoji=False, width=None if _sized else PIPE_WIDTH)
 STYLES = {Status.OK: "green", Status.REFUSED: "yellow", Status.INTERRUPTED: "yellow"}
 FILES = (
     "leaderboard.md",
@@ -68,13 +70,15 @@ class Live:
     def start(self, packs: int, workers: int) -> None:
         """Say how much there is to do."""
         self._packs, self._start = packs, time.monotonic()
-        self._console.print(f"{packs} combinations to do, {workers or 'no'} worker processes")
+        where = counted(workers, "worker process", "es") if workers else "this process"
+        self._console.print(f"{counted(packs, 'combination')} to do in {where}")
         self._overall = self._bars.add_task("[bold]all combinations", total=packs, note="")
 
     def progress(self, name: str, progress: Progress) -> None:
         """Move the bar of one combination."""
         if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(_escape(_shorten(name)), note="")
+            short = _shorten(name, self._console.width - BAR_WIDTH)
+            self._tasks[name] = self._bars.add_task(_escape(short), note="")
         bound = "" if progress.bound is None else f" {progress.bound:.2f} nats"
         self._bars.update(
             self._tasks[name],
@@ -97,14 +101,28 @@ class Live:
         self._console.print(where + _counts(counts) + Text(f"  {name}") + tail, soft_wrap=True)
 
 
+def counted(n: int, noun: str, plural: str = "s") -> str:
+    """A number and its noun.
+
+    >>> counted(1, "run"), counted(2, "run")
+    ('1 run', '2 runs')
+    """
+    return f"{n} {noun}{'' if n == 1 else plural}"
+
+
+def say(text: Text | str) -> None:
+    """Print one line: broken between words on a terminal, whole in a pipe."""
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
 def _escape(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def _shorten(name: str, width: int = 60) -> str:
+def _shorten(name: str, width: int) -> str:
     """The name without its dataset, cut to what fits beside a bar."""
     short = name.partition(" · ")[2] or name
-    return short if len(short) <= width else short[: width - 1] + "…"
+    return short if len(short) <= width else short[: max(width, 10) - 1] + "…"
 
 
 def _counts(counts: Counter[str]) -> Text:
@@ -114,7 +132,7 @@ def _counts(counts: Counter[str]) -> Text:
     return Text(" · ").join(pieces) if pieces else Text("nothing planned")
 
 
-def show_results(console: Console, out: Path, store: Store, summary: Summary) -> None:
+def show_results(out: Path, store: Store, summary: Summary) -> None:
     """The leaderboard, the files, and the counts per status."""
     from lvmbench.leaderboard import leaderboard
     from lvmbench.render import to_rich
@@ -122,16 +140,14 @@ def show_results(console: Console, out: Path, store: Store, summary: Summary) ->
     board = leaderboard(store.records(), store.measurements(), metric=store.meta().get("metric"))
     for table in to_rich(board, width=min(console.width, 140)):
         console.print(table)
-    _attention(console, store, refused=False)
-    console.print(
-        f"wrote to {out}/: "
-        + ", ".join(name for name in FILES if (out / name).exists())
-        + ", store, weights",
-        soft_wrap=True,
+    _attention(store.evaluations(), settled=SETTLED)
+    say(
+        f"wrote to {out}/: {', '.join([*(name for name in FILES if (out / name).exists()), 'store, weights'])}"
     )
-    console.print(_closing(summary))
+    say(_closing(summary))
     if summary.failed:
-        console.print(f"what failed: lvmbench status {out} --traceback   redo it: lvmbench retry {out}")
+        where = shlex.quote(str(out))
+        say(f"what failed: lvmbench status {where} --traceback   redo it: lvmbench retry {where}")
 
 
 def _closing(summary: Summary) -> Text:
@@ -142,44 +158,37 @@ def _closing(summary: Summary) -> Text:
     return line + Text(f"   trained now: {summary.trained}   {summary.seconds:.1f} s")
 
 
-def show_status(console: Console, out: Path, store: Store, *, tracebacks: bool) -> None:
+def show_status(out: Path, store: Store, *, tracebacks: bool) -> None:
     """Counts per status, and what is not ok with its reason."""
     meta, records = store.meta(), store.records(details=True)
-    console.print(f"{out}: suite {meta.get('suite')} version {meta.get('version')}")
-    console.print(Text("runs: ") + _counts(Counter(records["status"])))
+    say(f"{out}: suite {meta.get('suite')} version {meta.get('version')}")
+    say(Text("runs: ") + _counts(Counter(records["status"])))
     evaluations = store.evaluations()
-    console.print(Text("evaluations: ") + _counts(Counter(evaluations["status"])))
-    _attention(console, store, refused=True)
+    say(Text("evaluations: ") + _counts(Counter(evaluations["status"])))
+    for frame in (records, evaluations):
+        _attention(frame, settled={Status.OK})
     for _, row in records[records["traceback"].notna()].iterrows() if tracebacks else ():
-        console.rule(Text(f"{_name(row)} · seed {row['seed']}"))
-        console.print(row["traceback"], markup=False)
+        say(Text(f"\n{_name(row)} · seed {row['seed']}", style="bold"))
+        say(row["traceback"])
     unfinished = int((records["status"] == Status.INTERRUPTED).sum())
     if unfinished:
-        console.print(f"{unfinished} runs are unfinished: lvmbench run {out / 'suite.yaml'} --out {out}")
-    if not set(records["status"]) <= SETTLED | {Status.INTERRUPTED}:
-        console.print(f"redo what failed: lvmbench retry {out}")
+        command = f"lvmbench retry {shlex.quote(str(out))} --status interrupted"
+        say(f"{counted(unfinished, 'run')} unfinished: {command}")
+    if not {*records["status"], *evaluations["status"]} <= SETTLED | {Status.INTERRUPTED}:
+        say(f"redo what failed: lvmbench retry {shlex.quote(str(out))}")
 
 
-def _attention(console: Console, store: Store, *, refused: bool) -> None:
-    """A table of what is not ok, one line per combination and reason."""
-    fine = {Status.OK} if refused else SETTLED
-    table = Table("status", "combination", "seeds", "reason", box=None, header_style="bold", pad_edge=False)
-    records, evaluations = store.records(), store.evaluations()
-    for frame, label in ((records, ""), (evaluations, "evaluator")):
-        for (status, name, reason), seeds in _grouped(frame[~frame["status"].isin(fine)], label):
-            table.add_row(
-                Text(status, style=STYLES.get(Status(status), "bold red")), Text(name), seeds, Text(reason)
-            )
-    if table.row_count:
-        console.print(table)
-
-
-def _grouped(frame: pd.DataFrame, label: str) -> list[tuple[tuple[str, str, str], str]]:
+def _attention(frame: pd.DataFrame, settled: Container[str]) -> None:
+    """What is not settled, one line for each combination and reason."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for _, row in frame.iterrows():
-        name = f"{label} {row[label]}: {_name(row)}" if label else _name(row)
-        groups.setdefault((row["status"], name, row["reason"]), []).append(str(row["seed"]))
-    return [(key, ",".join(seeds)) for key, seeds in groups.items()]
+        what = f"evaluator {row['evaluator']} of {_name(row)}" if "evaluator" in row else _name(row)
+        if row["status"] not in settled:
+            groups.setdefault((row["status"], what, row["reason"]), []).append(str(row["seed"]))
+    for (status, what, reason), seeds in groups.items():
+        line = Text(status, style=STYLES.get(Status(status), "bold red"))
+        where = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
+        say(line + Text(f": {what} ({where}): {reason}", style=""))
 
 
 def _name(row: pd.Series) -> str:

@@ -3,80 +3,111 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from lvmbench.cli.display import console
+from lvmbench.cli.display import console, counted, say
 from lvmbench.combination import KINDS
 from lvmbench.execution.local import cores
 from lvmbench.store import Store
-from lvmbench.training import pick_device
 from lvmbench.training.estimate import seconds_to_train
 
 if TYPE_CHECKING:
+    import torch
+
     from lvmbench.catalogue import Catalogue
     from lvmbench.plan import Plan, Planned
 
+SHOWN_SEEDS = 10
 
-def show_plan(plan: Plan, catalogue: Catalogue, out: Path, device: str, estimate: bool) -> None:
-    """One row per combination: what would run, what is done, what is refused and why, and the estimated cost."""
-    done = Store.at(out).statuses() if (out / "store.sqlite").exists() else {}
-    where = pick_device(device)
-    table = Table(*KINDS, "runs", "parameters", "at most", box=None, header_style="bold", pad_edge=False)
-    total = 0.0
-    for planned in plan.planned:
-        due = sum(done.get(key, "interrupted") == "interrupted" for key in planned.keys.values())
-        cost = None
-        if estimate and not planned.status and due:
-            cost = seconds_to_train(plan, planned, catalogue, where)
-            total += cost or 0.0
-        table.add_row(
-            *_row(planned, done), f"{planned.parameters or '':,}" if planned.parameters else "", _time(cost)
-        )
-    console.print(
-        f"suite {plan.suite.name} version {plan.suite.version}: seeds {', '.join(map(str, plan.suite.seeds))}"
-    )
-    console.print(table)
+
+def show_plan(plan: Plan, catalogue: Catalogue, out: Path, device: torch.device | None) -> None:
+    """What would run, what is done, what is refused and why, and, where a device is given, about how long it takes."""
+    statuses = Store.at(out).statuses() if (out / "store.sqlite").exists() else {}
+    runnable = [planned for planned in plan.planned if not planned.status]
+    due = [planned for planned in runnable if any(_is_due(statuses, key) for key in planned.keys.values())]
+    costs = {id(p): seconds_to_train(plan, p, catalogue, device) for p in due if device and p.parameters}
+    _heading(plan, runnable)
+    if runnable:
+        console.print(_table(runnable, statuses, costs))
     _refusals(plan)
-    _totals(plan, done, total, estimate)
+    _totals(plan, runnable, statuses)
+    if device:
+        _estimate([cost for cost in costs.values() if cost is not None])
 
 
-def _row(planned: Planned, done: dict[str, str]) -> list[Text]:
-    names = [Text(str(planned.combination[kind])) for kind in KINDS]
-    if planned.status:
-        return [*names, Text(planned.status, style="yellow")]
-    counts = Counter(done.get(key, "to do").replace("interrupted", "to do") for key in planned.keys.values())
-    return [*names, Text(" · ".join(f"{n} {status}" for status, n in counts.items()))]
+def _is_due(statuses: Mapping[str, str], key: str) -> bool:
+    return statuses.get(key, "interrupted") == "interrupted"
+
+
+def _heading(plan: Plan, runnable: Sequence[Planned]) -> None:
+    """The suite, and what is the same in every row."""
+    suite, same = plan.suite, [f"{kind} {runnable[0].combination[kind]}" for kind in _constant(runnable)]
+    seeds = ", ".join(map(str, suite.seeds[:SHOWN_SEEDS])) + (", ..." if suite.seeds[SHOWN_SEEDS:] else "")
+    say(f"suite {suite.name} version {suite.version}: {counted(len(suite.seeds), 'seed')} ({seeds})")
+    if same:
+        say(Text(f"in every row: {'; '.join([*same, f'latent {suite.latent}'])}"))
+
+
+def _constant(runnable: Sequence[Planned]) -> list[str]:
+    return [kind for kind in KINDS if len({str(p.combination[kind]) for p in runnable}) == 1]
+
+
+def _table(
+    runnable: Sequence[Planned], statuses: Mapping[str, str], costs: Mapping[int, float | None]
+) -> Table:
+    varying = [kind for kind in KINDS if kind not in _constant(runnable)]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in (*varying, "runs"):
+        table.add_column(name, overflow="fold")
+    for name in ("parameters", "at most"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for planned in runnable:
+        names = [Text(str(planned.combination[kind])) for kind in varying]
+        size = "" if planned.parameters is None else f"{planned.parameters:,}"
+        cost = _time(costs[id(planned)]) if id(planned) in costs else ""
+        table.add_row(*names, _progress(planned, statuses), size, cost)
+    return table
+
+
+def _progress(planned: Planned, statuses: Mapping[str, str]) -> str:
+    found = Counter("to do" if _is_due(statuses, key) else statuses[key] for key in planned.keys.values())
+    return " · ".join(f"{n} {status}" for status, n in found.items())
 
 
 def _refusals(plan: Plan) -> None:
     for planned in plan.planned:
         if planned.status:
-            console.print(Text(f"{planned.status}: {planned.combination}: {planned.reason}", style="yellow"))
+            say(Text(f"{planned.status}: {planned.combination}: {planned.reason}", style="yellow"))
     reasons = Counter(reason for planned in plan.planned for reason in planned.refused_evaluators.values())
     for reason, n in reasons.items():
-        console.print(Text(f"refused for {n} combinations: {reason}", style="yellow"))
+        say(Text(f"not measured for {counted(n, 'combination')}: {reason}", style="yellow"))
 
 
-def _totals(plan: Plan, done: dict[str, str], seconds: float, estimate: bool) -> None:
-    runnable = [key for planned in plan.planned if not planned.status for key in planned.keys.values()]
-    finished = sum(done.get(key, "interrupted") != "interrupted" for key in runnable)
-    refused = sum(bool(planned.status) for planned in plan.planned)
-    line = f"{len(plan.planned)} combinations, {refused} refused; {len(runnable)} runs, {finished} done"
-    if estimate:
-        workers = cores()
-        line += (
-            f"; training at most {_time(seconds)} of work, {_time(seconds / workers)} on {workers} workers"
-        )
-    console.print(line)
+def _totals(plan: Plan, runnable: Sequence[Planned], statuses: Mapping[str, str]) -> None:
+    keys = [key for planned in runnable for key in planned.keys.values()]
+    stopped = Counter(planned.status for planned in plan.planned if planned.status)
+    parts = [counted(len(plan.planned), "combination"), *(f"{n} {status}" for status, n in stopped.items())]
+    done = sum(not _is_due(statuses, key) for key in keys)
+    say(f"{', '.join(parts)}; {counted(len(keys), 'run')}, {done} done")
+
+
+def _estimate(costs: Sequence[float]) -> None:
+    workers = min(cores(), len(costs))
+    if workers:
+        total = sum(costs)
+        spread = f", {_time(total / workers)} on {workers} workers" if workers > 1 else ""
+        say(f"training takes at most {_time(total)}{spread}; measuring comes on top")
 
 
 def _time(seconds: float | None) -> str:
+    """A duration in the unit that suits it; ``?`` where a step failed."""
     if seconds is None:
-        return ""
+        return "?"
     if seconds < 120:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f} s" if seconds >= 1 else "< 1 s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,12 +24,12 @@ from lvmbench.cli.options import (
     warn,
     with_seeds,
 )
-from lvmbench.errors import UserError, nearest
+from lvmbench.errors import LvmbenchError, UserError, nearest
 
 if TYPE_CHECKING:
+    from lvmbench.catalogue import Catalogue
     from lvmbench.names import Ref
     from lvmbench.plan import Plan
-    from lvmbench.plugins import PluginSelection
     from lvmbench.runner import RunOptions
     from lvmbench.store import Store
 
@@ -115,9 +116,9 @@ def status(
 
     Example: lvmbench status lvmbench-results/quick --traceback
     """
-    from lvmbench.cli.display import console, show_status
+    from lvmbench.cli.display import show_status
 
-    show_status(console, directory, open_store(directory, store), tracebacks=traceback)
+    show_status(directory, open_store(directory, store), tracebacks=traceback)
 
 
 def retry(
@@ -139,9 +140,8 @@ def retry(
         if word not in RETRIABLE:
             raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
     plan, opened, options = _reload(directory, store, device, jobs, timeout)
-    opened.reopen(
-        key for name, (key, found) in _runs(opened).items() if found in wanted and name in plan.names
-    )
+    names = plan.names
+    opened.reopen(key for name, (key, found) in _runs(opened).items() if found in wanted and name in names)
     opened.reopen_evaluations(wanted)
     _go(plan, directory, opened, options)
 
@@ -160,26 +160,17 @@ def evaluate(
 
     Example: lvmbench evaluate lvmbench-results/quick --evaluator "tightness[samples=5000]"
     """
-    from dataclasses import replace
-
-    plan, opened, options = _reload(directory, store, device, jobs, timeout)
-    plan = replace(plan, evaluators=_evaluators(evaluator, options.selection))
+    plan, opened, options = _reload(directory, store, device, jobs, timeout, evaluator)
     _go(plan, directory, opened, options, training=False)
 
 
-def _evaluators(names: list[str], chosen: PluginSelection) -> tuple[Ref, ...]:
-    from lvmbench.names import Ref
-    from lvmbench.plugins import load_catalogue
-
-    catalogue = load_catalogue(chosen)
-    try:
-        return tuple(catalogue.canonical("evaluator", Ref.parse(name)) for name in names)
-    except UserError as error:
-        raise UserError(f"--evaluator: {error}") from None
-
-
 def _reload(
-    directory: Path, store: str | None, device: str, jobs: int | None, timeout: float | None
+    directory: Path,
+    store: str | None,
+    device: str,
+    jobs: int | None,
+    timeout: float | None,
+    evaluators: Sequence[str] = (),
 ) -> tuple[Plan, Store, RunOptions]:
     """The plan, the store and the options of results that are there, with the plugins and seeds they were made with."""
     import json
@@ -199,9 +190,20 @@ def _reload(
     suite = load_suite(str(directory / "suite.yaml"), catalogue)
     runs = _runs(opened)
     suite = replace(suite, seeds=tuple(sorted({seed for *_, seed in runs})) or suite.seeds)
+    wanted = tuple(_evaluator(name, catalogue) for name in evaluators)
     plan = make_plan(suite, catalogue).restricted(runs)
     warn(catalogue)
+    plan = replace(plan, evaluators=wanted or plan.evaluators)
     return plan, opened, RunOptions(device, jobs, timeout, chosen)
+
+
+def _evaluator(name: str, catalogue: Catalogue) -> Ref:
+    from lvmbench.names import Ref
+
+    try:
+        return catalogue.canonical("evaluator", Ref.parse(name))
+    except LvmbenchError as error:
+        raise UserError(f"--evaluator: {error}") from None
 
 
 def _runs(store: Store) -> dict[tuple[Any, ...], tuple[str, str]]:
@@ -215,17 +217,15 @@ def _runs(store: Store) -> dict[tuple[Any, ...], tuple[str, str]]:
 
 def _go(plan: Plan, out: Path, store: Store, options: RunOptions, *, training: bool = True) -> None:
     """Run a plan with a live display; exit code 1 where anything failed, 130 where it was interrupted."""
-    from lvmbench.cli.display import Live, console, show_results
+    from lvmbench.cli.display import Live, console, say, show_results
     from lvmbench.runner import run
 
     try:
         with Live(console) as live:
             summary = run(plan, out, store, options, live, training=training)
     except KeyboardInterrupt:
-        console.print(
-            f"interrupted; what is finished is kept: the same command goes on (lvmbench status {out})"
-        )
+        say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {out})")
         raise typer.Exit(130) from None
-    show_results(console, out, store, summary)
+    show_results(out, store, summary)
     if summary.failed:
         raise typer.Exit(1)

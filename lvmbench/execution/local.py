@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import tempfile
 import threading
 from collections import deque
@@ -70,7 +72,8 @@ class LocalExecutor(Generic[J]):
             if self._pool is None:
                 future = _run_here(work, job, progress)
             else:
-                future = self._pool.schedule(work, args=[job, progress], timeout=self.timeout)
+                with _uninterrupted():
+                    future = self._pool.schedule(work, args=[job, progress], timeout=self.timeout)
             self._futures[future] = number
 
     def _news(self, number: int) -> ProgressFile:
@@ -94,6 +97,22 @@ class LocalExecutor(Generic[J]):
             return Crash(Status.TIMEOUT, f"took longer than {self.timeout:g} s (--timeout)")
         except ProcessExpired as error:
             return Crash(Status.KILLED, _death(error.exitcode))
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Keep Ctrl-C waiting, and from the processes and threads that are started meanwhile: the runner ends those itself."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # when it starts, it lets signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run_here(work: Work[J, T], job: J, progress: ProgressFile) -> Future[T]:

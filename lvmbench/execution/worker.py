@@ -138,7 +138,7 @@ def _measure(job: Job, seed: int, ref: Ref) -> tuple[dict[str, Any], ...]:
     evaluator: Evaluator = catalogue.build("evaluator", ref)
     parts = build(catalogue, job.combination, data, seed)
     provided = capabilities(data, parts)
-    reason = unmet(f"evaluator '{ref}'", evaluator, provided, job.combination.refs)
+    reason = unmet(f"evaluator '{ref}'", evaluator, provided, job.combination, data)
     if reason:
         raise Refusal(reason)
     subject = _subject(job, seed, catalogue, data, parts, provided)

@@ -1,0 +1,92 @@
+"""What a check is: a function that raises `Violation` where a component breaks its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from lvmbench.errors import LvmbenchError, UserError, nearest
+
+if TYPE_CHECKING:
+    from lvmbench.checks.specimen import Specimen
+
+PARTS = ("prior", "posterior", "decoder")
+BUILT = (*PARTS, "objective", "estimator")
+KINDS = (*BUILT, "evaluator", "dataset")
+
+
+class Violation(LvmbenchError):  # noqa: N818
+    """A component breaks its contract: what came instead of what is due, and what to look at."""
+
+    def __init__(self, came: str, hint: str = "") -> None:
+        super().__init__(f"{came}; {hint}" if hint else came)
+
+
+class Skip(LvmbenchError):  # noqa: N818
+    """A check does not apply; the reason is its text."""
+
+
+class Run(Protocol):
+    """The function of a check; it may return a warning."""
+
+    __name__: str
+
+    def __call__(self, specimen: Specimen) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Arguments:
+        name: The name of its function.
+        kinds: The kinds of component that it is for.
+        due: The contract in one sentence.
+        read: Where to read about it, as ``module.Name``.
+        run: The function; it is given a `Specimen`.
+        once: Whether it looks at the class alone, and not at each of its named choices of options.
+    """
+
+    name: str
+    kinds: frozenset[str]
+    due: str
+    read: str
+    run: Run
+    once: bool
+
+
+_CHECKS: list[Check] = []
+
+
+def contract(*kinds: str, due: str, read: str, once: bool = False) -> Callable[[Run], Run]:
+    """Declare a check of components of these kinds."""
+
+    def declare(run: Run) -> Run:
+        _CHECKS.append(Check(run.__name__, frozenset(kinds), due, f"lvmbench.{read}", run, once))
+        return run
+
+    return declare
+
+
+def checks_of(kind: str, only: Collection[str] | None = None) -> list[Check]:
+    """The checks of a kind, or those of them that are named; raises `UserError` for a name of no check at all."""
+    import lvmbench.checks.every  # noqa: F401  (declares them)
+
+    known = {check.name for check in _CHECKS}
+    for name in only or ():
+        if name not in known:
+            raise UserError(f"unknown check '{name}'{nearest(name, known)}")
+    return [c for c in _CHECKS if kind in c.kinds and (only is None or c.name in only)]
+
+
+def require(holds: bool, came: str, hint: str = "") -> None:
+    """Raise `Violation` where something does not hold."""
+    if not holds:
+        raise Violation(came, hint)
+
+
+def applies(holds: bool, otherwise: str) -> None:
+    """Raise `Skip` where a check does not apply."""
+    if not holds:
+        raise Skip(otherwise)

@@ -1,0 +1,73 @@
+"""Choices of options to try a component with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from lvmbench.names import Ref
+from lvmbench.options import options_model
+
+LITTLE = 1e-3
+"""How far inside an open end of a range a number is tried."""
+
+
+def variants(name: str, component: type, base: dict[str, Any]) -> list[Ref]:
+    """The base options, and each other value of every option that has named choices."""
+    chosen = [
+        {**base, option: value}
+        for option, field in options_model(component).model_fields.items()
+        for value in _choices(field)
+        if option not in base and value != field.default
+    ]
+    return [Ref(name, options) for options in (base, *chosen)]
+
+
+def small(component: type, limit: int) -> dict[str, Any]:
+    """Options that make a component small: whole numbers of at most ``limit``, as far as their ranges allow."""
+    found = {}
+    for option, field in options_model(component).model_fields.items():
+        if field.annotation is int and not field.is_required() and field.default > limit:
+            found[option] = max([limit, *(low for low in _lowest(field))])
+    return {option: value for option, value in found.items() if value < _default(component, option)}
+
+
+def ends(component: type) -> Iterator[tuple[str, Any]]:
+    """Each option with each end of its range, and each of its named choices."""
+    for option, field in options_model(component).model_fields.items():
+        if field.annotation in (int, float):
+            yield from ((option, value) for value in (*_lowest(field), *_highest(field)))
+        yield from ((option, value) for value in _choices(field))
+
+
+def required(component: type) -> list[str]:
+    """The options without a default."""
+    return [name for name, f in options_model(component).model_fields.items() if f.is_required()]
+
+
+def _default(component: type, option: str) -> Any:
+    return options_model(component).model_fields[option].default
+
+
+def _choices(field: FieldInfo) -> list[Any]:
+    if field.annotation is bool:
+        return [False, True]
+    return list(get_args(field.annotation)) if get_origin(field.annotation) is Literal else []
+
+
+def _step(field: FieldInfo) -> Any:
+    return 1 if field.annotation is int else LITTLE
+
+
+def _bounds(field: FieldInfo, attribute: str) -> list[Any]:
+    return [v for rule in field.metadata if (v := getattr(rule, attribute, None)) is not None]
+
+
+def _lowest(field: FieldInfo) -> list[Any]:
+    return [*_bounds(field, "ge"), *(v + _step(field) for v in _bounds(field, "gt"))]
+
+
+def _highest(field: FieldInfo) -> list[Any]:
+    return [*_bounds(field, "le"), *(v - _step(field) for v in _bounds(field, "lt"))]

@@ -1,0 +1,40 @@
+"""Tests of averages, with a stated rate of false alarms."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from lvmbench.checks.contract import require
+
+FALSE_ALARMS = 1e-6
+"""How often a check of averages fails where all is well, for each choice of options; noise is fixed besides."""
+
+
+def limit(freedom: int, figures: int) -> float:
+    """How many standard errors one of several averages may be off.
+
+    >>> 4.8 < limit(20_000, 1) < 5.0
+    True
+    """
+    return float(stats.t.isf(FALSE_ALARMS / 2 / max(figures, 1), freedom))
+
+
+def require_average(
+    draws: Tensor, truth: Tensor | float, what: str, hint: str = "", *, slack: float = 1e-6, above: bool = False
+) -> None:
+    """The average of independent ``draws``, ``(N, ...)``, is ``truth``, or with ``above`` at least no more than it."""
+    draws, n = draws.detach().double(), len(draws)
+    mean, error = draws.mean(0), draws.std(0) / math.sqrt(n)
+    expected = torch.as_tensor(truth).detach().double().expand_as(mean)
+    excess = mean - expected if above else (mean - expected).abs()
+    allowed = limit(n - 1, mean.numel()) * error + slack * (1 + expected.abs())
+    ratio = (excess / allowed).flatten().nan_to_num(nan=math.inf)
+    worst = int(ratio.argmax())
+    found, due, spread = (t.flatten()[worst].item() for t in (mean, expected, error))
+    relation = "at most " if above else ""
+    came = f"{what} should be {relation}{due:.5g}, the average of {n} draws is {found:.5g} (standard error {spread:.2g})"
+    require(bool(ratio[worst] <= 1), came, hint)

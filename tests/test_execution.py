@@ -1,0 +1,161 @@
+"""Executors and workers: isolation, limits, and the same results wherever a job runs."""
+
+import json
+import os
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lvmbench.execution.jobs import weights_file
+from lvmbench.execution.local import LocalExecutor
+from lvmbench.execution.progress import Progress, ProgressFile
+
+PARTS = """
+import json, os, signal, time, torch, lvmbench
+from lvmbench import DiagonalNormal, Posterior
+
+class Base(Posterior):
+    distribution = DiagonalNormal
+    def __init__(self, data, space):
+        super().__init__()
+        self.loc = torch.nn.Parameter(torch.zeros(space.event_shape))
+    def forward(self, x, model):
+        self.act()
+        return DiagonalNormal(self.loc.expand(len(x), -1), torch.zeros(()))
+
+class Dying(Base):
+    def act(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Leaving(Base):
+    def act(self):
+        os._exit(7)
+
+class Spending(Base):
+    def act(self):
+        raise MemoryError
+
+class Telling(Base):
+    def act(self):
+        deaf = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        facts = {"pid": os.getpid(), "threads": torch.get_num_threads(), "deaf": deaf}
+        with open("FACTS", "w") as file:
+            json.dump(facts, file)
+
+class Sleeping(Telling):
+    def act(self):
+        super().act()
+        time.sleep(1000)
+
+@lvmbench.hookimpl
+def lvmbench_register(register):
+    for part in (Dying, Leaving, Spending, Telling, Sleeping):
+        register.posterior(part.__name__.lower(), part)
+"""
+
+
+def plugin(tiny, name):
+    return tiny.plugin(name, PARTS.replace("FACTS", str(tiny.folder / "facts.json")))
+
+
+def facts(tiny):
+    """What the posterior that tells has told of its process."""
+    return json.loads((tiny.folder / "facts.json").read_text())
+
+
+def test_a_worker_that_dies_costs_only_its_job(tiny):
+    posteriors = ["dying", "leaving", "spending", "gaussian[hidden=8]"]
+    tiny.run(plugins=[plugin(tiny, "deadly")], posteriors=posteriors, jobs=2)
+    records = tiny.frame()
+    found = records.groupby("posterior")["status"].agg(Counter).to_dict()
+    assert found == {
+        "dying": {"killed": 4},
+        "leaving": {"killed": 4},
+        "spending": {"oom": 4},
+        "gaussian[hidden=8]": {"ok": 4},
+    }
+    reasons = records.groupby("posterior")["reason"].first()
+    assert "killed (signal 9), perhaps for using too much memory" in reasons["dying"]
+    assert "died (exit code 7)" in reasons["leaving"]
+    assert tiny.frame("evaluations")["status"].tolist() == ["ok"] * 4
+
+
+def test_a_job_that_takes_too_long_is_ended(tiny):
+    what = {"posteriors": ["sleeping"], "priors": ["standard_normal"]}
+    tiny.run(plugins=[plugin(tiny, "sleepy")], jobs=1, timeout=2, **what)
+    records = tiny.frame()
+    assert records["status"].tolist() == ["timeout"] * 2
+    assert set(records["reason"]) == {"took longer than 2 s (--timeout)"}
+    with pytest.raises(ProcessLookupError):
+        os.kill(facts(tiny)["pid"], 0)
+
+
+def test_worker_processes_change_no_figure(tiny):
+    what = {"plugins": [plugin(tiny, "telling")], "posteriors": ["telling", "gaussian[hidden=8]"]}
+    tiny.run("workers", jobs=2, **what)
+    told = facts(tiny)
+    assert told["pid"] != os.getpid()
+    assert told["threads"] == 1
+    assert told["deaf"], "an interruption reaches workers while they start"
+    tiny.run("here", **what)
+    assert facts(tiny)["pid"] == os.getpid()
+    one, two = ((tiny.folder / out / "measurements.csv").read_bytes() for out in ("workers", "here"))
+    assert one == two
+
+
+def double(job, progress):
+    return 2 * job
+
+
+def test_jobs_may_be_submitted_while_others_end():
+    found = []
+    with LocalExecutor(0) as executor:
+        for number in range(3):
+            executor.submit(number, double, number)
+        for number, outcome in executor.completed(lambda *news: None):
+            found.append((number, outcome))
+            if outcome == 0:
+                executor.submit(7, double, 7, first=True)
+    assert found == [(0, 0), (7, 14), (1, 2), (2, 4)]
+
+
+def test_progress_can_be_read_at_all_times(tmp_path):
+    file, done = ProgressFile(tmp_path / "0"), threading.Event()
+    assert file.read() is None
+    news = Progress("train", 9, 9, -1.5)
+    file.write(news)
+
+    def write():
+        while not done.is_set():
+            file.write(news)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found = {file.read() for _ in range(2000)}
+    done.set()
+    writer.join()
+    assert found == {news}
+
+
+def test_progress_is_written_now_and_then_and_at_the_end(tmp_path):
+    file = ProgressFile(tmp_path / "0")
+    file.write(Progress("train", 1, 9))
+    file.write(Progress("train", 2, 9))
+    assert file.read() == Progress("train", 1, 9)
+    os.utime(file.path, (time.time() - 1,) * 2)
+    file.write(Progress("train", 3, 9))
+    assert file.read() == Progress("train", 3, 9)
+    file.write(Progress("train", 9, 9))
+    assert file.read() == Progress("train", 9, 9)
+
+
+def test_progress_that_cannot_be_written_stops_nothing():
+    ProgressFile(Path("/no/such/folder/0")).write(Progress("train", 1, 9))
+
+
+def test_names_of_weights_differ_with_their_keys():
+    keys = [f"{i:064x}"[::-1] for i in range(100)]
+    assert len({weights_file(Path(), key) for key in keys}) == 100

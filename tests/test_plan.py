@@ -1,0 +1,411 @@
+"""Plans: which runs a suite asks for, under which keys, and why some cannot be."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from lvmbench import Refusal
+from lvmbench.catalogue import Catalogue, Entry
+from lvmbench.combination import KINDS
+from lvmbench.errors import UserError
+from lvmbench.names import Ref
+from lvmbench.plan import make_plan
+from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.suite import load_suite
+
+REFERENCE = load_catalogue()
+DATA = "blobs[train=60,validation=20,test=20]"
+BASE = {"priors": ["standard_normal"], "seeds": [0]}
+
+
+@pytest.fixture
+def plan(tiny):
+    """Plan the tiny suite with one prior and one seed, other keys, and perhaps classes of other names."""
+
+    def plan(only=(), extra=(), catalogue=REFERENCE, **changes):
+        mine = [Entry(kind, name, target, "mine", "lvmbench-mine", "1.0") for kind, name, target in extra]
+        catalogue = Catalogue([*catalogue.entries(), *mine])
+        return make_plan(load_suite(str(tiny.write(**{**BASE, **changes})), catalogue), catalogue, only)
+
+    return plan
+
+
+def subclass(kind, name, **members):
+    return type(name, (REFERENCE.entry(kind, name).load(),), members)
+
+
+def combinations(plan, *kinds):
+    return [tuple(str(p.combination[kind]) for kind in kinds) for p in plan.planned]
+
+
+def raising(error):
+    def raises(*args, **options):
+        raise error
+
+    return raises
+
+
+# Which combinations
+
+
+def test_a_grid_expands_to_its_product_in_order(plan):
+    found = plan(priors=["standard_normal", "mixture"], objectives=[{"elbo": {"samples": [1, 2]}}, "iwae"])
+    assert combinations(found, "prior", "objective") == [
+        (p, o) for p in ("standard_normal", "mixture") for o in ("elbo", "elbo[samples=2]", "iwae")
+    ]
+
+
+def test_an_option_at_its_default_is_the_bare_name_and_duplicates_collapse(plan):
+    found = plan(
+        priors=["mixture[components=10]", "mixture", {"mixture": {"spread": 1.0, "components": [10, 2]}}]
+    )
+    assert combinations(found, "prior") == [("mixture",), ("mixture[components=2]",)]
+    assert plan(evaluators=["tightness", "tightness[samples=1000]"]).evaluators == (Ref("tightness"),)
+
+
+@pytest.mark.parametrize(
+    ("rule", "left"),
+    [
+        ({"prior": "mixture"}, ["standard_normal"]),
+        ({"prior": "mixture[components=2]"}, ["standard_normal", "mixture"]),
+        ({"prior": "mixture[components=10]"}, ["standard_normal", "mixture[components=2]"]),
+        ({"prior": "mixture", "objective": "iwae"}, ["standard_normal", "mixture[components=2]", "mixture"]),
+        ({"posterior": "gaussian", "prior": "standard_normal"}, ["mixture[components=2]", "mixture"]),
+    ],
+)
+def test_exclude_removes_what_fits_by_name_and_by_the_options_it_names(plan, rule, left):
+    found = plan(priors=["standard_normal", "mixture[components=2]", "mixture"], exclude=[rule])
+    assert combinations(found, "prior") == [(name,) for name in left]
+
+
+def test_combinations_by_hand_come_last_and_no_rule_excludes_them(plan):
+    row = {
+        "dataset": DATA,
+        "prior": "mixture",
+        "posterior": "gaussian",
+        "decoder": "linear_gaussian",
+        "objective": "elbo",
+    }
+    found = plan(
+        priors=["standard_normal", "mixture"],
+        exclude=[{"prior": "mixture"}],
+        combinations=[row, {**row, "objective": "iwae"}],
+    )
+    assert combinations(found, "prior", "objective") == [
+        ("standard_normal", "elbo"),
+        ("mixture", "elbo"),
+        ("mixture", "iwae"),
+    ]
+
+
+def test_the_objective_says_which_estimator_is_used_where_the_suite_does_not(plan):
+    mine = subclass("objective", "elbo", default_estimator="score[baseline=leave_one_out]")
+    found = plan(objectives=["elbo", "mine[samples=2]"], extra=[("objective", "mine", mine)])
+    assert combinations(found, "estimator") == [("pathwise",), ("score[baseline=leave_one_out]",)]
+    assert combinations(plan(estimators=["score"]), "estimator") == [("score",)]
+
+
+GRID = {
+    "priors": ["standard_normal", "mixture[components=2]", "mixture[components=3]"],
+    "objectives": ["elbo", "iwae"],
+}
+
+
+@pytest.mark.parametrize(
+    ("only", "priors", "objectives"),
+    [
+        (["mixture"], 2, 2),
+        (["mixture[components=3]"], 1, 2),
+        (["mixture[*"], 2, 2),
+        (["mix*", "iwae"], 2, 1),
+        (["mixture[components=?]", "elbo"], 2, 1),
+        (["blobs"], 3, 2),
+        (["*"], 3, 2),
+        (["gaussian", "*linear_gaussian"], 3, 2),
+    ],
+)
+def test_only_keeps_what_matches_each_pattern(plan, only, priors, objectives):
+    found = plan(only, **GRID)
+    assert len(found.planned) == priors * objectives
+    assert len(set(combinations(found, "prior"))) == priors
+
+
+@pytest.mark.parametrize(
+    "only", [["nothing"], ["mixture", "standard_normal"], ["MIXTURE"], [""], ["mixture[[]*"], ["elb"]]
+)
+def test_only_that_keeps_nothing_is_said(plan, only):
+    with pytest.raises(
+        UserError, match=r"^--only: no combination of '.*tiny.yaml' matches .*; lvmbench plan shows them"
+    ):
+        plan(only, **GRID)
+
+
+def test_exclude_that_leaves_nothing_is_said(plan):
+    with pytest.raises(
+        UserError, match=r"tiny.yaml: the grid is empty: exclude leaves no combination; remove a rule"
+    ):
+        plan(exclude=[{"objective": "elbo"}])
+
+
+# What is wrong with options, data and metric
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (
+            "['mixture[components=0]']",
+            "2:10: prior 'mixture': option 'components' should be greater than or equal to 1, got 0",
+        ),
+        (
+            "[mixture: {spread: 1.0, components: 0}]",
+            "2:33: prior 'mixture': option 'components' should be greater than",
+        ),
+        (
+            "\n- mixture:\n    spread: 1.0\n    components: two",
+            "5:5: prior 'mixture': option 'components' should be a valid integer",
+        ),
+        (
+            "\n- mixture:\n    spread: 1.0\n    component: 2",
+            "5:5: prior 'mixture' has no option 'component'; did you mean 'components'?",
+        ),
+        (
+            "[mixture: {components: }]",
+            "2:20: prior 'mixture': option 'components' should be a valid integer, got None",
+        ),
+        (
+            "['mixture[components=[2, 0]]']",
+            "2:10: prior 'mixture': option 'components' should be greater than or equal to 1",
+        ),
+    ],
+)
+def test_a_wrong_option_is_said_with_its_place(tiny, written, message):
+    rest = {k: v for k, v in json.loads(tiny.write().read_text()).items() if k != "priors"}
+    path = tiny.folder / "tiny.yaml"
+    path.write_text(
+        f"suite: tiny\npriors: {written}\n"
+        + "".join(f"{k}: {json.dumps(v)}\n" for k, v in rest.items() if k != "suite")
+    )
+    with pytest.raises(UserError) as error:
+        make_plan(load_suite(str(path), REFERENCE), REFERENCE)
+    assert str(error.value).startswith(f"{path}:{message}")
+
+
+def test_a_wrong_option_of_an_evaluator_or_a_rule_is_said_too(plan):
+    with pytest.raises(UserError, match="evaluator 'tightness': option 'samples' should be"):
+        plan(evaluators=["tightness[samples=0]"])
+    with pytest.raises(UserError, match="prior 'mixture' has no option 'size'"):
+        plan(exclude=[{"prior": "mixture[size=3]"}])
+
+
+@pytest.mark.parametrize("metric", ["elbo", "rate", "rate[exact]", "train_seconds", "parameters"])
+def test_a_suite_may_rank_by_what_its_evaluators_or_its_records_hold(plan, metric):
+    assert plan(metric=metric, evaluators=["informativeness"]).suite.metric == metric
+
+
+def test_a_metric_that_nothing_measures_is_said_before_anything_is_trained(plan):
+    with pytest.raises(
+        UserError, match=r"tiny.yaml:1:\d+: metric: no evaluator of the suite measures 'elbows'; did you mean"
+    ):
+        plan(metric="elbows")
+    with pytest.raises(UserError, match="measures 'nmi'"):
+        plan(metric="nmi")
+
+
+def test_data_that_cannot_be_used_are_said_with_the_place_of_the_data_set(plan):
+    with pytest.raises(UserError, match=r"tiny.yaml:1:\d+: table 'nowhere.csv': no such file"):
+        plan(datasets=["table[path=nowhere.csv]"])
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"decoders": ["bernoulli"]},
+            r"decoder 'bernoulli' requires dataset.binary, which dataset 'blobs.*' does not provide \(it provides .*real\)",
+        ),
+        (
+            {"decoders": ["gaussian"], "posteriors": ["exact"]},
+            r"posterior 'exact' requires model.exact_posterior, which this pair of prior and decoder does not provide",
+        ),
+    ],
+)
+def test_a_refusal_names_the_component_and_what_it_lacks(plan, changes, reason):
+    (planned,) = plan(**changes).planned
+    assert planned.status == "refused"
+    assert re.match(reason, planned.reason)
+    assert planned.keys.keys() == {0}
+
+
+def test_an_evaluator_that_lacks_something_is_refused_alone(plan):
+    (planned,) = plan(datasets=["linear_gaussian[train=60]"], evaluators=["tightness", "clustering"]).planned
+    assert planned.status is None
+    assert list(planned.refused_evaluators) == ["clustering"]
+    assert "evaluator 'clustering' requires dataset.labels" in planned.refused_evaluators["clustering"]
+
+
+@pytest.mark.parametrize("kind", ["dataset", "prior", "posterior", "decoder", "objective", "estimator"])
+def test_a_component_may_refuse_when_it_is_built(plan, kind):
+    base = {
+        "dataset": "blobs",
+        "prior": "standard_normal",
+        "posterior": "gaussian",
+        "decoder": "linear_gaussian",
+    }
+    base |= {"objective": "elbo", "estimator": "pathwise"}
+    mine = subclass(kind, base[kind], __init__=raising(Refusal("not with me")))
+    (planned,) = plan(extra=[(kind, "mine", mine)], **{f"{kind}s": ["mine"]}).planned
+    assert (planned.status, planned.reason) == ("refused", "not with me")
+
+
+@pytest.mark.parametrize("kind", ["dataset", "prior", "decoder", "objective"])
+@pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(3)])
+def test_a_component_that_fails_otherwise_is_left_to_fail_when_it_is_run(plan, kind, error):
+    base = {"dataset": "blobs", "prior": "standard_normal", "decoder": "linear_gaussian", "objective": "elbo"}
+    method = "load" if kind == "dataset" else "__init__"
+    mine = subclass(kind, base[kind], **{method: raising(error)})
+    (planned,) = plan(extra=[(kind, "mine", mine)], **{f"{kind}s": ["mine"]}).planned
+    assert (planned.status, planned.reason, planned.parameters) == (None, "", None)
+    assert planned.provenance[kind]["plugin"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("error", "reasons"), [(Refusal("not here"), {"mine": "not here"}), (ZeroDivisionError("mine"), {})]
+)
+def test_an_evaluator_that_fails_when_it_is_built_leaves_the_run(plan, error, reasons):
+    mine = subclass("evaluator", "clustering", __init__=raising(error))
+    (planned,) = plan(extra=[("evaluator", "mine", mine)], evaluators=["mine"]).planned
+    assert (planned.status, planned.refused_evaluators) == (None, reasons)
+
+
+def test_a_component_that_cannot_be_imported_is_unavailable_and_the_others_are_planned(plan, tiny):
+    text = "import lvmbench\n\n@lvmbench.hookimpl\ndef lvmbench_register(register):\n"
+    file = tiny.plugin("plan_lazy", text + "    register.prior('lazy', 'no_such_module_here:Lazy')\n")
+    catalogue = load_catalogue(PluginSelection((file,)))
+    found = plan(
+        catalogue=catalogue, priors=["lazy[size=3]", "standard_normal"], exclude=[{"prior": "lazy[size=4]"}]
+    )
+    lazy, other = found.planned
+    assert (lazy.status, other.status) == ("unavailable", None)
+    assert lazy.reason.startswith(f"prior 'lazy' of {file} ")
+    assert lazy.reason.endswith(
+        "cannot be imported: ModuleNotFoundError: No module named 'no_such_module_here'"
+    )
+    assert plan(
+        catalogue=catalogue, priors=["lazy", "standard_normal"], exclude=[{"prior": "lazy"}]
+    ).planned == (other,)
+
+
+# Keys
+
+
+@pytest.fixture
+def key(plan):
+    """The key of the first run of a plan."""
+    return lambda seed=0, **changes: plan(**changes).planned[0].keys[seed]
+
+
+def test_a_key_is_the_same_in_every_process(key, tiny):
+    script = (
+        "import sys; from lvmbench.plan import make_plan; from lvmbench.plugins import load_catalogue as load\n"
+        "from lvmbench.suite import load_suite; print(make_plan(load_suite(sys.argv[1], load()), load()).planned[0].keys[0])"
+    )
+    mine = key(priors=[{"mixture": {"components": 2, "spread": 2.0}}])
+    found = subprocess.run(
+        [sys.executable, "-c", script, str(tiny.folder / "tiny.yaml")],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == mine
+
+
+SAME = {
+    "more seeds": {"seeds": [3, 0, 1]},
+    "more combinations": {"priors": ["standard_normal", "mixture"]},
+    "another name and version of the suite": {"suite": "other", "version": 2},
+    "other evaluators": {"evaluators": ["clustering"], "metric": "nmi"},
+    "defaults in full": {
+        "posteriors": ["gaussian[hidden=8,layers=1,network=mlp]"],
+        "estimators": ["pathwise"],
+    },
+    "options in another order": {"posteriors": ["gaussian[layers=1,hidden=8]"]},
+    "an integer for a float": {
+        "budget": {"patience": 0, "epochs": 3, "batch": 20, "learning_rate": 0.01, "warm_up": 0}
+    },
+}
+OTHER = {
+    "another option": {"posteriors": ["gaussian[hidden=9,layers=1]"]},
+    "another component": {"priors": ["mixture"]},
+    "another estimator": {"estimators": ["score"]},
+    "other data": {"datasets": ["blobs[train=60,validation=20,test=20,seed=1]"]},
+    "another latent size": {"latent": 3},
+    **{
+        f"another {name}": {
+            "budget": {"epochs": 3, "batch": 20, "learning_rate": 1e-2, "patience": 0, name: value}
+        }
+        for name, value in {
+            "epochs": 4,
+            "batch": 21,
+            "optimizer": "sgd",
+            "learning_rate": 0.02,
+            "patience": 1,
+            "warm_up": 1.0,
+            "clip": 1.0,
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("changes", SAME.values(), ids=SAME)
+def test_a_key_does_not_depend_on_what_does_not_matter(key, changes):
+    assert key(**changes) == key()
+
+
+@pytest.mark.parametrize("changes", OTHER.values(), ids=OTHER)
+def test_a_key_depends_on_all_that_matters(key, changes):
+    assert key(**changes) != key()
+
+
+def test_a_key_depends_on_the_seed_and_on_versions(key, monkeypatch):
+    first = key()
+    assert key(seed=1, seeds=[0, 1]) != first
+    prior = REFERENCE.entry("prior", "standard_normal").load()
+    monkeypatch.setattr(prior, "version", 2)
+    assert key() != first
+    monkeypatch.undo()
+    assert key() == first
+    monkeypatch.setattr("lvmbench.combination.PROTOCOL", 99)
+    assert key() != first
+
+
+def test_a_key_depends_on_the_values_of_the_data_not_on_their_file_name_alone(key, tiny):
+    table = tiny.folder / "table.csv"
+    rows = "".join(f"{i},{i * i % 7}\n" for i in range(40))
+    changes = {"datasets": [f"table[path={table}]"]}
+    table.write_text("a,b\n" + rows)
+    first = key(**changes)
+    assert key(**changes) == first
+    table.write_text("a,b\n" + rows.replace("39,", "38.5,"))
+    assert key(**changes) != first
+
+
+# Restricting
+
+
+def test_a_plan_is_restricted_to_runs_by_their_names(plan):
+    found = plan(seeds=[0, 1], **GRID)
+    name = found.planned[2].name(1)
+    assert name == (*(t for (t,) in (combinations(found, k)[2:3][0] for k in KINDS)), 2, 1)
+    (left,) = found.restricted({name}).planned
+    assert left == replace(found.planned[2], keys={1: found.planned[2].keys[1]})
+    assert found.restricted(found.names) == found

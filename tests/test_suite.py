@@ -1,0 +1,262 @@
+"""Suite files: what they mean, and the place of everything that is wrong with them."""
+
+import pytest
+
+from lvmbench.errors import UserError
+from lvmbench.plugins import load_catalogue
+from lvmbench.suite import Budget, load_suite
+
+CATALOGUE = load_catalogue()
+KEYS = {  # a line each, in this order
+    "suite": "tiny",
+    "datasets": "[blobs]",
+    "priors": "[standard_normal]",
+    "posteriors": "[gaussian]",
+    "decoders": "[linear_gaussian]",
+    "objectives": "[elbo]",
+    "evaluators": "[tightness]",
+}
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Load the suite with other lines; ``None`` leaves one out."""
+
+    def load(**changes):
+        lines = [f"{k}: {v}\n" for k, v in {**KEYS, **changes}.items() if v is not None]
+        path = tmp_path / "tiny.yaml"
+        path.write_text("".join(lines))
+        return load_suite(str(path), CATALOGUE)
+
+    return load
+
+
+def names(suite, kind):
+    return [str(row[kind].ref) for row in suite.grid]
+
+
+WRONG = [
+    # the file's keys
+    ({"prior": "[x]"}, "8:1: unknown key 'prior'; did you mean 'priors'"),
+    ({"zzz": "1"}, "8:1: unknown key 'zzz'; known: budget, combinations, "),
+    ({"budget": "{epoch: 3}"}, "8:10: unknown key 'budget.epoch'; did you mean 'epochs'?"),
+    ({"suite": None}, "1:1: key 'suite' is missing; add it"),
+    ({"evaluators": None}, "1:1: key 'evaluators' is missing; add it"),
+    ({"3": "4"}, "8:1: unknown key '3'; known: "),
+    # types and ranges
+    (
+        {"suite": "a/b"},
+        "1:8: suite: should be letters, digits, '_', '.' or '-', starting with a letter (got 'a/b')",
+    ),
+    ({"suite": "3"}, "1:8: suite: should be text (got 3)"),
+    ({"version": "'1'"}, "8:10: version: should be a whole number (got '1')"),
+    ({"latent": "-1"}, "8:9: latent: should be greater than or equal to 1 (got -1)"),
+    ({"latent": ""}, "8:1: latent: should be a whole number (got nothing)"),
+    ({"latent": "x" * 900}, f"8:9: latent: should be a whole number (got '{'x' * 58}…)"),
+    ({"metric": "2020-01-01"}, "8:9: metric: should be text (got datetime.date(2020, 1, 1))"),
+    ({"budget": "{epochs: 0}"}, "8:18: budget.epochs: should be greater than or equal to 1 (got 0)"),
+    ({"budget": "{epochs: 1.5}"}, "8:18: budget.epochs: should be a whole number (got 1.5)"),
+    ({"budget": "{epochs: 1, batch: true}"}, "8:28: budget.batch: should be a whole number (got True)"),
+    ({"budget": "{learning_rate: -1}"}, "8:25: budget.learning_rate: should be greater than 0 (got -1)"),
+    ({"budget": "{learning_rate: .inf}"}, "8:25: budget.learning_rate: should be a finite number (got inf)"),
+    ({"budget": "{learning_rate: '1e-3'}"}, "8:25: budget.learning_rate: should be a number (got '1e-3')"),
+    ({"budget": "{optimizer: adm}"}, "8:21: budget.optimizer: should be 'adam', 'adamw', "),
+    ({"budget": "{patience: -1}"}, "8:20: budget.patience: should be greater than or equal to 0 (got -1)"),
+    ({"budget": "{clip: 0}"}, "8:16: budget.clip: should be greater than 0 (got 0)"),
+    ({"budget": "[adam]"}, "8:9: budget: should be a mapping of keys (got ['adam'])"),
+    ({"budget": "{<<: {epochs: 0}, batch: 2}"}, "8:9: budget.epochs: should be greater than or equal to 1"),
+    # seeds
+    ({"seeds": "'3'"}, "8:8: seeds: should be a whole number (got '3')"),
+    ({"seeds": "0"}, "8:8: seeds: should be greater than or equal to 1 (got 0)"),
+    ({"seeds": "1000000"}, "8:8: seeds: should be less than or equal to 10000 (got 1000000)"),
+    ({"seeds": "[]"}, "8:8: seeds: is empty; give how many, or a list of them (got [])"),
+    ({"seeds": "[0, 1, 0]"}, "8:8: seeds: gives seed 0 twice; remove one (got [0, 1, 0])"),
+    ({"seeds": "[0, -1]"}, "8:12: seeds.1: should be greater than or equal to 0 (got -1)"),
+    ({"seeds": "[0, a]"}, "8:12: seeds.1: should be a whole number (got 'a')"),
+    ({"seeds": f"[{2**63}]"}, f"8:9: seeds.0: should be less than {2**63} (got {2**63})"),
+    # lists of components
+    ({"priors": "standard_normal"}, "3:9: priors: should be a list (got 'standard_normal')"),
+    ({"priors": "[]"}, "3:9: priors: is empty; give at least one (got [])"),
+    ({"evaluators": "[]"}, "7:13: evaluators: is empty; give at least one (got [])"),
+    (
+        {"priors": "[3]"},
+        "3:10: priors.0: should be one component, as name, name[option=value] or name: {option: value}",
+    ),
+    ({"priors": "[{}]"}, "3:10: priors.0: should be one component"),
+    ({"priors": "[mixture, [mixture]]"}, "3:19: priors.1: should be one component"),
+    ({"priors": "[{mixture: 3}]"}, "3:10: priors.0: should be one component"),
+    ({"priors": "[{mixture: {}, standard_normal: {}}]"}, "3:10: priors.0: should be one component"),
+    ({"priors": None}, "1:1: the grid is empty: it lacks priors; give them, or list combinations by hand"),
+    ({"priors": ""}, "1:1: the grid is empty: it lacks priors"),
+    (
+        dict.fromkeys(list(KEYS)[1:6]),
+        "1:1: the grid is empty: it lacks datasets, priors, posteriors, decoders, objectives",
+    ),
+    # names
+    ({"datasets": "\n  - bolbs"}, "3:5: unknown dataset 'bolbs'; did you mean 'blobs'?"),
+    ({"priors": "[mixture, mixtur]"}, "3:19: unknown prior 'mixtur'; did you mean 'mixture'?"),
+    ({"posteriors": "[gausian]"}, "4:14: unknown posterior 'gausian'; did you mean 'gaussian'?"),
+    ({"decoders": "[bernouli]"}, "5:12: unknown decoder 'bernouli'; did you mean 'bernoulli'?"),
+    ({"objectives": "[elbow: {samples: 2}]"}, "6:14: unknown objective 'elbow'; did you mean 'elbo'?"),
+    ({"estimators": "[path]"}, "8:14: unknown estimator 'path'; did you mean 'pathwise'?"),
+    ({"evaluators": "[tight]"}, "7:14: unknown evaluator 'tight'; did you mean 'tightness'?"),
+    ({"priors": "['mixture[components=2']"}, "3:10: 'mixture[components=2' is not a name"),
+    (
+        {"priors": """['mixture[components="2]']"""},
+        "3:10: 'mixture[components=\"2]': brackets or double quotes do not",
+    ),
+    ({"priors": "['mixture[components]']"}, "3:10: 'mixture[components]': 'components' is not option=value"),
+    ({"priors": '["mix\\nture"]'}, "3:10: 'mix\nture' is not a name"),
+    # options given twice or not at all
+    (
+        {"priors": "['mixture[spread=1,spread=2]']"},
+        "3:10: 'mixture[spread=1,spread=2]': option 'spread' is given twice",
+    ),
+    (
+        {"priors": "['mixture[spread=1]': {spread: 2}]"},
+        "3:10: 'mixture[spread=1]': option 'spread' is given twice",
+    ),
+    (
+        {"priors": "\n  - mixture:\n      spread: 1\n      components: []"},
+        "6:7: prior 'mixture': option 'components' is an empty list, so the grid is empty; give it values",
+    ),
+    ({"priors": "['mixture[components=[]]']"}, "3:10: prior 'mixture': option 'components' is an empty list"),
+    # combinations and exclude
+    ({"combinations": "[]"}, "8:15: combinations: is empty; give at least one (got [])"),
+    ({"combinations": "[{priors: mixture}]"}, "8:17: unknown kind 'priors'; did you mean 'prior'"),
+    (
+        {"combinations": "[{prior: mixture}]"},
+        "8:16: combinations: lacks dataset, posterior, decoder, objective; name one",
+    ),
+    (
+        {
+            "combinations": "\n- {dataset: blobs, prior: x, posterior: exact, decoder: bernoulli, objective: elbo}"
+        },
+        "9:27: unknown prior 'x'; known: ",
+    ),
+    ({"exclude": "[{evaluator: tightness}]"}, "8:12: unknown kind 'evaluator'; known: "),
+    ({"exclude": "[{prior: mixtur}]"}, "8:19: unknown prior 'mixtur'; did you mean 'mixture'?"),
+    ({"exclude": "[{}]"}, "8:11: exclude: excludes everything; name a component"),
+    ({"exclude": ""}, "8:1: exclude: should be a list (got nothing)"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG)
+def test_what_is_wrong_is_said_with_its_place(load, tmp_path, changes, message):
+    with pytest.raises(UserError) as error:
+        load(**changes)
+    assert str(error.value).startswith(f"{tmp_path / 'tiny.yaml'}:{message}")
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "hello\n", "", "# nothing\n", "3\n"])
+def test_a_file_without_keys_is_no_suite(tmp_path, text):
+    path = tmp_path / "suite.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r":1:1: a suite is a mapping of keys \(suite, datasets"):
+        load_suite(str(path), CATALOGUE)
+
+
+def test_a_registered_suite_is_found_by_name_and_any_other_by_its_path(load, tmp_path, monkeypatch):
+    assert load_suite("quick", CATALOGUE).name == "quick"
+    suite = load(suite="mine")
+    assert (suite.name, suite.path) == ("mine", tmp_path / "tiny.yaml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quick").write_text("suite: [")  # a registered name comes first
+    assert load_suite("quick", CATALOGUE).name == "quick"
+    assert load_suite("tiny.yaml", CATALOGUE) == load_suite("./tiny.yaml", CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("quik", r"unknown suite 'quik'; did you mean 'quick'\? \(or give the path of a YAML file\)"),
+        ("none.yaml", "no suite file 'none.yaml'; registered suites: .*exact, .*quick"),
+        ("none/quick", "no suite file 'none/quick'"),
+        ("folder", "'folder' is a folder, not a suite; give the path of a YAML file"),
+    ],
+)
+def test_a_suite_that_is_not_there_is_said_with_what_is(tmp_path, monkeypatch, name, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=message):
+        load_suite(name, CATALOGUE)
+
+
+def test_what_is_left_out_has_a_default(load):
+    suite = load()
+    assert (suite.version, suite.latent, suite.seeds, suite.metric) == (1, 8, (0, 1, 2), "elbo")
+    assert suite.budget == Budget()
+    assert "estimator" not in suite.grid[0]
+
+
+def test_seeds_are_how_many_or_which(load):
+    assert load(seeds=2).seeds == (0, 1)
+    assert load(seeds="[7, 3]").seeds == (7, 3)
+    assert load(seeds=f"[{2**63 - 1}]").seeds == (2**63 - 1,)
+
+
+def test_a_grid_is_the_product_of_its_axes_in_their_order(load):
+    suite = load(
+        priors="[standard_normal, mixture]", objectives="[elbo, iwae]", estimators="[score, pathwise]"
+    )
+    rows = [tuple(str(row[kind].ref) for kind in ("prior", "objective", "estimator")) for row in suite.grid]
+    assert rows == [
+        (p, o, e)
+        for p in ("standard_normal", "mixture")
+        for o in ("elbo", "iwae")
+        for e in ("score", "pathwise")
+    ]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "[mixture: {components: [2, 3], spread: [1.0, 2.0]}]",
+        "['mixture[components=[2,3],spread=[1.0,2.0]]']",
+        "['mixture[components=[2,3]]': {spread: [1.0, 2.0]}]",
+        "\n- mixture:\n    components: [2, 3]\n    spread:\n    - 1.0\n    - 2.0",
+    ],
+)
+def test_an_option_given_a_list_is_a_grid(load, written):
+    assert names(load(priors=written), "prior") == [
+        f"mixture[components={c},spread={s}]" for c in (2, 3) for s in (1.0, 2.0)
+    ]
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["[mixture]", "[mixture: ]", "[mixture: {}]", "['mixture[]']", "['  mixture ']", "\n  - mixture:\n"],
+)
+def test_a_bare_name_may_be_written_in_many_ways(load, written):
+    assert names(load(priors=written), "prior") == ["mixture"]
+
+
+def test_combinations_by_hand_stand_beside_the_grid_or_alone(load):
+    row = "{dataset: blobs, prior: mixture: {components: [2, 3]}, posterior: gaussian, decoder: bernoulli, objective: elbo}"
+    rows = "\n- " + row.replace("mixture: {components: [2, 3]}", "{mixture: {components: [2, 3]}}")
+    beside = load(combinations=rows)
+    alone = load(combinations=rows, **dict.fromkeys(list(KEYS)[1:6]))
+    assert len(beside.grid) == 1
+    assert alone.grid == ()
+    for suite in (beside, alone):
+        assert [str(r["prior"].ref) for r in suite.picked] == [
+            "mixture[components=2]",
+            "mixture[components=3]",
+        ]
+
+
+def test_a_choice_knows_where_it_and_its_options_stand(load, tmp_path):
+    suite = load(priors="\n  - standard_normal\n  - mixture:\n      components: 2\n      spread: 1.0")
+    first, second = (row["prior"] for row in suite.grid)
+    here = tmp_path / "tiny.yaml"
+    assert (first.place, first.option_places) == (f"{here}:4:5", {})
+    assert second.place == f"{here}:5:5"
+    assert second.option_places == {"components": f"{here}:6:7", "spread": f"{here}:7:7"}
+
+
+def test_windows_line_endings_and_merge_keys_change_nothing(load, tmp_path):
+    suite = load(budget="{epochs: 3, batch: 20}")
+    text = (tmp_path / "tiny.yaml").read_text()
+    (tmp_path / "tiny.yaml").write_bytes(text.replace("\n", "\r\n").encode())
+    assert load_suite(str(tmp_path / "tiny.yaml"), CATALOGUE) == suite
+    assert load(budget="{<<: {epochs: 3}, batch: 20}").budget == suite.budget
