@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lvmbench.distributions import Distribution as Distribution
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
+    from lvmbench.distributions import cholesky as cholesky
     from lvmbench.divergence import analytic_kl as analytic_kl
     from lvmbench.divergence import register_kl as register_kl
     from lvmbench.divergence import register_posterior as register_posterior
@@ -64,7 +65,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "dataset": ["Data", "Dataset", "DataSummary", "Split"],
     "decoder": ["Decoder"],
-    "distributions": ["Bernoulli", "DiagonalNormal", "Distribution", "Mixture", "MultivariateNormal"],
+    "distributions": [
+        "Bernoulli",
+        "DiagonalNormal",
+        "Distribution",
+        "Mixture",
+        "MultivariateNormal",
+        "cholesky",
+    ],
     "divergence": ["analytic_kl", "register_kl", "register_posterior"],
     "errors": ["LvmbenchError", "Refusal", "UserError", "nearest"],
     "estimator": ["Estimate", "Estimator"],

@@ -12,7 +12,7 @@ from lvmbench.combination import KINDS, Combination
 from lvmbench.names import Ref
 from lvmbench.plugins import load_catalogue
 from lvmbench.suite import Budget
-from lvmbench.training import train
+from lvmbench.training import restore, train
 
 CATALOGUE = load_catalogue()
 LINEAR = (
@@ -34,7 +34,7 @@ def trained(*names: str, epochs: int, seed: int = 0) -> Subject:
     parts = build(CATALOGUE, combination, data, seed)
     budget = Budget(epochs=epochs, batch=100, learning_rate=5e-3, patience=0)
     (result,) = train([parts], [seed], data, budget, torch.device("cpu"))
-    parts.model.load_state_dict(result.weights, strict=False)
+    restore(parts, result.weights)
     provided = capabilities(data, parts)
     estimators = applicable_estimators(CATALOGUE, parts, provided, combination["estimator"])
     return Subject(parts.model.eval(), parts.objective, estimators, data, seed, provides=provided)

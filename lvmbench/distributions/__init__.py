@@ -5,3 +5,4 @@ from lvmbench.distributions.bernoulli import Bernoulli as Bernoulli
 from lvmbench.distributions.diagonal_normal import DiagonalNormal as DiagonalNormal
 from lvmbench.distributions.mixture import Mixture as Mixture
 from lvmbench.distributions.multivariate_normal import MultivariateNormal as MultivariateNormal
+from lvmbench.distributions.multivariate_normal import cholesky as cholesky

@@ -10,6 +10,15 @@ from lvmbench.distributions.diagonal_normal import HALF_LOG_2PI
 from lvmbench.noise import Noise
 
 
+def cholesky(matrix: Tensor) -> Tensor:
+    """The Cholesky factor of matrices ``(..., D, D)``, NaN where one is not positive definite.
+
+    torch's own raises for that, for which it waits for the device, and one bad matrix would cost the whole pack.
+    """
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    return torch.where((info == 0)[..., None, None], factor, torch.nan)
+
+
 class MultivariateNormal(Distribution):
     r"""The normal distribution with covariance :math:`L L^\top`, over vectors.
 

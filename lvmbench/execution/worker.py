@@ -25,12 +25,11 @@ from lvmbench.errors import LvmbenchError, Refusal, Unavailable, nearest
 from lvmbench.evaluator import Evaluator, Measurement, Subject
 from lvmbench.execution.jobs import Evaluated, Job, Trained
 from lvmbench.execution.progress import Progress, ProgressFile
-from lvmbench.model import LatentVariableModel
 from lvmbench.names import Ref
 from lvmbench.plan import DataCache
 from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.status import Status
-from lvmbench.training import Epoch, pick_device, train
+from lvmbench.training import Epoch, pick_device, restore, train
 
 
 @functools.lru_cache(maxsize=1)
@@ -153,7 +152,7 @@ def _subject(
     job: Job, seed: int, catalogue: Catalogue, data: Data, parts: Parts, provided: frozenset[str]
 ) -> Subject:
     device = pick_device(job.device)
-    _restore(parts.model, job.weights_file(seed))
+    restore(parts, load_file(job.weights_file(seed)))
     return Subject(
         model=parts.model.to(device).eval(),
         objective=parts.objective.to(device).eval(),
@@ -164,17 +163,6 @@ def _subject(
         provides=provided,
         device=device,
     )
-
-
-def _restore(model: LatentVariableModel, path: Path) -> None:
-    """Put stored weights, all of them and no others, into a model."""
-    weights = load_file(path)
-    wrong = weights.keys() ^ dict([*model.named_parameters(), *model.named_buffers()]).keys()
-    if wrong:
-        raise LvmbenchError(
-            f"the weights in {path} are of another model: they differ in {min(wrong)}; train anew"
-        )
-    model.load_state_dict(weights, strict=False)  # not strict: a state has no place for what is rebuilt
 
 
 def _row(measurement: Measurement, evaluator: Evaluator, split: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Training: the loop, written once, for the seeds of a combination as one pack."""
 
 from lvmbench.training.device import pick_device as pick_device
+from lvmbench.training.learner import restore as restore
 from lvmbench.training.loop import Epoch as Epoch
 from lvmbench.training.loop import SeedResult as SeedResult
 from lvmbench.training.loop import train as train

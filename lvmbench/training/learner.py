@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import final
 
 import torch
@@ -41,6 +42,15 @@ class Learner(nn.Module):
             return surrogate, bound
         value = self.objective(Terms(self.model, x, noise, self.objective.samples), kl_weight)
         return value, value
+
+
+def restore(parts: Parts, weights: Mapping[str, Tensor]) -> None:
+    """Put the weights that training gave into parts built alike; raises `LvmbenchError` for those of other parts."""
+    learner = Learner(parts)
+    wrong = weights.keys() ^ learner.state_dict().keys()
+    if wrong:
+        raise LvmbenchError(f"these weights are of other parts: they differ in {min(wrong)}; train anew")
+    learner.load_state_dict(dict(weights))
 
 
 def demand(learner: Learner, x: Tensor, training: bool) -> Demand:

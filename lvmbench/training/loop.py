@@ -40,7 +40,7 @@ class Epoch:
 
 @dataclass
 class SeedResult:
-    """What training one seed gave: its best weights on validation, and its learning curve."""
+    """What training one seed gave: its best weights on validation, named as in a `Learner`, and its learning curve."""
 
     seed: int
     status: str = "ok"
@@ -108,6 +108,7 @@ class Training:
         self.source = data.splits["train"].x.to(device)
         self.decode = data.splits["train"].decode
         self.validation = data.splits["validation"].values.to(device)
+        self.kept = tuple(learners[0].state_dict())
         self.batch = min(budget.batch, len(self.source))
         self.steps = len(self.source) // self.batch
         tried = copy.deepcopy(learners[0])
@@ -149,9 +150,7 @@ class Training:
             if not active or self.optimizer is None:
                 break
         for s, result in enumerate(self.results):
-            result.weights = {
-                k.removeprefix("model."): v[s].cpu() for k, v in best.items() if k.startswith("model.")
-            }
+            result.weights = {name: best[name][s].cpu() for name in self.kept}
             result.seconds = (time.perf_counter() - start) / len(self.seeds)
         return self.results
 

@@ -17,6 +17,7 @@ from lvmbench import (
     MultivariateNormal,
     Positive,
     Refusal,
+    cholesky,
     register_posterior,
 )
 
@@ -68,10 +69,10 @@ def _condition(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> Multiva
     """p(z|x) for x of shape (..., D) and p of batch shape broadcast to (...)."""
     precision = (-2 * p.log_scale).exp()
     scaled = decoder.weight.T * (-2 * decoder.log_scale).exp()  # W' / sigma^2, (Z, D)
-    factor = torch.linalg.cholesky(torch.diag_embed(precision) + scaled @ decoder.weight)
+    factor = cholesky(torch.diag_embed(precision) + scaled @ decoder.weight)
     target = (x - decoder.bias) @ scaled.T + precision * p.loc  # (..., Z)
     loc = torch.cholesky_solve(target.unsqueeze(-1), factor).squeeze(-1)
-    return MultivariateNormal(loc, torch.linalg.cholesky(torch.cholesky_inverse(factor)))
+    return MultivariateNormal(loc, cholesky(torch.cholesky_inverse(factor)))
 
 
 @register_posterior(DiagonalNormal, LinearGaussian)
