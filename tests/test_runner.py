@@ -67,7 +67,7 @@ def test_a_suite_from_end_to_end(tiny, monkeypatch):
     assert set(ok["device"]) == {"cpu"}
     refused = records[records["status"] == "refused"]
     assert refused["reason"].str.contains("decoder 'bernoulli' requires dataset.binary").all()
-    assert {len(load_file(f)) for f in (out / "weights").glob("*.safetensors")} == {8, 10}
+    assert {len(load_file(f)) for f in (out / "weights").glob("*.safetensors")} == {7, 10}
     assert {len(f) for f in [*load_file(next((out / "weights").glob("*/*.safetensors"))).values()]} == {20}
     assert len(tiny.frame("curves")) == 4 * 3
 
@@ -238,7 +238,7 @@ def test_weights_of_another_model_are_not_evaluated(tiny):
     tiny.run(priors=["standard_normal"], seeds=[0], evaluators=["clustering"])
     found = tiny.frame("evaluations").set_index("evaluator").loc["clustering"]
     assert found["status"] == "failed"
-    assert "of another model" in found["reason"]
+    assert "of other parts" in found["reason"]
 
 
 PARTS = """
