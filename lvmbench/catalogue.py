@@ -64,16 +64,26 @@ class Entry:
             raise Unavailable(f"{self.label} of {self.distribution} {self.version}: {error}") from error
 
     def load(self) -> type[Any]:
-        """The class; raises `Unavailable` where it cannot be imported."""
-        if isinstance(self.target, type):
-            return self.target
-        module, _, attribute = self.target.partition(":")
+        """The class; raises `Unavailable` where it cannot be imported, or is no component of its kind."""
+        from lvmbench.options import options_model
+
         try:
-            return getattr(importlib.import_module(module), attribute)  # type: ignore[no-any-return]
+            found = self.target if isinstance(self.target, type) else _attribute(self.target)
+            base = _attribute(f"lvmbench.{self.kind}:{self.kind.capitalize()}")
+            if not (isinstance(found, type) and issubclass(found, base)):
+                raise TypeError(f"{found!r} is not a class derived from lvmbench.{base.__name__}")
+            options_model(found)
         except (Exception, SystemExit) as error:
             raise Unavailable(
-                f"{self.label} of {self.distribution} {self.version} cannot be imported: {type(error).__name__}: {error}"
+                f"{self.label} of {self.distribution} {self.version} cannot be used: {type(error).__name__}: {error}"
             ) from error
+        return found
+
+
+def _attribute(target: str) -> Any:
+    """What ``"package.module:name"`` names, imported."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _source(module: str) -> Path:

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -94,7 +95,7 @@ class Data:
         ends = [(s.x.min().item() * s.scale, s.x.max().item() * s.scale) for s in self.splits.values()]
         return min(low for low, _ in ends), max(high for _, high in ends)
 
-    @property
+    @cached_property
     def checksum(self) -> str:
         """sha256 over every split's values and labels."""
         digest = hashlib.sha256()

@@ -21,7 +21,7 @@ class Refusal(LvmbenchError, ValueError):  # noqa: N818
 
 
 class Unavailable(LvmbenchError):  # noqa: N818
-    """A registered component cannot be imported here."""
+    """A registered component cannot be imported here, or is none."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

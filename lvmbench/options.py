@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ class OptionError(UserError):
         self.option = option
 
 
+@functools.cache
 def options_model(component: type) -> type[BaseModel]:
     """The pydantic model of a component's options."""
     signature = inspect.signature(component.__init__, eval_str=True)  # type: ignore[misc]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lvmbench.errors import UserError
 from lvmbench.leaderboard import leaderboard
 from lvmbench.render import to_csv, to_markdown
 from lvmbench.store import Store
@@ -29,8 +30,17 @@ def export(store: Store, out: Path) -> None:
     _boards(store, records, measurements, out)
 
 
+def board_of(store: Store) -> pd.DataFrame:
+    """The leaderboard by the suite's metric, or by the default one where that was not measured."""
+    records, measurements = store.records(), store.measurements()
+    try:
+        return leaderboard(records, measurements, metric=store.meta().get("metric"))
+    except UserError:
+        return leaderboard(records, measurements)
+
+
 def _boards(store: Store, records: pd.DataFrame, measurements: pd.DataFrame, out: Path) -> None:
-    board = leaderboard(records, measurements, metric=store.meta().get("metric"))
+    board = board_of(store)
     _write(out / BOARD_CSV, to_csv(board))
     if _write(out / BOARD_MARKDOWN, to_markdown(board, records)) or not (out / BOARD_FIGURE).exists():
         _draw(store, board, records, measurements, out)

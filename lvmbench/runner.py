@@ -94,6 +94,7 @@ def run(
 ) -> Summary:
     """Do everything of a plan that is not done, and write the tables to ``out``; without ``training`` only evaluate."""
     start = time.monotonic()
+    _check_folder(plan, out, store)
     store.claim(plan.suite.name, plan.suite.version)
     _enter(plan, store)
     _keep(plan, out, store, options)
@@ -106,6 +107,16 @@ def run(
         export(store, out)
     counts = Counter(store.statuses().values())
     return Summary(counts, Counter(store.evaluations()["status"]), trained, time.monotonic() - start)
+
+
+def _check_folder(plan: Plan, out: Path, store: Store) -> None:
+    """Refuse a folder where another suite's file would be overwritten."""
+    target = out / "suite.yaml"
+    unclaimed = "suite" not in store.meta() and target.exists()
+    if unclaimed and target.read_bytes() != plan.suite.path.read_bytes():
+        raise UserError(
+            f"--out: '{target}' is another suite and would be overwritten; give another directory"
+        )
 
 
 def _keep(plan: Plan, out: Path, store: Store, options: RunOptions) -> None:

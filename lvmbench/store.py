@@ -292,10 +292,10 @@ class Store:
             joined.order_by(RUNS.c.position, RUNS.c.seed, *(MEASUREMENTS.c[name] for name in order))
         )
 
-    def evaluations(self) -> pd.DataFrame:
-        """One row per evaluator and run, with status and reason."""
+    def evaluations(self, *, details: bool = False) -> pd.DataFrame:
+        """One row per evaluator and run, with status and reason; with ``details`` also tracebacks."""
         names = [RUNS.c[name] for name in (*_COMBINATION, "seed")]
-        others = [c for c in EVALUATIONS.columns if c.name not in {"key", "traceback"}]
+        others = [c for c in EVALUATIONS.columns if c.name != "key" and (details or c.name != "traceback")]
         joined = sa.select(EVALUATIONS.c.key, *names, *others).join(RUNS, RUNS.c.key == EVALUATIONS.c.key)
         return self._frame(joined.order_by(RUNS.c.position, RUNS.c.seed, EVALUATIONS.c.evaluator))
 

@@ -54,7 +54,8 @@ def only_problem(catalogue):
 def test_installed_plugin_is_found_with_its_distribution_and_version(install):
     install(
         "lvmbench-foo",
-        HOOK + "register.prior('foo', 'lvmbench_foo:Foo')\n\nclass Foo:\n    '''A foo.'''\n    version = 3\n",
+        HOOK
+        + "register.prior('foo', 'lvmbench_foo:Foo')\n\nclass Foo(lvmbench.Prior):\n    '''A foo.'''\n    version = 3\n",
     )
     catalogue = load_catalogue()
     entry = catalogue.entry("prior", "foo")
@@ -196,7 +197,8 @@ def test_a_broken_plugin_is_a_listed_problem_and_leaves_nothing_behind(install, 
 
 def test_local_file_is_loaded_with_its_checksum_as_version(install, tmp_path):
     path = write(
-        tmp_path / "my_part.py", HOOK + "register.prior('mine', Mine)\n\nclass Mine:\n    '''Mine.'''\n"
+        tmp_path / "my_part.py",
+        HOOK + "register.prior('mine', Mine)\n\nclass Mine(lvmbench.Prior):\n    '''Mine.'''\n",
     )
     for _ in range(2):  # a second catalogue in the same process
         catalogue = load_catalogue(PluginSelection(extra=(str(path),)))
@@ -210,7 +212,7 @@ def test_local_file_is_loaded_with_its_checksum_as_version(install, tmp_path):
 def test_local_file_may_name_its_own_classes_lazily(install, tmp_path):
     path = write(
         tmp_path / "my_lazy.py",
-        HOOK + "register.prior('mine', 'my_lazy:Mine')\n\nclass Mine:\n    '''Mine.'''\n",
+        HOOK + "register.prior('mine', 'my_lazy:Mine')\n\nclass Mine(lvmbench.Prior):\n    '''Mine.'''\n",
     )
     sys.path.remove(str(tmp_path))
     entry = load_catalogue(PluginSelection(extra=(str(path),))).entry("prior", "mine")
@@ -285,7 +287,7 @@ def test_target_that_cannot_be_imported_is_unavailable_naming_its_distribution(i
     install("lvmbench-lazy", HOOK + f"register.prior('x', {target!r})")
     entry = load_catalogue().entry("prior", "x")
     assert isinstance(entry.summary, str)
-    with pytest.raises(Unavailable, match=rf"prior 'x' of lvmbench-lazy 1.0 cannot be imported: {cause}"):
+    with pytest.raises(Unavailable, match=rf"prior 'x' of lvmbench-lazy 1.0 cannot be used: {cause}"):
         entry.load()
 
 

@@ -140,7 +140,7 @@ def doctor() -> None:
     broken = [
         (e, message) for e in catalogue.entries() if e.kind != "suite" and (message := _import_problem(e))
     ]
-    typer.echo(f"components: {len(catalogue.entries())} registered, {len(broken)} cannot be imported")
+    typer.echo(f"components: {len(catalogue.entries())} registered, {len(broken)} cannot be used")
     for message in [m for _, m in broken] + [str(p) for p in catalogue.problems]:
         typer.echo(f"problem: {message}")
     if broken or catalogue.problems:

@@ -39,7 +39,7 @@ def _readable(documentation: str) -> str:
     return re.sub(r"^\.\. math:: *", "    ", text, flags=re.MULTILINE).replace("``", "")
 
 
-def _options(component: type[Any]) -> None:
+def _options(component: type) -> None:
     fields = options_model(component).model_fields
     if not fields:
         console.print("no options")

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from lvmbench.combination import KINDS
 from lvmbench.execution.progress import Progress
 from lvmbench.status import SETTLED, Status
 
@@ -134,10 +135,10 @@ def _counts(counts: Counter[str]) -> Text:
 
 def show_results(out: Path, store: Store, summary: Summary) -> None:
     """The leaderboard, the files, and the counts per status."""
-    from lvmbench.leaderboard import leaderboard
     from lvmbench.render import to_rich
+    from lvmbench.results import board_of
 
-    board = leaderboard(store.records(), store.measurements(), metric=store.meta().get("metric"))
+    board = board_of(store)
     for table in to_rich(board, width=min(console.width, 140)):
         console.print(table)
     _attention(store.evaluations(), settled=SETTLED)
@@ -163,13 +164,14 @@ def show_status(out: Path, store: Store, *, tracebacks: bool) -> None:
     meta, records = store.meta(), store.records(details=True)
     say(f"{out}: suite {meta.get('suite')} version {meta.get('version')}")
     say(Text("runs: ") + _counts(Counter(records["status"])))
-    evaluations = store.evaluations()
+    evaluations = store.evaluations(details=True)
     say(Text("evaluations: ") + _counts(Counter(evaluations["status"])))
     for frame in (records, evaluations):
         _attention(frame, settled={Status.OK})
-    for _, row in records[records["traceback"].notna()].iterrows() if tracebacks else ():
-        say(Text(f"\n{_name(row)} · seed {row['seed']}", style="bold"))
-        say(row["traceback"])
+    for frame in (records, evaluations) if tracebacks else ():
+        for _, row in frame[frame["traceback"].notna()].iterrows():
+            say(Text(f"\n{_what(row)} · seed {row['seed']}", style="bold"))
+            say(row["traceback"])
     unfinished = int((records["status"] == Status.INTERRUPTED).sum())
     if unfinished:
         command = f"lvmbench retry {shlex.quote(str(out))} --status interrupted"
@@ -182,16 +184,15 @@ def _attention(frame: pd.DataFrame, settled: Container[str]) -> None:
     """What is not settled, one line for each combination and reason."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for _, row in frame.iterrows():
-        what = f"evaluator {row['evaluator']} of {_name(row)}" if "evaluator" in row else _name(row)
         if row["status"] not in settled:
-            groups.setdefault((row["status"], what, row["reason"]), []).append(str(row["seed"]))
+            groups.setdefault((row["status"], _what(row), row["reason"]), []).append(str(row["seed"]))
     for (status, what, reason), seeds in groups.items():
         line = Text(status, style=STYLES.get(Status(status), "bold red"))
         where = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
         say(line + Text(f": {what} ({where}): {reason}", style=""))
 
 
-def _name(row: pd.Series) -> str:
-    return " · ".join(
-        str(row[kind]) for kind in ("dataset", "prior", "posterior", "decoder", "objective", "estimator")
-    )
+def _what(row: pd.Series) -> str:
+    """What a row is about: a combination, or an evaluator of one."""
+    name = " · ".join(str(row[kind]) for kind in KINDS)
+    return f"evaluator {row['evaluator']} of {name}" if "evaluator" in row else name

@@ -227,5 +227,8 @@ def _go(plan: Plan, out: Path, store: Store, options: RunOptions, *, training: b
         say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {out})")
         raise typer.Exit(130) from None
     show_results(out, store, summary)
+    if all(planned.status == "refused" for planned in plan.planned):
+        reason = plan.planned[0].reason
+        raise UserError(f"{plan.suite.path}: nothing can run, every combination is refused: {reason}")
     if summary.failed:
         raise typer.Exit(1)
