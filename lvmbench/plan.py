@@ -12,6 +12,7 @@ from lvmbench.catalogue import Catalogue
 from lvmbench.combination import KINDS, Combination, run_key
 from lvmbench.dataset import Data
 from lvmbench.errors import Refusal, Unavailable, UserError, nearest
+from lvmbench.guard import preserved
 from lvmbench.names import Ref
 from lvmbench.options import OptionError
 from lvmbench.suite import Choice, Suite
@@ -199,7 +200,8 @@ class _Planner:
             return self._without_data(combination, provenance)
         planned = Planned(combination, self._keys(combination, identity), provenance)
         try:
-            return self._checked(planned, data, evaluators)
+            with preserved([]):
+                return self._checked(planned, data, evaluators)
         except Refusal as error:
             return replace(planned, status="refused", reason=str(error))
         except (Exception, SystemExit):

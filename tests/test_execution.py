@@ -159,3 +159,44 @@ def test_progress_that_cannot_be_written_stops_nothing():
 def test_names_of_weights_differ_with_their_keys():
     keys = [f"{i:064x}"[::-1] for i in range(100)]
     assert len({weights_file(Path(), key) for key in keys}) == 100
+
+
+RUDE = """
+import random, numpy, torch, lvmbench
+from lvmbench import DiagonalNormal, LatentSpace, Prior
+
+class Rude(Prior):
+    "Changes what all share."
+    distribution = DiagonalNormal
+
+    def __init__(self, data, latent):
+        super().__init__()
+        self.register_buffer("zeros", torch.zeros(latent))
+        torch.set_default_dtype(torch.float64)
+        torch.manual_seed(7)
+        numpy.random.seed(7)
+        random.seed(7)
+
+    @property
+    def space(self):
+        return LatentSpace(tuple(self.zeros.shape))
+
+    def forward(self, model):
+        return DiagonalNormal(self.zeros, self.zeros)
+
+@lvmbench.hookimpl
+def lvmbench_register(register):
+    register.prior("rude", Rude)
+"""
+
+
+def test_a_component_that_changes_global_state_changes_no_other_result(tiny):
+    """The combination that follows the rude one in the same process gives what it gives alone; the rude one says so."""
+    plugin = tiny.plugin("rude_prior", RUDE)
+    tiny.run("both", plugins=[plugin], priors=["rude", "standard_normal"])
+    tiny.run("alone", priors=["standard_normal"])
+    both, alone = tiny.frame("measurements", out="both"), tiny.frame("measurements", out="alone")
+    kept = both[both["prior"] == "standard_normal"].reset_index(drop=True)
+    assert kept.equals(alone)
+    reasons = tiny.frame(out="both").set_index("prior")["reason"]
+    assert reasons["rude"].str.contains("torch's default type").all()

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
@@ -25,6 +26,7 @@ from lvmbench.errors import LvmbenchError, Refusal, Unavailable, nearest
 from lvmbench.evaluator import Evaluator, Measurement, Subject
 from lvmbench.execution.jobs import Evaluated, Job, Trained
 from lvmbench.execution.progress import Progress, ProgressFile
+from lvmbench.guard import preserved
 from lvmbench.names import Ref
 from lvmbench.plan import DataCache
 from lvmbench.plugins import PluginSelection, load_catalogue
@@ -41,11 +43,13 @@ def _world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
 
 def train_job(job: Job, progress: ProgressFile) -> list[Trained]:
     """Train a pack and store each seed's best weights; what goes wrong becomes a status."""
-    seeds = tuple(job.keys)
+    seeds, changed = tuple(job.keys), list[str]()
     try:
-        return _train(job, seeds, progress)
+        with preserved(changed):
+            trained = _train(job, seeds, progress)
     except (Exception, SystemExit) as error:
         return [Trained(seed, *_ending(error)) for seed in seeds]
+    return [replace(t, reason=t.reason or _undone(changed)) for t in trained]
 
 
 def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Trained]:
@@ -123,12 +127,19 @@ def evaluate_job(job: Job, progress: ProgressFile) -> list[Evaluated]:
 
 
 def _evaluate(job: Job, seed: int, ref: Ref) -> Evaluated:
-    start = time.perf_counter()
+    start, changed = time.perf_counter(), list[str]()
     try:
-        found = _measure(job, seed, ref)
+        with preserved(changed):
+            found = _measure(job, seed, ref)
     except (Exception, SystemExit) as error:
         return Evaluated(seed, str(ref), *_ending(error))
-    return Evaluated(seed, str(ref), Status.OK, seconds=time.perf_counter() - start, measurements=found)
+    seconds = time.perf_counter() - start
+    return Evaluated(seed, str(ref), Status.OK, _undone(changed), seconds=seconds, measurements=found)
+
+
+def _undone(changed: list[str]) -> str:
+    """What a component did to the state that all share; nothing of it reaches another combination."""
+    return f"a component changed {', '.join(changed)}, which was undone" if changed else ""
 
 
 def _measure(job: Job, seed: int, ref: Ref) -> tuple[dict[str, Any], ...]:
