@@ -101,3 +101,14 @@ def test_digits_are_learned():
     """The ELBO of a plain VAE beats independent pixels, about -24.4, by more than 5 nats."""
     found = figures(trained(*DIGITS, epochs=80), "tightness")
     assert found["elbo", "", ""][0] > -24.4 + 5
+
+
+def test_importance_sampling_with_the_exact_posterior_agrees_within_its_error_too():
+    """There only rounding is left, and the standard error says how much."""
+    names = (LINEAR[0], "standard_normal", "exact", "linear_gaussian")
+    found = figures(trained(*names, epochs=20), "tightness")
+    exact, (estimate, error) = (
+        found["log_likelihood", "", "exact"][0],
+        found["log_likelihood", "", "importance"],
+    )
+    assert abs(estimate - exact) <= 3 * error < 1e-4

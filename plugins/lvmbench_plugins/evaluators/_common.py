@@ -17,10 +17,14 @@ Several = Annotated[int, Field(ge=2)]
 
 
 class Figure(NamedTuple):
-    """One figure of each datum, ``(B,)``, and its Monte Carlo variance, ``(B,)``, where it is known."""
+    """One figure of each datum, ``(B,)``, and its Monte Carlo variance, ``(B,)``, where it is known.
+
+    ``size``, ``(B,)``, is that of the numbers it was computed from, whose rounding is part of its error.
+    """
 
     value: Tensor
     variance: Tensor | None
+    size: Tensor | None = None
 
 
 Figures = dict[tuple[str, str, str], Figure]
@@ -32,9 +36,9 @@ def known(value: Tensor) -> Figure:
     return Figure(value, torch.zeros_like(value))
 
 
-def drawn(draws: Tensor, value: Tensor | None = None) -> Figure:
+def drawn(draws: Tensor, value: Tensor | None = None, size: Tensor | None = None) -> Figure:
     """A figure that is, or to first order varies as, the mean of independent draws, ``(S, B)``."""
-    return Figure(draws.mean(0) if value is None else value, draws.var(0) / len(draws))
+    return Figure(draws.mean(0) if value is None else value, draws.var(0) / len(draws), size)
 
 
 def measurements(batches: Sequence[Figures]) -> list[Measurement]:
@@ -46,6 +50,9 @@ def _measurement(metric: str, variant: str, method: str, batches: list[Figure]) 
     value = torch.cat([figure.value for figure in batches]).cpu()
     variances = [figure.variance for figure in batches if figure.variance is not None]
     stderr = torch.cat(variances).double().sum().sqrt().item() / len(value) if variances else None
+    sizes = [figure.size for figure in batches if figure.size is not None]
+    if stderr is not None and sizes:
+        stderr = math.hypot(stderr, torch.finfo(value.dtype).eps * torch.cat(sizes).abs().mean().item())
     if not (value.isfinite().all() and math.isfinite(stderr or 0.0)):
         raise Refusal(
             f"{metric} or its error is not finite, for {(~value.isfinite()).sum()} of {len(value)} data"

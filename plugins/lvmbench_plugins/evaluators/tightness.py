@@ -28,7 +28,8 @@ class Tightness(Evaluator):
 
     The standard errors are the delta method's: the standard deviation of what each draw adds to its datum's
     figure. For :math:`\log \hat p` this is :math:`w_s / \bar w`; for the gap it is the difference of the two
-    figures' shares, so that what they have in common cancels. :math:`\log \hat p` is biased downwards; an
+    figures' shares, so that what they have in common cancels. The rounding of the log densities is added to them:
+    where q is the true posterior nothing else is left. :math:`\log \hat p` is biased downwards; an
     effective sample size of few samples says that neither it nor its error can be relied on. The effective
     sample size :math:`(\sum w)^2 / \sum w^2` has no standard error: that would rest on fourth moments of the
     weights, and came out half as large as it should be where it was tried. The bound has the KL weight 1 and
@@ -76,18 +77,21 @@ class Tightness(Evaluator):
         elbo, log_w = self._draws(subject, x, noise)
         share = self.samples * log_w.softmax(0)  # w / mean(w)
         log_p = log_w.logsumexp(0) - math.log(self.samples)
+        size = elbo.mean(0)  # what every log density here is about as large as
         figures = {
-            ("elbo", "", ""): drawn(elbo),
+            ("elbo", "", ""): drawn(elbo, size=size),
             ("bound", "", ""): self._bound(subject, x, noise),
-            ("log_likelihood", "", "importance"): drawn(share, log_p),
-            ("effective_sample_size", "", ""): Figure(self.samples / share.square().mean(0), None),
+            ("log_likelihood", "", "importance"): drawn(share, log_p, size),
+            ("effective_sample_size", "", ""): Figure(
+                (self.samples / share.square().mean(0)).clamp(max=self.samples), None
+            ),
         }
         if "model.exact_posterior" in subject.provides:
             exact = subject.model.exact_log_prob(x)
             figures["log_likelihood", "", "exact"] = known(exact)
-            figures["gap", "", "exact"] = drawn(exact - elbo)
+            figures["gap", "", "exact"] = drawn(exact - elbo, size=size)
         else:
-            figures["gap", "", "importance"] = drawn(share - elbo, log_p - elbo.mean(0))
+            figures["gap", "", "importance"] = drawn(share - elbo, log_p - size, size)
         if subject.data.log_prob is not None:
             figures["data_log_prob", "", "exact"] = known(subject.data.log_prob(x.cpu()))
         return figures
