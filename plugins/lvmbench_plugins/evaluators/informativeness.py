@@ -89,17 +89,18 @@ class Informativeness(Evaluator):
 
     def _probe(self, subject: Subject, means: Tensor) -> Iterator[Measurement]:
         train, labels = subject.part("train"), subject.labels
-        if train.labels is None or labels is None or len(torch.unique(train.labels)) < 2:
+        if train.labels is None or labels is None:
             return
         noise = subject.noise("informativeness", "probe")
         chosen = noise.uniform((len(train),)).argsort()[: self.probe_data]
+        taught = train.labels[chosen.cpu()].cpu().numpy()
+        if len(set(taught)) < 2:
+            return
         values = train.x[chosen]
         if subject.data.visit is not None:
             values = subject.data.visit(values, noise)
         probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        probe.fit(
-            posterior_means(subject, values, self.chunk).numpy(), train.labels[chosen.cpu()].cpu().numpy()
-        )
+        probe.fit(posterior_means(subject, values, self.chunk).numpy(), taught)
         right = torch.from_numpy(probe.predict(means.numpy()) == labels.cpu().numpy()).double()
         yield Measurement("probe_accuracy", right.mean().item(), method="linear", per_datum=right)
 
