@@ -2,17 +2,21 @@
 
 import json
 import sys
+import tomllib
 from collections import Counter
 from typing import NamedTuple
 
 import pytest
 
 from lvmbench.cli import main
+from lvmbench.execution import worker
 from lvmbench.plan import make_plan
 from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.runner import RunOptions, prepare, run
 from lvmbench.store import Store
 from lvmbench.suite import load_suite
+
+collect_ignore = ["mutants"]  # wrong on purpose, doctests and all
 
 SUITE = {
     "suite": "tiny",
@@ -128,3 +132,29 @@ def cli(monkeypatch, capsys):
         return Shown(end.value.code or 0, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def install_project(monkeypatch):
+    """Install a project folder for one test, as `importlib.metadata` sees it: its dist-info, on ``sys.path``."""
+    before, folders = set(sys.modules), []
+
+    def install(folder):
+        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        info.mkdir()
+        metadata = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+        (info / "METADATA").write_text(metadata)
+        points = project["entry-points"]["lvmbench"]
+        lines = [f"{name} = {module}" for name, module in points.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[lvmbench]", *lines]))
+        monkeypatch.syspath_prepend(str(folder))
+        folders.append(str(folder))
+        worker._world.cache_clear()
+        return project
+
+    yield install
+    worker._world.cache_clear()
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(tuple(folders) or "/nothing"):
+            del sys.modules[name]

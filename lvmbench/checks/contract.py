@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +15,21 @@ if TYPE_CHECKING:
 PARTS = ("prior", "posterior", "decoder")
 BUILT = (*PARTS, "objective", "estimator")
 KINDS = (*BUILT, "evaluator", "dataset")
+MODULES = (
+    "metadata",
+    "ends",
+    "shapes",
+    "steps",
+    "densities",
+    "gradients",
+    "claims",
+    "partnership",
+    "objectives",
+    "estimators",
+    "evaluators",
+    "datasets",
+)
+"""Where checks are declared, in the order they are run in."""
 
 
 class Violation(LvmbenchError):  # noqa: N818
@@ -71,8 +87,8 @@ def contract(*kinds: str, due: str, read: str, once: bool = False) -> Callable[[
 
 def checks_of(kind: str, only: Collection[str] | None = None) -> list[Check]:
     """The checks of a kind, or those of them that are named; raises `UserError` for a name of no check at all."""
-    import lvmbench.checks.every  # noqa: F401  (declares them)
-
+    for module in MODULES:  # each declares its checks when it is imported
+        importlib.import_module(f"lvmbench.checks.{module}")
     known = {check.name for check in _CHECKS}
     for name in only or ():
         if name not in known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -47,9 +48,7 @@ def _source(support: Literal["binary", "unit", "real"], *shape: int, provides: s
     u = _uniform(*shape)
     x = {"binary": (u < 0.4).float(), "unit": u, "real": u.logit()}[support]
     labels = (x.flatten(1).mean(1) > x.mean()).long()
-    splits = {
-        name: Split(x[i::3], labels[i::3]) for i, name in enumerate(("train", "validation", "test"))
-    }
+    splits = {name: Split(x[i::3], labels[i::3]) for i, name in enumerate(("train", "validation", "test"))}
     density = _logistic if support == "real" else None
     known = frozenset({provides} - {""})
     data = Data(splits, support, "synthetic", log_prob=density, provides=known)
@@ -77,13 +76,11 @@ def narrow() -> tuple[Source, ...]:
 def registered(catalogue: Catalogue) -> Iterator[Source]:
     """The first rows of every registered data set that can be loaded at its defaults without a download."""
     for entry in catalogue.entries("dataset"):
-        try:
+        with suppress(Exception):  # as a partner it is of no use; its own checks say why
             files = entry.load().files
             if all((data_home() / file.path).is_file() for file in files):
                 data: Data = catalogue.build("dataset", Ref(entry.name)).load()
                 yield Source.of(f"dataset '{entry.name}'", _shortened(data))
-        except Exception:  # as a partner it is of no use; its own checks say why
-            continue
 
 
 def _shortened(data: Data) -> Data:

@@ -24,7 +24,13 @@ def limit(freedom: int, figures: int) -> float:
 
 
 def require_average(
-    draws: Tensor, truth: Tensor | float, what: str, hint: str = "", *, slack: float = 1e-6, above: bool = False
+    draws: Tensor,
+    truth: Tensor | float,
+    what: str,
+    hint: str = "",
+    *,
+    slack: float = 1e-6,
+    above: bool = False,
 ) -> None:
     """The average of independent ``draws``, ``(N, ...)``, is ``truth``, or with ``above`` at least no more than it."""
     draws, n = draws.detach().double(), len(draws)

@@ -1,0 +1,186 @@
+"""Checks of what parts say of themselves: provides, requires, registered pairs, and that they learn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from lvmbench.checks.contract import BUILT, PARTS, applies, contract, require
+from lvmbench.checks.specimen import Specimen, Trial, stream
+from lvmbench.checks.statistics import require_average
+from lvmbench.terms import Terms
+
+DRAWS = 20_000
+STEPS = 50
+DROP = 1.0
+
+
+@contract(
+    *BUILT,
+    due="Each datum, and each latent value, is treated alone: no result depends on the others in its batch.",
+    read="model.LatentVariableModel",
+)
+def batch_rows_are_independent(specimen: Specimen) -> None:
+    applies(specimen.kind != "prior", "a prior has no batch")
+    for mode in (True, False):
+        trial = specimen.trial().train(mode)
+        before = _by_row(trial)
+        swapped = trial.x.flip(0)
+        trial.x = torch.cat([swapped[:1], trial.x[1:]])
+        trial.z = torch.cat([trial.z[:, :1] * 0.5 + 0.1 * (trial.z[:, :1] == 0), trial.z[:, 1:]], 1)
+        for one, other in zip(before, _by_row(trial), strict=True):
+            error = (one - other)[1:].abs().max().item()
+            require(
+                error <= 1e-5 * (1 + one.abs().max().item()),
+                f"another first row changes the results of the others by {error:.3g}",
+                "do not average, normalise or sum over the batch",
+            )
+
+
+BATCH = {"posterior": (1, 1, 1), "decoder": (2, 2, 1), "objective": (0,), "estimator": (0, 0)}
+"""Which dimension of each result is the batch."""
+
+
+def _by_row(trial: Trial) -> list[Tensor]:
+    """The results with the batch first."""
+    outs = trial(trial.noise())
+    return [out.detach().movedim(dim, 0) for out, dim in zip(outs, BATCH[trial.kind], strict=False)]
+
+
+@contract("posterior", due="A posterior that provides 'amortized' reads x.", read="posterior.Posterior")
+def amortized_posterior_depends_on_x(specimen: Specimen) -> None:
+    trial = specimen.trial()
+    applies("amortized" in trial.component.provides, "it does not provide 'amortized'")
+    q = trial.call().sample_and_log_prob(trial.noise(), 3)
+    trial.x = trial.x.flip(0)
+    other = trial.call().sample_and_log_prob(trial.noise(), 3)
+    moved = any(not torch.equal(one, two) for one, two in zip(q, other, strict=True))
+    require(moved, "q(z|x) is the same for other x", "use x, or do not declare that it provides 'amortized'")
+
+
+@contract("decoder", due="p(x|z) depends on z.", read="decoder.Decoder")
+def decoder_depends_on_z(specimen: Specimen) -> None:
+    trial = specimen.trial()
+    before = trial.call().log_prob(trial.x)
+    trial.z = trial.z.flip(0, 1)
+    after = trial.call().log_prob(trial.x)
+    require(not torch.equal(before, after), "p(x|z) is the same for other z", "use z")
+
+
+@contract(
+    "prior",
+    "posterior",
+    due="A registered KL(q || p) is the average of log q - log p over samples of q.",
+    read="divergence.register_kl",
+)
+def kl_is_the_average_log_ratio(specimen: Specimen) -> None:
+    other = "prior" if specimen.kind == "posterior" else "posterior"
+    need = frozenset({"model.analytic_kl"})
+    fixed = {specimen.kind: specimen.ref}
+    refs = specimen.bench.offers[other]
+    cases = {c for ref in refs if (c := specimen.bench.find({**fixed, other: ref}, need))}
+    applies(bool(cases), "no formula is registered for it and a partner")
+    for case in sorted(cases, key=str):
+        _compare_kl(Trial.of(specimen.kind, case))
+
+
+@torch.no_grad()
+def _compare_kl(trial: Trial) -> None:
+    terms = Terms(trial.parts.model, trial.x, trial.noise(), DRAWS)
+    kl, ratio = terms.kl(), terms.log_q - terms.log_prior
+    require(kl.shape == (len(trial.x),), f"the closed form has shape {tuple(kl.shape)}", "it is (B,)")
+    names = f"{type(terms.q).__name__}, {type(terms.p).__name__}"
+    require_average(ratio, kl, f"the closed form for ({names})", _reverse(terms, kl), slack=1e-4)
+
+
+def _reverse(terms: Terms, kl: Tensor) -> str:
+    """A hint, where the closed form is that of the other direction."""
+    hint = "compare it with E_q[log q - log p]"
+    if "density" not in terms.q.traits:
+        return hint
+    z = terms.p.sample(stream("reverse"), DRAWS).unsqueeze(1)
+    other = (terms.p.log_prob(z) - terms.q.log_prob(z)).mean(0)
+    wrong = bool(((other - kl).abs() <= 0.05 * (1 + kl.abs())).all())
+    return "it is KL(p || q), the wrong way round" if wrong else hint
+
+
+@contract(
+    "prior",
+    "decoder",
+    due="With a registered exact posterior, log p(x, z) - log p(z|x) is the same at every z.",
+    read="divergence.register_posterior",
+)
+def registered_posterior_is_exact(specimen: Specimen) -> None:
+    other = "decoder" if specimen.kind == "prior" else "prior"
+    need, fixed = frozenset({"model.exact_posterior"}), {specimen.kind: specimen.ref}
+    refs = specimen.bench.offers[other]
+    cases = {c for ref in refs if (c := specimen.bench.find({**fixed, other: ref}, need))}
+    applies(bool(cases), "no exact posterior is registered for it and a partner")
+    for case in sorted(cases, key=str):
+        trial = Trial.of(specimen.kind, case, samples=5, dtype=torch.float64)
+        model = trial.parts.model
+        evidence = model.log_joint(trial.x, trial.z) - model.exact_posterior(trial.x).log_prob(trial.z)
+        spread = (evidence - evidence.mean(0)).abs().max().item()
+        require(spread <= 1e-6 * (1 + evidence.abs().max().item()), f"with {case} it varies by {spread:.3g}")
+
+
+@contract(
+    *PARTS, due=f"{STEPS} training steps of the part alone improve the bound.", read="training.loop.train"
+)
+def training_improves_the_bound(specimen: Specimen) -> None:
+    trial = specimen.trial()
+    trial.x = trial.case.source.data.splits["train"].values
+    applies(bool(trial.trained), "it has no parameters")
+    fit(trial, list(trial.trained.values()), lambda: _bound(trial))
+
+
+def fit(trial: Trial, weights: list[nn.Parameter], figure: Callable[[], float]) -> None:
+    """Go a little downhill by the trial's estimator, then up as training does, and require a figure to rise.
+
+    The way down is there because a part may be at its best as it starts.
+    """
+    _descend(trial, weights, figure)
+    before = figure()
+    _walk(trial, weights, STEPS, 1)
+    after = figure()
+    require(
+        after > before,
+        f"it went from {before:.5g} to {after:.5g} nats",
+        "the gradient does not point uphill: look for a wrong sign, or for detach()",
+    )
+
+
+def _descend(trial: Trial, weights: list[nn.Parameter], figure: Callable[[], float]) -> None:
+    """Up to half as many steps, until the figure is lower by ``DROP``; none that makes it infinite."""
+    start = figure()
+    for _ in range(STEPS // 2):
+        kept = [weight.detach().clone() for weight in weights]
+        _walk(trial, weights, 1, -1)
+        if not math.isfinite(figure()):
+            with torch.no_grad():
+                for weight, value in zip(weights, kept, strict=True):
+                    weight.copy_(value)
+            return
+        if figure() < start - DROP:
+            return
+
+
+def _walk(trial: Trial, weights: list[nn.Parameter], steps: int, sign: int) -> None:
+    optimizer, noise = torch.optim.Adam(weights, lr=1e-2), trial.noise("training", sign)
+    parts = trial.parts
+    for _ in range(steps):
+        optimizer.zero_grad()
+        surrogate: Tensor = parts.estimator(parts.objective, parts.model, trial.x, noise).surrogate
+        (-sign * surrogate.mean()).backward()
+        optimizer.step()
+
+
+@torch.no_grad()
+def _bound(trial: Trial) -> float:
+    model, objective = trial.parts.model, trial.parts.objective
+    x = trial.x.repeat(16, *[1] * (trial.x.dim() - 1))
+    value: Tensor = objective(Terms(model, x, stream("validation", dtype=trial.dtype), objective.samples))
+    return value.mean().item()

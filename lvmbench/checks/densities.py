@@ -1,0 +1,276 @@
+"""Checks of densities: against their own samples, and by quadrature over one or two values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lvmbench.checks.contract import PARTS, Skip, applies, contract, require
+from lvmbench.checks.sources import narrow
+from lvmbench.checks.specimen import Specimen, Trial, stream
+from lvmbench.checks.statistics import require_average
+from lvmbench.distributions import Distribution
+
+DRAWS = 20_000
+POINTS = {1: 4001, 2: 501}
+"""Points along each axis of a quadrature over one or two values."""
+ROUGH = 0.05
+"""The largest change of an integral with every second point that still counts as resolved."""
+READ = "distributions.base.Distribution"
+
+
+@contract(
+    *PARTS,
+    due="The log density that comes with samples is log_prob of those samples.",
+    read=f"{READ}.sample_and_log_prob",
+)
+def sampled_density_is_log_prob(specimen: Specimen) -> None:
+    trial = specimen.with_trait("density", dtype=torch.float64)
+    p = trial.call()
+    value, log_prob = p.sample_and_log_prob(trial.noise(), 5)
+    error = (p.log_prob(value) - log_prob).abs().max().item()
+    require(
+        error < 1e-8 * (1 + log_prob.abs().max().item()),
+        f"they differ by {error:.3g}",
+        "both are the density of the same distribution: look for another scale, sign or constant in one of them",
+    )
+
+
+@contract(
+    *PARTS,
+    due="Samples are independent: no two of them share their noise.",
+    read=f"{READ}.sample_and_log_prob",
+)
+def samples_are_independent(specimen: Specimen) -> None:
+    """For discrete values, by the chance that two samples are equal: all of 64 equal has a chance below 1e-6 unless certain."""
+    trial = specimen.trial(samples=1, batch=2)
+    trial.x, trial.z = trial.x[:1].expand_as(trial.x), trial.z[:, :1].expand_as(trial.z)
+    p = trial.call()
+    values = p.sample(trial.noise(), 64).detach()  # (64, *batch, *event)
+    rows = values.flatten(0, -1 - len(trial.event_shape)).flatten(1)
+    if p.support == "real":
+        sorted_, _ = rows.sort(0)
+        repeated = (sorted_.diff(dim=0) == 0).all(0)
+        applies(not (rows == rows[0]).all(), "the samples are all the same")
+        require(not repeated.any() and len(rows.unique(dim=0)) == len(rows), *_reused())
+        return
+    batch = values.reshape(64, -1, *trial.event_shape)
+    across = batch.shape[1] > 1 and bool((batch[:, 0] == batch[:, 1]).all())
+    require(not (len(rows.unique(dim=0)) == 1 or across) or _certain(p, values), *_reused())
+
+
+def _reused() -> tuple[str, str]:
+    return (
+        "samples are equal, between samples or between data of the same x",
+        "draw noise of the whole shape (K, *batch, *event)",
+    )
+
+
+def _certain(p: Distribution, values: Tensor) -> bool:
+    """Whether equal samples are no surprise."""
+    return bool((p.sample_and_log_prob(stream("certain"), 1)[1].exp() > 0.8).any())
+
+
+@contract(*PARTS, due="The mean is the average of samples.", read=f"{READ}.mean")
+def mean_is_the_average_of_samples(specimen: Specimen) -> None:
+    for seed in range(3):
+        trial = specimen.with_trait("mean", samples=1, batch=2, seed=seed)
+        with torch.no_grad():
+            p = trial.call()
+            mean, values = p.mean, p.sample(trial.noise(), DRAWS)
+        due = tuple(values.shape[1:])
+        require(mean.shape == due, f"the mean has shape {tuple(mean.shape)} where {due} is due")
+        require_average(
+            values, mean, "the mean", "correct it, or do not declare the trait 'mean'", slack=1e-5
+        )
+
+
+@contract(
+    *PARTS,
+    due="assign gives each value's shares of the components, which add up to one.",
+    read=f"{READ}.assign",
+)
+def components_share_each_value(specimen: Specimen) -> None:
+    trial = specimen.with_trait("components")
+    p = trial.call()
+    value, log_prob = p.sample_and_log_prob(trial.noise(), 6)
+    shares = p.assign(value)
+    require(shares.shape[:-1] == log_prob.shape, f"the shares have shape {tuple(shares.shape)}")
+    total = (shares.sum(-1) - 1).abs().max().item()
+    require(
+        total < 1e-4 and bool((shares >= 0).all()), f"their sum is off by {total:.3g}, or one is negative"
+    )
+
+
+class Support(NamedTuple):
+    """A distribution of one or two values, points ``(N, D)`` with their volumes, and draws inside the box of the points."""
+
+    p: Distribution
+    points: Tensor
+    volume: Tensor
+    values: Tensor
+    inside: Tensor
+    shape: tuple[int, ...]
+
+    def density(self, lead: int) -> Tensor:
+        """The density at the points, ``(N,)``."""
+        at = self.points.reshape(-1, *[1] * lead, *self.shape)
+        with torch.no_grad():
+            return self.p.log_prob(at).exp().flatten()
+
+
+def _supports(specimen: Specimen) -> Iterator[tuple[Support, Tensor]]:
+    """Each setting of one or two values, with the probabilities of its points."""
+    found = 0
+    for trial in _small(specimen):
+        p = trial.call()
+        applies("density" in p.traits, "the density is known at its own draws only")
+        applies(p.support in ("real", "binary"), f"no quadrature for the support '{p.support}'")
+        if math.prod(trial.event_shape) <= max(POINTS):
+            found += 1
+            support = _support(trial, p)
+            lead = {"prior": 0, "posterior": 1, "decoder": 2}[specimen.kind]
+            yield support, support.density(lead) * support.volume
+    applies(found > 0, "it has more than two values at the smallest size")
+
+
+def _small(specimen: Specimen) -> Iterator[Trial]:
+    if specimen.kind != "decoder":
+        yield from (
+            specimen.with_trait("density", samples=1, batch=1, latent=latent, dtype=torch.float64)
+            for latent in (1, 2)
+        )
+        return
+    cases = [specimen.bench.find({"decoder": specimen.ref}, sources=(source,)) for source in narrow()]
+    applies(any(cases), "it is not for data of one or two values")
+    yield from (Trial.of("decoder", c, samples=1, batch=1, dtype=torch.float64) for c in cases if c)
+
+
+def _support(trial: Trial, p: Distribution) -> Support:
+    with torch.no_grad():
+        values = p.sample(trial.noise(), DRAWS).reshape(DRAWS, -1)
+        others = p.sample(trial.noise("box"), DRAWS).reshape(DRAWS, -1)
+    size = values.shape[1]
+    if p.support == "binary":
+        axes = [torch.arange(2.0, dtype=torch.float64)] * size
+        inside = torch.ones(DRAWS, dtype=torch.bool)
+        return Support(p, _product(axes), torch.ones(2**size).double(), values, inside, trial.event_shape)
+    low, high = others.quantile(1e-3, dim=0), others.quantile(1 - 1e-3, dim=0)
+    low, high = low - 2 * (high - low), high + 2 * (high - low)
+    low, high = torch.maximum(low, others.min(0).values), torch.minimum(high, others.max(0).values)
+    require(
+        bool((high > low).all()), "its samples are all the same", "a density over the reals has none of these"
+    )
+    axes = [torch.linspace(a, b, POINTS[size], dtype=torch.float64) for a, b in zip(low, high, strict=True)]
+    inside = ((values >= low) & (values <= high)).all(1)
+    return Support(p, _product(axes), _volumes(axes), values, inside, trial.event_shape)
+
+
+def _product(axes: Sequence[Tensor]) -> Tensor:
+    return torch.cartesian_prod(*axes).reshape(-1, len(axes))
+
+
+def _volumes(axes: Sequence[Tensor]) -> Tensor:
+    """The weights of the trapezoid rule."""
+    weights = []
+    for axis in axes:
+        w = torch.full_like(axis, float(axis[1] - axis[0]))
+        w[0] = w[-1] = w[0] / 2
+        weights.append(w)
+    return _product(weights).prod(1)
+
+
+def _resolved(support: Support, weights: Tensor) -> float:
+    """How much an integral changes with every second point; a skip where that is too much."""
+    if support.p.support == "binary":
+        return 0.0
+    size = support.points.shape[1]
+    grid = weights.reshape([POINTS[size]] * size)
+    half = grid[::2].sum() * 2 if size == 1 else grid[::2, ::2].sum() * 4
+    change = float((half - grid.sum()).abs() / grid.sum().clamp(min=1e-30))
+    if change > ROUGH:
+        raise Skip("its density is too rough for quadrature")
+    return change
+
+
+@contract(
+    *PARTS,
+    due="The density of one or two values integrates to one.",
+    read=f"{READ}.log_prob",
+)
+def density_integrates_to_one(specimen: Specimen) -> None:
+    for support, weights in _supports(specimen):
+        total = weights.sum().item()
+        share = support.inside.double()
+        slack = 2e-3 + _resolved(support, weights)
+        require(math.isfinite(total), f"the integral is {total}")
+        require_average(
+            share,
+            total,
+            f"over {support.points.shape[1]} values, the integral of the density where samples lie",
+            _constant(total / max(share.mean().item(), 1e-9)),
+            slack=slack,
+        )
+
+
+def _constant(ratio: float) -> str:
+    return (
+        f"the density is {ratio:.4g} times too large, {math.log(max(ratio, 1e-300)):+.3g} nats: look for a missing constant, "
+        "log-determinant, normalised weight or sum over dimensions"
+    )
+
+
+@contract(*PARTS, due="Samples follow the density.", read=f"{READ}.sample_and_log_prob")
+def samples_follow_the_density(specimen: Specimen) -> None:
+    """First and second moments."""
+    for support, weights in _supports(specimen):
+        slack = 2e-3 + _resolved(support, weights)
+        for name, moment in (("mean", _first), ("second moment", _second)):
+            drawn = moment(support.values) * support.inside.unsqueeze(1)
+            require_average(
+                drawn,
+                weights @ moment(support.points),
+                f"the {name} of samples",
+                "sampling and density are of two distributions: look for another scale, sign or Jacobian in one",
+                slack=slack,
+            )
+
+
+def _first(z: Tensor) -> Tensor:
+    return z
+
+
+def _second(z: Tensor) -> Tensor:
+    return (z[:, None] * z[:, :, None]).flatten(1)
+
+
+@contract(
+    *PARTS,
+    due="The log densities that come with samples weigh a box around them to its volume.",
+    read=f"{READ}.sample_and_log_prob",
+)
+def own_densities_weigh_a_box(specimen: Specimen) -> None:
+    """Holds for densities known at their own draws only, too: the mean of 1 / q is 1 / density."""
+    applies(specimen.kind != "decoder", "of decoders the density can be evaluated")
+    trial = specimen.trial(samples=1, batch=1, latent=1, dtype=torch.float64)
+    p = trial.call()
+    size = math.prod(trial.event_shape)
+    applies(p.support == "real" and size <= 3, "for up to three real values")
+    with torch.no_grad():
+        value, log_prob = p.sample_and_log_prob(trial.noise(), DRAWS)
+    rows, log_prob = value.reshape(DRAWS, size), log_prob.reshape(DRAWS)
+    centre, half = rows[log_prob.argmax()], 0.5 * (rows.quantile(0.75, 0) - rows.quantile(0.25, 0))
+    inside = ((rows - centre).abs() <= half).all(1)
+    applies(int(inside.sum()) >= 500, "too few samples around the mode")
+    share = inside * (-log_prob - (2 * half).log().sum()).exp()
+    require_average(
+        share,
+        1.0,
+        "the weight of the box over its volume",
+        _constant(1 / max(share.mean().item(), 1e-9)),
+        slack=2e-3,
+    )

@@ -1,0 +1,254 @@
+"""Checks of evaluators: a small untrained run is measured, under several lights."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lvmbench.build import capabilities
+from lvmbench.checks.contract import applies, contract, require
+from lvmbench.checks.partnership import blame, takes_a_step
+from lvmbench.checks.specimen import Specimen, stream
+from lvmbench.checks.steps import global_state
+from lvmbench.checks.subjects import measure, subject_of
+from lvmbench.errors import Refusal
+from lvmbench.evaluator import Measurement, Subject
+from lvmbench.terms import Terms
+
+READ = "evaluator.Evaluator"
+DRAWS = 4000
+Key = tuple[str, str, str]
+
+
+def _first(specimen: Specimen) -> list[Measurement]:
+    """The measurements of the first combination, made once."""
+    if "measurements" not in specimen.memory:
+        specimen.memory["measurements"] = measure(specimen, subject_of(specimen))
+    found: list[Measurement] = specimen.memory["measurements"]
+    return found
+
+
+def _values(found: list[Measurement]) -> dict[Key, float]:
+    return {(m.metric, m.variant, m.method): m.value for m in found}
+
+
+@contract("evaluator", due="Every measurement is of a declared metric, and there is at least one.", read=READ)
+def measurements_are_declared(specimen: Specimen) -> None:
+    found = _first(specimen)
+    require(bool(found), "it measured nothing")
+    for m in found:
+        require(m.metric in specimen.cls.metrics, f"'{m.metric}' is not in metrics", "declare it as a Metric")
+    twice = [key for key in _values(found) if [(m.metric, m.variant, m.method) for m in found].count(key) > 1]
+    require(not twice, f"{twice[:1]} is measured twice", "tell them apart by variant or method")
+
+
+@contract(
+    "evaluator",
+    due="Values are finite numbers, standard errors finite and not negative.",
+    read="evaluator.Measurement",
+)
+def measurements_are_finite(specimen: Specimen) -> None:
+    for m in _first(specimen):
+        require(
+            isinstance(m.value, float) and math.isfinite(m.value),
+            f"{m.metric} is {m.value!r}",
+            "raise Refusal with the reason where it is not defined",
+        )
+        known = m.stderr is None or (isinstance(m.stderr, float) and 0 <= m.stderr < math.inf)
+        require(known, f"the standard error of {m.metric} is {m.stderr!r}")
+
+
+@contract("evaluator", due="A figure in fractions is between -1 and 1.", read="evaluator.Metric")
+def fractions_are_fractions(specimen: Specimen) -> None:
+    found = [m for m in _first(specimen) if specimen.cls.metrics[m.metric].unit == "fraction"]
+    applies(bool(found), "it has no metric in fractions")
+    for m in found:
+        require(
+            abs(m.value) <= 1, f"{m.metric} is {m.value:.4g}", "a fraction is not a percentage or a count"
+        )
+
+
+@contract(
+    "evaluator",
+    due="per_datum has one figure per datum of the split, and their mean is the value.",
+    read="evaluator.Measurement",
+)
+def per_datum_averages_to_the_value(specimen: Specimen) -> None:
+    found = [m for m in _first(specimen) if m.per_datum is not None]
+    applies(bool(found), "no measurement has per_datum")
+    count = len(subject_of(specimen).x)
+    for m in found:
+        assert m.per_datum is not None
+        shape = tuple(m.per_datum.shape)
+        require(shape == (count,), f"per_datum of {m.metric} has shape {shape} where ({count},) is due")
+        mean = m.per_datum.double().mean().item()
+        require(
+            math.isclose(mean, m.value, rel_tol=1e-4, abs_tol=1e-5),
+            f"the mean of per_datum of {m.metric} is {mean:.6g}, its value is {m.value:.6g}",
+            "a figure per datum is a mean over data, not a sum",
+        )
+
+
+@contract("evaluator", due="The same run gives the same measurements.", read="evaluator.Subject.noise")
+def measurements_are_repeatable(specimen: Specimen) -> None:
+    again = _values(measure(specimen, subject_of(specimen)))
+    first = _values(_first(specimen))
+    moved = [key for key in first if again.get(key) != first[key]]
+    require(
+        not moved and first.keys() == again.keys(),
+        f"{moved[:3] or 'the list'} differs the second time",
+        "draw from subject.noise(...)",
+    )
+
+
+@contract("evaluator", due="All randomness comes from subject.noise.", read="evaluator.Subject.noise")
+def evaluation_leaves_global_generators_alone(specimen: Specimen) -> None:
+    subject, before = subject_of(specimen), global_state()
+    measure(specimen, subject)
+    used = [name for name, state in global_state().items() if state != before[name]]
+    require(
+        not used, f"the global generator of {' and '.join(used)} was used", "draw from subject.noise(...)"
+    )
+
+
+@contract(
+    "evaluator",
+    due="Weights, gradients and mode of the model, and the data, are left as they were.",
+    read="evaluator.Subject",
+)
+def subject_is_left_alone(specimen: Specimen) -> None:
+    subject = subject_of(specimen)
+    before, checksum = _state(subject), subject.data.checksum
+    measure(specimen, subject)
+    for what, state in _state(subject).items():
+        require(state == before[what], f"the {what} changed", "work on a copy of the model")
+    require(subject.data.checksum == checksum, "the data changed", "work on a copy of them")
+
+
+def _state(subject: Subject) -> dict[str, Any]:
+    modules = {"model": subject.model, "objective": subject.objective, **dict(subject.estimators)}
+    named = [(f"{k}.{n}", w) for k, m in modules.items() for n, w in m.named_parameters()]
+    everything = [t for m in modules.values() for t in m.state_dict().values()]
+    return {
+        "weights": [_digest(tensor) for tensor in everything],
+        "gradients": [None if w.grad is None else _digest(w.grad) for _, w in named],
+        "requires_grad of weights": [w.requires_grad for _, w in named],
+        "mode of modules (training or evaluation)": [
+            m.training for s in modules.values() for m in s.modules()
+        ],
+    }
+
+
+def _digest(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+@contract(
+    "evaluator",
+    due="Where labels are not required they may add figures, and change none.",
+    read="component.Component",
+)
+def labels_change_nothing_else(specimen: Specimen) -> None:
+    applies("dataset.labels" not in specimen.build().requires, "it requires labels")
+    bare = _values(measure(specimen, subject_of(specimen, labels=False)))
+    first = _values(_first(specimen))
+    changed = [key[0] for key in bare if first.get(key) != bare[key]]
+    require(
+        not changed,
+        f"without labels {', '.join(dict.fromkeys(changed))} differs",
+        "it uses labels: declare that it requires 'dataset.labels'",
+    )
+
+
+@contract(
+    "evaluator",
+    due="It measures every combination in the catalogue that meets its declared requirements.",
+    read="component.Component",
+)
+def measures_every_combination(specimen: Specimen) -> None:
+    works: list[frozenset[str]] = []
+    failures: list[tuple[str, Exception, frozenset[str]]] = []
+    seen: set[int] = set()
+    for name, _, case in specimen.bench.partners({}, frozenset(specimen.build().requires)):
+        if id(case) in seen or not takes_a_step(case):
+            continue
+        seen.add(id(case))
+        provided = capabilities(case.source.data, case.parts())
+        try:
+            measure(specimen, subject_of(specimen, case))
+            works.append(provided)
+        except Refusal:
+            continue
+        except Exception as error:
+            failures.append((name, error, provided))
+    applies(bool(works or failures), "no combination in the catalogue meets its requirements")
+    if failures:
+        raise blame(*failures[0], works)
+
+
+@contract(
+    "evaluator",
+    due="Metrics of shared names are what their names say, in nats per datum with their sign.",
+    read="evaluator.Metric",
+)
+def shared_metrics_are_what_they_say(specimen: Specimen) -> None:
+    """Within 10 standard errors, of both sides: theirs are estimates of few draws."""
+    subject = subject_of(specimen)
+    found = [m for m in _first(specimen) if m.metric in TRUTHS and not m.variant]
+    applies(bool(found), f"it has none of {', '.join(TRUTHS)}")
+    for m in found:
+        truth, error = TRUTHS[m.metric](subject)
+        allowed = 10 * math.hypot(error, m.stderr or 0.0) + 0.02 * abs(truth) + 1e-3
+        require(
+            abs(m.value - truth) <= allowed,
+            f"{m.metric} is {m.value:.5g} and should be {truth:.5g} (within {allowed:.2g})",
+            "it is a mean over data of nats per datum, higher densities being better: look for a sign, sum or factor",
+        )
+
+
+@torch.no_grad()
+def _terms(subject: Subject, samples: int = DRAWS) -> Terms:
+    return Terms(subject.model, subject.x, stream("truth"), samples)
+
+
+def _average(draws: Tensor) -> tuple[float, float]:
+    """The mean over draws and data, and its standard error."""
+    means = draws.double().mean(1)
+    return means.mean().item(), means.std().item() / len(draws) ** 0.5
+
+
+@torch.no_grad()
+def _elbo(subject: Subject) -> tuple[float, float]:
+    return _average(_terms(subject).log_w())
+
+
+@torch.no_grad()
+def _rate(subject: Subject) -> tuple[float, float]:
+    terms = _terms(subject)
+    return _average(terms.log_q - terms.log_prior)
+
+
+@torch.no_grad()
+def _distortion(subject: Subject) -> tuple[float, float]:
+    return _average(-_terms(subject).log_likelihood)
+
+
+@torch.no_grad()
+def _bound(subject: Subject) -> tuple[float, float]:
+    noise, objective = stream("bound"), subject.objective
+    terms = [Terms(subject.model, subject.x, noise, objective.samples) for _ in range(400)]
+    return _average(torch.stack([objective(t) for t in terms]))
+
+
+TRUTHS: dict[str, Callable[[Subject], tuple[float, float]]] = {
+    "elbo": _elbo,
+    "bound": _bound,
+    "rate": _rate,
+    "distortion": _distortion,
+}
+"""What the metrics are whose names evaluators share."""

@@ -1,0 +1,240 @@
+"""Checks of objectives, most of them on a toy model whose log p(x) is known."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lvmbench.checks.claims import fit
+from lvmbench.checks.contract import Skip, applies, contract, require
+from lvmbench.checks.gradients import agree
+from lvmbench.checks.partners import with_samples
+from lvmbench.checks.specimen import Specimen, Trial, stream
+from lvmbench.checks.statistics import require_average
+from lvmbench.checks.toys import Toy, toys
+from lvmbench.estimator import Estimate, Estimator
+from lvmbench.model import LatentVariableModel
+from lvmbench.noise import Noise
+from lvmbench.objective import Objective
+from lvmbench.terms import Terms
+
+DRAWS = 4000
+READ = "objective.Objective"
+
+
+class Plain(Estimator):
+    """The gradient through the samples, whatever they are; for figures that need no estimator of their own."""
+
+    def forward(
+        self,
+        objective: Objective,
+        model: LatentVariableModel,
+        x: Tensor,
+        noise: Noise,
+        kl_weight: Tensor | float = 1.0,
+    ) -> Estimate:
+        bound = objective(Terms(model, x, noise, objective.samples), kl_weight)
+        return Estimate(bound, bound)
+
+
+def _double(*words: object) -> Noise:
+    return stream(*words, dtype=torch.float64)
+
+
+def _sized(specimen: Specimen, samples: int) -> Any:
+    """The objective with this many samples, or a `Skip` where it has no such option."""
+    ref = with_samples(specimen.bench.catalogue, specimen.ref, samples)
+    built = specimen.bench.catalogue.build("objective", ref)
+    applies(built.samples == samples, "its number of samples is not an option")
+    return built
+
+
+def _toys(objective: Any, **options: Any) -> Iterator[Toy]:
+    objective.requires = frozenset(r for r in objective.requires if not r.startswith("estimator."))
+    return toys(objective.double(), Plain(), **options)
+
+
+@contract("objective", due="samples is the number of samples that is asked for.", read=READ)
+def samples_are_as_asked(specimen: Specimen) -> None:
+    found = specimen.build().samples
+    require(type(found) is int and found >= 1, f"samples is {found!r}", "it is a whole number of at least 1")
+    ref = with_samples(specimen.bench.catalogue, specimen.ref, 3)
+    if ref != specimen.ref:
+        asked = specimen.bench.catalogue.build("objective", ref).samples
+        require(asked == 3, f"with samples=3 it has {asked}", "set self.samples from the option")
+
+
+@contract(
+    "objective",
+    due="An objective provides 'multi_sample' exactly where it has two samples or more.",
+    read=READ,
+)
+def multi_sample_is_declared_truly(specimen: Specimen) -> None:
+    catalogue = specimen.bench.catalogue
+    for ref in dict.fromkeys([specimen.ref, *(with_samples(catalogue, specimen.ref, n) for n in (1, 3))]):
+        built = catalogue.build("objective", ref)
+        declared = "multi_sample" in built.provides
+        require(
+            declared == (built.samples > 1),
+            f"with {built.samples} samples it {'provides' if declared else 'does not provide'} 'multi_sample'",
+            "estimators with a leave-one-out baseline need two samples",
+        )
+
+
+@contract("objective", due="The default estimator is registered, and works with the objective.", read=READ)
+def default_estimator_works(specimen: Specimen) -> None:
+    name = specimen.build().default_estimator
+    known = specimen.bench.catalogue.names("estimator")
+    require(name in known, f"default_estimator is '{name}'", f"known: {', '.join(known)}")
+    refs = [ref for ref in specimen.bench.offers["estimator"] if ref.name == name]
+    found = any(specimen.bench.find({"objective": specimen.ref, "estimator": ref}) for ref in refs)
+    require(found, f"no combination with estimator '{name}' meets all requirements", "name another")
+
+
+@contract(
+    "objective",
+    due="The KL weight may be a number or a tensor, and is 1 where it is not given.",
+    read=f"{READ}.forward",
+)
+def kl_weight_is_taken(specimen: Specimen) -> None:
+    trial = specimen.trial()
+    bound = {}
+    for name, given in {
+        "nothing": (),
+        "1.0": (1.0,),
+        "0.5": (0.5,),
+        "a tensor": (torch.tensor(0.5),),
+    }.items():
+        terms = Terms(trial.parts.model, trial.x, trial.noise(), trial.parts.objective.samples)
+        bound[name] = trial.parts.objective(terms, *given)
+    for one, other in (("nothing", "1.0"), ("0.5", "a tensor")):
+        error = (bound[one] - bound[other]).abs().max().item()
+        require(error < 1e-4, f"with {one} and with {other} the bounds differ by {error:.3g}")
+    require(bool(bound["0.5"].isfinite().all()), "with a weight of 0.5 the bound is not finite")
+
+
+@contract("objective", due="A declared lower bound is on average no more than log p(x).", read=READ)
+def lower_bound_stays_below_log_p(specimen: Specimen) -> None:
+    """With the true posterior it has no room: the bound of every draw is at most log p(x)."""
+    built = specimen.build()
+    applies(built.lower_bound, "it is not declared a lower bound")
+    for sharp in (False, True):
+        for toy in _toys(specimen.build(), exact=(False, True), sharp=sharp):
+            with torch.no_grad():
+                bound = toy.parts.objective(toy.terms(_double("bound"), DRAWS)).unflatten(0, (-1, DRAWS))
+                truth = toy.log_p
+            require_average(
+                bound.T,
+                truth,
+                f"the bound ({toy.name})",
+                "it exceeds log p(x): look for the sign or weight of the KL, a sum where a mean is due, or log K; "
+                "or declare lower_bound = False",
+                above=True,
+                slack=1e-8,
+            )
+
+
+@contract(
+    "objective", due="An additive bound is the mean over samples of the bounds of single samples.", read=READ
+)
+def additive_is_true(specimen: Specimen) -> None:
+    applies(specimen.build().additive, "it is not declared additive")
+    for toy in _toys(_sized(specimen, 3)):
+        terms = toy.terms(_double("additive"))
+        bound = toy.parts.objective(terms)
+        mean = torch.stack([toy.parts.objective(one) for one in terms.singles()]).mean(0)
+        _same(
+            bound,
+            mean,
+            "bound and mean of single bounds",
+            "take the mean over samples, or declare additive = False",
+        )
+
+
+@contract(
+    "objective",
+    due="Where it provides 'log_weights' and all log weights are equal, the bound is that value.",
+    read=READ,
+)
+def equal_weights_give_their_value(specimen: Specimen) -> None:
+    """With the true posterior every log weight is log p(x)."""
+    for samples in (1, 5):
+        ref = with_samples(specimen.bench.catalogue, specimen.ref, samples)
+        built = specimen.bench.catalogue.build("objective", ref)
+        applies("log_weights" in built.provides, "it does not provide 'log_weights'")
+        for toy in _toys(built, exact=(True,)):
+            bound = toy.parts.objective(toy.terms(_double("equal")))
+            what = f"with {built.samples} samples, bound and log p(x)"
+            _same(bound, toy.log_p, what, "look at what is subtracted: log K of K samples")
+
+
+@contract(
+    "objective",
+    due="The bound is that of the samples in its terms, however many they are.",
+    read="terms.Terms",
+)
+def bound_is_of_its_terms(specimen: Specimen) -> None:
+    for toy, other in zip(_toys(_sized(specimen, 3)), _toys(_sized(specimen, 2)), strict=True):
+        rest = toy.terms(_double("rest")).leave_one_out()[0]
+        hint = "use terms.samples, not self.samples"
+        _same(toy.parts.objective(rest), other.parts.objective(rest), "bounds of the same two samples", hint)
+
+
+def _same(one: Tensor, other: Tensor, what: str, hint: str) -> None:
+    error = (one - other).abs().max().item()
+    require(error <= 1e-8 * (1 + other.abs().max().item()), f"{what} differ by {error:.4g}", hint)
+
+
+@contract(
+    "objective",
+    due="The gradient of the bound is that of finite differences at fixed noise.",
+    read=f"{READ}.forward",
+)
+def bound_gradient_agrees_with_differences(specimen: Specimen) -> None:
+    toy = next(_toys(specimen.build()))
+    q = toy.model.posterior_distribution
+    applies(q is not None and "pathwise" in q.traits, "it is for samples without gradients")
+    weights = {n: w for n, w in toy.model.named_parameters() if isinstance(w, nn.Parameter)}
+    agree(lambda: toy.parts.objective(toy.terms(_double("gradient"))).sum(), weights, "the bound")
+
+
+@contract("objective", "estimator", due="50 training steps improve a toy model.", read="training.loop.train")
+def training_improves_a_toy(specimen: Specimen) -> None:
+    """Measured by the ELBO over fixed draws, whatever is trained."""
+    estimators, objectives = (
+        ([specimen.ref], specimen.bench.offers["objective"])
+        if specimen.kind == "estimator"
+        else (specimen.bench.offers["estimator"], [specimen.ref])
+    )
+    pairs = list(itertools.product(objectives, estimators))
+    for objective, estimator in pairs if specimen.kind == "estimator" else _default(specimen, pairs):
+        build = specimen.bench.catalogue.build
+        parts = build("objective", objective).double(), build("estimator", estimator).double()
+        try:
+            toy = next(toys(*parts))
+        except Skip:
+            continue
+        _fit(specimen, toy)
+        return
+    raise Skip("no toy model meets its requirements")
+
+
+def _default(specimen: Specimen, pairs: list[Any]) -> list[Any]:
+    name = specimen.build().default_estimator
+    return sorted(pairs, key=lambda pair: pair[1].name != name)
+
+
+def _fit(specimen: Specimen, toy: Toy) -> None:
+    x = _double("data").normal((128, 1)) * 0.5 + 2.5
+    trial = Trial(specimen.kind, None, toy.parts, x, x)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def elbo() -> float:
+        terms = Terms(toy.model, x, _double("elbo"), 64)
+        return terms.log_w().mean().item()
+
+    fit(trial, list(toy.model.parameters()), elbo)

@@ -1,0 +1,180 @@
+"""Partners for a component: the other parts of a combination, found by what each declares."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from lvmbench.build import Parts, build, capabilities
+from lvmbench.catalogue import Catalogue
+from lvmbench.checks.contract import BUILT, PARTS
+from lvmbench.checks.options import required, small, variants
+from lvmbench.checks.sources import Source, registered, synthetic
+from lvmbench.combination import Combination
+from lvmbench.errors import Refusal
+from lvmbench.model import LatentVariableModel
+from lvmbench.names import Ref
+from lvmbench.noise import Stream
+from lvmbench.options import options_model
+
+LATENT = 2
+HOST = "lvmbench"
+LIMIT = 4
+"""Partners are built with whole numbers of at most this in their options."""
+Fixed = Mapping[str, Ref]
+Capabilities = frozenset[str]
+NOTHING: Capabilities = frozenset()
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A combination that meets all requirements, and data for it."""
+
+    catalogue: Catalogue
+    source: Source
+    refs: Fixed
+
+    def __str__(self) -> str:
+        partners = (f"{kind} '{ref}'" for kind, ref in self.refs.items())
+        return ", ".join((self.source.name, *partners))
+
+    def parts(self, latent: int = LATENT, seed: int = 0) -> Parts:
+        """The parts, with weights a little off their initial values, as training leaves them."""
+        parts = build(self.catalogue, Combination(self.refs, latent), self.source.data, seed)
+        noise = Stream.seeded(seed, "jitter", dtype=torch.float32)
+        with torch.no_grad():
+            for module in (parts.model, parts.objective, parts.estimator):
+                for weight in module.parameters():
+                    fan = weight.shape[-1] if weight.dim() > 1 else 1
+                    weight.add_(noise.normal(weight.shape).to(weight), alpha=0.5 / fan**0.5)
+        return parts
+
+
+def needs(parts: Parts) -> Capabilities:
+    """Everything that the parts of a combination require."""
+    return frozenset().union(*(part.requires for part in parts.components.values()))
+
+
+def with_samples(catalogue: Catalogue, ref: Ref, samples: int) -> Ref:
+    """An objective with this many samples, where it has that option."""
+    component: Any = catalogue.entry("objective", ref.name).load()
+    fields = options_model(component).model_fields
+    return Ref(ref.name, {**ref.options, "samples": samples}) if "samples" in fields else ref
+
+
+class Bench:
+    """The components of a catalogue, as partners of the one that is checked."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._built: dict[tuple[Any, ...], Any] = {}
+        self._found: dict[tuple[Any, ...], Case | None] = {}
+
+    @cached_property
+    def offers(self) -> dict[str, list[Ref]]:
+        """Every part that can be built, small: all at their defaults first, then their named choices."""
+        return {kind: self._offers(kind) for kind in BUILT}
+
+    def _offers(self, kind: str) -> list[Ref]:
+        """The host's own come first, so that a broken part of another plugin does not spoil the checks of the rest."""
+        entries = sorted(self.catalogue.entries(kind), key=lambda e: e.distribution != HOST)
+        found = [refs for entry in entries if (refs := self._variants(kind, entry.name))]
+        first, others = [refs[0] for refs in found], [ref for refs in found for ref in refs[1:]]
+        return list(dict.fromkeys([*first, *others]))
+
+    def _variants(self, kind: str, name: str) -> list[Ref]:
+        try:
+            component = self.catalogue.entry(kind, name).load()
+            if required(component):
+                return []
+            found = variants(name, component, small(component, LIMIT))
+            several = [with_samples(self.catalogue, ref, 3) for ref in found] if kind == "objective" else []
+        except Exception:  # a partner that cannot be imported is none
+            return []
+        return [*found, *several]
+
+    def find(
+        self, fixed: Fixed, need: Capabilities = NOTHING, sources: Sequence[Source] | None = None
+    ) -> Case | None:
+        """The first combination with these parts that provides what is needed, or ``None``."""
+        where = None if sources is None else tuple(source.name for source in sources)
+        key = (frozenset(fixed.items()), need, where)
+        if key not in self._found:
+            self._found[key] = next(self._search(fixed, need, sources or self._sources(fixed, need)), None)
+        return self._found[key]
+
+    def partners(self, fixed: Fixed, need: Capabilities = NOTHING) -> Iterator[tuple[str, Fixed, Case]]:
+        """For each part of another kind and each data set, a combination with it that meets all requirements."""
+        pairs = [(kind, ref) for kind in BUILT if kind not in fixed for ref in self.offers[kind]]
+        for kind, ref in pairs:
+            if case := self.find({**fixed, kind: ref}, need):
+                yield f"{kind} '{ref}'", {kind: ref}, case
+        for source in synthetic():
+            if case := self.find(fixed, need, (source,)):
+                yield source.name, {}, case
+
+    @cached_property
+    def _registered(self) -> tuple[Source, ...]:
+        return tuple(registered(self.catalogue))
+
+    def _sources(self, fixed: Fixed, need: Capabilities) -> tuple[Source, ...]:
+        """The synthetic data, and the registered only where no synthetic data has what is asked of them."""
+        declared = [self.catalogue.entry(kind, ref.name).load().requires for kind, ref in fixed.items()]
+        wanted = {c.partition(".")[2] for c in need.union(*declared) if c.startswith("dataset.")}
+        enough = any(wanted <= source.data.capabilities for source in synthetic())
+        return synthetic() if enough else self._registered
+
+    def _search(self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]) -> Iterator[Case]:
+        late = ("objective.", "estimator.")
+        for source, refs, model in self._models(fixed, sources):
+            for objective, estimator in itertools.product(
+                self._make("objective", fixed), self._make("estimator", fixed)
+            ):
+                parts = Parts(model, objective[1], estimator[1])
+                missing = (needs(parts) | need) - capabilities(source.data, parts)
+                if not missing:
+                    ends = {"objective": objective[0], "estimator": estimator[0]}
+                    yield Case(self.catalogue, source, {**refs, **ends})
+                early = NOTHING.union(*(parts.components[kind].requires for kind in PARTS)) | need
+                if any(not m.startswith(late) for m in missing & early):
+                    break
+
+    def _models(
+        self, fixed: Fixed, sources: Sequence[Source]
+    ) -> Iterator[tuple[Source, dict[str, Ref], LatentVariableModel]]:
+        for source in sources:
+            for prior_ref, prior in self._make("prior", fixed, source, LATENT):
+                for q_ref, q in self._make("posterior", fixed, source, prior.space):
+                    for decoder_ref, decoder in self._make("decoder", fixed, source, prior.space):
+                        refs = {"prior": prior_ref, "posterior": q_ref, "decoder": decoder_ref}
+                        yield source, refs, LatentVariableModel(prior, q, decoder)
+
+    def _make(
+        self, kind: str, fixed: Fixed, source: Source | None = None, space: Any = None
+    ) -> Iterator[tuple[Ref, Any]]:
+        """The fixed component of a kind, or every offer; built once for each data set and latent space."""
+        for ref in [fixed[kind]] if kind in fixed else self.offers[kind]:
+            key = (kind, ref, source, space)
+            if key not in self._built:
+                self._built[key] = self._build(kind, ref, source, space, tolerant=kind not in fixed)
+            if self._built[key] is not None:
+                yield ref, self._built[key]
+
+    def _build(self, kind: str, ref: Ref, source: Source | None, space: Any, *, tolerant: bool) -> Any:
+        """The component, or ``None`` where it refuses; what else a partner raises is not the other's fault."""
+        arguments = () if source is None else (source.summary, space)
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                return self.catalogue.build(kind, ref, *arguments)
+        except Refusal:
+            return None
+        except Exception:
+            if not tolerant:
+                raise
+            return None

@@ -1,0 +1,85 @@
+"""The check that declared requirements are enough: every partner that meets them works."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lvmbench.build import Parts, capabilities
+from lvmbench.checks.contract import BUILT, Violation, applies, contract
+from lvmbench.checks.partners import Case, Fixed
+from lvmbench.checks.specimen import Specimen, Trial
+from lvmbench.training.learner import Learner, check_terms, demand
+
+
+@contract(
+    *BUILT,
+    due="It works with every partner in the catalogue that meets its declared requirements.",
+    read="component.Component",
+)
+def works_with_every_partner(specimen: Specimen) -> None:
+    works: list[frozenset[str]] = []
+    failures: list[tuple[str, Exception, frozenset[str]]] = []
+    for name, partner, case in specimen.bench.partners({specimen.kind: specimen.ref}):
+        parts = case.parts()
+        provided = capabilities(case.source.data, parts)
+        try:
+            step(parts, case)
+            works.append(provided)
+        except Exception as error:
+            if _works_elsewhere(specimen, partner):
+                failures.append((name, error, provided))
+    applies(bool(works or failures), _nobody(specimen))
+    if failures:
+        raise blame(*failures[0], works)
+
+
+def _nobody(specimen: Specimen) -> str:
+    wanted = ", ".join(sorted(specimen.cls.requires)) or "anything"
+    return f"no partners in the catalogue provide {wanted}"
+
+
+def step(parts: Parts, case: Case) -> None:
+    """One step of training and one of validation, with all shapes checked."""
+    trial = Trial("estimator", case, parts, *_inputs(parts, case))
+    learner = Learner(parts)
+    check_terms(learner, trial.x)
+    for training in (True, False):
+        demand(learner, trial.x, training)
+    learner.train()
+    surrogate, bound = trial(trial.noise())
+    if not (surrogate.isfinite().all() and bound.isfinite().all()):
+        raise Violation("bound or surrogate is not finite")
+    if surrogate.requires_grad:
+        surrogate.sum().backward()
+
+
+def takes_a_step(case: Case) -> bool:
+    """Whether a combination works at all."""
+    try:
+        step(case.parts(), case)
+    except Exception:
+        return False
+    return True
+
+
+def _works_elsewhere(specimen: Specimen, partner: Fixed) -> bool:
+    """Whether a partner works with another component of this kind, or there is no other to tell."""
+    others = [ref for ref in specimen.bench.offers[specimen.kind] if ref.name != specimen.ref.name]
+    found = [specimen.bench.find({**partner, specimen.kind: ref}) for ref in others]
+    cases = [case for case in found if case]
+    return not partner or not cases or any(takes_a_step(case) for case in cases)
+
+
+def _inputs(parts: Parts, case: Case) -> tuple[Tensor, Tensor]:
+    return case.source.data.splits["train"].values[:4], torch.zeros(())
+
+
+def blame(partner: str, error: Exception, provided: frozenset[str], works: list[frozenset[str]]) -> Violation:
+    text = " ".join(str(error).split())[:200]
+    lacking = sorted(frozenset.intersection(*works) - provided) if works else []
+    named = f"'{lacking[0]}'" if lacking else "what this partner lacks"
+    among = f" (all that work have {', '.join(lacking)})" if len(lacking) > 1 else ""
+    return Violation(
+        f"with {partner} it raised {type(error).__name__}: {text}", f"declare that it requires {named}{among}"
+    )

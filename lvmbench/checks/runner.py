@@ -1,0 +1,224 @@
+"""Running checks."""
+
+from __future__ import annotations
+
+import random
+import traceback
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from lvmbench.catalogue import Catalogue, Entry
+from lvmbench.checks.contract import Check, Skip, Violation, checks_of
+from lvmbench.checks.options import required, small, variants
+from lvmbench.checks.partners import Bench
+from lvmbench.checks.report import CheckResult, Outcome, Report
+from lvmbench.checks.samples import sample_options
+from lvmbench.checks.specimen import Specimen
+from lvmbench.checks.targets import Target, resolve
+from lvmbench.errors import Unavailable, UserError, nearest
+from lvmbench.names import Ref
+
+MINIMUM = {
+    "dataset": 12,
+    "prior": 26,
+    "posterior": 26,
+    "decoder": 26,
+    "objective": 24,
+    "estimator": 20,
+    "evaluator": 16,
+}
+"""How many checks of each kind must have run, and not been skipped, for a component to count as checked."""
+EVALUATOR_LIMIT = 64
+"""Evaluators are tried with whole numbers of at most this in their options."""
+
+
+class Examination:
+    """All checks of one component; each runs once, when first asked for.
+
+    Arguments:
+        bench: The catalogue it is in.
+        entry: Where it is registered.
+        ref: Its name, and options that are given.
+        expected: The reasons of the failures that are expected, by check.
+        only: The names of the checks to run; all where not given.
+    """
+
+    def __init__(
+        self, bench: Bench, entry: Entry, ref: Ref, expected: Mapping[str, str], only: Collection[str] | None
+    ) -> None:
+        self.bench, self.entry, self.ref, self.expected = bench, entry, ref, expected
+        self.checks = checks_of(entry.kind, only)
+        self.complete = only is None
+        self._results: dict[str, CheckResult] = {}
+
+    @property
+    def component(self) -> str:
+        """``kind/name``."""
+        return f"{self.entry.kind}/{self.ref}"
+
+    @property
+    def names(self) -> list[str]:
+        """The checks that it runs."""
+        return [check.name for check in self.checks] + (["minimum"] if self.complete else [])
+
+    def result(self, name: str) -> CheckResult:
+        """The result of one check."""
+        if name not in self._results:
+            found = self._minimum() if name == "minimum" else self._run(self._check(name))
+            self._results[name] = self._judge(found)
+        return self._results[name]
+
+    def results(self) -> Iterator[CheckResult]:
+        """The results of all."""
+        yield from (self.result(name) for name in self.names)
+
+    def _check(self, name: str) -> Check:
+        return next(check for check in self.checks if check.name == name)
+
+    def _judge(self, found: CheckResult) -> CheckResult:
+        """Failures that are expected, and no others, are no failures."""
+        reason = self.expected.get(found.check)
+        if reason is None or found.status == Outcome.SKIPPED:
+            return found
+        if found.status == Outcome.FAILED:
+            return replace(found, status=Outcome.EXPECTED, reason=reason)
+        return replace(
+            found,
+            status=Outcome.FAILED,
+            message=f"it passed, but was expected to fail: {reason}; take that back",
+        )
+
+    def _minimum(self) -> CheckResult:
+        least = MINIMUM[self.entry.kind]
+        found = [self.result(check.name) for check in self.checks]
+        skipped = [result for result in found if result.status == Outcome.SKIPPED]
+        ran = len(found) - len(skipped)
+        due = f"At least {least} checks of a component of this kind must run."
+        result = CheckResult(self.component, "minimum", Outcome.PASSED, due, "lvmbench.checks.runner.MINIMUM")
+        if ran >= least:
+            return result
+        reasons = list(dict.fromkeys(r.reason for r in skipped))
+        if reasons and all(reason.startswith("raw files are absent") for reason in reasons):
+            return replace(result, status=Outcome.SKIPPED, reason=reasons[0])
+        message = f"{ran} of {len(found)} ran; the others: {'; '.join(reasons[:3])}"
+        return replace(result, status=Outcome.FAILED, message=message)
+
+    def _run(self, check: Check) -> CheckResult:
+        """One check, with each of the component's choices of options that it is for."""
+        done = CheckResult(self.component, check.name, Outcome.PASSED, check.due, check.read)
+        skips, notes, ran = [], [], 0
+        if self._absent and check is self.checks[0]:
+            return replace(done, status=Outcome.FAILED, message=self._absent)
+        if self._absent:
+            return replace(done, status=Outcome.SKIPPED, reason="it cannot be imported")
+        for specimen in self._specimens[:1] if check.once else self._specimens:
+            try:
+                with _isolated():
+                    notes.append(check.run(specimen) or "")
+                ran += 1
+            except Skip as skip:
+                skips.append(str(skip))
+            except Exception as error:
+                return replace(done, status=Outcome.FAILED, message=_came(error, specimen.ref))
+        if not ran:
+            return replace(done, status=Outcome.SKIPPED, reason=skips[0])
+        return replace(done, message="; ".join(dict.fromkeys(note for note in notes if note)))
+
+    @cached_property
+    def _absent(self) -> str:
+        """Why the class cannot be imported, if so."""
+        try:
+            self.entry.load()
+        except Unavailable as error:
+            return str(error)
+        return ""
+
+    @cached_property
+    def _specimens(self) -> list[Specimen]:
+        """The component as given, and with each of its named choices."""
+        try:
+            cls = self.entry.load()
+            given = {**sample_options(cls), **self.ref.options}
+            lacking = set(required(cls)) - set(given)
+            evaluator = self.entry.kind == "evaluator"
+            base = {**(small(cls, EVALUATOR_LIMIT) if evaluator else {}), **given}
+            refs = [Ref(self.ref.name, base)] if lacking else variants(self.ref.name, cls, base)
+        except Exception:  # the checks of its class say why
+            refs = [self.ref]
+        return [Specimen(self.bench, self.entry, ref) for ref in refs]
+
+
+def _came(error: Exception, ref: Ref) -> str:
+    where = f" (with {ref})" if ref.options else ""
+    if isinstance(error, Violation):
+        return f"{error}{where}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = " ".join(str(error).split())[:300]
+    return (
+        f"it raised {type(error).__name__}: {text}, in {frame.name} ({frame.filename}:{frame.lineno}){where}"
+    )
+
+
+@contextmanager
+def _isolated() -> Iterator[None]:
+    """One thread; global state is as it was afterwards; warnings are not the check's business."""
+    states, threads = (np.random.get_state(), random.getstate()), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(), torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.manual_seed(0)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        np.random.set_state(states[0])
+        random.setstate(states[1])
+
+
+def examine(
+    target: Target,
+    *,
+    catalogue: Catalogue | None = None,
+    kind: str | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
+    bench: Bench | None = None,
+) -> list[Examination]:
+    """The checks of each component that a target means, not yet run; raises `UserError` for a target that is none."""
+    whole, found = resolve(target, catalogue, kind)
+    expected = dict(expected_failures or {})
+    bench = bench if bench is not None and bench.catalogue is whole else Bench(whole)
+    made = [Examination(bench, entry, ref, expected, only) for entry, ref in found]
+    known = {name for examination in made for name in examination.names}
+    for name in expected:
+        if name not in known:
+            raise UserError(f"expected failure of unknown check '{name}'{nearest(name, known)}")
+    return made
+
+
+def check(
+    target: Target,
+    *,
+    catalogue: Catalogue | None = None,
+    kind: str | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
+) -> Report:
+    """Check that a component keeps its contract.
+
+    Arguments:
+        target: A registered name (``gaussian``, ``posterior/gaussian``, with options if need be), an `Entry`, a component
+            class, or a plugin file: then everything that it registers.
+        catalogue: Where partners are found; by default what is installed.
+        kind: Which kind, where several have the name.
+        expected_failures: Why a check is known to fail, by its name; one that passes all the same is a failure.
+        only: The names of the checks to run.
+    """
+    found = examine(target, catalogue=catalogue, kind=kind, expected_failures=expected_failures, only=only)
+    return Report(result for examination in found for result in examination.results())

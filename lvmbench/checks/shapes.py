@@ -1,0 +1,172 @@
+"""Checks of parts: shapes, types, devices and state."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from lvmbench.checks.contract import BUILT, PARTS, Skip, Violation, contract, require
+from lvmbench.checks.specimen import Specimen, Trial
+from lvmbench.noise import Noise, Stream
+
+SIZES = tuple(itertools.product((1, 3), (1, 7)))
+"""Numbers of samples and of data that shapes are checked for."""
+
+
+@contract(
+    *PARTS,
+    due="A call returns the distribution class that is declared.",
+    read="distributions.base.Distribution",
+)
+def distribution_is_the_declared_one(specimen: Specimen) -> None:
+    trial = specimen.trial()
+    model = trial.parts.model
+    declared = model.posterior_distribution if specimen.kind == "posterior" else trial.component.distribution
+    found = type(trial.call())
+    name = getattr(declared, "__name__", declared)
+    require(found is declared, f"it returns {found.__name__}, declared is {name}", "set distribution to that")
+
+
+@contract(
+    *PARTS,
+    due="Samples are (K, *batch, *event) and their log densities (K, *batch), for any K and B.",
+    read="distributions.base.Distribution.sample_and_log_prob",
+)
+def samples_have_their_shapes(specimen: Specimen) -> None:
+    for samples, batch in SIZES:
+        trial = specimen.trial(samples=samples, batch=batch)
+        lead = {"prior": (), "posterior": (batch,), "decoder": (samples, batch)}[specimen.kind]
+        value, log_prob = trial.call().sample_and_log_prob(trial.noise(), samples)
+        _expect("the sample", value, (samples, *lead, *trial.event_shape))
+        _expect("its log density", log_prob, (samples, *lead))
+        require(bool(log_prob.isfinite().all()), "a log density of its own samples is not finite")
+
+
+@contract(
+    *PARTS,
+    due="The log density of (..., *batch, *event) is (..., *batch), and finite within the support.",
+    read="distributions.base.Distribution.log_prob",
+)
+def log_prob_has_its_shape(specimen: Specimen) -> None:
+    for samples, batch in SIZES:
+        trial = specimen.with_trait("density", samples=samples, batch=batch)
+        given = trial.call().log_prob(trial.given)
+        _expect("the log density of given values", given, (samples, batch))
+        require(bool(given.isfinite().all()), "a log density is not finite")
+
+
+@contract(
+    "objective", due="The bound is one finite figure per datum, (B,).", read="objective.Objective.forward"
+)
+def bound_is_one_figure_per_datum(specimen: Specimen) -> None:
+    for batch in (1, 7):
+        (bound,) = specimen.trial(batch=batch)(Stream.seeded(1))
+        _expect("the bound", bound, (batch,))
+        require(bool(bound.isfinite().all()), "the bound is not finite")
+
+
+@contract(
+    "estimator", due="Surrogate and bound are one finite figure per datum, (B,).", read="estimator.Estimate"
+)
+def estimate_is_one_figure_per_datum(specimen: Specimen) -> None:
+    for batch in (1, 7):
+        for trial in specimen.trials(batch=batch):
+            for role, value in zip(("surrogate", "bound"), trial(Stream.seeded(1)), strict=True):
+                _expect(f"the {role}", value, (batch,))
+                require(bool(value.isfinite().all()), f"the {role} is not finite")
+
+
+@contract(*BUILT, due="In double precision everything is double.", read="distributions.base.Distribution")
+def double_precision_is_kept(specimen: Specimen) -> None:
+    for out in specimen.trial(dtype=torch.float64)(Stream.seeded(1, dtype=torch.float64)):
+        require(
+            out.dtype == torch.float64,
+            f"a result is {str(out.dtype).removeprefix('torch.')}",
+            "make new tensors with the dtype of an input or of a weight",
+        )
+
+
+@contract(*BUILT, due="Everything moves to another device with the module.", read="training.pick_device")
+def device_is_followed(specimen: Specimen) -> None:
+    devices = ["meta", *(["cuda"] if torch.cuda.is_available() else [])]
+    for device in devices:
+        trial = specimen.trial()
+        moved = copy.deepcopy(trial).to(device)
+        moved.x, moved.z = trial.x.to(device), trial.z.to(device)
+        try:
+            outs = moved(_Elsewhere(device))
+        except (RuntimeError, NotImplementedError, TypeError) as error:
+            _explain(device, error)
+        require(
+            all(out.device.type == device for out in outs),
+            f"after moving to '{device}' a result is on the CPU",
+            "register constant tensors as buffers, and make new ones on the device of an input",
+        )
+
+
+def _explain(device: str, error: Exception) -> None:
+    text = str(error).splitlines()[0]
+    if "device" in text and "meta tensors" not in text:
+        raise Violation(
+            f"after moving to '{device}': {text}",
+            "register constant tensors as buffers, and make new ones on the device of an input",
+        ) from error
+    if any(word in text for word in ("meta tensor", "numpy")):
+        raise Violation(
+            f"a value is read back from the device: {text}",
+            "stay in tensor operations: no .item(), .tolist(), .numpy(), bool()",
+        ) from error
+    raise Skip(f"torch cannot try it on '{device}': {text[:100]}") from error
+
+
+class _Elsewhere(Noise):
+    """Zeros of the shapes that are asked for, on a device."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def normal(self, shape: object) -> Tensor:
+        return torch.zeros(tuple(shape), device=self.device)  # type: ignore[arg-type]
+
+    def uniform(self, shape: object) -> Tensor:
+        return torch.full(tuple(shape), 0.5, device=self.device)  # type: ignore[arg-type]
+
+
+@contract(*BUILT, due="The saved weights bring the whole state back.", read="training.loop.SeedResult")
+def state_round_trips(specimen: Specimen) -> None:
+    saved, fresh = specimen.trial(seed=0), specimen.trial(seed=1)
+    fresh.x, fresh.z = saved.x, saved.z
+    _train_a_little(saved)
+    content = save({name: tensor.contiguous() for name, tensor in saved.state_dict().items()})
+    fresh.load_state_dict(load(content))
+    for module in (saved, fresh):
+        module.eval()
+    for ours, theirs in zip(saved(saved.noise()), fresh(fresh.noise()), strict=True):
+        require(
+            torch.equal(ours, theirs),
+            f"after saving and loading, a result differs by {(ours - theirs).abs().max().item():.3g}",
+            "register every tensor of the state as parameter or persistent buffer",
+        )
+
+
+def _train_a_little(trial: Trial) -> None:
+    weights = list(trial.trained.values())
+    optimizer = torch.optim.Adam(weights, lr=1e-3) if weights else None
+    for _ in range(2 if optimizer else 0):
+        loss = sum(out.mean() for out in trial(trial.noise()) if out.requires_grad)
+        if optimizer and isinstance(loss, Tensor):
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+def _expect(what: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    require(
+        tuple(value.shape) == shape,
+        f"{what} has shape {tuple(value.shape)} where {shape} is due",
+        "densities sum over the event dimensions and keep samples K and batch B",
+    )

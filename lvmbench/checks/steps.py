@@ -1,0 +1,178 @@
+"""Checks of one step of a part, objective or estimator: noise, state, synchronisation, vectorising."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lvmbench.checks.contract import BUILT, applies, contract, require
+from lvmbench.checks.specimen import Specimen, Trial
+from lvmbench.noise import Buffer, Recorder, Stream
+
+SEEDS = 3
+NOISE = "noise.Noise"
+
+
+@contract(*BUILT, due="The same noise gives the same result.", read=NOISE)
+def same_noise_gives_the_same_result(specimen: Specimen) -> None:
+    trial = specimen.trial()
+    for one, other in zip(trial(trial.noise()), trial(trial.noise()), strict=True):
+        require(
+            torch.equal(one, other),
+            f"two calls with the same noise differ by {(one - other).abs().max().item():.3g}",
+            "draw from the noise argument only, and keep no state between calls",
+        )
+
+
+@contract(
+    *BUILT, due="All randomness comes from the noise argument, in training and in evaluation.", read=NOISE
+)
+def global_generators_are_left_alone(specimen: Specimen) -> None:
+    trial = specimen.trial()
+    for mode in (True, False):
+        trial.train(mode)
+        before = global_state()
+        trial(trial.noise())
+        used = [name for name, state in global_state().items() if state != before[name]]
+        require(
+            not used,
+            f"the global generator of {' and '.join(used)} was used in {'training' if mode else 'evaluation'}",
+            "draw from the noise argument; layers such as Dropout do not",
+        )
+
+
+def global_state() -> dict[str, object]:
+    """The states of the global generators."""
+    return {
+        "torch": torch.random.get_rng_state().numpy().tobytes(),
+        "numpy": str(np.random.get_state()),
+        "random": random.getstate(),
+    }
+
+
+@contract(*BUILT, due="A step draws the same number of random numbers each time.", read="noise.Recorder")
+def number_of_draws_is_fixed(specimen: Specimen) -> None:
+    demands = set()
+    for seed in range(SEEDS):
+        trial = specimen.trial(seed=seed)
+        trial.x = trial.x if seed == 0 else trial.x.roll(seed, -1).flip(0)
+        recorder = Recorder(Stream.seeded(seed, "draws"))
+        trial(recorder)
+        demands.add(recorder.demand)
+    counts = " or ".join(str(sum(demand)) for demand in sorted(demands))
+    require(
+        len(demands) == 1,
+        f"it drew {counts} numbers, depending on data, weights or noise",
+        "use masks instead of data-dependent loops",
+    )
+
+
+class _Synchronisations(TorchDispatchMode):
+    """Counts the operations that wait for the device."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = str(func).split(".")[1]
+        masks = [i for i in args[1] if i is not None and i.dtype == torch.bool] if name == "index" else []
+        if name in self.WAITING or masks:
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+@contract(*BUILT, due="A step never waits for the device.", read="training.loop")
+def step_never_synchronises(specimen: Specimen) -> None:
+    trial = specimen.trial()
+    noise = Recorder(trial.noise())
+    trial(noise)
+    normals, uniforms = (
+        trial.noise(kind).normal((size,)) for kind, size in zip("nu", noise.demand, strict=True)
+    )
+    with _Synchronisations() as seen:
+        total = sum(out.sum() for out in trial(Buffer(normals, uniforms.sigmoid())) if out.requires_grad)
+        if isinstance(total, Tensor):
+            total.backward()
+    require(
+        not seen.found,
+        f"a step calls {', '.join(sorted(set(seen.found)))} {len(seen.found)} times, each of which waits for the device",
+        "use torch.where and masks instead of .item(), bool(), if and boolean indexing",
+    )
+
+
+@contract(
+    *BUILT,
+    due="Where vectorizable, seeds stacked in torch.vmap give what each gives alone.",
+    read="component.Component",
+)
+def vectorised_equals_looped(specimen: Specimen) -> None:
+    for first in specimen.trials():
+        if first.parts.vectorizable:
+            _compare(first.case, specimen.kind)
+        else:
+            applies(specimen.kind == "estimator", "it, or its only partners, are declared not vectorizable")
+
+
+def _compare(case: Any, kind: str) -> None:
+    alone = [Trial.of(kind, case, seed=seed) for seed in range(SEEDS)]
+    for trial in alone:
+        trial.x, trial.z = alone[0].x, alone[0].z
+    recorder = Recorder(Stream.seeded(1, "draws"))
+    alone[0](recorder)
+    normals = Stream.seeded(1, "n").normal((SEEDS, recorder.demand.normals))
+    uniforms = Stream.seeded(1, "u").uniform((SEEDS, recorder.demand.uniforms))
+    weights, buffers = torch.func.stack_module_state(alone)
+
+    def one(weights: Any, buffers: Any, normals: Tensor, uniforms: Tensor) -> tuple[Tensor, ...]:
+        noise = (Buffer(normals, uniforms),)
+        outs: tuple[Tensor, ...] = torch.func.functional_call(alone[0], (weights, buffers), noise)
+        anchor = sum((w.sum() for w in weights.values()), torch.zeros(()))
+        return (*outs, anchor) if isinstance(anchor, Tensor) else outs
+
+    pack = _vectorised(lambda: torch.func.vmap(one)(weights, buffers, normals, uniforms))
+    _backward(pack[:-1])
+    for i, trial in enumerate(alone):
+        outs = trial(Buffer(normals[i], uniforms[i]))
+        _close("a result", [packed[i] for packed in pack[:-1]], outs, 1e-4)
+        _backward(outs)
+        graded = [(n, w) for n, w in trial.named_parameters() if w.grad is not None]
+        _close("a gradient", [weights[name].grad[i] for name, _ in graded], [w.grad for _, w in graded], 1e-3)
+
+
+def _vectorised(run: Callable[[], Any]) -> Any:
+    try:
+        return run()
+    except RuntimeError as error:
+        text = " ".join(str(error).split())[:160]
+        require(
+            False,
+            f"inside torch.vmap: {text}",
+            "avoid branches and .item() on values, or declare vectorizable = False",
+        )
+
+
+def _backward(outs: Any) -> None:
+    total = sum(out.sum() for out in outs if out.requires_grad)
+    if isinstance(total, Tensor):
+        total.backward()
+
+
+def _close(what: str, packed: Any, alone: Any, tolerance: float) -> None:
+    for one, other in zip(packed, alone, strict=True):
+        error = (one - other).abs() - tolerance * other.abs()
+        require(
+            bool((error <= tolerance / 10).all()),
+            f"{what} of a seed in a pack differs from that of the seed alone by {error.max().item():.3g}",
+            "let no value depend on other seeds, or declare vectorizable = False",
+        )

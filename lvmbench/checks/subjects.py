@@ -1,0 +1,37 @@
+"""What evaluators are given to measure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lvmbench.build import applicable_estimators, capabilities
+from lvmbench.checks.partners import Case
+from lvmbench.checks.specimen import Specimen
+from lvmbench.dataset import Data, Split
+from lvmbench.evaluator import Measurement, Subject
+
+
+def case_of(specimen: Specimen) -> Case:
+    """The first combination that meets an evaluator's requirements."""
+    requires = frozenset(specimen.build().requires)
+    return specimen._found(specimen.bench.find({}, requires), requires)
+
+
+def subject_of(specimen: Specimen, case: Case | None = None, *, labels: bool = True) -> Subject:
+    """A run of a combination for an evaluator to measure, with or without labels."""
+    case = case or case_of(specimen)
+    parts = case.parts()
+    data = case.source.data if labels else without_labels(case.source.data)
+    provided = capabilities(data, parts)
+    estimators = applicable_estimators(specimen.bench.catalogue, parts, provided, case.refs["estimator"])
+    return Subject(parts.model.eval(), parts.objective, estimators, data, seed=0, provides=provided)
+
+
+def without_labels(data: Data) -> Data:
+    """The same data, its labels not known."""
+    return replace(data, splits={name: Split(s.x, None, s.scale) for name, s in data.splits.items()})
+
+
+def measure(specimen: Specimen, subject: Subject) -> list[Measurement]:
+    """The measurements of a fresh evaluator."""
+    return list(specimen.build().evaluate(subject))

@@ -1,0 +1,84 @@
+"""What can be checked: a registered name, an entry, a class, or a plugin file."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from lvmbench.catalogue import COMPONENT_KINDS, Catalogue, Entry
+from lvmbench.errors import UserError, nearest
+from lvmbench.names import Ref
+from lvmbench.plugins import PluginSelection, load_catalogue
+
+Target = str | Path | Entry | type
+Resolved = list[tuple[Entry, Ref]]
+
+
+def base_of(kind: str) -> type[Any]:
+    """The base class of a kind."""
+    base: type[Any] = getattr(importlib.import_module(f"lvmbench.{kind}"), kind.capitalize())
+    return base
+
+
+def resolve(
+    target: Target, catalogue: Catalogue | None = None, kind: str | None = None
+) -> tuple[Catalogue, Resolved]:
+    """The components that a target means, and a catalogue that holds them; raises `UserError` where there are none."""
+    if isinstance(target, type):
+        return _admit([_entry_of(target, kind)], catalogue)
+    if isinstance(target, Entry):
+        return _admit([target], catalogue)
+    path = Path(target)
+    if path.suffix == ".py" or isinstance(target, Path):
+        return _file(path, catalogue, kind)
+    catalogue = catalogue or load_catalogue()
+    return catalogue, _named(str(target), catalogue, kind)
+
+
+def _entry_of(cls: type, kind: str | None) -> Entry:
+    kinds = [k for k in COMPONENT_KINDS if issubclass(cls, base_of(k)) and kind in (None, k)]
+    if not kinds:
+        bases = ", ".join(k.capitalize() for k in ([kind] if kind else COMPONENT_KINDS))
+        raise UserError(f"'{cls.__name__}' is no component; it must derive from one of {bases}")
+    return Entry(kinds[0], cls.__name__, cls, cls.__module__, cls.__module__, "local")
+
+
+def _admit(entries: list[Entry], catalogue: Catalogue | None) -> tuple[Catalogue, Resolved]:
+    """Entries of their own, put beside or in place of what a catalogue holds."""
+    catalogue = catalogue or load_catalogue()
+    merged = Catalogue([*catalogue.entries(), *entries], catalogue.problems)
+    return merged, [(entry, Ref(entry.name)) for entry in entries]
+
+
+def _file(path: Path, catalogue: Catalogue | None, kind: str | None) -> tuple[Catalogue, Resolved]:
+    whole = str(path.resolve())
+    loaded = load_catalogue(PluginSelection(extra=(whole,)))
+    for problem in loaded.problems:
+        if problem.distribution == whole:
+            raise UserError(str(problem))
+    found = [e for e in loaded.entries() if e.distribution == whole and _fits(e, kind)]
+    if not found:
+        raise UserError(f"'{path}' registers no {kind or 'component'}; see lvmbench.hookspecs")
+    return _admit(found, catalogue or loaded)
+
+
+def _named(text: str, catalogue: Catalogue, kind: str | None) -> Resolved:
+    """The components of a name, of ``kind/name``, or of either with options."""
+    head, slash, _ = text.partition("[")[0].partition("/")
+    if slash:
+        if head not in COMPONENT_KINDS:
+            raise UserError(f"unknown kind '{head}' in '{text}'{nearest(head, COMPONENT_KINDS)}")
+        kind, text = head, text.partition("/")[2]
+    ref = Ref.parse(text)
+    found = [e for e in catalogue.entries() if e.name == ref.name and _fits(e, kind)]
+    if not found:
+        known = {e.name for e in catalogue.entries() if _fits(e, kind)}
+        raise UserError(f"unknown {kind or 'component'} '{ref.name}'{nearest(ref.name, known)}")
+    for entry in found:
+        catalogue.canonical(entry.kind, ref) if ref.options else None
+    return [(entry, ref) for entry in found]
+
+
+def _fits(entry: Entry, kind: str | None) -> bool:
+    return entry.kind in COMPONENT_KINDS and kind in (None, entry.kind)

@@ -1,0 +1,179 @@
+"""A model of one value whose every expectation is known: by enumeration of a binary z, by quadrature of a normal one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lvmbench.build import Parts, capabilities
+from lvmbench.checks.contract import Skip
+from lvmbench.checks.partners import needs
+from lvmbench.checks.sources import narrow
+from lvmbench.decoder import Decoder
+from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution
+from lvmbench.divergence import register_posterior
+from lvmbench.model import LatentVariableModel
+from lvmbench.noise import Noise
+from lvmbench.posterior import Posterior
+from lvmbench.prior import LatentSpace, Prior
+from lvmbench.terms import Terms
+
+FAMILIES: tuple[type[Distribution], ...] = (DiagonalNormal, Bernoulli)
+NODES = 40
+
+
+def _weights(*values: float) -> nn.Parameter:
+    return nn.Parameter(torch.tensor(values, dtype=torch.float64))
+
+
+class ToyPrior(Prior):
+    """A prior of either family over one value."""
+
+    def __init__(self, family: type[Distribution], log_scale: float) -> None:
+        super().__init__()
+        self.distribution = family
+        self.weights = _weights(0.3, log_scale)
+
+    @property
+    def space(self) -> LatentSpace:
+        return LatentSpace((1,), self.distribution.support)
+
+    def forward(self, model: LatentVariableModel) -> Distribution:
+        return _of(self.distribution, self.weights[:1], self.weights[1:])
+
+
+class ToyPosterior(Posterior):
+    """A posterior of either family, linear in x."""
+
+    provides = frozenset({"amortized"})
+
+    def __init__(self, family: type[Distribution], log_scale: float) -> None:
+        super().__init__()
+        self.distribution = self.family = family
+        self.weights = _weights(0.5, 0.2, log_scale)
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:
+        return _of(self.family, self.weights[0] * x + self.weights[1], self.weights[2:])
+
+
+class ToyExact(Posterior):
+    """The true posterior."""
+
+    distribution = None
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:
+        return model.exact_posterior(x)
+
+
+class ToyDecoder(Decoder):
+    """x is normal about a line in z."""
+
+    distribution = DiagonalNormal
+
+    def __init__(self, log_scale: float) -> None:
+        super().__init__()
+        self.weights = _weights(1.2, -0.3, log_scale)
+
+    def forward(self, z: Tensor) -> DiagonalNormal:
+        return DiagonalNormal(self.weights[0] * z + self.weights[1], self.weights[2])
+
+
+def _of(family: type[Distribution], loc: Tensor, log_scale: Tensor) -> Distribution:
+    return Bernoulli(loc) if family is Bernoulli else DiagonalNormal(loc, log_scale)
+
+
+@register_posterior(DiagonalNormal, ToyDecoder)
+def _normal(p: DiagonalNormal, decoder: ToyDecoder, x: Tensor) -> DiagonalNormal:
+    slope, offset, log_scale = decoder.weights
+    precision = (-2 * p.log_scale).exp() + slope**2 * (-2 * log_scale).exp()
+    target = p.loc * (-2 * p.log_scale).exp() + slope * (x - offset) * (-2 * log_scale).exp()
+    return DiagonalNormal(target / precision, -0.5 * precision.log())
+
+
+@register_posterior(Bernoulli, ToyDecoder)
+def _binary(p: Bernoulli, decoder: ToyDecoder, x: Tensor) -> Bernoulli:
+    on, off = (decoder(torch.full_like(x, z)).log_prob(x).unsqueeze(-1) for z in (1.0, 0.0))
+    return Bernoulli(p.logits + on - off)
+
+
+class Toy(NamedTuple):
+    """A toy model with an objective and an estimator, and values of x ``(B, 1)``."""
+
+    name: str
+    parts: Parts
+    x: Tensor
+
+    @property
+    def model(self) -> LatentVariableModel:
+        """The model."""
+        return self.parts.model
+
+    @property
+    def log_p(self) -> Tensor:
+        """The exact log p(x), ``(B,)``, from what is known at z = 0."""
+        z = torch.zeros(1, len(self.x), 1, dtype=self.x.dtype)
+        truth = self.model.exact_posterior(self.x).log_prob(z)
+        return (self.model.log_joint(self.x, z) - truth).squeeze(0)
+
+    def terms(self, noise: Noise, repeats: int = 1, **options: Any) -> Terms:
+        """The terms of each x, with each repeated."""
+        x = self.x.repeat_interleave(repeats, 0)
+        return Terms(self.model, x, noise, self.parts.objective.samples, **options)
+
+
+def toys(
+    objective: Any, estimator: Any, *, exact: Sequence[bool] = (False,), sharp: bool = False
+) -> Iterator[Toy]:
+    """The toy models that meet the requirements of an objective and an estimator; a `Skip` where there are none.
+
+    ``exact`` is whether the posterior is the true one; ``sharp`` makes densities large, so that log p(x) is positive.
+    """
+    scale = -3.0 if sharp else -0.3
+    found = False
+    for family in FAMILIES:
+        for true in exact:
+            q: Posterior = ToyExact() if true else ToyPosterior(family, scale)
+            model = LatentVariableModel(ToyPrior(family, scale), q, ToyDecoder(scale + 0.4))
+            parts = Parts(model, objective, estimator)
+            missing = needs(parts) - capabilities(narrow()[1].data, parts)
+            if not missing:
+                found = True
+                name = f"{family.__name__}{', exact posterior' if true else ''}{', sharp' if sharp else ''}"
+                with torch.no_grad():
+                    near = model.decoder(torch.tensor([[0.3], [0.5]], dtype=torch.float64)).mean
+                yield Toy(name, parts, near if sharp else torch.tensor([[0.8], [-1.5]], dtype=torch.float64))
+    if not found:
+        raise Skip("no toy model meets its requirements")
+
+
+class _Nothing(Noise):
+    """For objectives that draw nothing but their samples of z."""
+
+    def normal(self, shape: Sequence[int]) -> Tensor:
+        raise Skip("the objective draws more than the samples of z")
+
+    uniform = normal
+
+
+def expectation(toy: Toy, index: int) -> Tensor:
+    """The exact expectation of the objective at one x, ``()``, over all of its K samples."""
+    model, count = toy.model, toy.parts.objective.samples
+    if model.prior.distribution is Bernoulli:
+        points, weights = torch.arange(2.0).double(), torch.ones(2).double()
+    else:
+        points, weights = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(NODES))
+    every = torch.cartesian_prod(*[points] * count).reshape(-1, count).T.unsqueeze(-1)  # (K, N, 1)
+    weight = torch.cartesian_prod(*[weights / weights.sum()] * count).reshape(-1, count).prod(-1)
+    terms = Terms(model, toy.x[index].expand(every.shape[1], 1), _Nothing(), count)
+    q: Any = terms.q
+    if isinstance(q, Bernoulli):
+        z, weight = every, q.log_prob(every).sum(0).exp()
+    else:
+        z = q.loc + q.log_scale.exp() * every
+    terms.__dict__["_draw"] = z, q.log_prob(z)
+    bound: Tensor = toy.parts.objective(terms)
+    return (weight * bound).sum()

@@ -1,0 +1,75 @@
+"""The command that checks components."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lvmbench.catalogue import COMPONENT_KINDS
+from lvmbench.cli.options import Blocked, Plugins, selection, warn
+from lvmbench.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from lvmbench.checks.report import Report
+
+
+def check(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME_OR_FILE",
+            help="A component, as name, kind/name or name\\[option=value]; or a plugin file: all that it registers.",
+        ),
+    ],
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Which kind, where several have this name.")
+    ] = None,
+    only: Annotated[
+        list[str], typer.Option("--only", metavar="CHECK", help="Only this check; may be repeated.")
+    ] = [],  # noqa: B006
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show every check, with its contract.")
+    ] = False,
+    plugin: Plugins = [],  # noqa: B006
+    no_plugin: Blocked = [],  # noqa: B006
+) -> None:
+    """Check that a component keeps the contract of its kind: shapes, densities, gradients, noise, declarations.
+
+    Example: lvmbench check my_plugin.py
+    """
+    if kind is not None and kind not in COMPONENT_KINDS:
+        raise UserError(f"unknown kind '{kind}'{nearest(kind, COMPONENT_KINDS)}")
+    if target.endswith(".py") and not Path(target).is_file():
+        raise UserError(f"no file '{target}'; give a plugin file or the name of a component")
+    from lvmbench.checks import check as examine
+    from lvmbench.plugins import load_catalogue
+
+    catalogue = load_catalogue(selection(plugin, no_plugin))
+    warn(catalogue)
+    report = examine(target, catalogue=catalogue, kind=kind, only=only or None)
+    _show(report, verbose)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def _show(report: Report, verbose: bool) -> None:
+    """Each failure with what is due, what came and where to read; each check in one line where asked for; the counts."""
+    from rich.text import Text
+
+    from lvmbench.cli.display import say
+
+    for result in report if verbose else report.failed:
+        note = result.reason if result.status in ("skipped", "expected") else result.message
+        if result.status != "failed":
+            say(Text(f"{result.status:8} ", STYLES[result.status]) + Text(f"{result.name}  {note}".rstrip()))
+            continue
+        say(Text(f"{result.status:8} ", STYLES[result.status]) + Text(result.name, "bold"))
+        for label, text in (("due", result.contract), ("came", result.message), ("read", result.read)):
+            say(Text(f"  {label:6} ", "dim") + Text(text))
+    for line in report.summary:
+        say(line)
+
+
+STYLES = {"failed": "bold red", "passed": "green", "skipped": "dim", "expected": "yellow"}

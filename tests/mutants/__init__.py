@@ -1,0 +1,34 @@
+"""Components that are wrong on purpose, each with the checks that must catch it."""
+
+import importlib
+from typing import NamedTuple
+
+KINDS = ("prior", "posterior", "decoder", "objective", "estimator", "evaluator", "dataset")
+
+
+class Mutant(NamedTuple):
+    """A wrong component: what is wrong, and for each check that must fail a piece of its message."""
+
+    cls: type
+    wrong: str
+    caught: dict[str, str]
+
+
+_FOUND = {}
+
+
+def mutant(wrong, **caught):
+    """Register a wrong component."""
+
+    def add(cls):
+        _FOUND[f"{cls.__module__}.{cls.__name__}"] = Mutant(cls, wrong, caught)
+        return cls
+
+    return add
+
+
+def mutants():
+    """All of them, by kind."""
+    for kind in KINDS:
+        importlib.import_module(f"tests.mutants.{kind}s")
+    return list(_FOUND.values())

@@ -1,0 +1,133 @@
+"""Wrong evaluators."""
+
+import torch
+
+from lvmbench import Evaluator, Measurement, Metric, Terms
+from tests.mutants import mutant
+
+
+class Elbo(Evaluator):
+    """The ELBO."""
+
+    metrics = {"elbo": Metric("nats", "higher", "evidence lower bound")}  # noqa: RUF012
+
+    @torch.no_grad()
+    def draws(self, subject):
+        return Terms(subject.model, subject.x, subject.noise("mutant"), 100).log_w()
+
+    def evaluate(self, subject):
+        yield self.measured(subject, self.draws(subject))
+
+    def measured(self, subject, draws):
+        error = (draws.var(0).sum() / len(draws)).sqrt().item() / draws.shape[1]
+        return Measurement("elbo", draws.mean().item(), error, per_datum=draws.mean(0))
+
+
+@mutant(
+    "uses labels where there are any", labels_change_nothing_else="declare that it requires 'dataset.labels'"
+)
+class LeaksLabels(Elbo):
+    def evaluate(self, subject):
+        draws = self.draws(subject)
+        yield self.measured(subject, draws if subject.labels is None else draws + subject.labels)
+
+
+@mutant("needs labels, and does not say so", labels_change_nothing_else="it raised")
+class NeedsLabels(Elbo):
+    def evaluate(self, subject):
+        yield self.measured(subject, self.draws(subject) + subject.labels.double())
+
+
+@mutant("trains the model it measures", subject_is_left_alone="the weights changed")
+class ChangesWeights(Elbo):
+    def evaluate(self, subject):
+        with torch.no_grad():
+            next(subject.model.parameters()).add_(1e-3)
+        yield from super().evaluate(subject)
+
+
+@mutant("leaves the model in training mode", subject_is_left_alone="mode of modules")
+class LeavesTrainingMode(Elbo):
+    def evaluate(self, subject):
+        subject.model.train()
+        yield from super().evaluate(subject)
+
+
+@mutant("leaves gradients behind", subject_is_left_alone="the gradients changed")
+class LeavesGradients(Elbo):
+    def evaluate(self, subject):
+        Terms(subject.model, subject.x, subject.noise("mutant"), 3).log_w().sum().backward()
+        yield from super().evaluate(subject)
+
+
+@mutant("a metric that is not declared", measurements_are_declared="declare it as a Metric")
+class UndeclaredMetric(Elbo):
+    def evaluate(self, subject):
+        yield Measurement("tightness", 1.0)
+
+
+@mutant("a value that is not a number", measurements_are_finite="raise Refusal")
+class NotANumber(Elbo):
+    def evaluate(self, subject):
+        yield Measurement("elbo", float("nan"))
+
+
+@mutant(
+    "a sum over data where a mean is due",
+    shared_metrics_are_what_they_say="sum or factor",
+    per_datum_averages_to_the_value="not a sum",
+)
+class SumOverData(Elbo):
+    def measured(self, subject, draws):
+        return Measurement("elbo", draws.mean(0).sum().item(), 0.0, per_datum=draws.mean(0))
+
+
+@mutant("the sign of a loss", shared_metrics_are_what_they_say="look for a sign")
+class NegativeElbo(Elbo):
+    def measured(self, subject, draws):
+        return super().measured(subject, -draws)
+
+
+@mutant("a percentage where a fraction is due", fractions_are_fractions="not a percentage")
+class Percentage(Elbo):
+    metrics = {"sharpness": Metric("fraction", "higher", "share of sharp data")}  # noqa: RUF012
+
+    def evaluate(self, subject):
+        yield Measurement("sharpness", 87.5)
+
+
+@mutant(
+    "noise from the global generator",
+    evaluation_leaves_global_generators_alone="draw from subject.noise",
+)
+class GlobalNoise(Elbo):
+    def draws(self, subject):
+        return super().draws(subject) + 0.01 * torch.randn(len(subject.x))
+
+
+@mutant("measures something else the second time", measurements_are_repeatable="differs the second time")
+class Counts(Elbo):
+    calls = 0
+
+    def draws(self, subject):
+        Counts.calls += 1
+        return super().draws(subject) + Counts.calls
+
+
+@mutant(
+    "needs log p(x) in closed form, and does not say so",
+    measures_every_combination="declare that it requires 'model.exact_posterior'",
+)
+class NeedsExactLogProb(Elbo):
+    def draws(self, subject):
+        return super().draws(subject) + 0 * subject.model.exact_log_prob(subject.x)
+
+
+@mutant("a known metric in another unit", metrics_mean_the_same_everywhere="choose another name")
+class OtherUnit(Elbo):
+    metrics = {"elbo": Metric("bits", "lower", "minus the evidence lower bound")}  # noqa: RUF012
+
+
+@mutant("no metrics", metrics_are_declared="declare a Metric")
+class NoMetrics(Elbo):
+    metrics = {}  # noqa: RUF012

@@ -1,0 +1,221 @@
+"""Wrong posteriors."""
+
+import torch
+from torch import nn
+
+from lvmbench import DiagonalNormal, Posterior, register_kl
+from tests.mutants import mutant
+
+
+class Affine(Posterior):
+    """A normal whose location and log scale are linear in x."""
+
+    distribution = DiagonalNormal
+    provides = frozenset({"amortized"})
+    requires = frozenset({"prior.real"})
+
+    def __init__(self, data, space):
+        super().__init__()
+        self.shape = space.event_shape
+        self.linear = nn.Linear(data.mean.numel(), 2 * torch.Size(self.shape).numel())
+
+    def numbers(self, x):
+        return self.linear(x.flatten(1)).unflatten(-1, (2, *self.shape)).unbind(1)
+
+    def forward(self, x, model):
+        return self.distribution(*self.numbers(x), len(self.shape))
+
+
+class Shared(DiagonalNormal):
+    def sample_and_log_prob(self, noise, samples):
+        eps = noise.normal(self.loc.shape).expand(samples, *self.loc.shape)
+        value = self.loc + self.log_scale.exp() * eps
+        return value, self.log_prob(value)
+
+
+@mutant("the same noise for all samples", samples_are_independent="the whole shape")
+class NoiseShared(Affine):
+    distribution = Shared
+
+
+class SharedOverBatch(DiagonalNormal):
+    def sample_and_log_prob(self, noise, samples):
+        eps = noise.normal((samples, 1, *self.loc.shape[1:])).expand(samples, *self.loc.shape)
+        value = self.loc + self.log_scale.exp() * eps
+        return value, self.log_prob(value)
+
+
+@mutant("the same noise for all data", samples_are_independent="between data of the same x")
+class NoiseSharedOverBatch(Affine):
+    distribution = SharedOverBatch
+
+
+class WrongSign(DiagonalNormal):
+    traits = frozenset({"pathwise"})
+
+    def sample_and_log_prob(self, noise, samples):
+        value, log_prob = super().sample_and_log_prob(noise, samples)
+        return value, log_prob + 2 * self.log_scale.sum(-1)
+
+
+@mutant("a flow with the wrong sign of its log-determinant", own_densities_weigh_a_box="log-determinant")
+class LogDeterminantSign(Affine):
+    distribution = WrongSign
+
+
+class Squashed(DiagonalNormal):
+    traits = frozenset({"pathwise"})
+
+    def sample_and_log_prob(self, noise, samples):
+        value, log_prob = super().sample_and_log_prob(noise, samples)
+        return value.tanh(), log_prob
+
+
+@mutant("a squashed sample without the Jacobian of tanh", own_densities_weigh_a_box="log-determinant")
+class SquashedWithoutJacobian(Affine):
+    distribution = Squashed
+
+
+class Detached(DiagonalNormal):
+    def sample_and_log_prob(self, noise, samples):
+        value = self.loc + self.log_scale.detach().exp() * noise.normal((samples, *self.loc.shape))
+        return value, self.log_prob(value)
+
+
+@mutant("the scale is detached in samples", sample_gradient_agrees_with_differences="look for detach()")
+class DetachedScale(Affine):
+    distribution = Detached
+
+
+class Severed(DiagonalNormal):
+    def sample_and_log_prob(self, noise, samples):
+        value, _ = super().sample_and_log_prob(noise, samples)
+        return value.detach(), self.log_prob(value.detach())
+
+
+@mutant(
+    "declares 'pathwise', and its samples are detached", sample_gradient_agrees_with_differences="the samples"
+)
+class FalselyPathwise(Affine):
+    distribution = Severed
+
+
+@mutant(
+    "declares that it is amortised, and ignores x",
+    amortized_posterior_depends_on_x="use x, or do not declare",
+)
+class IgnoresX(Affine):
+    def forward(self, x, model):
+        return super().forward(torch.zeros_like(x) + self.linear.weight.sum() * 0, model)
+
+
+@mutant(
+    "subtracts the mean over the batch",
+    batch_rows_are_independent="do not average, normalise or sum over the batch",
+)
+class NormalisesOverBatch(Affine):
+    def forward(self, x, model):
+        return super().forward(x - x.mean(0), model)
+
+
+@mutant(
+    "draws until every sample is near, so that the number of draws depends on the noise",
+    number_of_draws_is_fixed="masks instead of data-dependent loops",
+)
+class DataDependentDraws(Affine):
+    class distribution(DiagonalNormal):  # noqa: N801
+        def sample_and_log_prob(self, noise, samples):
+            for _ in range(int(self.loc.abs().sum().item() * 10) % 7):
+                noise.uniform((1,))
+            return super().sample_and_log_prob(noise, samples)
+
+
+@mutant("reads a number back in every step", step_never_synchronises="_local_scalar_dense")
+class ItemInStep(Affine):
+    def forward(self, x, model):
+        loc, log_scale = self.numbers(x)
+        return DiagonalNormal(loc / max(1.0, x.abs().max().item()), log_scale, len(self.shape))
+
+
+@mutant("a branch on values, declared vectorizable", vectorised_equals_looped="vectorizable = False")
+class Branches(Affine):
+    def forward(self, x, model):
+        loc, log_scale = self.numbers(x)
+        return DiagonalNormal(loc if loc.sum() > 0 else -loc, log_scale, len(self.shape))
+
+
+class Own(DiagonalNormal):
+    pass
+
+
+@register_kl(Own, DiagonalNormal)
+def _reversed(q, p):
+    log_ratio = p.log_scale - q.log_scale
+    standard = (p.loc - q.loc) / q.log_scale.exp()
+    return (0.5 * ((2 * log_ratio).exp() + standard**2 - 1) - log_ratio).sum(-1)
+
+
+@mutant("a registered KL the wrong way round: KL(p || q)", kl_is_the_average_log_ratio="the wrong way round")
+class ReversedKl(Affine):
+    distribution = Own
+
+
+class Doubled(DiagonalNormal):
+    pass
+
+
+@register_kl(Doubled, DiagonalNormal)
+def _sigma_for_log_sigma(q, p):
+    return (0.5 * (q.log_scale.exp() + q.loc**2 - 1) - q.log_scale).sum(-1)
+
+
+@mutant("a registered KL that takes sigma for its square", kl_is_the_average_log_ratio="compare it with E_q")
+class WrongKl(Affine):
+    distribution = Doubled
+
+
+@mutant(
+    "needs a model with a known posterior, and does not say so",
+    works_with_every_partner="declare that it requires 'model.exact_posterior'",
+)
+class RequiresTooWeak(Affine):
+    def forward(self, x, model):
+        loc, log_scale = self.numbers(x)
+        return DiagonalNormal(0.1 * loc + model.exact_posterior(x).mean, log_scale, len(self.shape))
+
+
+@mutant("dropout that evaluation leaves on", global_generators_are_left_alone="layers such as Dropout")
+class DropoutLeftOn(Affine):
+    def forward(self, x, model):
+        return super().forward(nn.functional.dropout(x, 0.5, training=True), model)
+
+
+class Unsummed(DiagonalNormal):
+    def log_prob(self, value):
+        return DiagonalNormal(self.loc, self.log_scale, 0).log_prob(value)
+
+
+@mutant(
+    "log densities that keep the event dimension", samples_have_their_shapes="densities sum over the event"
+)
+class EventNotSummed(Affine):
+    distribution = Unsummed
+
+
+@mutant("the gradient points downhill", training_improves_the_bound="wrong sign")
+class Downhill(Affine):
+    def forward(self, x, model):
+        loc, log_scale = (n + 2 * (n.detach() - n) for n in self.numbers(x))
+        return DiagonalNormal(loc, log_scale, len(self.shape))
+
+
+@mutant(
+    "keeps a count of its calls in its result", same_noise_gives_the_same_result="keep no state between calls"
+)
+class Counts(Affine):
+    calls = 0
+
+    def forward(self, x, model):
+        self.calls += 1
+        loc, log_scale = self.numbers(x)
+        return DiagonalNormal(loc + 0.01 * self.calls, log_scale, len(self.shape))
