@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from lvmbench.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from lvmbench.api import load as load
+    from lvmbench.api import run as run
     from lvmbench.dataset import Data as Data
     from lvmbench.dataset import Dataset as Dataset
     from lvmbench.dataset import DataSummary as DataSummary
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from lvmbench.evaluator import Measurement as Measurement
     from lvmbench.evaluator import Metric as Metric
     from lvmbench.evaluator import Subject as Subject
+    from lvmbench.fitting import Fitted as Fitted
+    from lvmbench.fitting import evaluate as evaluate
+    from lvmbench.fitting import fit as fit
     from lvmbench.model import LatentVariableModel as LatentVariableModel
     from lvmbench.networks import network as network
     from lvmbench.noise import Buffer as Buffer
@@ -58,11 +63,13 @@ if TYPE_CHECKING:
     from lvmbench.prior import Prior as Prior
     from lvmbench.rawdata import RawFile as RawFile
     from lvmbench.rawdata import fetch as fetch
+    from lvmbench.reading import Results as Results
     from lvmbench.terms import Terms as Terms
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "api": ["load", "run"],
     "dataset": ["Data", "Dataset", "DataSummary", "Split"],
     "decoder": ["Decoder"],
     "distributions": [
@@ -77,6 +84,7 @@ _HOMES = {
     "errors": ["LvmbenchError", "Refusal", "UserError", "nearest"],
     "estimator": ["Estimate", "Estimator"],
     "evaluator": ["Evaluator", "Measurement", "Metric", "Subject"],
+    "fitting": ["Fitted", "evaluate", "fit"],
     "model": ["LatentVariableModel"],
     "networks": ["network"],
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
@@ -85,6 +93,7 @@ _HOMES = {
     "posterior": ["Posterior"],
     "prior": ["LatentSpace", "Prior"],
     "rawdata": ["RawFile", "fetch"],
+    "reading": ["Results"],
     "terms": ["Terms"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

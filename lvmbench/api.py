@@ -1,4 +1,4 @@
-"""lvmbench from Python: run a suite, read its results; fit one model and measure it."""
+"""Suites from Python: run one, read its results."""
 
 from __future__ import annotations
 
@@ -7,36 +7,90 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from html import escape
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import replace
+from multiprocessing import current_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lvmbench.combination import KINDS, Combination
+from ruamel.yaml import YAML
+
 from lvmbench.errors import UserError
-from lvmbench.fitting import Fitted
-from lvmbench.fitting import evaluate as evaluate
-from lvmbench.fitting import fit as fit
-from lvmbench.leaderboard import leaderboard
-from lvmbench.names import Ref
+from lvmbench.fitting import selection
 from lvmbench.plan import make_plan
-from lvmbench.plugins import PluginSelection, load_catalogue
-from lvmbench.render import Section, caption, sections
-from lvmbench.runner import RunOptions, prepare
+from lvmbench.plugins import load_catalogue
+from lvmbench.reading import Results
+from lvmbench.runner import Reporter, RunOptions, prepare
 from lvmbench.runner import run as run_plan
 from lvmbench.store import Store
-from lvmbench.suite import Suite, load_suite
+from lvmbench.suite import load_suite
 from lvmbench.training import pick_device
 
-if TYPE_CHECKING:
-    import pandas as pd
+UNGUARDED = (
+    "the worker processes cannot start; if a script calls lvmbench.run, they import it: put the call under "
+    "if __name__ == '__main__':, or give jobs=0"
+)
 
-    from lvmbench.catalogue import Catalogue
-    from lvmbench.model import LatentVariableModel
+
+def run(
+    suite: str | Path | Mapping[str, Any],
+    out: str | Path | None = None,
+    *,
+    seeds: int | Sequence[int] | None = None,
+    only: Sequence[str] = (),
+    device: str = "auto",
+    jobs: int | None = None,
+    plugins: Sequence[str | Path] = (),
+    progress: bool = True,
+) -> Results:
+    """Train and measure every combination of a suite; what is finished is not repeated.
+
+    Worker processes import the script that calls this: there the call stands under ``if __name__ == "__main__":``, or
+    ``jobs`` is 0. In a notebook nothing of the kind is needed.
+
+    Arguments:
+        suite: A registered name, the path of a YAML file, or what such a file holds, as a mapping.
+        out: The results directory; by default ``lvmbench-results/SUITE``.
+        seeds: How many seeds, or which, instead of the suite's.
+        only: Only combinations with a part of one of these names; ``*`` and ``?`` are wildcards.
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        jobs: Worker processes; 0 runs in this process, and by default there is one per core.
+        plugins: Local plugins, as files or modules.
+        progress: Whether to show how far it has got.
+
+    Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its reason.
+    """
+    if getattr(current_process(), "_inheriting", False):
+        raise SystemExit(UNGUARDED)  # a worker process is importing the script
+    pick_device(device)
+    chosen = selection(plugins)
+    catalogue = load_catalogue(chosen)
+    with _file(suite) as path:
+        loaded = load_suite(path, catalogue)
+        if seeds is not None:
+            loaded = replace(loaded, seeds=tuple(range(seeds) if isinstance(seeds, int) else seeds))
+        plan = make_plan(loaded, catalogue, only)
+        directory = Path("lvmbench-results") / loaded.name if out is None else Path(out)
+        prepare(directory)
+        with closing(Store.at(directory)) as store, _reporter(progress) as reporter:
+            try:
+                run_plan(plan, directory, store, RunOptions(device, jobs, selection=chosen), reporter)
+            except BrokenProcessPool:
+                raise UserError(UNGUARDED) from None
+    return Results(directory)
 
 
-class Silent:
+def load(directory: str | Path) -> Results:
+    """The results in a directory that ``lvmbench run`` or `run` wrote; raises `UserError` for another one."""
+    if not (Path(directory) / "store.sqlite").is_file():
+        raise UserError(
+            f"'{directory}' holds no results (it has no store.sqlite); make some with lvmbench.run"
+        )
+    return Results(Path(directory))
+
+
+class _Silent:
     """A reporter that says nothing."""
 
     def start(self, packs: int, workers: int) -> None: ...
@@ -44,97 +98,33 @@ class Silent:
     def finish(self, name: str, counts: Counter[str], reason: str) -> None: ...
 
 
-@dataclass(frozen=True)
-class Results:
-    """The results of a suite in a directory; tables are read anew each time they are asked for.
+def _reporter(progress: bool) -> AbstractContextManager[Reporter]:
+    if not progress:
+        return nullcontext(_Silent())
+    from lvmbench.cli.display import Live, console
 
-    Arguments:
-        directory: Where ``lvmbench run`` or `run` wrote them.
-    """
-
-    directory: Path
-
-    @property
-    def records(self) -> pd.DataFrame:
-        """One row per run, whatever became of it."""
-        return self._frame("records")
-
-    @property
-    def measurements(self) -> pd.DataFrame:
-        """One row per figure, with the columns that name its run."""
-        return self._frame("measurements")
-
-    @property
-    def evaluations(self) -> pd.DataFrame:
-        """One row per evaluator and run, with status and reason."""
-        return self._frame("evaluations")
-
-    @property
-    def curves(self) -> pd.DataFrame:
-        """The learning curves: key, epoch, train_bound, validation_bound."""
-        return self._frame("curves")
-
-    def leaderboard(self, metric: str | None = None) -> pd.DataFrame:
-        """One row per combination and data set, ranked by the suite's metric or another.
-
-        Raises `UserError` for a metric that was not measured.
-        """
-        with self._store() as store:
-            return leaderboard(
-                store.records(), store.measurements(), metric=metric or store.meta().get("metric")
-            )
-
-    def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
-        """The trained model of a run, given by its key or its row of `records`; see `fitted`."""
-        return self.fitted(run).model
-
-    def fitted(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> Fitted:
-        """The trained model of a run with its data and objective, as `lvmbench.evaluate` takes it.
-
-        Raises `UserError` where there is no such run, or it has no weights.
-        """
-        row = self._row(run if isinstance(run, str) else run["key"])
-        with self._store() as store:
-            extra, blocked = json.loads(store.meta().get("plugins", "[[], []]"))
-        catalogue = load_catalogue(PluginSelection(tuple(extra), tuple(blocked)))
-        refs = {kind: Ref.parse(row[kind]) for kind in KINDS}
-        combination = Combination(refs, int(row["latent"]))
-        return Fitted.stored(
-            catalogue, combination, int(row["seed"]), row["key"], self.directory / "weights"
-        )
-
-    def _row(self, key: str) -> pd.Series[Any]:
-        records = self.records
-        found = records[records["key"].str.startswith(key)]
-        if len(found) != 1:
-            raise UserError(f"{len(found)} runs in '{self.directory}' have the key '{key}'; take one of .records")
-        row: pd.Series[Any] = found.iloc[0]
-        if row["status"] != "ok":
-            raise UserError(f"the run '{key[:20]}' has no weights: it is {row['status']} ({row['reason']})")
-        return row
-
-    def _frame(self, table: str) -> pd.DataFrame:
-        with self._store() as store:
-            frame: pd.DataFrame = getattr(store, table)()
-            return frame
-
-    @contextmanager
-    def _store(self) -> Iterator[Store]:
-        with closing(Store.at(self.directory)) as store:
-            yield store
-
-    def _repr_html_(self) -> str:
-        """The counts per status and the leaderboard."""
-        counts = Counter(self.records["status"])
-        head = f"<p>{escape(str(self.directory))}: {', '.join(f'{n} {s}' for s, n in counts.items())}</p>"
-        return head + "".join(_html(section) for section in sections(self.leaderboard()))
+    return Live(console)
 
 
-def _html(section: Section) -> str:
-    """One data set's table."""
-    header = "".join(f"<th>{escape(name)}</th>" for name in section.columns)
-    rows = zip(*section.columns.values(), strict=True)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    holes = [f"{hole.status}: {', '.join(hole.combinations)} ({hole.reason})" for hole in section.holes]
-    below = "<br>".join(escape(line) for line in (caption(section), *section.notes, *holes) if line)
-    return f"<table><caption>{escape(section.dataset)}</caption><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table><p>{below}</p>"
+@contextmanager
+def _file(suite: str | Path | Mapping[str, Any]) -> Iterator[str]:
+    """What to load: a name, a path, or a file with what was given; messages about that one say ``suite``."""
+    if not isinstance(suite, Mapping):
+        yield str(suite)
+        return
+    with tempfile.TemporaryDirectory(prefix="lvmbench-suite-") as folder:
+        path = Path(folder) / "suite.yaml"
+        YAML().dump(json.loads(json.dumps(dict(suite), default=_plain)), path)
+        try:
+            yield str(path)
+        except UserError as error:
+            raise UserError(re.sub(rf"{re.escape(str(path))}(:\d+:\d+)?", "suite", str(error))) from None
+
+
+def _plain(value: Any) -> str:
+    """A path as text; raises `UserError` for what a file cannot hold."""
+    if isinstance(value, Path):
+        return str(value)
+    raise UserError(
+        f"suite: {value!r} cannot be written to a file; name components, and give your own as plugins=['file.py']"
+    )

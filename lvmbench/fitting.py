@@ -1,0 +1,220 @@
+"""One model, trained and measured in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lvmbench.build import Parts, applicable_estimators, build, capabilities, refusal, unmet
+from lvmbench.catalogue import Catalogue
+from lvmbench.combination import Combination
+from lvmbench.dataset import Data
+from lvmbench.errors import LvmbenchError, Refusal, UserError, nearest
+from lvmbench.evaluator import Evaluator, Subject
+from lvmbench.execution.jobs import weights_file
+from lvmbench.execution.worker import _expect_distinct, _row
+from lvmbench.given import Given, admit, combine
+from lvmbench.guard import preserved
+from lvmbench.model import LatentVariableModel
+from lvmbench.objective import Objective
+from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.status import Status
+from lvmbench.suite import Budget
+from lvmbench.training import Epoch, pick_device, restore, train
+
+CURVE = ["epoch", "train_bound", "validation_bound"]
+MEASURES = ["evaluator", "split", "metric", "variant", "method", "value", "stderr", "unit", "better"]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model with what it was trained on, ready to be measured by `evaluate`.
+
+    Arguments:
+        parts: The trained model, its objective and its gradient estimator.
+        data: The data set.
+        combination: What the parts are called.
+        seed: The seed of weights, data order and noise.
+        device: Where the model is.
+        catalogue: The components that names stand for.
+        curve: The bounds of each epoch: epoch, train_bound, validation_bound.
+    """
+
+    parts: Parts
+    data: Data
+    combination: Combination
+    seed: int
+    device: torch.device
+    catalogue: Catalogue
+    curve: pd.DataFrame
+
+    @classmethod
+    def untrained(
+        cls, catalogue: Catalogue, combination: Combination, seed: int, device: torch.device
+    ) -> Fitted:
+        """The model with its initial weights; raises `Refusal` where its parts do not suit each other."""
+        data: Data = catalogue.build("dataset", combination["dataset"]).load()
+        parts = build(catalogue, combination, data, seed)
+        if reason := refusal(data, parts, combination):
+            raise Refusal(reason)
+        return cls(parts, data, combination, seed, device, catalogue, pd.DataFrame(columns=CURVE))
+
+    def trained(self, budget: Budget, on_epoch: Callable[[Epoch], None]) -> Fitted:
+        """The model with the best weights on validation; raises `LvmbenchError` where training diverges."""
+        (result,) = train([self.parts], [self.seed], self.data, budget, self.device, on_epoch)
+        if result.status != Status.OK:
+            raise LvmbenchError(f"training {result.status} in {result.reason}; try a smaller learning_rate")
+        curve = pd.DataFrame(result.curve, columns=CURVE)
+        return replace(self, curve=curve).restored(result.weights)
+
+    def restored(self, weights: Mapping[str, Tensor]) -> Fitted:
+        """The model with these weights, ready for use; raises `LvmbenchError` for those of another model."""
+        restore(self.parts, weights)
+        self.model.to(self.device).eval()
+        self.objective.to(self.device).eval()
+        return self
+
+    @property
+    def model(self) -> LatentVariableModel:
+        """The model: prior, posterior and decoder."""
+        return self.parts.model
+
+    @property
+    def objective(self) -> Objective:
+        """The bound that it was trained with."""
+        return self.parts.objective
+
+    @property
+    def provides(self) -> frozenset[str]:
+        """Each ``kind.capability`` of its parts and its data."""
+        return capabilities(self.data, self.parts)
+
+    def subject(self, split: str = "test") -> Subject:
+        """What an evaluator is given; raises `UserError` for a split that the data do not have."""
+        if split not in self.data.splits:
+            raise UserError(f"there is no split '{split}'{nearest(split, self.data.splits)}")
+        provided = self.provides
+        own = self.combination["estimator"]
+        estimators = applicable_estimators(self.catalogue, self.parts, provided, own)
+        return Subject(
+            self.model, self.objective, estimators, self.data, self.seed, split, provided, self.device
+        )
+
+    def measure(self, evaluator: Given, split: str = "test") -> Iterator[dict[str, Any]]:
+        """The measurements of one evaluator; raises `Refusal` where it does not apply."""
+        catalogue, ref = admit(self.catalogue, "evaluator", evaluator)
+        instrument: Evaluator = catalogue.build("evaluator", ref)
+        if reason := unmet(f"evaluator '{ref}'", instrument, self.provides, self.combination, self.data):
+            raise Refusal(reason)
+        measurements = list(instrument.evaluate(self.subject(split)))
+        _expect_distinct(measurements)
+        yield from ({"evaluator": str(ref), **_row(m, instrument, split)} for m in measurements)
+
+    def _repr_html_(self) -> str:
+        facts = {**self.combination.columns, "seed": self.seed, "parameters": self.model.parameters_count}
+        if len(self.curve):
+            epoch, _, bound = self.curve.iloc[int(self.curve["validation_bound"].argmax())]
+            facts |= {"best epoch": int(epoch), "validation bound": f"{bound:.4g} nats"}
+        rows = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in facts.items())
+        return f"<table>{rows}</table>"
+
+
+def fit(
+    *,
+    data: Given,
+    prior: Given,
+    posterior: Given,
+    decoder: Given,
+    objective: Given,
+    estimator: Given | None = None,
+    latent: int = 8,
+    seed: int = 0,
+    device: str = "auto",
+    plugins: Iterable[str | Path] = (),
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    **budget: Any,
+) -> Fitted:
+    """Train one model in this process.
+
+    Each component is a name with options (``"name[option=value]"``), a class, an instance, or a mapping of one of
+    the first two to options (``{MyPrior: {"option": value}}``). What is not registered goes by the name of its
+    class, in snake case.
+
+    Arguments:
+        data: The data set; `Data` in memory also.
+        prior: The prior p(z).
+        posterior: The posterior q(z|x).
+        decoder: The decoder p(x|z).
+        objective: The bound to maximise.
+        estimator: The gradient estimator; by default the objective's own.
+        latent: The size of the latent space.
+        seed: What weights, data order and noise come from.
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        plugins: Local plugins, as files or modules.
+        on_epoch: Called after each epoch.
+        budget: Keys of a suite's ``budget``: ``epochs``, ``batch``, ``learning_rate``, ``patience``, ...
+
+    Global state of torch, numpy and random is afterwards what it was. Raises `Refusal` where the components do not suit each other, `UserError` for names and values that cannot be used, and
+    `LvmbenchError` where training diverges.
+    """
+    where, spent = pick_device(device), _budget(budget)
+    given = {
+        "dataset": data,
+        "prior": prior,
+        "posterior": posterior,
+        "decoder": decoder,
+        "objective": objective,
+    }
+    catalogue = load_catalogue(selection(plugins))
+    with preserved([]):
+        catalogue, combination = combine(catalogue, given, estimator, latent)
+        return Fitted.untrained(catalogue, combination, seed, where).trained(spent, on_epoch)
+
+
+def evaluate(fitted: Fitted, *evaluators: Given, split: str = "test") -> pd.DataFrame:
+    """Measure a fitted model: one row per figure, with its Monte Carlo error.
+
+    Arguments:
+        fitted: What `fit` returned, or ``Results.fitted``.
+        evaluators: Each a name with options, a class or an instance.
+        split: Which part of the data to measure on.
+
+    Raises `Refusal` where an evaluator does not apply, `UserError` for one that there is not.
+    """
+    with preserved([]):
+        rows = [row for evaluator in evaluators for row in fitted.measure(evaluator, split)]
+    return pd.DataFrame(rows, columns=MEASURES)
+
+
+def selection(plugins: Iterable[str | Path]) -> PluginSelection:
+    """Local plugins; files are made absolute, so that worker processes and later sessions find them."""
+    texts = [str(plugin) for plugin in ([plugins] if isinstance(plugins, str | Path) else plugins)]
+    return PluginSelection(tuple(str(Path(t).resolve()) if t.endswith(".py") else t for t in texts))
+
+
+def stored(catalogue: Catalogue, combination: Combination, seed: int, key: str, weights: Path) -> Fitted:
+    """A model that a suite has trained, from the folder of its weights; raises `UserError` where they are gone."""
+    file = weights_file(weights, key)
+    if not file.is_file():
+        raise UserError(f"the weights '{file}' are gone; the same run of the suite trains them anew")
+    return Fitted.untrained(catalogue, combination, seed, pick_device("cpu")).restored(load_file(file))
+
+
+def _budget(given: dict[str, Any]) -> Budget:
+    try:
+        return Budget(**given)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        name = str(detail["loc"][0])
+    if detail["type"] == "extra_forbidden":
+        raise UserError(f"there is no argument '{name}'{nearest(name, Budget.model_fields)}")
+    raise UserError(f"{name}: {detail['msg'].removeprefix('Input ')}, got {detail['input']!r}")

@@ -1,0 +1,120 @@
+"""The results of a suite, read from Python."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lvmbench.combination import KINDS, Combination
+from lvmbench.errors import UserError
+from lvmbench.fitting import Fitted, stored
+from lvmbench.leaderboard import leaderboard
+from lvmbench.names import Ref
+from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.render import Section, caption, sections
+from lvmbench.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lvmbench.model import LatentVariableModel
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of a suite in a directory; each table is read anew whenever it is asked for.
+
+    Arguments:
+        directory: Where ``lvmbench run`` or `run` wrote them.
+    """
+
+    directory: Path
+
+    @property
+    def records(self) -> pd.DataFrame:
+        """One row per run, whatever became of it."""
+        return self._frame("records")
+
+    @property
+    def measurements(self) -> pd.DataFrame:
+        """One row per figure, with the columns that name its run."""
+        return self._frame("measurements")
+
+    @property
+    def evaluations(self) -> pd.DataFrame:
+        """One row per evaluator and run, with status and reason."""
+        return self._frame("evaluations")
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """The learning curves: key, epoch, train_bound, validation_bound."""
+        return self._frame("curves")
+
+    def leaderboard(self, metric: str | None = None) -> pd.DataFrame:
+        """One row per combination and data set, ranked by the suite's metric or by another.
+
+        Raises `UserError` for a metric that was not measured.
+        """
+        with self._store() as store:
+            metric = metric or store.meta().get("metric")
+            return leaderboard(store.records(), store.measurements(), metric=metric)
+
+    def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
+        """The trained model of a run, given by its key or by its row of `records`; raises as `fitted` does."""
+        return self.fitted(run).model
+
+    def fitted(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> Fitted:
+        """The trained model of a run with its data and objective, as `lvmbench.evaluate` takes it.
+
+        Raises `UserError` where there is no such run, or it has no weights.
+        """
+        row = self._row(run if isinstance(run, str) else str(run["key"]))
+        with self._store() as store:
+            extra, blocked = json.loads(store.meta().get("plugins", "[[], []]"))
+        catalogue = load_catalogue(PluginSelection(tuple(extra), tuple(blocked)))
+        combination = Combination({kind: Ref.parse(row[kind]) for kind in KINDS}, int(row["latent"]))
+        return stored(catalogue, combination, int(row["seed"]), row["key"], self.directory / "weights")
+
+    def _row(self, key: str) -> pd.Series[Any]:
+        """The record of a run that has weights, by the beginning of its key."""
+        records = self.records
+        found = records[records["key"].str.startswith(key)]
+        if len(found) != 1:
+            raise UserError(f"{len(found)} runs in '{self.directory}' have the key '{key}'; see .records")
+        row = found.iloc[0]
+        if row["status"] != "ok":
+            raise UserError(f"the run '{key}' has no weights: it is {row['status']} ({row['reason']})")
+        return row
+
+    def _frame(self, table: str) -> pd.DataFrame:
+        with self._store() as store:
+            frame: pd.DataFrame = getattr(store, table)()
+            return frame
+
+    def _store(self) -> AbstractContextManager[Store]:
+        return closing(Store.at(self.directory))
+
+    def _repr_html_(self) -> str:
+        """The number of runs of each status, and the leaderboard."""
+        counts = Counter(self.records["status"])
+        head = f"{self.directory}: {', '.join(f'{n} {status}' for status, n in counts.items())}"
+        return f"<p>{escape(head)}</p>" + "".join(_html(section) for section in sections(self.leaderboard()))
+
+
+def _html(section: Section) -> str:
+    """The table of one data set, and below it what is the same in each row and what is missing."""
+    rows = [
+        "".join(f"<td>{escape(c)}</td>" for c in row) for row in zip(*section.columns.values(), strict=True)
+    ]
+    header = "".join(f"<th>{escape(name)}</th>" for name in section.columns)
+    holes = [f"{hole.status}: {', '.join(hole.combinations)} ({hole.reason})" for hole in section.holes]
+    below = "<br>".join(escape(line) for line in (caption(section), *section.notes, *holes) if line)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    table = f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody>"
+    return f"<table><caption>{escape(section.dataset)}</caption>{table}</table><p>{below}</p>"
