@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from lvmbench.cli import catalogue, creating, data, running, tables
+from lvmbench.cli import catalogue, checking, creating, data, running, tables
 
 app = typer.Typer(
     name="lvmbench",
@@ -40,7 +40,7 @@ _PANELS: dict[str, list[Callable[..., None]]] = {
     "Run": [running.run, running.plan, running.status, running.retry, running.evaluate],
     "Read": [tables.leaderboard, tables.publish],
     "Components and data": [catalogue.list_, catalogue.show, catalogue.plugins, catalogue.doctor],
-    "Write a component": [creating.new],
+    "Write a component": [creating.new, checking.check],
 }
 for _panel, _commands in _PANELS.items():
     for _command in _commands:

@@ -69,7 +69,7 @@ def new(
     if target.exists():
         raise UserError(f"'{target}' is there already and is not overwritten; give another name or --out")
     files = {"": f"components/{kind}.py"} if here else _project(names, licence)
-    for path, text in _rendered(names, licence, files).items():
+    for path, text in _rendered(names, licence, files, here).items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).write_text(text, encoding="utf-8")
     typer.echo(_next_steps(names, target, here, len(files)))
@@ -91,7 +91,8 @@ def _check(names: _Names) -> None:
         raise UserError(
             f"{owner.label} is registered by {owner.distribution} {owner.version} already; give another name"
         )
-    plugins = {e.plugin: e.distribution for e in (*catalogue.entries(), *catalogue.problems)}
+    plugins = {e.plugin: e.distribution for e in catalogue.entries()}
+    plugins |= {p.plugin: p.distribution for p in catalogue.problems}
     if name in plugins:
         raise UserError(f"{plugins[name]} has a plugin called '{name}' already; give another name")
     if names.module in sys.modules or importlib.util.find_spec(names.module):
@@ -113,7 +114,8 @@ def _project(names: _Names, licence: Licence) -> dict[str, str]:
     """The files of a project, and the template of each."""
     files = {
         "pyproject.toml": "project/pyproject.toml",
-        f"{names.module}.py": f"components/{names.kind}.py",
+        f"{names.module}/__init__.py": "project/package.py",
+        f"{names.module}/{names.kind}.py": f"components/{names.kind}.py",
         f"tests/test_{names.name}.py": f"tests/{names.kind}.py",
         "suite.yaml": "project/suite.yaml",
         "README.md": "project/README.md",
@@ -123,7 +125,7 @@ def _project(names: _Names, licence: Licence) -> dict[str, str]:
     return files if licence == "none" else {**files, "LICENSE": f"licences/{licence}"}
 
 
-def _rendered(names: _Names, licence: Licence, files: Mapping[str, str]) -> dict[str, str]:
+def _rendered(names: _Names, licence: Licence, files: Mapping[str, str], here: bool) -> dict[str, str]:
     """The text of each file."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -139,8 +141,17 @@ def _rendered(names: _Names, licence: Licence, files: Mapping[str, str]) -> dict
     )
     major = int(API_VERSION.partition(".")[0])
     values = {
-        **{"kind": names.kind, "a_kind": f"{'an' if names.kind[0] in 'eo' else 'a'} {names.kind}", "name": names.name, "module": names.module, "cls": names.cls},
-        **{"licence": licence, "year": datetime.now(UTC).year, "api": major, "api_next": major + 1},
+        "here": here,
+        "target": f"{names.module if here else f'{names.module}.{names.kind}'}:{names.cls}",
+        "kind": names.kind,
+        "a_kind": f"{'an' if names.kind[0] in 'eo' else 'a'} {names.kind}",
+        "name": names.name,
+        "module": names.module,
+        "cls": names.cls,
+        "licence": licence,
+        "year": datetime.now(UTC).year,
+        "api": major,
+        "api_next": major + 1,
         "version": ".".join(__version__.split(".")[:2]),
     }
     return {path: environment.get_template(f"{t}.jinja").render(values) for path, t in files.items()}
@@ -151,5 +162,5 @@ def _next_steps(names: _Names, target: Path, here: bool, count: int) -> str:
         return f"wrote {target}\nnext: lvmbench list {names.kind} --plugin {target}; lvmbench check {target}"
     return (
         f"wrote {target} ({count} files)\n"
-        f"next: pip install -e {target}; lvmbench check {names.name}; lvmbench run {target / 'suite.yaml'}"
+        f"next: pip install -e {target}; lvmbench check {names.kind}/{names.name}; lvmbench run {target / 'suite.yaml'}"
     )
