@@ -1,7 +1,8 @@
 """Finding plugins: each is loaded alone, and what is wrong with one is listed instead of raised.
 
 pluggy's own loader drops a second entry point of a name, lets one plugin's ImportError take the host down, accepts misspelt
-hooks and leaves a plugin half-registered when its registration fails; this loader closes those gaps.
+hooks and leaves a plugin half-registered when its registration fails; this loader closes those gaps. A plugin that prints,
+hangs or changes global state while it loads is dealt with and listed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -22,11 +22,17 @@ from typing import Any
 import pluggy
 
 from lvmbench import hookspecs
+from lvmbench.admission import Stage, attempt, check_api, check_hooks
 from lvmbench.catalogue import KINDS, Catalogue, Entry, PluginProblem
 from lvmbench.errors import UserError, nearest
+from lvmbench.guard import Note, time_limit
 from lvmbench.names import NAME
 
 GROUP = "lvmbench"
+SLOW = (
+    "its lvmbench_register imports torch, which makes every command start slowly; register lazy targets, "
+    "'package.module:Class'"
+)
 
 
 @dataclass(frozen=True)
@@ -46,13 +52,9 @@ class _Source:
     version: str
     load: Callable[[], Any]
 
-
-class _Stage(Exception):  # noqa: N818
-    """A problem with one plugin, and the stage it came up in."""
-
-    def __init__(self, stage: str, message: str) -> None:
-        super().__init__(message)
-        self.stage = stage
+    def problem(self, stage: str, message: str, traceback: str = "") -> PluginProblem:
+        """Something wrong with it."""
+        return PluginProblem(self.name, self.distribution, self.version, stage, message, traceback)
 
 
 @dataclass
@@ -92,6 +94,7 @@ def load_catalogue(selection: PluginSelection | None = None) -> Catalogue:
 
     Raises `UserError` where a blocked plugin does not exist or a local one cannot be found.
     """
+    time_limit()  # complains of a bad one, once
     selection = selection or PluginSelection()
     sources = [*_installed(), *(_local(text) for text in selection.extra)]
     unknown = set(selection.blocked) - {s.name for s in sources}
@@ -159,64 +162,41 @@ def _admit(
     taken: dict[tuple[str, str], Entry],
     problems: list[PluginProblem],
 ) -> None:
-    """Load one plugin and commit its entries, or list its problem and commit nothing."""
+    """Load one plugin and commit its entries, or list its problem and commit nothing; list what else it did."""
+    notes: list[Note] = []
     try:
-        found = _entries_of(source, manager, taken)
-    except _Stage as error:
+        found = _entries_of(source, manager, taken, notes)
+    except Stage as error:
         cause = error.__cause__
         text = "".join(traceback.format_exception(cause)) if cause else ""
-        problems.append(
-            PluginProblem(source.name, source.distribution, source.version, error.stage, str(error), text)
-        )
+        problems.append(source.problem(error.stage, str(error), text))
     else:
         taken.update({(e.kind, e.name): e for e in found})
+    problems.extend(source.problem(note.stage, note.message) for note in notes)
 
 
 def _entries_of(
-    source: _Source, manager: pluggy.PluginManager, taken: dict[tuple[str, str], Entry]
+    source: _Source,
+    manager: pluggy.PluginManager,
+    taken: dict[tuple[str, str], Entry],
+    notes: list[Note],
 ) -> list[Entry]:
-    module = _attempt("import", source.load)
-    _check_hooks(module)
+    module = attempt("import", source.load, notes)
+    attempt("validate", lambda: check_hooks(module), notes)
+    attempt("version", lambda: check_api(module), notes)
     if manager.has_plugin(source.name):
-        raise _Stage(
-            "validate", f"another plugin is called '{source.name}'; entry-point names must be unique"
-        )
+        raise Stage("validate", f"another plugin is called '{source.name}'; entry-point names must be unique")
     try:
-        _attempt("validate", lambda: manager.register(module, source.name))
+        attempt("validate", lambda: manager.register(module, source.name), notes)
         caller = manager.subset_hook_caller(
             "lvmbench_register", [p for p in manager.get_plugins() if p is not module]
         )
-        registrar = Registrar(source, taken)
-        _attempt("register", lambda: caller(register=registrar))
-    except _Stage:
+        registrar, fast = Registrar(source, taken), "torch" not in sys.modules
+        attempt("register", lambda: caller(register=registrar), notes)
+        if fast and "torch" in sys.modules:
+            notes.append(Note("slow", SLOW))
+    except Stage:
         if manager.has_plugin(source.name):
             manager.unregister(name=source.name)
         raise
     return registrar.found
-
-
-def _attempt(stage: str, action: Callable[[], Any]) -> Any:
-    try:
-        return action()
-    except (Exception, SystemExit) as error:
-        message = " ".join(str(error).split())
-        raise _Stage(stage, f"{type(error).__name__}: {message}") from error
-
-
-def _check_hooks(module: Any) -> None:
-    """Refuse misspelt hooks and plugins without any."""
-    known = [
-        name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith(GROUP + "_")
-    ]
-    marked = [
-        name
-        for name in dir(module)
-        if getattr(inspect.getattr_static(module, name, None), "lvmbench_impl", None)
-    ]
-    for name in marked:
-        if name not in known:
-            raise _Stage("unknown-hook", f"there is no hook '{name}'{nearest(name, known)}")
-    if not marked:
-        raise _Stage(
-            "unknown-hook", f"nothing is marked with @lvmbench.hookimpl; implement {known[0]}(register)"
-        )

@@ -321,3 +321,38 @@ def test_listing_everything_leaves_torch_alone():
         assert not heavy, heavy
     """
     subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(code)], check=True)
+
+
+FITTING = [">=1,<2", "==1.0", "~=1.0", ">=0.5", "", ">=1"]
+FOREIGN = {
+    ">=2": "it is written for version >=2 of the plugin interface, and this lvmbench has 1.0; update the plugin or lvmbench",
+    "<1": "it is written for version <1 of the plugin interface",
+    "one": "LVMBENCH_API is 'one', which is no range of versions; write '>=1,<2'",
+    "1": "LVMBENCH_API is '1', which is no range",
+    1: "LVMBENCH_API is 1, which is no range",
+}
+
+
+@pytest.mark.parametrize("declared", FITTING)
+def test_plugin_may_say_which_interface_it_is_written_for(install, declared):
+    install("lvmbench-good", f"LVMBENCH_API = {declared!r}\n" + HOOK + "register.prior('good', 'a:A')")
+    catalogue = load_catalogue()
+    assert catalogue.problems == ()
+    assert ("prior", "good") in catalogue
+
+
+@pytest.mark.parametrize("declared", FOREIGN)
+def test_plugin_for_another_interface_is_a_listed_problem(install, declared):
+    install("lvmbench-old", f"LVMBENCH_API = {declared!r}\n" + HOOK + "register.prior('old', 'a:A')")
+    install("lvmbench-good", HOOK + "register.prior('good', 'a:A')")
+    catalogue = load_catalogue()
+    problem = only_problem(catalogue)
+    assert (problem.plugin, problem.stage) == ("old", "version")
+    assert problem.message.startswith(FOREIGN[declared])
+    assert ("prior", "old") not in catalogue
+    assert ("prior", "good") in catalogue
+
+
+def test_module_that_cannot_be_looked_into_is_a_listed_problem(install):
+    install("lvmbench-odd", "def __dir__(): 1 / 0")
+    assert only_problem(load_catalogue()).stage == "validate"
