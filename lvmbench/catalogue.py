@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lvmbench.errors import Unavailable, UserError, nearest
+from lvmbench.guard import preserved
 from lvmbench.names import Ref
 
 COMPONENT_KINDS = ("dataset", "prior", "posterior", "decoder", "objective", "estimator", "evaluator")
@@ -68,7 +69,8 @@ class Entry:
         from lvmbench.options import options_model
 
         try:
-            found = self.target if isinstance(self.target, type) else _attribute(self.target)
+            with preserved([]):
+                found = self.target if isinstance(self.target, type) else _attribute(self.target)
             base = _attribute(f"lvmbench.{self.kind}:{self.kind.capitalize()}")
             if not (isinstance(found, type) and issubclass(found, base)):
                 raise TypeError(f"{found!r} is not a class derived from lvmbench.{base.__name__}")

@@ -21,7 +21,7 @@ from lvmbench.dataset import Data
 from lvmbench.errors import LvmbenchError, Refusal, UserError, nearest
 from lvmbench.evaluator import Evaluator, Subject
 from lvmbench.execution.jobs import weights_file
-from lvmbench.execution.worker import _expect_distinct, _row
+from lvmbench.execution.worker import expect_distinct, row_of
 from lvmbench.given import Given, admit, combine
 from lvmbench.guard import preserved
 from lvmbench.model import LatentVariableModel
@@ -116,8 +116,8 @@ class Fitted:
         if reason := unmet(f"evaluator '{ref}'", instrument, self.provides, self.combination, self.data):
             raise Refusal(reason)
         measurements = list(instrument.evaluate(self.subject(split)))
-        _expect_distinct(measurements)
-        yield from ({"evaluator": str(ref), **_row(m, instrument, split)} for m in measurements)
+        expect_distinct(measurements)
+        yield from ({"evaluator": str(ref), **row_of(m, instrument, split)} for m in measurements)
 
     def _repr_html_(self) -> str:
         facts = {**self.combination.columns, "seed": self.seed, "parameters": self.model.parameters_count}
@@ -163,8 +163,8 @@ def fit(
         on_epoch: Called after each epoch.
         budget: Keys of a suite's ``budget``: ``epochs``, ``batch``, ``learning_rate``, ``patience``, ...
 
-    Global state of torch, numpy and random is afterwards what it was. Raises `Refusal` where the components do not suit each other, `UserError` for names and values that cannot be used, and
-    `LvmbenchError` where training diverges.
+    Global state of torch, numpy and random is afterwards what it was before. Raises `Refusal` where the components do not
+    suit each other, `UserError` for names and values that cannot be used, and `LvmbenchError` where training diverges.
     """
     where, spent = pick_device(device), _budget(budget)
     given = {

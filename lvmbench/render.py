@@ -146,8 +146,10 @@ def _notes(filled: pd.DataFrame, labels: pd.Series[str]) -> list[str]:
     """What happened to single seeds, and why a row has no rank; rows with the same note together."""
     lost = [f"{s}: {r}" if s != "ok" else "" for s, r in zip(filled["status"], filled["reason"], strict=True)]
     said = ["; ".join(filter(None, pair)) for pair in zip(lost, filled["note"], strict=True)]
-    groups = labels[filled.index].groupby(said, sort=False)
-    named = {note: "every row" if len(own) == len(filled) > 1 else ", ".join(own) for note, own in groups}
+    groups: dict[str, list[str]] = {}
+    for note, own in zip(said, labels[filled.index], strict=True):
+        groups.setdefault(note, []).append(own)
+    named = {n: "every row" if len(own) == len(filled) > 1 else ", ".join(own) for n, own in groups.items()}
     return [f"{names}: {note}" for note, names in named.items() if note]
 
 

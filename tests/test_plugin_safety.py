@@ -297,7 +297,6 @@ def test_component_that_changes_global_state_changes_no_other_result(tiny, what,
     pd.testing.assert_frame_equal(figures("alone"), figures("beside"), check_exact=True)
 
 
-@pytest.mark.xfail(reason="the import of a lazy target is not guarded yet")
 @pytest.mark.usefixtures("undone")
 def test_module_of_a_component_that_changes_global_state_is_undone_when_it_is_imported(tmp_path, monkeypatch):
     """A lazy target is imported long after its plugin was loaded."""

@@ -54,11 +54,11 @@ def _admit(entries: list[Entry], catalogue: Catalogue | None) -> tuple[Catalogue
 def _file(path: Path, catalogue: Catalogue | None, kind: str | None) -> tuple[Catalogue, Resolved]:
     whole = str(path.resolve())
     loaded = load_catalogue(PluginSelection(extra=(whole,)))
-    for problem in loaded.problems:
-        if problem.distribution == whole:
-            raise UserError(str(problem))
     found = [e for e in loaded.entries() if e.distribution == whole and _fits(e, kind)]
     if not found:
+        for problem in loaded.problems:
+            if problem.distribution == whole:
+                raise UserError(str(problem))
         raise UserError(f"'{path}' registers no {kind or 'component'}; see lvmbench.hookspecs")
     return _admit(found, catalogue or loaded)
 

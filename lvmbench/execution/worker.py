@@ -153,8 +153,8 @@ def _measure(job: Job, seed: int, ref: Ref) -> tuple[dict[str, Any], ...]:
         raise Refusal(reason)
     subject = _subject(job, seed, catalogue, data, parts, provided)
     measurements = list(evaluator.evaluate(subject))
-    rows = tuple(_row(m, evaluator, job.split) for m in measurements)
-    _expect_distinct(measurements)
+    rows = tuple(row_of(m, evaluator, job.split) for m in measurements)
+    expect_distinct(measurements)
     _keep_per_datum(measurements, job.weights_file(seed).with_suffix(""), str(ref))
     return rows
 
@@ -176,7 +176,8 @@ def _subject(
     )
 
 
-def _row(measurement: Measurement, evaluator: Evaluator, split: str) -> dict[str, Any]:
+def row_of(measurement: Measurement, evaluator: Evaluator, split: str) -> dict[str, Any]:
+    """A measurement as the store takes it; raises `LvmbenchError` for one that is undeclared or not finite."""
     name, value, stderr = measurement.metric, float(measurement.value), measurement.stderr
     metric = evaluator.metrics.get(name)
     if metric is None:
@@ -199,7 +200,8 @@ def _row(measurement: Measurement, evaluator: Evaluator, split: str) -> dict[str
     }
 
 
-def _expect_distinct(measurements: Iterable[Measurement]) -> None:
+def expect_distinct(measurements: Iterable[Measurement]) -> None:
+    """Raise `LvmbenchError` where a figure is given twice."""
     for name, times in Counter((m.metric, m.variant, m.method) for m in measurements).items():
         if times > 1:
             raise LvmbenchError(
