@@ -16,7 +16,8 @@ class Objective(nn.Module, Component, ABC):
     ``samples`` is the number K of samples of z that it needs; ``lower_bound`` says whether its expectation never exceeds
     log p(x); ``additive`` whether it is the mean over samples of the bounds of single samples, so that a score estimator
     credits each sample with its own; ``warm_up`` is the number of epochs over which the KL weight rises from 0 to 1 (0: the budget's own);
-    ``default_estimator`` is used where a suite names none.
+    ``default_estimator`` is used where a suite names none. It provides ``log_weights`` where the bound is a function of the log
+    weights alone, and ``multi_sample`` where it needs more than one sample.
     """
 
     samples: int = 1
