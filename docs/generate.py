@@ -184,11 +184,7 @@ def _partners(entry: Entry, catalogue: Catalogue) -> str:
     )
     parts += [f"**Provides** {', '.join(f'`{word}`' for word in offers)}."] if offers else []
     parts += [f"**Does not go with** {', '.join(barred)}."] if barred else []
-    parts += (
-        ["**Requires** nothing of the others."]
-        if not asked and entry.kind != "dataset"
-        else []
-    )
+    parts += ["**Requires** nothing of the others."] if not asked and entry.kind != "dataset" else []
     return "\n\n".join([*parts, f"Version {entry.load().version}."])
 
 

@@ -34,6 +34,8 @@ def _mathml(match: re.Match[str]) -> str:
     tag, latex = match[1], html.unescape(match[2]).strip()
     try:
         made = convert(latex, display="block" if tag == "div" else "inline")
+        if unknown := re.search(r">(\\\w+)<", made):
+            raise ValueError(f"unknown command {unknown[1]}")
     except Exception as error:  # the library has no common base of its own
         log.warning(f"no formula: {latex} ({error})")
         return f"<code>{html.escape(latex)}</code>"

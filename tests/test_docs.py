@@ -3,7 +3,7 @@
 The blocks of a page are taken in order, in a folder of their own. One with a title is written to that file; Python runs, in one
 namespace for the page, and a ``text`` block below it is what it prints; YAML is planned as a suite, the keys it lacks filled
 in; the commands of a ``console`` block run, without worker processes, and must show what stands below them. There ``...``
-stands for anything, times are not compared, and numbers with a decimal point may differ as they do between processors.
+stands for anything, times are not compared, and numbers with a decimal point or a ± may differ as they do between processors.
 """
 
 import ast
@@ -26,15 +26,16 @@ from lvmbench.cli import main
 from lvmbench.distributions import Distribution
 from lvmbench.plan import make_plan
 from lvmbench.plugins import load_catalogue
-from lvmbench.suite import load_suite
+from lvmbench.status import Status
+from lvmbench.suite import Budget, Schema, load_suite
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
 WIDTH = 100
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-NUMBER = r"-?\d+\.\d+(?:e[+-]\d+)?"
 TIME = r"\d[\d.]* (?:s|min|h|GiB)\b"
+NUMBER = r"-?\d+\.\d+(?:e[+-]\d+)?|-?\d+(?= ±)|(?<=± )\d+"
 TOKEN = re.compile(rf"(\.\.\.|{TIME}|{NUMBER})")
 KEYS = {
     "suite": "shown",
@@ -65,7 +66,8 @@ def same(shown, real):
     """Whether an output is what is shown of it, apart from white space, times and last digits."""
     shown, real = tidy(shown), tidy(real)
     match = re.fullmatch("".join(map(pattern, shown)), "".join(real))
-    numbers = [float(t) for line in shown for t in TOKEN.findall(line) if re.fullmatch(NUMBER, t)]
+    tokens = [token for line in shown for token in TOKEN.findall(line)]
+    numbers = [float(t) for t in tokens if t != "..." and not re.fullmatch(TIME, t)]
     return match is not None and all(
         abs(float(a) - b) <= 0.05 + 0.05 * abs(b) for a, b in zip(match.groups(), numbers, strict=True)
     )
@@ -76,15 +78,17 @@ def tidy(text):
 
 
 def pattern(line):
-    return r"(?:.*\n)*?" if line == "...\n" else "".join(map(_piece, TOKEN.split(line)))
+    """What matches a line: every second piece of it is a token."""
+    if line == "...\n":
+        return r"(?:.*\n)*?"
+    pieces = TOKEN.split(line)
+    return "".join(_token(piece) if i % 2 else re.escape(piece) for i, piece in enumerate(pieces))
 
 
-def _piece(text):
+def _token(text):
     if text == "...":
         return ".*?"
-    if re.fullmatch(TIME, text):
-        return r"\d[\d.]* \w+"
-    return r"(-?\d[\d.]*(?:e[+-]\d+)?)" if re.fullmatch(NUMBER, text) else re.escape(text)
+    return r"\d[\d.]* \w+" if re.fullmatch(TIME, text) else r"(-?\d[\d.]*(?:e[+-]\d+)?)"
 
 
 class Page:
@@ -263,7 +267,18 @@ def test_the_lines_of_code_are_counted():
 
 def test_comparing():
     assert same("a  1.00\n...\nend ...\n", "a 1.04\nmore\nand more\nend of it\n")
+    assert same("8 ± 48\n", "8.3 ± 49\n")
     assert same("[1/2  3.0 s] done\n", "[1/2 47 s] done\n")
     assert not same("a 1.00\n", "a 1.20\n")
     assert not same("a\n", "a\nb\n")
     assert not same("rank 1\n", "rank 2\n")
+
+
+def test_every_key_of_a_suite_is_described():
+    keys = re.findall(r"^\| `(\w+)` \|", (DOCS / "suites.md").read_text(), re.MULTILINE)
+    assert keys == [*Schema.model_fields, *Budget.model_fields]
+
+
+def test_every_status_is_described():
+    statuses = re.findall(r"^\| `(\w+)` \|", (DOCS / "read-a-leaderboard.md").read_text(), re.MULTILINE)
+    assert statuses == list(Status)

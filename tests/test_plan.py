@@ -296,9 +296,7 @@ def test_a_component_that_cannot_be_imported_is_unavailable_and_the_others_are_p
     lazy, other = found.planned
     assert (lazy.status, other.status) == ("unavailable", None)
     assert lazy.reason.startswith(f"prior 'lazy' of {file} ")
-    assert lazy.reason.endswith(
-        "cannot be used: ModuleNotFoundError: No module named 'no_such_module_here'"
-    )
+    assert lazy.reason.endswith("cannot be used: ModuleNotFoundError: No module named 'no_such_module_here'")
     assert plan(
         catalogue=catalogue, priors=["lazy", "standard_normal"], exclude=[{"prior": "lazy"}]
     ).planned == (other,)
