@@ -454,3 +454,19 @@ def test_help_and_lists_survive_a_reader_that_stops(tmp_path):
     call = f"{shlex.quote(sys.executable)} -m lvmbench list --json | head -n 1"
     done = subprocess.run(["bash", "-c", call], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("[\n", "")
+
+
+def test_show_says_what_goes_with_a_component_and_why_not(cli):
+    shown = cli("show", "bernoulli")
+    assert shown.code == 0
+    assert re.search(r"^goes with posterior: .*\bgaussian\b", shown.out, re.MULTILINE)
+    assert re.search(r"^  not with exact \(.*requires model.exact_posterior\)", shown.out, re.MULTILINE)
+
+
+def test_show_names_the_boards_that_a_component_is_on(cli, tmp_path, monkeypatch):
+    board = tmp_path / "leaderboards" / "mine"
+    board.mkdir(parents=True)
+    (board / "records.csv").write_text("prior,seed\nmixture[components=3],0\n")
+    monkeypatch.chdir(tmp_path)
+    assert "boards: leaderboards/mine" in cli("show", "mixture").out
+    assert "boards" not in cli("show", "standard_normal").out

@@ -42,7 +42,7 @@ def kind_of(cls):
 
 def table():
     rows = (
-        f"| {kind_of(m.cls)} | `{m.cls.__name__}` | {m.wrong} | {', '.join(f'`{name}`' for name in m.caught)} |"
+        f"| {kind_of(m.cls)} | `{m.cls.__name__}` | {m.wrong.replace('|', chr(92) + '|')} | {', '.join(f'`{name}`' for name in m.caught)} |"
         for m in MUTANTS
     )
     return HEAD + "\n".join(rows) + "\n"

@@ -81,7 +81,7 @@ def show(
 
     warn(catalogue)
     for entry in found:
-        show_entry(entry)
+        show_entry(entry, catalogue)
 
 
 def plugins(

@@ -10,12 +10,12 @@ from pydantic.fields import FieldInfo
 from rich.table import Table
 from rich.text import Text
 
-from lvmbench.catalogue import Entry
+from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.cli.display import console
 from lvmbench.options import options_model
 
 
-def show_entry(entry: Entry) -> None:
+def show_entry(entry: Entry, catalogue: Catalogue) -> None:
     """Everything a user needs of one component or suite."""
     console.print(Text(f"{entry.kind} {entry.name}", style="bold"), f"({entry.distribution} {entry.version})")
     if entry.kind == "suite":
@@ -31,6 +31,18 @@ def show_entry(entry: Entry) -> None:
         if names:
             console.print(f"{what}: {', '.join(names)}")
     console.print(f"version: {component.version}")
+    _relations(entry, catalogue)
+
+
+def _relations(entry: Entry, catalogue: Catalogue) -> None:
+    from lvmbench.cli.relations import boards, goes_with
+
+    for kind, fits, rest in goes_with(entry, catalogue):
+        console.print(f"goes with {kind}: {', '.join(fits) or 'none'}")
+        for name in rest:
+            console.print(f"  not with {name}")
+    if found := boards(entry):
+        console.print(f"boards: {', '.join(found)}")
 
 
 def _readable(documentation: str) -> str:

@@ -1,0 +1,46 @@
+"""What ``show`` says of a component's relations: what it goes with, what it does not and why, and the boards it is on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from lvmbench.catalogue import Catalogue, Entry
+from lvmbench.checks.contract import BUILT
+from lvmbench.checks.partners import Bench
+from lvmbench.names import Ref
+
+BOARDS = ("leaderboards", "lvmbench-results")
+
+
+def goes_with(entry: Entry, catalogue: Catalogue) -> Iterator[tuple[str, list[str], list[str]]]:
+    """For each other kind: the names that some combination holds together with this component, and those that none does."""
+    if entry.kind not in BUILT:
+        return
+    bench, own = Bench(catalogue), {entry.kind: Ref(entry.name)}
+    for kind in (k for k in BUILT if k != entry.kind):
+        names = [other.name for other in catalogue.entries(kind)]
+        fits = [name for name in names if bench.find({**own, kind: Ref(name)})]
+        rest = [f"{name} ({_why(entry, catalogue.entry(kind, name))})" for name in names if name not in fits]
+        yield kind, fits, rest
+
+
+def _why(one: Entry, other: Entry) -> str:
+    """What the two require that no combination of both provides, as far as they declare it."""
+    pairs = [(e, sorted(e.load().requires)) for e in (one, other)]
+    said = [f"{e.name} requires {', '.join(needed)}" for e, needed in pairs if needed]
+    return "; ".join(said) or "no combination of both was found"
+
+
+def boards(entry: Entry) -> list[str]:
+    """The boards below the current folder that have a run with this component."""
+    if entry.kind not in (*BUILT, "dataset"):
+        return []
+    import pandas as pd
+
+    def has(path: Path) -> bool:
+        column = pd.read_csv(path, usecols=[entry.kind])[entry.kind].astype(str)
+        return bool((column.str.partition("[")[0] == entry.name).any())
+
+    found = (path for folder in BOARDS for path in sorted(Path(folder).glob("*/records.csv")))
+    return [str(path.parent) for path in found if has(path)]
