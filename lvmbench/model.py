@@ -75,6 +75,15 @@ class LatentVariableModel(nn.Module):
         """How many numbers training can change."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
+    def _repr_html_(self) -> str:
+        """The parts and the size of each, for notebooks."""
+        parts = ((name, getattr(self, name)) for name in self.PARTS)
+        sizes = (
+            (name, type(part).__name__, sum(p.numel() for p in part.parameters())) for name, part in parts
+        )
+        rows = "".join(f"<tr><th>{name}</th><td>{cls}</td><td>{n:,}</td></tr>" for name, cls, n in sizes)
+        return f"<table><tr><th>part</th><th>class</th><th>parameters</th></tr>{rows}</table>"
+
     @torch.no_grad()
     def generate(self, noise: Noise, samples: int) -> Tensor:
         """``K`` draws of x from the model, ``(K, *x)``."""

@@ -75,3 +75,9 @@ def test_counts_what_training_can_change():
     assert built.parameters_count == (3 * 4 + 4) + (4 * 4 + 4) + (3 * 2 + 3 + 1)
     built.decoder.bias.requires_grad_(False)
     assert built.parameters_count == (3 * 4 + 4) + (4 * 4 + 4) + (3 * 2 + 1)
+
+
+def test_a_notebook_shows_the_parts_and_their_sizes():
+    html = model()._repr_html_()
+    for part, cls, size in (("prior", "StandardNormal", 0), ("decoder", "LinearGaussian", 3 * 2 + 3 + 1)):
+        assert f"<th>{part}</th><td>{cls}</td><td>{size}</td>" in html

@@ -40,9 +40,13 @@ def kind_of(cls):
     return next(kind for kind in KINDS if any(base.__name__.lower() == kind for base in cls.__mro__))
 
 
+def escaped(text):
+    return text.replace("|", r"\|")
+
+
 def table():
     rows = (
-        f"| {kind_of(m.cls)} | `{m.cls.__name__}` | {m.wrong.replace('|', chr(92) + '|')} | {', '.join(f'`{name}`' for name in m.caught)} |"
+        f"| {kind_of(m.cls)} | `{m.cls.__name__}` | {escaped(m.wrong)} | {', '.join(f'`{name}`' for name in m.caught)} |"
         for m in MUTANTS
     )
     return HEAD + "\n".join(rows) + "\n"
