@@ -45,6 +45,11 @@ class Parts:
         """Whether every part can run inside ``torch.vmap``."""
         return all(c.vectorizable for c in self.components.values())
 
+    def ready(self, device: torch.device) -> None:
+        """Put what is measured on a device, in evaluation mode."""
+        self.model.to(device).eval()
+        self.objective.to(device).eval()
+
 
 def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int) -> Parts:
     """Build the parts with the initial weights of one seed, leaving torch's global generator as it was.

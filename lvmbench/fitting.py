@@ -14,16 +14,16 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lvmbench.build import Parts, applicable_estimators, build, capabilities, refusal, unmet
+from lvmbench.build import Parts, build, capabilities, refusal
 from lvmbench.catalogue import Catalogue
 from lvmbench.combination import Combination
 from lvmbench.dataset import Data
 from lvmbench.errors import LvmbenchError, Refusal, UserError, nearest
 from lvmbench.evaluator import Evaluator, Subject
 from lvmbench.execution.jobs import weights_file
-from lvmbench.execution.worker import expect_distinct, row_of
 from lvmbench.given import Given, admit, combine
 from lvmbench.guard import preserved
+from lvmbench.measuring import check_suits, figures, subject_of
 from lvmbench.model import LatentVariableModel
 from lvmbench.objective import Objective
 from lvmbench.plugins import PluginSelection, load_catalogue
@@ -79,8 +79,7 @@ class Fitted:
     def restored(self, weights: Mapping[str, Tensor]) -> Fitted:
         """The model with these weights, ready for use; raises `LvmbenchError` for those of another model."""
         restore(self.parts, weights)
-        self.model.to(self.device).eval()
-        self.objective.to(self.device).eval()
+        self.parts.ready(self.device)
         return self
 
     @property
@@ -102,22 +101,24 @@ class Fitted:
         """What an evaluator is given; raises `UserError` for a split that the data do not have."""
         if split not in self.data.splits:
             raise UserError(f"there is no split '{split}'{nearest(split, self.data.splits)}")
-        provided = self.provides
-        own = self.combination["estimator"]
-        estimators = applicable_estimators(self.catalogue, self.parts, provided, own)
-        return Subject(
-            self.model, self.objective, estimators, self.data, self.seed, split, provided, self.device
+        return subject_of(
+            self.catalogue,
+            self.combination,
+            self.parts,
+            self.data,
+            self.provides,
+            self.seed,
+            split,
+            self.device,
         )
 
     def measure(self, evaluator: Given, split: str = "test") -> Iterator[dict[str, Any]]:
         """The measurements of one evaluator; raises `Refusal` where it does not apply."""
         catalogue, ref = admit(self.catalogue, "evaluator", evaluator)
         instrument: Evaluator = catalogue.build("evaluator", ref)
-        if reason := unmet(f"evaluator '{ref}'", instrument, self.provides, self.combination, self.data):
-            raise Refusal(reason)
-        measurements = list(instrument.evaluate(self.subject(split)))
-        expect_distinct(measurements)
-        yield from ({"evaluator": str(ref), **row_of(m, instrument, split)} for m in measurements)
+        check_suits(instrument, ref, self.provides, self.combination, self.data)
+        _, rows = figures(instrument, self.subject(split))
+        yield from ({"evaluator": str(ref), **row} for row in rows)
 
     def _repr_html_(self) -> str:
         facts = {**self.combination.columns, "seed": self.seed, "parameters": self.model.parameters_count}

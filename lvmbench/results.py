@@ -30,17 +30,16 @@ def export(store: Store, out: Path) -> None:
     _boards(store, records, measurements, out)
 
 
-def board_of(store: Store) -> pd.DataFrame:
+def board_of(records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None) -> pd.DataFrame:
     """The leaderboard by the suite's metric, or by the default one where that was not measured."""
-    records, measurements = store.records(), store.measurements()
     try:
-        return leaderboard(records, measurements, metric=store.meta().get("metric"))
+        return leaderboard(records, measurements, metric=metric)
     except UserError:
         return leaderboard(records, measurements)
 
 
 def _boards(store: Store, records: pd.DataFrame, measurements: pd.DataFrame, out: Path) -> None:
-    board = board_of(store)
+    board = board_of(records, measurements, store.meta().get("metric"))
     _write(out / BOARD_CSV, to_csv(board))
     if _write(out / BOARD_MARKDOWN, to_markdown(board, records)) or not (out / BOARD_FIGURE).exists():
         _draw(store, board, records, measurements, out)

@@ -138,7 +138,7 @@ def show_results(out: Path, store: Store, summary: Summary) -> None:
     from lvmbench.render import to_rich
     from lvmbench.results import board_of
 
-    board = board_of(store)
+    board = board_of(store.records(), store.measurements(), store.meta().get("metric"))
     for table in to_rich(board, width=min(console.width, 140)):
         console.print(table)
     _attention(store.evaluations(), settled=SETTLED)

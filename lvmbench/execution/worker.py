@@ -7,7 +7,6 @@ import math
 import os
 import time
 import traceback
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,14 +18,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lvmbench.build import Parts, applicable_estimators, build, capabilities, refusal, unmet
+from lvmbench.build import build, capabilities, refusal
 from lvmbench.catalogue import Catalogue
-from lvmbench.dataset import Data
-from lvmbench.errors import LvmbenchError, Refusal, Unavailable, nearest
-from lvmbench.evaluator import Evaluator, Measurement, Subject
+from lvmbench.errors import LvmbenchError, Refusal, Unavailable
+from lvmbench.evaluator import Evaluator, Measurement
 from lvmbench.execution.jobs import Evaluated, Job, Trained
 from lvmbench.execution.progress import Progress, ProgressFile
 from lvmbench.guard import preserved
+from lvmbench.measuring import check_suits, figures, subject_of
 from lvmbench.names import Ref
 from lvmbench.plan import DataCache
 from lvmbench.plugins import PluginSelection, load_catalogue
@@ -148,65 +147,14 @@ def _measure(job: Job, seed: int, ref: Ref) -> tuple[dict[str, Any], ...]:
     evaluator: Evaluator = catalogue.build("evaluator", ref)
     parts = build(catalogue, job.combination, data, seed)
     provided = capabilities(data, parts)
-    reason = unmet(f"evaluator '{ref}'", evaluator, provided, job.combination, data)
-    if reason:
-        raise Refusal(reason)
-    subject = _subject(job, seed, catalogue, data, parts, provided)
-    measurements = list(evaluator.evaluate(subject))
-    rows = tuple(row_of(m, evaluator, job.split) for m in measurements)
-    expect_distinct(measurements)
+    check_suits(evaluator, ref, provided, job.combination, data)
+    restore(parts, load_file(job.weights_file(seed)))
+    device = pick_device(job.device)
+    parts.ready(device)
+    subject = subject_of(catalogue, job.combination, parts, data, provided, seed, job.split, device)
+    measurements, rows = figures(evaluator, subject)
     _keep_per_datum(measurements, job.weights_file(seed).with_suffix(""), str(ref))
     return rows
-
-
-def _subject(
-    job: Job, seed: int, catalogue: Catalogue, data: Data, parts: Parts, provided: frozenset[str]
-) -> Subject:
-    device = pick_device(job.device)
-    restore(parts, load_file(job.weights_file(seed)))
-    return Subject(
-        model=parts.model.to(device).eval(),
-        objective=parts.objective.to(device).eval(),
-        estimators=applicable_estimators(catalogue, parts, provided, job.combination["estimator"]),
-        data=data,
-        seed=seed,
-        split=job.split,
-        provides=provided,
-        device=device,
-    )
-
-
-def row_of(measurement: Measurement, evaluator: Evaluator, split: str) -> dict[str, Any]:
-    """A measurement as the store takes it; raises `LvmbenchError` for one that is undeclared or not finite."""
-    name, value, stderr = measurement.metric, float(measurement.value), measurement.stderr
-    metric = evaluator.metrics.get(name)
-    if metric is None:
-        raise LvmbenchError(
-            f"metric '{name}' is not among the evaluator's metrics{nearest(name, evaluator.metrics)}"
-        )
-    stderr = None if stderr is None else float(stderr)
-    if not (math.isfinite(value) and math.isfinite(stderr or 0.0)):
-        raise LvmbenchError(
-            f"metric '{name}' is {value} with standard error {stderr}; both must be finite: refuse instead"
-        )
-    words = {"metric": name, "variant": measurement.variant, "method": measurement.method}
-    return {
-        **words,
-        "value": value,
-        "stderr": stderr,
-        "split": split,
-        "unit": metric.unit,
-        "better": metric.better,
-    }
-
-
-def expect_distinct(measurements: Iterable[Measurement]) -> None:
-    """Raise `LvmbenchError` where a figure is given twice."""
-    for name, times in Counter((m.metric, m.variant, m.method) for m in measurements).items():
-        if times > 1:
-            raise LvmbenchError(
-                f"the evaluator gives {times} measurements called {' / '.join(filter(None, name))}"
-            )
 
 
 def _keep_per_datum(measurements: Iterable[Measurement], folder: Path, evaluator: str) -> None:
