@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from lvmbench.dataset import Split as Split
     from lvmbench.decoder import Decoder as Decoder
     from lvmbench.distributions import Bernoulli as Bernoulli
+    from lvmbench.distributions import Categorical as Categorical
     from lvmbench.distributions import DiagonalNormal as DiagonalNormal
     from lvmbench.distributions import Distribution as Distribution
+    from lvmbench.distributions import Finite as Finite
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import cholesky as cholesky
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from lvmbench.evaluator import Measurement as Measurement
     from lvmbench.evaluator import Metric as Metric
     from lvmbench.evaluator import Subject as Subject
+    from lvmbench.evaluator import Work as Work
     from lvmbench.fitting import Fitted as Fitted
     from lvmbench.fitting import evaluate as evaluate
     from lvmbench.fitting import fit as fit
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from lvmbench.noise import derive as derive
     from lvmbench.noise import generator as generator
     from lvmbench.objective import Objective as Objective
+    from lvmbench.objective import WeightObjective as WeightObjective
     from lvmbench.options import Count as Count
     from lvmbench.options import NonNegative as NonNegative
     from lvmbench.options import Positive as Positive
@@ -74,8 +78,10 @@ _HOMES = {
     "decoder": ["Decoder"],
     "distributions": [
         "Bernoulli",
+        "Categorical",
         "DiagonalNormal",
         "Distribution",
+        "Finite",
         "Mixture",
         "MultivariateNormal",
         "cholesky",
@@ -83,12 +89,12 @@ _HOMES = {
     "divergence": ["analytic_kl", "register_kl", "register_posterior"],
     "errors": ["LvmbenchError", "Refusal", "UserError", "nearest"],
     "estimator": ["Estimate", "Estimator"],
-    "evaluator": ["Evaluator", "Measurement", "Metric", "Subject"],
+    "evaluator": ["Evaluator", "Measurement", "Metric", "Subject", "Work"],
     "fitting": ["Fitted", "evaluate", "fit"],
     "model": ["LatentVariableModel"],
     "networks": ["network"],
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
-    "objective": ["Objective"],
+    "objective": ["Objective", "WeightObjective"],
     "options": ["Count", "NonNegative", "Positive", "Probability", "Size"],
     "posterior": ["Posterior"],
     "prior": ["LatentSpace", "Prior"],

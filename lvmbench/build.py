@@ -19,6 +19,10 @@ from lvmbench.names import Ref
 from lvmbench.noise import derive
 from lvmbench.objective import Objective
 from lvmbench.options import OptionError
+from lvmbench.prior import LatentSpace
+
+DECLARED = ("lower_bound", "density", "additive")
+"""What an objective says of itself that others may require."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Parts:
         """Put what is measured on a device, in evaluation mode."""
         self.model.to(device).eval()
         self.objective.to(device).eval()
+        self.estimator.to(device).eval()
 
 
 def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int) -> Parts:
@@ -63,7 +68,7 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
         posterior = catalogue.build("posterior", combination["posterior"], summary, prior.space)
         decoder = catalogue.build("decoder", combination["decoder"], summary, prior.space)
         objective = catalogue.build("objective", combination["objective"])
-        estimator = catalogue.build("estimator", combination["estimator"])
+        estimator = catalogue.build("estimator", combination["estimator"], summary, prior.space)
     return Parts(LatentVariableModel(prior, posterior, decoder), objective, estimator)
 
 
@@ -73,14 +78,19 @@ def capabilities(data: Data, parts: Parts) -> frozenset[str]:
     q = model.posterior_distribution
     provided: dict[str, Iterable[str]] = {
         "dataset": data.capabilities,
-        "prior": model.prior.provides | model.prior.distribution.traits | {model.prior.space.support},
+        "prior": model.prior.provides | model.prior.distribution.traits | _offered(model.prior.space),
         "posterior": model.posterior.provides | (q.traits if q else frozenset()),
         "decoder": model.decoder.provides | model.decoder.distribution.traits,
         "model": model.provides,
-        "objective": objective.provides | ({"lower_bound"} if objective.lower_bound else set()),
+        "objective": objective.provides | {name for name in DECLARED if getattr(objective, name)},
         "estimator": parts.estimator.provides,
     }
     return frozenset(f"{kind}.{name}" for kind, names in provided.items() for name in names)
+
+
+def _offered(space: LatentSpace) -> frozenset[str]:
+    """What the latent space itself offers."""
+    return frozenset({space.support} | ({"enumerable"} if space.enumerable else set()))
 
 
 def unmet(
@@ -113,12 +123,13 @@ def refusal(data: Data, parts: Parts, combination: Combination) -> str | None:
 
 
 def applicable_estimators(
-    catalogue: Catalogue, parts: Parts, provided: frozenset[str], own: Ref
+    catalogue: Catalogue, parts: Parts, data: Data, provided: frozenset[str], own: Ref
 ) -> dict[str, Estimator]:
     """The combination's own estimator and every registered one, at its defaults, whose requirements are met."""
     found: dict[str, Estimator] = {}
+    summary = data.summary
     for name in catalogue.names("estimator"):
         with suppress(Unavailable, OptionError, Refusal):
-            built = catalogue.build("estimator", name)
+            built = catalogue.build("estimator", name, summary, parts.model.prior.space).eval()
             found |= {name: built} if built.requires <= provided else {}
     return {**found, str(own): parts.estimator}

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lvmbench.model import LatentVariableModel
+
 
 class Component:
     """One plugin class of any kind.
@@ -13,9 +20,14 @@ class Component:
 
     ``version`` is raised when a change alters results: stored results of another version are not reused. ``vectorizable`` is
     false for a part that cannot run inside ``torch.vmap``; its seeds are then trained one after another, with equal results.
+    ``refreshes`` is true for a part that asks to see the training data before each epoch.
     """
 
     version: int = 1
     provides: frozenset[str] = frozenset()
     requires: frozenset[str] = frozenset()
     vectorizable: bool = True
+    refreshes: bool = False
+
+    def refresh(self, x: Tensor, model: LatentVariableModel) -> None:
+        """Take in the training values ``(N, *x)``, without gradients; what is kept is written into buffers, in place."""

@@ -21,14 +21,15 @@ Support = Literal["binary", "unit", "real"]
 
 @dataclass(frozen=True)
 class Split:
-    """One split: ``x`` of shape ``(N, *x)`` and, where they exist, integer ``labels`` ``(N,)``.
+    """One split: ``x`` of shape ``(N, *x)`` and, where they exist, integer ``labels`` ``(N,)`` and ``factors`` ``(N, F)``.
 
-    ``x`` may be stored in a small type, as it stays on the device; models take ``scale`` times it, in floating point.
+    ``factors`` are the values, as whole numbers, of the F causes that a generated datum was made from. ``x`` may be stored in a small type, as it stays on the device; models take ``scale`` times it, in floating point.
     """
 
     x: Tensor
     labels: Tensor | None = None
     scale: float = 1.0
+    factors: Tensor | None = None
 
     @property
     def values(self) -> Tensor:
@@ -45,11 +46,12 @@ class Split:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What components are built from: event shape, support and the mean of the training data, ``(*x)``."""
+    """What components are built from: event shape, support, mean ``(*x)`` and number of the training data."""
 
     event_shape: tuple[int, ...]
     support: Support
     mean: Tensor
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class Data:
         visit: What a training visit makes of raw values ``(B, *x)``, with noise; dynamic binarisation is one.
         log_prob: The true log density of the data, in nats per datum, where it is known: ``(N, *x)`` to ``(N,)``.
         provides: Capabilities beyond those that follow from the fields (``image``, ...).
+        factor_names: What the columns of the splits' factors are called.
     """
 
     splits: Mapping[str, Split]
@@ -71,6 +74,7 @@ class Data:
     visit: Callable[[Tensor, Noise], Tensor] | None = None
     log_prob: Callable[[Tensor], Tensor] | None = None
     provides: frozenset[str] = field(default_factory=frozenset)
+    factor_names: tuple[str, ...] = ()
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -81,13 +85,15 @@ class Data:
         """
         found = {self.support} | {"binary": {"unit"}, "unit": {"real"}, "real": set()}[self.support]
         found |= {"labels"} if all(s.labels is not None for s in self.splits.values()) else set()
+        found |= {"factors"} if all(s.factors is not None for s in self.splits.values()) else set()
         return self.provides | found | ({"log_prob"} if self.log_prob else set())
 
     @property
     def summary(self) -> DataSummary:
         """What components are built from."""
-        mean = self.splits["train"].values.mean(0)
-        return DataSummary(tuple(mean.shape), self.support, mean)
+        train = self.splits["train"]
+        mean = train.values.mean(0)
+        return DataSummary(tuple(mean.shape), self.support, mean, len(train))
 
     @property
     def range(self) -> tuple[float, float]:
@@ -100,7 +106,7 @@ class Data:
         """sha256 over every split's values and labels."""
         digest = hashlib.sha256()
         for name, split in sorted(self.splits.items()):
-            for tensor in (split.x, split.labels):
+            for tensor in (split.x, split.labels, split.factors):
                 if tensor is not None:
                     digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {split.scale}".encode())
                     digest.update(tensor.contiguous().numpy().tobytes())

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 import torch
 from torch import Tensor
 
-from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution, MultivariateNormal
+from lvmbench.distributions import (
+    Bernoulli,
+    Categorical,
+    DiagonalNormal,
+    Distribution,
+    Finite,
+    MultivariateNormal,
+)
 from lvmbench.distributions.base import sum_event
 from lvmbench.errors import LvmbenchError
 
@@ -94,3 +101,14 @@ def _kl_bernoulli(q: Bernoulli, p: Bernoulli) -> Tensor:
     log_odds = q.mean * (q.logits - p.logits)
     normalisers = torch.nn.functional.softplus(p.logits) - torch.nn.functional.softplus(q.logits)
     return sum_event(log_odds + normalisers, q.event_dims)
+
+
+@register_kl(Categorical, Categorical)
+def _kl_categorical(q: Categorical, p: Categorical) -> Tensor:
+    return sum_event(q.logits.exp() * (q.logits - p.logits), q.event_dims)
+
+
+@register_kl(Finite, Bernoulli)
+@register_kl(Finite, Categorical)
+def _kl_finite(q: Finite, p: Distribution) -> Tensor:
+    return (q.log_weights.exp() * (q.log_weights - p.log_prob(q.values))).sum(-1)

@@ -8,9 +8,11 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from lvmbench.component import Component
+from lvmbench.dataset import DataSummary
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Noise
 from lvmbench.objective import Objective
+from lvmbench.prior import LatentSpace
 
 
 class Estimate(NamedTuple):
@@ -23,10 +25,16 @@ class Estimate(NamedTuple):
 class Estimator(nn.Module, Component, ABC):
     """A module that turns an objective into a surrogate whose gradient is taken.
 
+    ``__init__(self, data, space, *, options)`` takes the `DataSummary` and the prior's `LatentSpace`, which most have no use
+    for; without options there is none to write. Weights of its own are
+    trained by the same surrogate; what it keeps from step to step is in buffers, written in place while it is training.
     ``unbiased`` says whether the surrogate's gradient has the expectation of the bound's gradient.
     """
 
     unbiased: bool = True
+
+    def __init__(self, data: DataSummary | None = None, space: LatentSpace | None = None) -> None:
+        super().__init__()
 
     @abstractmethod
     def forward(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -60,6 +60,7 @@ class Subject:
         seed: The run's seed, from which `noise` derives every random number.
         provides: Each ``kind.capability`` of this combination.
         device: Where the model is.
+        facts: What is on record of its training: ``train_seconds``, ``epochs``, ``parameters``, ...
     """
 
     model: LatentVariableModel
@@ -70,6 +71,7 @@ class Subject:
     split: str = "test"
     provides: frozenset[str] = frozenset()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def x(self) -> Tensor:
@@ -81,9 +83,15 @@ class Subject:
         """The measured split's labels, ``(N,)``."""
         return self.data.splits[self.split].labels
 
+    @property
+    def factors(self) -> Tensor | None:
+        """The measured split's true factors, ``(N, F)``."""
+        return self.data.splits[self.split].factors
+
     def part(self, split: str) -> Split:
         """A split by name, with its values ready for the model."""
-        return Split(self.values(split), self.data.splits[split].labels)
+        part = self.data.splits[split]
+        return Split(self.values(split), part.labels, factors=part.factors)
 
     def values(self, split: str) -> Tensor:
         """A split's values as the model takes them."""
@@ -98,6 +106,21 @@ class Subject:
         return Stream.seeded(self.seed, "evaluate", *words, device=self.device)
 
 
+@dataclass(frozen=True)
+class Work:
+    """What the cost of an evaluation depends on: the combination's objective and estimators, and how many data there are."""
+
+    objective: Objective
+    estimators: Mapping[str, Estimator]
+    sizes: Mapping[str, int]
+    split: str = "test"
+
+    @property
+    def size(self) -> int:
+        """The number of data of the measured split."""
+        return self.sizes[self.split]
+
+
 class Evaluator(Component, ABC):
     """A measuring instrument; its options are the keyword-only arguments of ``__init__``."""
 
@@ -106,3 +129,7 @@ class Evaluator(Component, ABC):
     @abstractmethod
     def evaluate(self, subject: Subject) -> Iterable[Measurement]:
         """The measurements; raises `Refusal` where the instrument does not apply to this subject."""
+
+    def evaluations(self, work: Work) -> int | None:
+        """How often the decoder will be evaluated, once for each pair of z and x; ``None`` where that is not known."""
+        return None

@@ -37,7 +37,7 @@ def subject_of(
     device: torch.device,
 ) -> Subject:
     """What an evaluator is given of parts that are ready, with every estimator that suits them."""
-    estimators = applicable_estimators(catalogue, parts, provided, combination["estimator"])
+    estimators = applicable_estimators(catalogue, parts, data, provided, combination["estimator"])
     return Subject(parts.model, parts.objective, estimators, data, seed, split, provided, device)
 
 

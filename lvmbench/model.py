@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lvmbench.decoder import Decoder
-from lvmbench.distributions import Distribution
+from lvmbench.distributions import Distribution, Finite
 from lvmbench.divergence import exact_posterior, has_kl, posterior_type
 from lvmbench.noise import Noise
 from lvmbench.posterior import Posterior
@@ -37,9 +37,9 @@ class LatentVariableModel(nn.Module):
         return p
 
     def q(self, x: Tensor) -> Distribution:
-        """q(z|x), batch shape ``(B,)``, for ``x`` of shape ``(B, *x)``."""
+        """q(z|x), batch shape ``(B,)``, for ``x`` of shape ``(B, *x)``; where the model is not training, its law."""
         q: Distribution = self.posterior(x, self)
-        return q
+        return q if self.training else q.law
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x, z), ``(K, B)``, for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``."""
@@ -47,11 +47,16 @@ class LatentVariableModel(nn.Module):
         return log_p
 
     def exact_posterior(self, x: Tensor) -> Distribution:
-        """The true p(z|x) of this model, where it provides ``exact_posterior``."""
-        return exact_posterior(self.p(), self.decoder, x)
+        """The true p(z|x) of this model, where it provides ``exact_posterior``: registered for the pair, or by enumeration."""
+        if posterior_type(self.prior.distribution, type(self.decoder)):
+            return exact_posterior(self.p(), self.decoder, x)
+        values = self.prior.space.values(x)
+        return Finite(values, self.log_joint(x, values.unsqueeze(1)).movedim(0, -1))
 
     def exact_log_prob(self, x: Tensor) -> Tensor:
-        r"""The exact log p(x) of this model, ``(B,)``: log p(x, z) - log p(z|x), which is the same at every z."""
+        r"""The exact log p(x) of this model, ``(B,)``: a sum over z, or log p(x, z) - log p(z|x), the same at every z."""
+        if self.prior.space.enumerable:
+            return self.log_joint(x, self.prior.space.values(x).unsqueeze(1)).logsumexp(0)
         truth = self.exact_posterior(x)
         z = truth.mean.unsqueeze(0)
         return (self.log_joint(x, z) - truth.log_prob(z)).squeeze(0)
@@ -59,16 +64,22 @@ class LatentVariableModel(nn.Module):
     @property
     def posterior_distribution(self) -> type[Distribution] | None:
         """The class that the posterior returns in this model."""
-        return self.posterior.distribution or posterior_type(self.prior.distribution, type(self.decoder))
+        return self.posterior.distribution or self._exact_type
 
     @property
     def provides(self) -> frozenset[str]:
         """What is known of this combination of parts: ``exact_posterior``, ``analytic_kl``."""
         known = {
-            "exact_posterior": posterior_type(self.prior.distribution, type(self.decoder)) is not None,
+            "exact_posterior": self._exact_type is not None,
             "analytic_kl": has_kl(self.posterior_distribution, self.prior.distribution),
         }
         return frozenset(name for name, holds in known.items() if holds)
+
+    @property
+    def _exact_type(self) -> type[Distribution] | None:
+        """The class of the exact posterior, where it is known."""
+        registered = posterior_type(self.prior.distribution, type(self.decoder))
+        return registered or (Finite if self.prior.space.enumerable else None)
 
     @property
     def parameters_count(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
+from typing import Self, final
 
 from torch import Tensor, nn
 
@@ -15,17 +17,43 @@ class Objective(nn.Module, Component, ABC):
 
     ``samples`` is the number K of samples of z that it needs; ``lower_bound`` says whether its expectation never exceeds
     log p(x); ``additive`` whether it is the mean over samples of the bounds of single samples, so that a score estimator
-    credits each sample with its own; ``warm_up`` is the number of epochs over which the KL weight rises from 0 to 1 (0: the budget's own);
-    ``default_estimator`` is used where a suite names none. It provides ``log_weights`` where the bound is a function of the log
-    weights alone, and ``multi_sample`` where it needs more than one sample.
+    credits each sample with its own; ``density`` whether it trains the decoder as a density p(x|z), without which there is no
+    log p(x) to measure; ``warm_up`` is the number of epochs over which the KL weight rises from 0 to 1 (0: the budget's own), and
+    ``cycles`` how often it does so, each time staying at 1 as long as it rose;
+    ``default_estimator`` is used where a suite names none. It provides ``multi_sample`` where it needs more than one sample.
     """
 
     samples: int = 1
     lower_bound: bool = True
     additive: bool = False
+    density: bool = True
     warm_up: float = 0.0
+    cycles: int = 1
     default_estimator: str = "pathwise"
 
     @abstractmethod
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
         """The bound, ``(B,)``, in nats per datum; ``kl_weight`` below 1 only while training warms up."""
+
+    def with_samples(self, samples: int) -> Self:
+        """The same bound of another number of samples, with the same weights; overridden where more depends on the number."""
+        other = copy.copy(self)
+        other.samples = samples
+        return other
+
+
+class WeightObjective(Objective, ABC):
+    """An objective that is a function of the log weights alone, which estimators may evaluate at others.
+
+    A subclass keeps ``log_weights`` among what it provides.
+    """
+
+    provides = frozenset({"log_weights"})
+
+    @abstractmethod
+    def of_log_weights(self, log_w: Tensor) -> Tensor:
+        """The bound, ``(B,)``, of log weights ``(K, B)``; increasing in each."""
+
+    @final
+    def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
+        return self.of_log_weights(terms.log_w(kl_weight))

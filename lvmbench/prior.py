@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from lvmbench.component import Component
 from lvmbench.distributions import Distribution
@@ -15,12 +18,57 @@ if TYPE_CHECKING:
     from lvmbench.model import LatentVariableModel
 
 
+ENUMERABLE = 4096
+"""The largest number of latent values that are summed over."""
+
+
 @dataclass(frozen=True)
 class LatentSpace:
-    """Where z lives: the event shape ``*z`` and the support, ``real`` or ``binary``."""
+    """Where z lives: the event shape ``*z`` and the support, ``real``, ``binary``, or ``one_hot`` in the last dimension.
+
+    >>> LatentSpace((3,), "binary").size, LatentSpace((2, 5), "one_hot").size, LatentSpace((2,)).size
+    (8, 25, None)
+    """
 
     event_shape: tuple[int, ...]
     support: str = "real"
+
+    @property
+    def size(self) -> int | None:
+        """The number of its values, or ``None`` where they are not finitely many."""
+        if self.support == "real":
+            return None
+        choices, groups = self._digits
+        return choices**groups
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether its values are few enough to sum over."""
+        return self.size is not None and self.size <= ENUMERABLE
+
+    def values(self, like: Tensor) -> Tensor:
+        """Every value, ``(N, *z)``, in the type and on the device of another tensor.
+
+        >>> LatentSpace((2,), "binary").values(torch.zeros(()))
+        tensor([[0., 0.],
+                [1., 0.],
+                [0., 1.],
+                [1., 1.]])
+        """
+        if self.size is None:
+            raise ValueError(f"a latent space of support '{self.support}' has no finite list of values")
+        choices, groups = self._digits
+        power = choices ** torch.arange(groups, device=like.device)
+        digits = torch.arange(self.size, device=like.device).unsqueeze(1) // power % choices  # (N, groups)
+        rows = one_hot(digits, choices) if self.support == "one_hot" else digits
+        return rows.to(like.dtype).reshape(-1, *self.event_shape)
+
+    @property
+    def _digits(self) -> tuple[int, int]:
+        """How many choices each independent unit has, and how many units there are."""
+        grouped = self.support == "one_hot"
+        units = self.event_shape[:-1] if grouped else self.event_shape
+        return self.event_shape[-1] if grouped else 2, math.prod(units)
 
 
 class Prior(nn.Module, Component, ABC):

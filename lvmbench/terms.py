@@ -26,15 +26,24 @@ class Terms:
         noise: Where random numbers come from.
         samples: The number of samples ``K``.
         pathwise: Whether samples carry gradients to the posterior's parameters.
+        fixed: Whether log q is evaluated with the posterior's parameters held fixed, so that only the path of the samples
+            reaches them; the KL divergence is then taken from the samples.
     """
 
     _PER_SAMPLE = ("z", "log_q", "log_prior", "log_likelihood")
 
     def __init__(
-        self, model: LatentVariableModel, x: Tensor, noise: Noise, samples: int, *, pathwise: bool = True
+        self,
+        model: LatentVariableModel,
+        x: Tensor,
+        noise: Noise,
+        samples: int,
+        *,
+        pathwise: bool = True,
+        fixed: bool = False,
     ) -> None:
         self.model, self.x, self.noise = model, x, noise
-        self.samples, self.pathwise = samples, pathwise
+        self.samples, self.pathwise, self.fixed = samples, pathwise, fixed
 
     @cached_property
     def q(self) -> Distribution:
@@ -49,10 +58,16 @@ class Terms:
     @cached_property
     def _draw(self) -> tuple[Tensor, Tensor]:
         z, log_q = self.q.sample_and_log_prob(self.noise, self.samples)
-        if self.pathwise:
-            return z, log_q
-        z = z.detach()
-        return z, self.q.log_prob(z)
+        if not self.pathwise:
+            z = z.detach()
+            return z, self.q.log_prob(z)
+        return z, self.fixed_q.log_prob(z) if self.fixed else log_q
+
+    @cached_property
+    def fixed_q(self) -> Distribution:
+        """q(z|x) with its parameters held fixed."""
+        with torch.no_grad():
+            return self.model.q(self.x)
 
     @cached_property
     def z(self) -> Tensor:
@@ -81,14 +96,29 @@ class Terms:
 
     def kl(self, *, analytic: bool = True) -> Tensor:
         """KL(q(z|x) || p(z)), ``(B,)``: in closed form where a formula is registered and wanted, else from the samples."""
-        exact = analytic_kl(self.q, self.p) if analytic else None
+        exact = analytic_kl(self.q, self.p) if analytic and not self.fixed else None
         return (self.log_q - self.log_prior).mean(0) if exact is None else exact
 
     def again(self, samples: int) -> Terms:
         """The terms of fresh samples from the same q and p, which are found only once."""
-        other = Terms(self.model, self.x, self.noise, samples, pathwise=self.pathwise)
+        other = Terms(self.model, self.x, self.noise, samples, pathwise=self.pathwise, fixed=self.fixed)
         other.__dict__.update(q=self.q, p=self.p)
         return other
+
+    def genuine(self) -> Terms:
+        """The terms of values that the latent space has: these, or where samples are relaxed, fresh ones of the law of q."""
+        if self.q.law is self.q:
+            return self
+        other = self.again(self.samples)
+        other.__dict__["q"] = self.q.law
+        return other
+
+    def unit_kl(self) -> Tensor | None:
+        """The KL divergence of each independent unit of z, ``(B, U)``, where q, p and a formula allow it."""
+        if not all("units" in type(d).traits for d in (self.q, self.p)):
+            return None
+        exact = analytic_kl(self.q.units, self.p.units)
+        return None if exact is None else exact.flatten(1)
 
     def take(self, index: Tensor) -> Terms:
         """The same terms for some of the samples only."""

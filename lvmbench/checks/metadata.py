@@ -19,7 +19,12 @@ from lvmbench.evaluator import Evaluator, Metric
 from lvmbench.options import options_model
 from lvmbench.rawdata import RawFile
 
-POSITIONAL = {"prior": ["data", "latent"], "posterior": ["data", "space"], "decoder": ["data", "space"]}
+POSITIONAL = {
+    "prior": ["data", "latent"],
+    "posterior": ["data", "space"],
+    "decoder": ["data", "space"],
+    "estimator": ["data", "space"],
+}
 READ = "component.Component"
 
 

@@ -13,7 +13,7 @@ from lvmbench.checks.claims import fit
 from lvmbench.checks.contract import Skip, applies, contract, require
 from lvmbench.checks.gradients import agree
 from lvmbench.checks.partners import with_samples
-from lvmbench.checks.specimen import Specimen, Trial, stream
+from lvmbench.checks.specimen import TOY, Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
 from lvmbench.checks.toys import Toy, toys
 from lvmbench.estimator import Estimate, Estimator
@@ -213,7 +213,7 @@ def training_improves_a_toy(specimen: Specimen) -> None:
     pairs = list(itertools.product(objectives, estimators))
     for objective, estimator in pairs if specimen.kind == "estimator" else _default(specimen, pairs):
         build = specimen.bench.catalogue.build
-        parts = build("objective", objective).double(), build("estimator", estimator).double()
+        parts = build("objective", objective).double(), build("estimator", estimator, *TOY).double()
         try:
             toy = next(toys(*parts))
         except Skip:

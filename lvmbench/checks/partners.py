@@ -133,7 +133,7 @@ class Bench:
         late = ("objective.", "estimator.")
         for source, refs, model in self._models(fixed, sources):
             for objective, estimator in itertools.product(
-                self._make("objective", fixed), self._make("estimator", fixed)
+                self._make("objective", fixed), self._make("estimator", fixed, source, model.prior.space)
             ):
                 parts = Parts(model, objective[1], estimator[1])
                 missing = (needs(parts) | need) - capabilities(source.data, parts)

@@ -14,10 +14,15 @@ from lvmbench.catalogue import Entry
 from lvmbench.checks.contract import PARTS, Skip
 from lvmbench.checks.partners import LATENT, NOTHING, Bench, Capabilities, Case, with_samples
 from lvmbench.checks.sources import Source
+from lvmbench.dataset import DataSummary
 from lvmbench.distributions import Distribution
 from lvmbench.names import Ref
 from lvmbench.noise import Noise, Stream
+from lvmbench.prior import LatentSpace
 from lvmbench.terms import Terms
+
+TOY = DataSummary((1,), "real", torch.zeros(1)), LatentSpace((1,))
+"""What an estimator is built for where the model is a toy."""
 
 
 def stream(*words: object, dtype: torch.dtype = torch.float32) -> Stream:
@@ -45,8 +50,8 @@ class Specimen:
         return self.entry.load()
 
     def build(self) -> Any:
-        """A fresh one of a kind that is built without partners."""
-        return self.bench.catalogue.build(self.kind, self.ref)
+        """A fresh one of a kind that is built without partners; an estimator for the toy models."""
+        return self.bench.catalogue.build(self.kind, self.ref, *(TOY if self.kind == "estimator" else ()))
 
     def case(self, need: Capabilities = NOTHING, sources: Sequence[Source] | None = None) -> Case:
         """The first combination that it works in."""

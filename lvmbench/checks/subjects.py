@@ -7,7 +7,7 @@ from dataclasses import replace
 from lvmbench.build import applicable_estimators, capabilities
 from lvmbench.checks.partners import Case
 from lvmbench.checks.specimen import Specimen
-from lvmbench.dataset import Data, Split
+from lvmbench.dataset import Data
 from lvmbench.evaluator import Measurement, Subject
 
 
@@ -23,13 +23,15 @@ def subject_of(specimen: Specimen, case: Case | None = None, *, labels: bool = T
     parts = case.parts()
     data = case.source.data if labels else without_labels(case.source.data)
     provided = capabilities(data, parts)
-    estimators = applicable_estimators(specimen.bench.catalogue, parts, provided, case.refs["estimator"])
+    estimators = applicable_estimators(
+        specimen.bench.catalogue, parts, case.source.data, provided, case.refs["estimator"]
+    )
     return Subject(parts.model.eval(), parts.objective, estimators, data, seed=0, provides=provided)
 
 
 def without_labels(data: Data) -> Data:
     """The same data, its labels not known."""
-    return replace(data, splits={name: Split(s.x, None, s.scale) for name, s in data.splits.items()})
+    return replace(data, splits={name: replace(s, labels=None) for name, s in data.splits.items()})
 
 
 def measure(specimen: Specimen, subject: Subject) -> list[Measurement]:

@@ -2,7 +2,9 @@
 
 from lvmbench.distributions.base import Distribution as Distribution
 from lvmbench.distributions.bernoulli import Bernoulli as Bernoulli
+from lvmbench.distributions.categorical import Categorical as Categorical
 from lvmbench.distributions.diagonal_normal import DiagonalNormal as DiagonalNormal
+from lvmbench.distributions.finite import Finite as Finite
 from lvmbench.distributions.mixture import Mixture as Mixture
 from lvmbench.distributions.multivariate_normal import MultivariateNormal as MultivariateNormal
 from lvmbench.distributions.multivariate_normal import cholesky as cholesky

@@ -19,7 +19,8 @@ class Distribution(ABC):
     - ``density``: `log_prob` can be evaluated anywhere, not only at its own draws;
     - ``mean``: `mean` is available;
     - ``enumerable``: its support is finite and small enough to sum over;
-    - ``components``: it is a mixture and can `assign` values to its components.
+    - ``components``: it is a mixture and can `assign` values to its components;
+    - ``units``: its event is made of independent units, and `units` has them one by one.
     """
 
     traits: ClassVar[frozenset[str]] = frozenset()
@@ -42,6 +43,16 @@ class Distribution(ABC):
     def mean(self) -> Tensor:
         """The mean, ``(*batch, *event)``, where ``traits`` has ``mean``."""
         raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'mean'")
+
+    @property
+    def units(self) -> Distribution:
+        """The same distribution with each unit as an event of its own, where ``traits`` has ``units``."""
+        raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'units'")
+
+    @property
+    def law(self) -> Distribution:
+        """What a model is measured with: this, or the discrete distribution that relaxed samples stand for."""
+        return self
 
     def assign(self, value: Tensor) -> Tensor:
         """The probability of each component given the value, ``(..., C)``, where ``traits`` has ``components``."""

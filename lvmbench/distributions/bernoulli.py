@@ -24,7 +24,7 @@ class Bernoulli(Distribution):
         torch.Size([3])
     """
 
-    traits = frozenset({"density", "mean"})
+    traits = frozenset({"density", "mean", "units"})
     support = "binary"
 
     def __init__(self, logits: Tensor, event_dims: int = 1) -> None:
@@ -41,3 +41,7 @@ class Bernoulli(Distribution):
     @property
     def mean(self) -> Tensor:
         return self.logits.sigmoid()
+
+    @property
+    def units(self) -> Bernoulli:
+        return Bernoulli(self.logits, 0)

@@ -28,7 +28,7 @@ class DiagonalNormal(Distribution):
         torch.Size([5, 3])
     """
 
-    traits = frozenset({"pathwise", "density", "mean"})
+    traits = frozenset({"pathwise", "density", "mean", "units"})
 
     def __init__(self, loc: Tensor, log_scale: Tensor, event_dims: int = 1) -> None:
         self.loc = loc
@@ -46,3 +46,7 @@ class DiagonalNormal(Distribution):
     @property
     def mean(self) -> Tensor:
         return self.loc
+
+    @property
+    def units(self) -> DiagonalNormal:
+        return DiagonalNormal(self.loc, self.log_scale, 0)

@@ -33,6 +33,11 @@ class Learner(nn.Module):
         surrogate, bound = self.estimate(x, Buffer(normals, uniforms), kl_weight, training)
         return surrogate.mean(), bound.mean()
 
+    @property
+    def parts(self) -> Parts:
+        """Its parts."""
+        return Parts(self.model, self.objective, self.estimator)
+
     def estimate(
         self, x: Tensor, noise: Noise, kl_weight: Tensor | float, training: bool
     ) -> tuple[Tensor, Tensor]:

@@ -89,6 +89,17 @@ def train(
     return Training(parts, seeds, data, budget, device, vectorized).run(report)
 
 
+def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
+    """The weight of the KL divergence after some epochs: up from 0 to 1 within ``warm_up``, then 1 as long, in each cycle.
+
+    >>> [kl_weight(epochs, 2.0, cycles=2) for epochs in (0, 1, 2, 3, 4, 5, 6, 9)]
+    [0.0, 0.5, 1.0, 1.0, 0.0, 0.5, 1.0, 1.0]
+    """
+    if not warm_up or epochs >= 2 * warm_up * cycles:
+        return 1.0
+    return min(1.0, epochs % (2 * warm_up) / warm_up)
+
+
 class Training:
     """The state of one pack in training; `train` is the way to it."""
 
@@ -124,6 +135,8 @@ class Training:
         self.order = [generator(seed, "order") for seed in seeds]
         self.visits = [Stream.seeded(seed, "visit", device=device) for seed in seeds]
         self.warm_up = parts[0].objective.warm_up or budget.warm_up
+        self.cycles = parts[0].objective.cycles
+        self.refreshes = any(part.refreshes for part in parts[0].components.values())
         self.results = [SeedResult(seed) for seed in seeds]
 
     def _probe(self) -> Tensor:
@@ -161,7 +174,8 @@ class Training:
             self._step(self._visit(index), 1.0)
 
     def _has_stopped(self, result: SeedResult, epoch: int) -> bool:
-        waited = epoch - max(result.best_epoch, math.ceil(self.warm_up))
+        warm = math.ceil(self.warm_up * (2 * self.cycles - 1))
+        waited = epoch - max(result.best_epoch, warm)
         return result.status == "diverged" or 0 < self.budget.patience <= waited
 
     def _keep(self, best: dict[str, Tensor], improved: list[int]) -> None:
@@ -177,10 +191,12 @@ class Training:
             self.device
         )
         total = torch.zeros(len(self.seeds), device=self.device)
+        if self.refreshes:
+            self.pack.refresh(self.decode(self.source))
         for step in range(self.steps):
             index = order[:, step * self.batch : (step + 1) * self.batch]
-            progress = (epoch - 1 + step / self.steps) / self.warm_up if self.warm_up else 1.0
-            total += self._step(self._visit(index), min(1.0, progress))
+            weight = kl_weight(epoch - 1 + step / self.steps, self.warm_up, self.cycles)
+            total += self._step(self._visit(index), weight)
         return total / self.steps
 
     def _visit(self, index: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from lvmbench.noise import Demand, generator
@@ -62,9 +62,29 @@ class Pack:
         """Views of the parameters and of the buffers of one seed."""
         return {k: v[seed] for k, v in self.parameters.items()}, {k: v[seed] for k, v in self.buffers.items()}
 
+    def refresh(self, x: Tensor) -> None:
+        """Show the training values ``(N, *x)`` to the parts of each seed."""
+        refresher = _Refresher(self._skeleton)
+        for s in range(len(next(iter(self.parameters.values())))):
+            state = {f"learner.{k}": v for part in self.state(s) for k, v in part.items()}
+            functional_call(refresher, state, (x,))
+
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of the whole stacked state."""
         return {k: v.detach().clone() for k, v in {**self.parameters, **self.buffers}.items()}
+
+
+class _Refresher(nn.Module):
+    """A learner whose call shows it the training values."""
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__()
+        self.learner = learner
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> None:
+        for part in self.learner.parts.components.values():
+            part.refresh(x, self.learner.model)
 
 
 class PackNoise:

@@ -18,6 +18,7 @@ from lvmbench import (
     Stream,
     Terms,
 )
+from lvmbench.checks.specimen import TOY
 from lvmbench_plugins.estimators.pathwise import Pathwise
 from lvmbench_plugins.estimators.score import Score
 from lvmbench_plugins.objectives.elbo import Elbo
@@ -31,19 +32,19 @@ BASELINES = ["none", "leave_one_out"]
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_mean_gradient_is_the_closed_form(line, kl, baseline):
     """Within 4 standard errors; false-alarm rate 6e-5 for each of 3 weights."""
-    found = line.gradients(Elbo(kl=kl, samples=3), Score(baseline=baseline), DRAWS)
+    found = line.gradients(Elbo(kl=kl, samples=3), Score(*TOY, baseline=baseline), DRAWS)
     assert ((found.mean(0) - line.gradient).abs() <= 4 * found.std(0) / math.sqrt(DRAWS)).all()
 
 
 @pytest.mark.parametrize("objective", [Elbo(samples=4), Iwae(samples=4)], ids=["elbo", "iwae"])
 def test_leave_one_out_lowers_the_variance(line, objective):
     """Of the posterior's gradients, to under a half: far beyond the few per cent by which 20,000 draws err."""
-    none, other = (line.gradients(objective, Score(baseline=b), DRAWS).var(0)[:2] for b in BASELINES)
+    none, other = (line.gradients(objective, Score(*TOY, baseline=b), DRAWS).var(0)[:2] for b in BASELINES)
     assert (other < none / 2).all()
 
 
 def test_variance_is_above_the_pathwise_one(line):
-    score, pathwise = (line.gradients(Elbo(), e, DRAWS).var(0)[:2] for e in (Score(), Pathwise()))
+    score, pathwise = (line.gradients(Elbo(), e, DRAWS).var(0)[:2] for e in (Score(*TOY), Pathwise()))
     assert (score > pathwise).all()
 
 
@@ -54,7 +55,7 @@ def test_baseline_of_the_elbo_is_the_mean_of_the_others(linear_model, points):
     log_w = terms.log_w().detach()
     others = (log_w.sum(0) - log_w) / 2
     expected = ((log_w.mean(0) - others) * terms.log_q).sum(0)
-    estimate = Score(baseline="leave_one_out")(
+    estimate = Score(*TOY, baseline="leave_one_out")(
         objective, model, points, Stream.seeded(0, dtype=torch.float64)
     )
     torch.testing.assert_close(estimate.surrogate - estimate.bound, expected)
@@ -120,7 +121,7 @@ def test_is_unbiased_for_binary_latents(objective, baseline):
 
     noise, groups = Stream.seeded(0, dtype=torch.float64), []
     for _ in range(100):
-        surrogate = Score(baseline=baseline)(objective, model, x.expand(200, 2), noise).surrogate.mean()
+        surrogate = Score(*TOY, baseline=baseline)(objective, model, x.expand(200, 2), noise).surrogate.mean()
         groups.append(torch.cat([g.flatten() for g in torch.autograd.grad(surrogate, weights)]))
     found = torch.stack(groups)
     assert (

@@ -15,6 +15,9 @@ class Pathwise(Estimator):
 
     .. math:: \nabla_\phi E_{q_\phi(z|x)}[f(z)] = E_\epsilon[\nabla_\phi f(g_\phi(x, \epsilon))]
 
+    Where the samples are relaxed ones of a discrete posterior, it follows the objective at the relaxed values, and reports
+    the bound at values that the posterior can take.
+
     References:
         Auto-Encoding Variational Bayes (Kingma, Welling, 2014), https://arxiv.org/abs/1312.6114;
         Stochastic Backpropagation and Approximate Inference (Rezende, Mohamed, Wierstra, 2014),
@@ -35,5 +38,7 @@ class Pathwise(Estimator):
         noise: Noise,
         kl_weight: Tensor | float = 1.0,
     ) -> Estimate:
-        bound = objective(Terms(model, x, noise, objective.samples), kl_weight)
-        return Estimate(surrogate=bound, bound=bound)
+        terms = Terms(model, x, noise, objective.samples)
+        surrogate, genuine = objective(terms, kl_weight), terms.genuine()
+        bound = surrogate if genuine is terms else objective(genuine, kl_weight).detach()
+        return Estimate(surrogate, bound)

@@ -7,11 +7,11 @@ from typing import final
 
 from torch import Tensor
 
-from lvmbench import Count, NonNegative, Objective, Terms
+from lvmbench import Count, NonNegative, WeightObjective
 
 
 @final
-class Iwae(Objective):
+class Iwae(WeightObjective):
     r"""The importance-weighted bound, which tightens as :math:`K` grows and is the ELBO at :math:`K = 1`.
 
     .. math:: L_K(x) = E_{z_{1:K} \sim q(z|x)}\left[\log \frac1K \sum_k \frac{p(x, z_k)}{q(z_k|x)}\right]
@@ -28,12 +28,10 @@ class Iwae(Objective):
         50
     """
 
-    provides = frozenset({"log_weights"})
-
     def __init__(self, *, samples: Count = 5, warm_up: NonNegative = 0.0) -> None:
         super().__init__()
         self.samples, self.warm_up = samples, warm_up
         self.provides = self.provides | ({"multi_sample"} if samples > 1 else frozenset())
 
-    def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
-        return terms.log_w(kl_weight).logsumexp(0) - math.log(terms.samples)
+    def of_log_weights(self, log_w: Tensor) -> Tensor:
+        return log_w.logsumexp(0) - math.log(len(log_w))

@@ -1,0 +1,50 @@
+"""Independent choices among classes, as one-hot rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lvmbench.distributions.base import Distribution, sum_event
+from lvmbench.noise import Noise
+
+
+class Categorical(Distribution):
+    r"""Independent choices among :math:`C` classes, one for each group, as one-hot rows; given by their logits.
+
+    .. math:: \log p(x) = \sum_g \sum_c x_{gc} \log \operatorname{softmax}(\ell_g)_c
+
+    Arguments:
+        logits: The unnormalised log probabilities :math:`\ell`, ``(*batch, *groups, C)``.
+        event_dims: How many of the last dimensions make one event, that of the classes included.
+
+    Example:
+        >>> p = Categorical(torch.zeros(3, 2, 5))
+        >>> p.log_prob(torch.eye(5)[:2]).shape
+        torch.Size([3])
+    """
+
+    traits = frozenset({"density", "mean", "units"})
+    support = "one_hot"
+
+    def __init__(self, logits: Tensor, event_dims: int = 2) -> None:
+        self.logits = logits.log_softmax(-1)
+        self.event_dims = event_dims
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        # a class of probability 0 that was not chosen adds nothing, also to the gradient
+        chosen = torch.where(value == 0, 0.0, self.logits)
+        return sum_event(value * chosen, self.event_dims)
+
+    def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        chosen = (self.logits + noise.gumbel((samples, *self.logits.shape))).argmax(-1)
+        value = torch.nn.functional.one_hot(chosen, self.logits.shape[-1]).to(self.logits.dtype)
+        return value, self.log_prob(value)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.logits.exp()
+
+    @property
+    def units(self) -> Categorical:
+        return Categorical(self.logits, 1)
