@@ -20,11 +20,15 @@ from lvmbench.objective import Objective
 
 @dataclass(frozen=True)
 class Metric:
-    """What a measurement of this name means: its unit and which direction is better, if any."""
+    """What a measurement of this name means: its unit and which direction is better, if any.
+
+    ``timed`` says that it is measured by the clock, so that it differs from one evaluation to the next.
+    """
 
     unit: str
     better: Literal["higher", "lower", "neither"]
     meaning: str
+    timed: bool = False
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,11 @@ def _values(found: list[Measurement]) -> dict[Key, float]:
     return {(m.metric, m.variant, m.method): m.value for m in found}
 
 
+def _untimed(specimen: Specimen, found: list[Measurement]) -> dict[Key, float]:
+    """The values that the clock has no part in."""
+    return {key: value for key, value in _values(found).items() if not specimen.cls.metrics[key[0]].timed}
+
+
 @contract("evaluator", due="Every measurement is of a declared metric, and there is at least one.", read=READ)
 def measurements_are_declared(specimen: Specimen) -> None:
     found = _first(specimen)
@@ -96,8 +101,8 @@ def per_datum_averages_to_the_value(specimen: Specimen) -> None:
 
 @contract("evaluator", due="The same run gives the same measurements.", read="evaluator.Subject.noise")
 def measurements_are_repeatable(specimen: Specimen) -> None:
-    again = _values(measure(specimen, subject_of(specimen)))
-    first = _values(_first(specimen))
+    again = _untimed(specimen, measure(specimen, subject_of(specimen)))
+    first = _untimed(specimen, _first(specimen))
     moved = [key for key in first if again.get(key) != first[key]]
     require(
         not moved and first.keys() == again.keys(),
@@ -155,8 +160,8 @@ def _digest(tensor: Tensor) -> str:
 )
 def labels_change_nothing_else(specimen: Specimen) -> None:
     applies("dataset.labels" not in specimen.build().requires, "it requires labels")
-    bare = _values(measure(specimen, subject_of(specimen, labels=False)))
-    first = _values(_first(specimen))
+    bare = _untimed(specimen, measure(specimen, subject_of(specimen, labels=False)))
+    first = _untimed(specimen, _first(specimen))
     changed = [key[0] for key in bare if first.get(key) != bare[key]]
     require(
         not changed,
