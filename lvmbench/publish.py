@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 import lvmbench
+from lvmbench.claims import judge
 from lvmbench.errors import UserError
 from lvmbench.leaderboard import leaderboard, read_results
 from lvmbench.render import to_csv, to_markdown
@@ -27,9 +28,19 @@ def rebuild(directory: Path) -> pd.DataFrame:
     Raises `UserError` where the directory has no results.
     """
     records, measurements = read_results(directory)
-    suite = _suite(directory / "suite.yaml")
+    suite = suite_of(directory)
     metric = suite.get("metric")
-    return leaderboard(records, measurements, metric=None if metric is None else str(metric))
+    board = leaderboard(records, measurements, metric=None if metric is None else str(metric))
+    return judged(board, directory, records, measurements)
+
+
+def judged(
+    board: pd.DataFrame, directory: Path, records: pd.DataFrame, measurements: pd.DataFrame
+) -> pd.DataFrame:
+    """The board with what became of the claims of its suite, as rows in ``attrs["claims"]``."""
+    found = judge(suite_of(directory).get("claims", []), records, measurements)
+    board.attrs["claims"] = found.to_dict("records")
+    return board
 
 
 def write_board(directory: Path, target: Path) -> None:
@@ -103,7 +114,9 @@ def _check(directory: Path, target: Path) -> None:
         )
 
 
-def _suite(path: Path) -> dict[str, Any]:
+def suite_of(directory: Path) -> dict[str, Any]:
+    """The keys of the suite that a results directory was made by; raises `UserError` where they cannot be read."""
+    path = directory / "suite.yaml"
     if not path.is_file():
         return {}
     try:

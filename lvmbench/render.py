@@ -1,24 +1,23 @@
-"""A leaderboard as markdown, as tables for a terminal, as csv and as json."""
+"""A leaderboard as markdown, as csv and as json."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import pandas as pd
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from lvmbench.leaderboard import label
 
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
-_PADDING = 2  # what a column of a terminal table takes beyond its text
+_CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
+JUDGED = (
+    "An order is called by the 95% interval of the difference, paired over seeds; an agreement by every run, "
+    "whose smallest and largest difference are given."
+)
 
 
 def cell(mean: float, low: float, high: float) -> str:
@@ -91,7 +90,7 @@ def _section(dataset: str, part: pd.DataFrame, attrs: dict[Any, Any], short: boo
     constant = {name: str(filled[name].iloc[0]) for name in [*names, "runs"] if _same(filled, name)}
     left = {name: filled[name].tolist() for name in names if name not in constant}
     rank = ["–" if pd.isna(r) else str(r) for r in filled["rank"]]
-    figures = {_header(name, attrs): _cells(filled, name) for name in attrs["headline"]}
+    figures = {header(name, attrs): _cells(filled, name) for name in attrs["headline"]}
     runs = {} if "runs" in constant else {"runs": filled["runs"].tolist()}
     columns = {"rank": rank, **left, **figures, **runs} if len(filled) else {}
     labels = combination_labels(part, names)
@@ -129,7 +128,7 @@ def combination_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[st
     )
 
 
-def _header(name: str, attrs: dict[Any, Any]) -> str:
+def header(name: str, attrs: dict[Any, Any]) -> str:
     return name.replace("[importance]", "") + _ARROWS.get(attrs["figures"][name]["better"], "")
 
 
@@ -208,10 +207,26 @@ def to_markdown(board: pd.DataFrame, records: pd.DataFrame) -> str:
         records: One row per run; they name the suite, and their statuses are counted.
     """
     parts = [f"# {_escape(_title(records))}", *(_markdown(section) for section in sections(board))]
+    if claims := board.attrs.get("claims"):
+        parts.append(f"## Claims\n\n{_grid(claim_columns(claims))}\n\n{JUDGED}")
     counts = ", ".join(f"{n} {status}" for status, n in _status_counts(records))
     made = [*how(board), f"Runs: {len(records)} ({counts})."]
     parts.append("## How to read this\n\n" + "\n".join(f"- {_escape(line)}" for line in made))
     return "\n\n".join(parts) + "\n"
+
+
+def claim_columns(claims: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """What became of each claim, as text by column."""
+
+    def number(value: float | None) -> str:
+        return "–" if value is None or pd.isna(value) else f"{value:.4g}"
+
+    ranges = [f"{number(c['low'])} … {number(c['high'])}" for c in claims]
+    text = {head: [str(c[name]) for c in claims] for name, head in _CLAIM_HEADS.items()}
+    return {**text, "difference": [number(c["value"]) for c in claims], "range": ranges} | {
+        "n": [str(c["n"]) for c in claims],
+        "verdict": [str(c["verdict"]) for c in claims],
+    }
 
 
 def _title(records: pd.DataFrame) -> str:
@@ -235,7 +250,19 @@ def _markdown(section: Section) -> str:
 
 
 def _grid(columns: dict[str, list[str]]) -> str:
-    words = {"prior", "posterior", "decoder", "objective", "estimator", "suite", "runs"}
+    words = {
+        "claim",
+        "from",
+        "figure",
+        "verdict",
+        "prior",
+        "posterior",
+        "decoder",
+        "objective",
+        "estimator",
+        "suite",
+        "runs",
+    }
     ruler = [":--" if name in words else "--:" for name in columns]
     rows = [list(columns), ruler, *zip(*columns.values(), strict=True)]
     return "\n".join("| " + " | ".join(_escape(text) for text in row) + " |" for row in rows)
@@ -251,80 +278,6 @@ def _escape(text: str) -> str:
     """Keep text on one line and inside its cell."""
     text = " ".join(text.split())
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-
-
-def to_rich(board: pd.DataFrame, width: int = 110) -> list[Table]:
-    """Make the tables for a terminal: each data set's board, and what gave no result there.
-
-    Arguments:
-        board: As `leaderboard` made it, with its ``attrs``.
-        width: Columns of the terminal; figures that do not fit are left out, the last first, and named below.
-    """
-    tables = []
-    for section in sections(board, short=True):
-        tables += [_rich(section, board.attrs, width)] if section.columns else []
-        tables += [_rich_holes(section)] if section.holes else []
-    return tables
-
-
-def _rich(section: Section, attrs: dict[Any, Any], width: int) -> Table:
-    figures = [_header(name, attrs) for name in attrs["headline"]]
-    shown = {n: v if n in figures else [_wrapped(text) for text in v] for n, v in section.columns.items()}
-    left_out = _too_wide(shown, figures, width)
-    below = [caption(section), *section.notes]
-    below += [f"left out for width: {', '.join(name.rstrip(' ↑↓') for name in left_out)}"] if left_out else []
-    columns = {name: values for name, values in shown.items() if name not in left_out}
-    table = _table(section.dataset, "\n".join(filter(None, below)))
-    for name in columns:
-        number = name in figures or name == "rank"
-        table.add_column(
-            Text(_folded(name)), justify="right" if number else "left", no_wrap=number, overflow="fold"
-        )
-    rows = list(zip(*columns.values(), strict=True))
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        table.add_row(*map(Text, row), end_section=following is not None and following[0] != row[0])
-    return table
-
-
-def _table(title: str, below: str = "") -> Table:
-    table = Table(title=Text(title), caption=Text(below), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.title_justify, table.title_style = "left", "bold"
-    table.caption_justify, table.caption_style = "left", "dim"
-    return table
-
-
-def _folded(header: str) -> str:
-    """Break a long header after an underscore or before its variant."""
-    return header.replace("[", "\n[").replace("_", "_\n") if len(header) > 14 else header
-
-
-def _wrapped(name: str, width: int = 18) -> str:
-    """Break a long name where its options do."""
-    lines = [""]
-    for piece in re.split(r"(?<=[\[,=])", name):
-        lines = [*lines, piece] if len(lines[-1] + piece) > width else [*lines[:-1], lines[-1] + piece]
-    return "\n".join(filter(None, lines))
-
-
-def _too_wide(columns: dict[str, list[str]], figures: Sequence[str], width: int) -> list[str]:
-    """The figures that do not fit; the first, by which rows are ranked, always stays."""
-    words = [_width(name, values) for name, values in columns.items() if name not in figures]
-    ends = list(accumulate((_width(name, columns[name]) for name in figures), initial=sum(words) + 1))[1:]
-    return [name for name, end in zip(figures[1:], ends[1:], strict=True) if end > width]
-
-
-def _width(name: str, values: Iterable[str]) -> int:
-    lines = "\n".join([_folded(name), *values]).split("\n")
-    return max(map(len, lines)) + _PADDING
-
-
-def _rich_holes(section: Section) -> Table:
-    table = _table(f"{section.dataset}: without a result")
-    for name in ("status", "reason", "combinations"):
-        table.add_column(name, no_wrap=name == "status", overflow="fold")
-    for hole in section.holes:
-        table.add_row(Text(hole.status, "yellow"), Text(hole.reason), Text("\n".join(hole.combinations)))
-    return table
 
 
 def to_csv(board: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from lvmbench.errors import UserError
 from lvmbench.leaderboard import leaderboard
+from lvmbench.publish import judged
 from lvmbench.render import to_csv, to_markdown
 from lvmbench.store import Store
 
@@ -30,16 +31,19 @@ def export(store: Store, out: Path) -> None:
     _boards(store, records, measurements, out)
 
 
-def board_of(records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None) -> pd.DataFrame:
-    """The leaderboard by the suite's metric, or by the default one where that was not measured."""
+def board_of(
+    records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None, out: Path
+) -> pd.DataFrame:
+    """The leaderboard by the suite's metric, or by the default one where that was not measured, with the suite's claims."""
     try:
-        return leaderboard(records, measurements, metric=metric)
+        board = leaderboard(records, measurements, metric=metric)
     except UserError:
-        return leaderboard(records, measurements)
+        board = leaderboard(records, measurements)
+    return judged(board, out, records, measurements)
 
 
 def _boards(store: Store, records: pd.DataFrame, measurements: pd.DataFrame, out: Path) -> None:
-    board = board_of(records, measurements, store.meta().get("metric"))
+    board = board_of(records, measurements, store.meta().get("metric"), out)
     _write(out / BOARD_CSV, to_csv(board))
     if _write(out / BOARD_MARKDOWN, to_markdown(board, records)) or not (out / BOARD_FIGURE).exists():
         _draw(store, board, records, measurements, out)

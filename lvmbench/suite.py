@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from lvmbench.catalogue import Catalogue
+from lvmbench.claims import Claim
 from lvmbench.errors import UserError, nearest
 from lvmbench.names import NAME, Ref
 from lvmbench.options import Count, NonNegative, Positive, Size
@@ -96,6 +97,7 @@ class Schema(_Model):
     seeds: SeedCount | list[Seed] = 3
     evaluators: Names
     metric: str = "elbo"
+    claims: list[Claim] = []
 
     @field_validator("suite")
     @classmethod
@@ -124,6 +126,10 @@ class Schema(_Model):
                 f"the grid is empty: it lacks {missing}; give them, or list combinations by hand"
             )
         return self
+
+
+PARTS: dict[str, type[BaseModel]] = {"budget": Budget, "claims": Claim}
+"""The keys that hold keys of their own."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +213,7 @@ def _complaint(error: ValidationError, file: YamlFile) -> str:
     location = [step for step in detail["loc"] if not isinstance(step, str) or not _is_type_tag(step)]
     label = ".".join(str(step) for step in location)
     if detail["type"] == "extra_forbidden":
-        known = Budget.model_fields if location[0] == "budget" else Schema.model_fields
+        known = PARTS.get(str(location[0]), Schema).model_fields
         return f"{file.place(location, key=True)}: unknown key '{label}'{nearest(str(location[-1]), known)}"
     if detail["type"] == "missing":
         return f"{file.place(location)}: key '{label}' is missing; add it"

@@ -14,7 +14,8 @@ from scipy import stats
 
 from lvmbench.errors import UserError
 from lvmbench.leaderboard import COMPONENTS, leaderboard, read_results, run_table, seed_values
-from lvmbench.render import cell, sections, to_csv, to_json, to_markdown, to_rich
+from lvmbench.render import cell, sections, to_csv, to_json, to_markdown
+from lvmbench.terminal import to_rich
 
 FIGURES = [  # metric, variant, method, shift, unit, better
     ("elbo", "", "", 0.0, "nats", "higher"),

@@ -38,7 +38,7 @@ def names(suite, kind):
 WRONG = [
     # the file's keys
     ({"prior": "[x]"}, "8:1: unknown key 'prior'; did you mean 'priors'"),
-    ({"zzz": "1"}, "8:1: unknown key 'zzz'; known: budget, combinations, "),
+    ({"zzz": "1"}, "8:1: unknown key 'zzz'; known: budget, claims, combinations, "),
     ({"budget": "{epoch: 3}"}, "8:10: unknown key 'budget.epoch'; did you mean 'epochs'?"),
     ({"suite": None}, "1:1: key 'suite' is missing; add it"),
     ({"evaluators": None}, "1:1: key 'evaluators' is missing; add it"),

@@ -27,7 +27,8 @@ def leaderboard(
     Example: lvmbench leaderboard lvmbench-results/quick --metric nmi --format md
     """
     from lvmbench.leaderboard import leaderboard as make
-    from lvmbench.render import to_csv, to_json, to_markdown, to_rich
+    from lvmbench.render import to_csv, to_json, to_markdown
+    from lvmbench.terminal import to_rich
 
     opened = open_store(directory, store)
     records, measurements = opened.records(), opened.measurements()

@@ -1,0 +1,127 @@
+"""Claims: what a suite is run to find out, held against its measurements."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from lvmbench.leaderboard import COMPONENTS, tidy
+from lvmbench.options import NonNegative
+from lvmbench.statistics import paired_difference
+
+Pattern = dict[Literal["dataset", "prior", "posterior", "decoder", "objective", "estimator", "metric"], str]
+"""Which combinations: each component as tables show it, ``*`` for anything; ``metric`` for another figure than the claim's."""
+HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "cannot be called", "not measured"
+COLUMNS = ["claim", "source", "figure", "value", "low", "high", "n", "verdict"]
+
+
+class Claim(BaseModel):
+    """A statement about the figures of a suite.
+
+    Either an order, that ``metric`` is larger in the combinations of ``higher`` than in those of ``lower``: paired over seeds, it
+    holds where the 95% interval of the difference is above 0. Or an agreement, that in every run ``of`` these combinations
+    ``metric`` equals a number or another figure, ``within`` a distance or so many standard ``errors``.
+
+    >>> Claim(claim="tighter", metric="bound", higher={"objective": "iwae"}, lower={"objective": "elbo"}).kind
+    'order'
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    claim: str
+    source: str = ""
+    metric: str
+    higher: Pattern | None = None
+    lower: Pattern | None = None
+    of: Pattern = {}
+    equals: Annotated[float | str | None, Field(union_mode="left_to_right")] = None
+    within: NonNegative | None = None
+    errors: NonNegative | None = None
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Claim:
+        order = self.higher is not None and self.lower is not None
+        tolerances = [self.within, self.errors].count(None)
+        if order == (self.equals is not None) or (self.equals is not None and tolerances != 1):
+            raise ValueError(
+                "gives either higher and lower, or equals with one of within and errors (how far off is allowed)"
+            )
+        return self
+
+    @property
+    def kind(self) -> str:
+        """``order`` or ``agreement``."""
+        return "order" if self.equals is None else "agreement"
+
+
+def judge(
+    written: Sequence[Mapping[str, Any]], records: pd.DataFrame, measurements: pd.DataFrame
+) -> pd.DataFrame:
+    """One row per claim: the difference that was found, its 95% interval over seeds or its extremes over runs, and the verdict."""
+    claims = TypeAdapter(list[Claim]).validate_python(list(written))
+    long = tidy(records, measurements).merge(records[["key", "seed", *COMPONENTS]], on="key")
+    rows = [(_order if claim.kind == "order" else _agreement)(claim, long) for claim in claims]
+    named = [
+        {"claim": c.claim, "source": c.source, "figure": c.metric, **r}
+        for c, r in zip(claims, rows, strict=True)
+    ]
+    return pd.DataFrame(named, columns=COLUMNS)
+
+
+def _order(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
+    sides = [_select(claim, pattern or {}, long) for pattern in (claim.higher, claim.lower)]
+    if any(side.empty for side in sides):
+        return _row(None, None, None, 0, MISSING)
+    # a run that a pattern covers several of counts with the mean of them, so that seeds stay paired
+    found = paired_difference(*(side.groupby("seed")["value"].mean() for side in sides))
+    if found.low is None or found.high is None:
+        return _row(found.difference, None, None, found.n, OPEN)
+    verdict = HOLDS if found.low > 0 else FAILS if found.high < 0 else OPEN
+    return _row(found.difference, found.low, found.high, found.n, verdict)
+
+
+def _agreement(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
+    found = _select(claim, claim.of, long)
+    difference, error = _differences(claim, found, long)
+    if difference.empty:
+        return _row(None, None, None, 0, MISSING)
+    limit = error * claim.errors if claim.errors is not None else claim.within
+    verdict = HOLDS if bool((difference.abs() <= limit).all()) else FAILS
+    return _row(
+        float(difference.mean()), float(difference.min()), float(difference.max()), len(difference), verdict
+    )
+
+
+def _differences(
+    claim: Claim, found: pd.DataFrame, long: pd.DataFrame
+) -> tuple[pd.Series[float], pd.Series[float]]:
+    """How far each run is off, and its Monte Carlo error."""
+    error = found["stderr"].astype(float).fillna(0.0)
+    if not isinstance(claim.equals, str):
+        return found["value"] - float(claim.equals or 0.0), error
+    other = _figure(long, claim.equals)[["key", "value", "stderr"]]
+    both = found.merge(other, on="key", suffixes=("", "_other"))
+    joint = np.hypot(both["stderr"].astype(float).fillna(0.0), both["stderr_other"].astype(float).fillna(0.0))
+    return both["value"] - both["value_other"], pd.Series(joint, index=both.index)
+
+
+def _select(claim: Claim, pattern: Mapping[str, str], long: pd.DataFrame) -> pd.DataFrame:
+    rows = _figure(long, pattern.get("metric", claim.metric))
+    for kind, text in pattern.items():
+        if kind != "metric":
+            literal = text.replace("[", "[[]")
+            rows = rows[[fnmatch.fnmatchcase(str(name), literal) for name in rows[kind]]]
+    return rows
+
+
+def _figure(long: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of one figure, named as in tables, with or without the evaluator that several share it with."""
+    return long[(long["figure"] == name) | (long["figure"] == name + "@" + long["evaluator"])]
+
+
+def _row(value: float | None, low: float | None, high: float | None, n: int, verdict: str) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high, "n": n, "verdict": verdict}

@@ -1,0 +1,101 @@
+"""A leaderboard as tables for a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lvmbench.render import JUDGED, Section, caption, claim_columns, header, sections
+
+_PADDING = 2  # what a column of a terminal table takes beyond its text
+
+
+def to_rich(board: pd.DataFrame, width: int = 110) -> list[Table]:
+    """Make the tables for a terminal: each data set's board, and what gave no result there.
+
+    Arguments:
+        board: As `leaderboard` made it, with its ``attrs``.
+        width: Columns of the terminal; figures that do not fit are left out, the last first, and named below.
+    """
+    tables = []
+    for section in sections(board, short=True):
+        tables += [_rich(section, board.attrs, width)] if section.columns else []
+        tables += [_rich_holes(section)] if section.holes else []
+    return [*tables, _rich_claims(board.attrs["claims"])] if board.attrs.get("claims") else tables
+
+
+def _rich_claims(claims: Sequence[dict[str, Any]]) -> Table:
+    table, columns = _table("claims", JUDGED), claim_columns(claims)
+    shown = [name for name in columns if name not in ("from", "figure", "range")]
+    for name in shown:
+        table.add_column(name, justify="left" if name in ("claim", "verdict") else "right", overflow="fold")
+    for row in zip(*(columns[name] for name in shown), strict=True):
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _rich(section: Section, attrs: dict[Any, Any], width: int) -> Table:
+    figures = [header(name, attrs) for name in attrs["headline"]]
+    shown = {n: v if n in figures else [_wrapped(text) for text in v] for n, v in section.columns.items()}
+    left_out = _too_wide(shown, figures, width)
+    below = [caption(section), *section.notes]
+    below += [f"left out for width: {', '.join(name.rstrip(' ↑↓') for name in left_out)}"] if left_out else []
+    columns = {name: values for name, values in shown.items() if name not in left_out}
+    table = _table(section.dataset, "\n".join(filter(None, below)))
+    for name in columns:
+        number = name in figures or name == "rank"
+        table.add_column(
+            Text(_folded(name)), justify="right" if number else "left", no_wrap=number, overflow="fold"
+        )
+    rows = list(zip(*columns.values(), strict=True))
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        table.add_row(*map(Text, row), end_section=following is not None and following[0] != row[0])
+    return table
+
+
+def _table(title: str, below: str = "") -> Table:
+    table = Table(title=Text(title), caption=Text(below), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.title_justify, table.title_style = "left", "bold"
+    table.caption_justify, table.caption_style = "left", "dim"
+    return table
+
+
+def _folded(header: str) -> str:
+    """Break a long header after an underscore or before its variant."""
+    return header.replace("[", "\n[").replace("_", "_\n") if len(header) > 14 else header
+
+
+def _wrapped(name: str, width: int = 18) -> str:
+    """Break a long name where its options do."""
+    lines = [""]
+    for piece in re.split(r"(?<=[\[,=])", name):
+        lines = [*lines, piece] if len(lines[-1] + piece) > width else [*lines[:-1], lines[-1] + piece]
+    return "\n".join(filter(None, lines))
+
+
+def _too_wide(columns: dict[str, list[str]], figures: Sequence[str], width: int) -> list[str]:
+    """The figures that do not fit; the first, by which rows are ranked, always stays."""
+    words = [_width(name, values) for name, values in columns.items() if name not in figures]
+    ends = list(accumulate((_width(name, columns[name]) for name in figures), initial=sum(words) + 1))[1:]
+    return [name for name, end in zip(figures[1:], ends[1:], strict=True) if end > width]
+
+
+def _width(name: str, values: Iterable[str]) -> int:
+    lines = "\n".join([_folded(name), *values]).split("\n")
+    return max(map(len, lines)) + _PADDING
+
+
+def _rich_holes(section: Section) -> Table:
+    table = _table(f"{section.dataset}: without a result")
+    for name in ("status", "reason", "combinations"):
+        table.add_column(name, no_wrap=name == "status", overflow="fold")
+    for hole in section.holes:
+        table.add_row(Text(hole.status, "yellow"), Text(hole.reason), Text("\n".join(hole.combinations)))
+    return table

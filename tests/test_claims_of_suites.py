@@ -1,0 +1,90 @@
+"""What becomes of the claims that a suite makes, on made-up measurements."""
+
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from lvmbench.claims import Claim, judge
+from lvmbench.leaderboard import COMPONENTS
+
+SHIFTS = {"elbo": 0.0, "iwae": 1.0}
+
+
+@pytest.fixture
+def results():
+    """Three seeds of two objectives: bound is -10 + seed + shift, exact is bound + 0.01."""
+    records, measurements = [], []
+    for objective, shift in SHIFTS.items():
+        for seed in range(3):
+            key = f"{objective}{seed}"
+            names = dict.fromkeys(COMPONENTS, "a") | {"objective": objective}
+            records.append({"key": key, "seed": seed, "status": "ok", **names})
+            for method, extra in (("importance", 0.0), ("exact", 0.01)):
+                value = -10 + seed + shift * (1 + 0.1 * seed) + extra
+                row = {"key": key, "method": method, "value": value, "stderr": 0.005, "evaluator": "t"}
+                words = {
+                    "split": "test",
+                    "metric": "bound",
+                    "variant": "",
+                    "unit": "nats",
+                    "better": "higher",
+                }
+                measurements.append(row | words)
+    return pd.DataFrame(records), pd.DataFrame(measurements)
+
+
+def verdict(results, **claim):
+    row = judge([{"claim": "c", "metric": "bound[importance]", **claim}], *results).iloc[0]
+    return row["verdict"], row["value"]
+
+
+def test_an_order_is_paired_over_seeds(results):
+    """The seeds differ by more than the objectives: unpaired, nothing could be called."""
+    said, difference = verdict(results, higher={"objective": "iwae"}, lower={"objective": "elbo"})
+    assert (said, difference) == ("holds", pytest.approx(1.1))
+    assert verdict(results, higher={"objective": "elbo"}, lower={"objective": "iwae"})[0] == "does not hold"
+    assert verdict(results, higher={"objective": "elbo"}, lower={"objective": "e*"})[0] == "cannot be called"
+
+
+def test_an_order_may_be_of_two_figures(results):
+    said, difference = verdict(results, higher={"metric": "bound[exact]"}, lower={})
+    assert (said, difference) == ("holds", pytest.approx(0.01))
+
+
+@pytest.mark.parametrize(("within", "said"), [(0.02, "holds"), (0.005, "does not hold")])
+def test_an_agreement_is_of_every_run(results, within, said):
+    assert verdict(results, equals="bound[exact]", within=within) == (said, pytest.approx(-0.01))
+
+
+@pytest.mark.parametrize(("errors", "said"), [(3, "holds"), (1, "does not hold")])
+def test_an_agreement_may_be_in_standard_errors(results, errors, said):
+    """The two errors of 0.005 make one of 0.0071."""
+    assert verdict(results, equals="bound[exact]", errors=errors)[0] == said
+
+
+def test_what_was_not_measured_is_said(results):
+    assert verdict(results, higher={"objective": "vimco"}, lower={})[0] == "not measured"
+    assert verdict(results, metric="nothing", equals=1, within=1)[0] == "not measured"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"higher": {}},
+        {"equals": 1},
+        {"equals": 1, "within": 1, "errors": 1},
+        {"higher": {}, "lower": {}, "equals": 1},
+    ],
+)
+def test_a_claim_is_of_one_kind(wrong):
+    with pytest.raises(ValidationError, match="gives either higher and lower, or equals"):
+        Claim(claim="c", metric="m", **wrong)
+
+
+def test_the_claims_of_a_suite_are_in_its_board(tiny):
+    claim = {"claim": "two priors are alike", "metric": "elbo", "equals": 0, "within": 1000}
+    tiny.run(claims=[claim])
+    text = (tiny.folder / "out" / "leaderboard.md").read_text()
+    assert "| two priors are alike |" in text
+    assert "| holds |" in text
