@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from lvmbench import Measurement, Refusal, Subject
+from lvmbench import Measurement, Noise, Refusal, Subject
 
 Several = Annotated[int, Field(ge=2)]
 """A number of draws that a variance can be estimated from."""
@@ -67,3 +68,32 @@ def posterior_means(subject: Subject, values: Tensor, chunk: int = 8192) -> Tens
     if not means.isfinite().all():
         raise Refusal("the posterior's means are not finite")
     return means.double().cpu()
+
+
+def training_means(subject: Subject, noise: Noise, most: int, chunk: int = 8192) -> tuple[Tensor, Tensor]:
+    """The posterior means of at most so many training data, ``(N, D)``, and which ones, ``(N,)``.
+
+    The data are drawn at random, and their values are as a training visit makes them.
+    """
+    values = subject.values("train")
+    chosen = noise.uniform((len(values),)).argsort()[:most]
+    values = values[chosen]
+    if subject.data.visit is not None:
+        values = subject.data.visit(values, noise)
+    return posterior_means(subject, values, chunk), chosen.cpu()
+
+
+def some_data(subject: Subject, count: int) -> Tensor:
+    """At most so many data of the measured split, drawn without replacement: the same for each instrument."""
+    x = subject.x
+    if len(x) <= count:
+        return x
+    return x[subject.noise("some data").uniform((len(x),)).argsort()[:count]]
+
+
+def of_some(found: list[Measurement], subject: Subject) -> list[Measurement]:
+    """The measurements, without the figures of each datum where they are not those of the whole split."""
+    return [
+        replace(m, per_datum=None) if m.per_datum is not None and len(m.per_datum) < len(subject.x) else m
+        for m in found
+    ]

@@ -9,7 +9,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Terms, analytic_kl
+from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Terms, Work, analytic_kl
 from lvmbench_plugins.evaluators._common import Figure, Figures, Several, drawn, known, measurements
 
 
@@ -54,6 +54,8 @@ class Tightness(Evaluator):
         ['bound', 'data_log_prob', 'effective_sample_size', 'elbo', 'gap', 'log_likelihood']
     """
 
+    version = 2
+    requires = frozenset({"objective.density"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "elbo": Metric("nats", "higher", "evidence lower bound"),
         "bound": Metric("nats", "higher", "the training objective's own bound"),
@@ -63,15 +65,19 @@ class Tightness(Evaluator):
         "data_log_prob": Metric("nats", "neither", "log density of the data under their true distribution"),
     }
 
-    def __init__(self, *, samples: Several = 1000, repeats: Several = 100, chunk: Count = 16384) -> None:
+    def __init__(self, *, samples: Several = 1000, repeats: Several = 100, chunk: Count = 2048) -> None:
         self.samples, self.repeats, self.chunk = samples, repeats, chunk
+
+    def evaluations(self, work: Work) -> int:
+        bound = self._repeats(work.objective.samples) * work.objective.samples
+        return work.size * (self.samples + bound)
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
         noise = subject.noise("tightness")
-        return measurements(
-            [self._figures(subject, x, noise) for x in subject.batches(math.isqrt(self.chunk))]
-        )
+        # what is kept of a batch are S numbers for each datum, 100 chunks of them at most
+        size = max(1, min(math.isqrt(self.chunk), 100 * self.chunk // self.samples))
+        return measurements([self._figures(subject, x, noise) for x in subject.batches(size)])
 
     def _figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:
         elbo, log_w = self._draws(subject, x, noise)
@@ -106,10 +112,13 @@ class Tightness(Evaluator):
         likelihood, ratio = (torch.cat(column) for column in zip(*tiles, strict=True))
         return _elbo(likelihood, ratio, analytic_kl(terms.q, terms.p)), likelihood - ratio
 
+    def _repeats(self, samples: int) -> int:
+        """How often the bound is drawn, of so many samples each."""
+        return max(2, min(self.repeats, self.samples // samples))
+
     def _bound(self, subject: Subject, x: Tensor, noise: Noise) -> Figure:
         objective = subject.objective
-        repeats = max(2, min(self.repeats, self.samples // objective.samples))
-        columns = []
+        repeats, columns = self._repeats(objective.samples), []
         for part in torch.split(x, max(1, self.chunk // objective.samples)):
             terms = Terms(subject.model, part, noise, objective.samples)
             draws = [objective(terms.again(objective.samples)) for _ in range(repeats)]

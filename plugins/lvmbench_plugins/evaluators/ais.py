@@ -1,0 +1,105 @@
+"""Annealed importance sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import ClassVar, Literal, final
+
+import torch
+from torch import Tensor
+
+from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Work
+from lvmbench_plugins.evaluators._annealing import Annealing, Path
+from lvmbench_plugins.evaluators._common import (
+    Figure,
+    Figures,
+    Several,
+    drawn,
+    measurements,
+    of_some,
+    some_data,
+)
+
+
+@final
+class Ais(Evaluator):
+    r"""A stochastic lower bound of log p(x): chains annealed from the prior, or from q, to the posterior.
+
+    .. math:: \log \hat p(x) = \log \frac1C \sum_c w_c, \quad
+        \log w = \sum_{t=1}^T (\beta_t - \beta_{t-1}) \log \frac{p(x, z_{t-1})}{r(z_{t-1})}, \quad
+        z_0 \sim r
+
+    where :math:`z_t` is moved from :math:`z_{t-1}` by Hamiltonian Monte Carlo at
+    :math:`\pi_t \propto r^{1-\beta_t}\, p(x, z)^{\beta_t}`, and :math:`\beta_t` is a sigmoid of t. The weights'
+    expectation is p(x) whatever the transitions, so that the mean of :math:`\log \hat p` never exceeds
+    log p(x); more temperatures bring it closer. Each chain's step sizes are found in a run of its own and do
+    not change while weights are collected.
+
+    References:
+        Annealed Importance Sampling (Neal, 2001), https://arxiv.org/abs/physics/9803008;
+        On the Quantitative Analysis of Decoder-Based Generative Models (Wu et al., 2017),
+        https://arxiv.org/abs/1611.04273
+
+    Arguments:
+        temperatures: The number of intervals :math:`T`; the papers take 1,000 to 10,000.
+        chains: The number of chains :math:`C` for each datum.
+        leapfrogs: The number of leapfrog steps of each transition.
+        start: The density :math:`r` of the start: the ``prior``, or the ``posterior`` q(z|x).
+        adaptation: The number of temperatures of the run that finds the step sizes.
+        data: How many data of the split to take at most, drawn at random.
+        chunk: How many pairs of chain and datum are moved at once; the random numbers depend on it.
+
+    Example:
+        >>> Ais(temperatures=1000, start="posterior").metrics["log_likelihood"].unit
+        'nats'
+    """
+
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "log_likelihood": Metric("nats", "higher", "log density of the data under the model"),
+        "acceptance_rate": Metric("fraction", "neither", "share of the Hamiltonian transitions accepted"),
+    }
+
+    def __init__(
+        self,
+        *,
+        temperatures: Count = 100,
+        chains: Several = 16,
+        leapfrogs: Count = 5,
+        start: Literal["prior", "posterior"] = "prior",
+        adaptation: Count = 50,
+        data: Count = 100,
+        chunk: Count = 2048,
+    ) -> None:
+        self.temperatures, self.chains, self.leapfrogs = temperatures, chains, leapfrogs
+        self.start, self.adaptation, self.data, self.chunk = start, adaptation, data, chunk
+        of_q = {"posterior.density"} if start == "posterior" else set()
+        self.requires = frozenset(
+            {"objective.density", "prior.real", "prior.density", "decoder.density"} | of_q
+        )
+
+    def evaluations(self, work: Work) -> int:
+        moves = self.adaptation + self.temperatures - 1
+        return min(self.data, work.size) * self.chains * (moves * self.leapfrogs + 2)
+
+    @torch.no_grad()
+    def evaluate(self, subject: Subject) -> list[Measurement]:
+        x, noise = some_data(subject, self.data), subject.noise("ais")
+        batches = x.split(max(1, self.chunk // self.chains))
+        found = measurements([self.figures(subject, batch, noise) for batch in batches])
+        return of_some(found, subject)
+
+    def figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:
+        """The figures of a batch."""
+        path = Path(subject.model, x, from_posterior=self.start == "posterior", leapfrogs=self.leapfrogs)
+        annealing = Annealing(path, self.temperatures, self.adaptation, self.chains, noise)
+        log_w, moved = annealing.forward(noise)
+        return {
+            ("log_likelihood", "", "ais"): log_mean(log_w),
+            ("acceptance_rate", "", ""): Figure(moved.mean(0), None),
+        }
+
+
+def log_mean(log_w: Tensor) -> Figure:
+    """The log of the mean weight of each datum, from ``(C, B)``, with the delta method's error."""
+    return drawn(len(log_w) * log_w.softmax(0), log_w.logsumexp(0) - math.log(len(log_w)))
