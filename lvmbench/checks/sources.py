@@ -86,7 +86,11 @@ def registered(catalogue: Catalogue) -> Iterator[Source]:
 def _shortened(data: Data) -> Data:
     rows = ROWS // 3
     splits = {
-        name: Split(s.x[:rows], None if s.labels is None else s.labels[:rows], s.scale)
+        name: Split(s.x[:rows], _first(s.labels, rows), s.scale, _first(s.factors, rows))
         for name, s in data.splits.items()
     }
     return replace(data, splits=splits)
+
+
+def _first(values: Tensor | None, rows: int) -> Tensor | None:
+    return None if values is None else values[:rows]

@@ -18,8 +18,10 @@ from lvmbench import (
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.evaluators.clustering import Clustering
 from lvmbench_plugins.objectives.elbo import Elbo
+from lvmbench_plugins.priors.mixture import MixturePrior
 from lvmbench_plugins.priors.standard_normal import StandardNormal
 
+METHODS = ["kmeans", "gmm_diagonal", "gmm_full"]
 CORNERS = torch.tensor([[10.0, 0.0], [-10.0, 0.0], [0.0, 10.0], [0.0, -10.0]])
 
 
@@ -32,13 +34,20 @@ class Identity(Posterior):
         return DiagonalNormal(x, torch.zeros(2))
 
 
-def measure(means, labels, seed=0, **options):
+def measure(means, labels, seed=0, method="kmeans", **options):
+    """The scores of one method, by metric."""
+    found = every(means, labels, seed, **options)
+    return {m.metric: m for m in found if m.method == method and not m.variant}
+
+
+def every(means, labels, seed=0, prior=None, **options):
     summary = DataSummary((2,), "real", torch.zeros(2))
-    prior = StandardNormal(summary, 2)
+    provides = {"prior.components"} if prior else set()
+    prior = prior or StandardNormal(summary, 2)
     model = LatentVariableModel(prior, Identity(), LinearGaussian(summary, prior.space))
     data = Data(dict.fromkeys(("train", "validation", "test"), Split(means, labels)), "real", "none")
-    found = Clustering(**options).evaluate(Subject(model, Elbo(), {}, data, seed=seed))
-    return {m.metric: m for m in found}
+    subject = Subject(model, Elbo(), {}, data, seed=seed, provides=frozenset(provides))
+    return list(Clustering(**options).evaluate(subject))
 
 
 def blobs(count=100, sizes=(1, 1, 1, 1)):
@@ -47,33 +56,38 @@ def blobs(count=100, sizes=(1, 1, 1, 1)):
     return CORNERS[group] + torch.randn(len(group), 2, generator=torch.Generator().manual_seed(0)), group
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("names", [(0, 1, 2, 3), (2, 0, 3, 1), (7, -1, 40, 3)])
-def test_separate_groups_score_1_whatever_their_names(names):
+def test_separate_groups_score_1_whatever_their_names(names, method):
     means, group = blobs()
-    found = measure(means, torch.tensor(names)[group])
-    for metric in ("nmi", "ami", "ari", "cluster_accuracy"):
+    found = measure(means, torch.tensor(names)[group], method=method)
+    for metric in ("nmi", "ami", "ari", "cluster_accuracy", "many_to_one_accuracy"):
         assert found[metric].value == pytest.approx(1.0)
     assert 0.8 < found["silhouette"].value < 1
     assert all(m.stderr is None for m in found.values())
 
 
-def test_random_labels_score_0():
+@pytest.mark.parametrize("method", METHODS)
+def test_random_labels_score_0(method):
     """2,000 labels by lot: the ARI's standard deviation is below 0.001, and 10 of them never come about.
 
     The chance-adjusted scores are centred at 0; by Hoeffding and a union over the 24 matchings, the accuracy
     exceeds 0.25 by 0.09 with a probability below 1e-12.
     """
     means, group = blobs(500)
-    found = measure(means, torch.randint(4, group.shape, generator=torch.Generator().manual_seed(3)))
+    found = measure(
+        means, torch.randint(4, group.shape, generator=torch.Generator().manual_seed(3)), method=method
+    )
     assert abs(found["ari"].value) < 0.01
     assert abs(found["ami"].value) < 0.01
     assert found["cluster_accuracy"].value < 0.34
 
 
-def test_constant_means_score_0():
+@pytest.mark.parametrize("method", ["kmeans"])
+def test_constant_means_score_0(method):
     """A collapsed posterior: every point in one cluster, matched to the largest class."""
     labels = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2, 2])
-    found = measure(torch.full((10, 2), 0.3), labels)
+    found = measure(torch.full((10, 2), 0.3), labels, method=method)
     assert found["ari"].value == pytest.approx(0, abs=1e-9)
     assert found["ami"].value == pytest.approx(0, abs=1e-9)
     assert found["nmi"].value == pytest.approx(0, abs=1e-9)
@@ -83,8 +97,9 @@ def test_constant_means_score_0():
 
 @pytest.mark.parametrize("spread", [1e-30, 1e-7, 1e18])
 def test_any_spread_gives_finite_scores(spread):
-    found = measure(spread * torch.randn(40, 2), torch.arange(40) % 4)
-    assert all(math.isfinite(m.value) for m in found.values())
+    found = every(spread * torch.randn(40, 2), torch.arange(40) % 4)
+    assert all(math.isfinite(m.value) for m in found)
+    assert {m.method for m in found} == set(METHODS)
 
 
 def test_accuracy_gives_each_cluster_a_class_of_its_own():
@@ -97,11 +112,64 @@ def test_accuracy_gives_each_cluster_a_class_of_its_own():
     assert fewer <= (3 + 4) / 10 + 1e-9
 
 
-def test_one_cluster_has_no_silhouette():
+@pytest.mark.parametrize("method", METHODS)
+def test_one_cluster_scores_0(method):
     means, group = blobs()
-    found = measure(means, group, clusters=1)
+    found = measure(means, group, clusters=1, method=method)
     assert "silhouette" not in found
-    assert found["cluster_accuracy"].value == 0.25
+    assert [found[name].value for name in ("nmi", "ami", "ari")] == pytest.approx([0, 0, 0], abs=1e-9)
+    assert found["cluster_accuracy"].value == found["many_to_one_accuracy"].value == 0.25
+
+
+def test_many_clusters_may_stand_for_one_label():
+    """Four clusters and two classes: all points count, which the matched accuracy does not allow."""
+    means, group = blobs(20, sizes=(1, 2, 3, 4))
+    found = measure(means, group % 2, clusters=4)
+    assert found["many_to_one_accuracy"].value == 1
+    assert found["many_to_one_accuracy"].per_datum.shape == (200,)
+
+
+def test_the_mixtures_follow_the_shape_of_the_clusters():
+    """Two strips of length 10 that are 4.4 apart: k-means loses least by cutting across both.
+
+    Each coordinate is alone within a strip, so that independent coordinates are enough until they are turned.
+    """
+    side = torch.tensor([-2.2, 2.2]).repeat_interleave(200)
+    jitter = 0.3 * torch.randn(400, generator=torch.Generator().manual_seed(0))
+    means = torch.stack([torch.linspace(-5, 5, 200).repeat(2), side + jitter], 1)
+    turned, labels = means @ torch.tensor([[0.6, 0.8], [-0.8, 0.6]]), (side > 0).long()
+    assert measure(means, labels, starts=20)["ari"].value < 0.1
+    assert measure(means, labels, method="gmm_diagonal", starts=20)["ari"].value == 1
+    assert measure(turned, labels, method="gmm_full", starts=20)["ari"].value == 1
+
+
+def test_the_priors_own_components_are_clusters():
+    """Components at the corners find the groups; two of them find two."""
+    means, group = blobs(20)
+    prior = MixturePrior(DataSummary((2,), "real", torch.zeros(2)), 2, components=4)
+    prior.loc.data.copy_(CORNERS)
+    found = {m.metric: m for m in every(means, group, prior=prior) if m.method == "prior"}
+    assert found["ari"].value == found["cluster_accuracy"].value == 1
+    assert "start_spread" not in found
+    prior.logits.data.copy_(torch.tensor([0.0, 0.0, -1e4, -1e4]))
+    found = {m.metric: m for m in every(means, group, prior=prior) if m.method == "prior"}
+    assert found["cluster_accuracy"].value == 0.5
+
+
+def test_the_spread_is_that_of_the_starts():
+    means, labels = torch.randn(100, 2, generator=torch.Generator().manual_seed(0)), torch.arange(100) % 5
+    (spread,) = (m for m in every(means, labels, starts=4) if (m.variant, m.method) == ("ari", "kmeans"))
+    assert spread.metric == "start_spread"
+    assert 0 < spread.value < 0.1
+    assert not [m for m in every(means, labels, starts=1) if m.metric == "start_spread"]
+    means, group = blobs()
+    steady = [m for m in every(means, group, starts=3) if (m.variant, m.method) == ("ari", "gmm_full")]
+    assert len(steady) == 1
+
+
+def test_missing_labels_are_refused():
+    with pytest.raises(Refusal, match="the test split has no labels"):
+        measure(torch.randn(10, 2), None)
 
 
 def test_single_points_have_no_silhouette():
@@ -140,4 +208,4 @@ def test_same_seed_same_clusters():
 
 def test_needs_labels_and_means():
     assert Clustering().requires == {"dataset.labels", "posterior.mean"}
-    assert set(measure(*blobs())) == set(Clustering.metrics)
+    assert {m.metric for m in every(*blobs())} == set(Clustering.metrics)

@@ -17,6 +17,7 @@ from lvmbench import (
     Subject,
 )
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
+from lvmbench_plugins.evaluators._probes import taught
 from lvmbench_plugins.evaluators.informativeness import Informativeness
 from lvmbench_plugins.objectives.elbo import Elbo
 from lvmbench_plugins.posteriors.exact import Exact
@@ -49,11 +50,14 @@ def subject(posterior=None, prior=None, labels=True, **fields):
     parts = {name: normals(seed) for seed, name in enumerate(("train", "validation", "test"))}
     splits = {name: Split(x, (x[:, 1] > 0).long() if labels else None) for name, x in parts.items()}
     data = Data(splits, "real", "none", **fields)
-    return Subject(model, Elbo(), {}, data, seed=0, provides=frozenset({"posterior.mean"}))
+    return Subject(
+        model, Elbo(), {}, data, seed=0, provides=frozenset({"posterior.mean", "posterior.density"})
+    )
 
 
 def measure(given, **options):
-    return {(m.metric, m.variant): m for m in Informativeness(**options).evaluate(given)}
+    found = {(m.metric, m.variant, m.method): m for m in Informativeness(**options).evaluate(given)}
+    return {(m.metric, m.variant): m for m in reversed(found.values())}  # of several methods, the first
 
 
 def true_rates(given):
@@ -183,3 +187,106 @@ def test_values_that_are_not_finite_are_refused():
     given.model.decoder.bias.data.fill_(math.nan)
     with pytest.raises(Refusal, match="distortion or its error is not finite"):
         measure(given)
+
+
+class Channel(Posterior):
+    """q(z|x) = N(x, 1 / snr) in each coordinate."""
+
+    distribution = DiagonalNormal
+
+    def __init__(self, snr):
+        super().__init__()
+        self.log_scale = torch.tensor(-0.5 * math.log(snr))
+
+    def forward(self, x, model):
+        return DiagonalNormal(x, self.log_scale)
+
+
+def channel(snr, count=2000, prior=None):
+    """One standard normal value through a Gaussian channel; the data are quantiles, so that none is by lot."""
+    summary = DataSummary((1,), "real", torch.zeros(1))
+    p = StandardNormal(summary, 1)
+    model = LatentVariableModel(p, Channel(snr), LinearGaussian(summary, p.space))
+    x = torch.special.ndtri((torch.arange(count, dtype=torch.float64) + 0.5) / count).float().unsqueeze(1)
+    data = Data(dict.fromkeys(("train", "validation", "test"), Split(x)), "real", "none")
+    return Subject(model, Elbo(), {}, data, seed=0, provides=frozenset({"posterior.density"}))
+
+
+@pytest.mark.parametrize("snr", [5.0, 20.0, 100.0])
+def test_information_below_the_cap_is_that_of_the_channel(snr):
+    """I = log(1 + snr) / 2, here 0.9 to 2.3 nats under a cap of 6.9; 2% are 3 errors of the draws or more."""
+    found, truth = measure(channel(snr, count=1000), pairs=20_000_000), 0.5 * math.log1p(snr)
+    information = found["mutual_information", ""]
+    assert 0 < information.stderr < 0.0067 * truth
+    assert information.value == pytest.approx(truth, rel=0.02)
+    assert found["mutual_information_upper", ""].value > information.value
+    assert found["mutual_information_capped", ""].value == 0
+    assert found["mutual_information_cap", ""].value == pytest.approx(math.log(1000))
+
+
+def test_information_near_the_cap_is_a_lower_bound():
+    """I = 4.0 nats of 7.6: still within 2%, and the upper bound is above."""
+    found, truth = measure(channel(3000.0)), 0.5 * math.log1p(3000)
+    assert found["mutual_information", ""].value == pytest.approx(truth, rel=0.02)
+    assert found["mutual_information_upper", ""].value > truth
+
+
+def test_information_above_the_cap_says_so():
+    """I = 9.2 nats is more than 1,000 data can tell: log 1,000 = 6.9."""
+    found = measure(channel(1e8, count=1000))
+    assert found["mutual_information", ""].value <= math.log(1000) + 1e-5
+    assert found["mutual_information", ""].value < 0.5 * math.log1p(1e8) - 2
+    assert found["mutual_information_capped", ""].value == 1
+
+
+def test_information_and_marginal_kl_make_up_the_rate():
+    """q(z) = N(0, 1 + 1 / snr) for the quantiles' limit, whose KL is known; the sum is exact."""
+    found = measure(channel(4.0), pairs=40_000_000)
+    whole = found["mutual_information", ""].value + found["marginal_kl", ""].value
+    assert whole == pytest.approx(found["rate", ""].value, abs=1e-5)
+    truth = 0.5 * (1.25 - 1 - math.log(1.25))
+    marginal = found["marginal_kl", ""]
+    assert abs(marginal.value - truth) <= 4 * marginal.stderr + 2e-3
+
+
+def test_a_collapsed_posterior_tells_nothing():
+    given = subject()
+    given.model.posterior.forward = lambda x, model: DiagonalNormal(0 * x, torch.zeros(4))
+    found = measure(given)
+    assert found["mutual_information", ""].value == pytest.approx(0, abs=1e-5)
+    assert found["mutual_information_capped", ""].value == 0
+    assert found["collapsed_units", ""].value == 1
+
+
+def test_information_does_not_depend_on_the_chunk_of_the_encoder():
+    """Other draws, the same figure: within 4 standard errors, false-alarm rate 6e-5."""
+    one, other = (measure(subject(), chunk=chunk)["mutual_information", ""] for chunk in (70, 16384))
+    assert abs(one.value - other.value) <= 4 * math.hypot(one.stderr, other.stderr)
+
+
+def test_strength_and_neighbours_are_chosen():
+    given = subject()
+    found = {(m.metric, m.method): m for m in Informativeness().evaluate(given)}
+    assert found["probe_strength", "linear"].value in (0.01, 0.1, 1, 10)
+    assert found["probe_strength", "knn"].value in (1, 3, 10, 30)
+    assert found["probe_accuracy", "knn"].value > 0.85
+
+
+def test_little_strength_is_chosen_for_labels_that_say_nothing():
+    """One vote decides by noise, so that more neighbours are right more often where 9 of 10 labels are equal."""
+    z = normals(0, 300).double().numpy()
+    labels = (torch.arange(300) % 10 == 0).long().numpy()
+    chosen = {method: strength for method, (_, strength) in taught(z, labels).items()}
+    assert chosen["knn"] >= 10
+    assert chosen["linear"] <= 1
+
+
+def test_a_label_of_one_datum_leaves_the_strength_unchosen():
+    given = subject()
+    splits = {name: Split(s.x, s.labels.clone()) for name, s in given.data.splits.items()}
+    splits["train"].labels[0] = 7
+    found = Informativeness().evaluate(
+        dataclasses.replace(given, data=dataclasses.replace(given.data, splits=splits))
+    )
+    strengths = {m.method: m.value for m in found if m.metric == "probe_strength"}
+    assert strengths == {"linear": 1, "knn": 1}

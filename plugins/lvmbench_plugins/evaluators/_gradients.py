@@ -80,13 +80,13 @@ class _Step(nn.Module):
 
 
 class Sampler:
-    """Draws groups of gradients of one estimator."""
+    """Draws groups of gradients of one estimator; words tell its noise from that of the same estimator elsewhere."""
 
-    def __init__(self, subject: Subject, name: str, x: Tensor) -> None:
+    def __init__(self, subject: Subject, name: str, x: Tensor, *words: object) -> None:
         self.step, self.x = _Step(subject, name), x
         named = ((f"model.{key}", value) for key, value in subject.model.named_parameters())
         self.parameters = {key: value.detach() for key, value in named if value.requires_grad}
-        self.noise = subject.noise("gradient_variance", name)
+        self.noise = subject.noise("gradient_variance", name, *words)
         self.demand = self._demand(Recorder(subject.noise("gradient_variance", "demand")))
         found = {part: self._keys(part) for part in subject.model.PARTS}
         self.parts = {part: keys for part, keys in found.items() if keys}

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, final
+from collections.abc import Callable, Iterator, Mapping
+from typing import ClassVar, final
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn import metrics as scores
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject, derive
+from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject, Work, derive
+from lvmbench_plugins.evaluators._clusters import METHODS, Array, starts
 from lvmbench_plugins.evaluators._common import posterior_means
-
-Array = np.ndarray[Any, Any]
 
 
 @final
 class Clustering(Evaluator):
-    r"""K-means clusters of the posterior means, held against the labels.
+    r"""Clusters of the posterior means, held against the labels.
 
     .. math:: \mathrm{accuracy} = \max_\pi \frac1N \sum_n [y_n = \pi(c_n)]
 
@@ -29,7 +26,13 @@ class Clustering(Evaluator):
     clusters than classes, the points of a cluster without a class count as wrong. NMI divides by the
     arithmetic mean of the entropies; AMI and ARI are 0 in expectation for random clusters. The silhouette
     compares distances in latent space and needs two clusters that are not all single points; it is left out
-    where the means do not have them.
+    where the means do not have them. The many-to-one accuracy gives each cluster its most frequent label and
+    so rises with the number of clusters; it is no match for the accuracy.
+
+    The methods are ``kmeans``, mixtures of normals with independent coordinates (``gmm_diagonal``) or with any
+    covariance (``gmm_full``), and, for a prior of several components, its own (``prior``), each mean going to
+    the likeliest. The scores are those of the start with the method's own lowest loss; ``start_spread`` is the
+    standard deviation of each score over the starts.
 
     References:
         Information Theoretic Measures for Clusterings Comparison (Vinh, Epps, Bailey, 2010),
@@ -38,8 +41,8 @@ class Clustering(Evaluator):
         Silhouettes (Rousseeuw, 1987), https://doi.org/10.1016/0377-0427(87)90125-7
 
     Arguments:
-        clusters: The number of clusters; without it, the number of different labels in the measured split.
-        starts: How many initialisations of k-means to take the best of.
+        clusters: The number of clusters of k-means and mixtures; without it, the number of different labels in the measured split.
+        starts: How many random initialisations of each method to take the best of.
 
     Example:
         >>> Clustering(clusters=10).metrics["ari"].better
@@ -54,45 +57,82 @@ class Clustering(Evaluator):
         "cluster_accuracy": Metric(
             "fraction", "higher", "accuracy under the best matching of clusters to labels"
         ),
+        "many_to_one_accuracy": Metric(
+            "fraction", "higher", "accuracy when each cluster stands for its most frequent label"
+        ),
+        "start_spread": Metric("fraction", "lower", "standard deviation of a score over random starts"),
         "silhouette": Metric(
             "fraction", "higher", "separation of the clusters in latent space, from -1 to 1"
         ),
     }
 
-    def __init__(self, *, clusters: Count | None = None, starts: Count = 10) -> None:
+    def __init__(self, *, clusters: Count | None = None, starts: Count = 5) -> None:
         self.clusters, self.starts = clusters, starts
 
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         if subject.labels is None:
             raise Refusal(f"the {subject.split} split has no labels")
-        z, labels = posterior_means(subject, subject.x).numpy(), subject.labels.cpu().numpy()
-        found = self._fit(subject, z, self.clusters or len(np.unique(labels)))
-        yield Measurement("nmi", float(scores.normalized_mutual_info_score(labels, found)))
-        yield Measurement("ami", float(scores.adjusted_mutual_info_score(labels, found)))
-        yield Measurement("ari", float(scores.adjusted_rand_score(labels, found)))
-        yield _average("cluster_accuracy", _matched(labels, found))
-        if 2 <= len(np.unique(found)) < len(z):
-            yield _average("silhouette", scores.silhouette_samples(z, found))
-
-    def _fit(self, subject: Subject, z: Array, clusters: int) -> Array:
-        """The cluster of each point, ``(N,)``."""
+        z, labels = posterior_means(subject, subject.x), subject.labels.cpu().numpy()
+        clusters = self.clusters or len(np.unique(labels))
         if clusters > len(z):
             raise Refusal(f"{clusters} clusters need as many points; the {subject.split} split has {len(z)}")
-        seed = derive(subject.seed, "evaluate", "clustering") % 2**32
-        kmeans = KMeans(clusters, n_init=self.starts, random_state=seed)
-        with warnings.catch_warnings():
-            # fewer different points than clusters, as after a collapse: the scores say so
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            found: Array = kmeans.fit_predict(z)
-        return found
+        seeds = [
+            derive(subject.seed, "evaluate", "clustering", start) % 2**32 for start in range(self.starts)
+        ]
+        for method in METHODS:
+            fits = starts(method, z.numpy(), clusters, seeds)
+            yield from _scores(method, z.numpy(), labels, min(fits, key=lambda fit: fit.loss).found)
+            yield from _spread(method, labels, [fit.found for fit in fits])
+        if "prior.components" in subject.provides:
+            yield from _scores("prior", z.numpy(), labels, _assigned(subject, z))
+
+    def evaluations(self, work: Work) -> int:
+        return 0
 
 
-def _matched(labels: Array, found: Array) -> Array:
-    """Whether each point's cluster is matched to its label, ``(N,)``."""
+@torch.no_grad()
+def _assigned(subject: Subject, z: Tensor) -> Array:
+    """The likeliest component of the prior for each point, ``(N,)``."""
+    values = z.unflatten(1, subject.model.prior.space.event_shape).to(subject.x)
+    found: Array = subject.model.p().assign(values).argmax(-1).cpu().numpy()
+    return found
+
+
+def _scores(method: str, z: Array, labels: Array, found: Array) -> Iterator[Measurement]:
+    for name, score in AGREEMENT.items():
+        yield _measurement(name, method, score(labels, found))
+    if 2 <= len(np.unique(found)) < len(z):
+        yield _measurement("silhouette", method, scores.silhouette_samples(z, found))
+
+
+def _spread(method: str, labels: Array, found: list[Array]) -> Iterator[Measurement]:
+    """The standard deviation of each score over the starts."""
+    if len(found) > 1:
+        for name, score in AGREEMENT.items():
+            values = [float(np.mean(score(labels, each))) for each in found]
+            yield Measurement("start_spread", float(np.std(values, ddof=1)), variant=name, method=method)
+
+
+def _measurement(metric: str, method: str, value: float | Array) -> Measurement:
+    """A score of all points, or the mean of one of each point."""
+    if isinstance(value, np.ndarray):
+        each = torch.from_numpy(value.astype(np.float64))
+        return Measurement(metric, each.mean().item(), method=method, per_datum=each)
+    return Measurement(metric, float(value), method=method)
+
+
+def _counts(labels: Array, found: Array) -> tuple[Array, Array, Array]:
+    """How many points have each label in each cluster, and the label and the cluster of each point by number."""
     _, label = np.unique(labels, return_inverse=True)
     _, cluster = np.unique(found, return_inverse=True)
     counts = np.zeros((label.max() + 1, cluster.max() + 1), dtype=np.int64)
     np.add.at(counts, (label, cluster), 1)
+    return counts, label, cluster
+
+
+def _matched(labels: Array, found: Array) -> Array:
+    """Whether each point's cluster is matched to its label, ``(N,)``."""
+    counts, label, cluster = _counts(labels, found)
     class_of = np.full(counts.shape[1], -1)
     rows, columns = linear_sum_assignment(-counts)
     class_of[columns] = rows
@@ -100,5 +140,18 @@ def _matched(labels: Array, found: Array) -> Array:
     return matched
 
 
-def _average(metric: str, values: Array) -> Measurement:
-    return Measurement(metric, float(values.mean()), per_datum=torch.from_numpy(values.astype(np.float64)))
+def _in_majority(labels: Array, found: Array) -> Array:
+    """Whether each point's label is the most frequent of its cluster, ``(N,)``."""
+    counts, label, cluster = _counts(labels, found)
+    right: Array = counts.argmax(0)[cluster] == label
+    return right
+
+
+AGREEMENT: Mapping[str, Callable[[Array, Array], float | Array]] = {
+    "nmi": scores.normalized_mutual_info_score,
+    "ami": scores.adjusted_mutual_info_score,
+    "ari": scores.adjusted_rand_score,
+    "cluster_accuracy": _matched,
+    "many_to_one_accuracy": _in_majority,
+}
+"""The scores of clusters against labels, of all points or of each."""

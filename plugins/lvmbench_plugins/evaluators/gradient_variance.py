@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from inspect import signature
 from itertools import combinations
 from typing import Annotated, ClassVar, final
 
@@ -12,7 +14,7 @@ from pydantic import Field
 from scipy import stats
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject
+from lvmbench import Count, Estimator, Evaluator, Measurement, Metric, Objective, Refusal, Subject, Work
 from lvmbench_plugins.evaluators._gradients import Gradients, Sampler
 
 Repeats = Annotated[int, Field(ge=20)]
@@ -31,7 +33,7 @@ class GradientVariance(Evaluator):
     where :math:`g` is the gradient of the batch mean of the surrogate with respect to one part's parameters,
     :math:`R` the number of repeats and :math:`\|\bar g\|^2 - V / R` an unbiased estimate of the squared norm
     of the mean. The plain ratio of :math:`\|\bar g\|` to :math:`\sqrt V` has a floor of :math:`1 / \sqrt R`
-    even where the mean is zero; this one has none. Repeats are drawn in groups; variances are taken within
+    even where the mean is zero, which is reported as ``gradient_snr_floor``; this one has none. Repeats are drawn in groups; variances are taken within
     groups, the error of the mean's norm by a jackknife over them.
 
     Estimators that are declared unbiased must agree in their mean. Each repeat of two of them, with
@@ -39,6 +41,12 @@ class GradientVariance(Evaluator):
     part. The disagreement is Hotelling's :math:`F = \frac{R - m}{m (R - 1)} R\, \bar d^\top S^{-1} \bar d` of
     these :math:`m` projections :math:`d`: near 1 where the means agree and then distributed as
     :math:`F(m, R - m)`, which gives the p-value. What has no variance is left out.
+
+    With ``largest``, the same is measured with the objective at :math:`K = 1, 4, 16, \dots` samples in place of its own
+    number, where it has an option of that name; variants end in ``/K=4``. The slope of log SNR against
+    log K is fitted by least squares weighted by the ratios' errors. For the importance-weighted bound it tends to -1/2
+    in the posterior's parameters and 1/2 in the decoder's. It is left out where there are fewer than
+    three K or one of the ratios is not twice its error.
 
     References:
         Tighter Variational Bounds are Not Necessarily Better (Rainforth et al., 2018),
@@ -50,7 +58,8 @@ class GradientVariance(Evaluator):
     Arguments:
         batch: The number of data, drawn from the measured split.
         repeats: How often the gradient is drawn, :math:`R`.
-        chunk: About how many gradients are held at once; the random numbers depend on it.
+        largest: The largest number of samples K to measure besides the objective's own, in powers of 4.
+        chunk: About how many gradients are held at once, fewer for more samples; the random numbers depend on it.
 
     Example:
         >>> sorted(GradientVariance(batch=8).metrics)[:2]
@@ -59,7 +68,10 @@ class GradientVariance(Evaluator):
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "gradient_variance": Metric("squared gradient", "lower", "trace of the gradient's covariance"),
+        "gradient_norm": Metric("gradient", "neither", "norm of the mean gradient"),
         "gradient_snr": Metric("ratio", "higher", "norm of the mean gradient over its standard deviation"),
+        "gradient_snr_floor": Metric("ratio", "neither", "what the plain ratio reads of a mean of zero"),
+        "gradient_snr_slope": Metric("power of K", "higher", "slope of log SNR against log K"),
         "gradient_variance_ratio": Metric(
             "ratio", "lower", "posterior gradient variance over the pathwise one"
         ),
@@ -69,11 +81,14 @@ class GradientVariance(Evaluator):
         "gradient_agreement": Metric("p-value", "neither", "chance of a larger F if the two means agree"),
     }
 
-    def __init__(self, *, batch: Count = 64, repeats: Repeats = 200, chunk: Count = 20) -> None:
-        self.batch, self.repeats, self.chunk = batch, repeats, chunk
+    def __init__(
+        self, *, batch: Count = 64, repeats: Repeats = 200, largest: Count | None = None, chunk: Count = 20
+    ) -> None:
+        self.batch, self.repeats, self.largest, self.chunk = batch, repeats, largest, chunk
 
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
-        samples = {name: self._sample(subject, name) for name in subject.estimators}
+        own = subject.objective.samples
+        samples = {name: self._sample(subject, name, own) for name in subject.estimators}
         for name, parts in samples.items():
             for part, gradients in parts.items():
                 yield from _spread(f"{name}/{part}", gradients)
@@ -83,11 +98,43 @@ class GradientVariance(Evaluator):
         unbiased = [name for name, estimator in subject.estimators.items() if estimator.unbiased]
         for pair in combinations(sorted(unbiased, key=lambda name: (name == "pathwise", name)), 2):
             yield from _agreement("/".join(pair), *(samples[name] for name in pair))
+        for name, estimator in subject.estimators.items():
+            yield from self._sweep(subject, name, self._counts(subject.objective, estimator))
 
-    def _sample(self, subject: Subject, name: str) -> dict[str, Gradients]:
+    def evaluations(self, work: Work) -> int:
+        counts = (
+            [work.objective.samples, *self._counts(work.objective, estimator)]
+            for estimator in work.estimators.values()
+        )
+        return sum(map(sum, counts)) * min(self.batch, work.size) * (self.repeats + 1)
+
+    def _counts(self, objective: Objective, estimator: Estimator) -> list[int]:
+        """The powers of 4 up to the largest K that the estimator has a gradient for."""
+        if self.largest is None or "samples" not in signature(type(objective).__init__).parameters:
+            return []
+        least = 2 if "objective.multi_sample" in estimator.requires else 1
+        powers = (4**power for power in range(self.largest.bit_length()))
+        return [count for count in powers if least <= count <= self.largest]
+
+    def _sweep(self, subject: Subject, name: str, counts: list[int]) -> Iterator[Measurement]:
+        """The figures of each K, and how the signal-to-noise ratio of each part depends on it."""
+        ratios: dict[str, list[Measurement]] = {}
+        for count in counts:
+            objective = subject.objective.with_samples(count)
+            parts = self._sample(replace(subject, objective=objective), name, count, count)
+            for part, gradients in parts.items():
+                found = list(_spread(f"{name}/{part}/K={count}", gradients))
+                ratios.setdefault(part, []).extend(m for m in found if m.metric == "gradient_snr")
+                yield from found
+        for part, snr in ratios.items():
+            if len(snr) == len(counts):
+                yield from _slope(f"{name}/{part}", counts, snr)
+
+    def _sample(self, subject: Subject, name: str, count: int, *words: object) -> dict[str, Gradients]:
         order = subject.noise("gradient_variance", "batch").uniform((len(subject.x),)).argsort()
-        sampler = Sampler(subject, name, subject.x[order[: self.batch]])
-        groups = min(max(_GROUPS, math.ceil(self.repeats / self.chunk)), self.repeats // 2)
+        sampler = Sampler(subject, name, subject.x[order[: self.batch]], *words)
+        chunk = self.chunk if not words else max(2, self.chunk // count)
+        groups = min(max(_GROUPS, math.ceil(self.repeats / chunk)), self.repeats // 2)
         sizes = [len(rows) for rows in torch.arange(self.repeats).tensor_split(groups)]
         found = [sampler.group(size) for size in sizes]
         return {part: Gradients.joined([group[part] for group in found]) for part in sampler.directions}
@@ -102,13 +149,32 @@ def _measurement(metric: str, value: float, stderr: float | None, variant: str) 
 def _spread(variant: str, gradients: Gradients) -> Iterator[Measurement]:
     variance, error = gradients.variance
     yield _measurement("gradient_variance", variance, error, variant)
+    square, square_error = gradients.square
+    yield _measurement("gradient_norm", max(0.0, square) ** 0.5, _root_error(square, square_error), variant)
     if gradients.noisy:
-        square, square_error = gradients.square
         ratio = square / variance
         ratio_error = math.hypot(square_error, ratio * error) / variance
-        snr = max(0.0, ratio) ** 0.5
-        # the square root has no derivative at 0: there the error is the root of the ratio's own
-        yield _measurement("gradient_snr", snr, ratio_error / max(2 * snr, ratio_error**0.5, 1e-300), variant)
+        yield _measurement("gradient_snr", max(0.0, ratio) ** 0.5, _root_error(ratio, ratio_error), variant)
+        yield _measurement("gradient_snr_floor", len(gradients.deviations) ** -0.5, None, variant)
+
+
+def _root_error(square: float, error: float) -> float:
+    """The error of a square root, which has no derivative at 0: there it is the root of the square's own."""
+    return error / max(2 * math.sqrt(max(0.0, square)), math.sqrt(error), 1e-300)
+
+
+def _slope(variant: str, counts: list[int], snr: list[Measurement]) -> Iterator[Measurement]:
+    """The weighted least squares slope of log SNR against log K, where every ratio is above its error."""
+    errors = [2 * (m.stderr or 0.0) for m in snr]
+    if len(snr) < 3 or any(m.value <= error for m, error in zip(snr, errors, strict=True)):
+        return
+    value = torch.tensor([m.value for m in snr], dtype=torch.float64)
+    weight = (2 * value / torch.tensor(errors, dtype=torch.float64)).square()
+    x, y = torch.tensor(counts, dtype=torch.float64).log(), value.log()
+    centred = x - (weight @ x) / weight.sum()
+    precision = weight @ centred.square()
+    slope = (weight * centred) @ y / precision
+    yield _measurement("gradient_snr_slope", slope.item(), precision.rsqrt().item(), variant)
 
 
 def _ratios(samples: Mapping[str, Gradients]) -> Iterator[Measurement]:

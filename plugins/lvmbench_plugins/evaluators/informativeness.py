@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, final
 
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from lvmbench import (
+    Bernoulli,
     Count,
     DiagonalNormal,
     Distribution,
@@ -19,28 +18,55 @@ from lvmbench import (
     Measurement,
     Metric,
     NonNegative,
+    Positive,
     Subject,
     Terms,
+    Work,
     analytic_kl,
 )
-from lvmbench_plugins.evaluators._common import Figures, Several, drawn, known, measurements, posterior_means
+from lvmbench_plugins.evaluators._aggregate import Aggregate, aggregate
+from lvmbench_plugins.evaluators._common import (
+    Figures,
+    Several,
+    drawn,
+    known,
+    measurements,
+    posterior_means,
+    training_means,
+)
+from lvmbench_plugins.evaluators._probes import taught
 
 
 @final
 class Informativeness(Evaluator):
-    r"""Rate, distortion, active units, and what a linear probe reads from the posterior means.
+    r"""Rate, distortion, mutual information, active units, and what probes read from the posterior means.
 
     .. math:: R = E_x\, \mathrm{KL}(q(z|x) \,\|\, p(z)), \qquad D = -E_x E_{q(z|x)} \log p(x|z), \qquad
         A = \sum_d \left[\operatorname{Var}_x(E_{q(z|x)} z_d) > \theta\right]
 
-    so that :math:`-R - D` is the ELBO. The rate is in closed form where one is known, else from the samples.
-    Posterior and prior both being normal with independent coordinates, the rate is also given for each unit.
+    so that :math:`-R - D` is the ELBO. With the aggregated posterior :math:`q(z) = \frac1N \sum_n q(z|x_n)` of
+    the whole split the rate is exactly
+
+    .. math:: R = I_q(x; z) + \mathrm{KL}(q(z) \,\|\, p(z)), \qquad
+        I_q = \frac1N \sum_n E_{q(z|x_n)} \log \frac{q(z|x_n)}{q(z)} \le \log N
+
+    Where z all but names its datum, :math:`I_q` says :math:`\log N` however much z tells of the data that the split is
+    drawn from. With :math:`q(z)` over the :math:`N - 1` other data, the same mean is an upper bound of that, as
+    :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`, the cap binds.
+
+     The rate is in closed form where one is known, else from the samples.
+    Posterior and prior both being normal or both Bernoulli with independent coordinates, the rate is also given for each unit.
     The variance over the data is that of Burda et al., divided by :math:`N`. Active units and the probe need
-    the posterior's mean, and the probe needs labels; what a combination cannot have is left out. The probe is
-    a logistic regression on standardised means, fitted on the training split, its values as a training visit
-    makes them.
+    the posterior's mean, the information its density, and the probes need labels; what a combination cannot
+    have is left out. The probes are a logistic regression on standardised means, fitted on the training split, its values as a training visit
+    makes them, and a vote of the nearest neighbours among the means; the logistic regression's C and the
+    number of neighbours are those of the best accuracy in three-fold cross-validation on these data. For a
+    label of one training datum alone there is none: then C = 1, k = 1.
 
     References:
+        ELBO Surgery (Hoffman, Johnson, 2016), http://approximateinference.org/accepted/HoffmanJohnson2016.pdf;
+        On Variational Bounds of Mutual Information (Poole et al., 2019), https://arxiv.org/abs/1905.06922 (the
+        two bounds);
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016),
         https://arxiv.org/abs/1509.00519;
         Fixing a Broken ELBO (Alemi et al., 2018), https://arxiv.org/abs/1711.00464
@@ -48,6 +74,9 @@ class Informativeness(Evaluator):
     Arguments:
         samples: The number of samples of z for each datum.
         threshold: The variance :math:`\theta` above which a unit is active.
+        pairs: How many pairs of a sample of z and a datum the aggregated posterior is found from at most: with at
+            most ``samples`` and at least two samples for each datum.
+        tolerance: The relative difference of the bounds of the information from which the cap is said to bind.
         probe_data: The largest number of training data, drawn at random, that the probe is fitted on.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
 
@@ -60,10 +89,19 @@ class Informativeness(Evaluator):
         "rate": Metric("nats", "neither", "KL divergence from the prior to the posterior, mean over data"),
         "distortion": Metric("nats", "lower", "minus the expected log likelihood of the data given z"),
         "kl_per_unit": Metric("nats", "neither", "the rate of one latent unit"),
-        "active_units": Metric("units", "higher", "latent units whose posterior mean varies with the data"),
-        "probe_accuracy": Metric(
-            "fraction", "higher", "test accuracy of a linear classifier of posterior means"
+        "mutual_information": Metric(
+            "nats", "higher", "what z tells of which datum of the split it belongs to"
         ),
+        "mutual_information_upper": Metric(
+            "nats", "neither", "upper bound of what z tells of x, from the other data's posteriors"
+        ),
+        "marginal_kl": Metric("nats", "lower", "KL divergence from the prior to the aggregated posterior"),
+        "mutual_information_cap": Metric("nats", "neither", "log of the number of data"),
+        "mutual_information_capped": Metric("0 or 1", "neither", "1 where the cap binds"),
+        "active_units": Metric("units", "higher", "latent units whose posterior mean varies with the data"),
+        "collapsed_units": Metric("fraction", "lower", "share of the latent units that are not active"),
+        "probe_accuracy": Metric("fraction", "higher", "test accuracy of a classifier of posterior means"),
+        "probe_strength": Metric("C or k", "neither", "the probe's strength, chosen by cross-validation"),
     }
 
     def __init__(
@@ -71,38 +109,61 @@ class Informativeness(Evaluator):
         *,
         samples: Several = 100,
         threshold: NonNegative = 0.01,
+        pairs: Count = 2_000_000,
+        tolerance: Positive = 0.04,
         probe_data: Count = 10_000,
         chunk: Count = 16384,
     ) -> None:
         self.samples, self.threshold, self.probe_data, self.chunk = samples, threshold, probe_data, chunk
+        self.pairs, self.tolerance = pairs, tolerance
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         noise = subject.noise("informativeness")
         batches = subject.batches(max(1, self.chunk // self.samples))
         yield from measurements([_code(Terms(subject.model, x, noise, self.samples)) for x in batches])
+        if "posterior.density" in subject.provides and len(subject.x) > 1:
+            yield from self._information(subject)
         if "posterior.mean" in subject.provides:
             means = posterior_means(subject, subject.x, self.chunk)
             active = means.var(0, correction=0) > self.threshold
             yield Measurement("active_units", float(active.sum()))
-            yield from self._probe(subject, means)
+            yield Measurement("collapsed_units", 1 - active.double().mean().item())
+            yield from self._probes(subject, means)
 
-    def _probe(self, subject: Subject, means: Tensor) -> Iterator[Measurement]:
+    def evaluations(self, work: Work) -> int:
+        return self.samples * work.size
+
+    def _information(self, subject: Subject) -> Iterator[Measurement]:
+        count = len(subject.x)
+        samples = max(2, min(self.samples, self.pairs // count**2))
+        found = aggregate(subject, subject.noise("informativeness", "aggregate"), samples, self.chunk)
+        yield from measurements([_split_rate(found)])
+        lower, upper = found.information.mean().item(), found.without_own.mean().item()
+        yield Measurement("mutual_information_cap", math.log(count))
+        yield Measurement("mutual_information_capped", float(upper - lower > self.tolerance * abs(lower)))
+
+    def _probes(self, subject: Subject, means: Tensor) -> Iterator[Measurement]:
         train, labels = subject.part("train"), subject.labels
         if train.labels is None or labels is None:
             return
         noise = subject.noise("informativeness", "probe")
-        chosen = noise.uniform((len(train),)).argsort()[: self.probe_data]
-        taught = train.labels[chosen.cpu()].cpu().numpy()
-        if len(set(taught)) < 2:
+        z, rows = training_means(subject, noise, self.probe_data, self.chunk)
+        known_labels = train.labels.cpu()[rows].numpy()
+        if len(set(known_labels.tolist())) < 2:
             return
-        values = train.x[chosen]
-        if subject.data.visit is not None:
-            values = subject.data.visit(values, noise)
-        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        probe.fit(posterior_means(subject, values, self.chunk).numpy(), taught)
-        right = torch.from_numpy(probe.predict(means.numpy()) == labels.cpu().numpy()).double()
-        yield Measurement("probe_accuracy", right.mean().item(), method="linear", per_datum=right)
+        for method, (probe, strength) in taught(z.numpy(), known_labels).items():
+            right = torch.from_numpy(probe.predict(means.numpy()) == labels.cpu().numpy()).double()
+            yield Measurement("probe_accuracy", right.mean().item(), method=method, per_datum=right)
+            yield Measurement("probe_strength", strength, method=method)
+
+
+def _split_rate(found: Aggregate) -> Figures:
+    return {
+        ("mutual_information", "", ""): drawn(found.information),
+        ("mutual_information_upper", "", ""): drawn(found.without_own),
+        ("marginal_kl", "", ""): drawn(found.marginal),
+    }
 
 
 def _code(terms: Terms) -> Figures:
@@ -118,7 +179,13 @@ def _code(terms: Terms) -> Figures:
 
 def _units(q: Distribution, p: Distribution) -> Iterator[tuple[int, Tensor]]:
     """The KL divergence of each unit, ``(B,)``, where the units are independent in both."""
-    if type(q) is DiagonalNormal and type(p) is DiagonalNormal:
-        one, other = (DiagonalNormal(normal.loc, normal.log_scale, event_dims=0) for normal in (q, p))
-        kl = analytic_kl(one, other)
-        yield from enumerate(() if kl is None else kl.flatten(1).T)
+    one, other = _apart(q), _apart(p)
+    kl = analytic_kl(one, other) if one and other else None
+    yield from enumerate(() if kl is None else kl.flatten(1).T)
+
+
+def _apart(distribution: Distribution) -> Distribution | None:
+    """The units as events of their own, where they are independent."""
+    if type(distribution) is DiagonalNormal:
+        return DiagonalNormal(distribution.loc, distribution.log_scale, event_dims=0)
+    return Bernoulli(distribution.logits, event_dims=0) if type(distribution) is Bernoulli else None

@@ -1,0 +1,103 @@
+"""Whether each latent coordinate stands for one true factor of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, final
+
+import numpy as np
+
+from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject, Work, derive
+from lvmbench_plugins.evaluators._common import posterior_means, training_means
+from lvmbench_plugins.evaluators._factors import Array, Code, dci, mig, sap
+
+
+@final
+class Disentanglement(Evaluator):
+    r"""MIG, DCI and SAP of the posterior means, for data whose true factors are known.
+
+    .. math:: \mathrm{MIG}_f = \frac{I(z_{(1)}; v_f) - I(z_{(2)}; v_f)}{H(v_f)}, \qquad
+        D_d = 1 - H\!\left(\frac{R_{d\cdot}}{\sum_f R_{df}}\right) \Big/ \log F, \qquad
+        C_f = 1 - H\!\left(\frac{R_{\cdot f}}{\sum_d R_{df}}\right) \Big/ \log D
+
+    where :math:`z_{(1)}` and :math:`z_{(2)}` are the two of :math:`D` coordinates that tell most of the factor
+    :math:`v_f`, and :math:`R_{df}` is the importance of coordinate d in a random forest that predicts factor f of
+    :math:`F`. Disentanglement is the mean of :math:`D_d` weighted by :math:`\sum_f R_{df}`, completeness that of
+    :math:`C_f`, informativeness the forests' accuracy. SAP is the difference of the two best coordinates'
+    balanced accuracy when each alone predicts the factor by the nearest class mean, so that its largest value is 1 less
+    chance. Mutual information is that of the measured split in bins of equal width; forests and class means are
+    fitted on the training split, its values as a training visit makes them, and tried on the measured one.
+    Each figure is a mean over factors and is given for each factor as well; factors with one value are left out.
+
+    References:
+        Isolating Sources of Disentanglement in Variational Autoencoders (Chen et al., 2018),
+        https://arxiv.org/abs/1802.04942 (MIG);
+        A Framework for the Quantitative Evaluation of Disentangled Representations (Eastwood, Williams, 2018),
+        https://openreview.net/forum?id=By-7dz-AZ (DCI);
+        Variational Inference of Disentangled Latent Concepts from Unlabeled Observations (Kumar, Sattigeri,
+        Balakrishnan, 2018), https://arxiv.org/abs/1711.00848 (SAP)
+
+    Arguments:
+        bins: The number of bins of a coordinate for MIG.
+        trees: The number of trees of each forest for DCI.
+        train_data: The largest number of training data, drawn at random, that DCI and SAP are fitted on.
+
+    Example:
+        >>> Disentanglement(bins=10).metrics["mig"].better
+        'higher'
+    """
+
+    requires = frozenset({"dataset.factors", "posterior.mean"})
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "mig": Metric(
+            "fraction", "higher", "mutual information gap between the two best coordinates of a factor"
+        ),
+        "dci_disentanglement": Metric("fraction", "higher", "how far each coordinate stands for one factor"),
+        "dci_completeness": Metric("fraction", "higher", "how far each factor is in one coordinate"),
+        "dci_informativeness": Metric("fraction", "higher", "accuracy of factors predicted from the means"),
+        "sap": Metric("fraction", "higher", "gap in accuracy between the two best coordinates of a factor"),
+    }
+
+    def __init__(self, *, bins: Count = 20, trees: Count = 20, train_data: Count = 10_000) -> None:
+        self.bins, self.trees, self.train_data = bins, trees, train_data
+
+    def evaluate(self, subject: Subject) -> Iterator[Measurement]:
+        taught, held, names = self._codes(subject)
+        seed = derive(subject.seed, "evaluate", "disentanglement") % 2**32
+        yield from _figures("mig", mig(held, self.bins), names)
+        found = dci(taught, held, self.trees, seed)
+        yield Measurement("dci_disentanglement", found.disentanglement)
+        yield from _figures("dci_completeness", found.completeness, names)
+        yield from _figures("dci_informativeness", found.informativeness, names)
+        yield from _figures("sap", sap(taught, held), names)
+
+    def evaluations(self, work: Work) -> int:
+        return 0
+
+    def _codes(self, subject: Subject) -> tuple[Code, Code, list[str]]:
+        """The training and the measured codes with the factors that vary in both, and these factors' names."""
+        factors, taught = subject.factors, subject.part("train").factors
+        if factors is None or taught is None:
+            raise Refusal(
+                f"the true factors of the {subject.split} split or of the training split are not known"
+            )
+        z, rows = training_means(subject, subject.noise("disentanglement"), self.train_data)
+        varied = [
+            f for f in range(factors.shape[1]) if _varies(factors[:, f].numpy(), taught[rows, f].numpy())
+        ]
+        if not varied:
+            raise Refusal(f"no factor of the {subject.split} split takes more than one value")
+        names = subject.data.factor_names or tuple(map(str, range(factors.shape[1])))
+        held = Code(posterior_means(subject, subject.x).numpy(), factors[:, varied].numpy())
+        return Code(z.numpy(), taught[rows][:, varied].numpy()), held, [names[f] for f in varied]
+
+
+def _varies(*columns: Array) -> bool:
+    return all(len(np.unique(column)) > 1 for column in columns)
+
+
+def _figures(metric: str, values: Array, names: list[str]) -> Iterator[Measurement]:
+    """The mean over factors, then each factor's."""
+    yield Measurement(metric, float(values.mean()))
+    for name, value in zip(names, values.tolist(), strict=True):
+        yield Measurement(metric, value, variant=name)
