@@ -27,10 +27,10 @@ class Probe(NamedTuple):
 
 def _probes(count: int) -> Mapping[str, Probe]:
     """The probes that so many data can teach."""
-    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, tol=1e-3))
     neighbours = tuple(k for k in (30, 10, 3, 1) if k <= count) or (1,)
     return {
-        "linear": Probe(linear, "logisticregression__C", (0.01, 0.1, 10.0, 1.0)),
+        "linear": Probe(linear, "logisticregression__C", (0.01, 100.0, 1.0)),
         "knn": Probe(make_pipeline(KNeighborsClassifier()), "kneighborsclassifier__n_neighbors", neighbours),
     }
 

@@ -49,6 +49,7 @@ class Clustering(Evaluator):
         'higher'
     """
 
+    version = 2
     requires = frozenset({"dataset.labels", "posterior.mean"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "nmi": Metric("fraction", "higher", "normalised mutual information of clusters and labels"),
@@ -66,7 +67,7 @@ class Clustering(Evaluator):
         ),
     }
 
-    def __init__(self, *, clusters: Count | None = None, starts: Count = 5) -> None:
+    def __init__(self, *, clusters: Count | None = None, starts: Count = 3) -> None:
         self.clusters, self.starts = clusters, starts
 
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:

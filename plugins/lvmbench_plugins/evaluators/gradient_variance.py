@@ -66,6 +66,7 @@ class GradientVariance(Evaluator):
         ['gradient_agreement', 'gradient_disagreement']
     """
 
+    version = 2
     metrics: ClassVar[Mapping[str, Metric]] = {
         "gradient_variance": Metric("squared gradient", "lower", "trace of the gradient's covariance"),
         "gradient_norm": Metric("gradient", "neither", "norm of the mean gradient"),

@@ -85,6 +85,7 @@ class Informativeness(Evaluator):
         'nats'
     """
 
+    version = 2
     metrics: ClassVar[Mapping[str, Metric]] = {
         "rate": Metric("nats", "neither", "KL divergence from the prior to the posterior, mean over data"),
         "distortion": Metric("nats", "lower", "minus the expected log likelihood of the data given z"),
