@@ -21,7 +21,7 @@ HEADLINE = (
     "gradient_variance_ratio[score/pathwise]",
     "nmi",
     "gap",
-    "probe_accuracy",
+    "probe_accuracy[linear]",
     "active_units",
     "bound",
     "ari",
@@ -30,7 +30,15 @@ HEADLINE = (
 )
 """The figures that printed tables show, where they were measured; the csv file has all."""
 
-_WHOLE = ["latent", "seed", "epochs", "best_epoch", "parameters"]
+_WHOLE = [
+    "latent",
+    "seed",
+    "epochs",
+    "best_epoch",
+    "parameters",
+    "peak_memory_host",
+    "peak_memory_device",
+]
 _REAL = ["train_seconds", "value", "stderr"]
 _COSTS = {"train_seconds": ("seconds", "lower"), "parameters": ("", "neither")}
 _MAY_VARY = ("suite", "suite_version", "latent")
