@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.status import Status
 from lvmbench.suite import Budget
 from lvmbench.training import Epoch, pick_device, restore, train
+from lvmbench.training.memory import PeakMemory
 
 CURVE = ["epoch", "train_bound", "validation_bound"]
 MEASURES = ["evaluator", "split", "metric", "variant", "method", "value", "stderr", "unit", "better"]
@@ -47,6 +48,7 @@ class Fitted:
         device: Where the model is.
         catalogue: The components that names stand for.
         curve: The bounds of each epoch: epoch, train_bound, validation_bound.
+        facts: What is on record of its training: ``train_seconds``, ``peak_memory_host``, ...
     """
 
     parts: Parts
@@ -56,6 +58,7 @@ class Fitted:
     device: torch.device
     catalogue: Catalogue
     curve: pd.DataFrame
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def untrained(
@@ -70,11 +73,13 @@ class Fitted:
 
     def trained(self, budget: Budget, on_epoch: Callable[[Epoch], None]) -> Fitted:
         """The model with the best weights on validation; raises `LvmbenchError` where training diverges."""
+        memory = PeakMemory(self.device)
         (result,) = train([self.parts], [self.seed], self.data, budget, self.device, on_epoch)
         if result.status != Status.OK:
             raise LvmbenchError(f"training {result.status} in {result.reason}; try a smaller learning_rate")
         curve = pd.DataFrame(result.curve, columns=CURVE)
-        return replace(self, curve=curve).restored(result.weights)
+        facts = {"train_seconds": result.seconds, "epochs": result.epochs, **memory.facts}
+        return replace(self, curve=curve, facts=facts).restored(result.weights)
 
     def restored(self, weights: Mapping[str, Tensor]) -> Fitted:
         """The model with these weights, ready for use; raises `LvmbenchError` for those of another model."""
@@ -110,6 +115,7 @@ class Fitted:
             self.seed,
             split,
             self.device,
+            self.facts,
         )
 
     def measure(self, evaluator: Given, split: str = "test") -> Iterator[dict[str, Any]]:
@@ -202,12 +208,20 @@ def selection(plugins: Iterable[str | Path]) -> PluginSelection:
     return PluginSelection(tuple(str(Path(t).resolve()) if t.endswith(".py") else t for t in texts))
 
 
-def stored(catalogue: Catalogue, combination: Combination, seed: int, key: str, weights: Path) -> Fitted:
+def stored(
+    catalogue: Catalogue,
+    combination: Combination,
+    seed: int,
+    key: str,
+    weights: Path,
+    facts: Mapping[str, Any],
+) -> Fitted:
     """A model that a suite has trained, from the folder of its weights; raises `UserError` where they are gone."""
     file = weights_file(weights, key)
     if not file.is_file():
         raise UserError(f"the weights '{file}' are gone; the same run of the suite trains them anew")
-    return Fitted.untrained(catalogue, combination, seed, pick_device("cpu")).restored(load_file(file))
+    fitted = Fitted.untrained(catalogue, combination, seed, pick_device("cpu"))
+    return replace(fitted, facts=facts).restored(load_file(file))
 
 
 def _budget(given: dict[str, Any]) -> Budget:

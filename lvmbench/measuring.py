@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -35,10 +35,11 @@ def subject_of(
     seed: int,
     split: str,
     device: torch.device,
+    facts: Mapping[str, Any],
 ) -> Subject:
     """What an evaluator is given of parts that are ready, with every estimator that suits them."""
     estimators = applicable_estimators(catalogue, parts, data, provided, combination["estimator"])
-    return Subject(parts.model, parts.objective, estimators, data, seed, split, provided, device)
+    return Subject(parts.model, parts.objective, estimators, data, seed, split, provided, device, facts)
 
 
 def figures(evaluator: Evaluator, subject: Subject) -> tuple[list[Measurement], tuple[dict[str, Any], ...]]:

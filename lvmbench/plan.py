@@ -7,11 +7,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lvmbench.build import build, capabilities, refusal, unmet
+from lvmbench.build import applicable_estimators, build, capabilities, refusal, unmet
 from lvmbench.catalogue import Catalogue
 from lvmbench.combination import KINDS, Combination, run_key
 from lvmbench.dataset import Data
 from lvmbench.errors import Refusal, Unavailable, UserError, nearest
+from lvmbench.evaluator import Work
 from lvmbench.guard import preserved
 from lvmbench.names import Ref
 from lvmbench.options import OptionError
@@ -23,7 +24,10 @@ ALWAYS = frozenset({"elbo", "train_seconds", "parameters"})
 
 @dataclass(frozen=True)
 class Planned:
-    """One combination of a plan: its runs by seed, or why it cannot run (``status`` refused or unavailable)."""
+    """One combination of a plan: its runs by seed, or why it cannot run (``status`` refused or unavailable).
+
+    ``evaluations`` is how often each evaluator will evaluate the decoder for one of its runs.
+    """
 
     combination: Combination
     keys: Mapping[int, str]
@@ -32,6 +36,7 @@ class Planned:
     reason: str = ""
     parameters: int | None = None
     refused_evaluators: Mapping[str, str] = field(default_factory=dict)
+    evaluations: Mapping[str, int | None] = field(default_factory=dict)
 
     def name(self, seed: int) -> tuple[Any, ...]:
         """What one of its runs is called: components, latent size and seed."""
@@ -216,7 +221,22 @@ class _Planner:
         provided = capabilities(data, parts)
         reasons = {str(e): self._evaluator_refusal(e, provided, combination, data) for e in evaluators}
         refused = {name: reason for name, reason in reasons.items() if reason}
-        return replace(planned, parameters=parts.model.parameters_count, refused_evaluators=refused)
+        applied = [e for e in evaluators if str(e) not in refused]
+        estimators = applicable_estimators(self.catalogue, parts, data, provided, combination["estimator"])
+        work = Work(parts.objective, estimators, {name: len(s) for name, s in data.splits.items()})
+        return replace(
+            planned,
+            parameters=parts.model.parameters_count,
+            refused_evaluators=refused,
+            evaluations={str(e): self._evaluations(e, work) for e in applied},
+        )
+
+    def _evaluations(self, evaluator: Ref, work: Work) -> int | None:
+        try:
+            count: int | None = self.catalogue.build("evaluator", evaluator).evaluations(work)
+        except (Exception, SystemExit):  # what fails here is left to fail when it is run
+            return None
+        return count
 
     def _evaluator_refusal(
         self, evaluator: Ref, provided: frozenset[str], combination: Combination, data: Data

@@ -25,7 +25,7 @@ _FENCE = 3.0  # means this many interquartile ranges beyond the quartiles are ou
 _FIRST, _OTHER, _GREY = "#1f5fa8", "#4d4d4d", "#9a9a9a"
 
 
-def _style() -> ExitStack:
+def style() -> ExitStack:
     """Seaborn's style and fixed identifiers inside, whatever the user's own settings are."""
     import matplotlib as mpl
     import seaborn as sns
@@ -41,7 +41,7 @@ def _style() -> ExitStack:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure in the format of its suffix; the same figure gives the same bytes."""
     dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    with _style():
+    with style():
         figure.savefig(path, bbox_inches="tight", dpi=150, metadata=dated.get(path.suffix))
 
 
@@ -63,17 +63,18 @@ def leaderboard_figure(
         return None
     runs = run_table(records, measurements, board.attrs["split"])
     counts = rows["dataset"].value_counts(sort=False).sort_index()
-    with _style():
-        figure, panels = _panels([_ROW * n + 0.55 for n in counts])
-        for axes, (dataset, part) in zip(panels, rows.groupby("dataset"), strict=True):
+    with style():
+        figure, every = panels([_ROW * n + 0.55 for n in counts])
+        for axes, (dataset, part) in zip(every, rows.groupby("dataset"), strict=True):
             own = runs[(runs["dataset"] == dataset) & runs[metric].notna()]
             _panel(axes, part, own, board.attrs)
             axes.set_title(str(dataset), loc="left")
-        panels[-1].set_xlabel(_axis_label(board.attrs))
+        every[-1].set_xlabel(_axis_label(board.attrs))
     return figure
 
 
-def _panels(heights: Sequence[float], width: float = 8.0) -> tuple[Figure, list[Axes]]:
+def panels(heights: Sequence[float], width: float = 8.0) -> tuple[Figure, list[Axes]]:
+    """A figure of panels on top of each other, of these heights in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, sum(heights) + 0.5), layout="constrained")
@@ -181,14 +182,14 @@ def curves(frame: pd.DataFrame, records: pd.DataFrame) -> Figure | None:
     frame = bounds.merge(records[["key", *identity(records)]], on="key")
     if frame.empty:
         return None
-    with _style():
+    with style():
         parts = [(str(dataset), part) for dataset, part in frame.groupby("dataset")]
-        figure, panels = _panels([3.2] * len(parts))
-        for axes, (dataset, part) in zip(panels, parts, strict=True):
+        figure, every = panels([3.2] * len(parts))
+        for axes, (dataset, part) in zip(every, parts, strict=True):
             _curve_panel(axes, part, identity(records)[1:])
             axes.set_title(dataset, loc="left")
             axes.set_ylabel("bound (nats)")
-        panels[-1].set_xlabel("epoch; solid: validation, dashed: training")
+        every[-1].set_xlabel("epoch; solid: validation, dashed: training")
     return figure
 
 

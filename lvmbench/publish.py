@@ -44,13 +44,14 @@ def judged(
 
 
 def write_board(directory: Path, target: Path) -> None:
-    """Write ``leaderboard.csv``, ``.md`` and, where something was measured, ``.svg`` of a results directory.
+    """Write ``leaderboard.csv``, ``.md`` and, where something was measured, the figures of a results directory.
 
     Arguments:
         directory: Where the records and measurements are.
         target: The folder to write to, which may be the same.
     """
     from lvmbench.plots import leaderboard_figure, save
+    from lvmbench.rate_distortion import rate_distortion_figure
 
     records, measurements = read_results(directory)
     board = rebuild(directory)
@@ -59,6 +60,9 @@ def write_board(directory: Path, target: Path) -> None:
     figure = leaderboard_figure(board, records, measurements)
     if figure is not None:
         save(figure, target / "leaderboard.svg")
+    figure = rate_distortion_figure(records, measurements)
+    if figure is not None:
+        save(figure, target / "rate_distortion.svg")
 
 
 def publish(directory: Path, target: Path) -> None:

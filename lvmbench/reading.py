@@ -79,7 +79,8 @@ class Results:
             extra, blocked = json.loads(store.meta().get("plugins", "[[], []]"))
         catalogue = load_catalogue(PluginSelection(tuple(extra), tuple(blocked)))
         combination = Combination({kind: Ref.parse(row[kind]) for kind in KINDS}, int(row["latent"]))
-        return stored(catalogue, combination, int(row["seed"]), row["key"], self.directory / "weights")
+        facts = row.dropna().to_dict()
+        return stored(catalogue, combination, int(row["seed"]), row["key"], self.directory / "weights", facts)
 
     def _row(self, key: str) -> pd.Series[Any]:
         """The record of a run that has weights, by the beginning of its key."""

@@ -14,11 +14,12 @@ from lvmbench.render import to_csv, to_markdown
 from lvmbench.store import Store
 
 RECORDS, MEASUREMENTS, EVALUATIONS = "records.csv", "measurements.csv", "evaluations.csv"
-BOARD_CSV, BOARD_MARKDOWN, BOARD_FIGURE, CURVES_FIGURE = (
+BOARD_CSV, BOARD_MARKDOWN, BOARD_FIGURE, CURVES_FIGURE, RATE_FIGURE = (
     "leaderboard.csv",
     "leaderboard.md",
     "leaderboard.svg",
     "curves.svg",
+    "rate_distortion.svg",
 )
 
 
@@ -54,6 +55,7 @@ def _draw(
 ) -> None:
     """The figures, which take a second, only where there is something new to see."""
     from lvmbench.plots import curves, leaderboard_figure, save
+    from lvmbench.rate_distortion import rate_distortion_figure
 
     figure = leaderboard_figure(board, records, measurements)
     if figure:
@@ -61,6 +63,9 @@ def _draw(
     figure = curves(store.curves(), records)
     if figure:
         save(figure, out / CURVES_FIGURE)
+    figure = rate_distortion_figure(records, measurements)
+    if figure:
+        save(figure, out / RATE_FIGURE)
 
 
 def _write(path: Path, text: str) -> bool:

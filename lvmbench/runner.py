@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +70,7 @@ class _Pack:
     keys: dict[int, str]
     untrained: dict[int, str]
     evaluators: dict[int, tuple[Ref, ...]]
+    facts: dict[int, Mapping[str, Any]]
 
 
 def prepare(out: Path) -> None:
@@ -158,7 +159,7 @@ def _enter(plan: Plan, store: Store) -> None:
 
 def _due(plan: Plan, store: Store, weights: Path, training: bool) -> list[_Pack]:
     """The packs with something still to do."""
-    statuses, evaluated = store.statuses(), store.evaluated()
+    statuses, evaluated, facts = store.statuses(), store.evaluated(), _facts(store)
 
     def missing(key: str) -> tuple[Ref, ...]:
         return tuple(e for e in plan.evaluators if (key, str(e)) not in evaluated)
@@ -178,8 +179,15 @@ def _due(plan: Plan, store: Store, weights: Path, training: bool) -> list[_Pack]
             s: e for s, k in trained.items() if (e := missing(k))
         }
         if evaluators:
-            packs.append(_Pack(planned.combination, {**trained, **untrained}, untrained, evaluators))
+            known = {s: facts[k] for s, k in trained.items()}
+            packs.append(_Pack(planned.combination, {**trained, **untrained}, untrained, evaluators, known))
     return packs
+
+
+def _facts(store: Store) -> dict[str, Mapping[str, Any]]:
+    """What is on record of the training of each run, by key; nothing for what is not known."""
+    rows = store.records().astype(object)
+    return {row["key"]: row.dropna().to_dict() for _, row in rows.iterrows()}
 
 
 class _Session:
@@ -225,6 +233,7 @@ class _Session:
             options.selection,
             self.weights,
             pack.evaluators,
+            facts=pack.facts,
         )
         executor.submit(number, train_job if pack.untrained else evaluate_job, job, first=first)
 
@@ -243,6 +252,7 @@ class _Session:
             ending = {"status": result.status, "reason": result.reason, "traceback": result.traceback}
             facts = {**result.facts, **ending, "environment": self.described, "finished": _now()}
             self.store.finish(pack.untrained[result.seed], result.curve, **facts)
+            pack.facts[result.seed] = result.facts
             if result.status != Status.OK:
                 pack.evaluators.pop(result.seed, None)
         pack.untrained = {}

@@ -16,7 +16,7 @@ from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, Strin
 from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.status import Status
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 _metadata = MetaData()
 META = Table(
     "meta", _metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False)
@@ -41,6 +41,8 @@ RUNS = Table(
     Column("epochs", Integer),
     Column("best_epoch", Integer),
     Column("train_seconds", Float),
+    Column("peak_memory_host", BigInteger),
+    Column("peak_memory_device", BigInteger),
     Column("parameters", BigInteger),
     Column("device", String),
     Column("pack", Integer),

@@ -222,7 +222,7 @@ def test_evaluations_are_reopened_by_their_status(store):
 def test_facts_and_environments_are_kept_once(store):
     store.note(metric="elbo")
     store.note(metric="gap", plugins="[]")
-    assert {"metric": "gap", "plugins": "[]", "schema": "1"}.items() <= store.meta().items()
+    assert {"metric": "gap", "plugins": "[]", "schema": "2"}.items() <= store.meta().items()
     for _ in range(2):
         store.environment("abc", {"python": "3"})
 
@@ -239,7 +239,7 @@ def test_another_schema_is_refused(url):
     store = Store(url)
     store.note(schema="0")
     store.close()
-    with pytest.raises(UserError, match="has schema 0, this lvmbench writes 1; use a new --out"):
+    with pytest.raises(UserError, match="has schema 0, this lvmbench writes 2; use a new --out"):
         Store(url)
 
 

@@ -36,6 +36,7 @@ def show_plan(plan: Plan, catalogue: Catalogue, out: Path, device: torch.device 
         console.print(_table(runnable, statuses, costs))
     _refusals(plan)
     _totals(plan, runnable, statuses)
+    _measuring(plan, out, runnable)
     if device:
         _estimate([cost for cost in costs.values() if cost is not None])
 
@@ -94,6 +95,32 @@ def _totals(plan: Plan, runnable: Sequence[Planned], statuses: Mapping[str, str]
     parts = [counted(len(plan.planned), "combination"), *(f"{n} {status}" for status, n in stopped.items())]
     done = sum(not _is_due(statuses, key) for key in keys)
     say(f"{', '.join(parts)}; {counted(len(keys), 'run')}, {done} done")
+
+
+def _measuring(plan: Plan, out: Path, runnable: Sequence[Planned]) -> None:
+    """How often each evaluator will evaluate the decoder, over all runs that it is still to measure."""
+    done = Store.at(out).evaluated() if (out / "store.sqlite").exists() else set()
+    costs: dict[str, int | None] = {}
+    for planned in runnable:
+        for name, each in planned.evaluations.items():
+            due = sum((key, name) not in done for key in planned.keys.values())
+            so_far = costs.get(name, 0)
+            costs[name] = None if each is None or so_far is None else so_far + each * due
+    if costs:
+        shown = (f"{name} {'?' if count is None else readable(count)}" for name, count in costs.items())
+        say(Text(f"model evaluations to measure: {'; '.join(shown)}"))
+
+
+def readable(count: int) -> str:
+    """A count to three figures.
+
+    >>> readable(950), readable(12_345), readable(3_456_789), readable(7_200_000_000)
+    ('950', '12,300', '3.46 million', '7.2 billion')
+    """
+    for size, word in ((10**9, "billion"), (10**6, "million")):
+        if count >= size:
+            return f"{count / size:.3g} {word}"
+    return f"{int(float(f'{count:.3g}')):,}"
 
 
 def _estimate(costs: Sequence[float]) -> None:

@@ -27,6 +27,7 @@ class Job:
         weights: The folder of the stored weights.
         evaluators: For each seed, the evaluators still to be applied to its stored weights.
         split: The split that is measured.
+        facts: What is on record of each seed's training.
     """
 
     combination: Combination
@@ -37,6 +38,7 @@ class Job:
     weights: Path
     evaluators: Mapping[int, tuple[Ref, ...]] = field(default_factory=dict)
     split: str = "test"
+    facts: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def weights_file(self, seed: int) -> Path:
         """Where the weights of one seed are stored."""

@@ -31,6 +31,7 @@ from lvmbench.plan import DataCache
 from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
+from lvmbench.training.memory import PeakMemory
 
 
 @functools.lru_cache(maxsize=1)
@@ -64,7 +65,9 @@ def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Tra
         bound = fmean(finite) if finite else None
         progress.write(Progress("train", epoch.epoch, job.budget.epochs, bound))
 
+    memory = PeakMemory(device)
     results = train(parts, seeds, data, job.budget, device, on_epoch)
+    peak = memory.facts
     trained = []
     for result in results:
         if result.status == Status.OK:
@@ -77,6 +80,7 @@ def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Tra
             "parameters": parts[0].model.parameters_count,
             "device": str(device),
             "pack": len(seeds),
+            **peak,
         }
         trained.append(
             Trained(result.seed, Status(result.status), result.reason, None, facts, tuple(result.curve))
@@ -151,7 +155,8 @@ def _measure(job: Job, seed: int, ref: Ref) -> tuple[dict[str, Any], ...]:
     restore(parts, load_file(job.weights_file(seed)))
     device = pick_device(job.device)
     parts.ready(device)
-    subject = subject_of(catalogue, job.combination, parts, data, provided, seed, job.split, device)
+    facts = job.facts.get(seed, {})
+    subject = subject_of(catalogue, job.combination, parts, data, provided, seed, job.split, device, facts)
     measurements, rows = figures(evaluator, subject)
     _keep_per_datum(measurements, job.weights_file(seed).with_suffix(""), str(ref))
     return rows
