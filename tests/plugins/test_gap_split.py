@@ -100,13 +100,18 @@ def test_richer_families_close_the_approximation_gap():
     assert gaps["flow"].value < gaps["same"].value - 0.05
 
 
-def test_without_the_exact_value_importance_sampling_from_the_optimum_comes_near():
-    """Within 4 standard errors of the exact gap; false-alarm rate 6e-5."""
-    subject = linear()
-    exact, found = measure(subject), measure(dataclasses.replace(subject, provides=frozenset()))
-    one, other = exact["log_likelihood", ""], found["log_likelihood", ""]
-    assert other.method == "importance"
-    assert abs(one.value - other.value) <= 4 * other.stderr
+def test_without_the_exact_value_the_larger_lower_bound_comes_near():
+    """Within 4 standard errors of the exact value; false-alarm rate 1.3e-4, as either bound may be taken.
+
+    Which of two good bounds is larger is chance; one temperature is importance sampling from the prior, and loses.
+    """
+    exact, subject = (
+        measure(linear())["log_likelihood", ""],
+        dataclasses.replace(linear(), provides=frozenset()),
+    )
+    found = [measure(subject, temperatures=t)["log_likelihood", ""] for t in (100, 1)]
+    assert all(abs(exact.value - m.value) <= 4 * m.stderr for m in found)
+    assert found[1].method == "importance"
 
 
 def test_true_posterior_leaves_nothing_to_split():

@@ -43,6 +43,15 @@ def test_quadrature_is_exact(double, prior, latent, noise):
     assert error.value < 1e-9
 
 
+def test_single_precision_will_do():
+    """To the rounding of log densities of about 20."""
+    subject = linear(noise=0.1)
+    value, _ = Quadrature().evaluate(subject)
+    torch.testing.assert_close(
+        value.per_datum.float(), subject.model.exact_log_prob(subject.x).detach(), atol=1e-3, rtol=0
+    )
+
+
 def test_error_says_when_the_grid_is_too_coarse(double):
     """One round of few nodes cannot find a posterior this narrow; the stated error owns up to most of the true one."""
     subject = linear(noise=0.001)

@@ -48,7 +48,7 @@ class Ais(Evaluator):
         start: The density :math:`r` of the start: the ``prior``, or the ``posterior`` q(z|x).
         adaptation: The number of temperatures of the run that finds the step sizes.
         data: How many data of the split to take at most, drawn at random.
-        chunk: How many pairs of chain and datum are moved at once; the random numbers depend on it.
+        batch: How many data have their chains moved at once; the random numbers depend on it.
 
     Example:
         >>> Ais(temperatures=1000, start="posterior").metrics["log_likelihood"].unit
@@ -67,12 +67,12 @@ class Ais(Evaluator):
         chains: Several = 16,
         leapfrogs: Count = 5,
         start: Literal["prior", "posterior"] = "prior",
-        adaptation: Count = 50,
+        adaptation: Count = 30,
         data: Count = 100,
-        chunk: Count = 2048,
+        batch: Count = 64,
     ) -> None:
         self.temperatures, self.chains, self.leapfrogs = temperatures, chains, leapfrogs
-        self.start, self.adaptation, self.data, self.chunk = start, adaptation, data, chunk
+        self.start, self.adaptation, self.data, self.batch = start, adaptation, data, batch
         of_q = {"posterior.density"} if start == "posterior" else set()
         self.requires = frozenset(
             {"objective.density", "prior.real", "prior.density", "decoder.density"} | of_q
@@ -85,7 +85,7 @@ class Ais(Evaluator):
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
         x, noise = some_data(subject, self.data), subject.noise("ais")
-        batches = x.split(max(1, self.chunk // self.chains))
+        batches = x.split(self.batch)
         found = measurements([self.figures(subject, batch, noise) for batch in batches])
         return of_some(found, subject)
 

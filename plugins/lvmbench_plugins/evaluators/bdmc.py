@@ -43,7 +43,7 @@ class Bdmc(Evaluator):
         start: The density at the other end: the ``prior``, or the ``posterior`` q(z|x).
         adaptation: The number of temperatures of the run that finds the step sizes.
         data: How many data to draw.
-        chunk: How many pairs of chain and datum are moved at once; the random numbers depend on it.
+        batch: How many data have their chains moved at once; the random numbers depend on it.
 
     Example:
         >>> Bdmc(temperatures=1000).metrics["sandwich_gap"].better
@@ -63,12 +63,12 @@ class Bdmc(Evaluator):
         chains: Several = 16,
         leapfrogs: Count = 5,
         start: Literal["prior", "posterior"] = "prior",
-        adaptation: Count = 50,
+        adaptation: Count = 30,
         data: Several = 50,
-        chunk: Count = 2048,
+        batch: Count = 64,
     ) -> None:
         self.temperatures, self.chains, self.leapfrogs = temperatures, chains, leapfrogs
-        self.start, self.adaptation, self.data, self.chunk = start, adaptation, data, chunk
+        self.start, self.adaptation, self.data, self.batch = start, adaptation, data, batch
         of_q = {"posterior.density"} if start == "posterior" else set()
         self.requires = frozenset(
             {"objective.density", "prior.real", "prior.density", "decoder.density"} | of_q
@@ -82,9 +82,9 @@ class Bdmc(Evaluator):
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         noise = subject.noise("bdmc")
         z, x = self._simulate(subject, noise)
-        size = max(1, self.chunk // self.chains)
         batches = [
-            self._sandwich(subject, *pair, noise) for pair in zip(x.split(size), z.split(size), strict=True)
+            self._sandwich(subject, *pair, noise)
+            for pair in zip(x.split(self.batch), z.split(self.batch), strict=True)
         ]
         lower, error, upper, up, down = (torch.cat(column) for column in zip(*batches, strict=True))
         width = upper - lower

@@ -83,7 +83,7 @@ class GapSplit(Evaluator):
         samples: The number of draws :math:`S` for the final bounds.
         temperatures: Those of annealed importance sampling where log p(x) is not known; 0 leaves it out.
         data: How many data of the split to take at most, drawn at random.
-        chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
+        batch: How many data are taken at once; the random numbers depend on it.
 
     Example:
         >>> sorted(GapSplit(family="full").metrics)
@@ -112,10 +112,10 @@ class GapSplit(Evaluator):
         samples: Several = 1000,
         temperatures: Size = 100,
         data: Count = 100,
-        chunk: Count = 2048,
+        batch: Count = 64,
     ) -> None:
         self.family, self.start, self.steps, self.draws, self.rate = family, start, steps, draws, rate
-        self.maps, self.samples, self.data, self.chunk = maps, samples, data, chunk
+        self.maps, self.samples, self.data, self.batch = maps, samples, data, batch
         self.ais = Ais(temperatures=temperatures, data=data) if temperatures else None
         of_ais = self.ais.requires if self.ais else frozenset({"prior.density", "decoder.density"})
         self.requires = of_ais | {"objective.density", "prior.real"}
@@ -128,7 +128,7 @@ class GapSplit(Evaluator):
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
-        batches = some_data(subject, self.data).split(max(1, self.chunk // self.draws))
+        batches = some_data(subject, self.data).split(self.batch)
         noise = {word: subject.noise("gap_split", word) for word in ("climb", "ais")}
         figures = [self._figures(subject, x, index, noise) for index, x in enumerate(batches)]
         return of_some(_of_the_best(measurements(figures)), subject)
@@ -177,7 +177,7 @@ class GapSplit(Evaluator):
     def _draws(self, subject: Subject, x: Tensor, q: Distribution, index: int) -> Tensor:
         """Log weights, ``(S, B)``, of the same noise for each q."""
         noise = subject.noise("gap_split", "bound", index)
-        sizes = [len(part) for part in torch.arange(self.samples).split(max(1, self.chunk // len(x)))]
+        sizes = [len(part) for part in torch.arange(self.samples).split(self.draws)]
         return torch.cat([log_weights(subject.model, x, q, noise, size) for size in sizes])
 
     def _log_p(

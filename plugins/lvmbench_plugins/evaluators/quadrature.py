@@ -17,6 +17,7 @@ Side = Annotated[int, Field(ge=4)]
 """A number of nodes on one side of the centre."""
 
 _REACH = 8.0  # half the width of the grid, in standard deviations
+_CHUNK = 8192  # how many pairs of node and datum are decoded at once
 _CROWD = 3  # along each axis, how many nodes should carry weight while the grid is fitted
 _LEAST, _HALVINGS = -40.0, 40  # the log of the lowest power, and how often its range is halved
 
@@ -33,6 +34,7 @@ class Grid(NamedTuple):
 
     def fitted(self, nodes: Tensor, weights: Tensor, cell: float) -> Grid:
         """The grid whose u has mean 0 and covariance I under these weights of the nodes, ``(G, B)``."""
+        weights = weights.to(nodes)
         mean = torch.einsum("gb,gd->bd", weights, nodes)
         away = nodes.unsqueeze(1) - mean  # (G, B, D)
         # each node stands for a cell, which has a variance of its own
@@ -66,7 +68,6 @@ class Quadrature(Evaluator):
         side: The number of nodes on each side of the centre, along each axis.
         rounds: How often the grid is fitted: each round narrows it down to about a quarter (with 32 nodes to a side).
         data: How many data of the split to take at most, drawn at random.
-        chunk: How many pairs of node and datum are decoded at once.
 
     Example:
         >>> Quadrature(side=64).metrics["quadrature_error"].better
@@ -81,8 +82,8 @@ class Quadrature(Evaluator):
         ),
     }
 
-    def __init__(self, *, side: Side = 32, rounds: Count = 6, data: Count = 500, chunk: Count = 8192) -> None:
-        self.nodes, self.rounds, self.data, self.chunk = 2 * side + 1, rounds, data, chunk
+    def __init__(self, *, side: Side = 32, rounds: Count = 6, data: Count = 500) -> None:
+        self.nodes, self.rounds, self.data = 2 * side + 1, rounds, data
 
     def evaluations(self, work: Work) -> int:
         """For two dimensions of z; one needs the root of it for each datum."""
@@ -97,7 +98,7 @@ class Quadrature(Evaluator):
             )
         x, nodes = some_data(subject, self.data), self._nodes(dimensions, subject)
         first = self._prior(subject, subject.noise("quadrature"))
-        batches = x.split(max(1, self.chunk // len(nodes)))
+        batches = x.split(max(1, _CHUNK // len(nodes)))
         found = [
             self._summed(subject, batch, nodes, self._fit(subject, batch, nodes, first)) for batch in batches
         ]
@@ -134,7 +135,7 @@ class Quadrature(Evaluator):
     def _log_joint(self, subject: Subject, x: Tensor, z: Tensor) -> Tensor:
         """log p(x, z), ``(G, B)``, in double precision."""
         shaped = z.unflatten(-1, subject.model.prior.space.event_shape)
-        parts = shaped.split(max(1, self.chunk // len(x)))
+        parts = shaped.split(max(1, _CHUNK // len(x)))
         return torch.cat([subject.model.log_joint(x, part) for part in parts]).double()
 
     def _summed(self, subject: Subject, x: Tensor, nodes: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
