@@ -139,7 +139,8 @@ class Shapes(Dataset):
 def _grid(index: Tensor, count: int, low: float, high: float) -> Tensor:
     """The values of a factor, evenly spread; a single one is the largest."""
     steps = torch.linspace(high, low, count, dtype=torch.float64).flip(0)
-    return torch.index_select(steps, 0, index)
+    values: Tensor = steps[index]
+    return values
 
 
 def _first_of_each(images: Tensor) -> Tensor:
