@@ -132,7 +132,7 @@ class Shapes(Dataset):
         for kind, (covers, _) in enumerate(SHAPES):
             rows = factors[:, 0] == kind
             inside[rows] = covers(u[rows], v[rows])
-        fine = inside.unflatten(1, (self.size, _FINE)).unflatten(3, (self.size, _FINE))
+        fine: Tensor = inside.unflatten(1, (self.size, _FINE)).unflatten(3, (self.size, _FINE))
         return fine.sum((2, 4)).to(torch.uint8).unsqueeze(1)
 
 
