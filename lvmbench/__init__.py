@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lvmbench.distributions import DiagonalNormal as DiagonalNormal
     from lvmbench.distributions import Distribution as Distribution
     from lvmbench.distributions import Finite as Finite
+    from lvmbench.distributions import Flow as Flow
+    from lvmbench.distributions import InvertibleFlow as InvertibleFlow
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import cholesky as cholesky
@@ -82,6 +84,8 @@ _HOMES = {
         "DiagonalNormal",
         "Distribution",
         "Finite",
+        "Flow",
+        "InvertibleFlow",
         "Mixture",
         "MultivariateNormal",
         "cholesky",

@@ -5,6 +5,8 @@ from lvmbench.distributions.bernoulli import Bernoulli as Bernoulli
 from lvmbench.distributions.categorical import Categorical as Categorical
 from lvmbench.distributions.diagonal_normal import DiagonalNormal as DiagonalNormal
 from lvmbench.distributions.finite import Finite as Finite
+from lvmbench.distributions.flow import Flow as Flow
+from lvmbench.distributions.flow import InvertibleFlow as InvertibleFlow
 from lvmbench.distributions.mixture import Mixture as Mixture
 from lvmbench.distributions.multivariate_normal import MultivariateNormal as MultivariateNormal
 from lvmbench.distributions.multivariate_normal import cholesky as cholesky

@@ -1,0 +1,119 @@
+"""What the flow posteriors share: the encoder, and steps whose parameters come from networks."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Transform
+from zuko.nn import MLP, MaskedMLP
+from zuko.transforms import AutoregressiveTransform, CouplingTransform
+
+from lvmbench import DataSummary, DiagonalNormal, Distribution, InvertibleFlow, LatentSpace
+from lvmbench.networks import Network
+from lvmbench.networks import network as build
+
+Element = Callable[[Tensor], Transform]
+"""From parameters ``(..., n, outputs)`` to a transform of vectors of length n, coordinate by coordinate."""
+
+NEAR = 0.1
+"""The scale of the last layer of a step's network at the start, where all of a flow is near the identity."""
+UNIT = math.log(math.e - 1)
+"""Where softplus is 1."""
+TINY = 1e-30
+"""Added to a squared length that is divided by."""
+
+
+class Encoder(nn.Module):
+    """The amortised diagonal normal that a flow starts from, and further figures for each datum."""
+
+    def __init__(
+        self,
+        body: Network,
+        data: DataSummary,
+        space: LatentSpace,
+        further: int,
+        *,
+        hidden: int,
+        layers: int,
+    ) -> None:
+        super().__init__()
+        size = math.prod(space.event_shape)
+        self.sizes = [size, size, further]
+        self.network = build(body, data.event_shape, (sum(self.sizes),), hidden=hidden, layers=layers)
+
+    def forward(self, x: Tensor) -> tuple[DiagonalNormal, Tensor]:
+        """The base, and the further figures ``(B, further)``."""
+        loc, log_scale, further = self.network(x).split(self.sizes, -1)
+        return DiagonalNormal(loc, log_scale), further
+
+
+class Step(nn.Module, ABC):
+    """One step of a flow whose parameters come from a network of two hidden layers."""
+
+    def __init__(self, network: nn.Sequential, shape: tuple[int, int]) -> None:
+        super().__init__()
+        self.network, self.shape = network, shape
+        with torch.no_grad():
+            for weight in network[-1].parameters():
+                weight.mul_(NEAR)
+
+    @abstractmethod
+    def forward(self, h: Tensor, element: Element) -> Transform:
+        """The step of each datum, given its context ``h`` of shape ``(B, context)``."""
+
+    def given(self, z: Tensor, h: Tensor) -> Tensor:
+        """The parameters of the coordinates, ``(..., B, n, outputs)``."""
+        out: Tensor = self.network(torch.cat([z, h.expand(*z.shape[:-1], -1)], -1))
+        return out.unflatten(-1, self.shape)
+
+
+class AutoregressiveStep(Step):
+    """Each coordinate is changed as the ones before it say, or with ``backwards`` the ones after it: in one pass."""
+
+    def __init__(self, size: int, outputs: int, *, context: int, hidden: int, backwards: bool) -> None:
+        seen = torch.ones(size, size, dtype=torch.bool).tril(-1)
+        seen = torch.cat([seen.T if backwards else seen, torch.ones(size, context, dtype=torch.bool)], 1)
+        network = MaskedMLP(seen.repeat_interleave(outputs, 0), [hidden] * 2, activation=nn.SiLU)
+        super().__init__(network, (size, outputs))
+
+    def forward(self, h: Tensor, element: Element) -> Transform:
+        return AutoregressiveTransform(lambda z: element(self.given(z, h)), passes=self.shape[0])
+
+
+class CouplingStep(Step):
+    """The second half of the coordinates is changed as the first one says, or with ``backwards`` the other way round."""
+
+    def __init__(self, size: int, outputs: int, *, context: int, hidden: int, backwards: bool) -> None:
+        kept = size // 2
+        network = MLP(kept + context, (size - kept) * outputs, [hidden] * 2, activation=nn.SiLU)
+        super().__init__(network, (size - kept, outputs))
+        self.backwards = backwards
+
+    def forward(self, h: Tensor, element: Element) -> Transform:
+        return _Halves(lambda z: element(self.given(z, h)), self.shape[0], backwards=self.backwards)
+
+
+class _Halves(CouplingTransform):  # type: ignore[misc]
+    """The coupling of zuko by slices, as its masks wait for the device."""
+
+    def __init__(self, meta: Element, changed: int, *, backwards: bool) -> None:
+        Transform.__init__(self)
+        self.meta, self.changed, self.backwards = meta, changed, backwards
+
+    def split(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        if self.backwards:
+            return z[..., self.changed :], z[..., : self.changed]
+        return z[..., : -self.changed], z[..., -self.changed :]
+
+    def merge(self, kept: Tensor, changed: Tensor, shape: torch.Size) -> Tensor:
+        return torch.cat([changed, kept] if self.backwards else [kept, changed], -1)
+
+
+def pushed(base: Distribution, transforms: Iterable[Transform], space: LatentSpace) -> InvertibleFlow:
+    """The base pushed through transforms."""
+    pairs = [(t.call_and_ladj, t.inv.call_and_ladj) for t in transforms]
+    return InvertibleFlow(base, [f for f, _ in pairs], [g for _, g in pairs], space.event_shape)

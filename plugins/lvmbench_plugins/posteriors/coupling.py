@@ -1,0 +1,75 @@
+"""The coupling flow."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, final
+
+from torch import Tensor, nn
+from torch.distributions import Transform
+from zuko.transforms import DependentTransform, MonotonicAffineTransform
+
+from lvmbench import Count, DataSummary, InvertibleFlow, LatentSpace, Posterior, Refusal, Size
+from lvmbench.networks import Network
+from lvmbench_plugins.posteriors._flows import CouplingStep, Encoder, pushed
+
+if TYPE_CHECKING:
+    from lvmbench import LatentVariableModel
+
+
+@final
+class Coupling(Posterior):
+    r"""A normal whose one half of the coordinates is scaled and moved as the other half says, by turns.
+
+    .. math:: z_t^a = z_{t-1}^a, \qquad z_t^b = \exp(s_t) \odot z_{t-1}^b + m_t
+
+    where :math:`m_t, s_t` depend on :math:`z_{t-1}^a` and on a context of x; the halves change places from step to step.
+
+    References:
+        Density Estimation Using Real NVP (Dinh, Sohl-Dickstein, Bengio, 2017), https://arxiv.org/abs/1605.08803
+
+    Arguments:
+        layers: The number of steps :math:`T`.
+        context: The size of the context.
+        network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
+        hidden: The width of its hidden layers, and of the two of each step's network.
+        depth: The number of its hidden layers.
+
+    Example:
+        >>> from lvmbench import DataSummary, LatentSpace
+        >>> q = Coupling(DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2,)))
+        >>> q(torch.zeros(7, 3), None).log_prob(torch.zeros(5, 7, 2)).shape
+        torch.Size([5, 7])
+    """
+
+    distribution = InvertibleFlow
+    provides = frozenset({"amortized"})
+    requires = frozenset({"prior.real"})
+
+    def __init__(
+        self,
+        data: DataSummary,
+        space: LatentSpace,
+        *,
+        layers: Count = 4,
+        context: Count = 32,
+        network: Network = "mlp",
+        hidden: Count = 128,
+        depth: Size = 2,
+    ) -> None:
+        super().__init__()
+        self.space, size = space, math.prod(space.event_shape)
+        if size < 2:
+            raise Refusal("coupling splits the latents in two halves; a single latent has none")
+        self.encoder = Encoder(network, data, space, context, hidden=hidden, layers=depth)
+        self.steps = nn.ModuleList(
+            CouplingStep(size, 2, context=context, hidden=hidden, backwards=t % 2 == 1) for t in range(layers)
+        )
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> InvertibleFlow:
+        base, h = self.encoder(x)
+        return pushed(base, [step(h, _affine) for step in self.steps], self.space)
+
+
+def _affine(given: Tensor) -> Transform:
+    return DependentTransform(MonotonicAffineTransform(*given.unbind(-1)), 1)

@@ -1,0 +1,101 @@
+"""The neural spline flow."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, final
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import AffineTransform, Transform
+from zuko.transforms import DependentTransform, MonotonicRQSTransform
+
+from lvmbench import (
+    Count,
+    DataSummary,
+    DiagonalNormal,
+    InvertibleFlow,
+    LatentSpace,
+    Positive,
+    Posterior,
+    Refusal,
+    Size,
+)
+from lvmbench.networks import Network
+from lvmbench_plugins.posteriors._flows import AutoregressiveStep, CouplingStep, Encoder, pushed
+
+if TYPE_CHECKING:
+    from lvmbench import LatentVariableModel
+
+
+@final
+class Spline(Posterior):
+    r"""A normal bent by monotonic rational-quadratic splines, coordinate by coordinate, before it is scaled and moved.
+
+    .. math:: z = \mu + \sigma \odot f_T(\dots f_1(\varepsilon)), \qquad \varepsilon \sim N(0, I)
+
+    Each :math:`f_t` bends within :math:`[-B, B]`, by splines whose knots depend on a context of x and, in the form
+    ``coupling``, on the half of the coordinates that it keeps, in the form ``autoregressive``, on the coordinates before; halves
+    and order change from step to step. Splines bend what is not yet scaled, so that their bins suit posteriors of any width.
+
+    References:
+        Neural Spline Flows (Durkan et al., 2019), https://arxiv.org/abs/1906.04032
+
+    Arguments:
+        layers: The number of steps :math:`T`.
+        form: ``coupling`` or ``autoregressive``; a single latent needs the latter.
+        bins: The number of bins of a spline.
+        bound: The end :math:`B` of the splines.
+        context: The size of the context.
+        network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
+        hidden: The width of its hidden layers, and of the two of each step's network.
+        depth: The number of its hidden layers.
+
+    Example:
+        >>> from lvmbench import DataSummary, LatentSpace
+        >>> q = Spline(DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2,)))
+        >>> q(torch.zeros(7, 3), None).log_prob(torch.zeros(5, 7, 2)).shape
+        torch.Size([5, 7])
+    """
+
+    distribution = InvertibleFlow
+    provides = frozenset({"amortized"})
+    requires = frozenset({"prior.real"})
+
+    def __init__(
+        self,
+        data: DataSummary,
+        space: LatentSpace,
+        *,
+        layers: Count = 4,
+        form: Literal["coupling", "autoregressive"] = "coupling",
+        bins: Count = 8,
+        bound: Positive = 5.0,
+        context: Count = 32,
+        network: Network = "mlp",
+        hidden: Count = 128,
+        depth: Size = 2,
+    ) -> None:
+        super().__init__()
+        self.space, size = space, math.prod(space.event_shape)
+        if size < 2 and form == "coupling":
+            raise Refusal(
+                "spline in the form 'coupling' splits the latents in two halves; a single latent has none: "
+                "set form=autoregressive"
+            )
+        self.bound, self.sizes = bound, [bins, bins, bins - 1]
+        step = {"coupling": CouplingStep, "autoregressive": AutoregressiveStep}[form]
+        self.encoder = Encoder(network, data, space, context, hidden=hidden, layers=depth)
+        self.steps = nn.ModuleList(
+            step(size, sum(self.sizes), context=context, hidden=hidden, backwards=t % 2 == 1)
+            for t in range(layers)
+        )
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> InvertibleFlow:
+        q, h = self.encoder(x)
+        base = DiagonalNormal(torch.zeros_like(q.loc), torch.zeros_like(q.loc))
+        bent = [step(h, self._spline) for step in self.steps]
+        return pushed(base, [*bent, AffineTransform(q.loc, q.log_scale.exp(), event_dim=1)], self.space)
+
+    def _spline(self, given: Tensor) -> Transform:
+        return DependentTransform(MonotonicRQSTransform(*given.split(self.sizes, -1), bound=self.bound), 1)
