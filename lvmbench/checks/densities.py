@@ -19,7 +19,7 @@ from lvmbench.errors import Refusal
 
 DRAWS = 20_000
 F64 = torch.float64
-POINTS = {1: 4001, 2: 501}
+POINTS = {1: 4001, 2: 301}
 """Points along each axis of a quadrature over one or two values."""
 ROUGH = 0.05
 """The largest change of an integral with every second point that still counts as resolved."""
@@ -126,8 +126,15 @@ class Support(NamedTuple):
             return self.p.log_prob(at).exp().flatten()
 
 
-def _supports(specimen: Specimen) -> Iterator[tuple[Support, Tensor]]:
-    """Each setting of one or two values, with the probabilities of its points."""
+def _supports(specimen: Specimen) -> list[tuple[Support, Tensor]]:
+    """Each setting of one or two values, with the probabilities of its points; found once for all checks."""
+    if "supports" not in specimen.memory:
+        specimen.memory["supports"] = list(_find_supports(specimen))
+    found: list[tuple[Support, Tensor]] = specimen.memory["supports"]
+    return found
+
+
+def _find_supports(specimen: Specimen) -> Iterator[tuple[Support, Tensor]]:
     found = 0
     for trial in _small(specimen):
         p = trial.call()

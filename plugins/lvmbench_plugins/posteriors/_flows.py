@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Transform
 from zuko.nn import MLP, MaskedMLP
-from zuko.transforms import AutoregressiveTransform, CouplingTransform
+from zuko.transforms import (
+    AutoregressiveTransform,
+    CouplingTransform,
+    DependentTransform,
+    MonotonicAffineTransform,
+)
 
 from lvmbench import DataSummary, DiagonalNormal, Distribution, InvertibleFlow, LatentSpace
 from lvmbench.networks import Network
@@ -67,8 +73,9 @@ class Step(nn.Module, ABC):
 
     def given(self, z: Tensor, h: Tensor) -> Tensor:
         """The parameters of the coordinates, ``(..., B, n, outputs)``."""
-        out: Tensor = self.network(torch.cat([z, h.expand(*z.shape[:-1], -1)], -1))
-        return out.unflatten(-1, self.shape)
+        flat: Tensor = self.network(torch.cat([z, h.expand(*z.shape[:-1], -1)], -1))
+        given: Tensor = flat.unflatten(-1, self.shape)
+        return given
 
 
 class AutoregressiveStep(Step):
@@ -81,7 +88,9 @@ class AutoregressiveStep(Step):
         super().__init__(network, (size, outputs))
 
     def forward(self, h: Tensor, element: Element) -> Transform:
-        return AutoregressiveTransform(lambda z: element(self.given(z, h)), passes=self.shape[0])
+        size, _ = self.shape
+        step: Transform = AutoregressiveTransform(lambda z: element(self.given(z, h)), passes=size)
+        return step
 
 
 class CouplingStep(Step):
@@ -115,5 +124,12 @@ class _Halves(CouplingTransform):  # type: ignore[misc]
 
 def pushed(base: Distribution, transforms: Iterable[Transform], space: LatentSpace) -> InvertibleFlow:
     """The base pushed through transforms."""
-    pairs = [(t.call_and_ladj, t.inv.call_and_ladj) for t in transforms]
-    return InvertibleFlow(base, [f for f, _ in pairs], [g for _, g in pairs], space.event_shape)
+    pairs: list[tuple[Any, Any]] = [(t, t.inv) for t in transforms]  # zuko gives each a call_and_ladj
+    steps, inverses = ([t.call_and_ladj for t in side] for side in zip(*pairs, strict=True))
+    return InvertibleFlow(base, steps, inverses, space.event_shape)
+
+
+def affine(given: Tensor) -> Transform:
+    """The element that scales and moves: ``given`` has a shift and a log scale, which is kept within 6.9 of 0."""
+    scaled: Transform = DependentTransform(MonotonicAffineTransform(*given.unbind(-1)), 1)
+    return scaled

@@ -6,12 +6,10 @@ import math
 from typing import TYPE_CHECKING, final
 
 from torch import Tensor, nn
-from torch.distributions import Transform
-from zuko.transforms import DependentTransform, MonotonicAffineTransform
 
 from lvmbench import Count, DataSummary, InvertibleFlow, LatentSpace, Posterior, Refusal, Size
 from lvmbench.networks import Network
-from lvmbench_plugins.posteriors._flows import CouplingStep, Encoder, pushed
+from lvmbench_plugins.posteriors._flows import CouplingStep, Encoder, affine, pushed
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
@@ -68,8 +66,4 @@ class Coupling(Posterior):
 
     def forward(self, x: Tensor, model: LatentVariableModel) -> InvertibleFlow:
         base, h = self.encoder(x)
-        return pushed(base, [step(h, _affine) for step in self.steps], self.space)
-
-
-def _affine(given: Tensor) -> Transform:
-    return DependentTransform(MonotonicAffineTransform(*given.unbind(-1)), 1)
+        return pushed(base, [step(h, affine) for step in self.steps], self.space)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Literal, final
 
 from torch import Tensor, nn
 from torch.distributions import AffineTransform, Transform
-from zuko.transforms import DependentTransform, MonotonicAffineTransform
 
 from lvmbench import Count, DataSummary, InvertibleFlow, LatentSpace, Posterior, Size
 from lvmbench.networks import Network
-from lvmbench_plugins.posteriors._flows import AutoregressiveStep, Encoder, pushed
+from lvmbench_plugins.posteriors._flows import AutoregressiveStep, Encoder, affine, pushed
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
@@ -72,7 +71,7 @@ class Iaf(Posterior):
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
-        self.element = {"gated": _gated, "affine": _affine}[form]
+        self.element = {"gated": _gated, "affine": affine}[form]
         self.encoder = Encoder(network, data, space, context, hidden=hidden, layers=depth)
         self.steps = nn.ModuleList(
             AutoregressiveStep(size, 2, context=context, hidden=hidden, backwards=t % 2 == 1)
@@ -88,7 +87,3 @@ def _gated(given: Tensor) -> Transform:
     m, s = given.unbind(-1)
     gate = LEAST + (1 - LEAST) * (s + OPEN).sigmoid()
     return AffineTransform((1 - gate) * m, gate, event_dim=1)
-
-
-def _affine(given: Tensor) -> Transform:
-    return DependentTransform(MonotonicAffineTransform(*given.unbind(-1)), 1)

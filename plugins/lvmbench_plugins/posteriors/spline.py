@@ -98,4 +98,6 @@ class Spline(Posterior):
         return pushed(base, [*bent, AffineTransform(q.loc, q.log_scale.exp(), event_dim=1)], self.space)
 
     def _spline(self, given: Tensor) -> Transform:
-        return DependentTransform(MonotonicRQSTransform(*given.split(self.sizes, -1), bound=self.bound), 1)
+        bent = MonotonicRQSTransform(*given.split(self.sizes, -1), bound=self.bound)
+        spline: Transform = DependentTransform(bent, 1)
+        return spline
