@@ -117,6 +117,13 @@ def test_density_of_a_grid_sums_to_one(cls, options):
     assert abs(total.item() - 1) < 2e-3
 
 
+@invertible
+def test_one_value_is_weighed_under_every_datum(cls, options):
+    _, q = flow(cls, options)
+    z = torch.randn(4, 1, 3, dtype=F64)
+    torch.testing.assert_close(q.log_prob(z), q.log_prob(z.expand(4, 5, 3)), rtol=1e-12, atol=1e-12)
+
+
 @flows
 def test_fresh_flow_is_about_its_base(cls, options):
     torch.manual_seed(0)

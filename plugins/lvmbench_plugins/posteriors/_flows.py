@@ -73,7 +73,8 @@ class Step(nn.Module, ABC):
 
     def given(self, z: Tensor, h: Tensor) -> Tensor:
         """The parameters of the coordinates, ``(..., B, n, outputs)``."""
-        flat: Tensor = self.network(torch.cat([z, h.expand(*z.shape[:-1], -1)], -1))
+        lead = torch.broadcast_shapes(z.shape[:-1], h.shape[:-1])
+        flat: Tensor = self.network(torch.cat([z.expand(*lead, -1), h.expand(*lead, -1)], -1))
         given: Tensor = flat.unflatten(-1, self.shape)
         return given
 
@@ -119,6 +120,7 @@ class _Halves(CouplingTransform):  # type: ignore[misc]
         return z[..., : -self.changed], z[..., -self.changed :]
 
     def merge(self, kept: Tensor, changed: Tensor, shape: torch.Size) -> Tensor:
+        kept = kept.expand(*changed.shape[:-1], -1)
         return torch.cat([changed, kept] if self.backwards else [kept, changed], -1)
 
 
