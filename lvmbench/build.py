@@ -72,10 +72,12 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
     return Parts(LatentVariableModel(prior, posterior, decoder), objective, estimator)
 
 
-def capabilities(data: Data, parts: Parts) -> frozenset[str]:
-    """Everything that the parts of a combination provide, each as ``kind.capability``."""
+def capabilities(data: Data, parts: Parts, *, measured: bool = False) -> frozenset[str]:
+    """Everything that the parts of a combination provide, each as ``kind.capability``, in training or when measured."""
     model, objective = parts.model, parts.objective
     q = model.posterior_distribution
+    if measured and q:
+        q = q.law_type or q
     provided: dict[str, Iterable[str]] = {
         "dataset": data.capabilities,
         "prior": model.prior.provides | model.prior.distribution.traits | _offered(model.prior.space),

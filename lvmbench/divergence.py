@@ -17,6 +17,13 @@ from lvmbench.distributions import (
     MultivariateNormal,
 )
 from lvmbench.distributions.base import sum_event
+from lvmbench.distributions.relaxed import (
+    Relaxed,
+    RelaxedBernoulli,
+    RelaxedCategorical,
+    StraightThroughBernoulli,
+    StraightThroughCategorical,
+)
 from lvmbench.errors import LvmbenchError
 
 if TYPE_CHECKING:
@@ -112,3 +119,11 @@ def _kl_categorical(q: Categorical, p: Categorical) -> Tensor:
 @register_kl(Finite, Categorical)
 def _kl_finite(q: Finite, p: Distribution) -> Tensor:
     return (q.log_weights.exp() * (q.log_weights - p.log_prob(q.values))).sum(-1)
+
+
+@register_kl(RelaxedBernoulli, Bernoulli)
+@register_kl(StraightThroughBernoulli, Bernoulli)
+@register_kl(RelaxedCategorical, Categorical)
+@register_kl(StraightThroughCategorical, Categorical)
+def _kl_relaxed(q: Relaxed, p: Distribution) -> Tensor:
+    return _KL[type(q.law), type(p)](q.law, p)

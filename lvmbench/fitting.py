@@ -100,7 +100,7 @@ class Fitted:
     @property
     def provides(self) -> frozenset[str]:
         """Each ``kind.capability`` of its parts and its data."""
-        return capabilities(self.data, self.parts)
+        return capabilities(self.data, self.parts, measured=True)
 
     def subject(self, split: str = "test") -> Subject:
         """What an evaluator is given; raises `UserError` for a split that the data do not have."""

@@ -218,7 +218,7 @@ class _Planner:
         reason = refusal(data, parts, combination)
         if reason:
             raise Refusal(reason)
-        provided = capabilities(data, parts)
+        provided = capabilities(data, parts, measured=True)
         reasons = {str(e): self._evaluator_refusal(e, provided, combination, data) for e in evaluators}
         refused = {name: reason for name, reason in reasons.items() if reason}
         applied = [e for e in evaluators if str(e) not in refused]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from lvmbench.component import Component
 from lvmbench.distributions import Distribution
@@ -60,8 +59,9 @@ class LatentSpace:
         choices, groups = self._digits
         power = choices ** torch.arange(groups, device=like.device)
         digits = torch.arange(self.size, device=like.device).unsqueeze(1) // power % choices  # (N, groups)
-        rows = one_hot(digits, choices) if self.support == "one_hot" else digits
-        return rows.to(like.dtype).reshape(-1, *self.event_shape)
+        if self.support == "one_hot":  # torch's own one_hot waits for the device
+            digits = digits.unsqueeze(-1) == torch.arange(choices, device=like.device)
+        return digits.to(like.dtype).reshape(-1, *self.event_shape)
 
     @property
     def _digits(self) -> tuple[int, int]:

@@ -63,6 +63,13 @@ class Terms:
             return z, self.q.log_prob(z)
         return z, self.fixed_q.log_prob(z) if self.fixed else log_q
 
+    @classmethod
+    def at(cls, model: LatentVariableModel, x: Tensor, z: Tensor, noise: Noise) -> Terms:
+        """The terms of given values of z, ``(K, B, *z)``, in place of samples."""
+        terms = cls(model, x, noise, len(z), pathwise=False)
+        terms.__dict__["_draw"] = z, terms.q.log_prob(z)
+        return terms
+
     @cached_property
     def fixed_q(self) -> Distribution:
         """q(z|x) with its parameters held fixed."""

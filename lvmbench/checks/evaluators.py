@@ -183,7 +183,7 @@ def measures_every_combination(specimen: Specimen) -> None:
         if id(case) in seen or not takes_a_step(case):
             continue
         seen.add(id(case))
-        provided = capabilities(case.source.data, case.parts())
+        provided = capabilities(case.source.data, case.parts(), measured=True)
         try:
             measure(specimen, subject_of(specimen, case))
             works.append(provided)

@@ -69,6 +69,10 @@ def density_gradient_agrees_with_differences(specimen: Specimen) -> None:
 )
 def sample_gradient_agrees_with_differences(specimen: Specimen) -> None:
     trial = specimen.with_trait("pathwise", dtype=torch.float64)
+    applies(
+        "straight_through" not in trial.call().traits,
+        "its gradients are declared to be straight-through ones",
+    )
     weights = trial.trained or dict(trial.parts.model.named_parameters())
     applies(bool(weights), "neither it nor its partners have parameters")
     agree(lambda: trial.call().sample(trial.noise(), 3).sin().sum(), weights, "the samples")

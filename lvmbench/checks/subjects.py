@@ -22,7 +22,7 @@ def subject_of(specimen: Specimen, case: Case | None = None, *, labels: bool = T
     case = case or case_of(specimen)
     parts = case.parts()
     data = case.source.data if labels else without_labels(case.source.data)
-    provided = capabilities(data, parts)
+    provided = capabilities(data, parts, measured=True)
     estimators = applicable_estimators(
         specimen.bench.catalogue, parts, case.source.data, provided, case.refs["estimator"]
     )

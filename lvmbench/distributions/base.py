@@ -20,11 +20,15 @@ class Distribution(ABC):
     - ``mean``: `mean` is available;
     - ``enumerable``: its support is finite and small enough to sum over;
     - ``components``: it is a mixture and can `assign` values to its components;
+    - ``straight_through``: its samples are rounded, and their gradients those of what they were before: no derivatives;
+    - ``normal``: it is a normal distribution;
     - ``units``: its event is made of independent units, and `units` has them one by one.
     """
 
     traits: ClassVar[frozenset[str]] = frozenset()
     support: ClassVar[str] = "real"
+    law_type: ClassVar[type[Distribution] | None] = None
+    """The class of `law`, where that is not this distribution itself."""
 
     @abstractmethod
     def log_prob(self, value: Tensor) -> Tensor:

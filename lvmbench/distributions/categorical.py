@@ -38,7 +38,7 @@ class Categorical(Distribution):
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         chosen = (self.logits + noise.gumbel((samples, *self.logits.shape))).argmax(-1)
-        value = torch.nn.functional.one_hot(chosen, self.logits.shape[-1]).to(self.logits.dtype)
+        value = one_hot(chosen, self.logits)
         return value, self.log_prob(value)
 
     @property
@@ -48,3 +48,9 @@ class Categorical(Distribution):
     @property
     def units(self) -> Categorical:
         return Categorical(self.logits, 1)
+
+
+def one_hot(chosen: Tensor, like: Tensor) -> Tensor:
+    """One-hot rows for classes, in the type and of the last dimension of another tensor; torch's own waits for the device."""
+    classes = torch.arange(like.shape[-1], device=like.device)
+    return (chosen.unsqueeze(-1) == classes).to(like.dtype)

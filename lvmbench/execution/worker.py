@@ -150,7 +150,7 @@ def _measure(job: Job, seed: int, ref: Ref) -> tuple[dict[str, Any], ...]:
     data = cache[job.combination["dataset"]]
     evaluator: Evaluator = catalogue.build("evaluator", ref)
     parts = build(catalogue, job.combination, data, seed)
-    provided = capabilities(data, parts)
+    provided = capabilities(data, parts, measured=True)
     check_suits(evaluator, ref, provided, job.combination, data)
     restore(parts, load_file(job.weights_file(seed)))
     device = pick_device(job.device)

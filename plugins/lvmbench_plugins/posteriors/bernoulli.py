@@ -1,0 +1,56 @@
+"""The amortised posterior of independent bits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from torch import Tensor
+
+from lvmbench import Bernoulli, Count, DataSummary, LatentSpace, Posterior, Size
+from lvmbench.networks import Network
+from lvmbench.networks import network as build
+
+if TYPE_CHECKING:
+    from lvmbench import LatentVariableModel
+
+
+@final
+class BernoulliPosterior(Posterior):
+    r"""Amortised independent bits (mean field).
+
+    .. math:: q(z|x) = \prod_d \operatorname{Bernoulli}(z_d; \operatorname{sigmoid} \ell_d(x))
+
+    References:
+        Neural Variational Inference and Learning in Belief Networks (Mnih, Gregor, 2014), https://arxiv.org/abs/1402.0030
+
+    Arguments:
+        network: The body of :math:`\ell`.
+        hidden: The width of its hidden layers.
+        layers: The number of its hidden layers.
+
+    Example:
+        >>> from lvmbench import DataSummary, LatentSpace
+        >>> q = BernoulliPosterior(DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2,), "binary"))
+        >>> q(torch.zeros(7, 3), None).mean.shape
+        torch.Size([7, 2])
+    """
+
+    distribution = Bernoulli
+    provides = frozenset({"amortized"})
+    requires = frozenset({"prior.binary"})
+
+    def __init__(
+        self,
+        data: DataSummary,
+        space: LatentSpace,
+        *,
+        network: Network = "mlp",
+        hidden: Count = 128,
+        layers: Size = 2,
+    ) -> None:
+        super().__init__()
+        self.event_dims = len(space.event_shape)
+        self.network = build(network, data.event_shape, space.event_shape, hidden=hidden, layers=layers)
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> Bernoulli:
+        return Bernoulli(self.network(x), self.event_dims)

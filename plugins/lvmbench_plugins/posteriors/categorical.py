@@ -1,0 +1,56 @@
+"""The amortised posterior of independent choices among classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from torch import Tensor
+
+from lvmbench import Categorical, Count, DataSummary, LatentSpace, Posterior, Size
+from lvmbench.networks import Network
+from lvmbench.networks import network as build
+
+if TYPE_CHECKING:
+    from lvmbench import LatentVariableModel
+
+
+@final
+class CategoricalPosterior(Posterior):
+    r"""Amortised independent choices among classes, one for each group (mean field).
+
+    .. math:: q(z|x) = \prod_g \operatorname{Categorical}(z_g; \operatorname{softmax} \ell_g(x))
+
+    References:
+        Semi-supervised Learning with Deep Generative Models (Kingma et al., 2014), https://arxiv.org/abs/1406.5298
+
+    Arguments:
+        network: The body of :math:`\ell`.
+        hidden: The width of its hidden layers.
+        layers: The number of its hidden layers.
+
+    Example:
+        >>> from lvmbench import DataSummary, LatentSpace
+        >>> q = CategoricalPosterior(DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2, 5), "one_hot"))
+        >>> q(torch.zeros(7, 3), None).mean.shape
+        torch.Size([7, 2, 5])
+    """
+
+    distribution = Categorical
+    provides = frozenset({"amortized"})
+    requires = frozenset({"prior.one_hot"})
+
+    def __init__(
+        self,
+        data: DataSummary,
+        space: LatentSpace,
+        *,
+        network: Network = "mlp",
+        hidden: Count = 128,
+        layers: Size = 2,
+    ) -> None:
+        super().__init__()
+        self.event_dims = len(space.event_shape)
+        self.network = build(network, data.event_shape, space.event_shape, hidden=hidden, layers=layers)
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> Categorical:
+        return Categorical(self.network(x), self.event_dims)
