@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lvmbench.build import Parts, build, capabilities
-from lvmbench.catalogue import Catalogue
+from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.checks.contract import BUILT, PARTS
 from lvmbench.checks.options import required, small, variants
 from lvmbench.checks.sources import Source, registered, synthetic
@@ -67,6 +67,14 @@ def with_samples(catalogue: Catalogue, ref: Ref, samples: int) -> Ref:
     return Ref(ref.name, {**ref.options, "samples": samples}) if "samples" in fields else ref
 
 
+def _options(entry: Entry) -> int:
+    """How many options a component has; none where it cannot be imported."""
+    try:
+        return len(options_model(entry.load()).model_fields)
+    except Exception:
+        return 0
+
+
 class Bench:
     """The components of a catalogue, as partners of the one that is checked."""
 
@@ -81,8 +89,11 @@ class Bench:
         return {kind: self._offers(kind) for kind in BUILT}
 
     def _offers(self, kind: str) -> list[Ref]:
-        """The host's own come first, so that a broken part of another plugin does not spoil the checks of the rest."""
-        entries = sorted(self.catalogue.entries(kind), key=lambda e: e.distribution != HOST)
+        """The host's own come first, so that a broken part of another plugin does not spoil the checks of the rest.
+
+        Of these the ones with the fewest options come first: they are the simplest, and quick.
+        """
+        entries = sorted(self.catalogue.entries(kind), key=lambda e: (e.distribution != HOST, _options(e)))
         found = [refs for entry in entries if (refs := self._variants(kind, entry.name))]
         first, others = [refs[0] for refs in found], [ref for refs in found for ref in refs[1:]]
         return list(dict.fromkeys([*first, *others]))

@@ -34,7 +34,7 @@ MINIMUM = {
     "evaluator": 16,
 }
 """How many checks of each kind must have run, and not been skipped, for a component to count as checked."""
-EVALUATOR_LIMIT = 64
+EVALUATOR_LIMIT = 4
 """Evaluators are tried with whole numbers of at most this in their options."""
 
 

@@ -71,7 +71,7 @@ class BitsBack(Evaluator):
         'lower'
     """
 
-    requires = frozenset({"dataset.binary"})
+    requires = frozenset({"dataset.binary", "posterior.units"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "bits_per_dim": Metric("bits/dim", "lower", "length of the images in bits, by pixel"),
     }

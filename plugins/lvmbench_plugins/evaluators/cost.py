@@ -42,7 +42,7 @@ class Cost(Evaluator):
     metrics: ClassVar[Mapping[str, Metric]] = {
         "train_seconds": Metric("seconds", "lower", "time that training took"),
         "samples_per_second": Metric("1/s", "higher", "draws of x from the model in a second", timed=True),
-        "parameters": Metric("", "neither", "numbers that training can change"),
+        "parameters": Metric("parameters", "neither", "numbers that training can change"),
         "peak_memory": Metric("MiB", "lower", "the most memory in use while training"),
     }
 

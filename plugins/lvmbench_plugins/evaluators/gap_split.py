@@ -118,7 +118,8 @@ class GapSplit(Evaluator):
         self.maps, self.samples, self.data, self.batch = maps, samples, data, batch
         self.ais = Ais(temperatures=temperatures, data=data) if temperatures else None
         of_ais = self.ais.requires if self.ais else frozenset({"prior.density", "decoder.density"})
-        self.requires = of_ais | {"objective.density", "prior.real"}
+        of_family = {"posterior.normal"} if family == "same" else set()
+        self.requires = of_ais | {"objective.density", "prior.real"} | of_family
 
     def evaluations(self, work: Work) -> int:
         """With annealed importance sampling, which is left out where log p(x) is known."""

@@ -69,7 +69,9 @@ class Imputation(Evaluator):
         "imputation_accuracy": Metric(
             "fraction", "higher", "hidden pixels whose likelier value is the true one"
         ),
-        "imputation_error": Metric("", "lower", "mean squared error of the hidden pixels' expected values"),
+        "imputation_error": Metric(
+            "squared value", "lower", "mean squared error of the hidden pixels' expected values"
+        ),
         "effective_sample_size": Metric("samples", "higher", "samples that the importance weights are worth"),
     }
 

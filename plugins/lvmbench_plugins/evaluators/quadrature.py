@@ -22,7 +22,7 @@ _CROWD = 3  # along each axis, how many nodes should carry weight while the grid
 _LEAST, _HALVINGS = -40.0, 40  # the log of the lowest power, and how often its range is halved
 
 
-class Grid(NamedTuple):
+class _Grid(NamedTuple):
     """The grid of each datum: z = centre + factor u for nodes u; ``(B, D)`` and ``(B, D, D)``."""
 
     centre: Tensor
@@ -32,7 +32,7 @@ class Grid(NamedTuple):
         """z at each node, ``(G, B, D)``."""
         return self.centre + (self.factor @ nodes[:, None, :, None]).squeeze(-1)
 
-    def fitted(self, nodes: Tensor, weights: Tensor, cell: float) -> Grid:
+    def fitted(self, nodes: Tensor, weights: Tensor, cell: float) -> _Grid:
         """The grid whose u has mean 0 and covariance I under these weights of the nodes, ``(G, B)``."""
         weights = weights.to(nodes)
         mean = torch.einsum("gb,gd->bd", weights, nodes)
@@ -40,7 +40,7 @@ class Grid(NamedTuple):
         # each node stands for a cell, which has a variance of its own
         covariance = torch.einsum("gb,gbd,gbe->bde", weights, away, away)
         covariance = covariance + torch.eye(nodes.shape[-1]).to(nodes) * cell**2 / 12
-        return Grid(
+        return _Grid(
             self.centre + (self.factor @ mean.unsqueeze(-1)).squeeze(-1), self.factor @ cholesky(covariance)
         )
 
@@ -121,12 +121,12 @@ class Quadrature(Evaluator):
         """The distance of neighbouring nodes."""
         return 2 * _REACH / (self.nodes - 1)
 
-    def _prior(self, subject: Subject, noise: Noise) -> Grid:
+    def _prior(self, subject: Subject, noise: Noise) -> _Grid:
         z = subject.model.p().sample(noise, 1000).flatten(1)
-        return Grid(z.mean(0).unsqueeze(0), cholesky(torch.cov(z.T).reshape(1, z.shape[1], -1)))
+        return _Grid(z.mean(0).unsqueeze(0), cholesky(torch.cov(z.T).reshape(1, z.shape[1], -1)))
 
-    def _fit(self, subject: Subject, x: Tensor, nodes: Tensor, first: Grid) -> Grid:
-        grid = Grid(*(part.expand(len(x), *part.shape[1:]) for part in first))
+    def _fit(self, subject: Subject, x: Tensor, nodes: Tensor, first: _Grid) -> _Grid:
+        grid = _Grid(*(part.expand(len(x), *part.shape[1:]) for part in first))
         for _ in range(self.rounds):
             weights = _tempered(self._log_joint(subject, x, grid.at(nodes)), _CROWD ** nodes.shape[1])
             grid = grid.fitted(nodes, weights, self._cell)
@@ -138,7 +138,7 @@ class Quadrature(Evaluator):
         parts = shaped.split(max(1, _CHUNK // len(x)))
         return torch.cat([subject.model.log_joint(x, part) for part in parts]).double()
 
-    def _summed(self, subject: Subject, x: Tensor, nodes: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+    def _summed(self, subject: Subject, x: Tensor, nodes: Tensor, grid: _Grid) -> tuple[Tensor, Tensor]:
         """log p(x) and its error, ``(B,)``."""
         dimensions = nodes.shape[1]
         log_joint = self._log_joint(subject, x, grid.at(nodes))

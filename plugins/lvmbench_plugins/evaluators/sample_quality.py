@@ -63,13 +63,15 @@ class SampleQuality(Evaluator):
 
     requires = frozenset({"dataset.labels"})
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "squared_mmd": Metric("", "lower", "squared distance of samples and data; unbiased, may be below 0"),
+        "squared_mmd": Metric(
+            "squared distance", "lower", "squared distance of samples and data; unbiased, may be below 0"
+        ),
         "two_sample_accuracy": Metric(
             "fraction", "lower", "accuracy of telling samples from data; at best 0.5"
         ),
         "precision": Metric("fraction", "higher", "samples that lie among the data"),
         "recall": Metric("fraction", "higher", "data that lie among the samples"),
-        "density": Metric("", "higher", "how densely data surround the samples; about 1 for real data"),
+        "density": Metric("ratio", "higher", "how densely data surround the samples; about 1 for real data"),
         "coverage": Metric("fraction", "higher", "neighbourhoods of data with a sample in them"),
     }
 
