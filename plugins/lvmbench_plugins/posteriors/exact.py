@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @final
 class Exact(Posterior):
-    r"""The true posterior of the model, for every pair of prior and decoder that has a registered one (the E-step).
+    r"""The true posterior of the model (the E-step), where a pair of prior and decoder has one or the values of z can be summed over.
 
     .. math:: q(z|x) = p(z|x), \qquad \mathrm{ELBO} = \log p(x)
 
