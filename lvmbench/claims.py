@@ -25,7 +25,8 @@ class Claim(BaseModel):
 
     Either an order, that ``metric`` is larger in the combinations of ``higher`` than in those of ``lower``: paired over seeds, it
     holds where the 95% interval of the difference is above 0. Or an agreement, that in every run ``of`` these combinations
-    ``metric`` equals a number or another figure, ``within`` a distance or so many standard ``errors``.
+    ``metric`` equals a number or another figure, ``within`` a distance, so many standard ``errors`` or ``percent`` of it; with
+    ``at_most``, it may be below by any amount.
 
     >>> Claim(claim="tighter", metric="bound", higher={"objective": "iwae"}, lower={"objective": "elbo"}).kind
     'order'
@@ -41,14 +42,16 @@ class Claim(BaseModel):
     equals: Annotated[float | str | None, Field(union_mode="left_to_right")] = None
     within: NonNegative | None = None
     errors: NonNegative | None = None
+    percent: NonNegative | None = None
+    at_most: bool = False
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> Claim:
         order = self.higher is not None and self.lower is not None
-        tolerances = [self.within, self.errors].count(None)
-        if order == (self.equals is not None) or (self.equals is not None and tolerances != 1):
+        given = 3 - [self.within, self.errors, self.percent].count(None)
+        if order == (self.equals is not None) or given != (0 if order else 1):
             raise ValueError(
-                "gives either higher and lower, or equals with one of within and errors (how far off is allowed)"
+                "gives either higher and lower, or equals with one of within, errors and percent (how far off is allowed)"
             )
         return self
 
@@ -85,28 +88,32 @@ def _order(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
 
 
 def _agreement(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
-    found = _select(claim, claim.of, long)
-    difference, error = _differences(claim, found, long)
-    if difference.empty:
+    found = _held_against(claim, _select(claim, claim.of, long), long)
+    if found.empty:
         return _row(None, None, None, 0, MISSING)
-    limit = error * claim.errors if claim.errors is not None else claim.within
-    verdict = HOLDS if bool((difference.abs() <= limit).all()) else FAILS
-    return _row(
-        float(difference.mean()), float(difference.min()), float(difference.max()), len(difference), verdict
-    )
+    off = found["value"] - found["due"]
+    beyond = off if claim.at_most else off.abs()
+    verdict = HOLDS if bool((beyond <= _limit(claim, found)).all()) else FAILS
+    return _row(float(off.mean()), float(off.min()), float(off.max()), len(off), verdict)
 
 
-def _differences(
-    claim: Claim, found: pd.DataFrame, long: pd.DataFrame
-) -> tuple[pd.Series[float], pd.Series[float]]:
-    """How far each run is off, and its Monte Carlo error."""
-    error = found["stderr"].astype(float).fillna(0.0)
+def _limit(claim: Claim, found: pd.DataFrame) -> pd.Series[float] | float:
+    """How far off each run may be."""
+    if claim.errors is not None:
+        return claim.errors * found["error"]
+    return found["due"].abs() * claim.percent / 100 if claim.percent is not None else claim.within or 0.0
+
+
+def _held_against(claim: Claim, found: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
+    """The ``value`` of each run, what is ``due``, and the Monte Carlo ``error`` of their difference."""
+    found = found[["key", "value", "stderr"]].astype({"stderr": "float64"}).fillna({"stderr": 0.0})
     if not isinstance(claim.equals, str):
-        return found["value"] - float(claim.equals or 0.0), error
-    other = _figure(long, claim.equals)[["key", "value", "stderr"]]
-    both = found.merge(other, on="key", suffixes=("", "_other"))
-    joint = np.hypot(both["stderr"].astype(float).fillna(0.0), both["stderr_other"].astype(float).fillna(0.0))
-    return both["value"] - both["value_other"], pd.Series(joint, index=both.index)
+        return found.assign(due=float(claim.equals or 0.0), error=found["stderr"])
+    other = _figure(long, claim.equals)[["key", "value", "stderr"]].rename(
+        columns={"value": "due", "stderr": "other"}
+    )
+    both = found.merge(other.astype({"other": "float64"}).fillna({"other": 0.0}), on="key")
+    return both.assign(error=np.hypot(both["stderr"], both["other"]))
 
 
 def _select(claim: Claim, pattern: Mapping[str, str], long: pd.DataFrame) -> pd.DataFrame:

@@ -127,6 +127,17 @@ class Terms:
         exact = analytic_kl(self.q.units, self.p.units)
         return None if exact is None else exact.flatten(1)
 
+    def along(self, scale: Tensor) -> Terms:
+        """The terms of the same samples, whose path to the posterior's parameters carries gradients times ``(K, B)``."""
+        z = self.z
+        factor = scale.reshape(*scale.shape, *[1] * (z.dim() - 2))
+        other = copy.copy(self)
+        for name in self._PER_SAMPLE:
+            other.__dict__.pop(name, None)
+        moved = z.detach() + factor * (z - z.detach())
+        other.__dict__["_draw"] = moved, self.fixed_q.log_prob(moved)
+        return other
+
     def take(self, index: Tensor) -> Terms:
         """The same terms for some of the samples only."""
         other = copy.copy(self)

@@ -88,7 +88,7 @@ def test_mean_and_variance_of_samples(make, event):
 @each
 def test_traits_hold(make, event):
     ours, _ = make((3,), event)
-    assert ours.traits <= {"pathwise", "density", "mean", "enumerable", "components", "units"}
+    assert ours.traits <= {"pathwise", "density", "mean", "enumerable", "components", "normal", "units"}
     if "components" in ours.traits:
         shares = ours.assign(ours.sample(Stream.seeded(0, dtype=torch.float64), 5))
         torch.testing.assert_close(shares.sum(-1), torch.ones(5, 3).double())

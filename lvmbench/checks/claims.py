@@ -25,6 +25,7 @@ DROP = 1.0
 )
 def batch_rows_are_independent(specimen: Specimen) -> None:
     applies(specimen.kind != "prior", "a prior has no batch")
+    applies(not getattr(specimen.cls, "batchwise", False), "it declares that its bound is of the batch")
     for mode in (True, False):
         trial = specimen.trial().train(mode)
         before = _by_row(trial)

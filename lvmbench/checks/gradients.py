@@ -58,6 +58,7 @@ def density_gradient_agrees_with_differences(specimen: Specimen) -> None:
     trial = specimen.with_trait("density", dtype=torch.float64)
     p = trial.call()
     applies(bool(trial.trained), "it has no parameters")
+    _not_fixed(trial)
     value = p.sample(trial.noise(), 3).detach()
     agree(lambda: trial.call().log_prob(value).sum(), trial.trained, "the log density of fixed values")
 
@@ -73,6 +74,7 @@ def sample_gradient_agrees_with_differences(specimen: Specimen) -> None:
         "straight_through" not in trial.call().traits,
         "its gradients are declared to be straight-through ones",
     )
+    _not_fixed(trial)
     weights = trial.trained or dict(trial.parts.model.named_parameters())
     applies(bool(weights), "neither it nor its partners have parameters")
     agree(lambda: trial.call().sample(trial.noise(), 3).sin().sum(), weights, "the samples")
@@ -81,6 +83,10 @@ def sample_gradient_agrees_with_differences(specimen: Specimen) -> None:
         weights,
         "the log density of the samples",
     )
+
+
+def _not_fixed(trial: Trial) -> None:
+    applies("held_fixed" not in trial.component.provides, "it declares that it holds its inference fixed")
 
 
 def agree(figure: Callable[[], Tensor], weights: dict[str, nn.Parameter], what: str) -> None:

@@ -9,36 +9,84 @@ import lvmbench
 if TYPE_CHECKING:
     from lvmbench.hookspecs import Register
 
+COMPONENTS = {
+    "dataset": {
+        "digits": "datasets.digits:Digits",
+        "linear_gaussian": "datasets.linear_gaussian:LinearGaussianData",
+        "blobs": "datasets.blobs:Blobs",
+        "shapes": "datasets.shapes:Shapes",
+        "table": "datasets.table:Table",
+        "mnist": "datasets.mnist:Mnist",
+        "fashion_mnist": "datasets.fashion_mnist:FashionMnist",
+    },
+    "prior": {
+        "standard_normal": "priors.standard_normal:StandardNormal",
+        "mixture": "priors.mixture:MixturePrior",
+        "bernoulli": "priors.bernoulli:BernoulliPrior",
+        "categorical": "priors.categorical:CategoricalPrior",
+    },
+    "posterior": {
+        "gaussian": "posteriors.gaussian:Gaussian",
+        "full_gaussian": "posteriors.full_gaussian:FullGaussian",
+        "svi": "posteriors.svi:Svi",
+        "semi_amortized": "posteriors.semi_amortized:SemiAmortized",
+        "planar": "posteriors.planar:Planar",
+        "radial": "posteriors.radial:Radial",
+        "iaf": "posteriors.iaf:Iaf",
+        "coupling": "posteriors.coupling:Coupling",
+        "spline": "posteriors.spline:Spline",
+        "sylvester": "posteriors.sylvester:Sylvester",
+        "exact": "posteriors.exact:Exact",
+        "bernoulli": "posteriors.bernoulli:BernoulliPosterior",
+        "categorical": "posteriors.categorical:CategoricalPosterior",
+        "relaxed": "posteriors.relaxed:RelaxedPosterior",
+    },
+    "decoder": {
+        "bernoulli": "decoders.bernoulli:BernoulliDecoder",
+        "gaussian": "decoders.gaussian:GaussianDecoder",
+        "linear_gaussian": "decoders.linear_gaussian:LinearGaussian",
+    },
+    "objective": {
+        "elbo": "objectives.elbo:Elbo",
+        "iwae": "objectives.iwae:Iwae",
+        "renyi": "objectives.renyi:Renyi",
+        "vr_max": "objectives.vr_max:VrMax",
+        "ciwae": "objectives.ciwae:Ciwae",
+        "info": "objectives.info:Info",
+        "wasserstein": "objectives.wasserstein:Wasserstein",
+    },
+    "estimator": {
+        "pathwise": "estimators.pathwise:Pathwise",
+        "score": "estimators.score:Score",
+        "stl": "estimators.stl:Stl",
+        "dreg": "estimators.dreg:Dreg",
+        "vimco": "estimators.vimco:Vimco",
+        "enumeration": "estimators.enumeration:Enumeration",
+    },
+    "evaluator": {
+        "tightness": "evaluators.tightness:Tightness",
+        "quadrature": "evaluators.quadrature:Quadrature",
+        "ais": "evaluators.ais:Ais",
+        "bdmc": "evaluators.bdmc:Bdmc",
+        "gap_split": "evaluators.gap_split:GapSplit",
+        "gradient_variance": "evaluators.gradient_variance:GradientVariance",
+        "informativeness": "evaluators.informativeness:Informativeness",
+        "disentanglement": "evaluators.disentanglement:Disentanglement",
+        "clustering": "evaluators.clustering:Clustering",
+        "bits_back": "evaluators.bits_back:BitsBack",
+        "sample_quality": "evaluators.sample_quality:SampleQuality",
+        "imputation": "evaluators.imputation:Imputation",
+        "cost": "evaluators.cost:Cost",
+    },
+}
+"""The class of each component, by kind and name."""
+SUITES = ("quick", "exact")
+
 
 @lvmbench.hookimpl
 def lvmbench_register(register: Register) -> None:
-    register.dataset("digits", "lvmbench_plugins.datasets.digits:Digits")
-    register.dataset("linear_gaussian", "lvmbench_plugins.datasets.linear_gaussian:LinearGaussianData")
-    register.dataset("blobs", "lvmbench_plugins.datasets.blobs:Blobs")
-    register.dataset("table", "lvmbench_plugins.datasets.table:Table")
-    register.dataset("mnist", "lvmbench_plugins.datasets.mnist:Mnist")
-    register.dataset("fashion_mnist", "lvmbench_plugins.datasets.fashion_mnist:FashionMnist")
-
-    register.prior("standard_normal", "lvmbench_plugins.priors.standard_normal:StandardNormal")
-    register.prior("mixture", "lvmbench_plugins.priors.mixture:MixturePrior")
-
-    register.posterior("gaussian", "lvmbench_plugins.posteriors.gaussian:Gaussian")
-    register.posterior("exact", "lvmbench_plugins.posteriors.exact:Exact")
-
-    register.decoder("bernoulli", "lvmbench_plugins.decoders.bernoulli:BernoulliDecoder")
-    register.decoder("gaussian", "lvmbench_plugins.decoders.gaussian:GaussianDecoder")
-    register.decoder("linear_gaussian", "lvmbench_plugins.decoders.linear_gaussian:LinearGaussian")
-
-    register.objective("elbo", "lvmbench_plugins.objectives.elbo:Elbo")
-    register.objective("iwae", "lvmbench_plugins.objectives.iwae:Iwae")
-
-    register.estimator("pathwise", "lvmbench_plugins.estimators.pathwise:Pathwise")
-    register.estimator("score", "lvmbench_plugins.estimators.score:Score")
-
-    register.evaluator("tightness", "lvmbench_plugins.evaluators.tightness:Tightness")
-    register.evaluator("gradient_variance", "lvmbench_plugins.evaluators.gradient_variance:GradientVariance")
-    register.evaluator("informativeness", "lvmbench_plugins.evaluators.informativeness:Informativeness")
-    register.evaluator("clustering", "lvmbench_plugins.evaluators.clustering:Clustering")
-
-    register.suite("quick", "lvmbench_plugins:suites/quick.yaml")
-    register.suite("exact", "lvmbench_plugins:suites/exact.yaml")
+    for kind, classes in COMPONENTS.items():
+        for name, target in classes.items():
+            getattr(register, kind)(name, f"lvmbench_plugins.{target}")
+    for name in SUITES:
+        register.suite(name, f"lvmbench_plugins:suites/{name}.yaml")

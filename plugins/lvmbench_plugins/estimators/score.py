@@ -7,7 +7,21 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Objective, Terms
+from lvmbench import (
+    Count,
+    DataSummary,
+    Estimate,
+    Estimator,
+    LatentSpace,
+    LatentVariableModel,
+    Noise,
+    Objective,
+    Probability,
+    Terms,
+    network,
+)
+
+Baseline = Literal["none", "leave_one_out", "moving_average", "network"]
 
 
 @final
@@ -19,26 +33,50 @@ class Score(Estimator):
     where :math:`L_k` is what :math:`z_k` changes of the bound :math:`L` of :math:`z_{1:K}`, and the baseline :math:`b_k` does
     not depend on :math:`z_k`. Where the bound is a mean over samples (the ELBO), :math:`L_k` is sample k's share of it, else
     all of :math:`L`. With ``leave_one_out``, :math:`L_k - b_k` is :math:`L` minus the bound of the other :math:`K - 1` samples;
-    for the ELBO that is the deviation from the mean of the others.
+    for the ELBO that is the deviation from the mean of the others. ``moving_average`` holds L against its mean over earlier steps,
+    ``network`` against a function of x that is trained along, by least squares; both are what they are where nothing trains.
 
     References:
         Simple Statistical Gradient-Following Algorithms (Williams, 1992), https://doi.org/10.1007/BF00992696;
+        Neural Variational Inference and Learning in Belief Networks (Mnih, Gregor, 2014),
+        https://arxiv.org/abs/1402.0030 (moving average, network);
         Buy 4 REINFORCE Samples, Get a Baseline for Free! (Kool, van Hoof, Welling, 2019),
         https://openreview.net/forum?id=r1lgTGL5DE
 
     Arguments:
-        baseline: ``none`` (:math:`b_k = 0`) or ``leave_one_out``, which needs an objective of two samples or more.
+        baseline: ``none`` (:math:`b_k = 0`), ``leave_one_out``, which needs an objective of two samples or more,
+            ``moving_average`` or ``network``.
+        decay: The share of the old value that a step leaves in the moving average.
+        hidden: The width of the baseline network's hidden layer.
 
     Example:
-        >>> sorted(Score(baseline="leave_one_out").requires)
+        >>> from lvmbench import DataSummary, LatentSpace
+        >>> data, space = DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2,))
+        >>> sorted(Score(data, space, baseline="leave_one_out").requires)
         ['objective.multi_sample', 'posterior.density']
     """
 
-    def __init__(self, *, baseline: Literal["none", "leave_one_out"] = "none") -> None:
+    total: Tensor
+    weight: Tensor
+
+    def __init__(
+        self,
+        data: DataSummary,
+        space: LatentSpace,
+        *,
+        baseline: Baseline = "none",
+        decay: Probability = 0.9,
+        hidden: Count = 100,
+    ) -> None:
         super().__init__()
-        self.baseline = baseline
-        needs = {"none": set(), "leave_one_out": {"objective.multi_sample"}}[baseline]
+        self.baseline, self.decay = baseline, decay
+        needs = {"objective.multi_sample"} if baseline == "leave_one_out" else set()
         self.requires = frozenset({"posterior.density"} | needs)
+        if baseline == "moving_average":
+            self.register_buffer("total", torch.zeros(()))
+            self.register_buffer("weight", torch.zeros(()))
+        elif baseline == "network":
+            self.network = network("mlp", data.event_shape, (1,), hidden=hidden, layers=1)
 
     def forward(
         self,
@@ -50,13 +88,37 @@ class Score(Estimator):
     ) -> Estimate:
         terms = Terms(model, x, noise, objective.samples, pathwise=False)
         bound = objective(terms, kl_weight)
-        score = (self._signal(objective, terms, bound, kl_weight).detach() * terms.log_q).sum(0)
-        return Estimate(surrogate=bound + score, bound=bound)
+        expected = self._expected(x)
+        signal = self._signal(objective, terms, bound, kl_weight, expected.detach()).detach()
+        surrogate = bound + (signal * terms.log_q).sum(0)
+        self._learn(bound.detach())
+        return Estimate(self._with_loss(surrogate, bound.detach(), expected), bound)
 
-    def _signal(self, objective: Objective, terms: Terms, bound: Tensor, kl_weight: Tensor | float) -> Tensor:
+    def _signal(
+        self, objective: Objective, terms: Terms, bound: Tensor, kl_weight: Tensor | float, expected: Tensor
+    ) -> Tensor:
         """L_k - b_k, ``(K, B)``, or ``(1, B)`` where it is the same for all samples."""
         if self.baseline == "leave_one_out":
             return bound - torch.stack([objective(others, kl_weight) for others in terms.leave_one_out()])
         if objective.additive:
-            return torch.stack([objective(one, kl_weight) for one in terms.singles()]) / terms.samples
-        return bound.unsqueeze(0)
+            singles = torch.stack([objective(one, kl_weight) for one in terms.singles()])
+            return (singles - expected) / terms.samples
+        return (bound - expected).unsqueeze(0)
+
+    def _expected(self, x: Tensor) -> Tensor:
+        """What the bound is expected to be, ``(B,)``."""
+        if self.baseline == "network":
+            return self.network(x).squeeze(-1)
+        if self.baseline == "moving_average":
+            known = self.weight > 0
+            return torch.where(known, self.total / torch.where(known, self.weight, 1.0), 0.0).expand(len(x))
+        return x.new_zeros(len(x))
+
+    def _learn(self, bound: Tensor) -> None:
+        if self.baseline == "moving_average" and self.training:
+            self.total.mul_(self.decay).add_((1 - self.decay) * bound.mean())
+            self.weight.mul_(self.decay).add_(1 - self.decay)
+
+    def _with_loss(self, surrogate: Tensor, bound: Tensor, expected: Tensor) -> Tensor:
+        """The surrogate with the error of a baseline that is trained; no other weight has a gradient of it."""
+        return surrogate - 0.5 * (bound - expected).square() if self.baseline == "network" else surrogate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -66,7 +67,8 @@ class _Step(nn.Module):
 
     def __init__(self, subject: Subject, name: str) -> None:
         super().__init__()
-        self.model, self.objective = subject.model, subject.objective
+        # as in training, where relaxed samples carry gradients; a copy, whose state may go on
+        self.model, self.objective = copy.deepcopy(subject.model).train(), subject.objective
         self.estimator = subject.estimators[name]
 
     def forward(self, x: Tensor, noise: Noise) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, final
 
+import torch
 from torch import Tensor
 
 from lvmbench import Count, NonNegative, Objective, Terms
@@ -15,10 +16,16 @@ class Elbo(Objective):
 
     .. math:: \mathrm{ELBO}(x) = E_{q(z|x)}[\log p(x|z)] - \beta\, \mathrm{KL}(q(z|x) \,\|\, p(z))
 
+    Free bits replace the divergence of a unit by :math:`\max(\lambda, \mathrm{KL})` while training, so that a unit below
+    :math:`\lambda` is not pushed further down; in evaluation the bound is the plain one.
+
     With :math:`\beta \ge 1` it never exceeds log p(x); with :math:`\beta < 1` it may, and is not declared a lower bound.
 
     References:
         Auto-Encoding Variational Bayes (Kingma, Welling, 2014), https://arxiv.org/abs/1312.6114;
+        Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016),
+        https://arxiv.org/abs/1606.04934 (free bits);
+        Cyclical Annealing Schedule (Fu et al., 2019), https://arxiv.org/abs/1903.10145;
         beta-VAE (Higgins et al., 2017), https://openreview.net/forum?id=Sy2fzU9gl;
         Generating Sentences from a Continuous Space (Bowman et al., 2016), https://arxiv.org/abs/1511.06349 (warm-up)
 
@@ -27,6 +34,9 @@ class Elbo(Objective):
         beta: The weight :math:`\beta` of the KL divergence.
         kl: ``analytic`` in closed form, ``sampled`` from the samples, ``auto`` in closed form where there is one.
         warm_up: Epochs over which the KL weight rises from 0 to :math:`\beta`; 0 leaves it to the budget.
+        cycles: How often it does so, each time staying at :math:`\beta` as long as it rose.
+        free_bits: Nats :math:`\lambda` of the KL divergence, in the mean over the batch, that each unit has free while training;
+            of all units together where the divergence is not known by unit.
 
     Example:
         >>> Elbo(beta=0.5).lower_bound
@@ -42,8 +52,11 @@ class Elbo(Objective):
         beta: NonNegative = 1.0,
         kl: Literal["auto", "analytic", "sampled"] = "auto",
         warm_up: NonNegative = 0.0,
+        cycles: Count = 1,
+        free_bits: NonNegative = 0.0,
     ) -> None:
         super().__init__()
+        self.cycles, self.free_bits = cycles, free_bits
         self.samples, self.beta, self.kl, self.warm_up = samples, beta, kl, warm_up
         self.lower_bound = beta >= 1
         self.requires = frozenset({"model.analytic_kl"} if kl == "analytic" else ())
@@ -51,4 +64,12 @@ class Elbo(Objective):
 
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
         kl = terms.kl(analytic=self.kl != "sampled")
+        if self.free_bits and self.training:
+            kl = self._paid(terms, kl)
         return terms.log_likelihood.mean(0) - kl_weight * self.beta * kl
+
+    def _paid(self, terms: Terms, kl: Tensor) -> Tensor:
+        """The divergence of each datum with the free bits of each unit, ``(B,)``."""
+        known = terms.unit_kl() if self.kl != "sampled" else None
+        units = kl.unsqueeze(1) if known is None else known  # (B, U)
+        return torch.where(units.mean(0) > self.free_bits, units, self.free_bits).sum(1)

@@ -1,0 +1,54 @@
+"""The Wasserstein autoencoder."""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+from torch import Tensor
+
+from lvmbench import NonNegative, Objective, Terms
+from lvmbench_plugins.objectives._kernels import Kernel, squared_mmd
+
+
+@final
+class Wasserstein(Objective):
+    r"""Minus the cost of transport from model to data, relaxed by the maximum mean discrepancy (WAE-MMD).
+
+    .. math:: -E_{q(z|x)} \|x - G(z)\|^2 - \lambda\, \mathrm{MMD}^2(q(z), p(z)), \qquad G(z) = E[x \,|\, z]
+
+    The decoder is only its mean: it is not trained as a density, and log p(x) is not defined.
+
+    References:
+        Wasserstein Auto-Encoders (Tolstikhin, Bousquet, Gelly, Schoelkopf, 2018), https://arxiv.org/abs/1711.01558
+
+    Arguments:
+        scale: The weight :math:`\lambda`.
+        encoder: Whether z is a sample of the posterior (``random``) or its mean (``deterministic``).
+        kernel: ``imq``, inverse multiquadric, or ``rbf``.
+
+    Example:
+        >>> Wasserstein().density
+        False
+    """
+
+    lower_bound = False
+    batchwise = True
+    density = False
+
+    def __init__(
+        self,
+        *,
+        scale: NonNegative = 10.0,
+        encoder: Literal["random", "deterministic"] = "random",
+        kernel: Kernel = "imq",
+    ) -> None:
+        super().__init__()
+        self.scale, self.encoder, self.kernel = scale, encoder, kernel
+        of_mean = {"posterior.mean"} if encoder == "deterministic" else set()
+        self.requires = frozenset({"prior.real", "decoder.mean"} | of_mean)
+
+    def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
+        z = terms.q.mean.unsqueeze(0) if self.encoder == "deterministic" else terms.z[:1]
+        prior = terms.p.sample(terms.noise, len(terms.x)).flatten(1)
+        cost = (terms.model.decoder(z).mean[0] - terms.x).square().flatten(1).sum(1)
+        return -cost - kl_weight * self.scale * squared_mmd(self.kernel, z[0].flatten(1), prior)

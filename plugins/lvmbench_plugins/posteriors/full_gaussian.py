@@ -1,0 +1,67 @@
+"""The amortised normal posterior with a full covariance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import Tensor
+
+from lvmbench import Count, DataSummary, LatentSpace, MultivariateNormal, Posterior, Refusal, Size
+from lvmbench.networks import Network
+from lvmbench.networks import network as build
+
+if TYPE_CHECKING:
+    from lvmbench import LatentVariableModel
+
+
+@final
+class FullGaussian(Posterior):
+    r"""An amortised normal whose covariance has a network's Cholesky factor.
+
+    .. math:: q(z|x) = N(z; \mu(x), L(x) L(x)^\top)
+
+    The diagonal of :math:`L` is the exponential of the network's output; below it are the outputs themselves, divided by the root
+    of the dimension.
+
+    References:
+        Auto-Encoding Variational Bayes (Kingma, Welling, 2014), https://arxiv.org/abs/1312.6114;
+        An Introduction to Variational Autoencoders (Kingma, Welling, 2019), https://arxiv.org/abs/1906.02691 (section 2.5.1)
+
+    Arguments:
+        network: The body of :math:`\mu` and :math:`L`.
+        hidden: The width of its hidden layers.
+        layers: The number of its hidden layers.
+
+    Example:
+        >>> from lvmbench import DataSummary, LatentSpace
+        >>> q = FullGaussian(DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2,)))
+        >>> q(torch.zeros(7, 3), None).scale_tril.shape
+        torch.Size([7, 2, 2])
+    """
+
+    distribution = MultivariateNormal
+    provides = frozenset({"amortized"})
+    requires = frozenset({"prior.real"})
+
+    def __init__(
+        self,
+        data: DataSummary,
+        space: LatentSpace,
+        *,
+        network: Network = "mlp",
+        hidden: Count = 128,
+        layers: Size = 2,
+    ) -> None:
+        super().__init__()
+        if len(space.event_shape) != 1:
+            raise Refusal(
+                f"full_gaussian is over a vector of latents; the prior's are of shape {space.event_shape}"
+            )
+        (size,) = space.event_shape
+        self.network = build(network, data.event_shape, (size + 2, size), hidden=hidden, layers=layers)
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> MultivariateNormal:
+        loc, log_diagonal, *rows = self.network(x).unbind(-2)
+        below = torch.stack(rows, -2).tril(-1) / len(rows) ** 0.5
+        return MultivariateNormal(loc, below + torch.diag_embed(log_diagonal.exp()))

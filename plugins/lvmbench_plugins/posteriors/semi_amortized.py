@@ -1,0 +1,80 @@
+"""Semi-amortised inference: a network says where the ascent of each datum starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import Tensor
+
+from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Posterior, Size
+from lvmbench.networks import Network
+from lvmbench.networks import network as build
+from lvmbench_plugins.posteriors._refine import normal, refine
+
+if TYPE_CHECKING:
+    from lvmbench import LatentVariableModel
+
+
+@final
+class SemiAmortized(Posterior):
+    r"""A normal with independent coordinates that a network proposes and gradient ascent on the ELBO refines.
+
+    .. math:: \lambda_0 = f_\phi(x), \qquad \lambda_{t+1} = \lambda_t + \rho\, \nabla_\lambda \mathrm{ELBO}(x; \lambda_t)
+
+    With ``through`` the gradient of the bound reaches the network through the steps. Without, the steps count as a shift
+    that does not depend on :math:`\phi`: the network gets the gradient at :math:`\lambda_T` as if it were at
+    :math:`\lambda_0`, and the model is trained at :math:`\lambda_T` held fixed. The random numbers of the steps are drawn
+    once, as those of `svi`.
+
+    References:
+        Semi-Amortized Variational Autoencoders (Kim, Wiseman, Miller, Sontag, Rush, 2018), https://arxiv.org/abs/1802.02550
+
+    Arguments:
+        steps: The number of steps :math:`T`; with none it is the amortised posterior.
+        rate: The step size :math:`\rho` of Adam's steps.
+        samples: The number of samples of z that each gradient is taken from.
+        through: Whether gradients pass through the steps.
+        network: The body of :math:`f`.
+        hidden: The width of its hidden layers.
+        layers: The number of its hidden layers.
+
+    Example:
+        >>> from lvmbench import DataSummary, LatentSpace
+        >>> q = SemiAmortized(DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2,)), steps=0)
+        >>> q(torch.zeros(7, 3), None).mean.shape
+        torch.Size([7, 2])
+    """
+
+    distribution = DiagonalNormal
+    provides = frozenset({"amortized"})
+    requires = frozenset({"prior.real", "prior.density", "decoder.density"})
+    noise: Tensor
+
+    def __init__(
+        self,
+        data: DataSummary,
+        space: LatentSpace,
+        *,
+        steps: Size = 5,
+        rate: Positive = 0.05,
+        samples: Count = 1,
+        through: bool = True,
+        network: Network = "mlp",
+        hidden: Count = 128,
+        layers: Size = 2,
+    ) -> None:
+        super().__init__()
+        self.event_dims, self.rate, self.through = len(space.event_shape), rate, through
+        self.provides = self.provides | (frozenset() if through else frozenset({"held_fixed"}))
+        self.network = build(network, data.event_shape, (2, *space.event_shape), hidden=hidden, layers=layers)
+        self.register_buffer("noise", torch.randn(steps, samples, *space.event_shape))
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> DiagonalNormal:
+        loc, log_scale = torch.unbind(self.network(x), dim=-1 - self.event_dims)
+        if self.through:
+            return normal(refine(model, x, (loc, log_scale), self.noise, self.rate), self.event_dims)
+        with torch.no_grad():
+            found = refine(model, x, (loc.detach(), log_scale.detach()), self.noise, self.rate)
+        shifted = (start + (end - start).detach() for start, end in zip((loc, log_scale), found, strict=True))
+        return DiagonalNormal(*shifted, self.event_dims)

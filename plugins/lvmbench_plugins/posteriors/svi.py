@@ -1,0 +1,66 @@
+"""Stochastic variational inference: each datum has parameters of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import torch
+from torch import Tensor
+
+from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Posterior
+from lvmbench_plugins.posteriors._refine import normal, refine
+
+if TYPE_CHECKING:
+    from lvmbench import LatentVariableModel
+
+
+@final
+class Svi(Posterior):
+    r"""A normal with independent coordinates whose parameters are found for each datum by gradient ascent on its ELBO.
+
+    .. math:: \lambda_{t+1} = \lambda_t + \rho\, \nabla_\lambda \mathrm{ELBO}(x; \lambda_t), \qquad \lambda_0 = (0, 0),
+        \qquad q(z|x) = N(z; \mu_T, \operatorname{diag} \sigma_T^2)
+
+    with Adam's steps from the standard normal. There is no network: inference costs :math:`T` gradients of the model for
+    each datum, in training as in evaluation. The standard normal numbers of the steps are drawn once, other ones for each
+    step and the same for all data, so that q(z|x) is a function of x and of the model. The model is trained at
+    :math:`\lambda_T` held fixed.
+
+    References:
+        Stochastic Variational Inference (Hoffman, Blei, Wang, Paisley, 2013), https://jmlr.org/papers/v14/hoffman13a.html;
+        Semi-Amortized Variational Autoencoders (Kim et al., 2018), https://arxiv.org/abs/1802.02550
+
+    Arguments:
+        steps: The number of steps :math:`T`.
+        rate: The step size :math:`\rho`.
+        samples: The number of samples of z that each gradient is taken from.
+
+    Example:
+        >>> from lvmbench import DataSummary, LatentSpace
+        >>> Svi(DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2,)), steps=5).noise.shape
+        torch.Size([5, 1, 2])
+    """
+
+    distribution = DiagonalNormal
+    provides = frozenset({"held_fixed"})
+    requires = frozenset({"prior.real", "prior.density", "decoder.density"})
+    noise: Tensor
+
+    def __init__(
+        self,
+        data: DataSummary,
+        space: LatentSpace,
+        *,
+        steps: Count = 30,
+        rate: Positive = 0.1,
+        samples: Count = 1,
+    ) -> None:
+        super().__init__()
+        self.shape, self.rate = space.event_shape, rate
+        self.register_buffer("noise", torch.randn(steps, samples, *space.event_shape))
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> DiagonalNormal:
+        zeros = self.noise.new_zeros((len(x), *self.shape))
+        with torch.no_grad():
+            found = refine(model, x, (zeros, zeros), self.noise, self.rate)
+        return normal((found[0].detach(), found[1].detach()), len(self.shape))
