@@ -80,7 +80,8 @@ def _order(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
     if any(side.empty for side in sides):
         return _row(None, None, None, 0, MISSING)
     # a run that a pattern covers several of counts with the mean of them, so that seeds stay paired
-    found = paired_difference(*(side.groupby("seed")["value"].mean() for side in sides))
+    higher, lower = (side.groupby("seed")["value"].mean() for side in sides)
+    found = paired_difference(higher, lower)
     if found.low is None or found.high is None:
         return _row(found.difference, None, None, found.n, OPEN)
     verdict = HOLDS if found.low > 0 else FAILS if found.high < 0 else OPEN
@@ -116,7 +117,7 @@ def _held_against(claim: Claim, found: pd.DataFrame, long: pd.DataFrame) -> pd.D
     return both.assign(error=np.hypot(both["stderr"], both["other"]))
 
 
-def _select(claim: Claim, pattern: Mapping[str, str], long: pd.DataFrame) -> pd.DataFrame:
+def _select(claim: Claim, pattern: Mapping[Any, str], long: pd.DataFrame) -> pd.DataFrame:
     rows = _figure(long, pattern.get("metric", claim.metric))
     for kind, text in pattern.items():
         if kind != "metric":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Self, final
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -46,7 +46,7 @@ class Objective(nn.Module, Component, ABC):
 class WeightObjective(Objective, ABC):
     """An objective that is a function of the log weights alone, which estimators may evaluate at others.
 
-    A subclass keeps ``log_weights`` among what it provides.
+    A subclass keeps ``log_weights`` among what it provides, and leaves ``forward`` as it is.
     """
 
     provides = frozenset({"log_weights"})
@@ -55,6 +55,5 @@ class WeightObjective(Objective, ABC):
     def of_log_weights(self, log_w: Tensor) -> Tensor:
         """The bound, ``(B,)``, of log weights ``(K, B)``; increasing in each."""
 
-    @final
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
         return self.of_log_weights(terms.log_w(kl_weight))

@@ -38,7 +38,7 @@ class LatentSpace:
         if self.support == "real":
             return None
         choices, groups = self._digits
-        return choices**groups
+        return int(choices**groups)
 
     @property
     def enumerable(self) -> bool:

@@ -79,7 +79,7 @@ class Results:
             extra, blocked = json.loads(store.meta().get("plugins", "[[], []]"))
         catalogue = load_catalogue(PluginSelection(tuple(extra), tuple(blocked)))
         combination = Combination({kind: Ref.parse(row[kind]) for kind in KINDS}, int(row["latent"]))
-        facts = row.dropna().to_dict()
+        facts = {str(k): v for k, v in row.dropna().items()}
         return stored(catalogue, combination, int(row["seed"]), row["key"], self.directory / "weights", facts)
 
     def _row(self, key: str) -> pd.Series[Any]:

@@ -187,7 +187,7 @@ def _due(plan: Plan, store: Store, weights: Path, training: bool) -> list[_Pack]
 def _facts(store: Store) -> dict[str, Mapping[str, Any]]:
     """What is on record of the training of each run, by key; nothing for what is not known."""
     rows = store.records().astype(object)
-    return {row["key"]: row.dropna().to_dict() for _, row in rows.iterrows()}
+    return {row["key"]: {str(k): v for k, v in row.dropna().items()} for _, row in rows.iterrows()}
 
 
 class _Session:

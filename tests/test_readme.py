@@ -21,7 +21,9 @@ def block(language: str) -> str:
 
 
 def test_lengths():
-    assert len(README.splitlines()) <= 120
+    assert (
+        len([line for line in README.splitlines() if not ROW.match(line)]) <= 100
+    )  # beside the list of components
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 40
 
 

@@ -20,7 +20,7 @@ from lvmbench.errors import UserError
 from lvmbench.leaderboard import read_results
 
 TABLES = ("records.csv", "measurements.csv", "evaluations.csv", "leaderboard.csv", "leaderboard.md")
-TIMINGS = ["train_seconds", "started", "finished", "environment", "pack"]
+TIMINGS = ["train_seconds", "started", "finished", "environment", "pack", "peak_memory_host"]
 
 
 def content(folder, names=TABLES):

@@ -70,7 +70,8 @@ def with_samples(catalogue: Catalogue, ref: Ref, samples: int) -> Ref:
 def _options(entry: Entry) -> int:
     """How many options a component has; none where it cannot be imported."""
     try:
-        return len(options_model(entry.load()).model_fields)
+        component: Any = entry.load()
+        return len(options_model(component).model_fields)
     except Exception:
         return 0
 

@@ -47,4 +47,5 @@ class Finite(Distribution):
     @property
     def mean(self) -> Tensor:
         flat = self.log_weights.exp() @ self.values.flatten(1)
-        return flat.unflatten(-1, self.values.shape[1:])
+        mean: Tensor = flat.unflatten(-1, self.values.shape[1:])
+        return mean

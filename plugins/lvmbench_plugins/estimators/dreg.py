@@ -6,7 +6,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
-from torch.func import grad, jvp, vmap
+from torch.func import grad, vmap
 
 from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Terms
 
@@ -60,10 +60,12 @@ def _derivatives(objective: Any, log_w: Tensor) -> tuple[Tensor, Tensor]:
     """First and second derivatives of the bound of each datum in each of its log weights, ``(K, B)``."""
 
     def first(log_w: Tensor) -> Tensor:
-        return grad(lambda w: objective.of_log_weights(w).sum())(log_w)
+        slope: Tensor = grad(lambda w: objective.of_log_weights(w).sum())(log_w)
+        return slope
 
     def second(direction: Tensor) -> Tensor:
-        return jvp(first, (log_w,), (direction.unsqueeze(-1).expand_as(log_w),))[1]
+        row: Tensor = grad(lambda w: (direction @ first(w)).sum())(log_w)
+        return row
 
     every = torch.eye(len(log_w), dtype=log_w.dtype, device=log_w.device)
     return first(log_w), vmap(second)(every).diagonal(dim1=0, dim2=1).T

@@ -108,7 +108,8 @@ class Score(Estimator):
     def _expected(self, x: Tensor) -> Tensor:
         """What the bound is expected to be, ``(B,)``."""
         if self.baseline == "network":
-            return self.network(x).squeeze(-1)
+            found: Tensor = self.network(x).squeeze(-1)
+            return found
         if self.baseline == "moving_average":
             known = self.weight > 0
             return torch.where(known, self.total / torch.where(known, self.weight, 1.0), 0.0).expand(len(x))

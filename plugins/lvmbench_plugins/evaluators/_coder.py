@@ -54,7 +54,8 @@ class Stack:
 
     def __init__(self, seed: Array, bins: int) -> None:
         stream = importlib.import_module("constriction").stream
-        self._coder = stream.stack.AnsCoder(seed, seal=True)
+        self._make = stream.stack.AnsCoder
+        self._coder = self._make(seed, seal=True)
         self._normal = stream.model.QuantizedGaussian(0, bins - 1)
         self._bernoulli = stream.model.Bernoulli(perfect=False)
         self._categorical = stream.model.Categorical
@@ -69,6 +70,19 @@ class Stack:
         """What is left once everything is popped: the seed."""
         words: Array = self._coder.get_compressed(unseal=True)
         return words
+
+    def scramble(self, pad: Array) -> None:
+        """Flip bits of the words on top by random ones that reader and writer share; once more undoes it.
+
+        Bits that were just pushed are uniform only where the symbols came from the distribution they were pushed under.
+        Flipped, they are uniform whatever they were, and what is popped next is a fair draw. The leading one, which
+        marks the end of the stack, stays.
+        """
+        words = self._coder.get_compressed().copy()
+        pad = pad[-len(words) :].copy()
+        pad[-1] &= (1 << (int(words[-1]).bit_length() - 1)) - 1
+        words[-len(pad) :] ^= pad
+        self._coder = self._make(words)
 
     def push_normal(self, symbols: Array, units: tuple[Array, Array]) -> None:
         """Bins of a grid."""

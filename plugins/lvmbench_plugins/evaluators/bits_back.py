@@ -42,7 +42,9 @@ class BitsBack(Evaluator):
 
     Bits-back with asymmetric numeral systems: z is drawn from q(z|x) by decoding bits that are already stored,
     then x is stored under p(x|z) and z under p(z); reading goes the other way round and gives the bits back.
-    The images are chained, the first one borrowing random seed bits. Everything is read again: the evaluation
+    The images are chained, the first one borrowing random seed bits. What an image has left on the stack is
+    flipped by pseudo-random bits before the next one draws from it: unless q(z|x) is p(z) on average, such bits are not
+    uniform, and draws made of them would drift into the tails of q(z|x). Everything is read again: the evaluation
     fails unless every image is equal bit for bit and the seed bits are restored. The length is net: what the
     chain adds to the seed bits. Continuous latents are cut into equal bins, which range over all the
     posteriors and the prior.
@@ -130,13 +132,14 @@ class BitsBack(Evaluator):
         """The net length in bits of a chain of images that was read back without loss."""
         posteriors = [subject.model.q(datum) for datum in x.split(1)]
         codec = _Codec(subject, latents(subject.model.p(), posteriors, self.bins))
-        seed = _seed_bits(subject, math.prod(subject.model.prior.space.event_shape))
+        seed = codec.words("seed")
         stack = Stack(seed, self.bins)
         start = stack.bits
-        for datum in x.split(1):
-            codec.push(stack, datum)
+        images = list(enumerate(x.split(1)))
+        for number, datum in images:
+            codec.push(stack, datum, number)
         length = stack.bits - start
-        wrong = sum(not torch.equal(codec.pop(stack, datum), datum) for datum in reversed(x.split(1)))
+        wrong = sum(not torch.equal(codec.pop(stack, datum, n), datum) for n, datum in reversed(images))
         if wrong:
             raise LvmbenchError(f"bits-back: {wrong} of {len(x)} images were decoded wrongly")
         if not np.array_equal(stack.words, seed):
@@ -148,19 +151,27 @@ class _Codec:
     """Stores one image at a time; both ways see tensors of the same shapes, and so the same probabilities."""
 
     def __init__(self, subject: Subject, latents: Latents) -> None:
-        self.model, self.latents = subject.model, latents
+        self.subject, self.model, self.latents = subject, subject.model, latents
 
-    def push(self, stack: Stack, x: Tensor) -> None:
-        """Store an image, ``(1, *x)``."""
+    def words(self, *purpose: object) -> Array:
+        """Random words of 32 bits, more than the latents of one image can use up."""
+        count = math.prod(self.model.prior.space.event_shape) + 16
+        halves = (self.subject.noise("bits_back", *purpose).uniform((2, count)) * 2**16).long().cpu().numpy()
+        return (halves[0] << 16 | halves[1]).astype(np.uint32)
+
+    def push(self, stack: Stack, x: Tensor, number: int) -> None:
+        """Store an image, ``(1, *x)``, of this place in the chain."""
+        stack.scramble(self.words("pad", number))
         z = self.latents.pop(stack, self._q(x))
         stack.push_bits(integers(x), self._p(z))
         self.latents.push_prior(stack, z)
 
-    def pop(self, stack: Stack, like: Tensor) -> Tensor:
+    def pop(self, stack: Stack, like: Tensor, number: int) -> Tensor:
         """Read the image that was stored last."""
         z = self.latents.pop_prior(stack)
         x = torch.from_numpy(stack.pop_bits(self._p(z))).to(like).reshape(like.shape)
         self.latents.restore(stack, self._q(x), z)
+        stack.scramble(self.words("pad", number))
         return x
 
     def _q(self, x: Tensor) -> Any:
@@ -168,12 +179,6 @@ class _Codec:
 
     def _p(self, z: Tensor) -> Any:
         return self.model.decoder(z[None, None])
-
-
-def _seed_bits(subject: Subject, latent: int) -> Array:
-    """Random words of 32 bits, more than the latents of one image can use up."""
-    halves = (subject.noise("bits_back", "seed").uniform((2, latent + 16)) * 2**16).long().cpu().numpy()
-    return (halves[0] << 16 | halves[1]).astype(np.uint32)
 
 
 def _png(pixels: Array) -> int:

@@ -188,7 +188,9 @@ class GapSplit(Evaluator):
         if "model.exact_posterior" in subject.provides:
             return {"exact": (known(subject.model.exact_log_prob(x)), None)}
         share = len(best) * best.softmax(0)
-        found = {"importance": (drawn(share, best.logsumexp(0) - math.log(len(best))), share)}
+        found: dict[str, tuple[Figure, Tensor | None]] = {
+            "importance": (drawn(share, best.logsumexp(0) - math.log(len(best))), share)
+        }
         annealed = self.ais.figures(subject, x, noise) if self.ais else {}
         log_p = annealed.get(("log_likelihood", "", "ais"))
         return {**found, "ais": (log_p, None)} if log_p else found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import Tensor
@@ -31,9 +31,9 @@ from lvmbench.networks import network as build
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
 
-SOFT = {"binary": RelaxedBernoulli, "one_hot": RelaxedCategorical}
-HARD = {"binary": StraightThroughBernoulli, "one_hot": StraightThroughCategorical}
-LAWS = {"binary": Bernoulli, "one_hot": Categorical}
+SOFT: dict[str, Any] = {"binary": RelaxedBernoulli, "one_hot": RelaxedCategorical}
+HARD: dict[str, Any] = {"binary": StraightThroughBernoulli, "one_hot": StraightThroughCategorical}
+LAWS: dict[str, Any] = {"binary": Bernoulli, "one_hot": Categorical}
 
 
 @final
@@ -98,7 +98,9 @@ class RelaxedPosterior(Posterior):
 
     def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:
         law = self.law(self.network(x), self.event_dims)
-        return self.distribution(law, self._temperature())
+        build_relaxed: Any = self.distribution
+        q: Distribution = build_relaxed(law, self._temperature())
+        return q
 
     def _temperature(self) -> Tensor:
         """The temperature of this step, which is counted while training."""

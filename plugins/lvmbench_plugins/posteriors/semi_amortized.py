@@ -76,5 +76,5 @@ class SemiAmortized(Posterior):
             return normal(refine(model, x, (loc, log_scale), self.noise, self.rate), self.event_dims)
         with torch.no_grad():
             found = refine(model, x, (loc.detach(), log_scale.detach()), self.noise, self.rate)
-        shifted = (start + (end - start).detach() for start, end in zip((loc, log_scale), found, strict=True))
-        return DiagonalNormal(*shifted, self.event_dims)
+        shifts = (found[0] - loc).detach(), (found[1] - log_scale).detach()
+        return normal((loc + shifts[0], log_scale + shifts[1]), self.event_dims)
