@@ -66,7 +66,9 @@ def judge(
 ) -> pd.DataFrame:
     """One row per claim: the difference that was found, its 95% interval over seeds or its extremes over runs, and the verdict."""
     claims = TypeAdapter(list[Claim]).validate_python(list(written))
-    long = tidy(records, measurements).merge(records[["key", "seed", *COMPONENTS]], on="key")
+    names = [*COMPONENTS, "seed"]  # which the costs among the figures lack
+    figures = tidy(records, measurements).drop(columns=names, errors="ignore")
+    long = figures.merge(records[["key", *names]], on="key")
     rows = [(_order if claim.kind == "order" else _agreement)(claim, long) for claim in claims]
     named = [
         {"claim": c.claim, "source": c.source, "figure": c.metric, **r}

@@ -83,7 +83,8 @@ def test_a_claim_is_of_one_kind(wrong):
 
 
 def test_the_claims_of_a_suite_are_in_its_board(tiny):
-    claim = {"claim": "two priors are alike", "metric": "elbo", "equals": 0, "within": 1000}
+    same = {"metric": "elbo", "equals": 0, "within": 1000}
+    claim = {"claim": "two priors are alike", **same, "of": {"objective": "elbo"}}
     tiny.run(claims=[claim])
     text = (tiny.folder / "out" / "leaderboard.md").read_text()
     assert "| two priors are alike |" in text
