@@ -25,9 +25,9 @@ LEAST = 1e-3
 class Iaf(Posterior):
     r"""A normal whose coordinates are changed step by step as the ones before them say, all of them at once.
 
-    .. math::
-        \text{gated:}\quad & z_t = \sigma_t \odot z_{t-1} + (1 - \sigma_t) \odot m_t, &\quad \sigma_t &= \operatorname{sigmoid}(s_t + 2) \\
-        \text{affine:}\quad & z_t = \sigma_t \odot z_{t-1} + m_t, &\quad \sigma_t &= \exp(s_t)
+    .. math:: z_t = \sigma_t \odot z_{t-1} + (1 - \sigma_t) \odot m_t, \quad \sigma_t = \operatorname{sigmoid}(s_t + 2)
+        \quad \text{(gated)}; \qquad z_t = \sigma_t \odot z_{t-1} + m_t, \quad \sigma_t = \exp(s_t)
+        \quad \text{(affine)}
 
     where coordinate :math:`i` of :math:`m_t, s_t` depends on a context of x and on the coordinates of :math:`z_{t-1}` before
     :math:`i` only; the order is reversed from step to step. Every :math:`\sigma_t` is kept above 0.001. Sampling takes one

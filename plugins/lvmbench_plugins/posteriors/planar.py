@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 class Planar(Posterior):
     r"""A normal pushed along planes, each datum's own.
 
-    .. math::
-        z_t &= z_{t-1} + \hat u \tanh(w^\top z_{t-1} + b) \\
-        \hat u &= u + (m(w^\top u) - w^\top u) \frac{w}{\|w\|^2}, \qquad m(a) = -1 + \log(1 + (e - 1) e^a)
+    .. math:: z_t = z_{t-1} + \hat u \tanh(w^\top z_{t-1} + b), \qquad
+        \hat u = u + (m(w^\top u) - w^\top u) \frac{w}{\|w\|^2}, \qquad m(a) = -1 + \log(1 + (e - 1) e^a)
 
     As :math:`w^\top \hat u = m(w^\top u) > -1`, every step is invertible; :math:`m` is that of the paper, moved so that a
     step with :math:`u = 0` is the identity.

@@ -68,6 +68,7 @@ class RelaxedPosterior(Posterior):
         torch.Size([7, 2, 5])
     """
 
+    distribution: type[Distribution] | None = RelaxedCategorical  # or of another support, as the prior has it
     provides = frozenset({"amortized"})
     steps: Tensor
 
