@@ -13,6 +13,7 @@ from torch.nn.functional import softplus
 from lvmbench import (
     DiagonalNormal,
     Distribution,
+    Flow,
     LatentVariableModel,
     MultivariateNormal,
     Noise,
@@ -75,7 +76,7 @@ class Planar(Distribution):
     ``u`` and ``w`` are ``(B, M, D)`` and ``b`` is ``(B, M)`` for M maps; coordinates are those of the normal.
     """
 
-    traits = frozenset({"pathwise"})
+    traits = Flow.traits
 
     def __init__(self, base: DiagonalNormal, first: DiagonalNormal, u: Tensor, w: Tensor, b: Tensor) -> None:
         self.base, self.first, self.u, self.w, self.b = base, first, u, w, b
