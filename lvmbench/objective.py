@@ -46,10 +46,10 @@ class Objective(nn.Module, Component, ABC):
 class WeightObjective(Objective, ABC):
     """An objective that is a function of the log weights alone, which estimators may evaluate at others.
 
-    A subclass keeps ``log_weights`` among what it provides, and leaves ``forward`` as it is.
+    A subclass keeps ``log_weights`` among what it provides, and ``smooth`` where it has two derivatives, and leaves ``forward`` as it is.
     """
 
-    provides = frozenset({"log_weights"})
+    provides = frozenset({"log_weights", "smooth"})
 
     @abstractmethod
     def of_log_weights(self, log_w: Tensor) -> Tensor:

@@ -77,7 +77,9 @@ def _inputs(parts: Parts, case: Case) -> tuple[Tensor, Tensor]:
 
 def blame(partner: str, error: Exception, provided: frozenset[str], works: list[frozenset[str]]) -> Violation:
     text = " ".join(str(error).split())[:200]
-    lacking = sorted(frozenset.intersection(*works) - provided) if works else []
+    shared = frozenset.intersection(*works) - provided if works else frozenset()
+    # what is known of a pair says more than what its halves happen to have
+    lacking = sorted(shared, key=lambda word: (not word.startswith("model."), word))
     named = f"'{lacking[0]}'" if lacking else "what this partner lacks"
     among = f" (all that work have {', '.join(lacking)})" if len(lacking) > 1 else ""
     return Violation(

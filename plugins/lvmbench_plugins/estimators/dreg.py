@@ -30,10 +30,12 @@ class Dreg(Estimator):
 
     Example:
         >>> sorted(Dreg().requires)
-        ['objective.log_weights', 'posterior.density', 'posterior.pathwise']
+        ['objective.log_weights', 'objective.smooth', 'posterior.density', 'posterior.pathwise']
     """
 
-    requires = frozenset({"objective.log_weights", "posterior.density", "posterior.pathwise"})
+    requires = frozenset(
+        {"objective.log_weights", "objective.smooth", "posterior.density", "posterior.pathwise"}
+    )
 
     def forward(
         self,

@@ -69,7 +69,7 @@ class _Step(nn.Module):
         super().__init__()
         # as in training, where relaxed samples carry gradients; a copy, whose state may go on
         self.model, self.objective = copy.deepcopy(subject.model).train(), subject.objective
-        self.estimator = subject.estimators[name]
+        self.estimator = copy.deepcopy(subject.estimators[name]).eval()
 
     def forward(self, x: Tensor, noise: Noise) -> Tensor:
         estimate: Estimate = self.estimator(self.objective, self.model, x, noise)
@@ -118,7 +118,10 @@ class Sampler:
         return {part: Gradients.of(gradients, self.directions[part]) for part, gradients in flat.items()}
 
     def _value(self, parameters: Mapping[str, Tensor], normals: Tensor, uniforms: Tensor) -> Tensor:
-        value: Tensor = functional_call(self.step, dict(parameters), (self.x, Buffer(normals, uniforms)))
+        # what a step writes to buffers stays in copies of its own
+        buffers = {key: buffer.clone() for key, buffer in self.step.named_buffers()}
+        state = {**buffers, **parameters}
+        value: Tensor = functional_call(self.step, state, (self.x, Buffer(normals, uniforms)))
         return value
 
     def _vectorised(self, normals: Tensor, uniforms: Tensor) -> dict[str, Tensor]:

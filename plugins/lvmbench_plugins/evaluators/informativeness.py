@@ -156,7 +156,7 @@ class Informativeness(Evaluator):
         for method, (probe, strength) in taught(z.numpy(), known_labels).items():
             right = torch.from_numpy(probe.predict(means.numpy()) == labels.cpu().numpy()).double()
             yield Measurement("probe_accuracy", right.mean().item(), method=method, per_datum=right)
-            yield Measurement("probe_strength", strength, method=method)
+            yield Measurement("probe_strength", float(strength), method=method)
 
 
 def _split_rate(found: Aggregate) -> Figures:

@@ -28,6 +28,7 @@ class VrMax(WeightObjective):
         False
     """
 
+    provides = frozenset({"log_weights"})
     lower_bound = False
 
     def __init__(self, *, samples: Count = 5) -> None:
