@@ -157,7 +157,8 @@ class _Codec:
         """Random words of 32 bits, more than the latents of one image can use up."""
         count = math.prod(self.model.prior.space.event_shape) + 16
         halves = (self.subject.noise("bits_back", *purpose).uniform((2, count)) * 2**16).long().cpu().numpy()
-        return (halves[0] << 16 | halves[1]).astype(np.uint32)
+        words: Array = (halves[0] << 16 | halves[1]).astype(np.uint32)
+        return words
 
     def push(self, stack: Stack, x: Tensor, number: int) -> None:
         """Store an image, ``(1, *x)``, of this place in the chain."""
