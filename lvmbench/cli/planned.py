@@ -35,8 +35,8 @@ def show_plan(plan: Plan, catalogue: Catalogue, out: Path, device: torch.device 
     if runnable:
         console.print(_table(runnable, statuses, costs))
     _refusals(plan)
-    _totals(plan, runnable, statuses)
     _measuring(plan, out, runnable)
+    _totals(plan, runnable, statuses)
     if device:
         _estimate([cost for cost in costs.values() if cost is not None])
 
