@@ -157,7 +157,7 @@ SUITES = {
     ),
     "name that never ends": (
         {"priors": "[" + "x" * 9000 + "]"},
-        r"FILE:4:10: unknown prior 'x{60}…'; known: mixture",
+        r"FILE:4:10: unknown prior 'x{60}…'; known: bernoulli, categorical, mixture",
     ),
     "foreign letters": ({"priors": "[größe]"}, r"FILE:4:10: unknown prior 'größe'; known: "),
     "tag": (
