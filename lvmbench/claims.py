@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 from lvmbench.leaderboard import COMPONENTS, tidy
+from lvmbench.names import matches
 from lvmbench.options import NonNegative
 from lvmbench.statistics import paired_difference
 
@@ -123,8 +123,7 @@ def _select(claim: Claim, pattern: Mapping[Any, str], long: pd.DataFrame) -> pd.
     rows = _figure(long, pattern.get("metric", claim.metric))
     for kind, text in pattern.items():
         if kind != "metric":
-            literal = text.replace("[", "[[]")
-            rows = rows[[fnmatch.fnmatchcase(str(name), literal) for name in rows[kind]]]
+            rows = rows[[matches(str(name), text) for name in rows[kind]]]
     return rows
 
 

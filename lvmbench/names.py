@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import re
 from collections.abc import Mapping
@@ -101,3 +102,12 @@ def _show(value: Any) -> str:
     ):
         return value
     return json.dumps(value, separators=(",", ":"))
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether a name is like a pattern, in which ``*`` and ``?`` are wildcards and the brackets of options are literal.
+
+    >>> matches("iwae[samples=50]", "iwae[*]"), matches("iwae", "iwae[samples=50]")
+    (True, False)
+    """
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))

@@ -18,9 +18,9 @@ class Objective(nn.Module, Component, ABC):
     ``samples`` is the number K of samples of z that it needs; ``lower_bound`` says whether its expectation never exceeds
     log p(x); ``additive`` whether it is the mean over samples of the bounds of single samples, so that a score estimator
     credits each sample with its own; ``density`` whether it trains the decoder as a density p(x|z), without which there is no
-    log p(x) to measure; ``batchwise`` whether the bound of a datum depends on the others of its batch; ``warm_up`` is the number of epochs over which the KL weight rises from 0 to 1 (0: the budget's own), and
-    ``cycles`` how often it does so, each time staying at 1 as long as it rose;
-    ``default_estimator`` is used where a suite names none. It provides ``multi_sample`` where it needs more than one sample.
+    log p(x) to measure; ``batchwise`` whether the bound of a datum depends on the others of its batch; ``warm_up`` is the number
+    of epochs over which the KL weight rises from 0 to 1 (0: the budget's own), and ``cycles`` how often it does so, each time
+    staying at 1 as long as it rose; ``default_estimator`` is used where a suite names none. It provides ``multi_sample`` where it needs more than one sample.
     """
 
     samples: int = 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +13,7 @@ from lvmbench.dataset import Data
 from lvmbench.errors import Refusal, Unavailable, UserError, nearest
 from lvmbench.evaluator import Work
 from lvmbench.guard import preserved
-from lvmbench.names import Ref
+from lvmbench.names import Ref, matches
 from lvmbench.options import OptionError
 from lvmbench.suite import Choice, Suite
 
@@ -105,11 +104,7 @@ def _matches(combination: Combination, only: Iterable[str]) -> bool:
     """
     parts = [str(combination[kind]) for kind in KINDS]
     names = [combination[kind].name for kind in KINDS]
-    return all(any(fnmatch.fnmatchcase(p, _literal(o)) for p in (*parts, *names)) for o in only)
-
-
-def _literal(pattern: str) -> str:
-    return pattern.replace("[", "[[]")
+    return all(any(matches(p, o) for p in (*parts, *names)) for o in only)
 
 
 class _Planner:
