@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lvmbench.distributions import Finite as Finite
     from lvmbench.distributions import Flow as Flow
     from lvmbench.distributions import InvertibleFlow as InvertibleFlow
+    from lvmbench.distributions import LowRankNormal as LowRankNormal
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import cholesky as cholesky
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from lvmbench.options import Positive as Positive
     from lvmbench.options import Probability as Probability
     from lvmbench.options import Size as Size
+    from lvmbench.posterior import Amortized as Amortized
     from lvmbench.posterior import Posterior as Posterior
     from lvmbench.prior import LatentSpace as LatentSpace
     from lvmbench.prior import Prior as Prior
@@ -87,6 +89,7 @@ _HOMES = {
         "Flow",
         "InvertibleFlow",
         "Mixture",
+        "LowRankNormal",
         "MultivariateNormal",
         "cholesky",
     ],
@@ -100,7 +103,7 @@ _HOMES = {
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Objective", "WeightObjective"],
     "options": ["Count", "NonNegative", "Positive", "Probability", "Size"],
-    "posterior": ["Posterior"],
+    "posterior": ["Amortized", "Posterior"],
     "prior": ["LatentSpace", "Prior"],
     "rawdata": ["RawFile", "fetch"],
     "reading": ["Results"],

@@ -19,7 +19,7 @@ from lvmbench.names import Ref
 from lvmbench.noise import derive
 from lvmbench.objective import Objective
 from lvmbench.options import OptionError
-from lvmbench.prior import LatentSpace
+from lvmbench.prior import LatentSpace, Prior
 
 DECLARED = ("lower_bound", "density", "additive")
 """What an objective says of itself that others may require."""
@@ -63,7 +63,7 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
     """
     summary = data.summary
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "weights"))
+        torch.default_generator.manual_seed(derive(seed, "weights"))  # parts are built on the CPU
         prior = catalogue.build("prior", combination["prior"], summary, combination.latent)
         posterior = catalogue.build("posterior", combination["posterior"], summary, prior.space)
         decoder = catalogue.build("decoder", combination["decoder"], summary, prior.space)
@@ -74,20 +74,36 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
 
 def capabilities(data: Data, parts: Parts, *, measured: bool = False) -> frozenset[str]:
     """Everything that the parts of a combination provide, each as ``kind.capability``, in training or when measured."""
-    model, objective = parts.model, parts.objective
+    ends = end_capabilities(parts.objective, parts.estimator)
+    return model_capabilities(data, parts.model, measured=measured) | ends
+
+
+def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool = False) -> frozenset[str]:
+    """What data and model provide."""
     q = model.posterior_distribution
     if measured and q:
         q = q.law_type or q
-    provided: dict[str, Iterable[str]] = {
-        "dataset": data.capabilities,
-        "prior": model.prior.provides | model.prior.distribution.traits | _offered(model.prior.space),
-        "posterior": model.posterior.provides | (q.traits if q else frozenset()),
-        "decoder": model.decoder.provides | model.decoder.distribution.traits,
-        "model": model.provides,
-        "objective": objective.provides | {name for name in DECLARED if getattr(objective, name)},
-        "estimator": parts.estimator.provides,
-    }
-    return frozenset(f"{kind}.{name}" for kind, names in provided.items() for name in names)
+    return prior_capabilities(model.prior).union(
+        _words("dataset", data.capabilities),
+        _words("posterior", model.posterior.provides | (q.traits if q else frozenset())),
+        _words("decoder", model.decoder.provides | model.decoder.distribution.traits),
+        _words("model", model.provides),
+    )
+
+
+def prior_capabilities(prior: Prior) -> frozenset[str]:
+    """What a prior and its latent space provide."""
+    return _words("prior", prior.provides | prior.distribution.traits | _offered(prior.space))
+
+
+def end_capabilities(objective: Objective, estimator: Estimator) -> frozenset[str]:
+    """What an objective and an estimator provide."""
+    declared = {name for name in DECLARED if getattr(objective, name)}
+    return _words("objective", objective.provides | declared) | _words("estimator", estimator.provides)
+
+
+def _words(kind: str, names: Iterable[str]) -> frozenset[str]:
+    return frozenset(f"{kind}.{name}" for name in names)
 
 
 def _offered(space: LatentSpace) -> frozenset[str]:

@@ -66,6 +66,10 @@ class Entry:
 
     def load(self) -> type[Any]:
         """The class; raises `Unavailable` where it cannot be imported, or is no component of its kind."""
+        return self._class
+
+    @cached_property
+    def _class(self) -> type[Any]:
         from lvmbench.options import options_model
 
         try:

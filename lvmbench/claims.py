@@ -26,7 +26,7 @@ class Claim(BaseModel):
     Either an order, that ``metric`` is larger in the combinations of ``higher`` than in those of ``lower``: paired over seeds, it
     holds where the 95% interval of the difference is above 0. Or an agreement, that in every run ``of`` these combinations
     ``metric`` equals a number or another figure, ``within`` a distance, so many standard ``errors`` or ``percent`` of it; with
-    ``at_most``, it may be below by any amount.
+    ``at_most``, it may be below by any amount, with ``at_least`` above.
 
     >>> Claim(claim="tighter", metric="bound", higher={"objective": "iwae"}, lower={"objective": "elbo"}).kind
     'order'
@@ -44,6 +44,7 @@ class Claim(BaseModel):
     errors: NonNegative | None = None
     percent: NonNegative | None = None
     at_most: bool = False
+    at_least: bool = False
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> Claim:
@@ -53,6 +54,8 @@ class Claim(BaseModel):
             raise ValueError(
                 "gives either higher and lower, or equals with one of within, errors and percent (how far off is allowed)"
             )
+        if self.at_most + self.at_least > (0 if order else 1):
+            raise ValueError("takes one of at_most and at_least, beside equals")
         return self
 
     @property
@@ -95,7 +98,7 @@ def _agreement(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
     if found.empty:
         return _row(None, None, None, 0, MISSING)
     off = found["value"] - found["due"]
-    beyond = off if claim.at_most else off.abs()
+    beyond = off if claim.at_most else -off if claim.at_least else off.abs()
     verdict = HOLDS if bool((beyond <= _limit(claim, found)).all()) else FAILS
     return _row(float(off.mean()), float(off.min()), float(off.max()), len(off), verdict)
 

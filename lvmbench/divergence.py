@@ -14,6 +14,7 @@ from lvmbench.distributions import (
     DiagonalNormal,
     Distribution,
     Finite,
+    LowRankNormal,
     MultivariateNormal,
 )
 from lvmbench.distributions.base import sum_event
@@ -101,6 +102,15 @@ def _kl_full_diagonal(q: MultivariateNormal, p: DiagonalNormal) -> Tensor:
     standard = (q.loc - p.loc) * inverse
     log_det = scaled.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     return 0.5 * ((scaled**2).sum((-2, -1)) + (standard**2).sum(-1) - q.loc.shape[-1]) - log_det
+
+
+@register_kl(LowRankNormal, DiagonalNormal)
+def _kl_low_rank_diagonal(q: LowRankNormal, p: DiagonalNormal) -> Tensor:
+    inverse = (-p.log_scale).exp()
+    variance = (2 * q.log_scale).exp() + q.factor.square().sum(-1)
+    standard = (q.loc - p.loc) * inverse
+    log_ratio = 2 * p.log_scale.expand_as(q.loc).sum(-1) - q.log_det
+    return 0.5 * ((variance * inverse.square() + standard.square() - 1).sum(-1) + log_ratio)
 
 
 @register_kl(Bernoulli, Bernoulli)

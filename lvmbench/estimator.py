@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from torch import Tensor, nn
 
@@ -28,13 +28,20 @@ class Estimator(nn.Module, Component, ABC):
     ``__init__(self, data, space, *, options)`` takes the `DataSummary` and the prior's `LatentSpace`, which most have no use
     for; without options there is none to write. Weights of its own are
     trained by the same surrogate; what it keeps from step to step is in buffers, written in place while it is training.
-    ``unbiased`` says whether the surrogate's gradient has the expectation of the bound's gradient.
+    ``unbiased`` says whether the surrogate's gradient has the expectation of the bound's gradient, and ``unbiased_where`` what
+    the combination must provide for that, beyond what the estimator requires.
     """
 
     unbiased: bool = True
+    unbiased_where: frozenset[str] = frozenset()
 
     def __init__(self, data: DataSummary | None = None, space: LatentSpace | None = None) -> None:
         super().__init__()
+
+    @final
+    def is_unbiased(self, provided: frozenset[str]) -> bool:
+        """Whether it is unbiased in a combination that provides these capabilities."""
+        return self.unbiased and self.unbiased_where <= provided
 
     @abstractmethod
     def forward(

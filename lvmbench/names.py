@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from lvmbench.errors import UserError
@@ -39,9 +40,13 @@ class Ref:
         inner = tail[:-1].strip() if bracket else ""
         return cls(head, _options(inner, text))
 
-    def __str__(self) -> str:
+    @cached_property
+    def _text(self) -> str:
         inner = ",".join(f"{key}={_show(self.options[key])}" for key in sorted(self.options))
         return f"{self.name}[{inner}]" if inner else self.name
+
+    def __str__(self) -> str:
+        return self._text
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ref) and str(self) == str(other)

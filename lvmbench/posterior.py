@@ -27,3 +27,17 @@ class Posterior(nn.Module, Component, ABC):
     @abstractmethod
     def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:
         """q(z|x) of batch shape ``(B,)`` for ``x`` of shape ``(B, *x)``; amortised families ignore ``model``."""
+
+
+class Amortized(Posterior):
+    """A posterior that is a function of what one network makes of x: its parameters, which may also be set for each datum alone."""
+
+    provides = frozenset({"amortized"})
+    network: nn.Module
+
+    @abstractmethod
+    def of(self, parameters: Tensor) -> Distribution:
+        """The distribution of batch shape ``(B,)`` of parameters ``(B, ...)`` as the network returns them."""
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:
+        return self.of(self.network(x))

@@ -66,9 +66,7 @@ class Terms:
     @classmethod
     def at(cls, model: LatentVariableModel, x: Tensor, z: Tensor, noise: Noise) -> Terms:
         """The terms of given values of z, ``(K, B, *z)``, in place of samples."""
-        terms = cls(model, x, noise, len(z), pathwise=False)
-        terms.__dict__["_draw"] = z, terms.q.log_prob(z)
-        return terms
+        return cls(model, x, noise, len(z), pathwise=False).having(z)
 
     @cached_property
     def fixed_q(self) -> Distribution:
@@ -110,6 +108,12 @@ class Terms:
         """The terms of fresh samples from the same q and p, which are found only once."""
         other = Terms(self.model, self.x, self.noise, samples, pathwise=self.pathwise, fixed=self.fixed)
         other.__dict__.update(q=self.q, p=self.p)
+        return other
+
+    def having(self, z: Tensor) -> Terms:
+        """The terms of given values of z, ``(K, B, *z)``, of the same q and p."""
+        other = self.again(len(z))
+        other.__dict__["_draw"] = z, self.q.log_prob(z)
         return other
 
     def genuine(self) -> Terms:

@@ -39,6 +39,13 @@ def suite():
     return SUITE
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of one file share what they have computed, so they go to one process; so do the checks of one component."""
+    for item in items:
+        component, colon, _ = item.name.partition(":")
+        item.add_marker(pytest.mark.xdist_group(component if colon else item.nodeid.partition("::")[0]))
+
+
 class Quiet:
     """A reporter that keeps what it is told."""
 

@@ -165,7 +165,12 @@ UNKNOWN = {
     ("plna",): "No such command 'plna'. Did you mean 'plan'?; see lvmbench --help",
     ("list", "priors"): "unknown kind 'priors'; did you mean 'prior'",
     ("show", "mixtur"): "unknown component or suite 'mixtur'; did you mean 'mixture'?",
-    ("show", "exact", "--kind", "prior"): "unknown prior 'exact'; known: bernoulli, categorical, mixture, standard_normal",
+    (
+        "show",
+        "exact",
+        "--kind",
+        "prior",
+    ): "unknown prior 'exact'; known: bernoulli, categorical, mixture, standard_normal",
     ("plan", "quik"): "unknown suite 'quik'; did you mean 'quick'? (or give the path of a YAML file)",
     (
         "plan",

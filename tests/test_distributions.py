@@ -6,7 +6,15 @@ import pytest
 import torch
 from scipy import stats
 
-from lvmbench import Bernoulli, DiagonalNormal, Distribution, Mixture, MultivariateNormal, Stream
+from lvmbench import (
+    Bernoulli,
+    DiagonalNormal,
+    Distribution,
+    LowRankNormal,
+    Mixture,
+    MultivariateNormal,
+    Stream,
+)
 
 BATCHES = [(), (1,), (7,), (3, 7)]
 
@@ -29,6 +37,12 @@ def full(batch, event):
     return MultivariateNormal(loc, tril), torch.distributions.MultivariateNormal(loc, scale_tril=tril)
 
 
+def low_rank(batch, event):
+    loc, log_scale, factor = randn(*batch, *event), randn(*batch, *event) / 3, randn(*batch, *event, 2)
+    theirs = torch.distributions.LowRankMultivariateNormal(loc, factor, (2 * log_scale).exp())
+    return LowRankNormal(loc, log_scale, factor), theirs
+
+
 def bernoulli(batch, event):
     logits = randn(*batch, *event)
     theirs = torch.distributions.Bernoulli(logits=logits)
@@ -45,6 +59,7 @@ CASES = [
     (diagonal, (2,)),
     (diagonal, (2, 3)),
     (full, (3,)),
+    (low_rank, (4,)),
     (bernoulli, (4,)),
     (bernoulli, (2, 2)),
     (mixture, (2,)),
@@ -88,7 +103,16 @@ def test_mean_and_variance_of_samples(make, event):
 @each
 def test_traits_hold(make, event):
     ours, _ = make((3,), event)
-    assert ours.traits <= {"pathwise", "density", "mean", "enumerable", "components", "normal", "units"}
+    assert ours.traits <= {
+        "pathwise",
+        "density",
+        "mean",
+        "enumerable",
+        "components",
+        "normal",
+        "relaxable",
+        "units",
+    }
     if "components" in ours.traits:
         shares = ours.assign(ours.sample(Stream.seeded(0, dtype=torch.float64), 5))
         torch.testing.assert_close(shares.sum(-1), torch.ones(5, 3).double())

@@ -10,6 +10,7 @@ from lvmbench import (
     Bernoulli,
     DiagonalNormal,
     Distribution,
+    LowRankNormal,
     MultivariateNormal,
     Stream,
     divergence,
@@ -23,6 +24,8 @@ def build(family, *batch):
     if family is MultivariateNormal:
         tril = torch.tril(torch.randn(*batch, 3, 3).double() / 3, -1) + torch.diag_embed(numbers[1].exp())
         return MultivariateNormal(numbers[0], tril)
+    if family is LowRankNormal:
+        return LowRankNormal(*numbers, torch.randn(*batch, 3, 2).double())
     return DiagonalNormal(*numbers) if family is DiagonalNormal else Bernoulli(numbers[0])
 
 
@@ -31,10 +34,14 @@ def torch_twin(p):
         return torch.distributions.MultivariateNormal(p.loc, torch.diag_embed((2 * p.log_scale).exp()))
     if isinstance(p, MultivariateNormal):
         return torch.distributions.MultivariateNormal(p.loc, scale_tril=p.scale_tril)
+    if isinstance(p, LowRankNormal):
+        return torch.distributions.MultivariateNormal(
+            p.loc, torch.diag_embed((2 * p.log_scale).exp()) + p.factor @ p.factor.mT
+        )
     return torch.distributions.Independent(torch.distributions.Bernoulli(logits=p.logits), 1)
 
 
-FAMILIES = (DiagonalNormal, MultivariateNormal, Bernoulli)
+FAMILIES = (DiagonalNormal, MultivariateNormal, LowRankNormal, Bernoulli)
 OWN = [pair for pair in itertools.product(FAMILIES, repeat=2) if has_kl(*pair)]
 
 

@@ -129,7 +129,8 @@ class Support(NamedTuple):
             return density
         grid = density.reshape([len(axis) for axis in self.axes])
         grid = grid[(slice(None, None, every),) * grid.dim()]
-        return grid.flatten() * _product([_trapezoids(axis[::every]) for axis in self.axes]).prod(1)
+        volumes: Tensor = _product([_trapezoids(axis[::every]) for axis in self.axes]).prod(1)
+        return grid.flatten() * volumes
 
     def density(self, lead: int) -> Tensor:
         """The density at the points, ``(N,)``."""
@@ -195,7 +196,8 @@ def _axis(low: Tensor, high: Tensor, draws: Tensor, points: int) -> Tensor:
     """Even points alone would miss a spike that is narrower than their distance, and most of a mass may be in one."""
     even = torch.linspace(float(low), float(high), points // 2 + 1, dtype=F64)
     dense = draws[(draws > low) & (draws < high)].quantile(torch.linspace(0, 1, points // 2, dtype=F64))
-    return torch.cat([even, dense]).unique()
+    axis: Tensor = torch.cat([even, dense]).unique()
+    return axis
 
 
 def _product(axes: Sequence[Tensor]) -> Tensor:
@@ -205,7 +207,7 @@ def _product(axes: Sequence[Tensor]) -> Tensor:
 def _trapezoids(axis: Tensor) -> Tensor:
     """The weights of the trapezoid rule."""
     none = axis.new_zeros(1)
-    return torch.cat([none, axis.diff()]) / 2 + torch.cat([axis.diff(), none]) / 2
+    return (torch.cat([none, axis.diff()]) + torch.cat([axis.diff(), none])) / 2
 
 
 def _resolved(support: Support, density: Tensor) -> float:

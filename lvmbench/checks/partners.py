@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from lvmbench.build import Parts, build, capabilities
+from lvmbench.build import Parts, build, end_capabilities, model_capabilities, prior_capabilities
 from lvmbench.catalogue import Catalogue, Entry
-from lvmbench.checks.contract import BUILT, PARTS
+from lvmbench.checks.contract import BUILT
 from lvmbench.checks.options import required, small, variants
 from lvmbench.checks.sources import Source, registered, synthetic
 from lvmbench.combination import Combination
@@ -29,6 +29,8 @@ LIMIT = 4
 Fixed = Mapping[str, Ref]
 Capabilities = frozenset[str]
 NOTHING: Capabilities = frozenset()
+LATE = ("objective.", "estimator.")
+"""What of the requirements of a model can be met by the ends of a combination alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,26 +144,29 @@ class Bench:
         return synthetic() if enough else self._registered
 
     def _search(self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]) -> Iterator[Case]:
-        late = ("objective.", "estimator.")
         for source, refs, model in self._models(fixed, sources):
+            parts = (model.prior, model.posterior, model.decoder)
+            provided = model_capabilities(source.data, model)
+            missing = NOTHING.union(need, *(part.requires for part in parts)) - provided
+            if not all(word.startswith(LATE) for word in missing):
+                continue
             for objective, estimator in itertools.product(
                 self._make("objective", fixed), self._make("estimator", fixed, source, model.prior.space)
             ):
-                parts = Parts(model, objective[1], estimator[1])
-                missing = (needs(parts) | need) - capabilities(source.data, parts)
-                if not missing:
-                    ends = {"objective": objective[0], "estimator": estimator[0]}
-                    yield Case(self.catalogue, source, {**refs, **ends})
-                early = NOTHING.union(*(parts.components[kind].requires for kind in PARTS)) | need
-                if any(not m.startswith(late) for m in missing & early):
-                    break
+                ends = end_capabilities(objective[1], estimator[1])
+                if missing <= ends and objective[1].requires | estimator[1].requires <= provided | ends:
+                    chosen = {"objective": objective[0], "estimator": estimator[0]}
+                    yield Case(self.catalogue, source, {**refs, **chosen})
 
     def _models(
         self, fixed: Fixed, sources: Sequence[Source]
     ) -> Iterator[tuple[Source, dict[str, Ref], LatentVariableModel]]:
         for source in sources:
             for prior_ref, prior in self._make("prior", fixed, source, LATENT):
+                offered = prior_capabilities(prior)
                 for q_ref, q in self._make("posterior", fixed, source, prior.space):
+                    if any(word.startswith("prior.") for word in q.requires - offered):
+                        continue
                     for decoder_ref, decoder in self._make("decoder", fixed, source, prior.space):
                         refs = {"prior": prior_ref, "posterior": q_ref, "decoder": decoder_ref}
                         yield source, refs, LatentVariableModel(prior, q, decoder)
@@ -182,7 +187,7 @@ class Bench:
         arguments = () if source is None else (source.summary, space)
         try:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)
+                torch.default_generator.manual_seed(0)  # that of every device takes milliseconds
                 return self.catalogue.build(kind, ref, *arguments)
         except Refusal:
             return None

@@ -66,9 +66,9 @@ def takes_a_step(case: Case) -> bool:
 def _works_elsewhere(specimen: Specimen, partner: Fixed) -> bool:
     """Whether a partner works with another component of this kind, or there is no other to tell."""
     others = [ref for ref in specimen.bench.offers[specimen.kind] if ref.name != specimen.ref.name]
-    found = [specimen.bench.find({**partner, specimen.kind: ref}) for ref in others]
-    cases = [case for case in found if case]
-    return not partner or not cases or any(takes_a_step(case) for case in cases)
+    found = (specimen.bench.find({**partner, specimen.kind: ref}) for ref in others)
+    steps = (takes_a_step(case) for case in found if case)
+    return not partner or next(steps, None) is not False or any(steps)
 
 
 def _inputs(parts: Parts, case: Case) -> tuple[Tensor, Tensor]:

@@ -113,6 +113,11 @@ class Toy(NamedTuple):
         return self.parts.model
 
     @property
+    def provided(self) -> frozenset[str]:
+        """What the parts provide, with data of one value."""
+        return capabilities(narrow()[1].data, self.parts)
+
+    @property
     def log_p(self) -> Tensor:
         """The exact log p(x), ``(B,)``, from what is known at z = 0."""
         z = torch.zeros(1, len(self.x), 1, dtype=self.x.dtype)

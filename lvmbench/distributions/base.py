@@ -22,6 +22,7 @@ class Distribution(ABC):
     - ``components``: it is a mixture and can `assign` values to its components;
     - ``straight_through``: its samples are rounded, and their gradients those of what they were before: no derivatives;
     - ``normal``: it is a normal distribution;
+    - ``relaxable``: it is discrete, and can draw `relaxations`, continuous values that round to its samples;
     - ``units``: its event is made of independent units, and `units` has them one by one.
     """
 
@@ -57,6 +58,11 @@ class Distribution(ABC):
     def law(self) -> Distribution:
         """What a model is measured with: this, or the discrete distribution that relaxed samples stand for."""
         return self
+
+    def relaxations(self, noise: Noise, samples: int, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Samples, relaxed values that round to them, and other relaxed values given the samples alone, ``(K, *batch, *event)``
+        each, where ``traits`` has ``relaxable``; the relaxed values carry gradients to the parameters."""
+        raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'relaxable'")
 
     def assign(self, value: Tensor) -> Tensor:
         """The probability of each component given the value, ``(..., C)``, where ``traits`` has ``components``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -24,7 +25,7 @@ class Bernoulli(Distribution):
         torch.Size([3])
     """
 
-    traits = frozenset({"density", "mean", "units"})
+    traits = frozenset({"density", "mean", "relaxable", "units"})
     support = "binary"
 
     def __init__(self, logits: Tensor, event_dims: int = 1) -> None:
@@ -41,6 +42,16 @@ class Bernoulli(Distribution):
     @property
     def mean(self) -> Tensor:
         return self.logits.sigmoid()
+
+    def relaxations(self, noise: Noise, samples: int, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+        r"""With :math:`u \ge 1 - \theta` where the value is 1: relaxed ones are of the logistic quantile of u, and of another u there."""
+        shape = (samples, *self.logits.shape)
+        u, v, theta = noise.uniform(shape), noise.uniform(shape), self.mean
+        value = (u >= 1 - theta).to(theta.dtype).detach()
+        other = torch.where(value > 0, 1 - theta + v * theta, v * (1 - theta))
+        eps = torch.finfo(u.dtype).eps
+        first, second = (self.logits + w.logit(eps) for w in (u, other))
+        return value, (first / temperature).sigmoid(), (second / temperature).sigmoid()
 
     @property
     def units(self) -> Bernoulli:

@@ -24,7 +24,7 @@ class Categorical(Distribution):
         torch.Size([3])
     """
 
-    traits = frozenset({"density", "mean", "units"})
+    traits = frozenset({"density", "mean", "relaxable", "units"})
     support = "one_hot"
 
     def __init__(self, logits: Tensor, event_dims: int = 2) -> None:
@@ -44,6 +44,16 @@ class Categorical(Distribution):
     @property
     def mean(self) -> Tensor:
         return self.logits.exp()
+
+    def relaxations(self, noise: Noise, samples: int, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The largest of the perturbed logits is the value's; given that, the others are Gumbel values below it."""
+        shape = (samples, *self.logits.shape)
+        perturbed = self.logits + noise.gumbel(shape)
+        value = one_hot(perturbed.argmax(-1), self.logits).detach()
+        waits = (-noise.gumbel(shape)).exp()  # exponential: -log(v)
+        chosen = (waits * value).sum(-1, keepdim=True)
+        other = -torch.where(value > 0, waits, waits * (-self.logits).exp() + chosen).log()
+        return value, (perturbed / temperature).softmax(-1), (other / temperature).softmax(-1)
 
     @property
     def units(self) -> Categorical:

@@ -7,12 +7,14 @@ from typing import Literal
 
 from torch import nn
 
+from lvmbench.networks.conv import Conv
 from lvmbench.networks.mlp import MLP
+from lvmbench.networks.residual import Residual
 
-Network = Literal["mlp"]
+Network = Literal["mlp", "residual", "conv"]
 """The names of the bodies."""
 
-_BODIES: dict[str, Callable[..., nn.Module]] = {"mlp": MLP}
+_BODIES: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "residual": Residual, "conv": Conv}
 
 
 def network(
@@ -21,11 +23,12 @@ def network(
     """A network from events of shape ``source`` to events of shape ``target``.
 
     Arguments:
-        body: Which body.
+        body: ``mlp`` (fully connected layers), ``residual`` (blocks with a way around each) or ``conv`` (convolutions, where
+            one side is an image; raises `Refusal` where none is).
         source: The shape of one input; leading dimensions are batch.
         target: The shape of one output.
-        hidden: The width of the hidden layers.
-        layers: The number of hidden layers.
+        hidden: The width of the hidden layers; of ``conv``, 8 times the channels nearest to the image.
+        layers: The number of hidden layers, of blocks, or of convolutions.
 
     Example:
         >>> import torch

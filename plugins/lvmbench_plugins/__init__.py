@@ -28,6 +28,7 @@ COMPONENTS = {
     "posterior": {
         "gaussian": "posteriors.gaussian:Gaussian",
         "full_gaussian": "posteriors.full_gaussian:FullGaussian",
+        "low_rank_gaussian": "posteriors.low_rank_gaussian:LowRankGaussian",
         "svi": "posteriors.svi:Svi",
         "semi_amortized": "posteriors.semi_amortized:SemiAmortized",
         "planar": "posteriors.planar:Planar",
@@ -49,6 +50,7 @@ COMPONENTS = {
     "objective": {
         "elbo": "objectives.elbo:Elbo",
         "iwae": "objectives.iwae:Iwae",
+        "miwae": "objectives.miwae:Miwae",
         "renyi": "objectives.renyi:Renyi",
         "vr_max": "objectives.vr_max:VrMax",
         "ciwae": "objectives.ciwae:Ciwae",
@@ -61,6 +63,7 @@ COMPONENTS = {
         "stl": "estimators.stl:Stl",
         "dreg": "estimators.dreg:Dreg",
         "vimco": "estimators.vimco:Vimco",
+        "rebar": "estimators.rebar:Rebar",
         "enumeration": "estimators.enumeration:Enumeration",
     },
     "evaluator": {
@@ -80,7 +83,7 @@ COMPONENTS = {
     },
 }
 """The class of each component, by kind and name."""
-SUITES = ("quick", "exact")
+SUITES = ("quick", "exact", "variational", "compatibility")
 
 
 @lvmbench.hookimpl

@@ -122,6 +122,6 @@ def test_true_posterior_leaves_nothing_to_split():
 
 def test_families_without_free_parameters_are_refused():
     subject = linear(Exact, MixturePrior)
-    with pytest.raises(Refusal, match=r"this one is Mixture; take family=full or family=flow"):
+    with pytest.raises(Refusal, match=r"Exact is neither; take family=full or family=flow"):
         measure(subject)
     assert measure(subject, family="full", steps=5)["gap", ""].value < 1e-3

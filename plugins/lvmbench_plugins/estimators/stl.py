@@ -16,9 +16,9 @@ class Stl(Estimator):
     .. math:: \nabla_\phi \mathrm{ELBO} = E_\epsilon\left[\nabla_z \log \frac{p(x, z)}{q_{\bar\phi}(z|x)}
         \, \nabla_\phi z\right], \qquad z = g_\phi(x, \epsilon), \quad \bar\phi = \phi \text{ held fixed}
 
-    What is left out, the score of q, has the mean 0, so that the gradient of the ELBO is unbiased, and where q is the true
-    posterior it has no variance. In a bound that weighs its samples (IWAE with K > 1) the score does not average out, and the
-    gradient is biased; only additive bounds are taken. The KL divergence is taken from the samples.
+    What is left out, the score of q, has the mean 0, so that the gradient of the ELBO, and of every additive bound, is unbiased,
+    and where q is the true posterior it has no variance. In a bound that weighs its samples (IWAE with K > 1) the score does not
+    average out: there the gradient is biased, and declared so; `dreg` is not. The KL divergence is taken from the samples.
 
     References:
         Sticking the Landing: Simple, Lower-Variance Gradient Estimators for Variational Inference (Roeder, Wu, Duvenaud,
@@ -26,10 +26,11 @@ class Stl(Estimator):
 
     Example:
         >>> sorted(Stl().requires)
-        ['objective.additive', 'posterior.density', 'posterior.pathwise']
+        ['posterior.density', 'posterior.pathwise']
     """
 
-    requires = frozenset({"objective.additive", "posterior.density", "posterior.pathwise"})
+    unbiased_where = frozenset({"objective.additive"})
+    requires = frozenset({"posterior.density", "posterior.pathwise"})
 
     def forward(
         self,

@@ -11,11 +11,13 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from lvmbench import (
+    Amortized,
     DiagonalNormal,
     Distribution,
     LatentVariableModel,
     MultivariateNormal,
     Noise,
+    Posterior,
     Refusal,
 )
 
@@ -103,6 +105,19 @@ def _invertible(u: Tensor, w: Tensor) -> Tensor:
 
 
 @final
+class Free(Family):
+    """Whatever an amortised posterior makes of parameters that are free for each datum."""
+
+    def __init__(self, posterior: Amortized, first: Tensor) -> None:
+        self.posterior, self.first = posterior, first
+        self.parameters = [torch.zeros_like(first)]
+
+    @property
+    def q(self) -> Distribution:
+        return self.posterior.of(self.first + self.parameters[0])
+
+
+@final
 class Flow(Family):
     """Planar flows on normals with independent coordinates: the normal itself while every u is zero."""
 
@@ -166,15 +181,18 @@ def _keep_better(
     ]
 
 
-def same_family(q: Distribution) -> Family:
-    """The family that q itself is of."""
-    if isinstance(q, DiagonalNormal):
-        return Diagonal(q)
-    if isinstance(q, MultivariateNormal):
-        return Full(q)
+def same_family(posterior: Posterior, first: Distribution, x: Tensor, *, constant: bool) -> Family:
+    """The family that the posterior itself is of, from a first member; normals move in units of it."""
+    if isinstance(first, DiagonalNormal):
+        return Diagonal(first)
+    if isinstance(first, MultivariateNormal):
+        return Full(first)
+    if isinstance(posterior, Amortized):
+        parameters = posterior.network(x)
+        return Free(posterior, torch.zeros_like(parameters) if constant else parameters)
     raise Refusal(
-        f"gap_split can free the parameters of DiagonalNormal and MultivariateNormal posteriors, and this one is "
-        f"{type(q).__name__}; take family=full or family=flow"
+        "gap_split can free the parameters of normal posteriors and of those built on Amortized, and "
+        f"{type(posterior).__name__} is neither; take family=full or family=flow"
     )
 
 

@@ -63,8 +63,8 @@ class GapSplit(Evaluator):
     importance sampling from :math:`q^*` and of annealed importance sampling, both stochastic lower bounds;
     ``method`` says which.
 
-    ``same`` is defined for posteriors that are normal, with independent coordinates or a full covariance, and
-    refused for others. The richer families ``full``, a normal with full covariance, and ``flow``, planar maps on
+    ``same`` frees the mean and the scale of normal posteriors, and of the other amortised ones (flows, ...) what their
+    network returns; it is refused for the rest. The richer families ``full``, a normal with full covariance, and ``flow``, planar maps on
     a normal with independent coordinates, suit every posterior with real z: their split tells what a richer
     family could gain, and what is left of the gap with it.
 
@@ -118,8 +118,7 @@ class GapSplit(Evaluator):
         self.maps, self.samples, self.data, self.batch = maps, samples, data, batch
         self.ais = Ais(temperatures=temperatures, data=data) if temperatures else None
         of_ais = self.ais.requires if self.ais else frozenset({"prior.density", "decoder.density"})
-        of_family = {"posterior.normal"} if family == "same" else set()
-        self.requires = of_ais | {"objective.density", "prior.real"} | of_family
+        self.requires = of_ais | {"objective.density", "prior.real"}
 
     def evaluations(self, work: Work) -> int:
         """With annealed importance sampling, which is left out where log p(x) is known."""
@@ -136,7 +135,7 @@ class GapSplit(Evaluator):
 
     def _figures(self, subject: Subject, x: Tensor, index: int, noise: Mapping[str, Noise]) -> Figures:
         q = subject.model.q(x)
-        family = self._family(subject, self._first(subject, q), noise["climb"])
+        family = self._family(subject, x, self._first(subject, q), noise["climb"])
         optimise(
             subject.model, x, family, noise["climb"], samples=self.draws, steps=self.steps, rate=self.rate
         )
@@ -160,9 +159,9 @@ class GapSplit(Evaluator):
             return DiagonalNormal(zeros, zeros, zeros.dim() - 1)
         return q
 
-    def _family(self, subject: Subject, first: Distribution, noise: Noise) -> Family:
+    def _family(self, subject: Subject, x: Tensor, first: Distribution, noise: Noise) -> Family:
         if self.family == "same":
-            return same_family(first)
+            return same_family(subject.model.posterior, first, x, constant=self.start == "constant")
         event_shape = subject.model.prior.space.event_shape
         if self.family == "flow":
             return Flow(matching_normal(first, noise, len(event_shape)), self.maps, noise)

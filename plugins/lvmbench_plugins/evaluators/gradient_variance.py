@@ -96,7 +96,7 @@ class GradientVariance(Evaluator):
         yield from _ratios(
             {name: parts["posterior"] for name, parts in samples.items() if "posterior" in parts}
         )
-        unbiased = [name for name, estimator in subject.estimators.items() if estimator.unbiased]
+        unbiased = [name for name, e in subject.estimators.items() if e.is_unbiased(subject.provides)]
         for pair in combinations(sorted(unbiased, key=lambda name: (name == "pathwise", name)), 2):
             yield from _agreement("/".join(pair), *(samples[name] for name in pair))
         for name, estimator in subject.estimators.items():

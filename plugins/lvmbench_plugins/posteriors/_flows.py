@@ -51,9 +51,13 @@ class Encoder(nn.Module):
         self.sizes = [size, size, further]
         self.network = build(body, data.event_shape, (sum(self.sizes),), hidden=hidden, layers=layers)
 
-    def forward(self, x: Tensor) -> tuple[DiagonalNormal, Tensor]:
+    def forward(self, x: Tensor) -> Tensor:
+        parameters: Tensor = self.network(x)
+        return parameters
+
+    def split(self, parameters: Tensor) -> tuple[DiagonalNormal, Tensor]:
         """The base, and the further figures ``(B, further)``."""
-        loc, log_scale, further = self.network(x).split(self.sizes, -1)
+        loc, log_scale, further = parameters.split(self.sizes, -1)
         return DiagonalNormal(loc, log_scale), further
 
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from torch import Tensor
 
-from lvmbench import Bernoulli, Count, DataSummary, LatentSpace, Posterior, Size
+from lvmbench import Amortized, Bernoulli, Count, DataSummary, LatentSpace, Size
 from lvmbench.networks import Network
 from lvmbench.networks import network as build
 
-if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
-
 
 @final
-class BernoulliPosterior(Posterior):
+class BernoulliPosterior(Amortized):
     r"""Amortised independent bits (mean field).
 
     .. math:: q(z|x) = \prod_d \operatorname{Bernoulli}(z_d; \operatorname{sigmoid} \ell_d(x))
@@ -36,7 +33,6 @@ class BernoulliPosterior(Posterior):
     """
 
     distribution = Bernoulli
-    provides = frozenset({"amortized"})
     requires = frozenset({"prior.binary"})
 
     def __init__(
@@ -52,5 +48,5 @@ class BernoulliPosterior(Posterior):
         self.event_dims = len(space.event_shape)
         self.network = build(network, data.event_shape, space.event_shape, hidden=hidden, layers=layers)
 
-    def forward(self, x: Tensor, model: LatentVariableModel) -> Bernoulli:
-        return Bernoulli(self.network(x), self.event_dims)
+    def of(self, parameters: Tensor) -> Bernoulli:
+        return Bernoulli(parameters, self.event_dims)

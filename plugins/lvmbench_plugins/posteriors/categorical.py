@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from torch import Tensor
 
-from lvmbench import Categorical, Count, DataSummary, LatentSpace, Posterior, Size
+from lvmbench import Amortized, Categorical, Count, DataSummary, LatentSpace, Size
 from lvmbench.networks import Network
 from lvmbench.networks import network as build
 
-if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
-
 
 @final
-class CategoricalPosterior(Posterior):
+class CategoricalPosterior(Amortized):
     r"""Amortised independent choices among classes, one for each group (mean field).
 
     .. math:: q(z|x) = \prod_g \operatorname{Categorical}(z_g; \operatorname{softmax} \ell_g(x))
@@ -36,7 +33,6 @@ class CategoricalPosterior(Posterior):
     """
 
     distribution = Categorical
-    provides = frozenset({"amortized"})
     requires = frozenset({"prior.one_hot"})
 
     def __init__(
@@ -52,5 +48,5 @@ class CategoricalPosterior(Posterior):
         self.event_dims = len(space.event_shape)
         self.network = build(network, data.event_shape, space.event_shape, hidden=hidden, layers=layers)
 
-    def forward(self, x: Tensor, model: LatentVariableModel) -> Categorical:
-        return Categorical(self.network(x), self.event_dims)
+    def of(self, parameters: Tensor) -> Categorical:
+        return Categorical(parameters, self.event_dims)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from torch import Tensor, nn
 
-from lvmbench import Count, DataSummary, InvertibleFlow, LatentSpace, Posterior, Refusal, Size
+from lvmbench import Amortized, Count, DataSummary, InvertibleFlow, LatentSpace, Refusal, Size
 from lvmbench.networks import Network
 from lvmbench_plugins.posteriors._flows import CouplingStep, Encoder, affine, pushed
 
-if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
-
 
 @final
-class Coupling(Posterior):
+class Coupling(Amortized):
     r"""A normal whose one half of the coordinates is scaled and moved as the other half says, by turns.
 
     .. math:: z_t^a = z_{t-1}^a, \qquad z_t^b = \exp(s_t) \odot z_{t-1}^b + m_t
@@ -41,8 +38,8 @@ class Coupling(Posterior):
     """
 
     distribution = InvertibleFlow
-    provides = frozenset({"amortized"})
     requires = frozenset({"prior.real"})
+    network: Encoder
 
     def __init__(
         self,
@@ -59,11 +56,11 @@ class Coupling(Posterior):
         self.space, size = space, math.prod(space.event_shape)
         if size < 2:
             raise Refusal("coupling splits the latents in two halves; a single latent has none")
-        self.encoder = Encoder(network, data, space, context, hidden=hidden, layers=depth)
+        self.network = Encoder(network, data, space, context, hidden=hidden, layers=depth)
         self.steps = nn.ModuleList(
             CouplingStep(size, 2, context=context, hidden=hidden, backwards=t % 2 == 1) for t in range(layers)
         )
 
-    def forward(self, x: Tensor, model: LatentVariableModel) -> InvertibleFlow:
-        base, h = self.encoder(x)
+    def of(self, parameters: Tensor) -> InvertibleFlow:
+        base, h = self.network.split(parameters)
         return pushed(base, [step(h, affine) for step in self.steps], self.space)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import torch
 from torch import Tensor
 
-from lvmbench import Count, DataSummary, LatentSpace, MultivariateNormal, Posterior, Refusal, Size
+from lvmbench import Amortized, Count, DataSummary, LatentSpace, MultivariateNormal, Refusal, Size
 from lvmbench.networks import Network
 from lvmbench.networks import network as build
 
-if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
-
 
 @final
-class FullGaussian(Posterior):
+class FullGaussian(Amortized):
     r"""An amortised normal whose covariance has a network's Cholesky factor.
 
     .. math:: q(z|x) = N(z; \mu(x), L(x) L(x)^\top)
@@ -41,7 +38,6 @@ class FullGaussian(Posterior):
     """
 
     distribution = MultivariateNormal
-    provides = frozenset({"amortized"})
     requires = frozenset({"prior.real"})
 
     def __init__(
@@ -61,7 +57,7 @@ class FullGaussian(Posterior):
         (size,) = space.event_shape
         self.network = build(network, data.event_shape, (size + 2, size), hidden=hidden, layers=layers)
 
-    def forward(self, x: Tensor, model: LatentVariableModel) -> MultivariateNormal:
-        loc, log_diagonal, *rows = self.network(x).unbind(-2)
+    def of(self, parameters: Tensor) -> MultivariateNormal:
+        loc, log_diagonal, *rows = parameters.unbind(-2)
         below = torch.stack(rows, -2).tril(-1) / len(rows) ** 0.5
         return MultivariateNormal(loc, below + torch.diag_embed(log_diagonal.exp()))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import torch
 from torch import Tensor
 
-from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Posterior, Size
+from lvmbench import Amortized, Count, DataSummary, DiagonalNormal, LatentSpace, Size
 from lvmbench.networks import Network
 from lvmbench.networks import network as build
 
-if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
-
 
 @final
-class Gaussian(Posterior):
+class Gaussian(Amortized):
     r"""An amortised normal with independent coordinates.
 
     .. math:: q(z|x) = N(z; \mu(x), \operatorname{diag} \sigma^2(x))
@@ -37,7 +34,6 @@ class Gaussian(Posterior):
     """
 
     distribution = DiagonalNormal
-    provides = frozenset({"amortized"})
     requires = frozenset({"prior.real"})
 
     def __init__(
@@ -53,6 +49,6 @@ class Gaussian(Posterior):
         self.event_dims = len(space.event_shape)
         self.network = build(network, data.event_shape, (2, *space.event_shape), hidden=hidden, layers=layers)
 
-    def forward(self, x: Tensor, model: LatentVariableModel) -> DiagonalNormal:
-        loc, log_scale = torch.unbind(self.network(x), dim=-1 - self.event_dims)
+    def of(self, parameters: Tensor) -> DiagonalNormal:
+        loc, log_scale = torch.unbind(parameters, dim=-1 - self.event_dims)
         return DiagonalNormal(loc, log_scale, self.event_dims)

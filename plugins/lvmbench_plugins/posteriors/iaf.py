@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, final
+from typing import Literal, final
 
 from torch import Tensor, nn
 from torch.distributions import AffineTransform, Transform
 
-from lvmbench import Count, DataSummary, InvertibleFlow, LatentSpace, Posterior, Size
+from lvmbench import Amortized, Count, DataSummary, InvertibleFlow, LatentSpace, Size
 from lvmbench.networks import Network
 from lvmbench_plugins.posteriors._flows import AutoregressiveStep, Encoder, affine, pushed
-
-if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
 
 OPEN = 2.0
 """Added to the argument of each gate, so that at the start most of z passes."""
@@ -22,7 +19,7 @@ LEAST = 1e-3
 
 
 @final
-class Iaf(Posterior):
+class Iaf(Amortized):
     r"""A normal whose coordinates are changed step by step as the ones before them say, all of them at once.
 
     .. math:: z_t = \sigma_t \odot z_{t-1} + (1 - \sigma_t) \odot m_t, \quad \sigma_t = \operatorname{sigmoid}(s_t + 2)
@@ -54,8 +51,8 @@ class Iaf(Posterior):
     """
 
     distribution = InvertibleFlow
-    provides = frozenset({"amortized"})
     requires = frozenset({"prior.real"})
+    network: Encoder
 
     def __init__(
         self,
@@ -72,14 +69,14 @@ class Iaf(Posterior):
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
         self.element = {"gated": _gated, "affine": affine}[form]
-        self.encoder = Encoder(network, data, space, context, hidden=hidden, layers=depth)
+        self.network = Encoder(network, data, space, context, hidden=hidden, layers=depth)
         self.steps = nn.ModuleList(
             AutoregressiveStep(size, 2, context=context, hidden=hidden, backwards=t % 2 == 1)
             for t in range(layers)
         )
 
-    def forward(self, x: Tensor, model: LatentVariableModel) -> InvertibleFlow:
-        base, h = self.encoder(x)
+    def of(self, parameters: Tensor) -> InvertibleFlow:
+        base, h = self.network.split(parameters)
         return pushed(base, [step(h, self.element) for step in self.steps], self.space)
 
 

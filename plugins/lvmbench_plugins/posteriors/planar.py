@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from lvmbench import Count, DataSummary, Flow, LatentSpace, Posterior, Size
+from lvmbench import Amortized, Count, DataSummary, Flow, LatentSpace, Size
 from lvmbench.networks import Network
 from lvmbench_plugins.posteriors._flows import TINY, UNIT, Encoder
 
-if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
-
 
 @final
-class Planar(Posterior):
+class Planar(Amortized):
     r"""A normal pushed along planes, each datum's own.
 
     .. math:: z_t = z_{t-1} + \hat u \tanh(w^\top z_{t-1} + b), \qquad
@@ -44,8 +41,8 @@ class Planar(Posterior):
     """
 
     distribution = Flow
-    provides = frozenset({"amortized"})
     requires = frozenset({"prior.real"})
+    network: Encoder
 
     def __init__(
         self,
@@ -60,10 +57,10 @@ class Planar(Posterior):
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
         self.shape, self.sizes = (layers, 2 * size + 1), (size, size, 1)
-        self.encoder = Encoder(network, data, space, math.prod(self.shape), hidden=hidden, layers=depth)
+        self.network = Encoder(network, data, space, math.prod(self.shape), hidden=hidden, layers=depth)
 
-    def forward(self, x: Tensor, model: LatentVariableModel) -> Flow:
-        base, flat = self.encoder(x)
+    def of(self, parameters: Tensor) -> Flow:
+        base, flat = self.network.split(parameters)
         steps = flat.unflatten(-1, self.shape).unbind(-2)
         return Flow(
             base, [partial(_step, *step.split(self.sizes, -1)) for step in steps], self.space.event_shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, final
+from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -11,25 +11,22 @@ from torch.distributions import AffineTransform, Transform
 from zuko.transforms import DependentTransform, MonotonicRQSTransform
 
 from lvmbench import (
+    Amortized,
     Count,
     DataSummary,
     DiagonalNormal,
     InvertibleFlow,
     LatentSpace,
     Positive,
-    Posterior,
     Refusal,
     Size,
 )
 from lvmbench.networks import Network
 from lvmbench_plugins.posteriors._flows import AutoregressiveStep, CouplingStep, Encoder, pushed
 
-if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
-
 
 @final
-class Spline(Posterior):
+class Spline(Amortized):
     r"""A normal bent by monotonic rational-quadratic splines, coordinate by coordinate, before it is scaled and moved.
 
     .. math:: z = \mu + \sigma \odot f_T(\dots f_1(\varepsilon)), \qquad \varepsilon \sim N(0, I)
@@ -59,8 +56,8 @@ class Spline(Posterior):
     """
 
     distribution = InvertibleFlow
-    provides = frozenset({"amortized"})
     requires = frozenset({"prior.real"})
+    network: Encoder
 
     def __init__(
         self,
@@ -85,14 +82,14 @@ class Spline(Posterior):
             )
         self.bound, self.sizes = bound, [bins, bins, bins - 1]
         step = {"coupling": CouplingStep, "autoregressive": AutoregressiveStep}[form]
-        self.encoder = Encoder(network, data, space, context, hidden=hidden, layers=depth)
+        self.network = Encoder(network, data, space, context, hidden=hidden, layers=depth)
         self.steps = nn.ModuleList(
             step(size, sum(self.sizes), context=context, hidden=hidden, backwards=t % 2 == 1)
             for t in range(layers)
         )
 
-    def forward(self, x: Tensor, model: LatentVariableModel) -> InvertibleFlow:
-        q, h = self.encoder(x)
+    def of(self, parameters: Tensor) -> InvertibleFlow:
+        q, h = self.network.split(parameters)
         base = DiagonalNormal(torch.zeros_like(q.loc), torch.zeros_like(q.loc))
         bent = [step(h, self._spline) for step in self.steps]
         return pushed(base, [*bent, AffineTransform(q.loc, q.log_scale.exp(), event_dim=1)], self.space)

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lvmbench import Count, DataSummary, Flow, LatentSpace, Posterior, Size
+from lvmbench import Amortized, Count, DataSummary, Flow, LatentSpace, Size
 from lvmbench.networks import Network
 from lvmbench_plugins.posteriors._flows import TINY, Encoder
-
-if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
 
 LARGEST = 0.999
 """The largest size of a diagonal entry: that of their product stays below 1."""
 
 
 @final
-class Sylvester(Posterior):
+class Sylvester(Amortized):
     r"""A normal pushed along several directions at once, by planar flows of several units; each datum's own.
 
     .. math:: z_t = z_{t-1} + Q R \tanh(\tilde R Q^\top z_{t-1} + b)
@@ -50,8 +47,8 @@ class Sylvester(Posterior):
     """
 
     distribution = Flow
-    provides = frozenset({"amortized"})
     requires = frozenset({"prior.real"})
+    network: Encoder
 
     def __init__(
         self,
@@ -71,10 +68,10 @@ class Sylvester(Posterior):
         self.shapes = [(reflections, size), (m, m), (m, m), (m,)]
         self.sizes = [math.prod(shape) for shape in self.shapes]
         self.layers = layers
-        self.encoder = Encoder(network, data, space, layers * sum(self.sizes), hidden=hidden, layers=depth)
+        self.network = Encoder(network, data, space, layers * sum(self.sizes), hidden=hidden, layers=depth)
 
-    def forward(self, x: Tensor, model: LatentVariableModel) -> Flow:
-        base, flat = self.encoder(x)
+    def of(self, parameters: Tensor) -> Flow:
+        base, flat = self.network.split(parameters)
         steps = flat.unflatten(-1, (self.layers, -1)).unbind(-2)
         return Flow(base, [partial(_step, *self._parts(step)) for step in steps], self.space.event_shape)
 

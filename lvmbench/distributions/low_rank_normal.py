@@ -1,0 +1,66 @@
+"""The normal distribution with a diagonal covariance and a few directions more."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lvmbench.distributions.base import Distribution
+from lvmbench.distributions.diagonal_normal import HALF_LOG_2PI
+from lvmbench.distributions.multivariate_normal import cholesky
+from lvmbench.noise import Noise
+
+
+class LowRankNormal(Distribution):
+    r"""The normal distribution with covariance :math:`\operatorname{diag} \sigma^2 + F F^\top`, over vectors.
+
+    .. math:: \log N(x; \mu, \Sigma) = -\tfrac12 (x - \mu)^\top \Sigma^{-1} (x - \mu) - \tfrac12 \log |\Sigma|
+        - \tfrac{D}{2} \log 2\pi
+
+    by way of the R by R matrix :math:`I + F^\top \operatorname{diag} \sigma^{-2} F` alone.
+
+    Arguments:
+        loc: The mean :math:`\mu`, ``(*batch, D)``.
+        log_scale: :math:`\log \sigma`, ``(*batch, D)``.
+        factor: :math:`F`, ``(*batch, D, R)``.
+
+    Example:
+        >>> p = LowRankNormal(torch.zeros(3, 4), torch.zeros(3, 4), torch.zeros(3, 4, 2))
+        >>> p.log_prob(torch.zeros(5, 3, 4)).shape
+        torch.Size([5, 3])
+    """
+
+    traits = frozenset({"pathwise", "density", "mean", "normal"})
+
+    def __init__(self, loc: Tensor, log_scale: Tensor, factor: Tensor) -> None:
+        self.loc, self.log_scale, self.factor = loc, log_scale, factor
+
+    @property
+    def _whitened(self) -> tuple[Tensor, Tensor]:
+        """F in units of sigma, and the Cholesky factor of the R by R matrix."""
+        scaled = (-self.log_scale).exp().unsqueeze(-1) * self.factor
+        inner = scaled.mT @ scaled + torch.eye(scaled.shape[-1], dtype=scaled.dtype, device=scaled.device)
+        return scaled, cholesky(inner)
+
+    @property
+    def log_det(self) -> Tensor:
+        """The log determinant of the covariance, ``*batch``."""
+        _, root = self._whitened
+        return 2 * (self.log_scale.sum(-1) + root.diagonal(dim1=-2, dim2=-1).log().sum(-1))
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        scaled, root = self._whitened
+        standard = ((value - self.loc) * (-self.log_scale).exp()).unsqueeze(-1)  # (..., *batch, D, 1)
+        along: Tensor = torch.linalg.solve_triangular(root, scaled.mT @ standard, upper=False)
+        distance = standard.square().sum((-2, -1)) - along.square().sum((-2, -1))
+        return -0.5 * (distance + self.log_det) - HALF_LOG_2PI * value.shape[-1]
+
+    def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        own = noise.normal((samples, *self.loc.shape))
+        shared = noise.normal((samples, *self.loc.shape[:-1], self.factor.shape[-1], 1))
+        value = self.loc + self.log_scale.exp() * own + (self.factor @ shared).squeeze(-1)
+        return value, self.log_prob(value)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loc
