@@ -7,6 +7,7 @@ from collections import Counter
 from typing import NamedTuple
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench.cli import main
 from lvmbench.execution import worker
@@ -39,11 +40,18 @@ def suite():
     return SUITE
 
 
-def pytest_collection_modifyitems(items):
+class ByComponent(LoadScopeScheduling):
     """Tests of one file share what they have computed, so they go to one process; so do the checks of one component."""
-    for item in items:
-        component, colon, _ = item.name.partition(":")
-        item.add_marker(pytest.mark.xdist_group(component if colon else item.nodeid.partition("::")[0]))
+
+    def _split_scope(self, nodeid):
+        file, _, test = nodeid.partition("::")
+        component, colon, _ = test.partition(":")
+        return f"{file}::{component}" if colon else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return ByComponent(config, log)
 
 
 class Quiet:

@@ -36,7 +36,7 @@ def trained(*names: str, epochs: int, seed: int = 0) -> Subject:
     (result,) = train([parts], [seed], data, budget, torch.device("cpu"))
     restore(parts, result.weights)
     provided = capabilities(data, parts)
-    estimators = applicable_estimators(CATALOGUE, parts, provided, combination["estimator"])
+    estimators = applicable_estimators(CATALOGUE, parts, data, provided, combination["estimator"])
     return Subject(parts.model.eval(), parts.objective, estimators, data, seed, provides=provided)
 
 

@@ -178,11 +178,14 @@ def labels_change_nothing_else(specimen: Specimen) -> None:
 def measures_every_combination(specimen: Specimen) -> None:
     works: list[frozenset[str]] = []
     failures: list[tuple[str, Exception, frozenset[str]]] = []
-    seen: set[int] = set()
-    for name, _, case in specimen.bench.partners({}, frozenset(specimen.build().requires)):
-        if id(case) in seen or not takes_a_step(case):
+    seen: set[object] = set()
+    for name, partner, case in specimen.bench.partners({}, frozenset(specimen.build().requires)):
+        # one choice of each component's options is enough, and one combination may stand for several
+        known = {id(case), *((kind, ref.name) for kind, ref in partner.items())}
+        again = bool(seen & known)
+        seen |= known
+        if again or not takes_a_step(case):
             continue
-        seen.add(id(case))
         provided = capabilities(case.source.data, case.parts(), measured=True)
         try:
             measure(specimen, subject_of(specimen, case))

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from lvmbench.names import Ref
-from lvmbench.options import options_model
+from lvmbench.options import APART, options_model
 
 LITTLE = 1e-3
 """How far inside an open end of a range a number is tried."""
@@ -52,6 +52,8 @@ def _default(component: type, option: str) -> Any:
 
 
 def _choices(field: FieldInfo) -> list[Any]:
+    if APART in field.metadata:
+        return []
     if field.annotation is bool:
         return [False, True]
     return list(get_args(field.annotation)) if get_origin(field.annotation) is Literal else []

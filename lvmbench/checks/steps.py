@@ -125,13 +125,13 @@ def vectorised_equals_looped(specimen: Specimen) -> None:
 
 
 def _compare(case: Any, kind: str) -> None:
-    alone = [Trial.of(kind, case, seed=seed) for seed in range(SEEDS)]
+    alone = [Trial.of(kind, case, seed=seed, dtype=torch.float64) for seed in range(SEEDS)]
     for trial in alone:
         trial.x, trial.z = alone[0].x, alone[0].z
-    recorder = Recorder(Stream.seeded(1, "draws"))
+    recorder = Recorder(Stream.seeded(1, "draws", dtype=torch.float64))
     alone[0](recorder)
-    normals = Stream.seeded(1, "n").normal((SEEDS, recorder.demand.normals))
-    uniforms = Stream.seeded(1, "u").uniform((SEEDS, recorder.demand.uniforms))
+    normals = Stream.seeded(1, "n", dtype=torch.float64).normal((SEEDS, recorder.demand.normals))
+    uniforms = Stream.seeded(1, "u", dtype=torch.float64).uniform((SEEDS, recorder.demand.uniforms))
     weights, buffers = torch.func.stack_module_state(alone)
 
     def one(weights: Any, buffers: Any, normals: Tensor, uniforms: Tensor) -> tuple[Tensor, ...]:

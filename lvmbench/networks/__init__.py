@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import nn
 
 from lvmbench.networks.conv import Conv
 from lvmbench.networks.mlp import MLP
 from lvmbench.networks.residual import Residual
+from lvmbench.options import APART
 
-Network = Literal["mlp", "residual", "conv"]
+Network = Annotated[Literal["mlp", "residual", "conv"], APART]
 """The names of the bodies."""
 
 _BODIES: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "residual": Residual, "conv": Conv}

@@ -13,7 +13,7 @@ class Residual(nn.Module):
 
     .. math:: h_{l+1} = h_l + W'_l \operatorname{silu}(W_l \operatorname{silu}(h_l))
 
-    between a first and a last linear map; the second matrix of each block is near zero at the start.
+    between a first and a last linear map; the second matrix of each block is small at the start.
 
     References:
         Identity Mappings in Deep Residual Networks (He, Zhang, Ren, Sun, 2016), https://arxiv.org/abs/1603.05027

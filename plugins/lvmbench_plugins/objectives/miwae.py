@@ -24,17 +24,17 @@ class Miwae(WeightObjective):
 
     Arguments:
         groups: The number of groups :math:`M`.
-        samples: The number of samples of a group :math:`K`.
+        size: The number of samples of a group :math:`K`.
         warm_up: Epochs over which the weight of log p(z) - log q(z|x) rises from 0 to 1; 0 leaves it to the budget.
 
     Example:
-        >>> Miwae(groups=4, samples=16).samples
+        >>> Miwae(groups=4, size=16).samples
         64
     """
 
-    def __init__(self, *, groups: Count = 2, samples: Count = 5, warm_up: NonNegative = 0.0) -> None:
+    def __init__(self, *, groups: Count = 2, size: Count = 5, warm_up: NonNegative = 0.0) -> None:
         super().__init__()
-        self.groups, self.samples, self.warm_up = groups, groups * samples, warm_up
+        self.groups, self.samples, self.warm_up = groups, groups * size, warm_up
         self.provides = self.provides | ({"multi_sample"} if self.samples > 1 else frozenset())
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
