@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor
 
 from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Posterior
-from lvmbench_plugins.posteriors._refine import normal, refine
+from lvmbench_plugins.posteriors._refine import Parameters, normal, refine
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
@@ -24,7 +25,9 @@ class Svi(Posterior):
     with Adam's steps from the standard normal. There is no network: inference costs :math:`T` gradients of the model for
     each datum, in training as in evaluation. The standard normal numbers of the steps are drawn once, other ones for each
     step and the same for all data, so that q(z|x) is a function of x and of the model. The model is trained at
-    :math:`\lambda_T` held fixed.
+    :math:`\lambda_T` held fixed. With ``warm`` a table keeps what was found for each training datum, from where the ascent
+    goes on before every epoch; a datum then starts from the entry of the training datum that is nearest to it, which is its own
+    where it is one of them.
 
     References:
         Stochastic Variational Inference (Hoffman, Blei, Wang, Paisley, 2013), https://jmlr.org/papers/v14/hoffman13a.html;
@@ -34,6 +37,7 @@ class Svi(Posterior):
         steps: The number of steps :math:`T`.
         rate: The step size :math:`\rho`.
         samples: The number of samples of z that each gradient is taken from.
+        warm: Whether to start from the table.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -45,6 +49,8 @@ class Svi(Posterior):
     provides = frozenset({"held_fixed"})
     requires = frozenset({"prior.real", "prior.density", "decoder.density"})
     noise: Tensor
+    rows: Tensor
+    table: Tensor
 
     def __init__(
         self,
@@ -54,13 +60,30 @@ class Svi(Posterior):
         steps: Count = 30,
         rate: Positive = 0.1,
         samples: Count = 1,
+        warm: bool = False,
     ) -> None:
         super().__init__()
-        self.shape, self.rate = space.event_shape, rate
+        self.shape, self.rate, self.refreshes = space.event_shape, rate, warm
+        size = max(data.size, 1) if warm else 0
+        self.register_buffer("rows", torch.zeros(size, math.prod(data.event_shape)))
+        self.register_buffer("table", torch.zeros(2, size, *space.event_shape))
         self.register_buffer("noise", torch.randn(steps, samples, *space.event_shape))
 
     def forward(self, x: Tensor, model: LatentVariableModel) -> DiagonalNormal:
-        zeros = self.noise.new_zeros((len(x), *self.shape))
         with torch.no_grad():
-            found = refine(model, x, (zeros, zeros), self.noise, self.rate)
+            found = refine(model, x, self._start(x), self.noise, self.rate)
         return normal((found[0].detach(), found[1].detach()), len(self.shape))
+
+    def refresh(self, x: Tensor, model: LatentVariableModel) -> None:
+        if self.refreshes:
+            self.table.copy_(
+                torch.stack(refine(model, x, (self.table[0], self.table[1]), self.noise, self.rate))
+            )
+            self.rows.copy_(x.flatten(1))
+
+    def _start(self, x: Tensor) -> Parameters:
+        if not self.refreshes:
+            zeros = self.noise.new_zeros((len(x), *self.shape))
+            return zeros, zeros
+        near = torch.cdist(x.flatten(1), self.rows).argmin(1)
+        return self.table[0][near], self.table[1][near]
