@@ -95,7 +95,10 @@ WRONG = [
     # names
     ({"datasets": "\n  - bolbs"}, "3:5: unknown dataset 'bolbs'; did you mean 'blobs'?"),
     ({"priors": "[mixture, mixtur]"}, "3:19: unknown prior 'mixtur'; did you mean 'mixture'?"),
-    ({"posteriors": "[gausian]"}, "4:14: unknown posterior 'gausian'; did you mean 'gaussian'?"),
+    (
+        {"posteriors": "[gausian]"},
+        "4:14: unknown posterior 'gausian'; did you mean 'gaussian' or 'full_gaussian'?",
+    ),
     ({"decoders": "[bernouli]"}, "5:12: unknown decoder 'bernouli'; did you mean 'bernoulli'?"),
     ({"objectives": "[elbow: {samples: 2}]"}, "6:14: unknown objective 'elbow'; did you mean 'elbo'?"),
     ({"estimators": "[path]"}, "8:14: unknown estimator 'path'; did you mean 'pathwise'?"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -30,7 +31,9 @@ def batch_rows_are_independent(specimen: Specimen) -> None:
     applies(not getattr(specimen.cls, "batchwise", False), "it declares that its bound is of the batch")
     for mode in (True, False):
         trial = specimen.trial().train(mode)
+        state = copy.deepcopy(trial.state_dict())
         before = _by_row(trial)
+        trial.load_state_dict(state)  # what a component keeps from call to call is not of the batch
         swapped = trial.x.flip(0)
         trial.x = torch.cat([swapped[:1], trial.x[1:]])
         trial.z = torch.cat([trial.z[:, :1] * 0.5 + 0.1 * (trial.z[:, :1] == 0), trial.z[:, 1:]], 1)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from lvmbench.build import capabilities
 from lvmbench.checks.contract import applies, contract, require
-from lvmbench.checks.partnership import blame, takes_a_step
+from lvmbench.checks.partners import Capabilities
+from lvmbench.checks.partnership import Failure, blame, takes_a_step
 from lvmbench.checks.specimen import Specimen, stream
 from lvmbench.checks.steps import global_state
 from lvmbench.checks.subjects import measure, subject_of
@@ -176,8 +177,8 @@ def labels_change_nothing_else(specimen: Specimen) -> None:
     read="component.Component",
 )
 def measures_every_combination(specimen: Specimen) -> None:
-    works: list[frozenset[str]] = []
-    failures: list[tuple[str, Exception, frozenset[str]]] = []
+    works: list[Capabilities] = []
+    failures: list[Failure] = []
     seen: set[object] = set()
     for name, partner, case in specimen.bench.partners({}, frozenset(specimen.build().requires)):
         # one choice of each component's options is enough, and one combination may stand for several
@@ -196,7 +197,7 @@ def measures_every_combination(specimen: Specimen) -> None:
             failures.append((name, error, provided))
     applies(bool(works or failures), "no combination in the catalogue meets its requirements")
     if failures:
-        raise blame(*failures[0], works)
+        raise blame(failures, works)
 
 
 @contract(

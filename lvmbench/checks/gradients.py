@@ -41,7 +41,12 @@ def surrogate_reaches_every_parameter(specimen: Specimen) -> None:
 
 
 def _reach(total: Tensor, trial: Trial) -> None:
-    require(total.requires_grad, "the result carries no gradient", "look for detach() or no_grad()")
+    every = ", ".join(trial.trained)
+    require(
+        total.requires_grad,
+        f"the result carries no gradient: no gradient reaches {every}",
+        "look for detach() or no_grad()",
+    )
     total.backward()
     missed = [n for n, w in trial.trained.items() if w.grad is None or not w.grad.any()]
     require(

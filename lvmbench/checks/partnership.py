@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
 from torch import Tensor
 
 from lvmbench.build import Parts, capabilities
 from lvmbench.checks.contract import BUILT, Violation, applies, contract
-from lvmbench.checks.partners import Case, Fixed
+from lvmbench.checks.partners import Capabilities, Case, Fixed
 from lvmbench.checks.specimen import Specimen, Trial
 from lvmbench.training.learner import Learner, check_terms, demand
+
+Failure = tuple[str, Exception, Capabilities]
+"""The partner, what was raised, and what the combination provides."""
 
 
 @contract(
@@ -18,8 +23,8 @@ from lvmbench.training.learner import Learner, check_terms, demand
     read="component.Component",
 )
 def works_with_every_partner(specimen: Specimen) -> None:
-    works: list[frozenset[str]] = []
-    failures: list[tuple[str, Exception, frozenset[str]]] = []
+    works: list[Capabilities] = []
+    failures: list[Failure] = []
     for name, partner, case in specimen.bench.partners({specimen.kind: specimen.ref}):
         parts = case.parts()
         provided = capabilities(case.source.data, parts)
@@ -31,7 +36,7 @@ def works_with_every_partner(specimen: Specimen) -> None:
                 failures.append((name, error, provided))
     applies(bool(works or failures), _nobody(specimen))
     if failures:
-        raise blame(*failures[0], works)
+        raise blame(failures, works)
 
 
 def _nobody(specimen: Specimen) -> str:
@@ -75,13 +80,21 @@ def _inputs(parts: Parts, case: Case) -> tuple[Tensor, Tensor]:
     return case.source.data.splits["train"].values[:4], torch.zeros(())
 
 
-def blame(partner: str, error: Exception, provided: frozenset[str], works: list[frozenset[str]]) -> Violation:
+def blame(failures: list[Failure], works: list[Capabilities]) -> Violation:
+    """The first failure, with what should have been required: what no combination that fails has, and most that work have."""
+    partner, error, _ = failures[0]
     text = " ".join(str(error).split())[:200]
-    shared = frozenset.intersection(*works) - provided if works else frozenset()
+    held = Counter(word for provided in works for word in provided)
+    for _, _, provided in failures:
+        held = Counter({word: count for word, count in held.items() if word not in provided})
+    most = max(held.values(), default=0)
     # what is known of a pair says more than what its halves happen to have
-    lacking = sorted(shared, key=lambda word: (not word.startswith("model."), word))
-    named = f"'{lacking[0]}'" if lacking else "what this partner lacks"
-    among = f" (all that work have {', '.join(lacking)})" if len(lacking) > 1 else ""
+    lacking = sorted(
+        (w for w in held if held[w] == most), key=lambda word: (not word.startswith("model."), word)
+    )
+    sure = 2 * most > len(works)
+    named = f"'{lacking[0]}'" if lacking and sure else "what this partner lacks"
+    among = f" (all that work have {', '.join(lacking)})" if len(lacking) > 1 and most == len(works) else ""
     return Violation(
         f"with {partner} it raised {type(error).__name__}: {text}", f"declare that it requires {named}{among}"
     )
