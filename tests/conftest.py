@@ -4,6 +4,7 @@ import json
 import sys
 import tomllib
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -19,6 +20,10 @@ from lvmbench.suite import load_suite
 
 collect_ignore = ["mutants"]  # wrong on purpose, doctests and all
 
+PROOF = (
+    "Written by `pytest tests/plugins --proof leaderboards/exact/proof.md`; each row is an assertion of a test, and a "
+    "figure outside of what is allowed fails it. Errors allowed as 3 or 4 standard errors are those of the measurement."
+)
 SUITE = {
     "suite": "tiny",
     "version": 1,
@@ -52,6 +57,37 @@ class ByComponent(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     return ByComponent(config, log)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--proof", help="write what the instruments were held against to this file")
+
+
+@pytest.fixture
+def proof(record_property):
+    """Hold a figure of an instrument against what is known, and keep it for the table of ``--proof``."""
+
+    def hold(instrument, against, measured, truth, allowed):
+        record_property("proof", [instrument, against, truth, measured, allowed])
+        assert abs(measured - truth) <= allowed, f"{instrument}: {measured:.6g} for {truth:.6g}, {against}"
+
+    return hold
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    path = config.getoption("proof", None)
+    if path is None:
+        return
+    passed = terminalreporter.stats.get("passed", [])
+    rows = sorted(
+        {tuple(row) for report in passed for name, row in report.user_properties if name == "proof"}
+    )
+    lines = [
+        f"| {i} | {a} | {truth:.5g} | {found:.5g} | {allowed:.2g} |" for i, a, truth, found, allowed in rows
+    ]
+    head = ["| instrument | held against | truth | measured | allowed |", "|---|---|---|---|---|"]
+    Path(path).write_text("\n".join(["# Instruments held against known truth", "", PROOF, "", *head, *lines, ""]))
+    terminalreporter.write_line(f"{len(rows)} proofs in {path}")
 
 
 class Quiet:

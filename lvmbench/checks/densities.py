@@ -19,7 +19,7 @@ from lvmbench.errors import Refusal
 
 DRAWS = 20_000
 F64 = torch.float64
-POINTS = {1: 2001, 2: 201}
+POINTS = {1: 2001, 2: 151}
 """Points along each axis of a quadrature over one or two values: half of them evenly, half of them where draws are."""
 ROUGH = 0.05
 """The largest change of an integral with every second point that still counts as resolved."""

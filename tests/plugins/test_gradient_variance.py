@@ -132,11 +132,12 @@ def total(line, name):
 
 
 @pytest.mark.parametrize("name", ["pathwise", "score", "landing"])
-def test_variances_are_those_in_closed_form(line, found, name):
+def test_variances_are_those_in_closed_form(line, found, name, proof):
     """Within 3 standard errors; false-alarm rate 3e-3 for each of the two parts."""
     for part, expected in (("posterior", total(line, name)), ("decoder", total(line, "decoder"))):
         figure = found["gradient_variance", f"{name}/{part}"]
-        assert abs(figure.value - expected) <= 3 * figure.stderr
+        against = f"closed-form variance of the {name} gradient, {part}; 3 errors"
+        proof("gradient variance", against, figure.value, expected, 3 * figure.stderr)
         assert 0 < figure.stderr < 0.25 * figure.value, "too coarse to see a factor of two"
 
 
@@ -156,20 +157,22 @@ def test_norm_of_the_mean_is_that_in_closed_form(line, found, name):
     assert 0 < norm.stderr < 0.2
 
 
-def test_no_variance_is_left_at_the_true_posterior_where_log_q_is_held_fixed(line):
+def test_no_variance_is_left_at_the_true_posterior_where_log_q_is_held_fixed(line, proof):
     """Every draw of the gradient is zero there, up to rounding; the pathwise one still varies."""
     at_optimum(line)
     found = measure(of(line.model, X[:1], {"landing": Landing(), "pathwise": Pathwise(None, None)}))
-    assert found["gradient_variance", "landing/posterior"].value < 1e-20
+    value = found["gradient_variance", "landing/posterior"].value
+    proof("gradient variance", "STL at q = p(z given x)", value, 0.0, 1e-20)
     assert found["gradient_variance", "pathwise/posterior"].value > 0.1
 
 
 @pytest.mark.parametrize("name", ["pathwise", "score"])
-def test_signal_to_noise_is_that_in_closed_form(line, found, name):
+def test_signal_to_noise_is_that_in_closed_form(line, found, name, proof):
     """Within 4 standard errors; false-alarm rate 6e-5."""
     means = torch.tensor([Truth(line, x).means for x in X.flatten().tolist()]).mean(0)
     snr = found["gradient_snr", f"{name}/posterior"]
-    assert abs(snr.value - means.norm().item() / total(line, name) ** 0.5) <= 4 * snr.stderr
+    truth = means.norm().item() / total(line, name) ** 0.5
+    proof("gradient signal-to-noise", f"closed form, {name}; 4 errors", snr.value, truth, 4 * snr.stderr)
     assert 0 < snr.stderr < 0.1
 
 
