@@ -68,7 +68,7 @@ def proof(record_property):
     """Hold a figure of an instrument against what is known, and keep it for the table of ``--proof``."""
 
     def hold(instrument, against, measured, truth, allowed):
-        record_property("proof", [instrument, against, truth, measured, allowed])
+        record_property("proof", [instrument, against, *map(float, (truth, measured, allowed))])
         assert abs(measured - truth) <= allowed, f"{instrument}: {measured:.6g} for {truth:.6g}, {against}"
 
     return hold
