@@ -83,7 +83,7 @@ COMPONENTS = {
     },
 }
 """The class of each component, by kind and name."""
-SUITES = ("quick", "exact", "variational", "compatibility")
+SUITES = ("quick", "exact", "variational", "estimators", "compatibility")
 
 
 @lvmbench.hookimpl
