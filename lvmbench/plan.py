@@ -137,7 +137,7 @@ class _Planner:
         except Unavailable:
             return
         known = ALWAYS.union(*(getattr(evaluator, "metrics", ()) for evaluator in classes))
-        wanted = self.suite.metric.partition("[")[0]
+        wanted = self.suite.metric.partition("@")[0].partition("[")[0]
         if wanted not in known:
             raise UserError(
                 f"{self.suite.metric_place}: metric: no evaluator of the suite measures '{wanted}'{nearest(wanted, known)}"

@@ -86,7 +86,9 @@ def pytest_terminal_summary(terminalreporter, config):
         f"| {i} | {a} | {truth:.5g} | {found:.5g} | {allowed:.2g} |" for i, a, truth, found, allowed in rows
     ]
     head = ["| instrument | held against | truth | measured | allowed |", "|---|---|---|---|---|"]
-    Path(path).write_text("\n".join(["# Instruments held against known truth", "", PROOF, "", *head, *lines, ""]))
+    Path(path).write_text(
+        "\n".join(["# Instruments held against known truth", "", PROOF, "", *head, *lines, ""])
+    )
     terminalreporter.write_line(f"{len(rows)} proofs in {path}")
 
 

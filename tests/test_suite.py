@@ -3,6 +3,7 @@
 import pytest
 
 from lvmbench.errors import UserError
+from lvmbench.plan import make_plan
 from lvmbench.plugins import load_catalogue
 from lvmbench.suite import Budget, load_suite
 
@@ -263,3 +264,11 @@ def test_windows_line_endings_and_merge_keys_change_nothing(load, tmp_path):
     (tmp_path / "tiny.yaml").write_bytes(text.replace("\n", "\r\n").encode())
     assert load_suite(str(tmp_path / "tiny.yaml"), CATALOGUE) == suite
     assert load(budget="{<<: {epochs: 3}, batch: 20}").budget == suite.budget
+
+
+@pytest.mark.parametrize(
+    "metric", ["gap[exact]@tightness", "elbo@tightness[samples=20,repeats=5]", "elbo@tightness"]
+)
+def test_a_metric_may_name_its_evaluator(tiny, metric):
+    """With the method or without, as tables name what several evaluators measure."""
+    make_plan(load_suite(str(tiny.write(metric=metric)), CATALOGUE), CATALOGUE)
