@@ -126,7 +126,7 @@ def _select(claim: Claim, pattern: Mapping[Any, str], long: pd.DataFrame) -> pd.
     rows = _figure(long, pattern.get("metric", claim.metric))
     for kind, text in pattern.items():
         if kind != "metric":
-            rows = rows[[matches(str(name), text) for name in rows[kind]]]
+            rows = rows[rows[kind].map(lambda name, text=text: matches(str(name), text)).astype(bool)]
     return rows
 
 

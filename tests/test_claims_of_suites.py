@@ -89,3 +89,17 @@ def test_the_claims_of_a_suite_are_in_its_board(tiny):
     text = (tiny.folder / "out" / "leaderboard.md").read_text()
     assert "| two priors are alike |" in text
     assert "| holds |" in text
+
+
+def test_a_figure_that_nobody_measured_is_said_to_be_missing(results):
+    for claim in (
+        {"of": {"objective": "elbo"}, "equals": 0.0, "within": 1.0},
+        {"higher": {}, "lower": {"objective": "elbo"}},
+    ):
+        (row,) = judge([{"claim": "c", "metric": "of nothing", **claim}], *results).to_dict("records")
+        assert (row["verdict"], row["n"]) == ("not measured", 0)
+
+
+@pytest.mark.parametrize(("due", "said"), [(-8.5, "does not hold"), (-10.5, "holds")])
+def test_a_figure_may_be_above(results, due, said):
+    assert verdict(results, of={"objective": "elbo"}, equals=due, within=0.0, at_least=True)[0] == said
