@@ -1,11 +1,11 @@
 """Cost: what is on record, and the speed of sampling."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
-import torch
-
 import lvmbench
-from lvmbench.training.memory import PeakMemory
 from lvmbench_plugins.evaluators.cost import Cost
 
 
@@ -22,10 +22,19 @@ def test_a_fitted_model_has_its_costs():
     assert {m.metric for m in bare} == {"parameters", "samples_per_second"}
 
 
+PEAKS = """
+import json, torch
+from lvmbench.training.memory import PeakMemory
+memory = PeakMemory(torch.device("cpu"))
+before = memory.facts["peak_memory_host"]
+torch.ones(50_000_000).sum()
+print(json.dumps([before, memory.facts]))
+"""
+
+
 def test_the_peak_counts_what_was_in_use():
-    """A tensor of 200 MB that was there for a moment."""
-    memory = PeakMemory(torch.device("cpu"))
-    before = memory.facts["peak_memory_host"]
-    torch.ones(50_000_000).sum()
-    assert memory.facts["peak_memory_host"] > before + 150_000_000
-    assert memory.facts["peak_memory_device"] is None
+    """A tensor of 200 MB that was there for a moment; in a process of its own, as one that held more before keeps that."""
+    shown = subprocess.run([sys.executable, "-c", PEAKS], capture_output=True, text=True, check=True)
+    before, facts = json.loads(shown.stdout)
+    assert facts["peak_memory_host"] > before + 150_000_000
+    assert facts["peak_memory_device"] is None
