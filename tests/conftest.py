@@ -1,6 +1,7 @@
 """Suites that train in a moment, and ways to run them."""
 
 import json
+import os
 import sys
 import tomllib
 from collections import Counter
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench.cli import main
@@ -43,6 +45,12 @@ SUITE = {
 def suite():
     """The keys of the tiny suite."""
     return SUITE
+
+
+def pytest_configure(config):
+    """One thread to a process, as there are as many processes as cores."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
 
 
 class ByComponent(LoadScopeScheduling):
