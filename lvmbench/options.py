@@ -16,14 +16,14 @@ Count = Annotated[int, Field(ge=1)]
 """A whole number of at least 1."""
 Size = Annotated[int, Field(ge=0)]
 """A whole number of at least 0."""
-APART = "apart"
-"""Marks an option whose choices have tests of their own, so that the checks of a component keep to its default."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A finite number above 0."""
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A finite number of at least 0."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 """A number from 0 to 1."""
+APART = "apart"
+"""Marks an option whose choices have tests of their own, so that the checks of a component keep to its default."""
 
 
 class OptionError(UserError):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lvmbench.component import Component
 from lvmbench.distributions import Distribution
+from lvmbench.errors import Refusal
 
 if TYPE_CHECKING:
     from lvmbench.model import LatentVariableModel
@@ -39,6 +40,12 @@ class LatentSpace:
             return None
         choices, groups = self._digits
         return int(choices**groups)
+
+    def vector(self, name: str) -> int:
+        """The number of latents, for a component that is over vectors; raises `Refusal`, with its name, for other shapes."""
+        if len(self.event_shape) != 1:
+            raise Refusal(f"{name} is over a vector of latents; the prior's are of shape {self.event_shape}")
+        return self.event_shape[0]
 
     @property
     def enumerable(self) -> bool:

@@ -109,7 +109,6 @@ def test_traits_hold(make, event):
         "mean",
         "enumerable",
         "components",
-        "normal",
         "relaxable",
         "units",
     }

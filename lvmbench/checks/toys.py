@@ -103,21 +103,17 @@ def _binary(p: Bernoulli, decoder: ToyDecoder, x: Tensor) -> Bernoulli:
 
 
 class Toy(NamedTuple):
-    """A toy model with an objective and an estimator, and values of x ``(B, 1)``."""
+    """A toy model with an objective and an estimator, values of x ``(B, 1)``, and what the parts provide with such data."""
 
     name: str
     parts: Parts
     x: Tensor
+    provided: frozenset[str]
 
     @property
     def model(self) -> LatentVariableModel:
         """The model."""
         return self.parts.model
-
-    @property
-    def provided(self) -> frozenset[str]:
-        """What the parts provide, with data of one value."""
-        return capabilities(narrow()[1].data, self.parts)
 
     @property
     def log_p(self) -> Tensor:
@@ -146,13 +142,14 @@ def toys(
             q: Posterior = ToyExact() if true else ToyPosterior(family, scale)
             model = LatentVariableModel(ToyPrior(family, scale), q, ToyDecoder(scale + 0.4))
             parts = Parts(model, objective, estimator)
-            missing = needs(parts) - capabilities(narrow()[1].data, parts)
-            if not missing:
+            provided = capabilities(narrow()[1].data, parts)
+            if needs(parts) <= provided:
                 found = True
                 name = f"{family.__name__}{', exact posterior' if true else ''}{', sharp' if sharp else ''}"
                 with torch.no_grad():
                     near = model.decoder(torch.tensor([[0.3], [0.5]], dtype=torch.float64)).mean
-                yield Toy(name, parts, near if sharp else torch.tensor([[0.8], [-1.5]], dtype=torch.float64))
+                x = near if sharp else torch.tensor([[0.8], [-1.5]], dtype=torch.float64)
+                yield Toy(name, parts, x, provided)
     if not found:
         raise Skip("no toy model meets its requirements")
 
@@ -185,6 +182,5 @@ def expectation(toy: Toy, index: int) -> Tensor:
         z, weight = every, q.log_prob(every).sum(0).exp()
     else:
         z = q.loc + q.log_scale.exp() * every
-    terms.__dict__["_draw"] = z, q.log_prob(z)
-    bound: Tensor = toy.parts.objective(terms)
+    bound: Tensor = toy.parts.objective(terms.having(z))
     return (weight * bound).sum()

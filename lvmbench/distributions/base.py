@@ -21,7 +21,6 @@ class Distribution(ABC):
     - ``enumerable``: its support is finite and small enough to sum over;
     - ``components``: it is a mixture and can `assign` values to its components;
     - ``straight_through``: its samples are rounded, and their gradients those of what they were before: no derivatives;
-    - ``normal``: it is a normal distribution;
     - ``relaxable``: it is discrete, and can draw `relaxations`, continuous values that round to its samples;
     - ``units``: its event is made of independent units, and `units` has them one by one.
     """

@@ -28,7 +28,7 @@ class DiagonalNormal(Distribution):
         torch.Size([5, 3])
     """
 
-    traits = frozenset({"pathwise", "density", "mean", "normal", "units"})
+    traits = frozenset({"pathwise", "density", "mean", "units"})
 
     def __init__(self, loc: Tensor, log_scale: Tensor, event_dims: int = 1) -> None:
         self.loc = loc

@@ -30,28 +30,22 @@ class LowRankNormal(Distribution):
         torch.Size([5, 3])
     """
 
-    traits = frozenset({"pathwise", "density", "mean", "normal"})
+    traits = frozenset({"pathwise", "density", "mean"})
 
     def __init__(self, loc: Tensor, log_scale: Tensor, factor: Tensor) -> None:
         self.loc, self.log_scale, self.factor = loc, log_scale, factor
-
-    @property
-    def _whitened(self) -> tuple[Tensor, Tensor]:
-        """F in units of sigma, and the Cholesky factor of the R by R matrix."""
-        scaled = (-self.log_scale).exp().unsqueeze(-1) * self.factor
-        inner = scaled.mT @ scaled + torch.eye(scaled.shape[-1], dtype=scaled.dtype, device=scaled.device)
-        return scaled, cholesky(inner)
+        self._scaled = (-log_scale).exp().unsqueeze(-1) * factor  # in units of sigma
+        one = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+        self._root = cholesky(self._scaled.mT @ self._scaled + one)
 
     @property
     def log_det(self) -> Tensor:
         """The log determinant of the covariance, ``*batch``."""
-        _, root = self._whitened
-        return 2 * (self.log_scale.sum(-1) + root.diagonal(dim1=-2, dim2=-1).log().sum(-1))
+        return 2 * (self.log_scale.sum(-1) + self._root.diagonal(dim1=-2, dim2=-1).log().sum(-1))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        scaled, root = self._whitened
         standard = ((value - self.loc) * (-self.log_scale).exp()).unsqueeze(-1)  # (..., *batch, D, 1)
-        along: Tensor = torch.linalg.solve_triangular(root, scaled.mT @ standard, upper=False)
+        along: Tensor = torch.linalg.solve_triangular(self._root, self._scaled.mT @ standard, upper=False)
         distance = standard.square().sum((-2, -1)) - along.square().sum((-2, -1))
         return -0.5 * (distance + self.log_det) - HALF_LOG_2PI * value.shape[-1]
 

@@ -34,7 +34,7 @@ class MultivariateNormal(Distribution):
         torch.Size([5, 3])
     """
 
-    traits = frozenset({"pathwise", "density", "mean", "normal"})
+    traits = frozenset({"pathwise", "density", "mean"})
 
     def __init__(self, loc: Tensor, scale_tril: Tensor) -> None:
         self.loc = loc

@@ -77,8 +77,8 @@ class _Up(nn.Module):
         self.first = nn.Linear(math.prod(source), math.prod(self.start))
         self.convolutions = nn.ModuleList(
             # a size that was odd is met again by leaving out the last row or column
-            nn.ConvTranspose2d(a, b, 3, 2, padding=1, output_padding=(1 - size[0] % 2, 1 - size[1] % 2))
-            for a, b, size in zip(widths, widths[1:], sizes[1:], strict=False)
+            nn.ConvTranspose2d(a, b, 3, 2, padding=1, output_padding=(1 - high % 2, 1 - wide % 2))
+            for (a, b), (high, wide) in zip(pairwise(widths), sizes[1:], strict=True)
         )
 
     def forward(self, z: Tensor) -> Tensor:

@@ -84,7 +84,8 @@ class _Refresher(nn.Module):
     @torch.no_grad()
     def forward(self, x: Tensor) -> None:
         for part in self.learner.parts.components.values():
-            part.refresh(x, self.learner.model)
+            if part.refreshes:
+                part.refresh(x, self.learner.model)
 
 
 class PackNoise:

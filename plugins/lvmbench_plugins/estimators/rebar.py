@@ -71,9 +71,9 @@ class Rebar(Estimator):
         terms = Terms(model, x, noise, objective.samples, pathwise=False)
         b, z, other = terms.q.relaxations(noise, objective.samples, self.temperature)
         terms = terms.having(b)
-        relaxed = _Relaxed(objective, model)
         each = torch.stack([objective(one, kl_weight) for one in terms.singles()])  # (K, B)
-        at_z, at_other = (self.scale * relaxed.held(x, value, noise, kl_weight) for value in (z, other))
+        relaxed = _Relaxed(objective, model).held(x, torch.cat([z, other]), noise, kl_weight)
+        at_z, at_other = (self.scale * relaxed).chunk(2)
         score = (each - at_other).detach() * terms.log_q
         bound = objective(terms, kl_weight)
         return Estimate(bound + (score + at_z - at_other).mean(0), bound)

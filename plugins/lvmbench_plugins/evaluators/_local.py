@@ -77,7 +77,7 @@ class Planar(Distribution):
     ``u`` and ``w`` are ``(B, M, D)`` and ``b`` is ``(B, M)`` for M maps; coordinates are those of the normal.
     """
 
-    traits = DiagonalNormal.traits - {"density", "mean", "normal", "units"}
+    traits = DiagonalNormal.traits - {"density", "mean", "units"}
 
     def __init__(self, base: DiagonalNormal, first: DiagonalNormal, u: Tensor, w: Tensor, b: Tensor) -> None:
         self.base, self.first, self.u, self.w, self.b = base, first, u, w, b

@@ -63,10 +63,10 @@ class GapSplit(Evaluator):
     importance sampling from :math:`q^*` and of annealed importance sampling, both stochastic lower bounds;
     ``method`` says which.
 
-    ``same`` frees the mean and the scale of normal posteriors, and of the other amortised ones (flows, ...) what their
-    network returns; it is refused for the rest. The richer families ``full``, a normal with full covariance, and ``flow``, planar maps on
-    a normal with independent coordinates, suit every posterior with real z: their split tells what a richer
-    family could gain, and what is left of the gap with it.
+    ``same`` frees the mean and the scale of normal posteriors, and of the other amortised ones (flows, ...) what
+    their network returns; it is refused for the rest. The richer families ``full``, a normal with full covariance,
+    and ``flow``, planar maps on a normal with independent coordinates, suit every posterior with real z: their split
+    tells what a richer family could gain, and what is left of the gap with it.
 
     References:
         Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018),

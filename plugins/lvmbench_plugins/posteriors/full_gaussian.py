@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lvmbench import Amortized, Count, DataSummary, LatentSpace, MultivariateNormal, Refusal, Size
+from lvmbench import Amortized, Count, DataSummary, LatentSpace, MultivariateNormal, Size
 from lvmbench.networks import Network
 from lvmbench.networks import network as build
 
@@ -50,11 +50,7 @@ class FullGaussian(Amortized):
         layers: Size = 2,
     ) -> None:
         super().__init__()
-        if len(space.event_shape) != 1:
-            raise Refusal(
-                f"full_gaussian is over a vector of latents; the prior's are of shape {space.event_shape}"
-            )
-        (size,) = space.event_shape
+        size = space.vector("full_gaussian")
         self.network = build(network, data.event_shape, (size + 2, size), hidden=hidden, layers=layers)
 
     def of(self, parameters: Tensor) -> MultivariateNormal:

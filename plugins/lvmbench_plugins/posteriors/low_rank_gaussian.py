@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from lvmbench import Amortized, Count, DataSummary, LatentSpace, LowRankNormal, Refusal, Size
+from lvmbench import Amortized, Count, DataSummary, LatentSpace, LowRankNormal, Size
 from lvmbench.networks import Network
 from lvmbench.networks import network as build
 
@@ -54,11 +54,7 @@ class LowRankGaussian(Amortized):
         layers: Size = 2,
     ) -> None:
         super().__init__()
-        if len(space.event_shape) != 1:
-            raise Refusal(
-                f"low_rank_gaussian is over a vector of latents; the prior's are of shape {space.event_shape}"
-            )
-        (size,) = space.event_shape
+        size = space.vector("low_rank_gaussian")
         target = (2 + min(rank, size), size)
         self.network = build(network, data.event_shape, target, hidden=hidden, layers=layers)
 

@@ -75,11 +75,9 @@ class Svi(Posterior):
         return normal((found[0].detach(), found[1].detach()), len(self.shape))
 
     def refresh(self, x: Tensor, model: LatentVariableModel) -> None:
-        if self.refreshes:
-            self.table.copy_(
-                torch.stack(refine(model, x, (self.table[0], self.table[1]), self.noise, self.rate))
-            )
-            self.rows.copy_(x.flatten(1))
+        found = refine(model, x, (self.table[0], self.table[1]), self.noise, self.rate)
+        self.table.copy_(torch.stack(found))
+        self.rows.copy_(x.flatten(1))
 
     def _start(self, x: Tensor) -> Parameters:
         if not self.refreshes:
