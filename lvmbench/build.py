@@ -12,6 +12,7 @@ from lvmbench.catalogue import Catalogue
 from lvmbench.combination import Combination
 from lvmbench.component import Component
 from lvmbench.dataset import Data
+from lvmbench.distributions import Distribution
 from lvmbench.errors import Refusal, Unavailable
 from lvmbench.estimator import Estimator
 from lvmbench.model import LatentVariableModel
@@ -21,7 +22,7 @@ from lvmbench.objective import Objective
 from lvmbench.options import OptionError
 from lvmbench.prior import LatentSpace, Prior
 
-DECLARED = ("lower_bound", "density", "additive")
+DECLARED = ("lower_bound", "density", "additive", "linear")
 """What an objective says of itself that others may require."""
 
 
@@ -72,6 +73,20 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
     return Parts(LatentVariableModel(prior, posterior, decoder), objective, estimator)
 
 
+def default_estimator(catalogue: Catalogue, refs: Mapping[str, Ref], latent: int, data: Data) -> Ref:
+    """The first of the objective's default estimators that suits the other parts, or else the first of all."""
+    names = catalogue.entry("objective", refs["objective"].name).load().default_estimators
+    found = [catalogue.canonical("estimator", Ref.parse(name)) for name in names]
+
+    def suits(estimator: Ref) -> bool:
+        with suppress(Refusal, Unavailable):
+            parts = build(catalogue, Combination({**refs, "estimator": estimator}, latent), data, seed=0)
+            return parts.estimator.requires <= capabilities(data, parts)
+        return False
+
+    return next(filter(suits, found), found[0])
+
+
 def capabilities(data: Data, parts: Parts, *, measured: bool = False) -> frozenset[str]:
     """Everything that the parts of a combination provide, each as ``kind.capability``, in training or when measured."""
     ends = end_capabilities(parts.objective, parts.estimator)
@@ -85,10 +100,15 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
         q = q.law_type or q
     return prior_capabilities(model.prior).union(
         _words("dataset", data.capabilities),
-        _words("posterior", model.posterior.provides | (q.traits if q else frozenset())),
+        _words("posterior", model.posterior.provides | (_traits(q) if q else frozenset())),
         _words("decoder", model.decoder.provides | model.decoder.distribution.traits),
         _words("model", model.provides),
     )
+
+
+def _traits(q: type[Distribution]) -> frozenset[str]:
+    """What the posterior's distribution can do; where its density is known anywhere, so is its slope."""
+    return q.traits | (frozenset({"slope"}) if "density" in q.traits else frozenset())
 
 
 def prior_capabilities(prior: Prior) -> frozenset[str]:

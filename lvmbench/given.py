@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import new_class
 from typing import Any
 
+from lvmbench.build import default_estimator
 from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.combination import Combination
 from lvmbench.component import Component
@@ -70,8 +71,11 @@ def combine(
     refs: dict[str, Ref] = {}
     for kind, component in given.items():
         catalogue, refs[kind] = admit(catalogue, kind, component)
-    default = catalogue.entry("objective", refs["objective"].name).load().default_estimator
-    catalogue, refs["estimator"] = admit(catalogue, "estimator", default if estimator is None else estimator)
+    if estimator is None:
+        data = catalogue.build("dataset", refs["dataset"]).load()
+        refs["estimator"] = default_estimator(catalogue, refs, latent, data)
+    else:
+        catalogue, refs["estimator"] = admit(catalogue, "estimator", estimator)
     return catalogue, Combination(refs, latent)
 
 
@@ -105,7 +109,7 @@ def _held(catalogue: Catalogue, kind: str, instance: Component) -> tuple[Catalog
     """An instance as it is: whoever builds the component is handed this very object."""
     _expect(kind, isinstance(instance, BASES[kind]), instance)
     name = snake_case(type(instance).__name__)
-    shared = ("version", "default_estimator")
+    shared = ("version", "default_estimators")
     members = {key: getattr(instance, key) for key in shared if hasattr(instance, key)}
     members["__new__"] = lambda cls, *arguments: instance
     holder = new_class(type(instance).__name__, (BASES[kind],), exec_body=lambda body: body.update(members))

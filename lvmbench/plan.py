@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lvmbench.build import applicable_estimators, build, capabilities, refusal, unmet
+from lvmbench.build import applicable_estimators, build, capabilities, default_estimator, refusal, unmet
 from lvmbench.catalogue import Catalogue
 from lvmbench.combination import KINDS, Combination, run_key
 from lvmbench.dataset import Data
@@ -153,15 +153,20 @@ class _Planner:
         refs = {kind: self.canonical(choice) for kind, choice in row.items()}
         self.places.setdefault(str(refs["dataset"]), row["dataset"].place)
         if "estimator" not in refs:
-            refs["estimator"] = self._default_estimator(refs["objective"])
+            refs["estimator"] = self._default_estimator(refs)
         return Combination(refs, self.suite.latent)
 
-    def _default_estimator(self, objective: Ref) -> Ref:
+    def _default_estimator(self, refs: Mapping[str, Ref]) -> Ref:
+        """The objective's default; some estimator where parts or data cannot be had, which `plan` reports."""
         try:
-            default = self.catalogue.entry("objective", objective.name).load().default_estimator
-        except Unavailable:
-            default = "pathwise"
-        return self.canonical(Choice("estimator", Ref.parse(default), str(self.suite.path)))
+            with preserved([]):
+                return default_estimator(
+                    self.catalogue, refs, self.suite.latent, self.data[refs["dataset"]]
+                )
+        except OptionError as error:
+            raise UserError(f"{self.suite.path}: a default of objective '{refs['objective']}': {error}") from None
+        except (Exception, SystemExit):
+            return Ref("pathwise")
 
     def _is(self, combination: Combination, rule: Mapping[str, Ref]) -> bool:
         def fits(kind: str, pattern: Ref) -> bool:

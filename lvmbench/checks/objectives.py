@@ -85,14 +85,20 @@ def multi_sample_is_declared_truly(specimen: Specimen) -> None:
         )
 
 
-@contract("objective", due="The default estimator is registered, and works with the objective.", read=READ)
+@contract(
+    "objective",
+    due="The default estimators are registered, and one of them works with the objective.",
+    read=READ,
+)
 def default_estimator_works(specimen: Specimen) -> None:
-    name = specimen.build().default_estimator
+    names = specimen.build().default_estimators
+    require(isinstance(names, tuple) and bool(names), f"default_estimators is {names!r}", "it is a tuple of names")
     known = specimen.bench.catalogue.names("estimator")
-    require(name in known, f"default_estimator is '{name}'", f"known: {', '.join(known)}")
-    refs = [ref for ref in specimen.bench.offers["estimator"] if ref.name == name]
+    unknown = [name for name in names if name not in known]
+    require(not unknown, f"default_estimators names '{', '.join(unknown)}'", f"known: {', '.join(known)}")
+    refs = [ref for ref in specimen.bench.offers["estimator"] if ref.name in names]
     found = any(specimen.bench.find({"objective": specimen.ref, "estimator": ref}) for ref in refs)
-    require(found, f"no combination with estimator '{name}' meets all requirements", "name another")
+    require(found, f"no combination with {' or '.join(names)} meets all requirements", "name another")
 
 
 @contract(
@@ -224,8 +230,8 @@ def training_improves_a_toy(specimen: Specimen) -> None:
 
 
 def _default(specimen: Specimen, pairs: list[Any]) -> list[Any]:
-    name = specimen.build().default_estimator
-    return sorted(pairs, key=lambda pair: pair[1].name != name)
+    names = specimen.build().default_estimators
+    return sorted(pairs, key=lambda pair: names.index(pair[1].name) if pair[1].name in names else len(names))
 
 
 def _fit(specimen: Specimen, toy: Toy) -> None:

@@ -119,7 +119,7 @@ class FalselyMultiSample(Plain):
 
 @mutant("a default estimator that is not there", default_estimator_works="known:")
 class UnknownEstimator(Plain):
-    default_estimator = "nothing_of_this_name"
+    default_estimators = ("nothing_of_this_name",)
 
 
 @mutant("maximises minus the bound", training_improves_a_toy="does not point uphill")

@@ -37,6 +37,7 @@ class Coupling(Amortized):
         torch.Size([5, 7])
     """
 
+    version = 2
     distribution = InvertibleFlow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -63,4 +64,4 @@ class Coupling(Amortized):
 
     def of(self, parameters: Tensor) -> InvertibleFlow:
         base, h = self.network.split(parameters)
-        return pushed(base, [step(h, affine) for step in self.steps], self.space)
+        return pushed(base, [(step(h, affine), step.changed) for step in self.steps], self.space)
