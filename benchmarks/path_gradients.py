@@ -8,7 +8,9 @@ import time
 
 import torch
 
+from lvmbench import Data
 from lvmbench.build import build
+from lvmbench.catalogue import Catalogue
 from lvmbench.combination import KINDS, Combination
 from lvmbench.names import Ref
 from lvmbench.plugins import load_catalogue
@@ -29,7 +31,7 @@ POSTERIORS = (
 SEEDS, LATENT, STEPS, ROUNDS = range(5), 16, 10, 5
 
 
-def seconds(catalogue, data, posterior, estimator):
+def seconds(catalogue: Catalogue, data: Data, posterior: str, estimator: str) -> float:
     """Seconds of one step of a pack, the median of the rounds."""
     names = ("digits", "standard_normal", posterior, "bernoulli", "elbo", estimator)
     combination = Combination(dict(zip(KINDS, map(Ref.parse, names), strict=True)), LATENT)
@@ -37,7 +39,7 @@ def seconds(catalogue, data, posterior, estimator):
     training = Training(parts, list(SEEDS), data, Budget(batch=100), torch.device("cpu"))
     training.steps_of(3)
 
-    def once():
+    def once() -> float:
         start = time.process_time()
         training.steps_of(STEPS)
         return (time.process_time() - start) / STEPS
@@ -45,7 +47,7 @@ def seconds(catalogue, data, posterior, estimator):
     return statistics.median(once() for _ in range(ROUNDS))
 
 
-def main():
+def main() -> None:
     torch.set_num_threads(1)
     catalogue = load_catalogue()
     data = catalogue.build("dataset", "digits").load()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -73,10 +73,16 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
     return Parts(LatentVariableModel(prior, posterior, decoder), objective, estimator)
 
 
-def default_estimator(catalogue: Catalogue, refs: Mapping[str, Ref], latent: int, data: Data) -> Ref:
-    """The first of the objective's default estimators that suits the other parts, or else the first of all."""
-    names = catalogue.entry("objective", refs["objective"].name).load().default_estimators
-    found = [catalogue.canonical("estimator", Ref.parse(name)) for name in names]
+def default_estimators(catalogue: Catalogue, objective: Ref) -> list[Ref]:
+    """The objective's default estimators."""
+    names = catalogue.entry("objective", objective.name).load().default_estimators
+    return [catalogue.canonical("estimator", Ref.parse(name)) for name in names]
+
+
+def first_suitable(
+    catalogue: Catalogue, estimators: Sequence[Ref], refs: Mapping[str, Ref], latent: int, data: Data
+) -> Ref:
+    """The first of the estimators whose requirements the other parts meet, or else the first of all."""
 
     def suits(estimator: Ref) -> bool:
         with suppress(Refusal, Unavailable):
@@ -84,7 +90,7 @@ def default_estimator(catalogue: Catalogue, refs: Mapping[str, Ref], latent: int
             return parts.estimator.requires <= capabilities(data, parts)
         return False
 
-    return next(filter(suits, found), found[0])
+    return next(filter(suits, estimators), estimators[0])
 
 
 def capabilities(data: Data, parts: Parts, *, measured: bool = False) -> frozenset[str]:

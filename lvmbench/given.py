@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import new_class
 from typing import Any
 
-from lvmbench.build import default_estimator
+from lvmbench.build import default_estimators, first_suitable
 from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.combination import Combination
 from lvmbench.component import Component
@@ -73,7 +73,8 @@ def combine(
         catalogue, refs[kind] = admit(catalogue, kind, component)
     if estimator is None:
         data = catalogue.build("dataset", refs["dataset"]).load()
-        refs["estimator"] = default_estimator(catalogue, refs, latent, data)
+        defaults = default_estimators(catalogue, refs["objective"])
+        refs["estimator"] = first_suitable(catalogue, defaults, refs, latent, data)
     else:
         catalogue, refs["estimator"] = admit(catalogue, "estimator", estimator)
     return catalogue, Combination(refs, latent)

@@ -6,7 +6,15 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lvmbench.build import applicable_estimators, build, capabilities, default_estimator, refusal, unmet
+from lvmbench.build import (
+    applicable_estimators,
+    build,
+    capabilities,
+    default_estimators,
+    first_suitable,
+    refusal,
+    unmet,
+)
 from lvmbench.catalogue import Catalogue
 from lvmbench.combination import KINDS, Combination, run_key
 from lvmbench.dataset import Data
@@ -159,14 +167,19 @@ class _Planner:
     def _default_estimator(self, refs: Mapping[str, Ref]) -> Ref:
         """The objective's default; some estimator where parts or data cannot be had, which `plan` reports."""
         try:
-            with preserved([]):
-                return default_estimator(
-                    self.catalogue, refs, self.suite.latent, self.data[refs["dataset"]]
-                )
-        except OptionError as error:
-            raise UserError(f"{self.suite.path}: a default of objective '{refs['objective']}': {error}") from None
-        except (Exception, SystemExit):
+            defaults = default_estimators(self.catalogue, refs["objective"])
+        except Unavailable:
             return Ref("pathwise")
+        except (UserError, OptionError) as error:
+            raise UserError(
+                f"{self.suite.path}: a default of objective '{refs['objective']}': {error}"
+            ) from None
+        try:
+            with preserved([]):
+                data = self.data[refs["dataset"]]
+                return first_suitable(self.catalogue, defaults, refs, self.suite.latent, data)
+        except (Exception, SystemExit):
+            return defaults[0]
 
     def _is(self, combination: Combination, rule: Mapping[str, Ref]) -> bool:
         def fits(kind: str, pattern: Ref) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -118,13 +119,12 @@ def _derivatives(value: Tensor, toy: Toy) -> Tensor:
 def _of_data(toy: Toy, kl_weight: float) -> Tensor:
     """Average gradients of groups of draws, ``(GROUPS, P)``, each draw a datum of one batch."""
     noise, x = _double("groups"), toy.x[:1].expand(DRAWS, 1)
-    return torch.stack(
-        [_derivatives(_surrogate(toy, x, noise, kl_weight), toy) for _ in range(GROUPS)]
-    )
+    return torch.stack([_derivatives(_surrogate(toy, x, noise, kl_weight), toy) for _ in range(GROUPS)])
 
 
 def _of_batches(toy: Toy, kl_weight: float, word: str) -> Tensor:
-    """The same, each draw a batch of its own."""
+    """The same, each draw a batch of its own; what an estimator keeps from step to step stays as it is."""
+    toy = toy._replace(parts=replace(toy.parts, estimator=copy.deepcopy(toy.parts.estimator).eval()))
     noise, recorder = _double(word), Recorder(_double("recording"))
     _surrogate(toy, toy.x, recorder, kl_weight)
 

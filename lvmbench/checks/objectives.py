@@ -92,7 +92,9 @@ def multi_sample_is_declared_truly(specimen: Specimen) -> None:
 )
 def default_estimator_works(specimen: Specimen) -> None:
     names = specimen.build().default_estimators
-    require(isinstance(names, tuple) and bool(names), f"default_estimators is {names!r}", "it is a tuple of names")
+    require(
+        isinstance(names, tuple) and bool(names), f"default_estimators is {names!r}", "it is a tuple of names"
+    )
     known = specimen.bench.catalogue.names("estimator")
     unknown = [name for name in names if name not in known]
     require(not unknown, f"default_estimators names '{', '.join(unknown)}'", f"known: {', '.join(known)}")
