@@ -165,6 +165,37 @@ def additive_is_true(specimen: Specimen) -> None:
 
 @contract(
     "objective",
+    due="A linear objective takes log q linearly, with weights that do not depend on the samples.",
+    read=READ,
+)
+def linear_is_true(specimen: Specimen) -> None:
+    """By what is gained where log q of each sample is larger: twice as much for twice the change, and the same at other samples."""
+    applies(specimen.build().linear, "it is not declared linear")
+    for toy in _toys(specimen.build()):
+        once, twice, elsewhere = (
+            _gain(toy, *args) for args in ((1.0, "linear"), (2.0, "linear"), (1.0, "else"))
+        )
+        hint = "or declare linear = False: path gradients leave out what log q then adds to the gradient"
+        _same(twice, 2 * once, "the change for twice the log q and twice the change", hint)
+        _same(elsewhere, once, "the changes for log q at two draws", hint)
+
+
+@torch.no_grad()
+def _gain(toy: Toy, size: float, word: str) -> Tensor:
+    """What the objective gains where log q is larger, by other amounts for other samples."""
+
+    def value(larger: float) -> Tensor:
+        terms = toy.terms(_double(word))
+        rise = _double("rise").normal(terms.log_q.shape)
+        terms.__dict__["log_q"] = terms.log_q + larger * rise
+        bound: Tensor = toy.parts.objective(terms)
+        return bound
+
+    return value(size) - value(0.0)
+
+
+@contract(
+    "objective",
     due="Where it provides 'log_weights' and all log weights are equal, the bound is that value.",
     read=READ,
 )

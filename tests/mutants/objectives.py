@@ -65,6 +65,14 @@ class SumOverSamples(Plain):
         return terms.log_w(kl_weight).sum(0)
 
 
+@mutant(
+    "samples weighed by their weights, declared linear: path gradients would be biased",
+    linear_is_true="or declare linear = False",
+)
+class WeighedButLinear(Weighted):
+    linear = True
+
+
 @mutant("the mean over the batch for every datum", batch_rows_are_independent="over the batch")
 class BatchMean(Plain):
     def forward(self, terms, kl_weight=1.0):
