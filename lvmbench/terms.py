@@ -141,6 +141,8 @@ class Terms:
 
         Only where q is held fixed: the gradient of a live log q has a part that is not the path's.
         """
+        if not self.fixed:
+            raise ValueError("Terms.along needs terms whose q is held fixed: Terms(..., fixed=True)")
         z, log_q, slope = self._sloped
         factor = scale.reshape(*scale.shape, *[1] * (z.dim() - 2))
         other = copy.copy(self)
