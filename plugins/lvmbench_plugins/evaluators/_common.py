@@ -17,6 +17,9 @@ Several = Annotated[int, Field(ge=2)]
 """A number of draws that a variance can be estimated from."""
 
 
+FREEDOM = 4
+"""The fewest degrees of freedom of an error that is stated: two of them then cover 88% by Student's t, 70% with one."""
+
 _WORTH = 5.0
 """How many draws of equal weight the mean weight of a datum must be as good as for the bias of its log to be known."""
 
@@ -27,12 +30,14 @@ _FEWEST = 4
 class Figure(NamedTuple):
     """One figure of each datum, ``(B,)``, and its Monte Carlo variance, ``(B,)``, where it is known.
 
-    ``size``, ``(B,)``, is that of the numbers it was computed from, whose rounding is part of its error. A figure that is
+    ``freedom``, ``(B,)``, has the variance's degrees of freedom; ``size``, ``(B,)``, is that of the numbers the figure
+    was computed from, whose rounding is part of its error. A figure that is
     the log of a mean weight has a ``bias``, ``(B,)``, and a ``worth``, ``(B,)``, as `LogMean` has them.
     """
 
     value: Tensor
     variance: Tensor | None
+    freedom: Tensor | None = None
     size: Tensor | None = None
     bias: Tensor | None = None
     worth: Tensor | None = None
@@ -49,13 +54,15 @@ def known(value: Tensor) -> Figure:
 
 def drawn(draws: Tensor, size: Tensor | None = None) -> Figure:
     """A figure that is the mean of independent draws, ``(S, B)``."""
-    return Figure(draws.mean(0), draws.var(0) / len(draws), size)
+    mean, count = draws.mean(0), len(draws)
+    return Figure(mean, draws.var(0) / count, torch.full_like(mean, count - 1), size)
 
 
 def drawn_together(draws: Tensor) -> Figure:
     """The same where the figures of a batch depend on each other: what each adds to the variance of their mean."""
-    size = draws.shape[1]
-    return Figure(draws.mean(0), (size * draws.mean(1).var() / len(draws)).expand(size))
+    mean, size = draws.mean(0), draws.shape[1]
+    variance = size * draws.mean(1).var() / len(draws)
+    return Figure(mean, variance.expand(size), torch.full_like(mean, (len(draws) - 1) / size))
 
 
 class LogMean(NamedTuple):
@@ -137,14 +144,16 @@ def _measurement(metric: str, variant: str, method: str, figure: Figure) -> Meas
 def standard_error(figure: Figure) -> float | None:
     """The root mean square error of the mean over data, ``None`` where it is not known.
 
-    It is made of the draws' spread, the bias that all data have in common, and rounding. It is not known where half of the
-    spread or more is that of data whose mean weight is worth fewer than 5 draws. With more the bias is known to about a
-    fifth, for normal log weights and for weights of finite variance.
+    It is made of the draws' spread, the bias that all data have in common, and rounding. It is not known from fewer than 4
+    degrees of freedom of all data together, nor where half of the spread or more is that of data whose
+    mean weight is worth fewer than 5 draws. With more the bias is known to about a fifth, for normal log weights and
+    for weights of finite variance.
     """
     if figure.variance is None:
         return None
+    few = figure.freedom is not None and round(figure.freedom.double().sum().item()) < FREEDOM
     variance = figure.variance.double()
-    if figure.worth is not None and not variance[figure.worth >= _WORTH].sum() >= variance.sum() / 2:
+    if few or (figure.worth is not None and _heavy(variance, figure.worth)):
         return None
     parts = [variance.sum().sqrt().item() / len(variance)]
     if figure.bias is not None:
@@ -152,6 +161,12 @@ def standard_error(figure: Figure) -> float | None:
     if figure.size is not None:
         parts.append(torch.finfo(figure.value.dtype).eps * figure.size.abs().mean().item())
     return math.hypot(*parts)
+
+
+def _heavy(variance: Tensor, worth: Tensor) -> bool:
+    """Whether the sum of the variances is for the most part that of data with too few effective draws."""
+    sure = worth >= _WORTH
+    return not (sure.any() and variance[sure].sum() >= variance[~sure].sum())
 
 
 @torch.no_grad()

@@ -104,10 +104,12 @@ class Bdmc(Evaluator):
             raise Refusal(
                 f"the bounds are not finite, for {(~width.isfinite()).sum()} of {len(width)} drawn data"
             )
-        errors = standard_error(lower), standard_error(_upper(lower, upper))
+        below, above = standard_error(lower), standard_error(_upper(lower, upper))
         spread = (width.std() / len(width) ** 0.5).item()
-        yield Measurement("log_likelihood", lower.value.mean().item(), errors[0], "simulated/lower", "bdmc")
-        yield Measurement("log_likelihood", upper.mean().item(), errors[1], "simulated/upper", "bdmc")
+        yield Measurement("log_likelihood", lower.value.mean().item(), below, "simulated/lower", "bdmc")
+        yield Measurement(
+            "log_likelihood", upper.mean().item(), None if below is None else above, "simulated/upper", "bdmc"
+        )
         yield Measurement("sandwich_gap", width.mean().item(), spread, method="bdmc")
         yield Measurement("acceptance_rate", up.mean().item(), variant="lower")
         yield Measurement("acceptance_rate", down.mean().item(), variant="upper")
@@ -137,4 +139,4 @@ def _upper(lower: Figure, upper: Tensor) -> Figure:
     """The upper bound, whose variance is what the lower one's leaves of the width's."""
     assert lower.variance is not None
     left = ((upper - lower.value).var() - lower.variance.mean()).clamp(min=0).expand(len(upper))
-    return Figure(upper, left, bias=left / 2, worth=lower.worth)
+    return Figure(upper, left, bias=left / 2)
