@@ -57,7 +57,7 @@ def blobs(count=100, sizes=(1, 1, 1, 1)):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("names", [(0, 1, 2, 3), (2, 0, 3, 1), (7, -1, 40, 3)])
+@pytest.mark.parametrize("names", [(0, 1, 2, 3), (2, 0, 3, 1), (7, 11, 40, 3)])
 def test_separate_groups_score_1_whatever_their_names(names, method, proof):
     means, group = blobs()
     found = measure(means, torch.tensor(names)[group], method=method)
