@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lvmbench.errors import UserError
+from lvmbench.errors import DataError
 
 if TYPE_CHECKING:
     from lvmbench.dataset import Data, Split
@@ -31,8 +31,8 @@ RESOLUTION = 2**-8
 Rounding to steps h adds h^2 / 12 to a variance s^2, and as much again to each mean that is compared with x: log densities are
 then off by about (h / s)^2 / 12, which is a millionth of a nat for each value.
 """
-WHOLE = 2**24
-"""The largest whole number up to which single precision holds every one."""
+WHOLE = 2**24 - 1
+"""The largest whole number below those that single precision rounds."""
 RECURRING = 0.1
 """The share of rows from which on a value that recurs in them is an atom."""
 FEW = 5
@@ -61,9 +61,11 @@ DERIVED = frozenset({*SUPPORTS, "labels", "factors", "log_prob"})
 
 
 def admit(data: Data) -> None:
-    """Raise `UserError` for data that break a rule, with the place."""
+    """Raise `DataError` for data that break a rule, with the place."""
     _require(
-        data.support in SUPPORTS, f"support {data.support!r} is not known", f"it is one of {', '.join(SUPPORTS)}"
+        data.support in SUPPORTS,
+        f"support {data.support!r} is not known",
+        f"it is one of {', '.join(SUPPORTS)}",
     )
     _require(bool(data.licence), "there is no licence", "say under what terms the data may be used")
     stated = sorted(data.provides & DERIVED)
@@ -78,21 +80,31 @@ def admit(data: Data) -> None:
 
 def _require(holds: bool, found: str, remedy: str) -> None:
     if not holds:
-        raise UserError(f"data: {found}; {remedy}")
+        raise DataError(f"data: {found}; {remedy}")
 
 
 def _admit_splits(data: Data) -> None:
     found = list(data.splits)
-    _require(sorted(found) == sorted(SPLITS), f"the splits are {', '.join(found)}", f"they are {', '.join(SPLITS)}")
+    _require(
+        sorted(found) == sorted(SPLITS), f"the splits are {', '.join(found)}", f"they are {', '.join(SPLITS)}"
+    )
     for name, split in data.splits.items():
         _admit_tensor(f"x of '{name}'", split.x)
         shape = tuple(split.x.shape)
         known = split.x.dtype in DTYPES
-        decoded = split.decode(split.x[:1])
         _require(known, f"x of '{name}' is {split.x.dtype}", "use a floating-point or a whole-number type")
-        _require(len(shape) > 1 and 0 not in shape, f"x of '{name}' has shape {shape}", "it is rows of values, not empty")
+        _require(
+            len(shape) > 1 and 0 not in shape,
+            f"x of '{name}' has shape {shape}",
+            "it is rows of values, not empty",
+        )
+        decoded = split.decode(split.x[:1])
         kept = decoded.is_floating_point() and decoded.shape == split.x[:1].shape
-        _require(kept, f"decode of '{name}' gives {decoded.dtype} of shape {tuple(decoded.shape)} for one row", "it keeps the shape, in floating point")
+        _require(
+            kept,
+            f"decode of '{name}' gives {decoded.dtype} of shape {tuple(decoded.shape)} for one row",
+            "it keeps the shape, in floating point",
+        )
         usable = math.isfinite(split.scale) and split.scale != 0
         _require(usable, f"scale of '{name}' is {split.scale}", "it is what stored values are multiplied by")
     shapes = {name: tuple(split.x.shape[1:]) for name, split in data.splits.items()}
@@ -125,7 +137,7 @@ def _admit_values(data: Data, name: str, split: Split) -> None:
             else "fill or drop what is missing or infinite"
         )
         where = ", ".join(map(str, place))
-        raise UserError(f"data: x[{where}] of '{name}'{_named(data, place[1:])} is {value:g}; {remedy}")
+        raise DataError(f"data: x[{where}] of '{name}'{_named(data, place[1:])} is {value:g}; {remedy}")
 
 
 def _admit_labels(name: str, split: Split) -> None:
@@ -142,7 +154,7 @@ def _admit_codes(what: str, codes: Tensor, shape: tuple[int, ...]) -> None:
     place = _first(lambda x: x < 0, codes)
     if place is not None:
         where = ", ".join(map(str, place))
-        raise UserError(f"data: {what}: [{where}] is {codes[place].item()}; they are counted from 0")
+        raise DataError(f"data: {what}: [{where}] is {codes[place].item()}; they are counted from 0")
 
 
 def _admit_factors(data: Data) -> None:
@@ -151,7 +163,9 @@ def _admit_factors(data: Data) -> None:
         _admit_tensor(f"factors of '{name}'", factors)
         wide = factors.shape[1] if factors.dim() == 2 else 0
         names = len(data.factor_names) or wide
-        _require(wide > 0, f"factors of '{name}' have shape {tuple(factors.shape)}", "they are rows of factors")
+        _require(
+            wide > 0, f"factors of '{name}' have shape {tuple(factors.shape)}", "they are rows of factors"
+        )
         _admit_codes(f"factors of '{name}'", factors, (len(data.splits[name]), names))
     wide = len({factors.shape[1] for factors in found.values()}) <= 1
     _require(wide, "the number of factors differs between splits", "it is the same in every split")
@@ -166,7 +180,7 @@ def _admit_precision(data: Data) -> None:
     columns = coarse(torch.cat([split.x.double() * split.scale for split in data.splits.values()]))
     if columns:
         place = ", ".join(map(str, columns[0]))
-        raise UserError(
+        raise DataError(
             f"data: column [{place}]{_named(data, columns[0])} of x is too far from 0 for its spread: single precision "
             "would merge its values; subtract its mean, in double precision"
         )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lvmbench import datarules
 from lvmbench.component import Component
-from lvmbench.errors import UserError
+from lvmbench.errors import DataError
 from lvmbench.noise import Noise
 from lvmbench.rawdata import RawFile
 
@@ -60,7 +60,7 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set in memory. Raises `UserError`, with the place, for values, labels or factors that are not as declared.
+    """A data set in memory. Raises `DataError`, a `UserError` with the place, for values, labels or factors that are not as declared.
 
     Arguments:
         splits: ``train``, ``validation`` and ``test``, in any order.
@@ -90,7 +90,7 @@ class Data:
     def __post_init__(self) -> None:
         for name, split in self.splits.items():
             if not isinstance(split, Split):
-                raise UserError(f"data: split '{name}' is a {type(split).__name__}; give Split(x, labels)")
+                raise DataError(f"data: split '{name}' is a {type(split).__name__}; give Split(x, labels)")
         datarules.admit(self)
         object.__setattr__(self, "splits", {name: self.splits[name] for name in datarules.SPLITS})
 

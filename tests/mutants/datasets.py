@@ -61,7 +61,7 @@ class Bytes(Normal):
         return torch.full((size, 2), 255, dtype=torch.uint8)
 
 
-@mutant("fractions, declared counts", data_are_admitted="a whole number from 0 to 16777216")
+@mutant("fractions, declared counts", data_are_admitted="a whole number from 0 to 16777215")
 class FractionsAsCounts(Normal):
     support = "count"
 

@@ -158,7 +158,9 @@ class Table(Dataset):
         if not self.standardize:
             return found
         if found in ("binary", "count") or self.values == "unit":
-            holds = {"binary": "only 0 and 1", "count": "only whole numbers", "unit": "values from 0 to 1"}[found]
+            holds = {"binary": "only 0 and 1", "count": "only whole numbers", "unit": "values from 0 to 1"}[
+                found
+            ]
             raise UserError(
                 f"table '{self.path}' holds {holds}, which standardize= would undo; leave it out, or say values=real"
             )
