@@ -20,6 +20,8 @@ from lvmbench.render import to_csv, to_markdown
 
 SOURCES = ("suite.yaml", "records.csv", "measurements.csv")
 """The files of a results directory from which everything else is made."""
+REMARKS = "remarks.json"
+"""The file of a results directory that says, by data set, what to know of the data."""
 
 
 def rebuild(directory: Path) -> pd.DataFrame:
@@ -37,10 +39,17 @@ def rebuild(directory: Path) -> pd.DataFrame:
 def judged(
     board: pd.DataFrame, directory: Path, records: pd.DataFrame, measurements: pd.DataFrame
 ) -> pd.DataFrame:
-    """The board with what became of the claims of its suite, as rows in ``attrs["claims"]``."""
+    """The board with, in its ``attrs``, what became of the ``claims`` of its suite and ``remarks`` on its data sets."""
     found = judge(suite_of(directory).get("claims", []), records, measurements)
-    board.attrs["claims"] = found.to_dict("records")
+    board.attrs |= {"claims": found.to_dict("records"), "remarks": remarks_in(directory)}
     return board
+
+
+def remarks_in(directory: Path) -> dict[str, list[str]]:
+    """What to know of the data that a results directory was made with, by data set."""
+    path = directory / REMARKS
+    remarks: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return remarks
 
 
 def write_board(directory: Path, target: Path) -> None:
@@ -83,6 +92,8 @@ def publish(directory: Path, target: Path) -> None:
         made.mkdir()
         for name in SOURCES:
             shutil.copyfile(directory / name, made / name)
+        if (directory / REMARKS).is_file():
+            shutil.copyfile(directory / REMARKS, made / REMARKS)
         write_board(made, made)
         (made / "README.md").write_text(_readme(directory, target.name), encoding="utf-8")
         _replace(made, target, old)

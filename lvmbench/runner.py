@@ -23,6 +23,7 @@ from lvmbench.execution.worker import evaluate_job, train_job
 from lvmbench.names import Ref
 from lvmbench.plan import Plan
 from lvmbench.plugins import PluginSelection
+from lvmbench.publish import REMARKS, remarks_in
 from lvmbench.results import export
 from lvmbench.status import SETTLED, Status
 from lvmbench.store import Store
@@ -135,6 +136,8 @@ def _describe(plan: Plan, out: Path, store: Store) -> str:
     parts = [part for planned in plan.planned for part in planned.provenance.values()]
     content = environment({part["distribution"]: part["version"] for part in parts})
     (out / "environment.json").write_text(json.dumps(content, indent=2) + "\n")
+    if plan.remarks:
+        (out / REMARKS).write_text(json.dumps({**remarks_in(out), **plan.remarks}, indent=2) + "\n")
     store.environment(identifier(content), content)
     return identifier(content)
 

@@ -35,10 +35,18 @@ def show_plan(plan: Plan, catalogue: Catalogue, out: Path, device: torch.device 
     if runnable:
         console.print(_table(runnable, statuses, costs))
     _refusals(plan)
+    show_remarks(plan)
     _measuring(plan, out, runnable)
     _totals(plan, runnable, statuses)
     if device:
         _estimate([cost for cost in costs.values() if cost is not None])
+
+
+def show_remarks(plan: Plan) -> None:
+    """What to know of the data sets."""
+    for dataset, remarks in plan.remarks.items():
+        for remark in remarks:
+            say(Text(f"note: {dataset}: {remark}", style="yellow"))
 
 
 def _is_due(statuses: Mapping[str, str], key: str) -> bool:
