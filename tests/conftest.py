@@ -72,7 +72,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_addoption(parser):
     parser.addoption("--proof", help="write what the instruments were held against to this file")
-    parser.addoption("--seeds", type=int, default=0, help="run each statistical test under so many other seeds")
+    parser.addoption(
+        "--seeds", type=int, default=0, help="run each statistical test under so many other seeds"
+    )
     parser.addoption("--audit", help="write the table of statistical tests to this file")
 
 

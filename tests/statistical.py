@@ -60,6 +60,15 @@ class Chance:
         off = found - truth if above else (found - truth).abs()
         assert (off <= allowed).all(), f"{found} for {truth}: off by {off}, allowed are {allowed}"
 
+    def ordered(self, low, high, error):
+        """Figures are in this order; under other seeds by more than chance may take away, which shows that it may be relied on."""
+        low, high, error = tensors(low, high, error)
+        allowed = self.allowed(error, figures=high.numel())
+        margin = high - low
+        assert (margin > (allowed if self.seed else 0)).all(), (
+            f"{low} and {high}: apart by {margin}, allowed {allowed}"
+        )
+
     def spreads(self, values, stated, *, kurtosis=0.0):
         """The variance of independent ``values`` is the mean square of the ``stated`` errors, by chi-squared.
 
@@ -71,7 +80,9 @@ class Chance:
         low, high = stats.chi2.ppf([tail, 1 - tail], freedom) / freedom
         self._note(stated, math.sqrt(high))
         ratio = (values.var() / stated.square().mean()).item()
-        assert low <= ratio <= high, f"the variance is {ratio:.3g} of the stated one, outside {low:.3g} to {high:.3g}"
+        assert low <= ratio <= high, (
+            f"the variance is {ratio:.3g} of the stated one, outside {low:.3g} to {high:.3g}"
+        )
 
     def likely(self, *levels):
         """None of these levels of significance, exact where all is well, is below what chance allows."""

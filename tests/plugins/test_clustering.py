@@ -70,7 +70,9 @@ def test_separate_groups_score_1_whatever_their_names(names, method, proof):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.statistical("adjusted scores of 2,000 labels by lot with 0", "of 100 other labels by lot", comparisons=2)
+@pytest.mark.statistical(
+    "adjusted scores of 2,000 labels by lot with 0", "of 100 other labels by lot", comparisons=2
+)
 def test_random_labels_score_0(method, proof, chance):
     """The scores are centred at 0, of the skewness of chi-squared with 9 degrees, which Student's t with as many covers.
 

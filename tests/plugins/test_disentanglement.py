@@ -80,7 +80,9 @@ def test_a_constant_coordinate_changes_nothing():
     assert found == pytest.approx({**dict.fromkeys(ALL, 1.0), "sap": 0.5})
 
 
-@pytest.mark.statistical("scores of a rotated code", "derived: a tree's share of importance is 1/3 or 2/3 by lot")
+@pytest.mark.statistical(
+    "scores of a rotated code", "derived: a tree's share of importance is 1/3 or 2/3 by lot"
+)
 def test_a_rotated_code_is_informative_and_nothing_else(proof, chance):
     """z = (v1 + v2, v1 - v2): each coordinate tells log(2) / 2 of each factor, so that the gaps are 0.
 
@@ -121,7 +123,9 @@ def test_a_factor_in_two_coordinates_has_no_gap():
     assert found["dci_completeness", "first"] < 0.8
 
 
-@pytest.mark.statistical("scores of noise with 0", "chi-squared information in 20 bins; binomial accuracies", comparisons=2)
+@pytest.mark.statistical(
+    "scores of noise with 0", "chi-squared information in 20 bins; binomial accuracies", comparisons=2
+)
 def test_noise_scores_nothing(proof, chance):
     """10,000 data: 20,000 times the information of noise in 20 bins is chi-squared with 19 degrees of freedom.
 
@@ -133,7 +137,12 @@ def test_noise_scores_nothing(proof, chance):
     chance.likely(stats.chi2.sf(2 * len(factors) * math.log(2) * found["mig"], 19))
     lost = 1 - stats.entropy([0.55, 0.45], base=2)
     sap = chance.allowed((0.25 / len(factors) * 2) ** 0.5, figures=4)
-    due = {"mig": information / math.log(2), "sap": sap, "dci_disentanglement": lost, "dci_completeness": lost}
+    due = {
+        "mig": information / math.log(2),
+        "sap": sap,
+        "dci_disentanglement": lost,
+        "dci_completeness": lost,
+    }
     for name, allowed in due.items():
         proof(name, "noise", found[name], 0.0, allowed)
 

@@ -58,7 +58,9 @@ def exact(given, hidden):
 
 @pytest.mark.parametrize("hidden", ["top", "bottom", "left", "right"])
 @pytest.mark.parametrize("posterior", [None, AsPrior()])
-@pytest.mark.statistical("a conditional density with the exact one", "stated, of 40 data; the bias is 1 / samples")
+@pytest.mark.statistical(
+    "a conditional density with the exact one", "stated, of 40 data; the bias is 1 / samples"
+)
 def test_the_conditional_density_is_the_exact_one(hidden, posterior, chance):
     given = subject(posterior)
     options = {"hidden": hidden, "samples": 400, "fills": 5, "rounds": 3}

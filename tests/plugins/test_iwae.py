@@ -27,7 +27,9 @@ def test_is_the_log_mean_weight(linear_model, points):
     torch.testing.assert_close(Iwae(samples=6)(drawn), weights.mean(0).log())
 
 
-@pytest.mark.statistical("E_q[w] with p(x)", "of the 50,000 draws; q is wide here, so that the weights are bounded")
+@pytest.mark.statistical(
+    "E_q[w] with p(x)", "of the 50,000 draws; q is wide here, so that the weights are bounded"
+)
 def test_mean_weight_is_the_density_of_x(linear_model, chance):
     model = linear_model()
     x = model.decoder.bias.detach() + torch.randn(5, 3, dtype=torch.float64)

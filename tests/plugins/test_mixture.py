@@ -40,7 +40,9 @@ def test_assign_is_bayes_rule(prior):
     torch.testing.assert_close(prior(None).assign(z), joint(prior, z).softmax(-1))
 
 
-@pytest.mark.statistical("counts of the components with their weights", "chi-squared of the counts of 20,000 draws")
+@pytest.mark.statistical(
+    "counts of the components with their weights", "chi-squared of the counts of 20,000 draws"
+)
 def test_components_are_drawn_at_their_weights(prior, chance):
     """Components are too far apart to be confused."""
     with torch.no_grad():

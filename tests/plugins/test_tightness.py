@@ -175,14 +175,15 @@ def test_error_falls_as_the_root_of_the_samples():
         assert many[key].stderr / few[key].stderr == pytest.approx(0.25, rel=0.2)
 
 
-@pytest.mark.statistical("ELBO, IWAE-5, IWAE-50 and log p(x), in order", "stated, over 50 data", comparisons=4)
+@pytest.mark.statistical(
+    "ELBO, IWAE-5, IWAE-50 and log p(x), in order", "stated, over 50 data", comparisons=4
+)
 def test_bounds_tighten_with_their_samples(chance):
     bounds = [measure(linear(objective=Iwae(samples=k)), samples=2000)["bound", ""] for k in (1, 5, 50)]
     exact = measure(linear())["log_likelihood", "exact"]
     for lower, upper in zip(bounds, [*bounds[1:], exact], strict=True):
         chance.within(lower.value, upper.value, math.hypot(lower.stderr, upper.stderr), above=True)
-    apart = exact.value - bounds[0].value
-    assert apart > 2 * chance.allowed(bounds[0].stderr), "the data must tell the bounds apart"
+    chance.ordered(bounds[0].value, exact.value, bounds[0].stderr)  # the data tell the bounds apart
 
 
 @pytest.mark.statistical("the bound at beta 4 with the ELBO less 3 KL", "stated, over 50 data")
@@ -196,7 +197,9 @@ def test_bound_is_the_objectives_own(chance):
 
 
 @pytest.mark.parametrize("prior", [StandardNormal, MixturePrior])
-@pytest.mark.statistical("the spread over 60 seeds with the stated error", "stated, chi-squared", comparisons=4)
+@pytest.mark.statistical(
+    "the spread over 60 seeds with the stated error", "stated, chi-squared", comparisons=4
+)
 def test_standard_errors_are_those_of_repeated_evaluation(prior, chance):
     subject = dataclasses.replace(linear(prior=prior, count=20), provides=frozenset())
     runs = [measure(dataclasses.replace(subject, seed=seed), samples=200, repeats=20) for seed in range(60)]
