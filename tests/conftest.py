@@ -12,6 +12,7 @@ import pytest
 import torch
 from xdist.scheduler import LoadScopeScheduling
 
+from lvmbench import noise
 from lvmbench.cli import main
 from lvmbench.execution import worker
 from lvmbench.plan import make_plan
@@ -19,6 +20,7 @@ from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.runner import RunOptions, prepare, run
 from lvmbench.store import Store
 from lvmbench.suite import load_suite
+from tests import statistical
 
 collect_ignore = ["mutants"]  # wrong on purpose, doctests and all
 
@@ -78,6 +80,7 @@ def suite():
 
 def pytest_configure(config):
     """One thread to a process, as there are as many processes as cores."""
+    config.addinivalue_line("markers", statistical.MARKER)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
 
@@ -99,6 +102,31 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_addoption(parser):
     parser.addoption("--proof", help="write what the instruments were held against to this file")
     parser.addoption("--errors", help="write stated errors beside true ones to this file")
+    parser.addoption(
+        "--seeds", type=int, default=0, help="run each statistical test under so many other seeds"
+    )
+    parser.addoption("--audit", help="write the table of statistical tests to this file")
+
+
+def pytest_generate_tests(metafunc):
+    """With ``--seeds`` each statistical test is run under so many other seeds, in place of its own."""
+    others = metafunc.config.getoption("--seeds")
+    if others and "chance" in metafunc.fixturenames:
+        metafunc.parametrize("chance", range(1, others + 1), indirect=True, ids="seed{}".format)
+
+
+@pytest.fixture
+def chance(request, monkeypatch, record_property):
+    """The comparisons of a statistical test; every stream of noise, and torch's generator, is that of another seed if asked."""
+    shift = getattr(request, "param", 0)
+    if shift:
+        derive = noise.derive
+        monkeypatch.setattr(noise, "derive", lambda seed, *words: derive(seed, *words, "other", shift))
+        torch.manual_seed(shift)
+    mark = request.node.get_closest_marker("statistical")
+    made = statistical.Chance(shift, **mark.kwargs)
+    record_property("statistical", [*mark.args, shift, made.width])
+    return made
 
 
 @pytest.fixture
@@ -113,6 +141,9 @@ def proof(record_property):
 
 
 def pytest_terminal_summary(terminalreporter, config):
+    reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, [])]
+    if path := config.getoption("audit", None):
+        Path(path).write_text(statistical.table(reports))
     for name, table in TABLES.items():
         path = config.getoption(name, None)
         if path is not None:

@@ -90,14 +90,13 @@ def test_log_prob_broadcasts_over_leading_dimensions(make, event):
 
 
 @each
-def test_mean_and_variance_of_samples(make, event):
-    """Within 5 standard errors of 20,000 draws; false-alarm rate 6e-7 for each mean, about 1e-5 for each variance."""
+@pytest.mark.statistical("moments of samples with torch's", "of the 20,000 draws", comparisons=2)
+def test_mean_and_variance_of_samples(make, event, chance):
     ours, theirs = make((3,), event)
     value = ours.sample(Stream.seeded(0, dtype=torch.float64), 20_000)
     centred = value - theirs.mean
-    assert (centred.mean(0).abs() <= 5 * value.std(0) / math.sqrt(20_000)).all()
-    spread = (centred**2).std(0) / math.sqrt(20_000)
-    assert ((centred**2).mean(0) - theirs.variance).abs().le(5 * spread + 1e-9).all()
+    chance.agrees(centred)
+    chance.agrees(centred**2, theirs.variance, slack=1e-9)
 
 
 @each
@@ -130,14 +129,14 @@ def test_mean_that_is_not_declared_says_so():
         Bare().mean  # noqa: B018
 
 
-def test_correlations_of_the_full_normal():
-    """Fisher's z of each pair of coordinates at 5 standard errors; false-alarm rate 6e-7 each."""
+@pytest.mark.statistical("correlations of samples with those of the law", "Fisher's z of 10,000 normal draws")
+def test_correlations_of_the_full_normal(chance):
     ours, theirs = full((), (3,))
     found = torch.corrcoef(ours.sample(Stream.seeded(0, dtype=torch.float64), 10_000).T)
     scale = theirs.variance.sqrt()
     expected = theirs.covariance_matrix / scale[:, None] / scale
     pairs = torch.triu_indices(3, 3, 1).unbind()
-    assert ((found[pairs].atanh() - expected[pairs].atanh()).abs() <= 5 / math.sqrt(10_000 - 3)).all()
+    chance.within(found[pairs].atanh(), expected[pairs].atanh(), 1 / math.sqrt(10_000 - 3))
 
 
 def test_extreme_logits_stay_finite():

@@ -35,14 +35,14 @@ def test_generated_data_has_one_event_for_each_sample(decoder):
     assert not x.requires_grad
 
 
-def test_generated_data_has_the_moments_of_the_marginal():
-    """x ~ N(b, W W' + s^2 I), within 5 standard errors of 20,000 draws; false-alarm rate 6e-7 for each of 6 moments."""
+@pytest.mark.statistical("moments of generated data", "derived: x ~ N(b, W W' + s^2 I)", comparisons=2)
+def test_generated_data_has_the_moments_of_the_marginal(chance):
     built = model()
     x = built.generate(Stream.seeded(0), 20_000).double()
     W, b = built.decoder.weight.detach().double(), DATA.mean.double()
     variance = (W @ W.T).diagonal() + 0.25
-    assert ((x.mean(0) - b).abs() <= 5 * (variance / 20_000).sqrt()).all()
-    assert ((x.var(0) / variance - 1).abs() <= 5 * math.sqrt(2 / 20_000)).all()
+    chance.within(x.mean(0), b, (variance / 20_000).sqrt())
+    chance.within(x.var(0) / variance, torch.ones(3), math.sqrt(2 / 20_000))
 
 
 def test_log_joint_adds_prior_and_likelihood():

@@ -117,11 +117,10 @@ def test_numbers_have_the_asked_type(dtype):
 @pytest.mark.parametrize(
     ("kind", "law"), [("normal", stats.norm), ("uniform", stats.uniform), ("gumbel", stats.gumbel_r)]
 )
-def test_numbers_follow_their_law(kind, law):
-    """Kolmogorov-Smirnov at level 1e-6."""
-    assert (
-        stats.kstest(getattr(Stream.seeded(0, dtype=torch.float64), kind)((10_000,)), law.cdf).pvalue > 1e-6
-    )
+@pytest.mark.statistical("10,000 numbers with their law", "exact, by Kolmogorov and Smirnov")
+def test_numbers_follow_their_law(kind, law, chance):
+    drawn = getattr(Stream.seeded(0, dtype=torch.float64), kind)((10_000,))
+    chance.likely(stats.kstest(drawn, law.cdf).pvalue)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

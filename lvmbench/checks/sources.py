@@ -80,11 +80,11 @@ def registered(catalogue: Catalogue) -> Iterator[Source]:
             files = entry.load().files
             if all((data_home() / file.path).is_file() for file in files):
                 data: Data = catalogue.build("dataset", Ref(entry.name)).load()
-                yield Source.of(f"dataset '{entry.name}'", _shortened(data))
+                yield Source.of(f"dataset '{entry.name}'", shortened(data, ROWS // 3))
 
 
-def _shortened(data: Data) -> Data:
-    rows = ROWS // 3
+def shortened(data: Data, rows: int | None) -> Data:
+    """The first rows of each split; all of them where it is not said how many."""
     splits = {
         name: Split(s.x[:rows], _first(s.labels, rows), s.scale, _first(s.factors, rows))
         for name, s in data.splits.items()
@@ -92,5 +92,5 @@ def _shortened(data: Data) -> Data:
     return replace(data, splits=splits)
 
 
-def _first(values: Tensor | None, rows: int) -> Tensor | None:
+def _first(values: Tensor | None, rows: int | None) -> Tensor | None:
     return None if values is None else values[:rows]

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from lvmbench.build import Parts
 from lvmbench.catalogue import Entry
 from lvmbench.checks.contract import PARTS, Skip
-from lvmbench.checks.partners import LATENT, NOTHING, Bench, Capabilities, Case, with_samples
+from lvmbench.checks.options import small
+from lvmbench.checks.partners import LATENT, LIMIT, NOTHING, Bench, Capabilities, Case, with_samples
 from lvmbench.checks.sources import Source
 from lvmbench.dataset import DataSummary
 from lvmbench.distributions import Distribution
@@ -48,6 +49,11 @@ class Specimen:
     def cls(self) -> Any:
         """The class."""
         return self.entry.load()
+
+    @cached_property
+    def small(self) -> Ref:
+        """It with small whole numbers for the options that are not given, as partners are made."""
+        return Ref(self.ref.name, {**small(self.cls, LIMIT), **self.ref.options})
 
     def build(self) -> Any:
         """A fresh one of a kind that is built without partners; an estimator for the toy models."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from lvmbench.build import applicable_estimators, capabilities
 from lvmbench.checks.partners import Case
+from lvmbench.checks.sources import shortened
 from lvmbench.checks.specimen import Specimen
 from lvmbench.dataset import Data
 from lvmbench.evaluator import Measurement, Subject
@@ -17,11 +18,14 @@ def case_of(specimen: Specimen) -> Case:
     return specimen._found(specimen.bench.find({}, requires), requires)
 
 
-def subject_of(specimen: Specimen, case: Case | None = None, *, labels: bool = True) -> Subject:
-    """A run of a combination for an evaluator to measure, with or without labels."""
+def subject_of(
+    specimen: Specimen, case: Case | None = None, *, labels: bool = True, rows: int | None = None
+) -> Subject:
+    """A run of a combination for an evaluator to measure, with or without labels; on its first rows where told how many."""
     case = case or case_of(specimen)
     parts = case.parts()
-    data = case.source.data if labels else without_labels(case.source.data)
+    data = shortened(case.source.data, rows)
+    data = data if labels else without_labels(data)
     provided = capabilities(data, parts, measured=True)
     estimators = applicable_estimators(
         specimen.bench.catalogue, parts, case.source.data, provided, case.refs["estimator"]

@@ -45,33 +45,31 @@ def test_schedule_is_a_sigmoid_from_0_to_1():
     assert betas.diff()[50] > 10 * betas.diff()[0]
 
 
-def test_mean_weight_is_p_of_x():
-    """The weights themselves are unbiased at any number of temperatures, here 10: within 4 standard errors.
-
-    False-alarm rate 6e-5 for each of 8 data, the weights of 4,000 chains being near to normal on average.
-    """
+@pytest.mark.statistical("log p(x) with the exact one", "stated, of 4,000 chains")
+def test_mean_weight_is_p_of_x(chance):
+    """The weights themselves are unbiased at any number of temperatures, here 10."""
     subject = linear(latent=2, values=3, variance=0.5, count=8)
     exact = subject.model.exact_log_prob(subject.x).detach()
     found = measure(Ais(temperatures=10, chains=4000), subject)["log_likelihood", "", "ais"]
-    ratio = (found.per_datum - exact).exp() - 1
-    assert (ratio.abs() < 0.15).all()
-    assert abs(found.value - exact.mean().item()) <= 4 * found.stderr
+    chance.within(found.value, exact.mean(), found.stderr)
     assert found.stderr < 0.02
 
 
-def test_sandwich_holds_the_exact_value():
-    """Bounds to within 3 of their standard errors; false-alarm rate 3e-3 in all."""
+@pytest.mark.statistical("bounds with the exact value", "stated, of 64 data", comparisons=2)
+def test_sandwich_holds_the_exact_value(chance):
     (lower, exact, upper), gap = sandwich(linear(), temperatures=300, chains=8)
-    assert lower.value - 3 * lower.stderr <= exact.value <= upper.value + 3 * upper.stderr
+    chance.within(lower.value, exact.value, lower.stderr, above=True)
+    chance.within(exact.value, upper.value, upper.stderr, above=True)
     assert gap.value == pytest.approx(upper.value - lower.value)
     assert 0 < gap.value < 1
 
 
 @pytest.mark.slow
-def test_sandwich_of_many_temperatures_is_narrow():
-    """Bounds to within 3 of their standard errors; false-alarm rate 3e-3 in all."""
+@pytest.mark.statistical("bounds with the exact value", "stated, of 64 data", comparisons=2)
+def test_sandwich_of_many_temperatures_is_narrow(chance):
     (lower, exact, upper), gap = sandwich(linear(), temperatures=2000)
-    assert lower.value - 3 * lower.stderr <= exact.value <= upper.value + 3 * upper.stderr
+    chance.within(lower.value, exact.value, lower.stderr, above=True)
+    chance.within(exact.value, upper.value, upper.stderr, above=True)
     assert gap.value < 1
 
 

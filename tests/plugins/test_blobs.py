@@ -10,8 +10,6 @@ from scipy.special import logsumexp
 
 from lvmbench_plugins.datasets.blobs import Blobs
 
-FALSE_ALARM = 1e-6  # per test, shared out over its comparisons
-
 
 def test_log_prob_is_scipys():
     source = Blobs(clusters=4, dims=3, spread=0.7)
@@ -32,16 +30,15 @@ def test_the_density_integrates_to_one():
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
-def test_labels_are_uniform_and_say_where_a_point_comes_from(split):
-    """Exact: squared distances to the labelled centre sum to a chi-square; each label's count is binomial."""
+@pytest.mark.statistical("distances to centres; counts of labels", "exact, chi-squared; binomial")
+def test_labels_are_uniform_and_say_where_a_point_comes_from(split, chance):
     n = 4000
-    source = Blobs(clusters=5, dims=3, spread=0.7, train=n, validation=n, test=n)
+    source = Blobs(clusters=5, dims=3, spread=0.7, train=n, validation=n, test=n, seed=chance.seed)
     found = source.load().splits[split]
     squares = ((found.x.double() - source.centres[found.labels]) / 0.7).square().sum()
     tail = stats.chi2(3 * n).cdf(squares.item())
-    assert 2 * min(tail, 1 - tail) > FALSE_ALARM / 6
-    for label in range(5):
-        assert stats.binomtest(int((found.labels == label).sum()), n, 1 / 5).pvalue > FALSE_ALARM / 6
+    counts = found.labels.bincount(minlength=5).tolist()
+    chance.likely(2 * min(tail, 1 - tail), *(stats.binomtest(c, n, 1 / 5).pvalue for c in counts))
 
 
 def test_separation_scales_the_centres():

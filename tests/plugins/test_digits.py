@@ -13,16 +13,14 @@ from lvmbench_plugins.datasets.digits import SIZES, Digits
 from lvmbench_plugins.decoders.bernoulli import BernoulliDecoder
 from lvmbench_plugins.decoders.gaussian import GaussianDecoder
 
-FALSE_ALARM = 1e-6  # per test, shared out over its comparisons
 MODES = ["threshold", "static", "dynamic", "none"]
 
 
-def assert_bernoulli(ones: torch.Tensor, grey: torch.Tensor, trials: int) -> None:
+def binomial_levels(ones: torch.Tensor, grey: torch.Tensor, trials: int) -> list[float]:
     """Counts of ones among ``trials`` draws a pixel are binomial, level by level: an exact test."""
-    for level in range(17):
-        at = (grey * 16).round() == level
-        total, count = int(at.sum()) * trials, int(ones[at].sum())
-        assert stats.binomtest(count, total, level / 16).pvalue > FALSE_ALARM / 17
+    levels = [(grey * 16).round() == level for level in range(17)]
+    counts = [(int(ones[at].sum()), int(at.sum()) * trials) for at in levels]
+    return [stats.binomtest(*count, level / 16).pvalue for level, count in enumerate(counts)]
 
 
 def suits(decoder: type, data) -> bool:
@@ -67,9 +65,10 @@ def test_threshold_is_above_half():
 
 
 @pytest.mark.parametrize("split", list(SIZES))
-def test_static_is_one_bernoulli_draw(split):
+@pytest.mark.statistical("ones of each level of grey with its chance", "exact, binomial")
+def test_static_is_one_bernoulli_draw(split, chance):
     grey, binary = (Digits(binarize=mode).load().splits[split].values for mode in ("none", "static"))
-    assert_bernoulli(binary, grey, 1)
+    chance.likely(*binomial_levels(binary, grey, 1))
 
 
 def test_dynamic_validates_and_tests_on_the_static_sample():
@@ -78,11 +77,12 @@ def test_dynamic_validates_and_tests_on_the_static_sample():
     assert torch.equal(static["test"].x, dynamic["test"].x)
 
 
-def test_dynamic_visits_are_bernoulli_of_the_intensities():
+@pytest.mark.statistical("ones of each level of grey with its chance", "exact, binomial")
+def test_dynamic_visits_are_bernoulli_of_the_intensities(chance):
     data = Digits(binarize="dynamic").load()
     grey, noise = data.splits["train"].values, Stream.seeded(1, "visits")
     ones = torch.stack([data.visit(grey, noise) for _ in range(50)]).sum(0)
-    assert_bernoulli(ones, grey, 50)
+    chance.likely(*binomial_levels(ones, grey, 50))
 
 
 def test_dynamic_visits_follow_their_noise():

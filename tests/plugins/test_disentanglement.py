@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from lvmbench import (
     Data,
@@ -24,6 +25,7 @@ from lvmbench_plugins.evaluators._factors import Code, mig
 from lvmbench_plugins.evaluators.disentanglement import Disentanglement
 from lvmbench_plugins.objectives.elbo import Elbo
 from lvmbench_plugins.priors.standard_normal import StandardNormal
+from tests.statistical import FALSE_ALARM
 
 COINS = torch.cartesian_prod(torch.arange(2), torch.arange(2)).repeat(250, 1)
 """Two independent fair coins, each of the four pairs 250 times."""
@@ -39,25 +41,23 @@ class Identity(Posterior):
         return DiagonalNormal(x, torch.zeros(x.shape[1]))
 
 
-def subject(codes, factors, names=()):
+def subject(codes, factors, names=(), seed=0):
     codes = codes.float()
     dims = codes.shape[1]
     summary = DataSummary((dims,), "real", torch.zeros(dims))
     prior = StandardNormal(summary, dims)
     model = LatentVariableModel(prior, Identity(), LinearGaussian(summary, prior.space))
     splits = dict.fromkeys(("train", "validation", "test"), Split(codes, factors=factors))
-    return Subject(model, Elbo(), {}, Data(splits, "real", "none", factor_names=names), seed=0)
+    return Subject(model, Elbo(), {}, Data(splits, "real", "none", factor_names=names), seed=seed)
 
 
-def measure(codes, factors, names=(), **options):
-    return {
-        (m.metric, m.variant): m.value
-        for m in Disentanglement(**options).evaluate(subject(codes, factors, names))
-    }
+def measure(codes, factors, names=(), seed=0, **options):
+    given = subject(codes, factors, names, seed)
+    return {(m.metric, m.variant): m.value for m in Disentanglement(**options).evaluate(given)}
 
 
-def scores(codes, factors=COINS, **options):
-    found = measure(codes, factors, **options)
+def scores(codes, factors=COINS, seed=0, **options):
+    found = measure(codes, factors, seed=seed, **options)
     return {name: found[name, ""] for name in ALL}
 
 
@@ -80,15 +80,19 @@ def test_a_constant_coordinate_changes_nothing():
     assert found == pytest.approx({**dict.fromkeys(ALL, 1.0), "sap": 0.5})
 
 
-def test_a_rotated_code_is_informative_and_nothing_else(proof):
+@pytest.mark.statistical(
+    "scores of a rotated code", "derived: a tree's share of importance is 1/3 or 2/3 by lot"
+)
+def test_a_rotated_code_is_informative_and_nothing_else(proof, chance):
     """z = (v1 + v2, v1 - v2): each coordinate tells log(2) / 2 of each factor, so that the gaps are 0.
 
-    Each tree gives one of them 1/3 of the importance and the other 2/3, by lot: with 400 trees the share
-    is 1/2 within 0.05 (6 standard deviations), which makes the entropies 1 within 0.008.
+    Each tree gives one of them 1/3 of the importance and the other 2/3, so that of 400 trees the share is near 1/2.
     """
-    found = scores(COINS @ torch.tensor([[1, 1], [1, -1]]), trees=400)
+    found = scores(COINS @ torch.tensor([[1, 1], [1, -1]]), seed=chance.seed, trees=400)
+    share = 0.5 + chance.allowed(1 / 6 / 400**0.5, figures=2)
     due = {"mig": (0, 1e-9), "sap": (0, 1e-9), "dci_informativeness": (1, 0)}
-    due |= dict.fromkeys(("dci_disentanglement", "dci_completeness"), (0, 0.008))
+    lost = 1 - stats.entropy([share, 1 - share], base=2)
+    due |= dict.fromkeys(("dci_disentanglement", "dci_completeness"), (0, lost))
     for name, (truth, allowed) in due.items():
         proof(name, "an entangled (rotated) code, by hand", found[name], truth, allowed)
 
@@ -119,26 +123,38 @@ def test_a_factor_in_two_coordinates_has_no_gap():
     assert found["dci_completeness", "first"] < 0.8
 
 
-def test_noise_scores_nothing(proof):
-    """10,000 data: in 20 bins the information of noise is near 19 / 20,000, and its chi-square law keeps every
-    one of four below 0.004 but once in 1e8; accuracies of the training data's forest are those of copies of the data."""
+@pytest.mark.statistical(
+    "scores of noise with 0", "chi-squared information in 20 bins; binomial accuracies", comparisons=2
+)
+def test_noise_scores_nothing(proof, chance):
+    """10,000 data: 20,000 times the information of noise in 20 bins is chi-squared with 19 degrees of freedom.
+
+    Accuracies of nearest means err as coins do; the importances of a forest that learned noise are equal to within 1/20.
+    """
     factors = COINS.repeat(10, 1)
-    found = scores(noise(len(factors), 2), factors, trees=5)
-    due = {"mig": 0.004 / math.log(2), "sap": 0.05, "dci_disentanglement": 0.01, "dci_completeness": 0.01}
+    found = scores(noise(len(factors), 2, chance.seed), factors, seed=chance.seed, trees=5)
+    information = stats.chi2.isf(FALSE_ALARM / 2 / 4, 19) / (2 * len(factors))
+    chance.likely(stats.chi2.sf(2 * len(factors) * math.log(2) * found["mig"], 19))
+    lost = 1 - stats.entropy([0.55, 0.45], base=2)
+    sap = chance.allowed((0.25 / len(factors) * 2) ** 0.5, figures=4)
+    due = {
+        "mig": information / math.log(2),
+        "sap": sap,
+        "dci_disentanglement": lost,
+        "dci_completeness": lost,
+    }
     for name, allowed in due.items():
         proof(name, "noise", found[name], 0.0, allowed)
 
 
-def test_forests_and_means_are_tried_on_the_measured_split():
-    """Noise in the training split and other noise in the measured one: accuracies are near a half.
-
-    10,000 coins: a half within 0.03 is 6 standard deviations.
-    """
+@pytest.mark.statistical("the accuracy on noise with a half", "derived: 10,000 coins for each of two factors")
+def test_forests_and_means_are_tried_on_the_measured_split(chance):
+    """Noise in the training split and other noise in the measured one."""
     factors = COINS.repeat(10, 1)
-    given = subject(noise(len(factors), 2), factors)
-    given.data.splits["test"] = Split(noise(len(factors), 2, seed=1), factors=factors)
+    given = subject(noise(len(factors), 2, chance.seed), factors)
+    given.data.splits["test"] = Split(noise(len(factors), 2, seed=1000 + chance.seed), factors=factors)
     found = {(m.metric, m.variant): m.value for m in Disentanglement(trees=5).evaluate(given)}
-    assert found["dci_informativeness", ""] == pytest.approx(0.5, abs=0.03)
+    chance.within(found["dci_informativeness", ""], 0.5, (0.25 / len(factors) / 2) ** 0.5)
 
 
 def test_information_gap_of_a_noisy_copy(proof):

@@ -82,15 +82,14 @@ def test_posterior_is_the_true_conditional(model, points):
 @pytest.mark.parametrize(
     "objective", [Elbo(samples=3), Elbo(kl="analytic"), Iwae(samples=4)], ids=["elbo", "analytic", "iwae"]
 )
-def test_bound_is_tight_for_every_draw(model, points, objective):
+@pytest.mark.statistical("the bound with log p(x)", "of the 200,000 draws of the likelihood")
+def test_bound_is_tight_for_every_draw(model, points, objective, chance):
     """The log weights are constant, so a sampled bound has no variance; the closed-form KL leaves that of the likelihood."""
     terms = Terms(model, points, Stream.seeded(0, dtype=torch.float64), objective.samples)
     if objective.requires <= {f"model.{name}" for name in model.provides} and objective.requires:
         terms.samples = 200_000
-        error = (
-            5 * terms.log_likelihood.std(0) / terms.samples**0.5
-        )  # false-alarm rate 6e-7 for each of 5 points
-        assert ((objective(terms) - model.exact_log_prob(points)).abs() <= error).all()
+        error = terms.log_likelihood.std(0) / terms.samples**0.5
+        chance.within(objective(terms), model.exact_log_prob(points), error)
     else:
         torch.testing.assert_close(objective(terms), model.exact_log_prob(points), rtol=0, atol=1e-6)
 
@@ -100,11 +99,9 @@ def test_model_says_what_is_known_of_the_pair(linear_model):
     assert linear_model("exact", PRIORS[1]).provides == {"exact_posterior"}
 
 
-def test_gradient_of_the_tight_bound_is_that_of_log_p(linear_model, points):
-    """Fisher's identity: with q = p(z|x) held fixed, E_q[grad log p(x, z)] = grad log p(x).
-
-    Within 5 standard errors of 100 groups; false-alarm rate 2.5e-6 (t, 99 degrees) for each of 10 weights.
-    """
+@pytest.mark.statistical("gradients with those of log p(x)", "of 100 groups of 200 draws")
+def test_gradient_of_the_tight_bound_is_that_of_log_p(linear_model, points, chance):
+    """Fisher's identity: with q = p(z|x) held fixed, E_q[grad log p(x, z)] = grad log p(x)."""
     model = linear_model("exact")
     weights = list(model.decoder.parameters())
     exact = torch.cat([g.flatten() for g in torch.autograd.grad(model.exact_log_prob(points).sum(), weights)])
@@ -112,5 +109,4 @@ def test_gradient_of_the_tight_bound_is_that_of_log_p(linear_model, points):
     groups = [
         torch.autograd.grad(model.log_joint(points, part).sum() / len(part), weights) for part in z.chunk(100)
     ]
-    found = torch.stack([torch.cat([g.flatten() for g in group]) for group in groups])
-    assert ((found.mean(0) - exact).abs() <= 5 * found.std(0) / 10).all()
+    chance.agrees(torch.stack([torch.cat([g.flatten() for g in group]) for group in groups]), exact)

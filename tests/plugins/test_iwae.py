@@ -27,22 +27,21 @@ def test_is_the_log_mean_weight(linear_model, points):
     torch.testing.assert_close(Iwae(samples=6)(drawn), weights.mean(0).log())
 
 
-def test_mean_weight_is_the_density_of_x(linear_model):
-    """E_q[w] = p(x), within 5 standard errors of 50,000 draws; false-alarm rate 6e-7 for each of 5 data points.
-
-    q is wide here, so that the weights are bounded and the standard error can be trusted.
-    """
+@pytest.mark.statistical(
+    "E_q[w] with p(x)", "of the 50,000 draws; q is wide here, so that the weights are bounded"
+)
+def test_mean_weight_is_the_density_of_x(linear_model, chance):
     model = linear_model()
     x = model.decoder.bias.detach() + torch.randn(5, 3, dtype=torch.float64)
     with torch.no_grad():
         model.posterior.network.linears[-1].bias[2:].fill_(0.7)
         drawn = terms(model, x, 50_000)
         ratio = (drawn.log_w() - model.exact_log_prob(x)).exp()
-    assert ((ratio.mean(0) - 1).abs() <= 5 * ratio.std(0) / math.sqrt(50_000)).all()
+    chance.agrees(ratio, 1.0)
 
 
-def test_bound_does_not_fall_as_samples_are_added(linear_model, points):
-    """Each doubling of K, paired over 4,000 draws, rises or falls by less than 5 standard errors; false-alarm rate 3e-7 each."""
+@pytest.mark.statistical("bounds at K and 2 K", "of the 4,000 draws, paired", comparisons=5)
+def test_bound_does_not_fall_as_samples_are_added(linear_model, points, chance):
     model = linear_model()
     with torch.no_grad():
         log_w = terms(model, points, 16 * 4000).log_w().unflatten(0, (4000, 16))  # (N, 16, B)
@@ -50,7 +49,5 @@ def test_bound_does_not_fall_as_samples_are_added(linear_model, points):
             k: (log_w.unflatten(1, (16 // k, k)).logsumexp(2) - math.log(k)).mean(1) for k in (1, 2, 4, 8, 16)
         }
         for k in (1, 2, 4, 8):
-            rise = bounds[2 * k] - bounds[k]
-            assert (rise.mean(0) >= -5 * rise.std(0) / math.sqrt(4000)).all()
-        error = bounds[16].std(0) / math.sqrt(4000)
-        assert (bounds[16].mean(0) <= model.exact_log_prob(points) + 5 * error).all()
+            chance.agrees(bounds[k] - bounds[2 * k], above=True)
+        chance.agrees(bounds[16], model.exact_log_prob(points), above=True)

@@ -40,21 +40,24 @@ def test_assign_is_bayes_rule(prior):
     torch.testing.assert_close(prior(None).assign(z), joint(prior, z).softmax(-1))
 
 
-def test_components_are_drawn_at_their_weights(prior):
-    """Chi-square at level 1e-6, with components too far apart to be confused."""
+@pytest.mark.statistical(
+    "counts of the components with their weights", "chi-squared of the counts of 20,000 draws"
+)
+def test_components_are_drawn_at_their_weights(prior, chance):
+    """Components are too far apart to be confused."""
     with torch.no_grad():
         prior.loc.copy_(torch.tensor([[-100.0, 0.0], [0.0, 0.0], [100.0, 0.0]]))
         p = prior(None)
         chosen = p.assign(p.sample(Stream.seeded(0, dtype=torch.float64), 20_000)).argmax(-1)
         expected = 20_000 * prior.logits.softmax(0)
-    assert stats.chisquare(chosen.bincount(minlength=3), expected).pvalue > 1e-6
+    chance.likely(stats.chisquare(chosen.bincount(minlength=3), expected).pvalue)
 
 
-def test_marginal_samples_follow_the_density(prior):
-    """Kolmogorov-Smirnov of the first coordinate at level 1e-6."""
+@pytest.mark.statistical("5,000 first coordinates with their law", "exact, by Kolmogorov and Smirnov")
+def test_marginal_samples_follow_the_density(prior, chance):
     with torch.no_grad():
         z = prior(None).sample(Stream.seeded(1, dtype=torch.float64), 5000)[:, 0]
     weights, loc, scale = (
         t.detach().numpy() for t in (prior.logits.softmax(0), prior.loc[:, 0], prior.log_scale[:, 0].exp())
     )
-    assert stats.kstest(z, lambda v: stats.norm.cdf(v[:, None], loc, scale) @ weights).pvalue > 1e-6
+    chance.likely(stats.kstest(z, lambda v: stats.norm.cdf(v[:, None], loc, scale) @ weights).pvalue)

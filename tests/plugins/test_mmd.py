@@ -12,8 +12,9 @@ from lvmbench_plugins.objectives.info import Info
 from lvmbench_plugins.objectives.wasserstein import Wasserstein
 
 
-def test_mean_is_the_closed_form_of_two_normals():
-    """E k = (C / (C + 2 v))^(1/2) exp(-d^2 / (C + 2 v)) for one value, v the sum of the variances; 5 standard errors."""
+@pytest.mark.statistical("the mean of 4,000 MMDs with its closed form", "of the 4,000")
+def test_mean_is_the_closed_form_of_two_normals(chance):
+    """E k = (C / (C + 2 v))^(1/2) exp(-d^2 / (C + 2 v)) for one value, v the sum of the variances."""
 
     def expected(shift, variances):
         widths = [2 * s for s in SCALES]
@@ -27,17 +28,17 @@ def test_mean_is_the_closed_form_of_two_normals():
         [squared_mmd("rbf", noise.normal((20, 1)), 1 + 2 * noise.normal((20, 1))) for _ in range(4000)]
     )
     due = expected(0, (1, 1)) + expected(0, (4, 4)) - 2 * expected(1, (1, 4))
-    assert abs(found.mean() - due) <= 5 * found.std() / math.sqrt(4000)
+    chance.agrees(found, due)
 
 
 @pytest.mark.parametrize("kernel", ["imq", "rbf"])
-def test_mean_is_zero_for_one_distribution(kernel):
-    """Within 5 standard errors of 2,000 draws; false-alarm rate 6e-7."""
+@pytest.mark.statistical("the mean of 2,000 MMDs of equal laws with 0", "of the 2,000")
+def test_mean_is_zero_for_one_distribution(kernel, chance):
     noise = Stream.seeded(0, dtype=torch.float64)
     found = torch.stack(
         [squared_mmd(kernel, noise.normal((10, 2)), noise.normal((10, 2))) for _ in range(2000)]
     )
-    assert abs(found.mean()) <= 5 * found.std() / math.sqrt(2000)
+    chance.agrees(found)
 
 
 def test_info_without_penalty_is_the_elbo(linear_model, points):

@@ -8,15 +8,12 @@ import struct
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
 from lvmbench import Stream
 from lvmbench.rawdata import data_home
 from lvmbench_plugins.datasets._idx import read_idx
 from lvmbench_plugins.datasets.fashion_mnist import FashionMnist
 from lvmbench_plugins.datasets.mnist import Mnist
-
-FALSE_ALARM = 1e-6  # per test, shared out over its comparisons
 
 
 def need(dataset: type) -> None:
@@ -56,18 +53,18 @@ def test_the_first_training_labels_are_the_known_ones():
     assert Mnist(binarize="threshold").load().splits["train"].labels[:5].tolist() == [5, 0, 4, 1, 9]
 
 
-def test_by_default_training_images_are_drawn_at_each_visit():
+@pytest.mark.statistical("ones of each range of grey with their mean", "derived, of independent coins")
+def test_by_default_training_images_are_drawn_at_each_visit(chance):
     need(Mnist)
     data = Mnist().load()
     grey = data.splits["train"].values[:200]
     ones = data.visit(grey, Stream.seeded(1, "visits"))
     assert set(ones.unique().tolist()) == {0, 1}
     assert data.splits["test"].x.dtype == torch.uint8
-    for low, high in [(0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1)]:
-        at = (grey > low) & (grey <= high)
-        p = grey[at].double()
-        z = (ones[at].double() - p).sum() / (p * (1 - p)).sum().sqrt()  # thousands of pixels: normal
-        assert 2 * stats.norm.sf(abs(z.item())) > FALSE_ALARM / 4
+    ranges = [(grey > low) & (grey <= low + 0.25) for low in (0, 0.25, 0.5, 0.75)]
+    found, due = (torch.stack([t[at].double().sum() for at in ranges]) for t in (ones, grey))
+    variance = torch.stack([(grey[at] * (1 - grey[at])).double().sum() for at in ranges])
+    chance.within(found, due, variance.sqrt())  # thousands of pixels: normal
 
 
 def test_static_is_the_same_at_every_load():

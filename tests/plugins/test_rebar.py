@@ -1,7 +1,5 @@
 """REBAR against the exact gradient by enumeration, and its relaxed values against their laws."""
 
-import math
-
 import pytest
 import torch
 from scipy import stats
@@ -54,29 +52,27 @@ def gradients(built, estimator, objective, draws=DRAWS, groups=GROUPS):
 
 @each_pair
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.1}, {"scale": 0.3, "temperature": 2.0}], ids=str)
-def test_average_gradient_is_the_enumerated_one(prior, posterior, options):
-    """All weights at once by their largest z: false-alarm rate below 1e-3 by a union bound over normal tails."""
+@pytest.mark.statistical("mean gradients with the sum over every z", "of 100 groups of 200 draws")
+def test_average_gradient_is_the_enumerated_one(prior, posterior, options, chance):
     torch.manual_seed(0)
     built = model(prior, posterior)
     exact = gradients(built, Enumeration(), Elbo(), 1, 1)[0]
     found = gradients(built, Rebar(**options), Elbo(samples=2))
-    moves = found.std(0) > 1e-9
-    z = ((found.mean(0) - exact).abs() / found.std(0) * GROUPS**0.5)[moves]
-    torch.testing.assert_close(found.mean(0)[~moves], exact[~moves])
-    assert z.max() < stats.t.isf(5e-4 / len(z), GROUPS - 1)
+    chance.agrees(found, exact, slack=1e-8)  # some weights' gradients have no variance, only rounding
 
 
 @each_pair
-def test_variance_is_below_reinforce(prior, posterior):
+@pytest.mark.statistical("variances of two estimators, one below 0.7 of the other", "of the 200 squares")
+def test_variance_is_below_reinforce(prior, posterior, chance):
     """In the posterior's weights; the decoder's gradients are those of the score estimator."""
     torch.manual_seed(0)
     built = model(prior, posterior)
     count = sum(w.numel() for w in built.posterior.parameters())
-    ours, theirs = (
-        gradients(built, e, Elbo(), 600, 600)[:, :count].var(0).sum()
-        for e in (Rebar(), Score(DATA, built.prior.space))
+    draws = (
+        gradients(built, e, Elbo(), 200, 200)[:, :count] for e in (Rebar(), Score(DATA, built.prior.space))
     )
-    assert ours < 0.7 * theirs
+    ours, theirs = ((g - g.mean(0)).square().sum(1) for g in draws)
+    chance.ordered(0.0, (0.7 * theirs - ours).mean(), (0.7 * theirs - ours).std() / 200**0.5)
 
 
 @each_law
@@ -88,19 +84,19 @@ def test_relaxed_values_round_to_their_samples(law):
 
 
 @each_law
-def test_samples_are_of_the_law_and_both_relaxed_values_of_one_law(law):
-    """Frequencies within 4 errors, and a two-sample test of each coordinate at 1e-4."""
+@pytest.mark.statistical("frequencies; two relaxed values", "binomial; exact, of two samples", comparisons=2)
+def test_samples_are_of_the_law_and_both_relaxed_values_of_one_law(law, chance):
     value, first, other = law.relaxations(Stream.seeded(1, dtype=torch.float64), 20_000, 0.7)
-    error = (law.mean * (1 - law.mean) / 20_000).sqrt()
-    assert ((value.mean(0) - law.mean).abs() <= 4 * error).all()
+    chance.within(value.mean(0), law.mean, (law.mean * (1 - law.mean) / 20_000).sqrt())
     halves = first[:10_000].flatten(1).unbind(1), other[10_000:].flatten(1).unbind(1)
-    assert all(stats.ks_2samp(a, b).pvalue > 1e-4 for a, b in zip(*halves, strict=True))
+    chance.likely(*(stats.ks_2samp(a, b).pvalue for a, b in zip(*halves, strict=True)))
 
 
 @each_law
-def test_relaxed_values_given_the_sample_are_independent_of_the_first(law):
-    """Within draws of one value, the rank correlation is within 4.5 errors of none."""
+@pytest.mark.statistical("a rank correlation with 0", "exact, of the number of draws of one value")
+def test_relaxed_values_given_the_sample_are_independent_of_the_first(law, chance):
+    """Within draws of one value."""
     value, first, other = law.relaxations(Stream.seeded(2, dtype=torch.float64), 20_000, 0.7)
     rows, a, b = value.flatten(1), first.flatten(1), other.flatten(1)
     same = (rows[:, 0] == 1).nonzero().squeeze(1)
-    assert abs(stats.spearmanr(a[same, 0], b[same, 0]).statistic) < 4.5 / math.sqrt(len(same))
+    chance.likely(stats.spearmanr(a[same, 0], b[same, 0]).pvalue)

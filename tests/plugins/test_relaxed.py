@@ -47,23 +47,24 @@ def temperature(value):
     return torch.tensor(value, dtype=torch.float64)
 
 
-def test_cold_gumbel_softmax_draws_the_categorical():
-    """Chi-square of 10,000 draws for each of 2 groups; false-alarm rate 1e-6 each."""
+@pytest.mark.statistical("counts of 10,000 draws with the mass", "chi-squared of the counts")
+def test_cold_gumbel_softmax_draws_the_categorical(chance):
     law = Categorical(LOGITS)
     z = RelaxedCategorical(law, temperature(1e-6)).sample(noise(), 10_000)
     assert ((z < 1e-6) | (z > 1 - 1e-6)).double().mean() > 0.999
     counts, expected = z.round().sum(0), 10_000 * law.mean
-    for observed, wanted in zip(counts, expected, strict=True):
-        assert stats.chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue > 1e-6
+    due = expected * (counts.sum(1) / expected.sum(1)).unsqueeze(1)
+    chance.likely(*stats.chisquare(counts, due, axis=1).pvalue)
 
 
 @pytest.mark.parametrize("tau", [0.3, 1.0])
-def test_binary_concrete_has_its_distribution(tau):
-    """P(z <= v) = sigmoid(tau logit v - l), by Kolmogorov-Smirnov on 10,000 draws; false-alarm rate 1e-6."""
+@pytest.mark.statistical("10,000 draws with their law", "exact, by Kolmogorov and Smirnov")
+def test_binary_concrete_has_its_distribution(tau, chance):
+    """P(z <= v) = sigmoid(tau logit v - l)."""
     logit = torch.tensor([0.7], dtype=torch.float64)
     z = RelaxedBernoulli(Bernoulli(logit), temperature(tau)).sample(noise(), 10_000)[:, 0]
     # compared as logits, where values that round to 1 stay apart
-    assert stats.kstest(z.logit().numpy(), lambda v: stats.logistic.cdf(tau * v - 0.7)).pvalue > 1e-6
+    chance.likely(stats.kstest(z.logit().numpy(), lambda v: stats.logistic.cdf(tau * v - 0.7)).pvalue)
 
 
 @pytest.mark.parametrize("tau", [0.1, 2.0])
@@ -81,8 +82,8 @@ def test_kl_is_the_discrete_one(law, kind):
 
 @pytest.mark.parametrize("straight_through", [False, True])
 @pytest.mark.parametrize("prior", [BernoulliPrior, CategoricalPrior])
-def test_model_is_measured_with_the_discrete_law(prior, straight_through):
-    """The mean of the reported bound is the enumerated ELBO, within 5 standard errors; false-alarm rate 6e-7 for each of 8."""
+@pytest.mark.statistical("mean bounds with the enumerated ELBO", "of the 5,000 draws", comparisons=2)
+def test_model_is_measured_with_the_discrete_law(prior, straight_through, chance):
     p = prior(DATA, 3)
     q = RelaxedPosterior(DATA, p.space, hidden=8, straight_through=straight_through)
     model = LatentVariableModel(p, q, GaussianDecoder(DATA, p.space, hidden=8)).double()
@@ -92,10 +93,10 @@ def test_model_is_measured_with_the_discrete_law(prior, straight_through):
     model.eval()
     assert type(model.q(x)) is type(law)
     log_w = Terms(model, x, noise(), 5000).log_w().detach()
-    assert ((log_w.mean(0) - elbo).abs() <= 5 * log_w.std(0) / 5000**0.5 + 1e-9).all()
+    chance.agrees(log_w, elbo, slack=1e-9)
     model.train()
     reported = Pathwise()(Elbo(samples=5000, kl="sampled"), model, x, noise()).bound.detach()
-    assert ((reported - elbo).abs() <= 5 * log_w.std(0) / 5000**0.5 + 1e-9).all()
+    chance.within(reported, elbo, log_w.std(0) / 5000**0.5, slack=1e-9)
 
 
 def test_temperature_is_annealed_only_while_training():

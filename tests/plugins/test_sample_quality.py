@@ -37,11 +37,10 @@ def test_mmd_by_hand():
     assert squared_mmd(real, other) == pytest.approx(within - between)
 
 
-def test_mmd_of_equal_distributions_is_0_on_average():
-    """200 pairs of sets: within 4 standard errors, a false alarm in 16,000."""
-    rng = np.random.default_rng(0)
-    values = [squared_mmd(*rng.normal(size=(2, 20, 3))) for _ in range(200)]
-    assert abs(np.mean(values)) < 4 * np.std(values) / 200**0.5
+@pytest.mark.statistical("the mean of 200 MMDs of equal laws with 0", "of the 200")
+def test_mmd_of_equal_distributions_is_0_on_average(chance):
+    rng = np.random.default_rng(chance.seed)
+    chance.agrees([squared_mmd(*rng.normal(size=(2, 20, 3))) for _ in range(200)])
 
 
 def test_sets_far_apart_are_told_apart():

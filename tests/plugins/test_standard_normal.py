@@ -1,5 +1,6 @@
 """The standard normal prior against scipy."""
 
+import pytest
 import torch
 from scipy import stats
 
@@ -17,10 +18,10 @@ def test_log_prob_is_that_of_scipy():
     torch.testing.assert_close(prior(3)(None).log_prob(z), torch.from_numpy(expected), rtol=1e-12, atol=1e-12)
 
 
-def test_samples_are_standard_normal():
-    """Kolmogorov-Smirnov at level 1e-6."""
+@pytest.mark.statistical("10,000 numbers with their law", "exact, by Kolmogorov and Smirnov")
+def test_samples_are_standard_normal(chance):
     z = prior(2)(None).sample(Stream.seeded(0, dtype=torch.float64), 5000)
-    assert stats.kstest(z.flatten(), "norm").pvalue > 1e-6
+    chance.likely(stats.kstest(z.flatten(), "norm").pvalue)
 
 
 def test_has_nothing_to_learn_or_to_store():

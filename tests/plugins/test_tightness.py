@@ -69,11 +69,6 @@ def measure(subject, **options):
     return {(m.metric, m.method): m for m in Tightness(**options).evaluate(subject)}
 
 
-def apart(one, other):
-    """How many standard errors two measurements are apart."""
-    return (one.value - other.value) / math.hypot(one.stderr, other.stderr)
-
-
 def true_gap(subject):
     """The mean of KL(q(z|x) || p(z|x)) over the data."""
     q, truth = subject.model.q(subject.x), subject.model.exact_posterior(subject.x)
@@ -94,11 +89,11 @@ def test_exact_posterior_leaves_no_gap_and_no_error(prior):
 
 
 @pytest.mark.parametrize("prior", [StandardNormal, MixturePrior])
-def test_importance_sampling_agrees_with_the_exact_value(prior):
-    """Within 3 standard errors at S = 1000; false-alarm rate 3e-3 for each prior."""
+@pytest.mark.statistical("log p(x) at S = 1000 with the exact one", "stated, over 50 data")
+def test_importance_sampling_agrees_with_the_exact_value(prior, chance):
     found = measure(linear(prior=prior))
     sampled, exact = found["log_likelihood", "importance"], found["log_likelihood", "exact"]
-    assert abs(apart(sampled, exact)) <= 3
+    chance.within(sampled.value, exact.value, sampled.stderr)
     assert 0 < sampled.stderr < 0.05, "too coarse to see an error"
     assert exact.per_datum.shape == sampled.per_datum.shape == (50,)
 
@@ -119,11 +114,11 @@ def known_models():
     yield bits()
 
 
-def test_mean_weight_is_p_of_x_at_any_number_of_samples():
-    """The mean over data of p-hat / p is 1 within 3 standard errors, from its spread over 400 data.
+@pytest.mark.statistical("p-hat / p with 1", "of the ratios of 400 data", comparisons=15)
+def test_mean_weight_is_p_of_x_at_any_number_of_samples(chance):
+    """It is held to p-hat and not to its log, which is biased by as much as its error where samples are few.
 
-    It is held to p-hat and not to its log, which is biased by as much as its error where samples are few. False-alarm
-    rate 3e-3 for each of three models and four numbers of samples, 3% in all. The stated error falls as S grows.
+    The stated error falls as S grows.
     """
     for subject, exact in known_models():
         found = [
@@ -131,12 +126,11 @@ def test_mean_weight_is_p_of_x_at_any_number_of_samples():
             for s in (10, 100, 1000, 5000)
         ]
         for m in found:
-            ratio = (m.per_datum - exact).double().exp()
-            assert abs(ratio.mean() - 1) <= 3 * ratio.std() / len(ratio) ** 0.5
+            chance.agrees((m.per_datum - exact).double().exp(), 1.0)
         errors = [m.stderr for m in found]
         assert errors == sorted(errors, reverse=True)
         # with samples enough, the log is within its stated error as well
-        assert abs(found[-1].value - exact.mean().item()) <= 3 * errors[-1]
+        chance.within(found[-1].value, exact.mean(), errors[-1])
 
 
 def test_decoder_is_evaluated_as_often_as_said():
@@ -159,12 +153,13 @@ def test_what_is_kept_of_a_batch_is_bounded():
     assert max(size for size in sizes if size != 50) == 2
 
 
-def test_gap_is_the_divergence_from_the_true_posterior():
-    """Within 4 standard errors; false-alarm rate 6e-5 for each of the two ways of finding log p(x)."""
+@pytest.mark.statistical("the gap with the KL divergence", "stated, over 50 data", comparisons=2)
+def test_gap_is_the_divergence_from_the_true_posterior(chance):
+    """By either way of finding log p(x)."""
     subject = linear()
     sampled = dataclasses.replace(subject, provides=frozenset())
     for gap in (measure(subject)["gap", "exact"], measure(sampled)["gap", "importance"]):
-        assert abs(gap.value - true_gap(subject)) <= 4 * gap.stderr
+        chance.within(gap.value, true_gap(subject), gap.stderr)
         assert 0 < gap.stderr < 0.03
 
 
@@ -180,35 +175,38 @@ def test_error_falls_as_the_root_of_the_samples():
         assert many[key].stderr / few[key].stderr == pytest.approx(0.25, rel=0.2)
 
 
-def test_bounds_tighten_with_their_samples():
-    """ELBO <= IWAE-5 <= IWAE-50 <= log p(x), each within 4 standard errors; false-alarm rate below 1e-4."""
+@pytest.mark.statistical(
+    "ELBO, IWAE-5, IWAE-50 and log p(x), in order", "stated, over 50 data", comparisons=4
+)
+def test_bounds_tighten_with_their_samples(chance):
     bounds = [measure(linear(objective=Iwae(samples=k)), samples=2000)["bound", ""] for k in (1, 5, 50)]
     exact = measure(linear())["log_likelihood", "exact"]
     for lower, upper in zip(bounds, [*bounds[1:], exact], strict=True):
-        assert apart(lower, upper) <= 4
-    assert apart(bounds[0], exact) < -4, "the data must tell the bounds apart"
+        chance.within(lower.value, upper.value, math.hypot(lower.stderr, upper.stderr), above=True)
+    chance.ordered(bounds[0].value, exact.value, bounds[0].stderr)  # the data tell the bounds apart
 
 
-def test_bound_is_the_objectives_own():
-    """With beta = 4 the bound is the ELBO less 3 KL, within 4 standard errors; false-alarm rate 6e-5."""
+@pytest.mark.statistical("the bound at beta 4 with the ELBO less 3 KL", "stated, over 50 data")
+def test_bound_is_the_objectives_own(chance):
     subject = linear(objective=Elbo(beta=4.0))
     found = measure(subject)
     q = subject.model.q(subject.x)
     kl = 0.5 * ((2 * q.log_scale).exp() + q.loc**2 - 1 - 2 * q.log_scale).sum(-1).mean().item()
-    expected = dataclasses.replace(found["elbo", ""], value=found["elbo", ""].value - 3 * kl)
-    assert abs(apart(found["bound", ""], expected)) <= 4
+    bound, elbo = found["bound", ""], found["elbo", ""]
+    chance.within(bound.value, elbo.value - 3 * kl, math.hypot(bound.stderr, elbo.stderr))
 
 
 @pytest.mark.parametrize("prior", [StandardNormal, MixturePrior])
-def test_standard_errors_are_those_of_repeated_evaluation(prior):
-    """Spread over 60 seeds against the stated error: chi-squared, false-alarm rate 1e-5 for each figure."""
+@pytest.mark.statistical(
+    "the spread over 60 seeds with the stated error", "stated, chi-squared", comparisons=4
+)
+def test_standard_errors_are_those_of_repeated_evaluation(prior, chance):
     subject = dataclasses.replace(linear(prior=prior, count=20), provides=frozenset())
     runs = [measure(dataclasses.replace(subject, seed=seed), samples=200, repeats=20) for seed in range(60)]
     for key in (("elbo", ""), ("bound", ""), ("log_likelihood", "importance"), ("gap", "importance")):
         values = torch.tensor([run[key].value for run in runs], dtype=torch.float64)
         stated = torch.tensor([run[key].stderr for run in runs], dtype=torch.float64)
-        ratio = values.var() / stated.square().mean()
-        assert 0.384 < ratio < 2.031, key  # the 5e-6 and 1 - 5e-6 quantiles of chi-squared(59) / 59
+        chance.spreads(values, stated)
 
 
 def test_samples_are_honoured_within_the_memory_bound():
@@ -223,11 +221,12 @@ def test_samples_are_honoured_within_the_memory_bound():
     assert found["effective_sample_size", ""].value <= 130
 
 
-def test_chunks_change_nothing_but_the_draws():
-    """Within 4 standard errors; false-alarm rate 6e-5 for each figure."""
+@pytest.mark.statistical("figures of two chunkings", "stated, over 50 data", comparisons=3)
+def test_chunks_change_nothing_but_the_draws(chance):
     one, other = measure(linear(), chunk=30), measure(linear())
     for key in (("elbo", ""), ("log_likelihood", "importance"), ("gap", "exact")):
-        assert abs(apart(one[key], other[key])) <= 4
+        error = math.hypot(one[key].stderr, other[key].stderr)
+        chance.within(one[key].value, other[key].value, error)
 
 
 def test_large_log_weights_do_not_overflow():
