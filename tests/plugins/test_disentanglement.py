@@ -160,7 +160,7 @@ def test_factors_of_one_value_are_left_out():
 @pytest.mark.parametrize("values", [torch.zeros(40), torch.arange(40), torch.arange(40) // 39])
 def test_factors_that_tell_nothing_apart_are_refused(values):
     """One value; each its own; one datum with another."""
-    with pytest.raises(Refusal, match="a factor needs two values of two data or more, in the test and the"):
+    with pytest.raises(Refusal, match="a factor needs two values of two data or more in the test split"):
         measure(noise(40, 2), values.long()[:, None])
 
 

@@ -159,10 +159,17 @@ def test_probe_can_be_fitted_on_fewer_data():
     assert measure(subject(), probe_data=20)["probe_accuracy", ""].value > 0.7
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("labels", [torch.zeros(200), torch.arange(200), torch.arange(200) // 199])
+@pytest.mark.parametrize(
+    ("split", "labels"),
+    [
+        ("train", torch.zeros(200)),
+        ("test", torch.zeros(200)),
+        ("test", torch.arange(200)),
+        ("test", torch.arange(200) // 199),
+    ],
+)
 def test_labels_that_tell_nothing_apart_have_no_probe(split, labels):
-    """One class, every label its own, one datum of another class, in one of the splits: accuracy would be 1 or 0 for nothing."""
+    """One class, every label its own, one datum of another class: accuracy would be 1 or 0 for nothing."""
     given = subject()
     part = Split(given.data.splits[split].x, labels.long())
     data = dataclasses.replace(given.data, splits={**given.data.splits, split: part})

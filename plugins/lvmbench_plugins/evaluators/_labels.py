@@ -23,6 +23,6 @@ def classes(labels: Array) -> int:
     return int((counts >= FEWEST).sum())
 
 
-def told_apart(*columns: Array) -> bool:
-    """Whether each column of labels has classes to tell apart."""
-    return all(classes(column) >= FEWEST for column in columns)
+def told_apart(taught: Array, held: Array) -> bool:
+    """Whether labels of training data have something to teach, and those of measured data something to tell apart."""
+    return len(np.unique(taught)) > 1 and classes(held) >= FEWEST

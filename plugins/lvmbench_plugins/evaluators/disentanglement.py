@@ -30,8 +30,8 @@ class Disentanglement(Evaluator):
     balanced accuracy when each alone predicts the factor by the nearest class mean, so that its largest value is 1 less
     chance. Mutual information is that of the measured split in bins of equal width; forests and class means are
     fitted on the training split, its values as a training visit makes them, and tried on the measured one.
-    Each figure is a mean over factors and is given for each factor as well; factors without two values of two data or
-    more each tell nothing apart and are left out. What would be perfect for nothing is left out, too: the gaps and the
+    Each figure is a mean over factors and is given for each factor as well; factors that have not two values
+    in the training split, and two of two data or more each in the measured one, tell nothing apart and are left out. What would be perfect for nothing is left out, too: the gaps and the
     completeness where there is one coordinate, the disentanglement where there is one factor. In few data MIG is above 0
     by chance, where coordinates differ in how much they vary: ``chance`` is what it is with the factors shuffled among the data.
 
@@ -108,11 +108,12 @@ class Disentanglement(Evaluator):
             )
         z, rows = training_means(subject, subject.noise("disentanglement"), self.train_data)
         varied = [
-            f for f in range(factors.shape[1]) if told_apart(factors[:, f].numpy(), taught[rows, f].numpy())
+            f for f in range(factors.shape[1]) if told_apart(taught[rows, f].numpy(), factors[:, f].numpy())
         ]
         if not varied:
             raise Refusal(
-                f"a factor needs two values of two data or more, in the {subject.split} and the training split; none has them"
+                f"a factor needs two values of two data or more in the {subject.split} split, and two in the training split; "
+                "none has them: measure a larger split, or set train_data higher"
             )
         names = subject.data.factor_names or tuple(map(str, range(factors.shape[1])))
         held = Code(posterior_means(subject, subject.x).numpy(), factors[:, varied].numpy())

@@ -62,8 +62,8 @@ class Informativeness(Evaluator):
     have is left out. The probes are a logistic regression on standardised means, fitted on the training split, its values as a training visit
     makes them, and a vote of the nearest neighbours among the means; the logistic regression's C and the
     number of neighbours are those of the best accuracy in three-fold cross-validation on these data. For a
-    label of one training datum alone there is none: then C = 1, k = 1. Where either split lacks two labels of two
-    data or more, there is nothing to read, and no probe; ``probe_chance`` is the accuracy of always saying the training
+    label of one training datum alone there is none: then C = 1, k = 1. Where the training split has one label
+    alone, or the measured one has not two labels of two data or more, there is no probe; ``probe_chance`` is the accuracy of always saying the training
     data's commonest label.
 
     References:
