@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Stream, Subject, Work, derive
 from lvmbench_plugins.evaluators._common import FREEDOM, Several
+from lvmbench_plugins.evaluators._labels import FEWEST, classes
 from lvmbench_plugins.evaluators._two_samples import Array, manifold, squared_mmd, told_apart
 
 Features = Callable[[Tensor], Array]
@@ -128,9 +129,9 @@ class SampleQuality(Evaluator):
     def _taught(self, subject: Subject) -> Features:
         """The hidden layer of a classifier of the training data."""
         labels = subject.part("train").labels
-        if labels is None or len(labels.unique()) < 2:
+        if labels is None or classes(labels.cpu().numpy()) < FEWEST:
             raise Refusal(
-                "the train split has fewer than two classes to teach a classifier; use features=pixels"
+                "the train split has fewer than two classes of two data or more to teach a classifier; use features=pixels"
             )
         noise = _fixed("classifier")
         values = subject.values("train").cpu()
