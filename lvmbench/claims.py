@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from lvmbench.leaderboard import COMPONENTS, tidy
+from lvmbench.figures import tidy
+from lvmbench.leaderboard import COMPONENTS
 from lvmbench.names import matches
 from lvmbench.options import NonNegative
 from lvmbench.statistics import paired_difference
@@ -57,6 +58,13 @@ class Claim(BaseModel):
         if self.at_most + self.at_least > (0 if order else 1):
             raise ValueError("takes one of at_most and at_least, beside equals")
         return self
+
+    @property
+    def figures(self) -> list[str]:
+        """The figures that it is about, as it names them."""
+        patterns = [pattern or {} for pattern in (self.higher, self.lower, self.of)]
+        named = [self.metric, self.equals, *(pattern.get("metric") for pattern in patterns)]
+        return list(dict.fromkeys(name for name in named if isinstance(name, str)))
 
     @property
     def kind(self) -> str:

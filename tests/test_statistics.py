@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from lvmbench.leaderboard import COMPONENTS
+from lvmbench.statistics import _told_apart as _told_apart_pairs
 from lvmbench.statistics import (
     detectable_difference,
     half_width,
@@ -17,7 +18,6 @@ from lvmbench.statistics import (
     paired_difference,
     rank_groups,
 )
-from lvmbench.statistics import _told_apart as _told_apart_pairs
 
 
 @pytest.mark.parametrize("n", [2, 3, 10])
