@@ -156,7 +156,7 @@ def leaderboard(
     board["note"] = notes if chosen else ""
     heads = ["dataset", "scale", "rank", *names[1:], "seeds", "improving", "status", "reason", "note"]
     board = board[heads + [column for name in order for column in (name, f"{name}_low", f"{name}_high")]]
-    board = board.reset_index(drop=True)
+    board = board.reset_index(drop=True).copy()  # in one piece: columns are added to it later
     board.attrs = {
         "metric": chosen,
         "split": split,
