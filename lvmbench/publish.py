@@ -15,7 +15,7 @@ from ruamel.yaml.error import YAMLError
 import lvmbench
 from lvmbench.claims import judge
 from lvmbench.errors import UserError
-from lvmbench.leaderboard import leaderboard, read_results
+from lvmbench.leaderboard import read_results, suite_leaderboard
 from lvmbench.render import to_csv, to_markdown
 
 SOURCES = ("suite.yaml", "records.csv", "measurements.csv")
@@ -32,7 +32,7 @@ def rebuild(directory: Path) -> pd.DataFrame:
     records, measurements = read_results(directory)
     suite = suite_of(directory)
     metric = suite.get("metric")
-    board = leaderboard(records, measurements, metric=None if metric is None else str(metric))
+    board = suite_leaderboard(records, measurements, None if metric is None else str(metric))
     return judged(board, directory, records, measurements)
 
 

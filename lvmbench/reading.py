@@ -18,6 +18,7 @@ from lvmbench.leaderboard import leaderboard
 from lvmbench.names import Ref
 from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.render import Section, caption, sections
+from lvmbench.results import tables
 from lvmbench.store import Store
 
 if TYPE_CHECKING:
@@ -39,12 +40,12 @@ class Results:
     @property
     def records(self) -> pd.DataFrame:
         """One row per run, whatever became of it."""
-        return self._frame("records")
+        return self._tables()[0]
 
     @property
     def measurements(self) -> pd.DataFrame:
         """One row per figure, with the columns that name its run."""
-        return self._frame("measurements")
+        return self._tables()[1]
 
     @property
     def evaluations(self) -> pd.DataFrame:
@@ -63,7 +64,7 @@ class Results:
         """
         with self._store() as store:
             metric = metric or store.meta().get("metric")
-            return leaderboard(store.records(), store.measurements(), metric=metric)
+            return leaderboard(*tables(store), metric=metric)
 
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
         """The trained model of a run, given by its key or by its row of `records`; raises as `fitted` does."""
@@ -95,6 +96,10 @@ class Results:
         if row["status"] != "ok":
             raise UserError(f"the run '{key}' has no weights: it is {row['status']} ({row['reason']})")
         return row
+
+    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        with self._store() as store:
+            return tables(store)
 
     def _frame(self, table: str) -> pd.DataFrame:
         with self._store() as store:

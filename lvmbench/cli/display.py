@@ -135,10 +135,10 @@ def _counts(counts: Counter[str]) -> Text:
 
 def show_results(out: Path, store: Store, summary: Summary) -> None:
     """The leaderboard, the files, and the counts per status."""
-    from lvmbench.results import board_of
+    from lvmbench.results import board_of, tables
     from lvmbench.terminal import to_rich
 
-    board = board_of(store.records(), store.measurements(), store.meta().get("metric"), out)
+    board = board_of(*tables(store), store.meta().get("metric"), out)
     for table in to_rich(board, width=min(console.width, 140)):
         console.print(table)
     _attention(store.evaluations(), settled=SETTLED)

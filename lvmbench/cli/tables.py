@@ -28,10 +28,11 @@ def leaderboard(
     """
     from lvmbench.leaderboard import leaderboard as make
     from lvmbench.render import to_csv, to_json, to_markdown
+    from lvmbench.results import tables
     from lvmbench.terminal import to_rich
 
     opened = open_store(directory, store)
-    records, measurements = opened.records(), opened.measurements()
+    records, measurements = tables(opened)
     splits = set(measurements["split"])
     if splits and split not in splits:
         raise UserError(f"--split: nothing was measured on '{split}'{nearest(split, splits)}")
