@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from lvmbench.build import Parts, build, capabilities, refusal
@@ -221,7 +221,7 @@ def stored(
     if not file.is_file():
         raise UserError(f"the weights '{file}' are gone; the same run of the suite trains them anew")
     fitted = Fitted.untrained(catalogue, combination, seed, pick_device("cpu"))
-    return replace(fitted, facts=facts).restored(load_file(file))
+    return replace(fitted, facts=facts).restored(load(file.read_bytes()))
 
 
 def _budget(given: dict[str, Any]) -> Budget:

@@ -38,8 +38,10 @@ _WHOLE = [
     "parameters",
     "peak_memory_host",
     "peak_memory_device",
+    "pack",
+    "epoch",
 ]
-_REAL = ["train_seconds", "value", "stderr"]
+_REAL = ["train_seconds", "value", "stderr", "seconds", "train_bound", "validation_bound"]
 _COSTS = {"train_seconds": ("seconds", "lower"), "parameters": ("", "neither")}
 _MAY_VARY = ("suite", "suite_version", "latent")
 
@@ -50,10 +52,11 @@ def read_results(directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     Text is text (``""`` where empty), counts are ``Int64`` and may be missing, and every float is exactly the
     one written. Raises `UserError` where a file is missing.
     """
-    return _read(directory / "records.csv"), _read(directory / "measurements.csv")
+    return read_table(directory / "records.csv"), read_table(directory / "measurements.csv")
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of a results directory back as it was written."""
     if not path.is_file():
         raise UserError(
             f"'{path.parent}' is not a results directory: it has no {path.name}; make one with lvmbench run"

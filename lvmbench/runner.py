@@ -99,7 +99,7 @@ def run(
     store.claim(plan.suite.name, plan.suite.version)
     _enter(plan, store)
     _keep(plan, out, store, options)
-    described = _describe(plan, out, store)
+    described = _describe(plan, store)
     packs = _due(plan, store, out / "weights", training)
     trained = sum(len(pack.untrained) for pack in packs)
     try:
@@ -130,11 +130,10 @@ def _keep(plan: Plan, out: Path, store: Store, options: RunOptions) -> None:
         shutil.copyfile(plan.suite.path, target)
 
 
-def _describe(plan: Plan, out: Path, store: Store) -> str:
+def _describe(plan: Plan, store: Store) -> str:
     """Keep the environment, once per call; its identifier."""
     parts = [part for planned in plan.planned for part in planned.provenance.values()]
     content = environment({part["distribution"]: part["version"] for part in parts})
-    (out / "environment.json").write_text(json.dumps(content, indent=2) + "\n")
     store.environment(identifier(content), content)
     return identifier(content)
 

@@ -14,9 +14,23 @@ import sqlalchemy as sa
 from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, String, Table, Text
 
 from lvmbench.errors import LvmbenchError, UserError
+from lvmbench.legible import printable
 from lvmbench.status import Status
 
 SCHEMA_VERSION = "2"
+
+
+class Said(sa.TypeDecorator[str]):
+    """What a component said, without what a terminal would obey and no database can hold."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        """The text as it is kept."""
+        return None if value is None else printable(value)
+
+
 _metadata = MetaData()
 META = Table(
     "meta", _metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False)
@@ -36,8 +50,8 @@ RUNS = Table(
     Column("latent", Integer, nullable=False),
     Column("seed", BigInteger, nullable=False),
     Column("status", String, nullable=False),
-    Column("reason", Text, nullable=False, default=""),
-    Column("traceback", Text),
+    Column("reason", Said, nullable=False, default=""),
+    Column("traceback", Said),
     Column("epochs", Integer),
     Column("best_epoch", Integer),
     Column("train_seconds", Float),
@@ -57,8 +71,8 @@ EVALUATIONS = Table(
     Column("key", String, primary_key=True),
     Column("evaluator", String, primary_key=True),
     Column("status", String, nullable=False),
-    Column("reason", Text, nullable=False, default=""),
-    Column("traceback", Text),
+    Column("reason", Said, nullable=False, default=""),
+    Column("traceback", Said),
     Column("seconds", Float),
 )
 MEASUREMENTS = Table(
@@ -96,7 +110,7 @@ class Store:
     def __init__(self, url: str | sa.URL) -> None:
         try:
             parsed = sa.make_url(url)
-            self.url = parsed.render_as_string(hide_password=True)
+            self.url = _called(parsed)
             self._engine = sa.create_engine(parsed)
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise _unusable("it was given", error) from None
@@ -184,6 +198,12 @@ class Store:
         with self._writing() as connection:
             if not connection.execute(sa.select(ENVIRONMENTS).where(ENVIRONMENTS.c.id == identifier)).first():
                 connection.execute(sa.insert(ENVIRONMENTS), [{"id": identifier, "content": dict(content)}])
+
+    def environments(self) -> dict[str, Any]:
+        """The descriptions of the machines that runs were made on, by their identifiers."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(ENVIRONMENTS.c.id, ENVIRONMENTS.c.content))
+            return dict(sorted((identifier, content) for identifier, content in rows))
 
     def add_runs(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add planned runs; the ones that are there stay as they are, except for their place in the plan.
@@ -327,6 +347,12 @@ def _gives_way(old: sa.Row[Any], new: Mapping[str, Any]) -> bool:
         f"seed {new['seed']} of {name} was trained with another budget, other data or other versions of its components; "
         "give another --out"
     )
+
+
+def _called(url: sa.URL) -> str:
+    """What messages call a database; the path of a file may hold bytes that no URL can."""
+    local = url.drivername == "sqlite" and printable(url.database or "") != url.database
+    return f"'{url.database}'" if local else url.render_as_string(hide_password=True)
 
 
 def _expect_finite(measurement: Mapping[str, Any]) -> None:

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from lvmbench.leaderboard import leaderboard
-from lvmbench.plots import curves, leaderboard_figure, save
+from lvmbench.learning_curves import curves
+from lvmbench.plots import leaderboard_figure, save
 
 
 def make(level, seeds=4):

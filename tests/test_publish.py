@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from lvmbench.errors import UserError
-from lvmbench.publish import publish, rebuild
+from lvmbench.leaderboard import read_results
+from lvmbench.publish import board_of, publish
 
 SUITE = "suite: demo\nversion: 2\nmetric: nmi\n"
 FILES = {
@@ -50,10 +51,10 @@ def directory(tmp_path):
 
 
 def test_rebuild_ranks_by_the_suites_metric(directory):
-    board = rebuild(directory)
+    board = board_of(*read_results(directory), directory)
     assert (board.attrs["metric"], board["prior"].tolist()) == ("nmi", ["flow", "vamp"])
     (directory / "suite.yaml").unlink()
-    board = rebuild(directory)
+    board = board_of(*read_results(directory), directory)
     assert (board.attrs["metric"], board["prior"].tolist()) == ("elbo", ["vamp", "flow"])
 
 
@@ -142,4 +143,4 @@ def test_a_failure_leaves_what_was_published(directory, tmp_path, monkeypatch):
 def test_a_suite_that_is_not_yaml_is_a_users_error(directory):
     (directory / "suite.yaml").write_text("suite: [")
     with pytest.raises(UserError, match="suite.yaml"):
-        rebuild(directory)
+        board_of(*read_results(directory), directory)

@@ -19,7 +19,7 @@ def show_entry(entry: Entry, catalogue: Catalogue) -> None:
     """Everything a user needs of one component or suite."""
     console.print(Text(f"{entry.kind} {entry.name}", style="bold"), f"({entry.distribution} {entry.version})")
     if entry.kind == "suite":
-        console.print(entry.path.read_text())
+        console.print(entry.path.read_text(encoding="utf-8"))
         return
     component = entry.load()
     console.print(_readable(inspect.cleandoc(component.__doc__ or "")))

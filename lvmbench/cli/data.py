@@ -39,7 +39,7 @@ def list_() -> None:
     entries = load_catalogue().entries("dataset")
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
-        typer.echo(f"{entry.name:{width}}  {_raw_files(entry)}")
+        print(f"{entry.name:{width}}  {_raw_files(entry)}")
 
 
 @app.command()
@@ -55,7 +55,7 @@ def fetch(name: Annotated[str, typer.Argument(help="The name of a data set.")]) 
     if not files:
         raise UserError(f"dataset '{name}' has no raw files: it is generated, built in or your own")
     for file in files:
-        typer.echo(f"{get(file)}")
+        print(f"{get(file)}")
 
 
 @app.command()
@@ -66,4 +66,4 @@ def where() -> None:
     """
     from lvmbench.rawdata import data_home
 
-    typer.echo(str(data_home()))
+    print(str(data_home()))

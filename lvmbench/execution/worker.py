@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from lvmbench.build import build, capabilities, refusal
@@ -152,7 +152,7 @@ def _measure(job: Job, seed: int, ref: Ref) -> tuple[dict[str, Any], ...]:
     parts = build(catalogue, job.combination, data, seed)
     provided = capabilities(data, parts, measured=True)
     check_suits(evaluator, ref, provided, job.combination, data)
-    restore(parts, load_file(job.weights_file(seed)))
+    restore(parts, load(job.weights_file(seed).read_bytes()))
     device = pick_device(job.device)
     parts.ready(device)
     facts = job.facts.get(seed, {})
