@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,24 +12,11 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, String, Table, Text
 
-from lvmbench.errors import LvmbenchError, UserError
-from lvmbench.legible import printable
+from lvmbench.database import Said, called, expect_finite
+from lvmbench.errors import UserError
 from lvmbench.status import Status
 
 SCHEMA_VERSION = "2"
-
-
-class Said(sa.TypeDecorator[str]):
-    """What a component said, without what a terminal would obey and no database can hold."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        """The text as it is kept."""
-        return None if value is None else printable(value)
-
-
 _metadata = MetaData()
 META = Table(
     "meta", _metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False)
@@ -110,7 +96,7 @@ class Store:
     def __init__(self, url: str | sa.URL) -> None:
         try:
             parsed = sa.make_url(url)
-            self.url = _called(parsed)
+            self.url = called(parsed)
             self._engine = sa.create_engine(parsed)
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise _unusable("it was given", error) from None
@@ -284,7 +270,7 @@ class Store:
     ) -> None:
         """Write what an evaluator gave for a run, in place of what it gave before."""
         for m in measurements:
-            _expect_finite(m)
+            expect_finite(m)
         key, evaluator = evaluation["key"], evaluation["evaluator"]
         with self._writing() as connection:
             for table in (EVALUATIONS, MEASUREMENTS):
@@ -347,21 +333,6 @@ def _gives_way(old: sa.Row[Any], new: Mapping[str, Any]) -> bool:
         f"seed {new['seed']} of {name} was trained with another budget, other data or other versions of its components; "
         "give another --out"
     )
-
-
-def _called(url: sa.URL) -> str:
-    """What messages call a database; the path of a file may hold bytes that no URL can."""
-    local = url.drivername == "sqlite" and printable(url.database or "") != url.database
-    return f"'{url.database}'" if local else url.render_as_string(hide_password=True)
-
-
-def _expect_finite(measurement: Mapping[str, Any]) -> None:
-    """NaN is a status, never a figure; a missing standard error is none."""
-    for field in ("value", "stderr"):
-        if not math.isfinite(measurement[field] or 0.0):
-            raise LvmbenchError(
-                f"a measurement must be finite, got {measurement['metric']} with {field} {measurement[field]}"
-            )
 
 
 def _unusable(url: str, error: BaseException) -> UserError:
