@@ -43,6 +43,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __repr__(self) -> str:
+        beside = [name for name in ("labels", "factors") if getattr(self, name) is not None]
+        return f"Split(x={tuple(self.x.shape)}{''.join(f', {name}' for name in beside)})"
+
 
 @dataclass(frozen=True)
 class DataSummary:
@@ -75,6 +79,9 @@ class Data:
     log_prob: Callable[[Tensor], Tensor] | None = None
     provides: frozenset[str] = field(default_factory=frozenset)
     factor_names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Data({', '.join(f'{name}={split}' for name, split in self.splits.items())}, support={self.support!r})"
 
     @property
     def capabilities(self) -> frozenset[str]:

@@ -126,6 +126,10 @@ class Fitted:
         _, rows = figures(instrument, self.subject(split))
         yield from ({"evaluator": str(ref), **row} for row in rows)
 
+    def __repr__(self) -> str:
+        named = ", ".join(f"{kind}={value!r}" for kind, value in self.combination.columns.items())
+        return f"Fitted({named}, seed={self.seed}, parameters={self.model.parameters_count})"
+
     def _repr_html_(self) -> str:
         facts = {**self.combination.columns, "seed": self.seed, "parameters": self.model.parameters_count}
         if len(self.curve):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from rich.table import Table
@@ -13,6 +13,9 @@ from rich.text import Text
 from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.cli.display import console
 from lvmbench.options import options_model
+
+if TYPE_CHECKING:
+    from lvmbench.evaluator import Evaluator
 
 
 def show_entry(entry: Entry, catalogue: Catalogue) -> None:
@@ -26,6 +29,9 @@ def show_entry(entry: Entry, catalogue: Catalogue) -> None:
     console.print()
     _options(component)
     console.print()
+    if entry.kind == "evaluator":
+        _metrics(component)
+        console.print()
     for what in ("provides", "requires"):
         names = sorted(getattr(component, what))
         if names:
@@ -60,6 +66,15 @@ def _options(component: type) -> None:
     for name, field in fields.items():
         default = Text("required", style="yellow") if field.is_required() else Text(_value(field.default))
         table.add_row(name, _type(field.annotation), Text(_range(field)), default)
+    console.print(table)
+
+
+def _metrics(evaluator: type[Evaluator]) -> None:
+    """What the evaluator measures."""
+    table = Table("metric", "unit", "better", "meaning", box=None, header_style="bold", pad_edge=False)
+    for name, metric in evaluator.metrics.items():
+        timed = "; by the clock" if metric.timed else ""
+        table.add_row(Text(name), Text(metric.unit), Text(metric.better), Text(metric.meaning + timed))
     console.print(table)
 
 
