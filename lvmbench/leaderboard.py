@@ -31,6 +31,7 @@ HEADLINE = (
 """The figures that printed tables show, where they were measured; the csv file has all."""
 
 _WHOLE = [
+    "suite_version",
     "latent",
     "seed",
     "epochs",

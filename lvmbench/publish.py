@@ -111,13 +111,15 @@ def publish(directory: Path, target: Path, selection: PluginSelection | None = N
     """
     target = Path(os.path.abspath(target))
     _check(directory, target)
-    readme, origin = _readme(directory, target.name, selection or PluginSelection())
+    origin = origin_of(directory, _environments(directory), selection or PluginSelection())
+    plugins = origin.files
+    readme = _readme(directory, target.name, origin)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         made, old = Path(scratch) / "new", Path(scratch) / "old"
         made.mkdir()
         present = (name for name in OTHERS if (directory / name).is_file())
-        for file in (*(directory / name for name in (*SOURCES, *present)), *origin.files):
+        for file in (*(directory / name for name in (*SOURCES, *present)), *plugins):
             shutil.copyfile(file, made / file.name)
         write_board(made, made)
         (made / "README.md").write_text(readme, encoding="utf-8")
@@ -166,14 +168,13 @@ def suite_of(directory: Path) -> dict[str, Any]:
     return suite if isinstance(suite, dict) else {}
 
 
-def _readme(directory: Path, name: str, selection: PluginSelection) -> tuple[str, Origin]:
-    """What the folder holds, what made it and how to redo it; and that origin."""
-    environments = _environments(directory / "environment.json")
+def _readme(directory: Path, name: str, origin: Origin) -> str:
+    """What the folder holds, what made it and how to redo it."""
+    environments = _environments(directory)
     versions = dict.fromkeys(str(e["lvmbench"]) for e in environments if "lvmbench" in e) or [
         lvmbench.__version__
     ]
     hardware = list(dict.fromkeys(filter(None, map(_hardware, environments))))
-    origin = origin_of(directory, read_results(directory)[0], environments, selection)
     lines = [
         f"# {printable(name)}",
         "",
@@ -185,16 +186,15 @@ def _readme(directory: Path, name: str, selection: PluginSelection) -> tuple[str
         "",
         *redo(origin, name),
     ]
-    return "\n".join(lines).rstrip() + "\n", origin
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def _environments(path: Path) -> list[dict[str, Any]]:
-    """The description of the machine, or of each by its identifier where there were several."""
+def _environments(directory: Path) -> list[dict[str, Any]]:
+    """The descriptions of the machines, as a results directory has them by their identifiers."""
+    path = directory / "environment.json"
     if not path.is_file():
         return []
-    found = json.loads(path.read_text(encoding="utf-8"))
-    several = found.values() if isinstance(found, dict) and "lvmbench" not in found else [found]
-    return [environment for environment in several if isinstance(environment, dict)]
+    return list(json.loads(path.read_text(encoding="utf-8")).values())
 
 
 def _hardware(environment: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from lvmbench.catalogue import Catalogue
 from lvmbench.errors import Unavailable, UserError
+from lvmbench.leaderboard import read_table
 from lvmbench.legible import printable, shell
 from lvmbench.names import Ref
 from lvmbench.plugins import PluginSelection, load_catalogue
@@ -143,7 +144,6 @@ def _canonical(catalogue: Catalogue, ref: Ref) -> Ref:
 
 def origin_of(
     directory: Path,
-    records: pd.DataFrame,
     environments: Iterable[Mapping[str, Any]],
     selection: PluginSelection,
 ) -> Origin:
@@ -153,5 +153,6 @@ def origin_of(
         for name, version in environment.get("plugins", {}).items():
             distributions.setdefault(name, set()).add(str(version))
     path = directory / "evaluations.csv"
-    evaluators = pd.read_csv(path, dtype=str)["evaluator"].unique().tolist() if path.is_file() else []
+    evaluators = read_table(path)["evaluator"].unique().tolist() if path.is_file() else []
+    records = read_table(directory / "records.csv")
     return Origin(directory, selection, distributions, records, evaluators)

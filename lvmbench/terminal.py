@@ -61,7 +61,7 @@ def _rich_claims(columns: dict[str, list[str]]) -> Table:
 
 
 def _rich(section: Section, figures: dict[str, str], width: int) -> Table:
-    shown = {n: v if n in figures else [_wrapped(text) for text in v] for n, v in section.columns.items()}
+    shown = {n: v if n in figures else [wrapped(text) for text in v] for n, v in section.columns.items()}
     left_out = _too_wide(shown, list(figures), width)
     below = [caption(section), *section.notes]
     below += [f"left out for width: {', '.join(figures[name] for name in left_out)}"] if left_out else []
@@ -90,7 +90,7 @@ def _folded(header: str) -> str:
     return header.replace("[", "\n[").replace("_", "_\n") if len(header) > 14 else header
 
 
-def _wrapped(name: str, width: int = 18) -> str:
+def wrapped(name: str, width: int = 18) -> str:
     """Break a long name where its options do."""
     lines = [""]
     for piece in re.split(r"(?<=[\[,=])", name):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -54,7 +56,47 @@ def _relations(entry: Entry, catalogue: Catalogue) -> None:
 def _readable(documentation: str) -> str:
     """Documentation without the markup of its formulas."""
     text = re.sub(r":math:`([^`]*)`", r"\1", documentation)
-    return re.sub(r"^\.\. math:: *", "    ", text, flags=re.MULTILINE).replace("``", "")
+    text = re.sub(r"^\.\. math:: *", "    ", text, flags=re.MULTILINE).replace("``", "")
+    return "\n".join(_filled(line) for line in _joined(text.splitlines()))
+
+
+def _joined(lines: Iterable[str]) -> list[str]:
+    """Each paragraph and each item of a list as one line; examples as they are."""
+    joined, section = [""], ""
+    for line in lines:
+        section = line if line.endswith(":") and _indent(line) == 0 else section
+        if section != "Example:" and _goes_on(joined[-1], line, section):
+            joined[-1] += f" {line.strip()}"
+        else:
+            joined.append(line)
+    return joined[1:]
+
+
+def _goes_on(before: str, line: str, section: str) -> bool:
+    """Whether a line goes on with what the line before it says."""
+    if not (before and line) or (section == before):
+        return False
+    listed = section == "References:" and not before.endswith(";")
+    return _indent(line) > _indent(before) > 0 or (
+        _indent(line) == _indent(before) and (_indent(line) == 0 or listed)
+    )
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _filled(line: str) -> str:
+    """The line, broken to the width of the terminal; what goes on of an item stands further in."""
+    inset = " " * _indent(line)
+    further = inset + "    " if inset else ""
+    return (
+        textwrap.fill(
+            line, console.width, subsequent_indent=further, break_on_hyphens=False, break_long_words=False
+        )
+        if line
+        else ""
+    )
 
 
 def _options(component: type) -> None:
