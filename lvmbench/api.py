@@ -21,6 +21,7 @@ from lvmbench.fitting import selection
 from lvmbench.plan import make_plan
 from lvmbench.plugins import load_catalogue
 from lvmbench.reading import Results
+from lvmbench.results import is_published
 from lvmbench.runner import Reporter, RunOptions, prepare
 from lvmbench.runner import run as run_plan
 from lvmbench.store import Store
@@ -82,12 +83,16 @@ def run(
 
 
 def load(directory: str | Path) -> Results:
-    """The results in a directory that ``lvmbench run`` or `run` wrote; raises `UserError` for another one."""
-    if not (Path(directory) / "store.sqlite").is_file():
+    """The results in a directory that ``lvmbench run`` or `run` wrote, or in one where they were published.
+
+    Raises `UserError` for another one.
+    """
+    folder = Path(directory)
+    if not (folder / "store.sqlite").is_file() and not is_published(folder):
         raise UserError(
             f"'{directory}' holds no results (it has no store.sqlite); make some with lvmbench.run"
         )
-    return Results(Path(directory))
+    return Results(folder)
 
 
 class _Silent:

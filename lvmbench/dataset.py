@@ -47,6 +47,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __repr__(self) -> str:
+        beside = [name for name in ("labels", "factors") if getattr(self, name) is not None]
+        return f"Split(x={tuple(self.x.shape)}{''.join(f', {name}' for name in beside)})"
+
 
 @dataclass(frozen=True)
 class DataSummary:
@@ -93,6 +97,9 @@ class Data:
                 raise DataError(f"data: split '{name}' is a {type(split).__name__}; give Split(x, labels)")
         datarules.admit(self)
         object.__setattr__(self, "splits", {name: self.splits[name] for name in datarules.SPLITS})
+
+    def __repr__(self) -> str:
+        return f"Data({', '.join(f'{name}={split}' for name, split in self.splits.items())}, support={self.support!r})"
 
     @property
     def capabilities(self) -> frozenset[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from lvmbench.build import Parts, build, capabilities, refusal
@@ -126,6 +126,10 @@ class Fitted:
         _, rows = figures(instrument, self.subject(split))
         yield from ({"evaluator": str(ref), **row} for row in rows)
 
+    def __repr__(self) -> str:
+        named = ", ".join(f"{kind}={value!r}" for kind, value in self.combination.columns.items())
+        return f"Fitted({named}, seed={self.seed}, parameters={self.model.parameters_count})"
+
     def _repr_html_(self) -> str:
         facts = {**self.combination.columns, "seed": self.seed, "parameters": self.model.parameters_count}
         if len(self.curve):
@@ -232,7 +236,7 @@ def stored(
             f"dataset '{combination['dataset']}' is no longer what this run was trained on (sha256 {now[:12]}, was "
             f"{then[:12]}); bring the old data back, or run the suite again in another directory"
         )
-    return replace(fitted, facts=facts).restored(load_file(file))
+    return replace(fitted, facts=facts).restored(load(file.read_bytes()))
 
 
 def _require_versions(

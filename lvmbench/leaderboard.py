@@ -17,6 +17,7 @@ COMPONENTS = ["dataset", "prior", "posterior", "decoder", "objective", "estimato
 """The columns that name a combination and its data set."""
 
 _WHOLE = [
+    "suite_version",
     "latent",
     "seed",
     "epochs",
@@ -24,8 +25,10 @@ _WHOLE = [
     "parameters",
     "peak_memory_host",
     "peak_memory_device",
+    "pack",
+    "epoch",
 ]
-_REAL = ["train_seconds", "value", "stderr"]
+_REAL = ["train_seconds", "value", "stderr", "seconds", "train_bound", "validation_bound"]
 _FLAGS = {"True": True, "False": False, "": None}
 DISCRETE = frozenset({"binary", "one_hot", "finite", "count"})
 """The supports on which p(x|z) is a probability mass; on any other it is a density."""
@@ -40,10 +43,11 @@ def read_results(directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     Text is text (``""`` where empty), counts are ``Int64`` and flags ``boolean``, which may be missing, and every float is
     exactly the one written. Raises `UserError` where a file is missing.
     """
-    return _read(directory / "records.csv"), _read(directory / "measurements.csv")
+    return read_table(directory / "records.csv"), read_table(directory / "measurements.csv")
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of a results directory back as it was written."""
     if not path.is_file():
         raise UserError(
             f"'{path.parent}' is not a results directory: it has no {path.name}; make one with lvmbench run"
@@ -170,12 +174,14 @@ def leaderboard(
     return board
 
 
-def suite_leaderboard(records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None) -> pd.DataFrame:
+def suite_leaderboard(
+    records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None, split: str = "test"
+) -> pd.DataFrame:
     """The leaderboard by a suite's metric; by the default one where that was not measured, which ``attrs["instead_of"]`` says."""
     try:
-        return leaderboard(records, measurements, metric)
+        return leaderboard(records, measurements, metric=metric, split=split)
     except UserError:
-        board = leaderboard(records, measurements)
+        board = leaderboard(records, measurements, split=split)
         board.attrs["instead_of"] = metric
         return board
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 from lvmbench.combination import KINDS, Combination
 from lvmbench.errors import UserError
 from lvmbench.fitting import Fitted, stored
-from lvmbench.leaderboard import leaderboard
+from lvmbench.leaderboard import read_results, read_table
+from lvmbench.legible import printable
 from lvmbench.names import Ref
-from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.plugins import load_catalogue
+from lvmbench.publish import board_of
 from lvmbench.render import Section, caption, sections
-from lvmbench.results import tables
+from lvmbench.results import is_published, plugins_of, tables
 from lvmbench.store import Store
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Results:
     """The results of a suite in a directory; each table is read anew whenever it is asked for.
 
     Arguments:
-        directory: Where ``lvmbench run`` or `run` wrote them.
+        directory: Where ``lvmbench run`` or `run` wrote them, or where they are published; without weights there.
     """
 
     directory: Path
@@ -62,9 +63,7 @@ class Results:
 
         Raises `UserError` for a metric that was not measured.
         """
-        with self._store() as store:
-            metric = metric or store.meta().get("metric")
-            return leaderboard(*tables(store), metric=metric)
+        return board_of(*self._tables(), self.directory, metric)
 
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
         """The trained model of a run, given by its key or by its row of `records`; raises as `fitted` does."""
@@ -78,9 +77,9 @@ class Results:
         """
         row = self._row(run if isinstance(run, str) else str(run["key"]))
         with self._store() as store:
-            extra, blocked = json.loads(store.meta().get("plugins", "[[], []]"))
+            selection = plugins_of(store)
             details = store.records(details=True).set_index("key").loc[row["key"]]
-        catalogue = load_catalogue(PluginSelection(tuple(extra), tuple(blocked)))
+        catalogue = load_catalogue(selection)
         combination = Combination({kind: Ref.parse(row[kind]) for kind in KINDS}, int(row["latent"]))
         facts = {str(k): v for k, v in row.dropna().items()}
         seed, folder = int(row["seed"]), self.directory / "weights"
@@ -98,21 +97,29 @@ class Results:
         return row
 
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        if is_published(self.directory):
+            return read_results(self.directory)
         with self._store() as store:
             return tables(store)
 
     def _frame(self, table: str) -> pd.DataFrame:
+        if is_published(self.directory):
+            return read_table(self.directory / f"{table}.csv")
         with self._store() as store:
             frame: pd.DataFrame = getattr(store, table)()
             return frame
 
     def _store(self) -> AbstractContextManager[Store]:
+        if is_published(self.directory):
+            raise UserError(
+                f"'{self.directory}' is a published board, which has no weights; its README.md says how to redo it"
+            )
         return closing(Store.at(self.directory))
 
     def _repr_html_(self) -> str:
         """The number of runs of each status, and the leaderboard."""
         counts = Counter(self.records["status"])
-        head = f"{self.directory}: {', '.join(f'{n} {status}' for status, n in counts.items())}"
+        head = printable(f"{self.directory}: {', '.join(f'{n} {status}' for status, n in counts.items())}")
         return f"<p>{escape(head)}</p>" + "".join(_html(section) for section in sections(self.leaderboard()))
 
 

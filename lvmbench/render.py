@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import pandas as pd
 
 from lvmbench.leaderboard import label, table_name
+from lvmbench.legible import printable
 
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
 _CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
+_MARKUP = re.compile(r"[\\|`*$~]|(?<![^\W_])_|_(?![^\W_])|\](?=\()")  # what markdown would not show
+_AMPERSAND = re.compile(r"&(?=#?\w+;)")
 JUDGED = (
     "An order is called by the 95% interval of the difference, paired over seeds, each claim by itself; an agreement by every "
     "run, whose smallest and largest difference are given."
@@ -324,9 +328,13 @@ def _hole(hole: Hole) -> str:
 
 
 def _escape(text: str) -> str:
-    """Keep text on one line and inside its cell."""
-    text = " ".join(text.split())
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    r"""Keep text on one line and inside its cell, and show it as it is written.
+
+    >>> print(_escape("price_$ a_b `x` *y* p(z|x) <b> &lt; [1](2) _c"))
+    price\_\$ a_b \`x\` \*y\* p(z\|x) &lt;b> &amp;lt; [1\](2) \_c
+    """
+    text = printable(" ".join(text.split()))
+    return _AMPERSAND.sub("&amp;", _MARKUP.sub(r"\\\g<0>", text)).replace("<", "&lt;")
 
 
 def to_csv(board: pd.DataFrame) -> str:

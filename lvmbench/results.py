@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from lvmbench.combination import KINDS
-from lvmbench.leaderboard import suite_leaderboard
-from lvmbench.publish import judged
+from lvmbench.plugins import PluginSelection
+from lvmbench.publish import CURVES, board_of
 from lvmbench.render import to_csv, to_markdown
 from lvmbench.store import Store
 
 RECORDS, MEASUREMENTS, EVALUATIONS = "records.csv", "measurements.csv", "evaluations.csv"
+ENVIRONMENTS = "environment.json"
 BOARD_CSV, BOARD_MARKDOWN, BOARD_FIGURE, CURVES_FIGURE, RATE_FIGURE = (
     "leaderboard.csv",
     "leaderboard.md",
@@ -36,6 +37,8 @@ def export(store: Store, out: Path) -> None:
     _write(out / RECORDS, records.to_csv(index=False))
     _write(out / MEASUREMENTS, measurements.to_csv(index=False))
     _write(out / EVALUATIONS, store.evaluations().to_csv(index=False))
+    _write(out / CURVES, store.curves().to_csv(index=False))
+    _write(out / ENVIRONMENTS, json.dumps(store.environments(), indent=2) + "\n")
     _boards(store, records, measurements, out)
 
 
@@ -82,15 +85,19 @@ def _improving(records: pd.DataFrame, patience: int) -> pd.Series[bool]:
     return found.where(records["status"] == "ok")
 
 
-def board_of(
-    records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None, out: Path
-) -> pd.DataFrame:
-    """The leaderboard by the suite's metric, or by the default one where that was not measured, with the suite's claims."""
-    return judged(suite_leaderboard(records, measurements, metric), out, records, measurements)
+def plugins_of(store: Store) -> PluginSelection:
+    """The plugins that the runs of a store were made with."""
+    extra, blocked = json.loads(store.meta().get("plugins", "[[], []]"))
+    return PluginSelection(tuple(extra), tuple(blocked))
+
+
+def is_published(directory: Path) -> bool:
+    """Whether a folder is a published board: tables without a store and weights."""
+    return (directory / RECORDS).is_file() and not (directory / "store.sqlite").exists()
 
 
 def _boards(store: Store, records: pd.DataFrame, measurements: pd.DataFrame, out: Path) -> None:
-    board = board_of(records, measurements, store.meta().get("metric"), out)
+    board = board_of(records, measurements, out)
     _write(out / BOARD_CSV, to_csv(board))
     if _write(out / BOARD_MARKDOWN, to_markdown(board, records)) or not (out / BOARD_FIGURE).exists():
         _draw(store, board, records, measurements, out)
@@ -100,7 +107,8 @@ def _draw(
     store: Store, board: pd.DataFrame, records: pd.DataFrame, measurements: pd.DataFrame, out: Path
 ) -> None:
     """The figures, which take a second, only where there is something new to see."""
-    from lvmbench.plots import curves, leaderboard_figure, save
+    from lvmbench.learning_curves import curves
+    from lvmbench.plots import leaderboard_figure, save
     from lvmbench.rate_distortion import rate_distortion_figure
 
     figure = leaderboard_figure(board, records, measurements)

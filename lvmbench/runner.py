@@ -152,9 +152,10 @@ def _describe(plan: Plan, out: Path, store: Store) -> str:
     """Keep the environment, once per call; its identifier."""
     parts = [part for planned in plan.planned for part in planned.provenance.values()]
     content = environment({part["distribution"]: part["version"] for part in parts})
-    (out / "environment.json").write_text(json.dumps(content, indent=2) + "\n")
     if plan.remarks:
-        (out / REMARKS).write_text(json.dumps({**remarks_in(out), **plan.remarks}, indent=2) + "\n")
+        (out / REMARKS).write_text(
+            json.dumps({**remarks_in(out), **plan.remarks}, indent=2) + "\n", encoding="utf-8"
+        )
     store.environment(identifier(content), content)
     return identifier(content)
 

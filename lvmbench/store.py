@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,7 +12,8 @@ import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, String, Table, Text
 
-from lvmbench.errors import LvmbenchError, UserError
+from lvmbench.database import Said, called, expect_finite
+from lvmbench.errors import UserError
 from lvmbench.status import Status
 
 SCHEMA_VERSION = "2"
@@ -36,8 +36,8 @@ RUNS = Table(
     Column("latent", Integer, nullable=False),
     Column("seed", BigInteger, nullable=False),
     Column("status", String, nullable=False),
-    Column("reason", Text, nullable=False, default=""),
-    Column("traceback", Text),
+    Column("reason", Said, nullable=False, default=""),
+    Column("traceback", Said),
     Column("epochs", Integer),
     Column("best_epoch", Integer),
     Column("train_seconds", Float),
@@ -57,8 +57,8 @@ EVALUATIONS = Table(
     Column("key", String, primary_key=True),
     Column("evaluator", String, primary_key=True),
     Column("status", String, nullable=False),
-    Column("reason", Text, nullable=False, default=""),
-    Column("traceback", Text),
+    Column("reason", Said, nullable=False, default=""),
+    Column("traceback", Said),
     Column("seconds", Float),
 )
 MEASUREMENTS = Table(
@@ -96,7 +96,7 @@ class Store:
     def __init__(self, url: str | sa.URL) -> None:
         try:
             parsed = sa.make_url(url)
-            self.url = parsed.render_as_string(hide_password=True)
+            self.url = called(parsed)
             self._engine = sa.create_engine(parsed)
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise _unusable("it was given", error) from None
@@ -185,6 +185,12 @@ class Store:
             if not connection.execute(sa.select(ENVIRONMENTS).where(ENVIRONMENTS.c.id == identifier)).first():
                 connection.execute(sa.insert(ENVIRONMENTS), [{"id": identifier, "content": dict(content)}])
 
+    def environments(self) -> dict[str, Any]:
+        """The descriptions of the machines that runs were made on, by their identifiers."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(ENVIRONMENTS.c.id, ENVIRONMENTS.c.content))
+            return dict(sorted((identifier, content) for identifier, content in rows))
+
     def add_runs(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add planned runs; the ones that are there stay as they are, except for their place in the plan.
 
@@ -264,7 +270,7 @@ class Store:
     ) -> None:
         """Write what an evaluator gave for a run, in place of what it gave before."""
         for m in measurements:
-            _expect_finite(m)
+            expect_finite(m)
         key, evaluator = evaluation["key"], evaluation["evaluator"]
         with self._writing() as connection:
             for table in (EVALUATIONS, MEASUREMENTS):
@@ -327,15 +333,6 @@ def _gives_way(old: sa.Row[Any], new: Mapping[str, Any]) -> bool:
         f"seed {new['seed']} of {name} was trained with another budget, other data or other versions of its components; "
         "give another --out"
     )
-
-
-def _expect_finite(measurement: Mapping[str, Any]) -> None:
-    """NaN is a status, never a figure; a missing standard error is none."""
-    for field in ("value", "stderr"):
-        if not math.isfinite(measurement[field] or 0.0):
-            raise LvmbenchError(
-                f"a measurement must be finite, got {measurement['metric']} with {field} {measurement[field]}"
-            )
 
 
 def _unusable(url: str, error: BaseException) -> UserError:

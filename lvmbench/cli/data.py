@@ -40,7 +40,7 @@ def list_(plugin: Plugins = [], no_plugin: Blocked = []) -> None:  # noqa: B006
     entries = load_catalogue(selection(plugin, no_plugin)).entries("dataset")
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
-        typer.echo(f"{entry.name:{width}}  {_raw_files(entry)}")
+        print(f"{entry.name:{width}}  {_raw_files(entry)}")
 
 
 @app.command()
@@ -60,7 +60,7 @@ def fetch(
     if not files:
         raise UserError(f"dataset '{name}' has no raw files: it is generated, built in or your own")
     for file in files:
-        typer.echo(f"{get(file)}")
+        print(f"{get(file)}")
 
 
 @app.command()
@@ -71,4 +71,4 @@ def where() -> None:
     """
     from lvmbench.rawdata import data_home
 
-    typer.echo(str(data_home()))
+    print(str(data_home()))

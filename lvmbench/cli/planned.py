@@ -14,6 +14,7 @@ from lvmbench.cli.display import console, counted, say
 from lvmbench.combination import KINDS
 from lvmbench.execution.local import cores
 from lvmbench.store import Store
+from lvmbench.terminal import wrapped
 from lvmbench.training.estimate import seconds_to_train
 
 if TYPE_CHECKING:
@@ -70,13 +71,14 @@ def _table(
     runnable: Sequence[Planned], statuses: Mapping[str, str], costs: Mapping[int, float | None]
 ) -> Table:
     varying = [kind for kind in KINDS if kind not in _constant(runnable)]
+    room = console.width // (len(varying) + 1)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in (*varying, "runs"):
         table.add_column(name, overflow="fold")
     for name in ("parameters", "at most"):
         table.add_column(name, justify="right", no_wrap=True)
     for planned in runnable:
-        names = [Text(str(planned.combination[kind])) for kind in varying]
+        names = [Text(wrapped(str(planned.combination[kind]), room)) for kind in varying]
         size = "" if planned.parameters is None else f"{planned.parameters:,}"
         cost = _time(costs[id(planned)]) if id(planned) in costs else ""
         table.add_row(*names, _progress(planned, statuses), size, cost)

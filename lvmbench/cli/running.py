@@ -175,19 +175,18 @@ def _reload(
     evaluators: Sequence[str] = (),
 ) -> tuple[Plan, Store, RunOptions]:
     """The plan, the store and the options of results that are there, with the plugins and seeds they were made with."""
-    import json
     from dataclasses import replace
 
     from lvmbench.plan import make_plan
-    from lvmbench.plugins import PluginSelection, load_catalogue
+    from lvmbench.plugins import load_catalogue
+    from lvmbench.results import plugins_of
     from lvmbench.runner import RunOptions
     from lvmbench.suite import load_suite
     from lvmbench.training import pick_device
 
     pick_device(device)
     opened = open_store(directory, store)
-    extra, blocked = json.loads(opened.meta().get("plugins", "[[], []]"))
-    chosen = PluginSelection(tuple(extra), tuple(blocked))
+    chosen = plugins_of(opened)
     catalogue = load_catalogue(chosen)
     suite = load_suite(str(directory / "suite.yaml"), catalogue)
     runs = _runs(opened)

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from lvmbench.build import build, capabilities, refusal
@@ -24,7 +24,7 @@ from lvmbench.errors import LvmbenchError, Refusal, Unavailable
 from lvmbench.evaluator import Evaluator, Measurement
 from lvmbench.execution.jobs import Evaluated, Job, Trained
 from lvmbench.execution.progress import Progress, ProgressFile
-from lvmbench.guard import preserved
+from lvmbench.guard import noted
 from lvmbench.measuring import check_suits, figures, subject_of
 from lvmbench.names import Ref
 from lvmbench.plan import DataCache
@@ -43,13 +43,13 @@ def _world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
 
 def train_job(job: Job, progress: ProgressFile) -> list[Trained]:
     """Train a pack and store each seed's best weights; what goes wrong becomes a status."""
-    seeds, changed = tuple(job.keys), list[str]()
+    seeds, remarks = tuple(job.keys), list[str]()
     try:
-        with preserved(changed):
+        with noted(remarks):
             trained = _train(job, seeds, progress)
     except (Exception, SystemExit) as error:
         return [Trained(seed, *_ending(error)) for seed in seeds]
-    return [replace(t, reason=t.reason or _undone(changed)) for t in trained]
+    return [replace(t, reason=t.reason or "; ".join(remarks)) for t in trained]
 
 
 def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Trained]:
@@ -130,19 +130,14 @@ def evaluate_job(job: Job, progress: ProgressFile) -> list[Evaluated]:
 
 
 def _evaluate(job: Job, seed: int, ref: Ref) -> Evaluated:
-    start, changed = time.perf_counter(), list[str]()
+    start, remarks = time.perf_counter(), list[str]()
     try:
-        with preserved(changed):
+        with noted(remarks):
             found = _measure(job, seed, ref)
     except (Exception, SystemExit) as error:
         return Evaluated(seed, str(ref), *_ending(error))
     seconds = time.perf_counter() - start
-    return Evaluated(seed, str(ref), Status.OK, _undone(changed), seconds=seconds, measurements=found)
-
-
-def _undone(changed: list[str]) -> str:
-    """What a component did to the state that all share; nothing of it reaches another combination."""
-    return f"a component changed {', '.join(changed)}, which was undone" if changed else ""
+    return Evaluated(seed, str(ref), Status.OK, "; ".join(remarks), seconds=seconds, measurements=found)
 
 
 def _measure(job: Job, seed: int, ref: Ref) -> tuple[dict[str, Any], ...]:
@@ -152,7 +147,7 @@ def _measure(job: Job, seed: int, ref: Ref) -> tuple[dict[str, Any], ...]:
     parts = build(catalogue, job.combination, data, seed)
     provided = capabilities(data, parts, measured=True)
     check_suits(evaluator, ref, provided, job.combination, data)
-    restore(parts, load_file(job.weights_file(seed)))
+    restore(parts, load(job.weights_file(seed).read_bytes()))
     device = pick_device(job.device)
     parts.ready(device)
     facts = job.facts.get(seed, {})
