@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -98,8 +97,8 @@ class Results:
             frame: pd.DataFrame = getattr(store, table)()
             return frame
 
-    def _store(self) -> AbstractContextManager[Store]:
-        return closing(Store.at(self.directory))
+    def _store(self) -> Store:
+        return Store.at(self.directory)
 
     def _repr_html_(self) -> str:
         """The number of runs of each status, and the leaderboard."""

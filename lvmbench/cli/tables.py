@@ -30,12 +30,12 @@ def leaderboard(
     from lvmbench.render import to_csv, to_json, to_markdown
     from lvmbench.terminal import to_rich
 
-    opened = open_store(directory, store)
-    records, measurements = opened.records(), opened.measurements()
+    with open_store(directory, store) as opened:
+        records, measurements, ranked = opened.records(), opened.measurements(), opened.meta().get("metric")
     splits = set(measurements["split"])
     if splits and split not in splits:
         raise UserError(f"--split: nothing was measured on '{split}'{nearest(split, splits)}")
-    board = make(records, measurements, metric=metric or opened.meta().get("metric"), split=split)
+    board = make(records, measurements, metric=metric or ranked, split=split)
     if format_ == "table":
         from lvmbench.cli.display import console
 
