@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import lvmbench
-from lvmbench import Bernoulli, DiagonalNormal, LvmbenchError, Refusal
+from lvmbench import Bernoulli, DiagonalNormal, LvmbenchError, Refusal, Unavailable
 from lvmbench_plugins.evaluators import _coder
 from lvmbench_plugins.evaluators._chain import Chain, _words
 from lvmbench_plugins.evaluators.bits_back import BitsBack
@@ -203,7 +203,7 @@ def test_grey_training_images_are_refused():
 
 def test_without_the_coder_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr("lvmbench_plugins.evaluators.bits_back.find_spec", lambda name: None)
-    with pytest.raises(Refusal, match=r"pip install 'lvmbench\[coding\]'"):
+    with pytest.raises(Unavailable, match=r"pip install 'lvmbench\[coding\]'"):
         BitsBack()
 
 
