@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,7 +87,8 @@ class Flow(Distribution):
 
 def _pushed(step: Step, z: Tensor, slope: Tensor) -> Tensor:
     """The slope of the log density after a step, from that before it, at vectors ``(..., D)``."""
-    (image, log_det), pull = vjp(step, z)
+    pulled_back: Any = vjp(step, z)
+    (image, log_det), pull = pulled_back
 
     def back(v: Tensor) -> Tensor:
         """J^T v."""

@@ -25,6 +25,8 @@ from lvmbench.networks import network as build
 
 Element = Callable[[Tensor], Transform]
 """From parameters ``(..., n, outputs)`` to a transform of vectors of length n, coordinate by coordinate."""
+Pushed = tuple[Transform, slice | None]
+"""A transform, and the coordinates that it changes where each has a map of its own, which the others steer."""
 
 NEAR = 0.01
 """The scale, at the start, of the last layer of what bends a flow: every flow starts as near to the identity as this."""
@@ -72,9 +74,6 @@ class Encoder(nn.Module):
 class Step(nn.Module, ABC):
     """One step of a flow whose parameters come from a network of two hidden layers."""
 
-    changed: slice | None = None
-    """The coordinates that it changes, where what it keeps steers them all and each has a map of its own."""
-
     def __init__(self, network: nn.Sequential, shape: tuple[int, int]) -> None:
         super().__init__()
         self.network, self.shape = network, shape
@@ -83,7 +82,7 @@ class Step(nn.Module, ABC):
                 weight.mul_(NEAR)
 
     @abstractmethod
-    def forward(self, h: Tensor, element: Element) -> Transform:
+    def forward(self, h: Tensor, element: Element) -> Pushed:
         """The step of each datum, given its context ``h`` of shape ``(B, context)``."""
 
     def given(self, z: Tensor, h: Tensor) -> Tensor:
@@ -103,10 +102,9 @@ class AutoregressiveStep(Step):
         network = MaskedMLP(seen.repeat_interleave(outputs, 0), [hidden] * 2, activation=nn.SiLU)
         super().__init__(network, (size, outputs))
 
-    def forward(self, h: Tensor, element: Element) -> Transform:
+    def forward(self, h: Tensor, element: Element) -> Pushed:
         size, _ = self.shape
-        step: Transform = AutoregressiveTransform(lambda z: element(self.given(z, h)), passes=size)
-        return step
+        return AutoregressiveTransform(lambda z: element(self.given(z, h)), passes=size), None
 
 
 class CouplingStep(Step):
@@ -119,8 +117,9 @@ class CouplingStep(Step):
         self.backwards = backwards
         self.changed = slice(0, size - kept) if backwards else slice(kept, size)
 
-    def forward(self, h: Tensor, element: Element) -> Transform:
-        return _Halves(lambda z: element(self.given(z, h)), self.shape[0], backwards=self.backwards)
+    def forward(self, h: Tensor, element: Element) -> Pushed:
+        halves = _Halves(lambda z: element(self.given(z, h)), self.shape[0], backwards=self.backwards)
+        return halves, self.changed
 
 
 class _Halves(CouplingTransform):  # type: ignore[misc]
@@ -140,10 +139,8 @@ class _Halves(CouplingTransform):  # type: ignore[misc]
         return torch.cat([changed, kept] if self.backwards else [kept, changed], -1)
 
 
-def pushed(
-    base: Distribution, transforms: Iterable[tuple[Transform, slice | None]], space: LatentSpace
-) -> InvertibleFlow:
-    """The base pushed through transforms, each with the coordinates that it changes where it is coupled."""
+def pushed(base: Distribution, transforms: Iterable[Pushed], space: LatentSpace) -> InvertibleFlow:
+    """The base pushed through transforms."""
     pairs: list[tuple[Any, slice | None]] = list(transforms)  # zuko gives each a call_and_ladj
     steps = [Coupled(t.call_and_ladj, changed) if changed else t.call_and_ladj for t, changed in pairs]
     return InvertibleFlow(base, steps, [t.inv.call_and_ladj for t, _ in pairs], space.event_shape)

@@ -64,4 +64,4 @@ class Coupling(Amortized):
 
     def of(self, parameters: Tensor) -> InvertibleFlow:
         base, h = self.network.split(parameters)
-        return pushed(base, [(step(h, affine), step.changed) for step in self.steps], self.space)
+        return pushed(base, [step(h, affine) for step in self.steps], self.space)

@@ -82,7 +82,7 @@ class Iaf(Amortized):
 
     def of(self, parameters: Tensor) -> InvertibleFlow:
         base, h = self.network.split(parameters)
-        return pushed(base, [(step(h, self.element), step.changed) for step in self.steps], self.space)
+        return pushed(base, [step(h, self.element) for step in self.steps], self.space)
 
 
 def _gated(given: Tensor) -> Transform:

@@ -92,7 +92,7 @@ class Spline(Amortized):
     def of(self, parameters: Tensor) -> InvertibleFlow:
         q, h = self.network.split(parameters)
         base = DiagonalNormal(torch.zeros_like(q.loc), torch.zeros_like(q.loc))
-        bent = [(step(h, self._spline), step.changed) for step in self.steps]
+        bent = [step(h, self._spline) for step in self.steps]
         scaled = AffineTransform(q.loc, q.log_scale.exp(), event_dim=1)
         return pushed(base, [*bent, (scaled, slice(None))], self.space)
 
