@@ -83,7 +83,10 @@ WRONG = [
         {"budget": "{schedule: plateau, patience: 10}"},
         "8:39: budget.patience: should be more than the 10 epochs that schedule plateau waits",
     ),
-    ({"budget": "{schedule: 'plateau[patience=20]'}"}, "8:9: budget.patience: should be more than the 20 epochs"),
+    (
+        {"budget": "{schedule: 'plateau[patience=20]'}"},
+        "8:9: budget.patience: should be more than the 20 epochs",
+    ),
     ({"budget": "{seconds: 0}"}, "8:19: budget.seconds: should be greater than 0 (got 0)"),
     (
         {"budget": "{weight_decay: -1}"},
