@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from io import StringIO
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -619,9 +620,12 @@ def start(tiny):
 
 def group(leader):
     """The living processes of a group."""
-    found = subprocess.run(["ps", "-A", "-o", "pid=,pgid=,stat="], capture_output=True, text=True, check=True)
-    rows = (line.split() for line in found.stdout.splitlines())
-    return [int(pid) for pid, pgid, state in rows if int(pgid) == leader and not state.startswith("Z")]
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            state, _, pgid = (process / "stat").read_text().rpartition(")")[2].split()[:3]
+            found += [int(process.name)] if int(pgid) == leader and state != "Z" else []
+    return found
 
 
 def assert_half_done(tiny):
