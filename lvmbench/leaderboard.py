@@ -170,12 +170,14 @@ def leaderboard(
     return board
 
 
-def suite_leaderboard(records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None) -> pd.DataFrame:
+def suite_leaderboard(
+    records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None, split: str = "test"
+) -> pd.DataFrame:
     """The leaderboard by a suite's metric; by the default one where that was not measured, which ``attrs["instead_of"]`` says."""
     try:
-        return leaderboard(records, measurements, metric)
+        return leaderboard(records, measurements, metric, split)
     except UserError:
-        board = leaderboard(records, measurements)
+        board = leaderboard(records, measurements, split=split)
         board.attrs["instead_of"] = metric
         return board
 
@@ -192,7 +194,7 @@ def _scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd
     parts = []
     if metric and figures.loc[metric, "metric"] == "bound":
         parts.append("bound of " + runs["objective"].astype(str))
-    if metric and figures.loc[metric, "unit"].startswith(("nats", "bits")) and "support" in runs:
+    if metric and str(figures.loc[metric, "unit"]).startswith(("nats", "bits")) and "support" in runs:
         parts.append(runs["support"].map(lambda s: "probability mass" if s in DISCRETE else "density"))
     scale = pd.Series([", ".join(row) for row in zip(*parts, strict=True)] if parts else "", index=runs.index)
     measured = runs.groupby(["dataset", "label"])["status"].transform(lambda status: (status == "ok").any())

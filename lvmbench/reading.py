@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lvmbench.combination import KINDS, Combination
 from lvmbench.errors import UserError
 from lvmbench.fitting import Fitted, stored
-from lvmbench.leaderboard import leaderboard
+from lvmbench.leaderboard import leaderboard, suite_leaderboard
 from lvmbench.names import Ref
 from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.render import Section, caption, sections
@@ -63,8 +63,9 @@ class Results:
         Raises `UserError` for a metric that was not measured.
         """
         with self._store() as store:
-            metric = metric or store.meta().get("metric")
-            return leaderboard(*tables(store), metric=metric)
+            if metric:
+                return leaderboard(*tables(store), metric=metric)
+            return suite_leaderboard(*tables(store), store.meta().get("metric"))
 
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
         """The trained model of a run, given by its key or by its row of `records`; raises as `fitted` does."""

@@ -26,7 +26,8 @@ def leaderboard(
 
     Example: lvmbench leaderboard lvmbench-results/quick --metric nmi --format md
     """
-    from lvmbench.leaderboard import leaderboard as make
+    from lvmbench.leaderboard import leaderboard as ranked_by
+    from lvmbench.leaderboard import suite_leaderboard
     from lvmbench.render import to_csv, to_json, to_markdown
     from lvmbench.results import tables
     from lvmbench.terminal import to_rich
@@ -36,7 +37,10 @@ def leaderboard(
     splits = set(measurements["split"])
     if splits and split not in splits:
         raise UserError(f"--split: nothing was measured on '{split}'{nearest(split, splits)}")
-    board = make(records, measurements, metric=metric or opened.meta().get("metric"), split=split)
+    if metric:
+        board = ranked_by(records, measurements, metric, split)
+    else:
+        board = suite_leaderboard(records, measurements, opened.meta().get("metric"), split)
     if format_ == "table":
         from lvmbench.cli.display import console
 
