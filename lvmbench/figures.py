@@ -146,7 +146,7 @@ def headline(figures: pd.DataFrame, metric: str | None) -> list[str]:
     each evaluator that has none of these."""
     own = figures[figures["asked_by"] == "suite"]
     found = [name for wanted in HEADLINE for name in _headline(wanted, own)]
-    others = list(_unseen(own, {_head(own.loc[name, "evaluator"]) for name in found}))
+    others = list(_unseen(own, {_head(str(own.loc[name, "evaluator"])) for name in found}))
     return list(dict.fromkeys([*([metric] if metric else []), *_added(figures), *found, *others]))
 
 

@@ -198,7 +198,7 @@ def _scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd
     parts = []
     if metric and figures.loc[metric, "metric"] == "bound":
         parts.append("bound of " + runs["objective"].astype(str))
-    if metric and figures.loc[metric, "unit"].startswith(("nats", "bits")) and "support" in runs:
+    if metric and str(figures.loc[metric, "unit"]).startswith(("nats", "bits")) and "support" in runs:
         parts.append(runs["support"].map(lambda s: "probability mass" if s in DISCRETE else "density"))
     scale = pd.Series([", ".join(row) for row in zip(*parts, strict=True)] if parts else "", index=runs.index)
     measured = runs.groupby(["dataset", "label"])["status"].transform(lambda status: (status == "ok").any())

@@ -51,7 +51,8 @@ def tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     meta, records, measurements = store.meta(), store.records(), store.measurements()
     records["asked_by"] = _asked_runs(records, meta)
-    records["support"] = records["decoder"].map(json.loads(meta.get("supports", "{}"))).fillna("")
+    supports = json.loads(meta.get("supports", "{}"))
+    records["support"] = [supports.get(decoder, "") for decoder in records["decoder"]]
     records["improving"] = _improving(records, int(meta.get("patience", "0")))
     return records, _asked_figures(measurements, meta)
 
@@ -70,9 +71,9 @@ def _asked_figures(measurements: pd.DataFrame, meta: Mapping[str, str]) -> pd.Da
     added = dict.fromkeys(json.loads(meta.get("added", "[]")), "evaluate")
     asked = dict.fromkeys(json.loads(meta["evaluators"]), "suite")
     order = {evaluator: i for i, evaluator in enumerate({**asked, **added})}
-    by = measurements["evaluator"].map({**added, **asked}).fillna("")
-    place = measurements["evaluator"].map(order).fillna(len(order))
-    return measurements.assign(asked_by=by).iloc[place.to_numpy().argsort(kind="stable")]
+    by = [{**added, **asked}.get(evaluator, "") for evaluator in measurements["evaluator"]]
+    place = np.array([order.get(evaluator, len(order)) for evaluator in measurements["evaluator"]], dtype=int)
+    return measurements.assign(asked_by=by).iloc[place.argsort(kind="stable")]
 
 
 def _improving(records: pd.DataFrame, patience: int) -> pd.Series[bool]:
