@@ -308,7 +308,10 @@ TABLES = {
         "a,b\n" + ROWS + "1,rose\n",
         r"FILE:3:12: table '.*t.csv': column 'b' is not numeric, row 41 holds 'rose'",
     ),
-    "without names": (ROWS, r"FILE:3:12: table '.*t.csv' starts with a row of numbers \(0, ...\); say header=true if"),
+    "without names": (
+        ROWS,
+        r"FILE:3:12: table '.*t.csv' starts with a row of numbers \(0, ...\); say header=true if",
+    ),
     "constant": ("a,b\n" + "1,2\n" * 40, r"FILE:3:12: table '.*t.csv' is constant"),
     "too short": ("a,b\n1,2\n", r"FILE:3:12: table '.*t.csv': 1 rows make "),
     "not text": (bytes(range(256)), r"FILE:3:12: table '.*t.csv' cannot be read "),

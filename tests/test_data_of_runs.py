@@ -59,7 +59,9 @@ def test_a_model_is_not_brought_together_with_other_data(results, trained, chang
     key = results.records["key"][0]
     assert len(results.fitted(key).data.splits["test"]) == 8
     changed(CHANGES[change], trained)
-    with pytest.raises(UserError, match=r"is no longer what this run was trained on \(sha256 \w{12}, was \w{12}\)"):
+    with pytest.raises(
+        UserError, match=r"is no longer what this run was trained on \(sha256 \w{12}, was \w{12}\)"
+    ):
         results.fitted(key)
     with pytest.raises(UserError, match="bring the old data back"):
         results.model(key)
@@ -67,7 +69,9 @@ def test_a_model_is_not_brought_together_with_other_data(results, trained, chang
 
 def test_a_model_is_not_brought_together_with_components_of_another_version(results, monkeypatch):
     monkeypatch.setattr(Gaussian, "version", Gaussian.version + 1)
-    with pytest.raises(UserError, match=r"posterior 'gaussian\[.*' has version 2 here, this run was trained with"):
+    with pytest.raises(
+        UserError, match=r"posterior 'gaussian\[.*' has version 2 here, this run was trained with"
+    ):
         results.fitted(results.records["key"][0])
 
 

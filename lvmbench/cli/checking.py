@@ -60,7 +60,7 @@ def _show(report: Report, verbose: bool) -> None:
 
     from lvmbench.cli.display import say
 
-    untried = [result for result in report if result.check == "minimum" and result.status == "skipped"]
+    untried = [r for r in report if r.check == "data_are_admitted" and r.status == "skipped"]
     for result in report if verbose else [*report.failed, *untried]:
         note = result.reason if result.status in ("skipped", "expected") else result.message
         if result.status != "failed":

@@ -26,8 +26,11 @@ FRAME = pd.DataFrame(
 )
 NUMBERS = FRAME[["width", "height"]]
 PARTS = {
-    **{"prior": "standard_normal", "posterior": "gaussian[hidden=4]", "objective": "elbo"},
-    **{"latent": 2, "epochs": 1},
+    "prior": "standard_normal",
+    "posterior": "gaussian[hidden=4]",
+    "objective": "elbo",
+    "latent": 2,
+    "epochs": 1,
 }
 
 

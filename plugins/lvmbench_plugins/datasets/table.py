@@ -90,8 +90,12 @@ class Table(Dataset):
         self.array, self.layout, self.columns = array, layout, columns
         self.dialect, self.missing = Dialect(header, separator, decimal), texts(missing)
         self.given = {
-            **{"columns": columns, "array": array, "layout": layout},
-            **{"header": header, "separator": separator, "decimal": decimal},
+            "columns": columns,
+            "array": array,
+            "layout": layout,
+            "header": header,
+            "separator": separator,
+            "decimal": decimal,
         }
         self.values, self.standardize = values, standardize
         self.validation, self.test, self.seed = validation, test, seed
