@@ -319,6 +319,14 @@ def test_a_reader_is_told_what_the_values_and_the_labels_say():
     )
 
 
+def test_labels_and_factors_that_nothing_can_use_are_said():
+    parts = {**ONE, "train": Split(ONE["train"].x, torch.arange(40) % 2, factors=zeros(2)(40))}
+    assert Data({**parts, "test": parts["train"]}, "real", "none").remarks[:2] == (
+        "labels are in train and test only: nothing uses them",
+        "factors are in train and test only: nothing uses them",
+    )
+
+
 def test_masses_have_no_bound_to_lose():
     counts = Data(splits(lambda x: x.abs().mul(9).round()), "count", "none")
     assert not any("density" in remark for remark in counts.remarks)
