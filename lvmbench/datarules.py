@@ -210,6 +210,13 @@ def remarks(data: Data) -> Iterator[str]:
             f"{_listed(data, places)}: whole numbers only, or one value in a tenth of the rows or more; "
             "a density grows without bound there"
         )
+    held = {
+        "labels": [name for name, split in data.splits.items() if split.labels is not None],
+        "factors": [name for name, split in data.splits.items() if split.factors is not None],
+    }
+    for what, names in held.items():
+        if 0 < len(names) < len(SPLITS):
+            yield f"{what} are in {' and '.join(names)} only: nothing uses them"
     for name, split in data.splits.items():
         yield from _remarks_on_labels(name, split)
     for name in SPLITS[1:]:

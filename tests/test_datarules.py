@@ -5,9 +5,11 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 import lvmbench
-from lvmbench import Data, DiagonalNormal, Split, Stream, UserError
+from lvmbench import Data, Decoder, DiagonalNormal, Distribution, Split, Stream, UserError
+from lvmbench.checks import check
 from lvmbench.datarules import RESOLUTION, ROUNDING, atoms, coarse
 from lvmbench.errors import DataError
 
@@ -220,6 +222,12 @@ def test_the_door_is_where_python_hands_in_data_too():
         )
 
 
+def test_an_array_is_no_data_and_is_not_shown_whole():
+    parts = {"prior": "standard_normal", "posterior": "gaussian", "decoder": "gaussian", "objective": "elbo"}
+    with pytest.raises(UserError, match=r"^dataset: array\(.{50,60} is no Dataset; .*, or Data of tensors$"):
+        lvmbench.fit(data=normal(500, 2).numpy(), **parts)
+
+
 # Single precision
 
 
@@ -311,6 +319,14 @@ def test_a_reader_is_told_what_the_values_and_the_labels_say():
     )
 
 
+def test_labels_and_factors_that_nothing_can_use_are_said():
+    parts = {**ONE, "train": Split(ONE["train"].x, torch.arange(40) % 2, factors=zeros(2)(40))}
+    assert Data({**parts, "test": parts["train"]}, "real", "none").remarks[:2] == (
+        "labels are in train and test only: nothing uses them",
+        "factors are in train and test only: nothing uses them",
+    )
+
+
 def test_masses_have_no_bound_to_lose():
     counts = Data(splits(lambda x: x.abs().mul(9).round()), "count", "none")
     assert not any("density" in remark for remark in counts.remarks)
@@ -319,3 +335,42 @@ def test_masses_have_no_bound_to_lose():
 def test_a_change_of_what_is_admitted_is_admitted_anew():
     with pytest.raises(DataError):
         dataclasses.replace(Data(ONE, "real", "none"), support="binary")
+
+
+class Poisson(Distribution):
+    """Independent counts."""
+
+    traits = frozenset({"density"})
+    support = "count"
+
+    def __init__(self, log_rate):
+        self.log_rate = log_rate
+
+    def log_prob(self, value):
+        return (value * self.log_rate - self.log_rate.exp() - (value + 1).lgamma()).flatten(-2).sum(-1)
+
+    def sample_and_log_prob(self, noise, samples):
+        u = noise.uniform((samples, *self.log_rate.shape)).unsqueeze(-1)
+        below = torch.special.gammaincc(torch.arange(1.0, 60.0).to(u), self.log_rate.exp().unsqueeze(-1))
+        x = (u > below).sum(-1).to(u)
+        return x, self.log_prob(x)
+
+
+class PoissonDecoder(Decoder):
+    """Counts of 3 by 4, whose logarithms are linear in z."""
+
+    distribution = Poisson
+    requires = frozenset({"dataset.count", "prior.real"})
+
+    def __init__(self, data, space):
+        super().__init__()
+        self.weight = nn.Parameter(0.1 * torch.randn(space.event_shape[0], data.mean.numel()))
+        self.offset = nn.Parameter(data.mean.clamp(0.1).log())
+
+    def forward(self, z):
+        return Poisson((z @ self.weight).unflatten(-1, self.offset.shape) + self.offset)
+
+
+def test_the_checks_have_counts_for_a_decoder_of_counts():
+    names = ["log_prob_has_its_shape", "density_gradient_agrees_with_differences"]
+    assert {r.check: r.status for r in check(PoissonDecoder, only=names)} == dict.fromkeys(names, "passed")

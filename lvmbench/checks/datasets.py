@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from scipy import stats
 
-from lvmbench.checks.contract import Skip, applies, contract, require
+from lvmbench.checks.contract import applies, contract, require
 from lvmbench.checks.options import required
 from lvmbench.checks.specimen import Specimen, stream
 from lvmbench.checks.statistics import FALSE_ALARMS, require_average
 from lvmbench.checks.steps import global_state
 from lvmbench.datarules import SPLITS, SUPPORTS, repeated_rows, shared_rows
 from lvmbench.dataset import Data
-from lvmbench.errors import DataError, UserError
+from lvmbench.errors import UserError
 from lvmbench.noise import Recorder
 from lvmbench.rawdata import data_home
 
@@ -37,11 +37,10 @@ def _try_to_load(specimen: Specimen) -> None:
     source = _source(specimen)
     try:
         specimen.memory["data"] = source.load()
-    except DataError as error:
-        specimen.memory["error"] = error
-    except UserError as error:  # it said why: a file that is not there, an option that does not suit the file
-        raise Skip(str(error)) from None
     except Exception as error:
+        applies(
+            not (isinstance(error, UserError) and required(specimen.cls)), f"a file of the user's: {error}"
+        )
         specimen.memory["error"] = error
 
 
@@ -65,7 +64,7 @@ def data_are_admitted(specimen: Specimen) -> None:
     """What `Data` itself refuses, whoever makes it, is said here once; the other checks are then skipped."""
     _try_to_load(specimen)
     error = specimen.memory.get("error")
-    require(not isinstance(error, DataError), str(error))
+    require(not isinstance(error, UserError), str(error))
     if error is not None:
         raise error
 

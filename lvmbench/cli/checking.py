@@ -61,7 +61,8 @@ def _show(report: Report, verbose: bool) -> None:
 
     from lvmbench.cli.display import say
 
-    rest = [result for result in report if result.status != "failed"] if verbose else []
+    untried = [r for r in report if r.check == "data_are_admitted" and r.status == "skipped"]
+    rest = [result for result in report if result.status != "failed"] if verbose else untried
     for result in [*rest, *report.failed]:
         note = result.reason if result.status in ("skipped", "expected") else result.message
         if result.status != "failed":

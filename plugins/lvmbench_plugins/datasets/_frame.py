@@ -67,7 +67,7 @@ def _csv(path: Path, dialect: Dialect, label: str | None) -> pd.DataFrame:
     names = [name or f"{UNNAMED}{i}" for i, name in enumerate(first)] if headed else [*map(str, first.index)]
     _require_distinct(path, names)
     whole = {"header": 0 if headed else None, "names": names, "index_col": False, **dialect.marks}
-    frame = pd.read_csv(path, low_memory=False, **whole)
+    frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **whole)
     if label in names:
         raw = pd.read_csv(path, usecols=[label], dtype=str, keep_default_na=False, **whole)
         frame[label] = raw[label].str.strip()
