@@ -60,12 +60,14 @@ def _tail(a: Tensor, x: Tensor, below: Tensor) -> Tensor:
 
 def _log_density(a: Tensor, y: Tensor) -> Tensor:
     """Of the logarithm of a gamma number."""
-    return a * y - y.exp() - gammaln(a)
+    log_density: Tensor = a * y - y.exp() - gammaln(a)
+    return log_density
 
 
 def _log_lower(z: Tensor) -> Tensor:
     """The logarithm of the lower tail of a normal number; of `torch.special`, ndtr is rough there and log_ndtr not for vmap."""
-    return (0.5 * erfc(-z / 2**0.5)).log()
+    log_tail: Tensor = (0.5 * erfc(-z / 2**0.5)).log()
+    return log_tail
 
 
 def _start(z: Tensor, a: Tensor) -> Tensor:

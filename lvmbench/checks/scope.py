@@ -12,6 +12,7 @@ from lvmbench.checks.evaluators import TRUTHS, _first, names_matter
 from lvmbench.checks.options import ends
 from lvmbench.checks.partners import with_samples
 from lvmbench.checks.specimen import Specimen
+from lvmbench.dataset import Data
 from lvmbench.distributions import Distribution, Finite
 from lvmbench.divergence import has_kl, posterior_type
 
@@ -33,7 +34,7 @@ class Declared:
         return self.specimen.case().parts().components[kind] if kind in PARTS else self.specimen.build()
 
     @property
-    def data(self) -> Any:
+    def data(self) -> Data:
         """The data of a data set; a `Skip` where they cannot be had here."""
         return _data(self.specimen)
 

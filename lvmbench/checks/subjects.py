@@ -45,8 +45,8 @@ def relabelled(data: Data, like: Callable[[Tensor], Tensor]) -> Data:
     """The same data with other labels and factors in place of those that are known."""
 
     def other(split: Split) -> Split:
-        names = {"labels": split.labels, "factors": split.factors}
-        return replace(split, **{name: like(known) for name, known in names.items() if known is not None})
+        labels, factors = (None if known is None else like(known) for known in (split.labels, split.factors))
+        return replace(split, labels=labels, factors=factors)
 
     return replace(data, splits={name: other(split) for name, split in data.splits.items()})
 
