@@ -259,10 +259,13 @@ def _each_its_own(labels: Tensor) -> Tensor:
     read="component.Component",
 )
 def measures_every_combination(specimen: Specimen) -> None:
+    needs = specimen.build().requires
+    tried = any(specimen.bench.requires(specimen.kind, ref) == needs for ref in specimen.before)
+    applies(not tried, "another choice of its options, with the same requirements, was tried")
     works: list[Capabilities] = []
     failures: list[Failure] = []
     seen: set[object] = set()
-    for name, partner, case in specimen.bench.partners({}, frozenset(specimen.build().requires)):
+    for name, partner, case in specimen.bench.partners({}, frozenset(needs)):
         # one choice of each component's options is enough, and one combination may stand for several
         known = {id(case), *((kind, ref.name) for kind, ref in partner.items())}
         again = bool(seen & known)

@@ -132,6 +132,13 @@ class Bench:
             if case := self.find(fixed, need, (source,)):
                 yield source.name, {}, case
 
+    def requires(self, kind: str, ref: Ref) -> Capabilities | None:
+        """What a component that is built without partners requires; ``None`` where its options refuse."""
+        try:
+            return frozenset(self.catalogue.build(kind, ref).requires)
+        except Refusal:
+            return None
+
     @cached_property
     def _registered(self) -> tuple[Source, ...]:
         return tuple(registered(self.catalogue))

@@ -157,7 +157,7 @@ class Examination:
             refs = [Ref(self.ref.name, base)] if lacking else variants(self.ref.name, cls, base)
         except Exception:  # the checks of its class say why
             refs = [self.ref]
-        return [Specimen(self.bench, self.entry, ref) for ref in refs]
+        return [Specimen(self.bench, self.entry, ref, refs[:i]) for i, ref in enumerate(refs)]
 
 
 def _came(error: Exception, ref: Ref) -> str:

@@ -38,10 +38,11 @@ class Specimen:
         bench: The catalogue it is in.
         entry: Where it is registered.
         ref: Its name and options.
+        before: The choices of its options that are tried before this one.
     """
 
-    def __init__(self, bench: Bench, entry: Entry, ref: Ref) -> None:
-        self.bench, self.entry, self.ref = bench, entry, ref
+    def __init__(self, bench: Bench, entry: Entry, ref: Ref, before: Sequence[Ref] = ()) -> None:
+        self.bench, self.entry, self.ref, self.before = bench, entry, ref, before
         self.kind = entry.kind
         self.memory: dict[str, Any] = {}
 

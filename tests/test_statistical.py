@@ -1,0 +1,115 @@
+"""The helper of the statistical tests, and that every test which leaves something to chance uses it."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from scipy import stats
+
+from lvmbench import Stream
+from tests.statistical import FALSE_ALARM, HEAD, Chance
+
+ROOT = Path(__file__).parent
+TABLE = ROOT.parent / "docs" / "statistical-tests.md"
+BY_LOT = re.compile(
+    r"\* ?[\w.]*stderr|stderr \*|\.std\(|\.var\(|pvalue [<>]|binom|\bisf\(|\bppf\("
+    r"|(?:rel|abs|tol)=(?:0\.0?[1-9]|[1-9]e-[12])\b"
+)
+"""What a tolerance for chance is made of: a multiple of an error, a spread, a level, a quantile, a hundredth or more."""
+DRAWN = re.compile(
+    r"Stream\b|\brandn?\b|default_rng|Generator\(|\.evaluate\(|\.sample\(|\bfit\(|generate\(|\btrain"
+)
+"""What draws random numbers."""
+CERTAIN = {
+    "tests/plugins/test_flows.py::test_density_of_a_grid_sums_to_one": "a spread sets the grid; its sum is exact",
+    "tests/plugins/test_flows.py::test_fresh_flow_is_about_its_base": "bounds on the law of the starting weights",
+    "tests/test_networks.py::test_a_residual_body_begins_near_linear": "by construction, whatever is drawn",
+    "tests/test_readme.py::test_independent_pixels_are_what_the_readme_says": "of real data",
+    "tests/plugins/test_table.py::test_standardised_by_the_training_rows": "the spread of the rows themselves",
+}
+"""Tests that look as if they left something to chance, and why they do not."""
+
+
+def functions(tree):
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def used(node, known):
+    """A function with the fixtures and functions of its file that it uses, and those that they use."""
+    found, waiting = {}, [node.name]
+    while waiting:
+        node = known[waiting.pop()]
+        found[node.name] = ast.unparse(node)
+        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} | {a.arg for a in node.args.args}
+        waiting += [name for name in names & known.keys() if name not in found]
+    return "\n".join(found.values())
+
+
+def every_test():
+    """The name of every test, its marker (or ``None``), its text and that of all that it uses."""
+    for path in sorted(ROOT.rglob("test_*.py")):
+        known = functions(ast.parse(path.read_text()))
+        for node in known.values():
+            if node.name.startswith("test_") and path != Path(__file__):
+                name = f"{path.relative_to(ROOT.parent)}::{node.name}"
+                yield name, marker(node), ast.unparse(node), used(node, known)
+
+
+def marker(node):
+    calls = (d for d in node.decorator_list if isinstance(d, ast.Call))
+    return next((call for call in calls if ast.unparse(call.func) == "pytest.mark.statistical"), None)
+
+
+def test_every_test_that_leaves_something_to_chance_says_so():
+    left = [
+        name
+        for name, mark, text, everything in every_test()
+        if mark is None and BY_LOT.search(text) and DRAWN.search(everything) and name not in CERTAIN
+    ]
+    assert left == [], "mark them statistical, and compare by the fixture 'chance'; or say in CERTAIN why not"
+
+
+def test_what_is_marked_compares_by_the_fixture():
+    for name, mark, text, _ in every_test():
+        assert (mark is not None) == ("chance." in text or "(chance" in text or ", chance" in text), name
+
+
+def test_the_table_has_every_statistical_test():
+    listed = re.findall(r"^\| `([^`]+)` \|", TABLE.read_text(), re.MULTILINE)
+    marked = [name.removeprefix("tests/") for name, mark, *_ in every_test() if mark is not None]
+    assert TABLE.read_text().startswith(HEAD)
+    assert listed == sorted(marked), "write it anew, as its first lines say"
+
+
+def test_averages_are_told_from_others():
+    draws = Stream.seeded(0, dtype=torch.float64).normal((1000, 3))
+    Chance().agrees(draws)
+    Chance().agrees(draws, 1.0, above=True)
+    for truth, above in ((0.3, False), (-0.3, True)):
+        with pytest.raises(Exception, match="standard error"):
+            Chance().agrees(draws, truth, above=above)
+
+
+def test_the_rate_is_shared_out_among_figures_and_comparisons():
+    one, many = Chance(), Chance(comparisons=5)
+    assert one.allowed(2.0) == pytest.approx(2 * stats.norm.isf(FALSE_ALARM / 2))
+    assert many.allowed(1.0, figures=4, freedom=9) == pytest.approx(stats.t.isf(FALSE_ALARM / 2 / 20, 9))
+    with pytest.raises(AssertionError, match="more comparisons than the marker allows for"):
+        one.likely(1.0)
+
+
+def test_errors_that_are_half_or_twice_too_large_are_seen():
+    values = Stream.seeded(0, dtype=torch.float64).normal((100,))
+    Chance().spreads(values, torch.ones(100))
+    for stated in (0.5, 2.0):
+        with pytest.raises(AssertionError, match="of the stated one"):
+            Chance().spreads(values, torch.full((100,), stated))
+
+
+def test_an_order_must_be_clear_under_other_seeds():
+    Chance(seed=0).ordered(0.0, 1.0, 1.0)
+    Chance(seed=1).ordered(0.0, 10.0, 1.0)
+    with pytest.raises(AssertionError, match="apart by"):
+        Chance(seed=1).ordered(0.0, 1.0, 1.0)
