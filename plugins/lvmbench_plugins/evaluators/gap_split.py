@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import ClassVar, Literal, final
 
@@ -27,6 +26,7 @@ from lvmbench import (
 from lvmbench_plugins.evaluators._common import (
     Figure,
     Figures,
+    LogMean,
     Several,
     drawn,
     known,
@@ -142,9 +142,9 @@ class GapSplit(Evaluator):
         own, best = (self._draws(subject, x, member, index) for member in (q, family.q))
         figures: Figures = {("elbo", "", ""): drawn(own), ("elbo", f"best/{self.family}", ""): drawn(best)}
         figures["amortization_gap", self.family, ""] = drawn(best - own)
-        for method, (value, share) in self._log_p(subject, x, best, noise["ais"]).items():
+        for method, (value, sampled) in self._log_p(subject, x, best, noise["ais"]).items():
             for metric, draws, variant in (("approximation_gap", best, self.family), ("gap", own, "")):
-                figures[metric, variant, method] = _difference(value, share, draws)
+                figures[metric, variant, method] = _difference(value, sampled, draws)
             figures["log_likelihood", "", method] = value
         return figures
 
@@ -182,27 +182,26 @@ class GapSplit(Evaluator):
 
     def _log_p(
         self, subject: Subject, x: Tensor, best: Tensor, noise: Noise
-    ) -> dict[str, tuple[Figure, Tensor | None]]:
+    ) -> dict[str, tuple[Figure, LogMean | None]]:
         """log p(x) by each method, and what each draw adds to it where they are those of the bounds."""
         if "model.exact_posterior" in subject.provides:
             return {"exact": (known(subject.model.exact_log_prob(x)), None)}
-        share = len(best) * best.softmax(0)
-        found: dict[str, tuple[Figure, Tensor | None]] = {
-            "importance": (drawn(share, best.logsumexp(0) - math.log(len(best))), share)
-        }
+        sampled = LogMean.of(best)
+        found: dict[str, tuple[Figure, LogMean | None]] = {"importance": (sampled.figure(), sampled)}
         annealed = self.ais.figures(subject, x, noise) if self.ais else {}
         log_p = annealed.get(("log_likelihood", "", "ais"))
         return {**found, "ais": (log_p, None)} if log_p else found
 
 
-def _difference(log_p: Figure, share: Tensor | None, draws: Tensor) -> Figure:
+def _difference(log_p: Figure, sampled: LogMean | None, draws: Tensor) -> Figure:
     """log p(x) minus the mean of the draws; both errors, or that of their difference draw by draw."""
     bound = drawn(draws)
-    if share is not None:
-        return drawn(share - draws, log_p.value - bound.value, bound.value)
+    if sampled is not None:
+        return sampled.less_mean(draws).figure(bound.value)
     assert log_p.variance is not None
     assert bound.variance is not None
-    return Figure(log_p.value - bound.value, log_p.variance + bound.variance, bound.value)
+    variance = log_p.variance + bound.variance
+    return log_p._replace(value=log_p.value - bound.value, variance=variance, size=bound.value)
 
 
 def _of_the_best(found: list[Measurement]) -> list[Measurement]:
