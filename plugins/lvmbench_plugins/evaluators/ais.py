@@ -104,4 +104,3 @@ class Ais(Evaluator):
             ("log_likelihood", "", "ais"): LogMean.of(log_w).figure(),
             ("acceptance_rate", "", ""): Figure(moved.mean(0), None),
         }
-
