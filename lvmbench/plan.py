@@ -25,7 +25,8 @@ ALWAYS = frozenset({"elbo", "train_seconds", "parameters"})
 class Planned:
     """One combination of a plan: its runs by seed, or why it cannot run (``status`` refused or unavailable).
 
-    ``evaluations`` is how often each evaluator will evaluate the decoder for one of its runs.
+    ``support`` is where p(x|z) has its probability; ``evaluations`` how often each evaluator will evaluate the decoder for one
+    of its runs.
     """
 
     combination: Combination
@@ -34,6 +35,7 @@ class Planned:
     status: str | None = None
     reason: str = ""
     parameters: int | None = None
+    support: str = ""
     refused_evaluators: Mapping[str, str] = field(default_factory=dict)
     evaluations: Mapping[str, int | None] = field(default_factory=dict)
 
@@ -44,12 +46,13 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a suite asks for."""
+    """Everything that a suite asks for; ``combinations`` are also those that ``--only`` leaves out."""
 
     suite: Suite
     planned: tuple[Planned, ...]
     evaluators: tuple[Ref, ...]
     data: Mapping[str, Data]
+    combinations: tuple[Combination, ...]
 
     @property
     def names(self) -> frozenset[tuple[Any, ...]]:
@@ -84,17 +87,28 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     """
     planner = _Planner(suite, catalogue)
     evaluators = tuple(dict.fromkeys(planner.canonical(choice) for choice in suite.evaluators))
-    planner.check_metric(evaluators)
+    planner.check_figures(evaluators)
     combinations = planner.combinations()
     if not combinations:
         raise UserError(f"{suite.path}: the grid is empty: exclude leaves no combination; remove a rule")
-    combinations = [c for c in combinations if _matches(c, only)]
-    if not combinations:
+    chosen = [c for c in combinations if _matches(c, only)]
+    if not chosen:
         raise UserError(
             f"--only: no combination of '{suite.path}' matches {' '.join(only)}; lvmbench plan shows them all"
         )
-    planned = tuple(planner.plan(c, evaluators) for c in combinations)
-    return Plan(suite, planned, evaluators, planner.data.loaded)
+    planned = tuple(planner.plan(c, evaluators) for c in chosen)
+    return Plan(suite, planned, evaluators, planner.data.loaded, tuple(combinations))
+
+
+def _unmeasured(figure: str, metrics: Iterable[str], evaluators: Iterable[str]) -> str | None:
+    """Why a suite cannot give a figure, named as in tables."""
+    name, _, evaluator = figure.partition("@")
+    metric = name.partition("[")[0]
+    if metric not in metrics:
+        return f"no evaluator of the suite measures '{metric}'{nearest(metric, metrics)}"
+    if evaluator and evaluator not in evaluators:
+        return f"the suite has no evaluator '{evaluator}'{nearest(evaluator, evaluators)}"
+    return None
 
 
 def _matches(combination: Combination, only: Iterable[str]) -> bool:
@@ -130,18 +144,16 @@ class _Planner:
         self.canonical(choice)
         return choice.ref.options
 
-    def check_metric(self, evaluators: Iterable[Ref]) -> None:
-        """Refuse to rank by a metric that nothing in the suite measures; its variants show only in results."""
+    def check_figures(self, evaluators: Sequence[Ref]) -> None:
+        """Refuse to rank by, or to make claims about, what nothing in the suite measures; variants show only in results."""
         try:
             classes = [self.catalogue.entry("evaluator", e.name).load() for e in evaluators]
         except Unavailable:
             return
         known = ALWAYS.union(*(getattr(evaluator, "metrics", ()) for evaluator in classes))
-        wanted = self.suite.metric.partition("@")[0].partition("[")[0]
-        if wanted not in known:
-            raise UserError(
-                f"{self.suite.metric_place}: metric: no evaluator of the suite measures '{wanted}'{nearest(wanted, known)}"
-            )
+        for place, what, figure in self.suite.figures:
+            if problem := _unmeasured(figure, known, {str(e) for e in evaluators}):
+                raise UserError(f"{place}: {what}: {problem}")
 
     def combinations(self) -> list[Combination]:
         """The distinct combinations of the grid that no rule excludes, then the ones picked by hand."""
@@ -222,6 +234,7 @@ class _Planner:
         return replace(
             planned,
             parameters=parts.model.parameters_count,
+            support=parts.model.decoder.distribution.support,
             refused_evaluators=refused,
             evaluations={str(e): self._evaluations(e, work) for e in applied},
         )

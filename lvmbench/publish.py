@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 import lvmbench
 from lvmbench.claims import judge
 from lvmbench.errors import UserError
-from lvmbench.leaderboard import leaderboard, read_results, read_table
+from lvmbench.leaderboard import leaderboard, read_results, read_table, suite_leaderboard
 from lvmbench.legible import printable
 from lvmbench.plugins import PluginSelection
 from lvmbench.redo import Origin, origin_of, redo
@@ -48,17 +48,13 @@ def board_of(
     if metric is not None:
         board = leaderboard(records, measurements, metric=metric, split=split)
     else:
-        board = _by_suite(records, measurements, suite_of(out).get("metric"), split)
+        board = suite_leaderboard(records, measurements, suite_of(out).get("metric"), split)
     return judged(board, out, records, measurements)
 
 
-def _by_suite(
-    records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None, split: str
-) -> pd.DataFrame:
-    try:
-        return leaderboard(records, measurements, metric=metric, split=split)
-    except UserError:
-        return leaderboard(records, measurements, split=split)
+def rebuild(directory: Path) -> pd.DataFrame:
+    """Make the leaderboard again from the tables and the suite of a directory; raises `UserError` where it has none."""
+    return board_of(*read_results(directory), directory)
 
 
 def judged(
@@ -82,7 +78,7 @@ def write_board(directory: Path, target: Path) -> None:
     from lvmbench.rate_distortion import rate_distortion_figure
 
     records, measurements = read_results(directory)
-    board = board_of(records, measurements, directory)
+    board = rebuild(directory)
     (target / "leaderboard.csv").write_text(to_csv(board), encoding="utf-8")
     (target / "leaderboard.md").write_text(to_markdown(board, records), encoding="utf-8")
     figure = leaderboard_figure(board, records, measurements)

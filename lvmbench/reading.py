@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from lvmbench.combination import KINDS, Combination
 from lvmbench.errors import UserError
 from lvmbench.fitting import Fitted, stored
-from lvmbench.leaderboard import read_table
+from lvmbench.leaderboard import read_results, read_table
 from lvmbench.legible import printable
 from lvmbench.names import Ref
 from lvmbench.plugins import load_catalogue
 from lvmbench.publish import board_of
 from lvmbench.render import Section, caption, sections
-from lvmbench.results import is_published, plugins_of
+from lvmbench.results import is_published, plugins_of, tables
 from lvmbench.store import Store
 
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ class Results:
     @property
     def records(self) -> pd.DataFrame:
         """One row per run, whatever became of it."""
-        return self._frame("records")
+        return self._tables()[0]
 
     @property
     def measurements(self) -> pd.DataFrame:
         """One row per figure, with the columns that name its run."""
-        return self._frame("measurements")
+        return self._tables()[1]
 
     @property
     def evaluations(self) -> pd.DataFrame:
@@ -63,7 +63,7 @@ class Results:
 
         Raises `UserError` for a metric that was not measured.
         """
-        return board_of(self.records, self.measurements, self.directory, metric)
+        return board_of(*self._tables(), self.directory, metric)
 
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
         """The trained model of a run, given by its key or by its row of `records`; raises as `fitted` does."""
@@ -92,6 +92,12 @@ class Results:
         if row["status"] != "ok":
             raise UserError(f"the run '{key}' has no weights: it is {row['status']} ({row['reason']})")
         return row
+
+    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        if is_published(self.directory):
+            return read_results(self.directory)
+        with self._store() as store:
+            return tables(store)
 
     def _frame(self, table: str) -> pd.DataFrame:
         if is_published(self.directory):

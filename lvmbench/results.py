@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from lvmbench.combination import KINDS
 from lvmbench.plugins import PluginSelection
 from lvmbench.publish import CURVES, board_of
 from lvmbench.render import to_csv, to_markdown
@@ -24,9 +27,13 @@ BOARD_CSV, BOARD_MARKDOWN, BOARD_FIGURE, CURVES_FIGURE, RATE_FIGURE = (
 )
 
 
+LATE = 0.05
+"""A run whose best epoch is among this share of its last ones was still improving."""
+
+
 def export(store: Store, out: Path) -> None:
     """Write every table and figure, each whole or not at all."""
-    records, measurements = store.records(), store.measurements()
+    records, measurements = tables(store)
     _write(out / RECORDS, records.to_csv(index=False))
     _write(out / MEASUREMENTS, measurements.to_csv(index=False))
     _write(out / EVALUATIONS, store.evaluations().to_csv(index=False))
@@ -44,6 +51,49 @@ def plugins_of(store: Store) -> PluginSelection:
 def is_published(directory: Path) -> bool:
     """Whether a folder is a published board: tables without a store and weights."""
     return (directory / RECORDS).is_file() and not (directory / "store.sqlite").exists()
+
+
+def tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The records and the measurements of a store, and what its suite, as it is now, makes of them.
+
+    ``asked_by`` is ``suite`` for the runs and the evaluators that the suite asks for, ``evaluate`` for evaluators that were added to
+    them, and empty for what it no longer has. ``support`` is where p(x|z) of a run has its probability. ``improving`` says of an ok run whether its best epoch is among the last 5% of
+    those it trained, unless it waited for the budget's patience in vain. Measurements are in the order of the evaluators.
+    """
+    meta, records, measurements = store.meta(), store.records(), store.measurements()
+    records["asked_by"] = _asked_runs(records, meta)
+    records["support"] = records["decoder"].map(json.loads(meta.get("supports", "{}"))).fillna("")
+    records["improving"] = _improving(records, int(meta.get("patience", "0")))
+    return records, _asked_figures(measurements, meta)
+
+
+def _asked_runs(records: pd.DataFrame, meta: Mapping[str, str]) -> list[str]:
+    if "combinations" not in meta:
+        return ["suite"] * len(records)
+    asked = set(map(tuple, json.loads(meta["combinations"])))
+    rows = records[[*KINDS, "latent"]].itertuples(index=False, name=None)
+    return ["suite" if row in asked else "" for row in rows]
+
+
+def _asked_figures(measurements: pd.DataFrame, meta: Mapping[str, str]) -> pd.DataFrame:
+    if "evaluators" not in meta:
+        return measurements.assign(asked_by="suite")
+    added = dict.fromkeys(json.loads(meta.get("added", "[]")), "evaluate")
+    asked = dict.fromkeys(json.loads(meta["evaluators"]), "suite")
+    order = {evaluator: i for i, evaluator in enumerate({**asked, **added})}
+    by = measurements["evaluator"].map({**added, **asked}).fillna("")
+    place = measurements["evaluator"].map(order).fillna(len(order))
+    return measurements.assign(asked_by=by).iloc[place.to_numpy().argsort(kind="stable")]
+
+
+def _improving(records: pd.DataFrame, patience: int) -> pd.Series[bool]:
+    """Whether each run was still improving when its training ended; missing for those that are not ok."""
+    waited = records["epochs"] - records["best_epoch"]
+    stopped = (waited >= patience) & (patience > 0)
+    late = waited < np.ceil(LATE * records["epochs"].astype(float))
+    trained = records["parameters"].astype(float) > 0
+    found = (late & ~stopped & trained).astype("boolean")
+    return found.where(records["status"] == "ok")
 
 
 def _boards(store: Store, records: pd.DataFrame, measurements: pd.DataFrame, out: Path) -> None:

@@ -99,6 +99,7 @@ def run(
     store.claim(plan.suite.name, plan.suite.version)
     _enter(plan, store)
     _keep(plan, out, store, options)
+    _note_asked(plan, store, training)
     described = _describe(plan, store)
     packs = _due(plan, store, out / "weights", training)
     trained = sum(len(pack.untrained) for pack in packs)
@@ -128,6 +129,22 @@ def _keep(plan: Plan, out: Path, store: Store, options: RunOptions) -> None:
     target = out / "suite.yaml"
     if plan.suite.path.resolve() != target.resolve():
         shutil.copyfile(plan.suite.path, target)
+
+
+def _note_asked(plan: Plan, store: Store, training: bool) -> None:
+    """Keep what the suite asks for now, or which evaluators are added to its own: that is what a board shows."""
+    meta, evaluators = store.meta(), [str(evaluator) for evaluator in plan.evaluators]
+    if not training:
+        added = dict.fromkeys([*json.loads(meta.get("added", "[]")), *evaluators])
+        store.note(added=json.dumps(list(added)))
+        return
+    supports = {str(p.combination["decoder"]): p.support for p in plan.planned if p.support}
+    store.note(
+        evaluators=json.dumps(evaluators),
+        combinations=json.dumps([list(combination.columns.values()) for combination in plan.combinations]),
+        supports=json.dumps(json.loads(meta.get("supports", "{}")) | supports),
+        patience=str(plan.suite.budget.patience),
+    )
 
 
 def _describe(plan: Plan, store: Store) -> str:

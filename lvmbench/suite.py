@@ -21,6 +21,7 @@ from pydantic import (
 from lvmbench.catalogue import Catalogue
 from lvmbench.claims import Claim
 from lvmbench.errors import UserError, nearest
+from lvmbench.figures import NOTHING
 from lvmbench.names import NAME, Ref
 from lvmbench.options import Count, NonNegative, Positive, Size
 from lvmbench.yamlfile import YamlFile
@@ -157,7 +158,8 @@ class Suite:
     seeds: tuple[int, ...]
     evaluators: tuple[Choice, ...]
     metric: str
-    metric_place: str
+    figures: tuple[tuple[str, str, str], ...] = ()
+    """The figures that its board depends on: the place, what it is for, and the name."""
 
 
 def load_suite(name: str, catalogue: Catalogue) -> Suite:
@@ -184,7 +186,7 @@ def load_suite(name: str, catalogue: Catalogue) -> Suite:
             c for options in read.axis("evaluator", schema.evaluators, "evaluators") for c in options
         ),
         metric=schema.metric,
-        metric_place=file.place(["metric"]),
+        figures=tuple(read.figures(schema)),
     )
 
 
@@ -261,6 +263,14 @@ class _Reader:
         expanded = [itertools.chain(*self.axis(kind, written, *at)) for kind, (written, at) in axes.items()]
         for row in itertools.product(*expanded):
             yield dict(zip(axes, row, strict=True))
+
+    def figures(self, schema: Schema) -> Iterator[tuple[str, str, str]]:
+        """What ranks, unless nothing does, and what claims are about."""
+        if schema.metric != NOTHING:
+            yield self.file.place(["metric"]), "metric", schema.metric
+        for i, claim in enumerate(schema.claims):
+            for name in claim.figures:
+                yield self.file.place(["claims", i]), f"claim '{claim.claim}'", name
 
     def patterns(self, schema: Schema) -> Iterator[dict[str, Choice]]:
         """The rules of ``exclude``."""

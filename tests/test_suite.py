@@ -267,8 +267,33 @@ def test_windows_line_endings_and_merge_keys_change_nothing(load, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "metric", ["gap[exact]@tightness", "elbo@tightness[samples=20,repeats=5]", "elbo@tightness"]
+    "metric", ["gap[exact]@tightness[repeats=5,samples=20]", "elbo@tightness[repeats=5,samples=20]"]
 )
 def test_a_metric_may_name_its_evaluator(tiny, metric):
     """With the method or without, as tables name what several evaluators measure."""
     make_plan(load_suite(str(tiny.write(metric=metric)), CATALOGUE), CATALOGUE)
+
+
+def test_an_evaluator_that_the_suite_lacks_is_said_before_anything_is_trained(tiny):
+    with pytest.raises(
+        UserError, match=r"no evaluator 'tightness\[samples=20\]'; did you mean 'tightness\[repeats=5"
+    ):
+        make_plan(load_suite(str(tiny.write(metric="elbo@tightness[samples=20]")), CATALOGUE), CATALOGUE)
+
+
+FIGURES = [
+    {"metric": "nmmi", "higher": {"prior": "mixture"}, "lower": {"prior": "standard_normal"}},
+    {"metric": "elbo", "equals": "nmmi", "within": 1},
+    {"metric": "elbo", "higher": {"metric": "nmmi[kmeans]"}, "lower": {}},
+    {"metric": "elbo", "higher": {}, "lower": {"metric": "nmmi@clustering"}},
+    {"metric": "elbo", "of": {"metric": "nmmi"}, "equals": 1, "within": 1},
+]
+
+
+@pytest.mark.parametrize("claim", FIGURES)
+def test_a_claim_about_a_metric_that_does_not_exist_is_said_before_anything_is_trained(tiny, claim):
+    """Wherever it names it; with the nearest that there is, the place, and whose claim it is."""
+    path = tiny.write(claims=[{"claim": "ours is better", **claim}], evaluators=["clustering"])
+    message = r"tiny.yaml:1:\d+: claim 'ours is better': no evaluator of the suite measures 'nmmi'; did you mean 'nmi'"
+    with pytest.raises(UserError, match=message):
+        make_plan(load_suite(str(path), CATALOGUE), CATALOGUE)

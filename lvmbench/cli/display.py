@@ -157,8 +157,9 @@ def show_board(board: pd.DataFrame) -> None:
 def show_results(out: Path, store: Store, summary: Summary) -> None:
     """The leaderboard, the files, and the counts per status."""
     from lvmbench.publish import board_of
+    from lvmbench.results import tables
 
-    show_board(board_of(store.records(), store.measurements(), out))
+    show_board(board_of(*tables(store), out))
     _attention(store.evaluations(), settled=SETTLED)
     say(
         f"wrote to {out}/: {', '.join([*(name for name in FILES if (out / name).exists()), 'store, weights'])}"

@@ -57,12 +57,12 @@ def leaderboard(
 def _tables(directory: Path, url: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records and measurements of a store, or those of a published board."""
     from lvmbench.leaderboard import read_results
-    from lvmbench.results import is_published
+    from lvmbench.results import is_published, tables
 
     if url is None and is_published(directory):
         return read_results(directory)
     with closing(open_store(directory, url)) as opened:
-        return opened.records(), opened.measurements()
+        return tables(opened)
 
 
 def publish(
