@@ -25,6 +25,19 @@ DECLARED = ("lower_bound", "density", "additive")
 """What an objective says of itself that others may require."""
 
 
+class DataCache:
+    """Loaded data sets by their name in the grammar."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self.loaded: dict[str, Data] = {}
+
+    def __getitem__(self, ref: Ref) -> Data:
+        if str(ref) not in self.loaded:
+            self.loaded[str(ref)] = self._catalogue.build("dataset", ref).load()
+        return self.loaded[str(ref)]
+
+
 @dataclass(frozen=True)
 class Parts:
     """The built parts of one combination."""

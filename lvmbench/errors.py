@@ -21,7 +21,10 @@ class Refusal(LvmbenchError, ValueError):  # noqa: N818
 
 
 class Unavailable(LvmbenchError):  # noqa: N818
-    """A registered component cannot be imported here, or is none."""
+    """A component cannot be used here, as something is missing: raise it where that is found, with what to install.
+
+    A run or an evaluation that is unavailable is done as soon as nothing is missing any more.
+    """
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from safetensors.torch import load
 from torch import Tensor
 
+from lvmbench.budget import Budget
 from lvmbench.build import Parts, build, capabilities, refusal
 from lvmbench.catalogue import Catalogue
 from lvmbench.combination import Combination
@@ -25,10 +26,10 @@ from lvmbench.given import Given, admit, combine
 from lvmbench.guard import preserved
 from lvmbench.measuring import check_suits, figures, subject_of
 from lvmbench.model import LatentVariableModel
+from lvmbench.noise import Stream
 from lvmbench.objective import Objective
 from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.status import Status
-from lvmbench.suite import Budget
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
 
@@ -36,7 +37,7 @@ CURVE = ["epoch", "train_bound", "validation_bound"]
 MEASURES = ["evaluator", "split", "metric", "variant", "method", "value", "stderr", "unit", "better"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fitted:
     """A trained model with what it was trained on, ready to be measured by `evaluate`.
 
@@ -78,7 +79,8 @@ class Fitted:
         if result.status != Status.OK:
             raise LvmbenchError(f"training {result.status} in {result.reason}; try a smaller learning_rate")
         curve = pd.DataFrame(result.curve, columns=CURVE)
-        facts = {"train_seconds": result.seconds, "epochs": result.epochs, **memory.facts}
+        ending = {"epochs": result.epochs, "best_epoch": result.best_epoch, "stopped": result.stopped}
+        facts = {"train_seconds": result.seconds, **ending, **memory.facts}
         return replace(self, curve=curve, facts=facts).restored(result.weights)
 
     def restored(self, weights: Mapping[str, Tensor]) -> Fitted:
@@ -126,9 +128,26 @@ class Fitted:
         _, rows = figures(instrument, self.subject(split))
         yield from ({"evaluator": str(ref), **row} for row in rows)
 
+    def generate(self, samples: int, *, mean: bool = False, seed: int = 0) -> Tensor:
+        """``K`` draws of x from the model, ``(K, *x)``, or the ``mean`` of p(x|z) for as many draws of z.
+
+        Raises `UserError` where p(x|z) has no mean.
+        """
+        noise = Stream.seeded(seed, "generate", device=self.device)
+        return self.model.generate(noise, samples, mean=mean)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a file that `lvmbench.load` reads: weights, components with options and versions, curve.
+
+        The file has no data in it but their checksum, and no code.
+        """
+        from lvmbench.saving import save
+
+        save(self, Path(path))
+
     def __repr__(self) -> str:
-        named = ", ".join(f"{kind}={value!r}" for kind, value in self.combination.columns.items())
-        return f"Fitted({named}, seed={self.seed}, parameters={self.model.parameters_count})"
+        size = f"{self.model.parameters_count:,} parameters"
+        return f"Fitted({self.combination}, latent {self.combination.latent}, seed {self.seed}, {size})"
 
     def _repr_html_(self) -> str:
         facts = {**self.combination.columns, "seed": self.seed, "parameters": self.model.parameters_count}
@@ -236,4 +255,5 @@ def _budget(given: dict[str, Any]) -> Budget:
         name = str(detail["loc"][0])
     if detail["type"] == "extra_forbidden":
         raise UserError(f"there is no argument '{name}'{nearest(name, Budget.model_fields)}")
-    raise UserError(f"{name}: {detail['msg'].removeprefix('Input ')}, got {detail['input']!r}")
+    rule = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    raise UserError(f"{name}: {rule}, got {detail['input']!r}")

@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from lvmbench.build import applicable_estimators, build, capabilities, refusal, unmet
+from lvmbench.build import DataCache, applicable_estimators, build, capabilities, refusal, unmet
 from lvmbench.catalogue import Catalogue
 from lvmbench.combination import KINDS, Combination, run_key
 from lvmbench.dataset import Data
 from lvmbench.errors import Refusal, Unavailable, UserError, nearest
-from lvmbench.evaluator import Work
+from lvmbench.evaluator import Evaluator, Work
 from lvmbench.guard import preserved
 from lvmbench.names import Ref, matches
 from lvmbench.options import OptionError
+from lvmbench.status import Status, answered
 from lvmbench.suite import Choice, Suite
 
 ALWAYS = frozenset({"elbo", "train_seconds", "parameters"})
 """What a suite may rank by whatever its evaluators: the default, which gives way to others, and what records hold."""
 
 
+class Effort(NamedTuple):
+    """What measuring one run takes: how often the decoder is evaluated, and how often a density q(z|x) by itself."""
+
+    evaluations: int
+    densities: int
+
+
 @dataclass(frozen=True)
 class Planned:
     """One combination of a plan: its runs by seed, or why it cannot run (``status`` refused or unavailable).
 
-    ``support`` is where p(x|z) has its probability; ``evaluations`` how often each evaluator will evaluate the decoder for one
-    of its runs.
+    ``support`` is where p(x|z) has its probability; ``efforts`` what each evaluator takes for one of its runs, where that
+    is known.
     """
 
     combination: Combination
@@ -37,7 +45,7 @@ class Planned:
     parameters: int | None = None
     support: str = ""
     refused_evaluators: Mapping[str, str] = field(default_factory=dict)
-    evaluations: Mapping[str, int | None] = field(default_factory=dict)
+    efforts: Mapping[str, Effort | None] = field(default_factory=dict)
 
     def name(self, seed: int) -> tuple[Any, ...]:
         """What one of its runs is called: components, latent size and seed."""
@@ -65,19 +73,6 @@ class Plan:
             replace(p, keys={s: k for s, k in p.keys.items() if p.name(s) in names}) for p in self.planned
         ]
         return replace(self, planned=tuple(p for p in kept if p.keys))
-
-
-class DataCache:
-    """Loaded data sets by their name in the grammar."""
-
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        self.loaded: dict[str, Data] = {}
-
-    def __getitem__(self, ref: Ref) -> Data:
-        if str(ref) not in self.loaded:
-            self.loaded[str(ref)] = self._catalogue.build("dataset", ref).load()
-        return self.loaded[str(ref)]
 
 
 def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> Plan:
@@ -200,22 +195,22 @@ class _Planner:
         try:
             provenance = self.catalogue.provenance(combination.refs)
         except Unavailable as error:
-            return self._without_data(combination, {}, "unavailable", str(error))
+            return self._without_data(combination, {}, Status.UNAVAILABLE, str(error))
         try:
             data = self.data[combination["dataset"]]
             identity = self._identity(combination, data)
         except UserError as error:
             raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None
-        except Refusal as error:
-            return self._without_data(combination, provenance, "refused", str(error))
+        except (Refusal, Unavailable) as error:
+            return self._without_data(combination, provenance, answered(error), str(error))
         except (Exception, SystemExit):
             return self._without_data(combination, provenance)
         planned = Planned(combination, self._keys(combination, identity), provenance)
         try:
             with preserved([]):
                 return self._checked(planned, data, evaluators)
-        except Refusal as error:
-            return replace(planned, status="refused", reason=str(error))
+        except (Refusal, Unavailable) as error:
+            return replace(planned, status=answered(error), reason=str(error))
         except (Exception, SystemExit):
             return planned
 
@@ -230,21 +225,23 @@ class _Planner:
         refused = {name: reason for name, reason in reasons.items() if reason}
         applied = [e for e in evaluators if str(e) not in refused]
         estimators = applicable_estimators(self.catalogue, parts, data, provided, combination["estimator"])
-        work = Work(parts.objective, estimators, {name: len(s) for name, s in data.splits.items()})
+        sizes = {name: len(s) for name, s in data.splits.items()}
+        work = Work(parts.objective, estimators, sizes, provides=provided)
         return replace(
             planned,
             parameters=parts.model.parameters_count,
             support=parts.model.decoder.distribution.support,
             refused_evaluators=refused,
-            evaluations={str(e): self._evaluations(e, work) for e in applied},
+            efforts={str(e): self._effort(e, work) for e in applied},
         )
 
-    def _evaluations(self, evaluator: Ref, work: Work) -> int | None:
+    def _effort(self, evaluator: Ref, work: Work) -> Effort | None:
         try:
-            count: int | None = self.catalogue.build("evaluator", evaluator).evaluations(work)
+            built: Evaluator = self.catalogue.build("evaluator", evaluator)
+            count, densities = built.evaluations(work), built.densities(work)
         except (Exception, SystemExit):  # what fails here is left to fail when it is run
             return None
-        return count
+        return None if count is None else Effort(count, densities)
 
     def _evaluator_refusal(
         self, evaluator: Ref, provided: frozenset[str], combination: Combination, data: Data

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -106,12 +105,12 @@ class Results:
             frame: pd.DataFrame = getattr(store, table)()
             return frame
 
-    def _store(self) -> AbstractContextManager[Store]:
+    def _store(self) -> Store:
         if is_published(self.directory):
             raise UserError(
                 f"'{self.directory}' is a published board, which has no weights; its README.md says how to redo it"
             )
-        return closing(Store.at(self.directory))
+        return Store.at(self.directory)
 
     def _repr_html_(self) -> str:
         """The number of runs of each status, and the leaderboard."""

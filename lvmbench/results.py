@@ -83,7 +83,9 @@ def _asked_figures(measurements: pd.DataFrame, meta: Mapping[str, str]) -> pd.Da
     order = {evaluator: i for i, evaluator in enumerate({**asked, **added})}
     by = measurements["evaluator"].map({**added, **asked}).fillna("")
     place = measurements["evaluator"].map(order).fillna(len(order))
-    return measurements.assign(asked_by=by).iloc[place.to_numpy().argsort(kind="stable")]
+    return (
+        measurements.assign(asked_by=by).iloc[place.to_numpy().argsort(kind="stable")].reset_index(drop=True)
+    )
 
 
 def _improving(records: pd.DataFrame, patience: int) -> pd.Series[bool]:

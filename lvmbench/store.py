@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from lvmbench.database import Said, called, expect_finite
 from lvmbench.errors import UserError
 from lvmbench.status import Status
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 _metadata = MetaData()
 META = Table(
     "meta", _metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False)
@@ -40,6 +40,7 @@ RUNS = Table(
     Column("traceback", Said),
     Column("epochs", Integer),
     Column("best_epoch", Integer),
+    Column("stopped", String),
     Column("train_seconds", Float),
     Column("peak_memory_host", BigInteger),
     Column("peak_memory_device", BigInteger),
@@ -87,7 +88,9 @@ RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in {"position", "tr
 
 
 class Store:
-    """One results database; each method is one transaction. Several processes may write to it.
+    """One results database, let go of at the end of a ``with``; each method is one transaction.
+
+    Several processes may write to it.
 
     Arguments:
         url: An SQLAlchemy URL. Every method raises `UserError` where the database cannot be used.
@@ -106,9 +109,15 @@ class Store:
         try:
             self._create()
             self._check_schema()
-        except UserError:
+        except BaseException:
             self.close()
             raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     @classmethod
     def at(cls, directory: Path, url: str | None = None) -> Store:
@@ -240,25 +249,30 @@ class Store:
             for p in curve
         ]
         with self._writing() as connection:
-            self._forget(connection, key)
+            self._outdate(connection, key)
             connection.execute(sa.update(RUNS).where(RUNS.c.key == key).values(**values))
             if rows:
                 connection.execute(sa.insert(CURVES), rows)
 
     def reopen(self, keys: Iterable[str]) -> None:
-        """Make runs due again, without what they left behind."""
+        """Make runs due again, without what they left behind but for what is to measure them."""
         with self._writing() as connection:
             for key in keys:
-                self._forget(connection, key)
+                self._outdate(connection, key)
                 values = {"status": Status.INTERRUPTED, "reason": "waiting to be retried", "traceback": None}
                 connection.execute(sa.update(RUNS).where(RUNS.c.key == key).values(**values))
 
     def reopen_evaluations(self, statuses: Iterable[str]) -> int:
         """Make evaluations that ended with these statuses due again; how many."""
         with self._writing() as connection:
-            return connection.execute(
-                sa.delete(EVALUATIONS).where(EVALUATIONS.c.status.in_(list(statuses)))
-            ).rowcount
+            return connection.execute(_due_again(EVALUATIONS.c.status.in_(list(statuses)))).rowcount
+
+    @staticmethod
+    def _outdate(connection: sa.Connection, key: str) -> None:
+        """Delete what was found of the weights that a run had; whoever measured them is to measure the next ones."""
+        for table in (CURVES, MEASUREMENTS):
+            connection.execute(sa.delete(table).where(table.c.key == key))
+        connection.execute(_due_again(EVALUATIONS.c.key == key))
 
     @staticmethod
     def _forget(connection: sa.Connection, key: str) -> None:
@@ -279,11 +293,14 @@ class Store:
             if measurements:
                 connection.execute(sa.insert(MEASUREMENTS), [dict(m) for m in measurements])
 
-    def evaluated(self) -> set[tuple[str, str]]:
-        """The pairs of run key and evaluator that are done."""
+    def evaluated(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """Status and reason of every evaluation, by run key and evaluator."""
+        columns = (EVALUATIONS.c[name] for name in ("key", "evaluator", "status", "reason"))
+        found: dict[str, dict[str, tuple[str, str]]] = {}
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(EVALUATIONS.c.key, EVALUATIONS.c.evaluator))
-            return {(key, evaluator) for key, evaluator in rows}
+            for key, evaluator, *ending in connection.execute(sa.select(*columns)):
+                found.setdefault(key, {})[evaluator] = (ending[0], ending[1])
+        return found
 
     def records(self, *, details: bool = False) -> pd.DataFrame:
         """One row per run, in the order of the plan; with ``details`` also tracebacks and provenance."""
@@ -322,6 +339,11 @@ class Store:
             return pd.read_sql(query, connection)
 
 
+def _due_again(which: sa.ColumnElement[bool]) -> sa.Update:
+    values = {"status": Status.INTERRUPTED, "reason": "waiting to be measured again", "traceback": None}
+    return sa.update(EVALUATIONS).where(which).values(**values)
+
+
 def _gives_way(old: sa.Row[Any], new: Mapping[str, Any]) -> bool:
     """Whether a run yields its name to another definition; raises `UserError` where results would be lost."""
     if old.key == new["key"] or new["status"] == Status.UNAVAILABLE:
@@ -341,7 +363,11 @@ def _unusable(url: str, error: BaseException) -> UserError:
 
 
 def _use_wal(connection: Any, record: Any) -> None:
-    connection.execute("PRAGMA busy_timeout=60000")
-    with suppress(sqlite3.OperationalError):  # another process is setting it: it stays set in the file
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    try:
+        connection.execute("PRAGMA busy_timeout=60000")
+        with suppress(sqlite3.OperationalError):  # another process is setting it: it stays set in the file
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except BaseException:  # the pool does not know of it yet, and would not close it
+        connection.close()
+        raise

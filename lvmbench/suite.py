@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -18,12 +18,13 @@ from pydantic import (
     model_validator,
 )
 
+from lvmbench.budget import Budget
 from lvmbench.catalogue import Catalogue
 from lvmbench.claims import Claim
 from lvmbench.errors import UserError, nearest
 from lvmbench.figures import NOTHING
 from lvmbench.names import NAME, Ref
-from lvmbench.options import Count, NonNegative, Positive, Size
+from lvmbench.options import Count
 from lvmbench.yamlfile import YamlFile
 
 
@@ -62,22 +63,6 @@ RULES = {
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Budget(_Model):
-    """How long and with what each combination trains.
-
-    ``patience`` is the number of epochs without a better validation bound after which a seed stops (0: never early);
-    ``warm_up`` the number of epochs over which the KL weight rises to 1; ``clip`` the largest gradient norm of a seed.
-    """
-
-    epochs: Count = 100
-    batch: Count = 128
-    optimizer: Literal["adam", "adamw", "adamax", "rmsprop", "sgd"] = "adam"
-    learning_rate: Positive = 1e-3
-    patience: Size = 20
-    warm_up: NonNegative = 0.0
-    clip: Positive | None = None
 
 
 class Schema(_Model):

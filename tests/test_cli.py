@@ -175,9 +175,9 @@ UNKNOWN = {
     (
         "plan",
         "quick",
-        "--sede",
+        "--seedz",
         "3",
-    ): "No such option: --sede (Possible options: --seeds); see lvmbench plan --help",
+    ): "No such option: --seedz (Possible options: --seeds); see lvmbench plan --help",
     ("plan",): "Missing argument 'SUITE'; see lvmbench plan --help",
     ("data", "fetch", "mnst"): "unknown dataset 'mnst'; did you mean 'mnist'?",
     ("data", "fetch", "digits"): "dataset 'digits' has no raw files",
@@ -223,10 +223,22 @@ def test_a_plan_says_what_is_done_and_what_it_would_cost(cli, tiny):
     )
     totals, cost = shown.out.splitlines()[-2:]
     assert totals == "1 combination; 3 runs, 0 done"
-    assert re.fullmatch(r"training takes at most (< 1|\d+) s; measuring comes on top", cost)
+    time = r"(< 1|\d+) s"
+    workers = rf"(, {time} in all on \d+ workers)?"
+    assert re.fullmatch(rf"training takes at most {time}; measuring (about )?{time}{workers}", cost)
+    each = rf"tightness\[repeats=5,samples=20\] 1,500 \((about )?{time}\)"
+    assert re.search(rf"^model evaluations to measure: {each}$", shown.out, re.MULTILINE)
     shown = cli("plan", tiny.write(priors=["mixture"]), "--out", tiny.folder / "out", "--seeds", "3")
     assert re.search(r"^2 ok · 1 to do +[\d,]+ +(< 1|\d+) s *$", shown.out, re.MULTILINE)
     assert "1 combination; 3 runs, 2 done" in shown.out
+
+
+def test_a_plan_reads_the_store_that_it_is_given(cli, tiny):
+    url = f"sqlite:///{tiny.folder / 'elsewhere.sqlite'}"
+    where = (tiny.write(), "--store", url, "--out", tiny.folder / "out")
+    assert "4 runs, 0 done" in cli("plan", *where, "--no-estimate").out
+    cli("run", *where, "--jobs", "0")
+    assert "4 runs, 4 done" in cli("plan", *where, "--no-estimate").out
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])

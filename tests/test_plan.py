@@ -14,9 +14,11 @@ from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.combination import KINDS
 from lvmbench.errors import UserError
 from lvmbench.names import Ref
-from lvmbench.plan import make_plan
+from lvmbench.plan import Effort, make_plan
 from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.suite import load_suite
+from lvmbench.training.estimate import Rates
+from lvmbench_plugins.evaluators import _aggregate
 
 REFERENCE = load_catalogue()
 DATA = "blobs[train=60,validation=20,test=20]"
@@ -327,6 +329,26 @@ def test_a_key_is_the_same_in_every_process(key, tiny):
     assert found.stdout.strip() == mine
 
 
+def test_a_plan_counts_densities_beside_draws(plan, tiny, monkeypatch):
+    """The information is found from every z under every posterior, which an autoregressive flow has to invert."""
+    what = {"evaluators": ["informativeness[samples=7]"], "datasets": ["blobs[train=60,test=11]"]}
+    (planned,) = plan(**what).planned
+    assert planned.efforts == {"informativeness[samples=7]": (7 * 11, 7 * 11 * 11)}
+    counted = []
+
+    def count(q, z, each=_aggregate._each):
+        counted.append(each(q, z).numel())
+        return each(q, z)
+
+    monkeypatch.setattr(_aggregate, "_each", count)
+    tiny.run(**BASE, **what)
+    assert sum(counted) == 7 * 11 * 11
+
+
+def test_what_measuring_takes_is_data_draws_and_densities():
+    assert Rates(datum=100.0, draw=10.0, density=1.0).seconds(Effort(3, 5), data=2) == 235.0
+
+
 SAME = {
     "more seeds": {"seeds": [3, 0, 1]},
     "more combinations": {"priors": ["standard_normal", "mixture"]},
@@ -335,6 +357,16 @@ SAME = {
     "defaults in full": {
         "posteriors": ["gaussian[hidden=8,layers=1,network=mlp]"],
         "estimators": ["pathwise"],
+    },
+    "a schedule at its defaults": {
+        "budget": {
+            "epochs": 3,
+            "batch": 20,
+            "learning_rate": 1e-2,
+            "patience": 0,
+            "schedule": "constant",
+            "weight_decay": None,
+        }
     },
     "options in another order": {"posteriors": ["gaussian[layers=1,hidden=8]"]},
     "an integer for a float": {
@@ -359,6 +391,9 @@ OTHER = {
             "patience": 1,
             "warm_up": 1.0,
             "clip": 1.0,
+            "schedule": "cosine",
+            "weight_decay": 0.1,
+            "seconds": 60.0,
         }.items()
     },
 }

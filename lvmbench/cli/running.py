@@ -73,7 +73,8 @@ def run(
     plan = make_plan(loaded, catalogue, only)
     prepare(out)
     warn(catalogue)
-    _go(plan, out, Store.at(out, store), RunOptions(device, jobs, timeout, chosen))
+    with Store.at(out, store) as opened:
+        _go(plan, out, opened, RunOptions(device, jobs, timeout, chosen))
 
 
 def plan(
@@ -81,7 +82,8 @@ def plan(
     out: Annotated[
         Path | None, typer.Option("--out", help="Results directory, to say what is done there.")
     ] = None,
-    estimate: Annotated[bool, typer.Option(help="Time a few training steps of each combination.")] = True,
+    store: StoreUrl = None,
+    estimate: Annotated[bool, typer.Option(help="Time a few steps and draws of each combination.")] = True,
     seeds: Seeds = None,
     only: Only = [],  # noqa: B006
     device: Device = "auto",
@@ -104,7 +106,8 @@ def plan(
     where = pick_device(device)
     made = make_plan(loaded, catalogue, only)
     warn(catalogue)
-    show_plan(made, catalogue, out or Path("lvmbench-results") / loaded.name, where if estimate else None)
+    directory = out or Path("lvmbench-results") / loaded.name
+    show_plan(made, catalogue, directory, store, where if estimate else None)
 
 
 def status(
@@ -118,7 +121,8 @@ def status(
     """
     from lvmbench.cli.display import show_status
 
-    show_status(directory, open_store(directory, store), tracebacks=traceback)
+    with open_store(directory, store) as opened:
+        show_status(directory, opened, tracebacks=traceback)
 
 
 def retry(
@@ -139,11 +143,14 @@ def retry(
     for word in wanted:
         if word not in RETRIABLE:
             raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
-    plan, opened, options = _reload(directory, store, device, jobs, timeout)
-    names = plan.names
-    opened.reopen(key for name, (key, found) in _runs(opened).items() if found in wanted and name in names)
-    opened.reopen_evaluations(wanted)
-    _go(plan, directory, opened, options)
+    with open_store(directory, store) as opened:
+        plan, options = _reload(directory, opened, device, jobs, timeout)
+        names = plan.names
+        opened.reopen(
+            key for name, (key, found) in _runs(opened).items() if found in wanted and name in names
+        )
+        opened.reopen_evaluations(wanted)
+        _go(plan, directory, opened, options)
 
 
 def evaluate(
@@ -160,19 +167,20 @@ def evaluate(
 
     Example: lvmbench evaluate lvmbench-results/quick --evaluator "tightness[samples=5000]"
     """
-    plan, opened, options = _reload(directory, store, device, jobs, timeout, evaluator)
-    _go(plan, directory, opened, options, training=False)
+    with open_store(directory, store) as opened:
+        plan, options = _reload(directory, opened, device, jobs, timeout, evaluator)
+        _go(plan, directory, opened, options, training=False)
 
 
 def _reload(
     directory: Path,
-    store: str | None,
+    opened: Store,
     device: str,
     jobs: int | None,
     timeout: float | None,
     evaluators: Sequence[str] = (),
-) -> tuple[Plan, Store, RunOptions]:
-    """The plan, the store and the options of results that are there, with the plugins and seeds they were made with."""
+) -> tuple[Plan, RunOptions]:
+    """The plan and the options of results that are there, with the plugins and seeds they were made with."""
     from dataclasses import replace
 
     from lvmbench.plan import make_plan
@@ -183,7 +191,6 @@ def _reload(
     from lvmbench.training import pick_device
 
     pick_device(device)
-    opened = open_store(directory, store)
     chosen = plugins_of(opened)
     catalogue = load_catalogue(chosen)
     suite = load_suite(str(directory / "suite.yaml"), catalogue)
@@ -193,7 +200,7 @@ def _reload(
     plan = make_plan(suite, catalogue).restricted(runs)
     warn(catalogue)
     plan = replace(plan, evaluators=wanted or plan.evaluators)
-    return plan, opened, RunOptions(device, jobs, timeout, chosen)
+    return plan, RunOptions(device, jobs, timeout, chosen)
 
 
 def _evaluator(name: str, catalogue: Catalogue) -> Ref:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -61,7 +60,7 @@ def _tables(directory: Path, url: str | None) -> tuple[pd.DataFrame, pd.DataFram
 
     if url is None and is_published(directory):
         return read_results(directory)
-    with closing(open_store(directory, url)) as opened:
+    with open_store(directory, url) as opened:
         return tables(opened)
 
 
@@ -89,5 +88,5 @@ def _selection(directory: Path, url: str | None) -> PluginSelection:
 
     if url is None and is_published(directory):
         raise UserError(f"'{directory}' is a published board already; copy it as it is")
-    with closing(open_store(directory, url)) as opened:
+    with open_store(directory, url) as opened:
         return plugins_of(opened)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import lvmbench
-from lvmbench import Bernoulli, DiagonalNormal, LvmbenchError, Refusal
+from lvmbench import Bernoulli, DiagonalNormal, LvmbenchError, Refusal, Unavailable
 from lvmbench_plugins.evaluators import _coder
 from lvmbench_plugins.evaluators.bits_back import BitsBack
 from lvmbench_plugins.evaluators.sample_quality import SampleQuality
@@ -122,7 +122,7 @@ def test_grey_training_images_are_refused():
 
 def test_without_the_coder_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr("lvmbench_plugins.evaluators.bits_back.find_spec", lambda name: None)
-    with pytest.raises(Refusal, match=r"pip install 'lvmbench\[coding\]'"):
+    with pytest.raises(Unavailable, match=r"pip install 'lvmbench\[coding\]'"):
         BitsBack()
 
 

@@ -24,6 +24,7 @@ from lvmbench import (
     Refusal,
     Subject,
     Terms,
+    Unavailable,
     Work,
 )
 from lvmbench_plugins.evaluators._coder import Array, Latents, Stack, integers, latents
@@ -87,7 +88,7 @@ class BitsBack(Evaluator):
         chunk: Count = 16384,
     ) -> None:
         if find_spec("constriction") is None:
-            raise Refusal("bits_back needs the coder 'constriction': pip install 'lvmbench[coding]'")
+            raise Unavailable("bits_back needs the coder 'constriction': pip install 'lvmbench[coding]'")
         self.data, self.bins, self.samples, self.chunk = data, bins, samples, chunk
 
     def evaluations(self, work: Work) -> int:

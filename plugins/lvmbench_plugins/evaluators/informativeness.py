@@ -135,10 +135,16 @@ class Informativeness(Evaluator):
     def evaluations(self, work: Work) -> int:
         return self.samples * work.size
 
+    def densities(self, work: Work) -> int:
+        return self._draws(work.size) * work.size**2 if "posterior.density" in work.provides else 0
+
+    def _draws(self, count: int) -> int:
+        """How many samples of each of so many data the aggregated posterior is found from."""
+        return max(2, min(self.samples, self.pairs // count**2))
+
     def _information(self, subject: Subject) -> Iterator[Measurement]:
-        count = len(subject.x)
-        samples = max(2, min(self.samples, self.pairs // count**2))
-        found = aggregate(subject, subject.noise("informativeness", "aggregate"), samples, self.chunk)
+        count, noise = len(subject.x), subject.noise("informativeness", "aggregate")
+        found = aggregate(subject, noise, self._draws(count), self.chunk)
         yield from measurements([_split_rate(found)])
         lower, upper = found.information.mean().item(), found.without_own.mean().item()
         yield Measurement("mutual_information_cap", math.log(count))
