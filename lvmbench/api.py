@@ -88,7 +88,8 @@ def run(
 def load(
     path: str | Path, *, device: str = "auto", plugins: Sequence[str | Path] = (), **given: Given
 ) -> Any:
-    """What was written: the `Results` in a directory of `run` or in a published one, or the `Fitted` model in a file of `Fitted.save`.
+    """What was written: the `Results` in a directory of `run` or of a published board, or the `Fitted` model in a file of
+    `Fitted.save`.
 
     Arguments:
         path: The directory or the file.

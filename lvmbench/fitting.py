@@ -146,8 +146,8 @@ class Fitted:
         save(self, Path(path))
 
     def __repr__(self) -> str:
-        named = ", ".join(f"{kind}={value!r}" for kind, value in self.combination.columns.items())
-        return f"Fitted({named}, seed={self.seed}, parameters={self.model.parameters_count})"
+        size = f"{self.model.parameters_count:,} parameters"
+        return f"Fitted({self.combination}, latent {self.combination.latent}, seed {self.seed}, {size})"
 
     def _repr_html_(self) -> str:
         facts = {**self.combination.columns, "seed": self.seed, "parameters": self.model.parameters_count}

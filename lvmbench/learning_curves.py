@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from lvmbench.figures import asked
 from lvmbench.leaderboard import identity
 from lvmbench.plots import FENCE, PALETTE, panels, short_labels, style, width_for
 
@@ -31,6 +32,7 @@ def curves(frame: pd.DataFrame, records: pd.DataFrame) -> Figure | None:
         frame: ``key, epoch, train_bound, validation_bound``, as the store gives it.
         records: One row per run.
     """
+    records = asked(records)
     names = [name for name in identity(records)[1:] if name != "objective"]
     frame = frame[["key", "epoch", *_BOUNDS]].merge(_lines(records, names), on="key")
     if frame.empty:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lvmbench.leaderboard import label, run_table
+from lvmbench.leaderboard import label, run_table, table_name
 from lvmbench.render import combination_labels, shorten
 
 Array = npt.NDArray[np.float64]
@@ -67,7 +67,7 @@ def save(figure: Figure, path: Path) -> None:
 def leaderboard_figure(
     board: pd.DataFrame, records: pd.DataFrame, measurements: pd.DataFrame
 ) -> Figure | None:
-    """Draw the ranking metric of each combination, one panel per data set; None where nothing was measured.
+    """Draw the ranking metric of each combination, one panel per table; None where nothing is ranked.
 
     Points are means over seeds with their 95% interval, faint dots are single seeds, numbers are ranks.
 
@@ -81,13 +81,17 @@ def leaderboard_figure(
     if rows.empty:
         return None
     runs = run_table(records, measurements, board.attrs["split"])
-    counts = rows["dataset"].value_counts(sort=False).sort_index()
+    tables = [
+        (table_name(str(d), str(scale)), part) for (d, scale), part in rows.groupby(["dataset", "scale"])
+    ]
     with style():
-        figure, every = panels([_ROW * n + 0.55 for n in counts], width_for(_rows(rows, board.attrs)))
-        for axes, (dataset, part) in zip(every, rows.groupby("dataset"), strict=True):
-            own = runs[(runs["dataset"] == dataset) & runs[metric].notna()]
+        figure, every = panels(
+            [_ROW * len(part) + 0.55 for _, part in tables], width_for(_rows(rows, board.attrs))
+        )
+        for axes, (title, part) in zip(every, tables, strict=True):
+            own = runs[(runs["dataset"] == part["dataset"].iloc[0]) & runs[metric].notna()]
             _panel(axes, part, own, board.attrs)
-            axes.set_title(str(dataset), loc="left")
+            axes.set_title(title, loc="left")
         every[-1].set_xlabel(_axis_label(board.attrs))
     return figure
 
@@ -117,6 +121,7 @@ def _panel(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, attrs: dict[Any, 
     """One data set: the best combination on top."""
     metric, names = attrs["metric"], attrs["identity"][1:]
     position = {label(row): i for i, row in enumerate(part[names].itertuples(index=False))}
+    runs = runs[runs["label"].isin(position)]
     mean, low, high = (part[metric + end].to_numpy(dtype=float) for end in ("", "_low", "_high"))
     seeds, row = runs[metric].to_numpy(dtype=float), runs["label"].map(position).to_numpy(dtype=int)
     frame = _frame(mean, seeds, row, np.stack([low, high]))

@@ -55,6 +55,11 @@ def board_of(
     return judged(board, out, records, measurements)
 
 
+def rebuild(directory: Path) -> pd.DataFrame:
+    """Make the leaderboard again from the tables and the suite of a directory; raises `UserError` where it has none."""
+    return board_of(*read_results(directory), directory)
+
+
 def judged(
     board: pd.DataFrame, directory: Path, records: pd.DataFrame, measurements: pd.DataFrame
 ) -> pd.DataFrame:
@@ -83,7 +88,7 @@ def write_board(directory: Path, target: Path) -> None:
     from lvmbench.rate_distortion import rate_distortion_figure
 
     records, measurements = read_results(directory)
-    board = board_of(records, measurements, directory)
+    board = rebuild(directory)
     (target / "leaderboard.csv").write_text(to_csv(board), encoding="utf-8")
     (target / "leaderboard.md").write_text(to_markdown(board, records), encoding="utf-8")
     figure = leaderboard_figure(board, records, measurements)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lvmbench.catalogue import Catalogue
 from lvmbench.errors import Unavailable, UserError
-from lvmbench.leaderboard import read_table
+from lvmbench.leaderboard import read_results
 from lvmbench.legible import printable, shell
 from lvmbench.names import Ref
 from lvmbench.plugins import PluginSelection, load_catalogue
@@ -30,14 +30,14 @@ class Origin:
         selection: The plugins that were loaded beside the installed ones.
         distributions: What the components came from, each with the versions that were met.
         records: One row per run.
-        evaluators: The evaluators that were applied, as tables name them.
+        later: The evaluators that were applied beside those of the suite.
     """
 
     directory: Path
     selection: PluginSelection
     distributions: Mapping[str, set[str]]
     records: pd.DataFrame
-    evaluators: Sequence[str]
+    later: Sequence[str]
 
     @property
     def files(self) -> list[Path]:
@@ -67,7 +67,7 @@ def redo(origin: Origin, name: str) -> list[str]:
     commands = [
         *(f"lvmbench data fetch {dataset}" for dataset in dict.fromkeys(raw)),
         " ".join([f"lvmbench run suite.yaml --out {out}", *_options(origin, suite)]),
-        *_evaluations(origin, suite, catalogue, out),
+        *_evaluations(origin, out),
         f"lvmbench leaderboard {out}",
     ]
     listed = ["It needs:", "", *(f"- {printable(need)}" for need in needs)] if needs else []
@@ -127,19 +127,10 @@ def _options(origin: Origin, suite: Suite) -> Iterator[str]:
         yield f"--no-plugin {shell(plugin)}"
 
 
-def _evaluations(origin: Origin, suite: Suite, catalogue: Catalogue, out: str) -> Iterator[str]:
+def _evaluations(origin: Origin, out: str) -> Iterator[str]:
     """The evaluators that were applied later."""
-    own = {str(_canonical(catalogue, choice.ref)) for choice in suite.evaluators}
-    later = [f"--evaluator {shell(name)}" for name in origin.evaluators if name not in own]
-    if later:
-        yield " ".join([f"lvmbench evaluate {out}", *later])
-
-
-def _canonical(catalogue: Catalogue, ref: Ref) -> Ref:
-    try:
-        return catalogue.canonical("evaluator", ref)
-    except Unavailable:
-        return ref
+    if origin.later:
+        yield " ".join([f"lvmbench evaluate {out}", *(f"--evaluator {shell(name)}" for name in origin.later)])
 
 
 def origin_of(
@@ -152,7 +143,7 @@ def origin_of(
     for environment in environments:
         for name, version in environment.get("plugins", {}).items():
             distributions.setdefault(name, set()).add(str(version))
-    path = directory / "evaluations.csv"
-    evaluators = read_table(path)["evaluator"].unique().tolist() if path.is_file() else []
-    records = read_table(directory / "records.csv")
-    return Origin(directory, selection, distributions, records, evaluators)
+    records, measurements = read_results(directory)
+    asked_by = measurements.get("asked_by", pd.Series("", index=measurements.index))
+    later = measurements.loc[asked_by == "evaluate", "evaluator"].unique().tolist()
+    return Origin(directory, selection, distributions, records, later)

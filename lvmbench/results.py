@@ -73,7 +73,7 @@ def _asked_figures(measurements: pd.DataFrame, meta: Mapping[str, str]) -> pd.Da
     order = {evaluator: i for i, evaluator in enumerate({**asked, **added})}
     by = [{**added, **asked}.get(evaluator, "") for evaluator in measurements["evaluator"]]
     place = np.array([order.get(evaluator, len(order)) for evaluator in measurements["evaluator"]], dtype=int)
-    return measurements.assign(asked_by=by).iloc[place.argsort(kind="stable")]
+    return measurements.assign(asked_by=by).iloc[place.argsort(kind="stable")].reset_index(drop=True)
 
 
 def _improving(records: pd.DataFrame, patience: int) -> pd.Series[bool]:

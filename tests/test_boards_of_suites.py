@@ -6,7 +6,7 @@ import pytest
 
 import lvmbench
 from lvmbench.leaderboard import leaderboard, read_results
-from lvmbench.publish import board_of as board_in
+from lvmbench.publish import rebuild
 from lvmbench.render import to_csv
 from lvmbench.results import tables
 
@@ -109,7 +109,7 @@ def test_the_board_is_the_same_from_its_files(tiny, evaluate):
     evaluate(GAP)
     tiny.run(priors=["standard_normal"])
     board = board_of(tiny)
-    assert to_csv(board_in(*read_results(tiny.folder / "out"), tiny.folder / "out")) == to_csv(board)
+    assert to_csv(rebuild(tiny.folder / "out")) == to_csv(board)
     assert to_csv(lvmbench.load(tiny.folder / "out").leaderboard()) == to_csv(board)
 
 
@@ -153,7 +153,7 @@ def test_what_a_decoder_gives_probability_to_is_on_record(tiny):
 
 def test_a_suite_may_rank_nothing(tiny):
     tiny.run(metric="none")
-    board = board_in(*read_results(tiny.folder / "out"), tiny.folder / "out")
+    board = rebuild(tiny.folder / "out")
     assert board["rank"].isna().all()
     assert "Nothing is ranked." in said(tiny)
     assert np.isfinite(board["elbo"]).all()

@@ -243,8 +243,6 @@ def test_what_was_fitted_is_said_in_a_line(suite):
     budget = {"epochs": 1, "batch": 20}
     words = {"data": suite["datasets"][0], "prior": "standard_normal", "posterior": "gaussian[hidden=8]"}
     fitted = lvmbench.fit(**words, decoder="linear_gaussian", objective="elbo", latent=2, **budget)
-    assert repr(fitted).startswith(
-        "Fitted(dataset='blobs[test=20,train=60,validation=20]', prior='standard_normal'"
-    )
+    assert repr(fitted).startswith("Fitted(blobs[test=20,train=60,validation=20] · standard_normal · ")
     assert "\n" not in repr(fitted)
     assert repr(fitted.data).startswith("Data(train=Split(x=(60, ")

@@ -17,8 +17,7 @@ from pandas.testing import assert_frame_equal
 
 import lvmbench
 from lvmbench.errors import UserError
-from lvmbench.leaderboard import read_results
-from lvmbench.publish import board_of, publish
+from lvmbench.publish import publish, rebuild
 from lvmbench.render import to_csv
 
 SUITE = """
@@ -76,10 +75,10 @@ def directory(tmp_path):
 
 
 def test_rebuild_ranks_by_the_suites_metric(directory):
-    board = board_of(*read_results(directory), directory)
+    board = rebuild(directory)
     assert (board.attrs["metric"], board["prior"].tolist()) == ("nmi", ["standard_normal", "mixture"])
     (directory / "suite.yaml").unlink()
-    board = board_of(*read_results(directory), directory)
+    board = rebuild(directory)
     assert (board.attrs["metric"], board["prior"].tolist()) == ("elbo", ["mixture", "standard_normal"])
 
 
@@ -168,7 +167,7 @@ def test_a_failure_leaves_what_was_published(directory, tmp_path, monkeypatch):
 def test_a_suite_that_is_not_yaml_is_a_users_error(directory):
     (directory / "suite.yaml").write_text("suite: [")
     with pytest.raises(UserError, match="suite.yaml"):
-        board_of(*read_results(directory), directory)
+        rebuild(directory)
 
 
 # Reading back, and doing again
