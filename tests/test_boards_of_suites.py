@@ -64,7 +64,7 @@ def test_an_evaluator_that_is_added_is_shown_and_changes_no_rank(tiny, evaluate,
         found = tables(store)[1].query("asked_by == 'evaluate'")
     assert set(found["evaluator"].str.partition("[")[0]) == {evaluator.partition("[")[0]}
     first = after.attrs["headline"][1]
-    assert first not in before.columns
+    assert first not in before.attrs["headline"]
     assert first.partition("[")[0].partition("@")[0].partition("_")[0] in shown.out
     assert first in said(tiny)
 
