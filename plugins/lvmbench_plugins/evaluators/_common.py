@@ -30,17 +30,17 @@ _FEWEST = 4
 class Figure(NamedTuple):
     """One figure of each datum, ``(B,)``, and its Monte Carlo variance, ``(B,)``, where it is known.
 
-    ``freedom``, ``(B,)``, has the variance's degrees of freedom; ``size``, ``(B,)``, is that of the numbers the figure
-    was computed from, whose rounding is part of its error. A figure that is
+    ``size``, ``(B,)``, is that of the numbers it was computed from, whose rounding is part of its error; ``freedom``,
+    ``(B,)``, has the variance's degrees of freedom. A figure that is
     the log of a mean weight has a ``bias``, ``(B,)``, and a ``worth``, ``(B,)``, as `LogMean` has them.
     """
 
     value: Tensor
     variance: Tensor | None
-    freedom: Tensor | None = None
     size: Tensor | None = None
     bias: Tensor | None = None
     worth: Tensor | None = None
+    freedom: Tensor | None = None
 
 
 Figures = dict[tuple[str, str, str], Figure]
@@ -55,14 +55,14 @@ def known(value: Tensor) -> Figure:
 def drawn(draws: Tensor, size: Tensor | None = None) -> Figure:
     """A figure that is the mean of independent draws, ``(S, B)``."""
     mean, count = draws.mean(0), len(draws)
-    return Figure(mean, draws.var(0) / count, torch.full_like(mean, count - 1), size)
+    return Figure(mean, draws.var(0) / count, size, freedom=torch.full_like(mean, count - 1))
 
 
 def drawn_together(draws: Tensor) -> Figure:
     """The same where the figures of a batch depend on each other: what each adds to the variance of their mean."""
     mean, size = draws.mean(0), draws.shape[1]
-    variance = size * draws.mean(1).var() / len(draws)
-    return Figure(mean, variance.expand(size), torch.full_like(mean, (len(draws) - 1) / size))
+    variance = (size * draws.mean(1).var() / len(draws)).expand(size)
+    return Figure(mean, variance, freedom=torch.full_like(mean, (len(draws) - 1) / size))
 
 
 class LogMean(NamedTuple):
