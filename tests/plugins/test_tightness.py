@@ -118,7 +118,7 @@ def known_models():
 def test_mean_weight_is_p_of_x_at_any_number_of_samples(chance):
     """It is held to p-hat and not to its log, which is biased by as much as its error where samples are few.
 
-    The stated error falls as S grows.
+    The stated error falls as S grows, where it is stated: at S = 10 it may not be.
     """
     for subject, exact in known_models():
         found = [
@@ -127,7 +127,8 @@ def test_mean_weight_is_p_of_x_at_any_number_of_samples(chance):
         ]
         for m in found:
             chance.agrees((m.per_datum - exact).double().exp(), 1.0)
-        errors = [m.stderr for m in found]
+        errors = [m.stderr for m in found if m.stderr is not None]
+        assert len(errors) >= 3
         assert errors == sorted(errors, reverse=True)
         # with samples enough, the log is within its stated error as well
         chance.within(found[-1].value, exact.mean(), errors[-1])

@@ -36,8 +36,8 @@ class Bdmc(Evaluator):
     distances from the mean log p(x) of these data: spread and bias, which is half the variance. For the lower bound both
     are the jackknife's. The reverse chains of a datum share their start, so that the spread between them says too little:
     the variance of the upper bound is what that of the lower one leaves of the width's variance over the data. Neither is
-    stated where half of the spread or more is that of data whose mean weight is worth fewer than 5 chains of equal weight,
-    nor with fewer than 4 chains. The width's own error is that of other data drawn, and is always known.
+    stated where the mean weight of half of the data or more is worth fewer than 5 chains of equal weight, nor with fewer
+    than 4 chains. The width's own error is that of other data drawn, and is always known.
 
     References:
         Sandwiching the Marginal Likelihood Using Bidirectional Monte Carlo (Grosse, Ghahramani, Adams, 2015),
