@@ -1,26 +1,86 @@
 """Full covariance, gradient ascent for each datum, and the two together with a network, on linear-Gaussian models."""
 
+import inspect
+import itertools
+
 import pytest
 import torch
 
-from lvmbench import DataSummary, LatentSpace, Stream, Terms, analytic_kl
+from lvmbench import DataSummary, LatentSpace, LatentVariableModel, Stream, Terms, analytic_kl
+from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.objectives.elbo import Elbo
+from lvmbench_plugins.posteriors._refine import ENOUGH, refine
 from lvmbench_plugins.posteriors.semi_amortized import SemiAmortized
 from lvmbench_plugins.posteriors.svi import Svi
+from lvmbench_plugins.priors.standard_normal import StandardNormal
 
-SVI = "svi[steps=400,rate=0.03,samples=64]"
+SEEDS = 20
+STEPS = (3, 10, 30, 50, 150)
+DEFAULT = STEPS.index(50)
 
 
-def test_svi_finds_the_best_diagonal_normal(linear_model, points):
-    """Of the KL to the true normal with precision P: the mean is the true one, the variances are 1 / diag P.
+def shortfall(q, truth):
+    """KL to the true normal with precision P beyond that of the best diagonal normal, whose variances are 1 / diag P."""
+    precision = torch.cholesky_inverse(truth.scale_tril).reshape(-1, *truth.scale_tril.shape[-2:])[0]
+    diagonal, apart = precision.diagonal(), q.loc - truth.loc
+    excess = (2 * q.log_scale).exp() * diagonal - 1 - 2 * q.log_scale - diagonal.log()
+    return 0.5 * (((apart @ precision) * apart).sum(-1) + excess.sum(-1))
 
-    To 0.05: 64 samples to a step leave noise of about rate times the gradient's standard deviation.
-    """
-    model = linear_model(SVI)
-    q, truth = model.q(points), model.exact_posterior(points)
-    precision = torch.cholesky_inverse(truth.scale_tril)
-    assert (q.loc - truth.loc).abs().max() < 0.05
-    assert (q.log_scale + 0.5 * precision.diagonal(dim1=-2, dim2=-1).log()).abs().max() < 0.05
+
+@pytest.fixture(scope="module")
+def shortfalls():
+    """Of `svi` for each number of steps and each seed of its numbers, ``(T, S)``, over 20 data in 4 correlated latents."""
+    torch.manual_seed(0)
+    data = DataSummary((8,), "real", torch.zeros(8))
+    prior = StandardNormal(data, 4)
+    decoder = LinearGaussian(data, prior.space, noise=0.5)
+    rows = []
+    for steps in STEPS:
+        model = LatentVariableModel(prior, Svi(data, prior.space, steps=steps), decoder).double()
+        x = model.generate(Stream.seeded(1, "data", dtype=torch.float64), 20)
+        noise = torch.randn(SEEDS, *model.posterior.noise.shape, dtype=torch.float64)
+        rows.append(torch.func.vmap(lambda numbers, model=model, x=x: _of(model, x, numbers))(noise))
+    return torch.stack(rows)
+
+
+def _of(model, x, numbers):
+    q = torch.func.functional_call(model.posterior, {"noise": numbers}, (x, model))
+    return shortfall(q, model.exact_posterior(x)).mean()
+
+
+def test_more_steps_never_make_svi_worse(shortfalls):
+    """By Student's t over seeds: 8.2 standard errors of 19 degrees of freedom are exceeded with a chance of 6e-8."""
+    for fewer, more in itertools.pairwise(shortfalls):
+        rise = more - fewer
+        assert rise.mean() <= 8.2 * rise.std() / SEEDS**0.5
+
+
+def test_svi_comes_near_the_best_diagonal_normal_at_its_defaults(shortfalls):
+    """Measured: 0.0036 nats with a standard error of 0.0006 over seeds, of 2.9 after 3 steps."""
+    assert inspect.signature(Svi).parameters["steps"].default == STEPS[DEFAULT]
+    assert shortfalls[DEFAULT].mean() < 0.01
+
+
+def test_svi_finds_the_true_posterior_where_it_is_of_the_family(linear_model, points):
+    """The gradients have no noise there: what is left is what a datum that has arrived leaves."""
+    model = linear_model("svi")
+    with torch.no_grad():
+        model.decoder.weight.copy_(torch.eye(3, 2) * 1.5)  # latents that do not depend on each other given x
+    assert shortfall(model.q(points), model.exact_posterior(points)).max() < 2 * ENOUGH
+
+
+def test_a_datum_that_has_arrived_stays(linear_model, points):
+    """Others of its batch move on."""
+    model = linear_model("svi")
+    with torch.no_grad():
+        model.decoder.weight.copy_(torch.eye(3, 2) * 1.5)
+    truth = model.exact_posterior(points)
+    scale = truth.scale_tril.diagonal(dim1=-2, dim2=-1).expand_as(truth.loc)
+    loc = truth.loc.clone()
+    loc[0] += 1
+    found, _ = refine(model, points, (loc, scale.log()), model.posterior.noise, 0.5)
+    assert torch.equal(found[1:], loc[1:])
+    assert (found[0] - truth.loc[0]).norm() < 0.1
 
 
 def test_svi_is_a_function_of_x_alone(linear_model, points):
@@ -38,7 +98,7 @@ def elbo(model, points):
 def test_refinement_raises_the_elbo_of_every_datum(linear_model, points, through):
     torch.manual_seed(0)
     start = linear_model("semi_amortized[steps=0,hidden=8]")
-    refined = linear_model(f"semi_amortized[steps=50,rate=0.05,samples=16,hidden=8,through={through}]")
+    refined = linear_model(f"semi_amortized[steps=20,hidden=8,through={through}]")
     state = start.state_dict()
     refined.load_state_dict(
         {k: state[k] if k != "posterior.noise" else v for k, v in refined.state_dict().items()}
@@ -76,12 +136,12 @@ def test_full_gaussian_can_be_the_true_posterior(linear_model, points):
 
 
 def test_a_warm_table_goes_on_where_it_stopped(linear_model, points):
-    """Twenty refreshments of 10 steps come nearer to the best normals than 10 steps from the start; a new datum profits too."""
+    """Twenty refreshments of 5 steps come nearer to the best normals than 5 steps from the start; a new datum profits too."""
     model = linear_model("svi")
     data, space = DataSummary((3,), "real", torch.zeros(3), size=len(points)), LatentSpace((2,))
     torch.manual_seed(0)
-    warm = Svi(data, space, steps=10, samples=16, warm=True).double()
-    cold = Svi(data, space, steps=10, samples=16).double()
+    warm = Svi(data, space, steps=5, warm=True).double()
+    cold = Svi(data, space, steps=5).double()
     cold.noise.copy_(warm.noise)
     first = warm(points, model).loc
     torch.testing.assert_close(first, cold(points, model).loc)
