@@ -56,9 +56,10 @@ def tidy(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test")
         & long["split"].isin([split, ""])
         & np.isfinite(long["value"].astype(float))
     ]
-    costs = [_cost(ok, name) for name in _COSTS if name in ok and name not in set(long["metric"])]
+    long = long if "asked_by" in long else long.assign(asked_by="suite")
+    measured = set(long.loc[long["asked_by"] == "suite", "metric"])
+    costs = [_cost(ok, name) for name in _COSTS if name in ok and name not in measured]
     long = pd.concat([long, *costs], ignore_index=True) if costs else long
-    long = long.assign(asked_by=long["asked_by"].fillna("suite") if "asked_by" in long else "suite")
     return long.assign(figure=_figures(long))
 
 
@@ -66,6 +67,7 @@ def _cost(ok: pd.DataFrame, name: str) -> pd.DataFrame:
     unit, better = _COSTS[name]
     known = ok.loc[ok[name].notna(), ["key", name]].rename(columns={name: "value"})
     words = {"metric": name, "variant": "", "method": "", "evaluator": "", "unit": unit, "better": better}
+    words["asked_by"] = "suite"
     return known.assign(**words).astype({"value": "float64"})
 
 
