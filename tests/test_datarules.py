@@ -304,7 +304,7 @@ def test_columns_on_which_a_density_has_no_bound_are_found(case):
 
 
 def test_a_reader_is_told_what_the_values_and_the_labels_say():
-    x = {name: Split(s.x, torch.zeros(len(s), dtype=torch.int64)) for name, s in ONE.items()}
+    x = {name: Split(s.x.clone(), zeros()(len(s))) for name, s in ONE.items()}
     x["test"] = Split(torch.cat([ONE["test"].x[:17], ONE["train"].x[:3]]), torch.arange(20))
     for split in x.values():
         split.x[:, 1] = 2.5
