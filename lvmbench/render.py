@@ -94,7 +94,7 @@ def _section(dataset: str, part: pd.DataFrame, attrs: dict[Any, Any], short: boo
     runs = {} if "runs" in constant else {"runs": filled["runs"].tolist()}
     columns = {"rank": rank, **left, **figures, **runs} if len(filled) else {}
     labels = combination_labels(part, names)
-    notes = [*attrs.get("remarks", {}).get(dataset, ()), *_notes(filled, labels)]
+    notes = [*attrs.get("remarks", {}).get(part["dataset"].iloc[0], ()), *_notes(filled, labels)]
     notes += _legend(full, [value for name in names for value in part[name]])
     return Section(dataset, columns, constant, _holes(empty, labels), notes)
 

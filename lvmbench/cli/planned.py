@@ -35,7 +35,6 @@ def show_plan(plan: Plan, catalogue: Catalogue, out: Path, device: torch.device 
     if runnable:
         console.print(_table(runnable, statuses, costs))
     _refusals(plan)
-    show_remarks(plan)
     _measuring(plan, out, runnable)
     _totals(plan, runnable, statuses)
     if device:
@@ -95,6 +94,7 @@ def _refusals(plan: Plan) -> None:
     reasons = Counter(reason for planned in plan.planned for reason in planned.refused_evaluators.values())
     for reason, n in reasons.items():
         say(Text(f"not measured for {counted(n, 'combination')}: {reason}", style="yellow"))
+    show_remarks(plan)
 
 
 def _totals(plan: Plan, runnable: Sequence[Planned], statuses: Mapping[str, str]) -> None:

@@ -72,9 +72,9 @@ def run(
 
     pick_device(device)
     plan = make_plan(loaded, catalogue, only)
+    show_remarks(plan)
     prepare(out)
     warn(catalogue)
-    show_remarks(plan)
     _go(plan, out, Store.at(out, store), RunOptions(device, jobs, timeout, chosen))
 
 
