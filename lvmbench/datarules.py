@@ -37,6 +37,8 @@ RECURRING = 0.1
 """The share of rows from which on a value that recurs in them is an atom."""
 FEW = 5
 """So few rows may hold the same value by chance, as decimals are rounded."""
+FAR = 30
+"""From so many standard deviations on, training lags: on probabilistic PCA by more than a nat after 100 epochs."""
 CHUNK = 4096
 SHOWN = 5
 
@@ -204,12 +206,8 @@ def coarse(x: Tensor) -> list[tuple[int, ...]]:
 def remarks(data: Data) -> Iterator[str]:
     """What a reader of results on these data should know."""
     yield from data.notes
-    places = atoms(data.splits["train"].values) if data.support in ("real", "unit") else []
-    if places:
-        yield (
-            f"{_listed(data, places)}: whole numbers only, or one value in a tenth of the rows or more; "
-            "a density grows without bound there"
-        )
+    if data.support in ("real", "unit"):
+        yield from _remarks_on_columns(data, data.splits["train"].values)
     held = {
         "labels": [name for name, split in data.splits.items() if split.labels is not None],
         "factors": [name for name, split in data.splits.items() if split.factors is not None],
@@ -223,6 +221,16 @@ def remarks(data: Data) -> Iterator[str]:
         shared, rows = shared_rows(data, name), len(data.splits[name])
         if shared:
             yield f"{shared} of {rows} rows of {name} equal one of train"
+
+
+def _remarks_on_columns(data: Data, x: Tensor) -> Iterator[str]:
+    if places := atoms(x):
+        yield (
+            f"{_listed(data, places)}: whole numbers only, or one value in a tenth of the rows or more; "
+            "a density grows without bound there"
+        )
+    if places := remote(x):
+        yield f"{_listed(data, places)}: {FAR} standard deviations from 0 or more; networks learn slowly there: standardise"
 
 
 def _remarks_on_labels(name: str, split: Split) -> Iterator[str]:
@@ -244,6 +252,13 @@ def atoms(x: Tensor) -> list[tuple[int, ...]]:
     step = max(FEW, math.ceil(RECURRING * len(ordered))) - 1
     recurs = (ordered[step:] == ordered[: max(0, len(ordered) - step)]).any(0)
     return _places(x, (rows == rows.round()).all(0) | recurs)
+
+
+def remote(x: Tensor) -> list[tuple[int, ...]]:
+    """The columns of x ``(N, *x)`` that are far from 0 for their spread, though not too far for single precision."""
+    rows = x.flatten(1).double()
+    varies = rows.amin(0) < rows.amax(0)
+    return _places(x, varies & (rows.mean(0).abs() >= FAR * rows.std(0, correction=0)))
 
 
 def shared_rows(data: Data, name: str) -> int:

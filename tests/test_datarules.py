@@ -10,7 +10,7 @@ from torch import nn
 import lvmbench
 from lvmbench import Data, Decoder, DiagonalNormal, Distribution, Split, Stream, UserError
 from lvmbench.checks import check
-from lvmbench.datarules import RESOLUTION, ROUNDING, atoms, coarse
+from lvmbench.datarules import RESOLUTION, ROUNDING, atoms, coarse, remote
 from lvmbench.errors import DataError
 
 SIZES = {"train": 40, "validation": 10, "test": 20}
@@ -303,8 +303,14 @@ def test_columns_on_which_a_density_has_no_bound_are_found(case):
     assert atoms(column(values)) == ([(0,)] if found else [])
 
 
+@pytest.mark.parametrize(("mean", "far"), [(0.0, False), (29.0, False), (31.0, True), (-1e3, True)])
+def test_columns_from_which_networks_learn_slowly_are_found(mean, far):
+    assert remote(column(SPREAD / SPREAD.std(correction=0) + mean)) == ([(0,)] if far else [])
+    assert remote(column(torch.full((9,), 5.0))) == []
+
+
 def test_a_reader_is_told_what_the_values_and_the_labels_say():
-    x = {name: Split(s.x, torch.zeros(len(s), dtype=torch.int64)) for name, s in ONE.items()}
+    x = {name: Split(s.x.clone(), zeros()(len(s))) for name, s in ONE.items()}
     x["test"] = Split(torch.cat([ONE["test"].x[:17], ONE["train"].x[:3]]), torch.arange(20))
     for split in x.values():
         split.x[:, 1] = 2.5

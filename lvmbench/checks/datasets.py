@@ -36,7 +36,13 @@ def _try_to_load(specimen: Specimen) -> None:
         return
     source = _source(specimen)
     try:
-        specimen.memory["data"] = source.load()
+        found = source.load()
+        require(
+            isinstance(found, Data),
+            f"load returns a {type(found).__name__}",
+            "return Data(splits, support, licence)",
+        )
+        specimen.memory["data"] = found
     except Exception as error:
         applies(
             not (isinstance(error, UserError) and required(specimen.cls)), f"a file of the user's: {error}"

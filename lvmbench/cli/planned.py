@@ -42,7 +42,6 @@ def show_plan(
     if runnable:
         console.print(_table(runnable, statuses, training))
     _refusals(plan)
-    show_remarks(plan)
     measuring = _measuring(plan, runnable, evaluated, costs)
     _totals(plan, runnable, statuses)
     if device:
@@ -126,6 +125,7 @@ def _refusals(plan: Plan) -> None:
     reasons = Counter(reason for planned in plan.planned for reason in planned.refused_evaluators.values())
     for reason, n in reasons.items():
         say(Text(f"not measured for {counted(n, 'combination')}: {reason}", style="yellow"))
+    show_remarks(plan)
 
 
 def _totals(plan: Plan, runnable: Sequence[Planned], statuses: Mapping[str, str]) -> None:

@@ -72,9 +72,9 @@ def run(
 
     pick_device(device)
     plan = make_plan(loaded, catalogue, only)
+    show_remarks(plan)
     prepare(out)
     warn(catalogue)
-    show_remarks(plan)
     with Store.at(out, store) as opened:
         _go(plan, out, opened, RunOptions(device, jobs, timeout, chosen))
 

@@ -193,6 +193,12 @@ class FlatImages(Normal):
     provides = frozenset({"image"})
 
 
+@mutant("splits alone", data_are_admitted="load returns a dict; return Data(splits, support, licence)")
+class SplitsAlone(Normal):
+    def load(self):
+        return self.splits()
+
+
 @mutant("a raw file without its checksum", raw_files_are_declared="64 hexadecimal digits")
 class NoChecksum(Normal):
     files = (RawFile("somewhere/data.csv", "", "https://example.org/data.csv"),)

@@ -251,10 +251,10 @@ BROKEN: dict[str, tuple[Callable[[], str], dict[str, Any], list[str]]] = {
         ["column 'width' holds 0.842105 in row 2", "values=binary each is 0 or 1"],
     ),
     "not counts": (lambda: csv(NUMBERS), {"values": "count"}, ["'width' holds -1 in row 1", "whole number"]),
-    "unit scaled": (
-        lambda: csv(pd.DataFrame({"a": np.linspace(0, 1, ROWS)})),
-        {"values": "unit", "standardize": True},
-        ["values from 0 to 1", "values=real"],
+    "whole seconds": (
+        lambda: csv(pd.DataFrame({"t": 1_700_000_000 + np.arange(ROWS)})),
+        {},
+        ["column 't' is too far from 0", "standardize=true"],
     ),
     "channels last": (
         lambda: npz(x=np.zeros((9, 12, 10, 3), np.uint8)),
@@ -473,6 +473,18 @@ def test_channels_last_are_brought_to_the_front():
     assert data.splits["train"].x.shape[1:] == (3, 12, 10)
     assert rows(data) == sorted(images.transpose(0, 3, 1, 2).reshape(20, -1).astype(np.float32).tolist())
     assert Table(path=npz(x=images), layout="chw").load().splits["train"].x.shape[1:] == (12, 10, 3)
+
+
+def test_whole_seconds_are_standardised():
+    data = Table(path=csv(pd.DataFrame({"t": 1_700_000_000 + np.arange(ROWS)})), standardize=True).load()
+    assert (data.support, len(np.unique(np.array(rows(data))))) == ("real", ROWS)
+
+
+def test_fractions_from_0_to_1_are_real_once_they_are_standardised():
+    path = csv(pd.DataFrame({"a": np.linspace(0, 1, ROWS)}))
+    assert [Table(path=path, values=v, standardize=True).load().support for v in ("auto", "unit")] == [
+        "real"
+    ] * 2
 
 
 def test_what_single_precision_merges_is_kept_apart_by_standardising():

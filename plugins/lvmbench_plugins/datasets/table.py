@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lvmbench import Data, Dataset, Probability, Size, Split, UserError, generator
+from lvmbench.datarules import WHOLE
 from lvmbench.dataset import Support
 from lvmbench_plugins.datasets._archive import Layout, read_archive
 from lvmbench_plugins.datasets._frame import Decimal, Dialect, Separator, read_frame
@@ -22,6 +23,8 @@ OPTIONS = {
     ".npz": ("array", "layout"),
 }
 """The options that only some files have."""
+HOLD = {"binary": "only 0 and 1", "count": "only whole numbers"}
+"""What values of the supports hold that are no interval."""
 
 
 @final
@@ -153,22 +156,23 @@ class Table(Dataset):
         }
 
     def _support(self, rows: Rows) -> Support:
-        """Where the values lie: as the user says, or as they do themselves."""
-        found = _found(rows.values) if self.values == "auto" else self.values
+        """Where the values lie, once they are standardised if they are to be: as the user says, or as they do themselves."""
         if self.values != "auto":
-            rows.require_support(found)
-        elif found in ("unit", "real") and rows.values.ndim == 2 and not self.standardize:
+            rows.require_support(self.values)
+            return self._once_standardized(self.values)
+        found = _found(rows.values)
+        if found in HOLD:
+            return self._once_standardized(found)
+        if rows.values.ndim == 2 and not self.standardize:
             rows.require_variation()
-        if not self.standardize:
-            return found
-        if found in ("binary", "count") or self.values == "unit":
-            holds = {"binary": "only 0 and 1", "count": "only whole numbers", "unit": "values from 0 to 1"}[
-                found
-            ]
+        return "real" if self.standardize else found
+
+    def _once_standardized(self, support: Support) -> Support:
+        if self.standardize and support in HOLD:
             raise UserError(
-                f"table '{self.path}' holds {holds}, which standardize= would undo; leave it out, or say values=real"
+                f"table '{self.path}' holds {HOLD[support]}, which standardize= would undo; leave it out, or add values=real"
             )
-        return "real"
+        return "real" if self.standardize else support
 
     def _kept(self, rows: Rows, support: Support, train: NDArray[np.int64]) -> NDArray[Any]:
         """The values as they are kept: in a byte where one holds them, else in single precision."""
@@ -195,8 +199,8 @@ class Table(Dataset):
 
 
 def _found(values: NDArray[Any]) -> Support:
-    """Where values lie."""
-    if _whole(values):
+    """Where values lie; whole numbers that single precision rounds can be no counts."""
+    if _whole(values) and values.max() <= WHOLE:
         return "binary" if values.max() <= 1 else "count"
     return "unit" if values.min() >= 0 and values.max() <= 1 else "real"
 
