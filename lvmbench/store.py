@@ -363,11 +363,7 @@ def _unusable(url: str, error: BaseException) -> UserError:
 
 
 def _use_wal(connection: Any, record: Any) -> None:
-    try:
-        connection.execute("PRAGMA busy_timeout=60000")
-        with suppress(sqlite3.OperationalError):  # another process is setting it: it stays set in the file
-            connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-    except BaseException:  # the pool does not know of it yet, and would not close it
-        connection.close()
-        raise
+    connection.execute("PRAGMA busy_timeout=60000")
+    with suppress(sqlite3.OperationalError):  # another process is setting it: it stays set in the file
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")

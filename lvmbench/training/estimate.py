@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -72,7 +73,7 @@ def _training(
 def _rates(parts: Parts, data: Data, device: torch.device) -> Rates:
     parts.ready(device)
     x = data.splits["test"].values[:DATA].to(device)
-    few, many = (_timed(lambda K=K: _draw(parts.model, x, K), device) for K in (1, SAMPLES))
+    few, many = (_timed(partial(_draw, parts.model, x, K), device) for K in (1, SAMPLES))
     draw = max(0.0, many - few) / (len(x) * (SAMPLES - 1))
     return Rates(max(0.0, few / len(x) - draw), draw, _density(parts.model, x, device))
 
