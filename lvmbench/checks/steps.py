@@ -50,7 +50,12 @@ def same_noise_gives_the_same_result(specimen: Specimen) -> None:
     *BUILT,
     due="All randomness comes from the noise argument, in training and in evaluation.",
     read=NOISE,
-    explains=("same_noise_gives_the_same_result", "number_of_draws_is_fixed", *OF_NOISE),
+    explains=(
+        "same_noise_gives_the_same_result",
+        "number_of_draws_is_fixed",
+        "device_is_followed",
+        *OF_NOISE,
+    ),
 )
 def global_generators_are_left_alone(specimen: Specimen) -> None:
     trial = specimen.trial()

@@ -105,8 +105,12 @@ class Saturated(Linear):
     distribution = Bernoulli
     requires = frozenset({"dataset.binary", "prior.real"})
 
+    def __init__(self, data, space):
+        super().__init__(data, space)
+        del self.log_scale
+
     def forward(self, z):
-        p = (10 * self.loc(z) + 0 * self.log_scale).sigmoid()
+        p = (2 * self.loc(z)).sigmoid()
         return Bernoulli((p / (1 - p)).log(), len(self.shape))
 
 
