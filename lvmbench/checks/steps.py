@@ -54,7 +54,12 @@ def same_noise_gives_the_same_result(specimen: Specimen) -> None:
     *BUILT,
     due="All randomness comes from the noise argument, in training and in evaluation.",
     read=NOISE,
-    explains=("same_noise_gives_the_same_result", "number_of_draws_is_fixed", *OF_NOISE),
+    explains=(
+        "same_noise_gives_the_same_result",
+        "number_of_draws_is_fixed",
+        "device_is_followed",
+        *OF_NOISE,
+    ),
 )
 def global_generators_are_left_alone(specimen: Specimen) -> None:
     trial = specimen.trial()
@@ -77,6 +82,33 @@ def global_state() -> dict[str, object]:
         "numpy": str(np.random.get_state()),
         "random": random.getstate(),
     }
+
+
+FAR = 5.0
+"""How many times as far out as usual values are tried: reals are then some thirty units from the origin."""
+
+
+@contract(
+    *PARTS,
+    due="Values far out, and those at the ends of their range, have finite densities and gradients.",
+    read="distributions.base.Distribution.log_prob",
+)
+def far_values_have_finite_densities(specimen: Specimen) -> None:
+    trial = specimen.trial()
+    trial.x, trial.z = _far(trial.x), _far(trial.z)
+    outs = trial(trial.noise())
+    _backward(outs)
+    graded = [weight.grad for weight in trial.trained.values() if weight.grad is not None]
+    require(
+        all(bool(tensor.isfinite().all()) for tensor in (*outs, *graded)),
+        f"where x and z are {FAR:g} times as far out, or 0 and 1 where they are within these, a figure or gradient is not finite",
+        "speak logits and log scales, and bound what is taken the exponential of",
+    )
+
+
+def _far(values: Tensor) -> Tensor:
+    within = (values >= 0) & (values <= 1)
+    return values.round() if bool(within.all()) else values * FAR
 
 
 @contract(

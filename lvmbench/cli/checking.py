@@ -70,7 +70,7 @@ def _show(report: Report, verbose: bool) -> None:
             continue
         say(Text(f"{result.status:8} ", STYLES[result.status]) + Text(result.name, "bold"))
         first = ", ".join(cause.check for cause in report.causes(result))
-        lines = {"due": result.contract, "came": result.message, "read": result.read, "after": first}
+        lines = {"due": result.contract, "came": result.message, "read": result.read, "cause": first}
         for label, text in lines.items():
             say(Text(f"  {label:6} ", "dim") + Text(text)) if text else None
     for line in report.summary:

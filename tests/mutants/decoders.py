@@ -97,6 +97,23 @@ class LogitsForProbabilities(Linear):
         return Probabilities(self.loc(z) + 0 * self.log_scale, len(self.shape))
 
 
+@mutant(
+    "probabilities that are rounded to 0 and 1, as logits",
+    far_values_have_finite_densities="a figure or gradient is not finite; speak logits",
+)
+class Saturated(Linear):
+    distribution = Bernoulli
+    requires = frozenset({"dataset.binary", "prior.real"})
+
+    def __init__(self, data, space):
+        super().__init__(data, space)
+        del self.log_scale
+
+    def forward(self, z):
+        p = (2 * self.loc(z)).sigmoid()
+        return Bernoulli((p / (1 - p)).log(), len(self.shape))
+
+
 class Thresholded(Bernoulli):
     def sample_and_log_prob(self, noise, samples):
         value = (noise.uniform((samples, *self.logits.shape)) < self.logits).to(self.logits.dtype)
