@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lvmbench.divergence import register_posterior as register_posterior
     from lvmbench.errors import LvmbenchError as LvmbenchError
     from lvmbench.errors import Refusal as Refusal
+    from lvmbench.errors import Unavailable as Unavailable
     from lvmbench.errors import UserError as UserError
     from lvmbench.errors import nearest as nearest
     from lvmbench.estimator import Estimate as Estimate
@@ -94,7 +95,7 @@ _HOMES = {
         "cholesky",
     ],
     "divergence": ["analytic_kl", "register_kl", "register_posterior"],
-    "errors": ["LvmbenchError", "Refusal", "UserError", "nearest"],
+    "errors": ["LvmbenchError", "Refusal", "Unavailable", "UserError", "nearest"],
     "estimator": ["Estimate", "Estimator"],
     "evaluator": ["Evaluator", "Measurement", "Metric", "Subject", "Work"],
     "fitting": ["Fitted", "evaluate", "fit"],

@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from multiprocessing import current_process
 from pathlib import Path
@@ -16,13 +16,17 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from lvmbench.errors import UserError
+from lvmbench.combination import KINDS
+from lvmbench.errors import UserError, nearest
 from lvmbench.fitting import selection
+from lvmbench.given import Given
 from lvmbench.plan import make_plan
 from lvmbench.plugins import load_catalogue
 from lvmbench.reading import Results
+from lvmbench.results import is_published
 from lvmbench.runner import Reporter, RunOptions, prepare
 from lvmbench.runner import run as run_plan
+from lvmbench.saving import load_fitted
 from lvmbench.store import Store
 from lvmbench.suite import load_suite
 from lvmbench.training import pick_device
@@ -73,7 +77,7 @@ def run(
         plan = make_plan(loaded, catalogue, only)
         directory = Path("lvmbench-results") / loaded.name if out is None else Path(out)
         prepare(directory)
-        with closing(Store.at(directory)) as store, _reporter(progress) as reporter:
+        with Store.at(directory) as store, _reporter(progress) as reporter:
             try:
                 run_plan(plan, directory, store, RunOptions(device, jobs, selection=chosen), reporter)
             except BrokenProcessPool:
@@ -81,13 +85,34 @@ def run(
     return Results(directory)
 
 
-def load(directory: str | Path) -> Results:
-    """The results in a directory that ``lvmbench run`` or `run` wrote; raises `UserError` for another one."""
-    if not (Path(directory) / "store.sqlite").is_file():
-        raise UserError(
-            f"'{directory}' holds no results (it has no store.sqlite); make some with lvmbench.run"
-        )
-    return Results(Path(directory))
+def load(
+    path: str | Path, *, device: str = "auto", plugins: Sequence[str | Path] = (), **given: Given
+) -> Any:
+    """What was written: the `Results` in a directory of `run` or of a published board, or the `Fitted` model in a file of
+    `Fitted.save`.
+
+    Arguments:
+        path: The directory or the file.
+        device: Where the model is put: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        plugins: Local plugins that the model's components come from, as files or modules.
+        given: Components of the model that are not registered, under the names that `fit` has for them: ``data``,
+            ``prior``, ...
+
+    Raises `UserError` where there is neither, or where components or data are not those of the model.
+    """
+    if Path(path).is_file():
+        return load_fitted(Path(path), _by_kind(given), device, plugins)
+    if not (Path(path) / "store.sqlite").is_file() and not is_published(Path(path)):
+        raise UserError(f"'{path}' holds no results (it has no store.sqlite); make some with lvmbench.run")
+    return Results(Path(path))
+
+
+def _by_kind(given: Mapping[str, Given]) -> dict[str, Given]:
+    """Components given under the names that `fit` has for them, by kind."""
+    kinds = {"data" if kind == "dataset" else kind: kind for kind in KINDS}
+    if wrong := sorted(given.keys() - kinds):
+        raise UserError(f"there is no argument '{wrong[0]}'{nearest(wrong[0], kinds)}")
+    return {kinds[name]: component for name, component in given.items()}
 
 
 class _Silent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from lvmbench.catalogue import Catalogue
 from lvmbench.combination import Combination
 from lvmbench.component import Component
 from lvmbench.dataset import Data
+from lvmbench.distributions import Distribution
 from lvmbench.errors import Refusal, Unavailable
 from lvmbench.estimator import Estimator
 from lvmbench.model import LatentVariableModel
@@ -21,8 +22,21 @@ from lvmbench.objective import Objective
 from lvmbench.options import OptionError
 from lvmbench.prior import LatentSpace, Prior
 
-DECLARED = ("lower_bound", "density", "additive")
+DECLARED = ("lower_bound", "density", "additive", "linear")
 """What an objective says of itself that others may require."""
+
+
+class DataCache:
+    """Loaded data sets by their name in the grammar."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self.loaded: dict[str, Data] = {}
+
+    def __getitem__(self, ref: Ref) -> Data:
+        if str(ref) not in self.loaded:
+            self.loaded[str(ref)] = self._catalogue.build("dataset", ref).load()
+        return self.loaded[str(ref)]
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,26 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
     return Parts(LatentVariableModel(prior, posterior, decoder), objective, estimator)
 
 
+def default_estimators(catalogue: Catalogue, objective: Ref) -> list[Ref]:
+    """The objective's default estimators."""
+    names = catalogue.entry("objective", objective.name).load().default_estimators
+    return [catalogue.canonical("estimator", Ref.parse(name)) for name in names]
+
+
+def first_suitable(
+    catalogue: Catalogue, estimators: Sequence[Ref], refs: Mapping[str, Ref], latent: int, data: Data
+) -> Ref:
+    """The first of the estimators whose requirements the other parts meet, or else the first of all."""
+
+    def suits(estimator: Ref) -> bool:
+        with suppress(Refusal, Unavailable):
+            parts = build(catalogue, Combination({**refs, "estimator": estimator}, latent), data, seed=0)
+            return parts.estimator.requires <= capabilities(data, parts)
+        return False
+
+    return next(filter(suits, estimators), estimators[0])
+
+
 def capabilities(data: Data, parts: Parts, *, measured: bool = False) -> frozenset[str]:
     """Everything that the parts of a combination provide, each as ``kind.capability``, in training or when measured."""
     ends = end_capabilities(parts.objective, parts.estimator)
@@ -85,10 +119,15 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
         q = q.law_type or q
     return prior_capabilities(model.prior).union(
         _words("dataset", data.capabilities),
-        _words("posterior", model.posterior.provides | (q.traits if q else frozenset())),
+        _words("posterior", model.posterior.provides | (_traits(q) if q else frozenset())),
         _words("decoder", model.decoder.provides | model.decoder.distribution.traits),
         _words("model", model.provides),
     )
+
+
+def _traits(q: type[Distribution]) -> frozenset[str]:
+    """What the posterior's distribution can do; where its density is known anywhere, so is its slope."""
+    return q.traits | (frozenset({"slope"}) if "density" in q.traits else frozenset())
 
 
 def prior_capabilities(prior: Prior) -> frozenset[str]:
@@ -121,7 +160,8 @@ def unmet(
     kind = missing[0].partition(".")[0]
     offered = sorted(p.partition(".")[2] for p in provided if p.startswith(kind + "."))
     owner = _owner(kind, combination, data)
-    return f"{label} requires {missing[0]}, which {owner} does not provide (it provides {', '.join(offered) or 'nothing'})"
+    advice = data.advice.get(missing[0].removeprefix("dataset."))
+    return f"{label} requires {missing[0]}, which {owner} does not provide (it provides {', '.join(offered) or 'nothing'}){f'; {advice}' if advice else ''}"
 
 
 def _owner(kind: str, combination: Combination, data: Data) -> str:

@@ -47,12 +47,16 @@ class Entry:
             return f"unavailable: {' '.join(str(error).split())}"
 
     def _heading(self) -> str:
-        first = _first_line(self.path.read_text())
+        first = _first_line(self.path.read_text(encoding="utf-8"))
         return first.lstrip("# ") if first.startswith("#") else ""
 
     def _docstring(self) -> str:
         module, _, attribute = str(self.target).partition(":")
-        classes = (n for n in ast.parse(_source(module).read_text()).body if isinstance(n, ast.ClassDef))
+        classes = (
+            n
+            for n in ast.parse(_source(module).read_text(encoding="utf-8")).body
+            if isinstance(n, ast.ClassDef)
+        )
         return next((_first_line(ast.get_docstring(n)) for n in classes if n.name == attribute), "")
 
     @property

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from lvmbench.leaderboard import COMPONENTS, tidy
+from lvmbench.errors import UserError, nearest
+from lvmbench.figures import catalogue, resolve, tidy
+from lvmbench.leaderboard import COMPONENTS
 from lvmbench.names import matches
 from lvmbench.options import NonNegative
 from lvmbench.statistics import paired_difference
@@ -59,6 +61,13 @@ class Claim(BaseModel):
         return self
 
     @property
+    def figures(self) -> list[str]:
+        """The figures that it is about, as it names them."""
+        patterns = [pattern or {} for pattern in (self.higher, self.lower, self.of)]
+        named = [self.metric, self.equals, *(pattern.get("metric") for pattern in patterns)]
+        return list(dict.fromkeys(name for name in named if isinstance(name, str)))
+
+    @property
     def kind(self) -> str:
         """``order`` or ``agreement``."""
         return "order" if self.equals is None else "agreement"
@@ -80,10 +89,18 @@ def judge(
     return pd.DataFrame(named, columns=COLUMNS)
 
 
+def _missing(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
+    """The row of a claim that cannot be judged, with the figures that are nearest to one that there is not."""
+    figures = catalogue(long)
+    absent = [name for name in claim.figures if _resolved(name, figures) is None]
+    hint = f": no '{absent[0]}'{nearest(absent[0], figures.index)}" if absent else ""
+    return _row(None, None, None, 0, MISSING + hint)
+
+
 def _order(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
     sides = [_select(claim, pattern or {}, long) for pattern in (claim.higher, claim.lower)]
     if any(side.empty for side in sides):
-        return _row(None, None, None, 0, MISSING)
+        return _missing(claim, long)
     # a run that a pattern covers several of counts with the mean of them, so that seeds stay paired
     higher, lower = (side.groupby("seed")["value"].mean() for side in sides)
     found = paired_difference(higher, lower)
@@ -96,7 +113,7 @@ def _order(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
 def _agreement(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
     found = _held_against(claim, _select(claim, claim.of, long), long)
     if found.empty:
-        return _row(None, None, None, 0, MISSING)
+        return _missing(claim, long)
     off = found["value"] - found["due"]
     beyond = off if claim.at_most else -off if claim.at_least else off.abs()
     verdict = HOLDS if bool((beyond <= _limit(claim, found)).all()) else FAILS
@@ -131,8 +148,15 @@ def _select(claim: Claim, pattern: Mapping[Any, str], long: pd.DataFrame) -> pd.
 
 
 def _figure(long: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows of one figure, named as in tables, with or without the evaluator that several share it with."""
-    return long[(long["figure"] == name) | (long["figure"] == name + "@" + long["evaluator"])]
+    """The rows of one figure, the one that a board would rank by if it were asked for the name."""
+    return long[long["figure"] == _resolved(name, catalogue(long))]
+
+
+def _resolved(name: str, figures: pd.DataFrame) -> str | None:
+    try:
+        return resolve(name, figures)
+    except UserError:
+        return None
 
 
 def _row(value: float | None, low: float | None, high: float | None, n: int, verdict: str) -> dict[str, Any]:

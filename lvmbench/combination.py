@@ -10,7 +10,7 @@ from typing import Any
 
 from lvmbench.names import Ref
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised when the training or evaluation protocol changes results: older results are then not reused."""
 KINDS = ("dataset", "prior", "posterior", "decoder", "objective", "estimator")
 

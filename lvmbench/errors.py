@@ -16,12 +16,19 @@ class UserError(LvmbenchError):
     """What the user gave cannot be used; shown as one line, exit code 2."""
 
 
+class DataError(UserError):
+    """Data are not as they are declared."""
+
+
 class Refusal(LvmbenchError, ValueError):  # noqa: N818
     """A component cannot be part of this combination; raise it from a component's ``__init__`` with the reason."""
 
 
 class Unavailable(LvmbenchError):  # noqa: N818
-    """A registered component cannot be imported here, or is none."""
+    """A component cannot be used here, as something is missing: raise it where that is found, with what to install.
+
+    A run or an evaluation that is unavailable is done as soon as nothing is missing any more.
+    """
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

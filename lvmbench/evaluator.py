@@ -112,12 +112,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class Work:
-    """What the cost of an evaluation depends on: the combination's objective and estimators, and how many data there are."""
+    """What the cost of an evaluation depends on: objective, estimators, what the combination provides, how many data."""
 
     objective: Objective
     estimators: Mapping[str, Estimator]
     sizes: Mapping[str, int]
     split: str = "test"
+    provides: frozenset[str] = frozenset()
 
     @property
     def size(self) -> int:
@@ -137,3 +138,7 @@ class Evaluator(Component, ABC):
     def evaluations(self, work: Work) -> int | None:
         """How often the decoder will be evaluated, once for each pair of z and x; ``None`` where that is not known."""
         return None
+
+    def densities(self, work: Work) -> int:
+        """How often q(z|x) will be evaluated at a z that was not drawn from it, once for each pair of z and x."""
+        return 0

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
+from lvmbench.budget import Budget
 from lvmbench.build import Parts, build, capabilities, refusal
 from lvmbench.catalogue import Catalogue
 from lvmbench.combination import Combination
@@ -25,10 +26,10 @@ from lvmbench.given import Given, admit, combine
 from lvmbench.guard import preserved
 from lvmbench.measuring import check_suits, figures, subject_of
 from lvmbench.model import LatentVariableModel
+from lvmbench.noise import Stream
 from lvmbench.objective import Objective
 from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.status import Status
-from lvmbench.suite import Budget
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
 
@@ -36,7 +37,7 @@ CURVE = ["epoch", "train_bound", "validation_bound"]
 MEASURES = ["evaluator", "split", "metric", "variant", "method", "value", "stderr", "unit", "better"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fitted:
     """A trained model with what it was trained on, ready to be measured by `evaluate`.
 
@@ -78,7 +79,8 @@ class Fitted:
         if result.status != Status.OK:
             raise LvmbenchError(f"training {result.status} in {result.reason}; try a smaller learning_rate")
         curve = pd.DataFrame(result.curve, columns=CURVE)
-        facts = {"train_seconds": result.seconds, "epochs": result.epochs, **memory.facts}
+        ending = {"epochs": result.epochs, "best_epoch": result.best_epoch, "stopped": result.stopped}
+        facts = {"train_seconds": result.seconds, **ending, **memory.facts}
         return replace(self, curve=curve, facts=facts).restored(result.weights)
 
     def restored(self, weights: Mapping[str, Tensor]) -> Fitted:
@@ -125,6 +127,27 @@ class Fitted:
         check_suits(instrument, ref, self.provides, self.combination, self.data)
         _, rows = figures(instrument, self.subject(split))
         yield from ({"evaluator": str(ref), **row} for row in rows)
+
+    def generate(self, samples: int, *, mean: bool = False, seed: int = 0) -> Tensor:
+        """``K`` draws of x from the model, ``(K, *x)``, or the ``mean`` of p(x|z) for as many draws of z.
+
+        Raises `UserError` where p(x|z) has no mean.
+        """
+        noise = Stream.seeded(seed, "generate", device=self.device)
+        return self.model.generate(noise, samples, mean=mean)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a file that `lvmbench.load` reads: weights, components with options and versions, curve.
+
+        The file has no data in it but their checksum, and no code.
+        """
+        from lvmbench.saving import save
+
+        save(self, Path(path))
+
+    def __repr__(self) -> str:
+        size = f"{self.model.parameters_count:,} parameters"
+        return f"Fitted({self.combination}, latent {self.combination.latent}, seed {self.seed}, {size})"
 
     def _repr_html_(self) -> str:
         facts = {**self.combination.columns, "seed": self.seed, "parameters": self.model.parameters_count}
@@ -215,13 +238,37 @@ def stored(
     key: str,
     weights: Path,
     facts: Mapping[str, Any],
+    provenance: Mapping[str, Mapping[str, Any]],
 ) -> Fitted:
-    """A model that a suite has trained, from the folder of its weights; raises `UserError` where they are gone."""
+    """A model that a suite has trained, from the folder of its weights.
+
+    Raises `UserError` where they are gone, and where data or versions of components are no longer those of ``provenance``.
+    """
     file = weights_file(weights, key)
     if not file.is_file():
         raise UserError(f"the weights '{file}' are gone; the same run of the suite trains them anew")
+    _require_versions(catalogue, combination, provenance)
     fitted = Fitted.untrained(catalogue, combination, seed, pick_device("cpu"))
-    return replace(fitted, facts=facts).restored(load_file(file))
+    now, then = fitted.data.checksum, provenance["dataset"]["sha256"]
+    if now != then:  # what was trained on may be called test by now
+        raise UserError(
+            f"dataset '{combination['dataset']}' is no longer what this run was trained on (sha256 {now[:12]}, was "
+            f"{then[:12]}); bring the old data back, or run the suite again in another directory"
+        )
+    return replace(fitted, facts=facts).restored(load(file.read_bytes()))
+
+
+def _require_versions(
+    catalogue: Catalogue, combination: Combination, provenance: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuse components whose results are no longer those that are stored."""
+    for kind, part in catalogue.provenance(combination.refs).items():
+        now, then = part["component"], provenance[kind]["component"]
+        if now != then:
+            raise UserError(
+                f"{kind} '{combination[kind]}' has version {now} here, this run was trained with version {then}; "
+                "install that one, or run the suite again in another directory"
+            )
 
 
 def _budget(given: dict[str, Any]) -> Budget:
@@ -232,4 +279,5 @@ def _budget(given: dict[str, Any]) -> Budget:
         name = str(detail["loc"][0])
     if detail["type"] == "extra_forbidden":
         raise UserError(f"there is no argument '{name}'{nearest(name, Budget.model_fields)}")
-    raise UserError(f"{name}: {detail['msg'].removeprefix('Input ')}, got {detail['input']!r}")
+    rule = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    raise UserError(f"{name}: {rule}, got {detail['input']!r}")

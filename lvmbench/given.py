@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import new_class
 from typing import Any
 
+from lvmbench.build import default_estimators, first_suitable
 from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.combination import Combination
 from lvmbench.component import Component
@@ -22,6 +23,9 @@ from lvmbench.prior import Prior
 
 Given = str | Ref | type[Component] | Component | Data | Mapping[Any, Mapping[str, Any]]
 """A component: its name with options, its class, an instance, or a mapping of name or class to options."""
+
+SHOWN = 60
+"""How much of what cannot be used is shown."""
 
 BASES: Mapping[str, type] = {
     "dataset": Dataset,
@@ -70,8 +74,12 @@ def combine(
     refs: dict[str, Ref] = {}
     for kind, component in given.items():
         catalogue, refs[kind] = admit(catalogue, kind, component)
-    default = catalogue.entry("objective", refs["objective"].name).load().default_estimator
-    catalogue, refs["estimator"] = admit(catalogue, "estimator", default if estimator is None else estimator)
+    if estimator is None:
+        data = catalogue.build("dataset", refs["dataset"]).load()
+        defaults = default_estimators(catalogue, refs["objective"])
+        refs["estimator"] = first_suitable(catalogue, defaults, refs, latent, data)
+    else:
+        catalogue, refs["estimator"] = admit(catalogue, "estimator", estimator)
     return catalogue, Combination(refs, latent)
 
 
@@ -105,7 +113,7 @@ def _held(catalogue: Catalogue, kind: str, instance: Component) -> tuple[Catalog
     """An instance as it is: whoever builds the component is handed this very object."""
     _expect(kind, isinstance(instance, BASES[kind]), instance)
     name = snake_case(type(instance).__name__)
-    shared = ("version", "default_estimator")
+    shared = ("version", "default_estimators")
     members = {key: getattr(instance, key) for key in shared if hasattr(instance, key)}
     members["__new__"] = lambda cls, *arguments: instance
     holder = new_class(type(instance).__name__, (BASES[kind],), exec_body=lambda body: body.update(members))
@@ -119,8 +127,10 @@ def _with(catalogue: Catalogue, kind: str, name: str, target: type) -> Catalogue
 
 def _expect(kind: str, holds: bool, given: Any) -> None:
     if not holds:
+        shown = " ".join(repr(given).split())[:SHOWN]  # an array's text has many lines
+        more = ", or Data of tensors" if kind == "dataset" else ""
         raise UserError(
-            f"{kind}: {given!r} is no {BASES[kind].__name__}; give a name, a class or an instance of a {kind}"
+            f"{kind}: {shown} is no {BASES[kind].__name__}; give a name, a class or an instance of a {kind}{more}"
         )
 
 

@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, NamedTuple
@@ -81,6 +82,19 @@ def preserved(changed: list[str]) -> Iterator[None]:
         yield
     finally:
         changed += [s.name for s in _settings() if _undo(s, values.get(s.name, s.default))]
+
+
+@contextmanager
+def noted(remarks: list[str]) -> Iterator[None]:
+    """Run a component's work with global state preserved and its warnings kept off the screen; remarks say of what."""
+    changed = list[str]()
+    with warnings.catch_warnings(record=True) as heard, preserved(changed):
+        yield
+    if changed:
+        remarks.append(f"a component changed {', '.join(changed)}, which was undone")
+    remarks += dict.fromkeys(
+        f"{w.category.__name__}: {' '.join(str(w.message).split())}"[:SHOWN] for w in heard
+    )
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lvmbench.decoder import Decoder
 from lvmbench.distributions import Distribution, Finite
 from lvmbench.divergence import exact_posterior, has_kl, posterior_type
+from lvmbench.errors import UserError
 from lvmbench.noise import Noise
 from lvmbench.posterior import Posterior
 from lvmbench.prior import Prior
@@ -96,8 +97,14 @@ class LatentVariableModel(nn.Module):
         return f"<table><tr><th>part</th><th>class</th><th>parameters</th></tr>{rows}</table>"
 
     @torch.no_grad()
-    def generate(self, noise: Noise, samples: int) -> Tensor:
-        """``K`` draws of x from the model, ``(K, *x)``."""
+    def generate(self, noise: Noise, samples: int, *, mean: bool = False) -> Tensor:
+        """``K`` draws of x from the model, ``(K, *x)``, or the ``mean`` of p(x|z) for as many draws of z.
+
+        Raises `UserError` where p(x|z) has no mean.
+        """
         z = self.p().sample(noise, samples).unsqueeze(1)  # (K, 1, *z)
-        x: Tensor = self.decoder(z).sample(noise, 1)  # (1, K, 1, *x)
-        return x[0, :, 0]
+        p = self.decoder(z)  # batch shape (K, 1)
+        if mean and "mean" not in p.traits:
+            raise UserError(f"the decoder's {type(p).__name__} has no mean; leave mean out, and draw x")
+        x: Tensor = p.mean if mean else p.sample(noise, 1)[0]
+        return x[:, 0]

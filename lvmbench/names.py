@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from lvmbench.errors import UserError
+from lvmbench.legible import printable
 
 NAME = re.compile(r"[A-Za-z_][\w.-]*")
 OPTION = re.compile(r"[A-Za-z_]\w*")
@@ -103,10 +104,12 @@ def _show(value: Any) -> str:
         isinstance(value, str)
         and value_of(value) == value
         and value == value.strip()
-        and not re.search(r'[,\[\]{}"]', value)
+        and not re.search(r'[,\[\]{}"\n\t]', value)
+        and printable(value) == value
     ):
         return value
-    return json.dumps(value, separators=(",", ":"))
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text if printable(text) == text else json.dumps(value, separators=(",", ":"))
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -4,28 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from lvmbench.build import applicable_estimators, build, capabilities, refusal, unmet
+from lvmbench.build import (
+    DataCache,
+    applicable_estimators,
+    build,
+    capabilities,
+    default_estimators,
+    first_suitable,
+    refusal,
+    unmet,
+)
 from lvmbench.catalogue import Catalogue
 from lvmbench.combination import KINDS, Combination, run_key
 from lvmbench.dataset import Data
 from lvmbench.errors import Refusal, Unavailable, UserError, nearest
-from lvmbench.evaluator import Work
+from lvmbench.evaluator import Evaluator, Work
 from lvmbench.guard import preserved
 from lvmbench.names import Ref, matches
 from lvmbench.options import OptionError
+from lvmbench.status import Status, answered
 from lvmbench.suite import Choice, Suite
 
 ALWAYS = frozenset({"elbo", "train_seconds", "parameters"})
 """What a suite may rank by whatever its evaluators: the default, which gives way to others, and what records hold."""
 
 
+class Effort(NamedTuple):
+    """What measuring one run takes: how often the decoder is evaluated, and how often a density q(z|x) by itself."""
+
+    evaluations: int
+    densities: int
+
+
 @dataclass(frozen=True)
 class Planned:
     """One combination of a plan: its runs by seed, or why it cannot run (``status`` refused or unavailable).
 
-    ``evaluations`` is how often each evaluator will evaluate the decoder for one of its runs.
+    ``support`` is where p(x|z) has its probability; ``efforts`` what each evaluator takes for one of its runs, where that is
+    known.
     """
 
     combination: Combination
@@ -34,8 +52,9 @@ class Planned:
     status: str | None = None
     reason: str = ""
     parameters: int | None = None
+    support: str = ""
     refused_evaluators: Mapping[str, str] = field(default_factory=dict)
-    evaluations: Mapping[str, int | None] = field(default_factory=dict)
+    efforts: Mapping[str, Effort | None] = field(default_factory=dict)
 
     def name(self, seed: int) -> tuple[Any, ...]:
         """What one of its runs is called: components, latent size and seed."""
@@ -44,17 +63,23 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a suite asks for."""
+    """Everything that a suite asks for; ``combinations`` are also those that ``--only`` leaves out."""
 
     suite: Suite
     planned: tuple[Planned, ...]
     evaluators: tuple[Ref, ...]
     data: Mapping[str, Data]
+    combinations: tuple[Combination, ...]
 
     @property
     def names(self) -> frozenset[tuple[Any, ...]]:
         """What its runs are called."""
         return frozenset(p.name(seed) for p in self.planned for seed in p.keys)
+
+    @property
+    def remarks(self) -> dict[str, tuple[str, ...]]:
+        """What to know of the data sets of which there is something to know."""
+        return {name: data.remarks for name, data in self.data.items() if data.remarks}
 
     def restricted(self, names: Container[tuple[Any, ...]]) -> Plan:
         """The plan of these runs only, each named by its components, latent size and seed."""
@@ -64,19 +89,6 @@ class Plan:
         return replace(self, planned=tuple(p for p in kept if p.keys))
 
 
-class DataCache:
-    """Loaded data sets by their name in the grammar."""
-
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
-        self.loaded: dict[str, Data] = {}
-
-    def __getitem__(self, ref: Ref) -> Data:
-        if str(ref) not in self.loaded:
-            self.loaded[str(ref)] = self._catalogue.build("dataset", ref).load()
-        return self.loaded[str(ref)]
-
-
 def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> Plan:
     """Check all options, load the data sets and find out which combinations can run.
 
@@ -84,17 +96,28 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     """
     planner = _Planner(suite, catalogue)
     evaluators = tuple(dict.fromkeys(planner.canonical(choice) for choice in suite.evaluators))
-    planner.check_metric(evaluators)
+    planner.check_figures(evaluators)
     combinations = planner.combinations()
     if not combinations:
         raise UserError(f"{suite.path}: the grid is empty: exclude leaves no combination; remove a rule")
-    combinations = [c for c in combinations if _matches(c, only)]
-    if not combinations:
+    chosen = [c for c in combinations if _matches(c, only)]
+    if not chosen:
         raise UserError(
             f"--only: no combination of '{suite.path}' matches {' '.join(only)}; lvmbench plan shows them all"
         )
-    planned = tuple(planner.plan(c, evaluators) for c in combinations)
-    return Plan(suite, planned, evaluators, planner.data.loaded)
+    planned = tuple(planner.plan(c, evaluators) for c in chosen)
+    return Plan(suite, planned, evaluators, planner.data.loaded, tuple(combinations))
+
+
+def _unmeasured(figure: str, metrics: Iterable[str], evaluators: Iterable[str]) -> str | None:
+    """Why a suite cannot give a figure, named as in tables."""
+    name, _, evaluator = figure.partition("@")
+    metric = name.partition("[")[0]
+    if metric not in metrics:
+        return f"no evaluator of the suite measures '{metric}'{nearest(metric, metrics)}"
+    if evaluator and evaluator not in evaluators:
+        return f"the suite has no evaluator '{evaluator}'{nearest(evaluator, evaluators)}"
+    return None
 
 
 def _matches(combination: Combination, only: Iterable[str]) -> bool:
@@ -130,18 +153,16 @@ class _Planner:
         self.canonical(choice)
         return choice.ref.options
 
-    def check_metric(self, evaluators: Iterable[Ref]) -> None:
-        """Refuse to rank by a metric that nothing in the suite measures; its variants show only in results."""
+    def check_figures(self, evaluators: Sequence[Ref]) -> None:
+        """Refuse to rank by, or to make claims about, what nothing in the suite measures; variants show only in results."""
         try:
             classes = [self.catalogue.entry("evaluator", e.name).load() for e in evaluators]
         except Unavailable:
             return
         known = ALWAYS.union(*(getattr(evaluator, "metrics", ()) for evaluator in classes))
-        wanted = self.suite.metric.partition("@")[0].partition("[")[0]
-        if wanted not in known:
-            raise UserError(
-                f"{self.suite.metric_place}: metric: no evaluator of the suite measures '{wanted}'{nearest(wanted, known)}"
-            )
+        for place, what, figure in self.suite.figures:
+            if problem := _unmeasured(figure, known, {str(e) for e in evaluators}):
+                raise UserError(f"{place}: {what}: {problem}")
 
     def combinations(self) -> list[Combination]:
         """The distinct combinations of the grid that no rule excludes, then the ones picked by hand."""
@@ -153,15 +174,25 @@ class _Planner:
         refs = {kind: self.canonical(choice) for kind, choice in row.items()}
         self.places.setdefault(str(refs["dataset"]), row["dataset"].place)
         if "estimator" not in refs:
-            refs["estimator"] = self._default_estimator(refs["objective"])
+            refs["estimator"] = self._default_estimator(refs)
         return Combination(refs, self.suite.latent)
 
-    def _default_estimator(self, objective: Ref) -> Ref:
+    def _default_estimator(self, refs: Mapping[str, Ref]) -> Ref:
+        """The objective's default; some estimator where parts or data cannot be had, which `plan` reports."""
         try:
-            default = self.catalogue.entry("objective", objective.name).load().default_estimator
+            defaults = default_estimators(self.catalogue, refs["objective"])
         except Unavailable:
-            default = "pathwise"
-        return self.canonical(Choice("estimator", Ref.parse(default), str(self.suite.path)))
+            return Ref("pathwise")
+        except (UserError, OptionError) as error:
+            raise UserError(
+                f"{self.suite.path}: a default of objective '{refs['objective']}': {error}"
+            ) from None
+        try:
+            with preserved([]):
+                data = self.data[refs["dataset"]]
+                return first_suitable(self.catalogue, defaults, refs, self.suite.latent, data)
+        except (Exception, SystemExit):
+            return defaults[0]
 
     def _is(self, combination: Combination, rule: Mapping[str, Ref]) -> bool:
         def fits(kind: str, pattern: Ref) -> bool:
@@ -188,22 +219,23 @@ class _Planner:
         try:
             provenance = self.catalogue.provenance(combination.refs)
         except Unavailable as error:
-            return self._without_data(combination, {}, "unavailable", str(error))
+            return self._without_data(combination, {}, Status.UNAVAILABLE, str(error))
         try:
             data = self.data[combination["dataset"]]
+            provenance["dataset"]["sha256"] = data.checksum
             identity = self._identity(combination, data)
         except UserError as error:
             raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None
-        except Refusal as error:
-            return self._without_data(combination, provenance, "refused", str(error))
+        except (Refusal, Unavailable) as error:
+            return self._without_data(combination, provenance, answered(error), str(error))
         except (Exception, SystemExit):
             return self._without_data(combination, provenance)
         planned = Planned(combination, self._keys(combination, identity), provenance)
         try:
             with preserved([]):
                 return self._checked(planned, data, evaluators)
-        except Refusal as error:
-            return replace(planned, status="refused", reason=str(error))
+        except (Refusal, Unavailable) as error:
+            return replace(planned, status=answered(error), reason=str(error))
         except (Exception, SystemExit):
             return planned
 
@@ -218,20 +250,23 @@ class _Planner:
         refused = {name: reason for name, reason in reasons.items() if reason}
         applied = [e for e in evaluators if str(e) not in refused]
         estimators = applicable_estimators(self.catalogue, parts, data, provided, combination["estimator"])
-        work = Work(parts.objective, estimators, {name: len(s) for name, s in data.splits.items()})
+        sizes = {name: len(s) for name, s in data.splits.items()}
+        work = Work(parts.objective, estimators, sizes, provides=provided)
         return replace(
             planned,
             parameters=parts.model.parameters_count,
+            support=parts.model.decoder.distribution.support,
             refused_evaluators=refused,
-            evaluations={str(e): self._evaluations(e, work) for e in applied},
+            efforts={str(e): self._effort(e, work) for e in applied},
         )
 
-    def _evaluations(self, evaluator: Ref, work: Work) -> int | None:
+    def _effort(self, evaluator: Ref, work: Work) -> Effort | None:
         try:
-            count: int | None = self.catalogue.build("evaluator", evaluator).evaluations(work)
+            built: Evaluator = self.catalogue.build("evaluator", evaluator)
+            count, densities = built.evaluations(work), built.densities(work)
         except (Exception, SystemExit):  # what fails here is left to fail when it is run
             return None
-        return count
+        return None if count is None else Effort(count, densities)
 
     def _evaluator_refusal(
         self, evaluator: Ref, provided: frozenset[str], combination: Combination, data: Data

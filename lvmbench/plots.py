@@ -1,8 +1,9 @@
-"""Figures of a leaderboard and of learning curves, each on its own Figure and never on pyplot's state."""
+"""The figure of a leaderboard, and what all figures share: each is its own Figure and never on pyplot's state."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lvmbench.leaderboard import identity, label, run_table
+from lvmbench.leaderboard import label, run_table, table_name
 from lvmbench.render import combination_labels, shorten
 
 Array = npt.NDArray[np.float64]
@@ -21,12 +22,27 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ROW = 0.24  # inches for one combination
-_FENCE = 3.0  # means this many interquartile ranges beyond the quartiles are outside the frame
+FENCE = 3.0  # means this many interquartile ranges beyond the quartiles are outside the frame
+PALETTE = (
+    "#4c72b0",
+    "#dd8452",
+    "#55a868",
+    "#c44e52",
+    "#8172b3",
+    "#937860",
+    "#da8bc3",
+    "#3f3f3f",
+    "#b5a642",
+    "#4fb0c6",
+)
 _FIRST, _OTHER, _GREY = "#1f5fa8", "#4d4d4d", "#9a9a9a"
 
 
 def style() -> ExitStack:
-    """Seaborn's style and fixed identifiers inside, whatever the user's own settings are."""
+    """Seaborn's style, fixed identifiers and text as written inside, whatever the user's own settings are.
+
+    Text in svg files is text: signs that matplotlib's font lacks, and scripts that it cannot set, are the viewer's to draw.
+    """
     import matplotlib as mpl
     import seaborn as sns
 
@@ -35,6 +51,9 @@ def style() -> ExitStack:
     mpl.rcdefaults()
     sns.set_theme(context="paper", style="whitegrid", font="DejaVu Sans")  # the font that matplotlib brings
     mpl.rcParams.update({"svg.hashsalt": "lvmbench", "axes.titleweight": "bold", "grid.color": "#e4e4e4"})
+    mpl.rcParams.update({"text.parse_math": False, "svg.fonttype": "none"})  # names are shown as written
+    stack.enter_context(warnings.catch_warnings())
+    warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)  # a viewer has others
     return stack
 
 
@@ -48,7 +67,7 @@ def save(figure: Figure, path: Path) -> None:
 def leaderboard_figure(
     board: pd.DataFrame, records: pd.DataFrame, measurements: pd.DataFrame
 ) -> Figure | None:
-    """Draw the ranking metric of each combination, one panel per data set; None where nothing was measured.
+    """Draw the ranking metric of each combination, one panel per table; None where nothing is ranked.
 
     Points are means over seeds with their 95% interval, faint dots are single seeds, numbers are ranks.
 
@@ -62,13 +81,17 @@ def leaderboard_figure(
     if rows.empty:
         return None
     runs = run_table(records, measurements, board.attrs["split"])
-    counts = rows["dataset"].value_counts(sort=False).sort_index()
+    tables = [
+        (table_name(str(d), str(scale)), part) for (d, scale), part in rows.groupby(["dataset", "scale"])
+    ]
     with style():
-        figure, every = panels([_ROW * n + 0.55 for n in counts])
-        for axes, (dataset, part) in zip(every, rows.groupby("dataset"), strict=True):
-            own = runs[(runs["dataset"] == dataset) & runs[metric].notna()]
+        figure, every = panels(
+            [_ROW * len(part) + 0.55 for _, part in tables], width_for(_rows(rows, board.attrs))
+        )
+        for axes, (title, part) in zip(every, tables, strict=True):
+            own = runs[(runs["dataset"] == part["dataset"].iloc[0]) & runs[metric].notna()]
             _panel(axes, part, own, board.attrs)
-            axes.set_title(str(dataset), loc="left")
+            axes.set_title(title, loc="left")
         every[-1].set_xlabel(_axis_label(board.attrs))
     return figure
 
@@ -82,6 +105,11 @@ def panels(heights: Sequence[float], width: float = 8.0) -> tuple[Figure, list[A
     return figure, [figure.add_subplot(grid[i, 0]) for i in range(len(heights))]
 
 
+def width_for(names: Iterable[str]) -> float:
+    """The inches that a figure needs where these names stand beside its panels."""
+    return 5.2 + 0.075 * max(map(len, names), default=0)
+
+
 def _axis_label(attrs: dict[Any, Any]) -> str:
     figure = attrs["figures"][attrs["metric"]]
     unit = f" ({figure['unit']})" if figure["unit"] else ""
@@ -93,6 +121,7 @@ def _panel(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, attrs: dict[Any, 
     """One data set: the best combination on top."""
     metric, names = attrs["metric"], attrs["identity"][1:]
     position = {label(row): i for i, row in enumerate(part[names].itertuples(index=False))}
+    runs = runs[runs["label"].isin(position)]
     mean, low, high = (part[metric + end].to_numpy(dtype=float) for end in ("", "_low", "_high"))
     seeds, row = runs[metric].to_numpy(dtype=float), runs["label"].map(position).to_numpy(dtype=int)
     frame = _frame(mean, seeds, row, np.stack([low, high]))
@@ -103,14 +132,22 @@ def _panel(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, attrs: dict[Any, 
     _label_rows(axes, part, names)
 
 
-def _label_rows(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
-    short = part.assign(
-        **{name: part[name].astype(str).map(shorten(part[name].astype(str))) for name in names}
+def short_labels(part: pd.DataFrame, names: list[str]) -> pd.Series[str]:
+    """What the rows of one data set are called, without the options that tell nothing apart; indexed as the rows."""
+    texts = part[names].astype(str)
+    return combination_labels(
+        texts.assign(**{name: texts[name].map(shorten(texts[name])) for name in names}), names
     )
+
+
+def _rows(rows: pd.DataFrame, attrs: dict[Any, Any]) -> list[str]:
+    """The names of all rows of the figure."""
+    return [text for _, part in rows.groupby("dataset") for text in short_labels(part, attrs["identity"][1:])]
+
+
+def _label_rows(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
     ranks = ["–" if pd.isna(rank) else str(rank) for rank in part["rank"]]
-    lines = [
-        f"{text}   {rank:>2}" for text, rank in zip(combination_labels(short, names), ranks, strict=True)
-    ]
+    lines = [f"{text}   {rank:>2}" for text, rank in zip(short_labels(part, names), ranks, strict=True)]
     axes.set_yticks(range(len(part)), lines)
     place: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": "small", "color": _GREY}
     axes.annotate("rank", (-0.008, 1.0), xycoords="axes fraction", **place)
@@ -125,7 +162,7 @@ def _frame(
 ) -> tuple[float, float]:
     """The limits that show each seed, and intervals where they fit, of the rows near the bulk of the means."""
     lower, upper = np.quantile(mean, [0.25, 0.75])
-    reach = _FENCE * (upper - lower)
+    reach = FENCE * (upper - lower)
     fence = (lower - reach, upper + reach) if reach > 0 else (-np.inf, np.inf)
     shown = (mean >= fence[0]) & (mean <= fence[1])
     ends = intervals[:, shown]
@@ -165,90 +202,3 @@ def _outside(axes: Axes, row: int, value: float, *, right: bool) -> None:
     text, x, align = (f"{value:.4g} ▸", 0.995, "right") if right else (f"◂ {value:.4g}", 0.005, "left")
     place = axes.get_yaxis_transform()
     axes.text(x, row, text, ha=align, va="center", fontsize="small", color=_OTHER, transform=place)
-
-
-def curves(frame: pd.DataFrame, records: pd.DataFrame) -> Figure | None:
-    """Draw learning curves, one panel per data set and one line per combination: the mean over seeds.
-
-    A run that stopped early keeps its last value in the mean. Solid lines are the validation bound, faint
-    dashed ones the training bound. The combinations that end best are in colour, the others grey. None where
-    there is no curve.
-
-    Arguments:
-        frame: One row per run and epoch: ``key, epoch, train_bound, validation_bound``.
-        records: One row per run, which name the combinations.
-    """
-    bounds = frame[["key", "epoch", "train_bound", "validation_bound"]]
-    frame = bounds.merge(records[["key", *identity(records)]], on="key")
-    if frame.empty:
-        return None
-    with style():
-        parts = [(str(dataset), part) for dataset, part in frame.groupby("dataset")]
-        figure, every = panels([3.2] * len(parts))
-        for axes, (dataset, part) in zip(every, parts, strict=True):
-            _curve_panel(axes, part, identity(records)[1:])
-            axes.set_title(dataset, loc="left")
-            axes.set_ylabel("bound (nats)")
-        every[-1].set_xlabel("epoch; solid: validation, dashed: training")
-    return figure
-
-
-def _curve_panel(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
-    import seaborn as sns
-
-    short = part.assign(
-        **{name: part[name].astype(str).map(shorten(part[name].astype(str))) for name in names}
-    )
-    lines = part.assign(line=combination_labels(short, names))
-    means = pd.concat(
-        {line: _mean_curve(own) for line, own in lines.groupby("line")}, names=["line", "epoch"]
-    )
-    order = means["validation_bound"].groupby("line").last().sort_values(ascending=False).index
-    palette = [colour for i, colour in enumerate(sns.color_palette("deep", 10)) if i != 7]  # 7 is grey
-    colours = dict(zip(order, palette, strict=False))
-    for line in reversed(order):
-        _curve(axes, means.loc[line], colours.get(line), str(line))
-    hidden = _frame_curves(axes, means)
-    _legend(axes, len(order) - len(colours), hidden)
-
-
-def _mean_curve(runs: pd.DataFrame) -> pd.DataFrame:
-    """The mean over runs at each epoch; a run that stopped earlier than the others keeps its last value."""
-    bounds = ["train_bound", "validation_bound"]
-    return pd.DataFrame(
-        {name: runs.pivot(index="epoch", columns="key", values=name).ffill().mean(axis=1) for name in bounds}
-    )
-
-
-def _legend(axes: Axes, others: int, hidden: int) -> None:
-    handles, texts = (list(reversed(part)) for part in axes.get_legend_handles_labels())
-    if others:
-        out = f" ({hidden} below the frame)" if hidden else ""
-        handles += axes.plot([], [], color=_GREY, linewidth=0.9)
-        texts.append(f"{others} other{'s' * (others > 1)}{out}")
-    axes.legend(
-        handles, texts, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small"
-    )
-
-
-def _curve(axes: Axes, mean: pd.DataFrame, colour: tuple[float, float, float] | None, name: str) -> None:
-    if colour is None:
-        axes.plot(mean.index, mean["validation_bound"], color=_GREY, linewidth=0.7, zorder=2)
-        return
-    axes.plot(mean.index, mean["validation_bound"], color=colour, linewidth=1.5, zorder=3, label=name)
-    axes.plot(
-        mean.index, mean["train_bound"], color=colour, linewidth=1.2, alpha=0.45, linestyle="--", zorder=3
-    )
-
-
-def _frame_curves(axes: Axes, means: pd.DataFrame) -> int:
-    """Cut off the first climb and what ends far below, so that ends can be told apart; how many end below."""
-    shown = means.to_numpy()
-    top, bottom = float(np.nanmax(shown)), float(np.nanmin(shown))
-    final = means["validation_bound"].groupby("line").last().to_numpy()
-    lower, upper = np.quantile(final, [0.25, 0.75])
-    worst = float(final[final >= lower - _FENCE * (upper - lower)].min())
-    low = max(bottom, worst - (top - worst))
-    margin = 0.05 * (top - low) or 1.0
-    axes.set_ylim(low - margin, top + margin)
-    return int((final < low - margin).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,32 +16,64 @@ from ruamel.yaml.error import YAMLError
 import lvmbench
 from lvmbench.claims import judge
 from lvmbench.errors import UserError
-from lvmbench.leaderboard import leaderboard, read_results
+from lvmbench.leaderboard import leaderboard, read_results, read_table, suite_leaderboard
+from lvmbench.legible import printable
+from lvmbench.plugins import PluginSelection
+from lvmbench.redo import Origin, origin_of, redo
 from lvmbench.render import to_csv, to_markdown
 
 SOURCES = ("suite.yaml", "records.csv", "measurements.csv")
 """The files of a results directory from which everything else is made."""
+REMARKS = "remarks.json"
+"""The file of a results directory that says, by data set, what to know of the data."""
+CURVES = "curves.csv"
+OTHERS = ("evaluations.csv", CURVES, "environment.json", REMARKS)
+"""What else of a results directory is published, where it is there."""
+
+
+def board_of(
+    records: pd.DataFrame,
+    measurements: pd.DataFrame,
+    out: Path,
+    metric: str | None = None,
+    split: str = "test",
+) -> pd.DataFrame:
+    """The leaderboard by a metric, or by the suite's, or where that was not measured by the default one; with the claims.
+
+    Arguments:
+        records: One row per run.
+        measurements: Long, one row per figure of a run.
+        out: The folder of the results or of the published board, for its suite.
+        metric: What to rank by instead of the suite's metric; raises `UserError` where it was not measured.
+        split: The split whose measurements count.
+    """
+    if metric is not None:
+        board = leaderboard(records, measurements, metric=metric, split=split)
+    else:
+        own = suite_of(out).get("metric")
+        board = suite_leaderboard(records, measurements, None if own is None else str(own), split)
+    return judged(board, out, records, measurements)
 
 
 def rebuild(directory: Path) -> pd.DataFrame:
-    """Make the leaderboard again from a directory's records, measurements and its suite's ``metric``, if any.
-
-    Raises `UserError` where the directory has no results.
-    """
-    records, measurements = read_results(directory)
-    suite = suite_of(directory)
-    metric = suite.get("metric")
-    board = leaderboard(records, measurements, metric=None if metric is None else str(metric))
-    return judged(board, directory, records, measurements)
+    """Make the leaderboard again from the tables and the suite of a directory; raises `UserError` where it has none."""
+    return board_of(*read_results(directory), directory)
 
 
 def judged(
     board: pd.DataFrame, directory: Path, records: pd.DataFrame, measurements: pd.DataFrame
 ) -> pd.DataFrame:
-    """The board with what became of the claims of its suite, as rows in ``attrs["claims"]``."""
+    """The board with, in its ``attrs``, what became of the ``claims`` of its suite and ``remarks`` on its data sets."""
     found = judge(suite_of(directory).get("claims", []), records, measurements)
-    board.attrs["claims"] = found.to_dict("records")
+    board.attrs |= {"claims": found.to_dict("records"), "remarks": remarks_in(directory)}
     return board
+
+
+def remarks_in(directory: Path) -> dict[str, list[str]]:
+    """What to know of the data that a results directory was made with, by data set."""
+    path = directory / REMARKS
+    remarks: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return remarks
 
 
 def write_board(directory: Path, target: Path) -> None:
@@ -50,6 +83,7 @@ def write_board(directory: Path, target: Path) -> None:
         directory: Where the records and measurements are.
         target: The folder to write to, which may be the same.
     """
+    from lvmbench.learning_curves import curves
     from lvmbench.plots import leaderboard_figure, save
     from lvmbench.rate_distortion import rate_distortion_figure
 
@@ -63,28 +97,38 @@ def write_board(directory: Path, target: Path) -> None:
     figure = rate_distortion_figure(records, measurements)
     if figure is not None:
         save(figure, target / "rate_distortion.svg")
+    figure = curves(read_table(directory / CURVES), records) if (directory / CURVES).is_file() else None
+    if figure is not None:
+        save(figure, target / "curves.svg")
 
 
-def publish(directory: Path, target: Path) -> None:
-    """Copy a finished suite to ``target``, with its board made again from the records and how to redo it.
+def publish(directory: Path, target: Path, selection: PluginSelection | None = None) -> None:
+    """Copy a finished suite to ``target``, with its plugins, its board made again from the records, and how to redo it.
 
     ``target`` appears complete or not at all; a board published there before is replaced.
 
     Arguments:
         directory: The results directory of ``lvmbench run``.
         target: The folder to make, such as ``leaderboards/NAME``.
+        selection: The plugins that the runs were made with, beside the installed ones.
 
-    Raises `UserError` where the directory has no results or unfinished runs, or ``target`` is something else.
+    Raises `UserError` where the directory has no results or unfinished runs, ``target`` is something else, or a plugin is
+    no longer what the runs were made with.
     """
+    target = Path(os.path.abspath(target))
     _check(directory, target)
+    origin = origin_of(directory, _environments(directory), selection or PluginSelection())
+    plugins = origin.files
+    readme = _readme(directory, target.name, origin)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         made, old = Path(scratch) / "new", Path(scratch) / "old"
         made.mkdir()
-        for name in SOURCES:
-            shutil.copyfile(directory / name, made / name)
+        present = (name for name in OTHERS if (directory / name).is_file())
+        for file in (*(directory / name for name in (*SOURCES, *present)), *plugins):
+            shutil.copyfile(file, made / file.name)
         write_board(made, made)
-        (made / "README.md").write_text(_readme(directory, target.name), encoding="utf-8")
+        (made / "README.md").write_text(readme, encoding="utf-8")
         _replace(made, target, old)
 
 
@@ -130,37 +174,33 @@ def suite_of(directory: Path) -> dict[str, Any]:
     return suite if isinstance(suite, dict) else {}
 
 
-def _readme(directory: Path, name: str) -> str:
-    """How to redo the board: the command, the version and, where it is known, the hardware."""
-    environments = _environments(directory / "environment.json")
+def _readme(directory: Path, name: str, origin: Origin) -> str:
+    """What the folder holds, what made it and how to redo it."""
+    environments = _environments(directory)
     versions = dict.fromkeys(str(e["lvmbench"]) for e in environments if "lvmbench" in e) or [
         lvmbench.__version__
     ]
     hardware = list(dict.fromkeys(filter(None, map(_hardware, environments))))
     lines = [
-        f"# {name}",
+        f"# {printable(name)}",
         "",
         f"Made with lvmbench {', '.join(versions)}" + (f" on {'; '.join(hardware)}." if hardware else "."),
         "",
-        "`suite.yaml` is what was run, `records.csv` has every planned run with its status,",
-        "`measurements.csv` every figure; `leaderboard.csv`, `leaderboard.md` and `leaderboard.svg` are made",
-        "from these. To redo it, in this folder:",
+        "`suite.yaml` is what was run, `records.csv` has every planned run with its status, `measurements.csv` every",
+        "figure; `leaderboard.csv`, `leaderboard.md` and the pictures are made from these. To read them by any other metric:",
+        "`lvmbench leaderboard FOLDER --metric NAME`, or `lvmbench.load(FOLDER)` in Python.",
         "",
-        "```",
-        f"lvmbench run suite.yaml --out {name}",
-        f"lvmbench leaderboard {name}",
-        "```",
+        *redo(origin, name),
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def _environments(path: Path) -> list[dict[str, Any]]:
-    """The description of the machine, or of each by its identifier where there were several."""
+def _environments(directory: Path) -> list[dict[str, Any]]:
+    """The descriptions of the machines, as a results directory has them by their identifiers."""
+    path = directory / "environment.json"
     if not path.is_file():
         return []
-    found = json.loads(path.read_text(encoding="utf-8"))
-    several = found.values() if isinstance(found, dict) and "lvmbench" not in found else [found]
-    return [environment for environment in several if isinstance(environment, dict)]
+    return list(json.loads(path.read_text(encoding="utf-8")).values())
 
 
 def _hardware(environment: dict[str, Any]) -> str:

@@ -33,11 +33,11 @@ def rate_distortion_figure(
         split: The split whose measurements count.
     """
     runs = run_table(records, measurements, split)
-    rate, distortion = _first(runs, "rate"), _first(runs, "distortion")
-    if rate is None or distortion is None:
-        return None
     names = identity(records)
-    runs = runs.assign(rate=runs[rate], distortion=runs[distortion]).dropna(subset=["rate", "distortion"])
+    found = {metric: _first(runs, metric) for metric in ("rate", "distortion")}
+    runs = runs[[*names, "key"]].assign(**found).dropna(subset=["rate", "distortion"])
+    if runs.empty:
+        return None
     points = runs.groupby(names, sort=False)[["rate", "distortion"]].agg(["mean", "std"]).reset_index()
     points.columns = pd.Index(["_".join(filter(None, column)) for column in points.columns])
     with style():
@@ -51,10 +51,11 @@ def rate_distortion_figure(
     return figure
 
 
-def _first(runs: pd.DataFrame, metric: str) -> str | None:
-    """The column of a metric, by whatever method it was found."""
-    names = [str(name) for name in runs.columns if str(name).partition("[")[0] == metric]
-    return next((name for name in names if runs[name].notna().any()), None)
+def _first(runs: pd.DataFrame, metric: str) -> pd.Series[float]:
+    """A metric of each run by whatever method it was found: exactly for some, from samples for others."""
+    names = [name for name in runs.columns if str(name).partition("@")[0].partition("[")[0] == metric]
+    missing = runs[[]].assign(missing=np.nan)
+    return pd.concat([runs[names], missing], axis=1).bfill(axis=1).iloc[:, 0]
 
 
 def _panel(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -14,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 from lvmbench.combination import KINDS, Combination
 from lvmbench.errors import UserError
 from lvmbench.fitting import Fitted, stored
-from lvmbench.leaderboard import leaderboard
+from lvmbench.leaderboard import read_results, read_table
+from lvmbench.legible import printable
 from lvmbench.names import Ref
-from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.plugins import load_catalogue
+from lvmbench.publish import board_of
 from lvmbench.render import Section, caption, sections
+from lvmbench.results import is_published, plugins_of, tables
 from lvmbench.store import Store
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Results:
     """The results of a suite in a directory; each table is read anew whenever it is asked for.
 
     Arguments:
-        directory: Where ``lvmbench run`` or `run` wrote them.
+        directory: Where ``lvmbench run`` or `run` wrote them, or where they are published; without weights there.
     """
 
     directory: Path
@@ -39,12 +40,12 @@ class Results:
     @property
     def records(self) -> pd.DataFrame:
         """One row per run, whatever became of it."""
-        return self._frame("records")
+        return self._tables()[0]
 
     @property
     def measurements(self) -> pd.DataFrame:
         """One row per figure, with the columns that name its run."""
-        return self._frame("measurements")
+        return self._tables()[1]
 
     @property
     def evaluations(self) -> pd.DataFrame:
@@ -61,9 +62,7 @@ class Results:
 
         Raises `UserError` for a metric that was not measured.
         """
-        with self._store() as store:
-            metric = metric or store.meta().get("metric")
-            return leaderboard(store.records(), store.measurements(), metric=metric)
+        return board_of(*self._tables(), self.directory, metric)
 
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
         """The trained model of a run, given by its key or by its row of `records`; raises as `fitted` does."""
@@ -72,15 +71,18 @@ class Results:
     def fitted(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> Fitted:
         """The trained model of a run with its data and objective, as `lvmbench.evaluate` takes it.
 
-        Raises `UserError` where there is no such run, or it has no weights.
+        Raises `UserError` where there is no such run, it has no weights, or its data or the versions of its
+        components are no longer those it was trained with.
         """
         row = self._row(run if isinstance(run, str) else str(run["key"]))
         with self._store() as store:
-            extra, blocked = json.loads(store.meta().get("plugins", "[[], []]"))
-        catalogue = load_catalogue(PluginSelection(tuple(extra), tuple(blocked)))
+            selection = plugins_of(store)
+            details = store.records(details=True).set_index("key").loc[row["key"]]
+        catalogue = load_catalogue(selection)
         combination = Combination({kind: Ref.parse(row[kind]) for kind in KINDS}, int(row["latent"]))
         facts = {str(k): v for k, v in row.dropna().items()}
-        return stored(catalogue, combination, int(row["seed"]), row["key"], self.directory / "weights", facts)
+        seed, folder = int(row["seed"]), self.directory / "weights"
+        return stored(catalogue, combination, seed, row["key"], folder, facts, details["provenance"])
 
     def _row(self, key: str) -> pd.Series[Any]:
         """The record of a run that has weights, by the beginning of its key."""
@@ -93,18 +95,30 @@ class Results:
             raise UserError(f"the run '{key}' has no weights: it is {row['status']} ({row['reason']})")
         return row
 
+    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        if is_published(self.directory):
+            return read_results(self.directory)
+        with self._store() as store:
+            return tables(store)
+
     def _frame(self, table: str) -> pd.DataFrame:
+        if is_published(self.directory):
+            return read_table(self.directory / f"{table}.csv")
         with self._store() as store:
             frame: pd.DataFrame = getattr(store, table)()
             return frame
 
-    def _store(self) -> AbstractContextManager[Store]:
-        return closing(Store.at(self.directory))
+    def _store(self) -> Store:
+        if is_published(self.directory):
+            raise UserError(
+                f"'{self.directory}' is a published board, which has no weights; its README.md says how to redo it"
+            )
+        return Store.at(self.directory)
 
     def _repr_html_(self) -> str:
         """The number of runs of each status, and the leaderboard."""
         counts = Counter(self.records["status"])
-        head = f"{self.directory}: {', '.join(f'{n} {status}' for status, n in counts.items())}"
+        head = printable(f"{self.directory}: {', '.join(f'{n} {status}' for status, n in counts.items())}")
         return f"<p>{escape(head)}</p>" + "".join(_html(section) for section in sections(self.leaderboard()))
 
 

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from lvmbench.leaderboard import label
+from lvmbench.leaderboard import label, table_name
+from lvmbench.legible import printable
 
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
 _CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
+_MARKUP = re.compile(r"[\\|`*$~]|(?<![^\W_])_|_(?![^\W_])|\](?=\()")  # what markdown would not show
+_AMPERSAND = re.compile(r"&(?=#?\w+;)")
 JUDGED = (
-    "An order is called by the 95% interval of the difference, paired over seeds; an agreement by every run, "
-    "whose smallest and largest difference are given."
+    "An order is called by the 95% interval of the difference, paired over seeds, each claim by itself; an agreement by every "
+    "run, whose smallest and largest difference are given."
+)
+IMPROVING = "their best epoch is among the last 5% of those they trained, and patience had not stopped them"
+SCALES = (
+    "ranked among themselves only: a density is not held against a probability, nor the bound of one objective "
+    "against that of another"
 )
 
 
@@ -50,7 +59,8 @@ class Hole:
 
 @dataclass(frozen=True)
 class Section:
-    """One data set's table as text: columns by header, what is the same in each row, and what is missing."""
+    """One table as text, of a data set's rows that are ranked together: columns by header, what is the same in each row, and
+    what is missing; ``dataset`` is its title."""
 
     dataset: str
     columns: dict[str, list[str]]
@@ -77,10 +87,24 @@ def sections(board: pd.DataFrame, *, short: bool = False) -> list[Section]:
         board: The board.
         short: Whether to `shorten` names; a note then gives them in full.
     """
-    return [_section(str(dataset), part, board.attrs, short) for dataset, part in board.groupby("dataset")]
+    tables = [_dataset(str(dataset), part, board.attrs, short) for dataset, part in board.groupby("dataset")]
+    laid = [section for table in tables for section in table]
+    return [*laid[:-1], replace(laid[-1], notes=laid[-1].notes + _left_out(board.attrs))]
 
 
-def _section(dataset: str, part: pd.DataFrame, attrs: dict[Any, Any], short: bool) -> Section:
+def _dataset(dataset: str, part: pd.DataFrame, attrs: dict[Any, Any], short: bool) -> list[Section]:
+    """A section for each scale, the last of which says what gave no result."""
+    measured = part[part["seeds"] > 0]
+    scales = list(dict.fromkeys(measured["scale"])) or [""]
+    rows = [measured[measured["scale"] == scale] for scale in scales]
+    rows[-1] = pd.concat([rows[-1], part[part["seeds"] == 0]])
+    found = [_section(table_name(dataset, s), own, attrs, short) for s, own in zip(scales, rows, strict=True)]
+    for section in found if len(scales) > 1 else ():
+        section.notes.append(SCALES)
+    return found
+
+
+def _section(title: str, part: pd.DataFrame, attrs: dict[Any, Any], short: bool) -> Section:
     names = attrs["identity"][1:]
     part = part.assign(**{name: part[name].astype(str) for name in names}, runs=_runs(part))
     full = [value for name in names for value in part[name]]
@@ -89,13 +113,34 @@ def _section(dataset: str, part: pd.DataFrame, attrs: dict[Any, Any], short: boo
     filled, empty = part[part["seeds"] > 0], part[part["seeds"] == 0]
     constant = {name: str(filled[name].iloc[0]) for name in [*names, "runs"] if _same(filled, name)}
     left = {name: filled[name].tolist() for name in names if name not in constant}
-    rank = ["–" if pd.isna(r) else str(r) for r in filled["rank"]]
+    ranks = {"rank": ["–" if pd.isna(r) else str(r) for r in filled["rank"]]} if attrs["metric"] else {}
     figures = {header(name, attrs): _cells(filled, name) for name in attrs["headline"]}
     runs = {} if "runs" in constant else {"runs": filled["runs"].tolist()}
-    columns = {"rank": rank, **left, **figures, **runs} if len(filled) else {}
+    columns = {**ranks, **left, **figures, **runs} if len(filled) else {}
     labels = combination_labels(part, names)
-    notes = _notes(filled, labels) + _legend(full, [value for name in names for value in part[name]])
-    return Section(dataset, columns, constant, _holes(empty, labels), notes)
+    remarks = attrs.get("remarks", {}).get(str(part["dataset"].iloc[0]), ())
+    notes = [*remarks, *_notes(filled, labels)]
+    notes += _legend(full, [value for name in names for value in part[name]])
+    return Section(title, columns, constant, _holes(empty, labels), notes + _improving(filled))
+
+
+def _improving(filled: pd.DataFrame) -> list[str]:
+    """How many runs were not trained to an end."""
+    known = filled[filled["improving"].notna()]
+    runs, still = int(known["seeds"].sum()), int(known["improving"].sum())
+    return [f"{still} of {runs} runs were still improving when training ended: {IMPROVING}"] if still else []
+
+
+def _left_out(attrs: dict[Any, Any]) -> list[str]:
+    """What the results hold and the board does not show."""
+    runs, evaluators = attrs["unasked"]["runs"], attrs["unasked"]["evaluators"]
+    said = [
+        f"{runs} run{'s' * (runs != 1)} of combinations that the suite no longer has are kept and not shown"
+    ]
+    figures = [
+        f"figures of evaluators that the suite no longer has are kept and not shown: {', '.join(evaluators)}"
+    ]
+    return said * bool(runs) + figures * bool(evaluators)
 
 
 def _same(rows: pd.DataFrame, name: str) -> bool:
@@ -172,22 +217,30 @@ def _each(runs: str) -> str:
 def how(board: pd.DataFrame) -> list[str]:
     """How the board was made: cells, ranks, what can be called, units; one sentence each."""
     attrs = board.attrs
+    cells = (
+        f"Cells are means over seeds ± half the width of the 95% t interval, on the {attrs['split']} split."
+    )
     if attrs["metric"] is None:
-        return ["Nothing was measured with a better direction, so nothing is ranked."]
-    detectable = {d: v for d, v in attrs["detectable"].items() if v is not None}
-    smallest = ", ".join(f"{value:.2g} ({dataset})" for dataset, value in detectable.items())
+        return [cells, "Nothing is ranked.", *_units(attrs)]
+    detectable = {table: v for table, v in attrs["detectable"].items() if v is not None}
+    smallest = ", ".join(f"{value:.2g} ({table})" for table, value in detectable.items())
+    needed = f"At this number of seeds the typical pair must differ by {smallest} to be told apart."
+    told = (
+        "A row is told apart from the first of the rank above where the 95% interval of their difference, paired over seeds, "
+        "leaves out 0, and Welch's test does by Holm's limits, which allow for all comparisons of a table "
+        f"(alpha {attrs['alpha']:g})."
+    )
     return [
-        f"Cells are means over seeds ± half the width of the 95% t interval, on the {attrs['split']} split.",
-        f"Ranks are by {attrs['metric']}; rows that cannot be told apart share one.",
-        "A row is told apart from the first of the rank above by Tukey's test with seeds as blocks, which "
-        + f"allows for all comparisons of a board (alpha {attrs['alpha']:g}).",
-        *(
-            [f"At this number of seeds the typical pair must differ by {smallest} to be told apart."]
-            if smallest
-            else []
-        ),
+        cells,
+        f"Ranks are by {attrs['metric']}{_instead(attrs)}; rows that cannot be told apart share one.",
+        told,
+        *([needed] if smallest else []),
         *_units(attrs),
     ]
+
+
+def _instead(attrs: dict[Any, Any]) -> str:
+    return f", as {attrs['instead_of']} was not measured" if "instead_of" in attrs else ""
 
 
 def _units(attrs: dict[Any, Any]) -> list[str]:
@@ -275,9 +328,13 @@ def _hole(hole: Hole) -> str:
 
 
 def _escape(text: str) -> str:
-    """Keep text on one line and inside its cell."""
-    text = " ".join(text.split())
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    r"""Keep text on one line and inside its cell, and show it as it is written.
+
+    >>> print(_escape("price_$ a_b `x` *y* p(z|x) <b> &lt; [1](2) _c"))
+    price\_\$ a_b \`x\` \*y\* p(z\|x) &lt;b> &amp;lt; [1\](2) \_c
+    """
+    text = printable(" ".join(text.split()))
+    return _AMPERSAND.sub("&amp;", _MARKUP.sub(r"\\\g<0>", text)).replace("<", "&lt;")
 
 
 def to_csv(board: pd.DataFrame) -> str:

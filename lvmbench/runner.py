@@ -7,26 +7,27 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from lvmbench.budget import Budget
 from lvmbench.combination import Combination
 from lvmbench.environment import environment, identifier
 from lvmbench.errors import UserError
-from lvmbench.execution.jobs import Evaluated, Job, Trained, weights_file
+from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained, weights_file
 from lvmbench.execution.local import Crash, LocalExecutor, cores
-from lvmbench.execution.progress import Progress
+from lvmbench.execution.progress import Progress, ProgressFile
 from lvmbench.execution.worker import evaluate_job, train_job
 from lvmbench.names import Ref
-from lvmbench.plan import Plan
+from lvmbench.plan import Plan, Planned
 from lvmbench.plugins import PluginSelection
+from lvmbench.publish import REMARKS, remarks_in
 from lvmbench.results import export
 from lvmbench.status import SETTLED, Status
 from lvmbench.store import Store
-from lvmbench.suite import Budget
 
 
 class Reporter(Protocol):
@@ -71,6 +72,12 @@ class _Pack:
     untrained: dict[int, str]
     evaluators: dict[int, tuple[Ref, ...]]
     facts: dict[int, Mapping[str, Any]]
+    done: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many measurements are to be made of its runs."""
+        return sum(len(evaluators) for evaluators in self.evaluators.values())
 
 
 def prepare(out: Path) -> None:
@@ -99,8 +106,10 @@ def run(
     store.claim(plan.suite.name, plan.suite.version)
     _enter(plan, store)
     _keep(plan, out, store, options)
+    _note_asked(plan, store, training)
     described = _describe(plan, out, store)
-    packs = _due(plan, store, out / "weights", training)
+    due = _Due(plan, store, out / "weights", training)
+    packs = [pack for planned in plan.planned if (pack := due.pack(planned))]
     trained = sum(len(pack.untrained) for pack in packs)
     try:
         _Session(store, options, out / "weights", described, plan.suite.budget, reporter).run(packs)
@@ -130,11 +139,30 @@ def _keep(plan: Plan, out: Path, store: Store, options: RunOptions) -> None:
         shutil.copyfile(plan.suite.path, target)
 
 
+def _note_asked(plan: Plan, store: Store, training: bool) -> None:
+    """Keep what the suite asks for now, or which evaluators are added to its own: that is what a board shows."""
+    meta, evaluators = store.meta(), [str(evaluator) for evaluator in plan.evaluators]
+    if not training:
+        added = dict.fromkeys([*json.loads(meta.get("added", "[]")), *evaluators])
+        store.note(added=json.dumps(list(added)))
+        return
+    supports = {str(p.combination["decoder"]): p.support for p in plan.planned if p.support}
+    store.note(
+        evaluators=json.dumps(evaluators),
+        combinations=json.dumps([list(combination.columns.values()) for combination in plan.combinations]),
+        supports=json.dumps(json.loads(meta.get("supports", "{}")) | supports),
+        patience=str(plan.suite.budget.patience),
+    )
+
+
 def _describe(plan: Plan, out: Path, store: Store) -> str:
     """Keep the environment, once per call; its identifier."""
     parts = [part for planned in plan.planned for part in planned.provenance.values()]
     content = environment({part["distribution"]: part["version"] for part in parts})
-    (out / "environment.json").write_text(json.dumps(content, indent=2) + "\n")
+    if plan.remarks:
+        (out / REMARKS).write_text(
+            json.dumps({**remarks_in(out), **plan.remarks}, indent=2) + "\n", encoding="utf-8"
+        )
     store.environment(identifier(content), content)
     return identifier(content)
 
@@ -157,31 +185,48 @@ def _enter(plan: Plan, store: Store) -> None:
     store.add_runs(rows)
 
 
-def _due(plan: Plan, store: Store, weights: Path, training: bool) -> list[_Pack]:
-    """The packs with something still to do."""
-    statuses, evaluated, facts = store.statuses(), store.evaluated(), _facts(store)
+class _Due:
+    """What is still to do of a plan, by what the store holds; without ``training`` only what the plan's evaluators ask."""
 
-    def missing(key: str) -> tuple[Ref, ...]:
-        return tuple(e for e in plan.evaluators if (key, str(e)) not in evaluated)
+    def __init__(self, plan: Plan, store: Store, weights: Path, training: bool) -> None:
+        self.evaluators, self.weights, self.training = plan.evaluators, weights, training
+        self.statuses, self.evaluated, self.facts = store.statuses(), store.evaluated(), _facts(store)
 
-    def is_untrained(key: str) -> bool:
-        lost = bool(missing(key)) and not weights_file(weights, key).exists()
-        status = statuses.get(key)
-        return training and (status == Status.INTERRUPTED or (status == Status.OK and lost))
-
-    packs = []
-    for planned in plan.planned:
-        untrained = {s: k for s, k in planned.keys.items() if is_untrained(k)}
-        trained = {
-            s: k for s, k in planned.keys.items() if statuses.get(k) == Status.OK and s not in untrained
+    def pack(self, planned: Planned) -> _Pack | None:
+        """The runs of a combination that are to be trained or measured, if there are any."""
+        untrained = {
+            s: k for s, k in planned.keys.items() if self.training and self._is_untrained(planned, k)
         }
-        evaluators = dict.fromkeys(untrained, plan.evaluators) | {
-            s: e for s, k in trained.items() if (e := missing(k))
-        }
-        if evaluators:
-            known = {s: facts[k] for s, k in trained.items()}
-            packs.append(_Pack(planned.combination, {**trained, **untrained}, untrained, evaluators, known))
-    return packs
+        ok = {s: k for s, k in planned.keys.items() if self.statuses.get(k) == Status.OK}
+        trained = {s: k for s, k in ok.items() if s not in untrained}
+        evaluators = {s: self._all(k) for s, k in untrained.items()}
+        evaluators |= {s: missing for s, k in trained.items() if (missing := self._missing(planned, k))}
+        if not evaluators:
+            return None
+        facts = {s: self.facts[k] for s, k in trained.items()}
+        return _Pack(planned.combination, {**trained, **untrained}, untrained, evaluators, facts)
+
+    def _is_untrained(self, planned: Planned, key: str) -> bool:
+        """Whether a run never was trained, lacked something that is there now, or has lost weights that are needed."""
+        status = self.statuses.get(key)
+        if status == Status.OK:
+            return bool(self._missing(planned, key)) and not weights_file(self.weights, key).exists()
+        return status == Status.INTERRUPTED or (status == Status.UNAVAILABLE and not planned.status)
+
+    def _all(self, key: str) -> tuple[Ref, ...]:
+        """The evaluators of the plan, and those that were asked to measure a run beside them."""
+        return tuple(dict.fromkeys([*self.evaluators, *map(Ref.parse, self.evaluated.get(key, {}))]))
+
+    def _missing(self, planned: Planned, key: str) -> tuple[Ref, ...]:
+        """The evaluators that are still to measure a run."""
+        candidates = self._all(key) if self.training else self.evaluators
+        return tuple(e for e in candidates if self._is_unmeasured(planned, key, str(e)))
+
+    def _is_unmeasured(self, planned: Planned, key: str, evaluator: str) -> bool:
+        """Whether an evaluator has not measured a run, or lacked something and does not say so any more."""
+        status, reason = self.evaluated.get(key, {}).get(evaluator, (Status.INTERRUPTED, ""))
+        is_back = planned.refused_evaluators.get(evaluator) != reason
+        return status == Status.INTERRUPTED or (status == Status.UNAVAILABLE and is_back)
 
 
 def _facts(store: Store) -> dict[str, Mapping[str, Any]]:
@@ -204,46 +249,62 @@ class _Session:
     ) -> None:
         self.store, self.options, self.weights = store, options, weights
         self.described, self.budget, self.reporter = described, budget, reporter
+        self.tasks: list[tuple[_Pack, Job | Measuring]] = []
 
     def run(self, packs: Sequence[_Pack]) -> None:
-        """Train each pack, then evaluate it."""
+        """Train each pack, then measure its runs; each result is stored as soon as there is one."""
         if not packs:
             return
-        workers = min(cores() if self.options.jobs is None else self.options.jobs, len(packs))
+        most = cores() if self.options.jobs is None else self.options.jobs
+        workers = min(most, max(len(packs), sum(pack.total for pack in packs)))
         self.reporter.start(len(packs), workers)
-        with LocalExecutor[Job](workers, self.options.timeout) as executor:
-            for number, pack in enumerate(packs):
-                self._submit(executor, number, pack)
-            for number, outcome in executor.completed(
-                lambda n, p: self.reporter.progress(str(packs[n].combination), p)
-            ):
-                if self._store(packs[number], outcome):
-                    self._submit(executor, number, packs[number], first=True)
-                else:
-                    self._report(packs[number])
+        with LocalExecutor[Any](workers, self.options.timeout) as executor:
+            for pack in packs:
+                self._submit(executor, pack)
+            for number, outcome in executor.completed(self._tell):
+                self._store(executor, *self.tasks[number], outcome)
 
-    def _submit(self, executor: LocalExecutor[Job], number: int, pack: _Pack, *, first: bool = False) -> None:
-        keys = pack.untrained or pack.keys
+    def _submit(self, executor: LocalExecutor[Any], pack: _Pack, *, first: bool = False) -> None:
+        """Queue the training of a pack, or else its measurements; ``first`` puts them before everything that waits."""
+        if pack.untrained:
+            self._queue(executor, train_job, pack, self._job(pack, pack.untrained), first)
+            return
+        job = self._job(pack, pack.keys)
+        todo = [Measuring(job, s, e, pack.facts[s]) for s, refs in pack.evaluators.items() for e in refs]
+        for work in reversed(todo) if first else todo:
+            self._queue(executor, evaluate_job, pack, work, first)
+
+    def _job(self, pack: _Pack, keys: Mapping[int, str]) -> Job:
         options = self.options
-        job = Job(
-            pack.combination,
-            keys,
-            self.budget,
-            options.device,
-            options.selection,
-            self.weights,
-            pack.evaluators,
-            facts=pack.facts,
-        )
-        executor.submit(number, train_job if pack.untrained else evaluate_job, job, first=first)
+        return Job(pack.combination, keys, self.budget, options.device, options.selection, self.weights)
 
-    def _store(self, pack: _Pack, outcome: Any) -> bool:
-        """Store the outcome of a job; says whether the pack is to be evaluated next."""
-        if not pack.untrained:
-            self._store_evaluations(pack, outcome)
-            return False
-        self._store_training(pack, outcome)
-        return bool(pack.evaluators)
+    def _queue(
+        self,
+        executor: LocalExecutor[Any],
+        work: Callable[[Any, ProgressFile], Any],
+        pack: _Pack,
+        task: Job | Measuring,
+        first: bool,
+    ) -> None:
+        executor.submit(len(self.tasks), work, task, first=first)
+        self.tasks.append((pack, task))
+
+    def _tell(self, number: int, news: Progress) -> None:
+        """Pass on how far a task has got; a measurement is one of all those of its pack."""
+        pack, task = self.tasks[number]
+        if isinstance(task, Measuring):
+            news = replace(news, done=pack.done, total=pack.total)
+        self.reporter.progress(str(pack.combination), news)
+
+    def _store(self, executor: LocalExecutor[Any], pack: _Pack, task: Job | Measuring, outcome: Any) -> None:
+        """Store what a task gave, and go on with its pack."""
+        if isinstance(task, Measuring):
+            self._store_evaluation(pack, task, outcome)
+        else:
+            self._store_training(pack, outcome)
+            self._submit(executor, pack, first=True)
+        if pack.done == pack.total:
+            self._report(pack)
 
     def _store_training(self, pack: _Pack, outcome: list[Trained] | Crash) -> None:
         if isinstance(outcome, Crash):
@@ -257,15 +318,16 @@ class _Session:
                 pack.evaluators.pop(result.seed, None)
         pack.untrained = {}
 
-    def _store_evaluations(self, pack: _Pack, outcome: list[Evaluated] | Crash) -> None:
+    def _store_evaluation(self, pack: _Pack, task: Measuring, outcome: Evaluated | Crash) -> None:
         if isinstance(outcome, Crash):
-            todo = [(seed, str(e)) for seed, evaluators in pack.evaluators.items() for e in evaluators]
-            outcome = [Evaluated(seed, name, outcome.status, outcome.reason) for seed, name in todo]
-        for result in outcome:
-            name = {"key": pack.keys[result.seed], "evaluator": result.evaluator}
-            ending = {"status": result.status, "reason": result.reason, "traceback": result.traceback}
-            rows = [{**name, **row} for row in result.measurements]
-            self.store.add_evaluation({**name, **ending, "seconds": result.seconds}, rows)
+            outcome = Evaluated(task.seed, str(task.evaluator), outcome.status, outcome.reason)
+        name = {"key": pack.keys[outcome.seed], "evaluator": outcome.evaluator}
+        ending = {"status": outcome.status, "reason": outcome.reason, "traceback": outcome.traceback}
+        rows = [{**name, **row} for row in outcome.measurements]
+        self.store.add_evaluation({**name, **ending, "seconds": outcome.seconds}, rows)
+        pack.done += 1
+        progress = Progress(f"evaluate {task.evaluator.name}", pack.done, pack.total)
+        self.reporter.progress(str(pack.combination), progress)
 
     def _report(self, pack: _Pack) -> None:
         endings = self.store.endings(pack.keys.values())

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import stdtr, stdtrit
-from scipy.stats import studentized_range
 
 Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -84,30 +84,40 @@ def paired_difference(a: pd.Series[float], b: pd.Series[float], level: float = 0
     >>> c.difference, round(c.p, 4), c.n
     (1.0, 0.2254, 3)
     """
-    both = pd.concat([_finite(a), _finite(b)], axis=1, join="inner").dropna().to_numpy(dtype=float)
-    n, mean, error, p = (float(v[0]) for v in _paired_t(both[:, :1] - both[:, 1:]))
+    both = pd.concat([a, b], axis=1, join="inner").to_numpy(dtype=float)
+    found = _Differences(both[:, :1], both[:, 1:])
+    n, mean = int(found.n[0]), float(found.mean[0])
     if n < 2:
-        return Comparison(mean if n else None, None, None, None, int(n))
-    width = float(half_width(error * np.sqrt(n), n, level))
-    return Comparison(mean, mean - width, mean + width, p, int(n))
+        return Comparison(mean if n else None, None, None, None, n)
+    width = float(half_width(found.deviation, n, level)[0])
+    return Comparison(mean, mean - width, mean + width, float(found.paired[0]), n)
 
 
 def rank_groups(values: pd.DataFrame, better: str, alpha: float = 0.05) -> pd.DataFrame:
     r"""Order combinations by their mean and let those that cannot be told apart share a rank.
 
-    Walking down from the best mean, a combination joins the current group unless Tukey's test, over their common
-    seeds, calls it worse than the group's first member; then it opens a group, whose rank is its position among
-    the ranked. Seeds are blocks: with :math:`d` the differences of a pair over its :math:`n` common seeds,
+    Walking down from the best mean, a combination joins the current group unless it is told apart from the group's
+    first member; then it opens a group, whose rank is its position among the ranked. Two combinations are told apart
+    where both hold on their :math:`n` common seeds:
 
-    .. math:: q = \sqrt{2}\, |\bar d| \,/\, \sqrt{s^2 / n}
+    - the interval of `paired_difference` at level ``1 - alpha`` leaves out 0, so that no rank says what a claim about
+      the same two cannot;
+    - so does Welch's test, which gives each of the two its own variance,
 
-    is compared with the studentized range of all C combinations, so that any number of comparisons gives a false
-    alarm in at most ``alpha`` of boards. :math:`s^2` is the mean variance over all pairs, which few seeds alone could
-    not tell, or the pair's own where that is larger. It assumes that seeds are independent and near normal.
+      .. math:: t = \frac{\bar a - \bar b}{\sqrt{(s_a^2 + s_b^2) / n}}, \qquad
+                \nu = (n - 1) \frac{(s_a^2 + s_b^2)^2}{s_a^4 + s_b^4},
+
+      and whose p is held against Holm's limits for all pairs of the table.
+
+    So the chance that any pair of equal expectation is told apart is at most ``alpha`` for a table, however many rows it
+    has and however their variances differ. It assumes that seeds are independent, near normal (heavy tails make it more
+    careful; a strong skew does not) and not negatively correlated between rows; ``benchmarks/ranks.py`` has what
+    it keeps, beside tests that do not.
 
     References:
-        The Problem of Multiple Comparisons (Tukey, 1953), in The Collected Works of John W. Tukey VIII,
-        https://doi.org/10.1201/9780203748763
+        - The generalization of "Student's" problem when several different population variances are involved
+          (Welch, 1947), https://doi.org/10.1093/biomet/34.1-2.28
+        - A simple sequentially rejective multiple test procedure (Holm, 1979), https://www.jstor.org/stable/4615733
 
     Arguments:
         values: One row per seed, one column per combination; a run that gave no value is NaN.
@@ -135,99 +145,124 @@ def rank_groups(values: pd.DataFrame, better: str, alpha: float = 0.05) -> pd.Da
 
 
 def detectable_difference(values: pd.DataFrame, alpha: float = 0.05) -> float | None:
-    """The difference below which `rank_groups` would not call the typical pair; None below two seeds.
+    """The difference below which `rank_groups` would not call the typical pair first; None below two seeds.
 
-    It is the studentized range's quantile times the median standard error that `rank_groups` uses.
+    It is the median over pairs of what each would need at the first of Holm's limits, ``alpha`` over their number.
 
     Arguments:
         values: One row per seed, one column per combination.
         alpha: As in `rank_groups`.
     """
-    finite = values.where(np.isfinite(values.astype(float))).to_numpy(dtype=float)
-    pairs = _pairs(finite)
-    if not pairs.tested.any():
+    pairs = _pairs(_numbers(values))
+    tested = pairs.n >= 2
+    if not tested.any():
         return None
-    quantile = _quantile(alpha, pairs.combinations, pairs.freedom) / np.sqrt(2)
-    return float(quantile * np.median(pairs.error[pairs.tested]))
+    return float(np.median(pairs.needed(alpha, int(tested.sum()))[tested]))
 
 
-def _finite(values: pd.Series[float]) -> pd.Series[float]:
-    return values[np.isfinite(values.astype(float))]
+def _numbers(values: pd.DataFrame) -> Array:
+    """The values of the combinations that have two or more, ``(seeds, C)``; what is missing or infinite is NaN."""
+    found = values.to_numpy(dtype=float)
+    found = np.where(np.isfinite(found), found, np.nan)
+    return found[:, np.isfinite(found).sum(axis=0) >= 2]
 
 
-def _paired_t(difference: Array) -> tuple[Array, Array, Array, Array]:
-    """Number of seeds, mean, standard error and two-sided p of differences, ``(seeds, M)`` to ``(M,)``."""
-    n = np.isfinite(difference).sum(axis=0).astype(float)
+def _moments(values: Array) -> tuple[Array, Array, Array]:
+    """Number, mean and sample variance of the values that are not NaN, ``(seeds, M)`` to ``(M,)``."""
+    n = np.isfinite(values).sum(axis=0).astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.nansum(difference, axis=0) / n
-        error = np.sqrt(np.nansum((difference - mean) ** 2, axis=0) / (n - 1) / n)
-        t = np.where(mean == 0, 0.0, np.abs(mean) / error)  # equal in each seed: no evidence, not 0 / 0
-    return n, mean, error, np.where(n >= 2, 2 * stdtr(np.maximum(n - 1, 1), -t), np.nan)
+        mean = np.nansum(values, axis=0) / n
+        return n, mean, np.nansum((values - mean) ** 2, axis=0) / (n - 1)
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """What is known of each pair of columns, ``(C, C)``: common seeds, mean difference and its standard error."""
+class _Differences:
+    """What common seeds say of M pairs x - y, both ``(seeds, M)``: the one source of claims and of ranks."""
 
-    n: Array
-    mean: Array
-    error: Array
-    combinations: int
-    freedom: float
+    def __init__(self, x: Array, y: Array) -> None:
+        common = np.isfinite(x) & np.isfinite(y)
+        x, y = (np.where(common, v, np.nan) for v in (x, y))
+        self.n, self.mean, own = _moments(x - y)
+        self.deviation = np.sqrt(own)
+        self.variances = _moments(x)[2], _moments(y)[2]
 
-    @property
-    def tested(self) -> npt.NDArray[np.bool_]:
-        """The pairs i < j that can be compared."""
-        return np.triu(self.n >= 2, 1)
+    @cached_property
+    def paired(self) -> Array:
+        """The two-sided p of the t test on the differences of seeds; NaN below two."""
+        return self._p(self.n - 1, self.deviation)
 
-    def worse(self, i: int, j: int, alpha: float) -> bool:
-        """Whether j is called lower than i."""
-        if self.mean[i, j] <= 0:
-            return False
-        if self.error[i, j] == 0:
-            return True
-        q = np.sqrt(2) * self.mean[i, j] / self.error[i, j]
-        return bool(q > _quantile(alpha, self.combinations, self.freedom))
+    @cached_property
+    def separate(self) -> Array:
+        """The two-sided p of Welch's test, which takes the variance of each and asks nothing of the seeds in common."""
+        return self._p(self.freedom, np.sqrt(self.variances[0] + self.variances[1]))
+
+    @cached_property
+    def freedom(self) -> Array:
+        """Welch's degrees of freedom; n - 1 where neither varies."""
+        a, b = self.variances
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return (self.n - 1) * np.nan_to_num((a + b) ** 2 / (a**2 + b**2), nan=1.0)
+
+    def _p(self, freedom: Array, deviation: Array) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(self.mean == 0, 0.0, np.abs(self.mean) / (deviation / np.sqrt(self.n)))
+        return np.where(
+            self.n >= 2, 2 * stdtr(np.maximum(freedom, 1), -t), np.nan
+        )  # at t = 0: p = 1, not 0 / 0
+
+    def apart(self, alpha: float) -> Flags:
+        """Which pairs are told apart."""
+        return _holm(self.separate, alpha) & (self.paired <= alpha)
+
+    def needed(self, alpha: float, pairs: int) -> Array:
+        """How large each difference must be to be told apart among so many pairs, none of which is yet."""
+        freedom, level = np.maximum(self.freedom, 1), 1 - alpha / (2 * pairs)
+        separate = stdtrit(freedom, level) * np.sqrt(
+            (self.variances[0] + self.variances[1]) / np.maximum(self.n, 1)
+        )
+        return np.maximum(separate, half_width(self.deviation, self.n, 1 - alpha))
 
 
-@functools.cache
-def _quantile(alpha: float, combinations: int, freedom: float) -> float:
-    """The upper quantile of the studentized range, which takes scipy some time."""
-    return float(studentized_range.ppf(1 - alpha, combinations, freedom))
+def _holm(p: Array, alpha: float) -> Flags:
+    """Which of the p-values are below Holm's limits, alpha / m, alpha / (m - 1), ... in their order; NaN is no test."""
+    order = np.argsort(p)
+    limits = alpha / np.maximum(np.isfinite(p).sum() - np.arange(len(p)), 1)
+    below = np.empty(len(p), dtype=bool)
+    below[order] = np.cumprod(p[order] <= limits).astype(bool)
+    return below
 
 
-def _pairs(values: Array) -> _Pairs:
-    """Compare all columns of ``(seeds, C)`` with each other; a column of fewer than two seeds counts for nothing."""
-    known = np.isfinite(values)
-    used = known.sum(axis=0) >= 2
-    difference = values[:, :, None] - values[:, None, :]  # (seeds, C, C)
-    n = np.isfinite(difference).sum(axis=0).astype(float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.nansum(difference, axis=0) / n
-        own = np.nansum((difference - mean) ** 2, axis=0) / (n - 1)
-        upper = np.triu((n >= 2) & used[:, None] & used, 1)
-        pooled = np.average(own[upper], weights=n[upper] - 1) if upper.any() else np.nan
-        error = np.sqrt(np.maximum(own, pooled) / n)
-    seeds = known[:, used].any(axis=1).sum()
-    freedom = max(1.0, float(known[:, used].sum() - used.sum() - (seeds - 1)))
-    return _Pairs(n, mean, error, int(used.sum()), freedom)
+def _pairs(values: Array) -> _Differences:
+    """All pairs i < j of the columns of ``(seeds, C)``, row by row of the triangle."""
+    i, j = np.triu_indices(values.shape[1], 1)
+    return _Differences(values[:, i], values[:, j])
+
+
+def _told_apart(values: Array, alpha: float) -> tuple[Flags, Array]:
+    """For columns i < j of ``(seeds, C)``: whether i is called higher, and how many seeds they have in common."""
+    used = np.flatnonzero(np.isfinite(values).sum(axis=0) >= 2)
+    pairs, width = _pairs(values[:, used]), values.shape[1]
+    i, j = (used[index] for index in np.triu_indices(len(used), 1))
+    higher, common = np.zeros((width, width), dtype=bool), np.zeros((width, width))
+    higher[i, j] = pairs.apart(alpha) & (pairs.mean > 0)
+    common[i, j] = pairs.n
+    return higher, common
 
 
 def _walk(values: Array, alpha: float) -> tuple[list[int | None], list[str]]:
     """Ranks and notes of columns that stand in the order of their means, the highest first."""
     own = np.isfinite(values).sum(axis=0)
-    pairs = _pairs(values)
+    higher, common = _told_apart(values, alpha)
     ranks: list[int | None] = []
     notes: list[str] = []
     first: int | None = None
     for i in range(values.shape[1]):
-        seeds = own[i] if first is None else min(own[i], pairs.n[first, i])
+        seeds = own[i] if first is None else min(own[i], common[first, i])
         if seeds < 2:
             ranks.append(None)
             notes.append(_why_not(int(own[i]), int(seeds)))
             continue
         position = 1 + sum(rank is not None for rank in ranks)
-        if first is None or pairs.worse(first, i, alpha):
+        if first is None or higher[first, i]:
             first = i
             ranks.append(position)
         else:

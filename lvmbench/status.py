@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from lvmbench.errors import Refusal, Unavailable
+
 
 class Status(StrEnum):
     """How a run ended; ``interrupted`` until it has ended."""
@@ -17,6 +19,11 @@ class Status(StrEnum):
     TIMEOUT = "timeout"
     KILLED = "killed"
     INTERRUPTED = "interrupted"
+
+
+def answered(error: Refusal | Unavailable) -> Status:
+    """The status of what a component has answered with instead of doing it."""
+    return Status.REFUSED if isinstance(error, Refusal) else Status.UNAVAILABLE
 
 
 SETTLED = frozenset({Status.OK, Status.REFUSED})

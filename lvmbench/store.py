@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, String, Table, Text
 
-from lvmbench.errors import LvmbenchError, UserError
+from lvmbench.database import Said, called, expect_finite
+from lvmbench.errors import UserError
 from lvmbench.status import Status
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 _metadata = MetaData()
 META = Table(
     "meta", _metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False)
@@ -36,10 +36,11 @@ RUNS = Table(
     Column("latent", Integer, nullable=False),
     Column("seed", BigInteger, nullable=False),
     Column("status", String, nullable=False),
-    Column("reason", Text, nullable=False, default=""),
-    Column("traceback", Text),
+    Column("reason", Said, nullable=False, default=""),
+    Column("traceback", Said),
     Column("epochs", Integer),
     Column("best_epoch", Integer),
+    Column("stopped", String),
     Column("train_seconds", Float),
     Column("peak_memory_host", BigInteger),
     Column("peak_memory_device", BigInteger),
@@ -57,8 +58,8 @@ EVALUATIONS = Table(
     Column("key", String, primary_key=True),
     Column("evaluator", String, primary_key=True),
     Column("status", String, nullable=False),
-    Column("reason", Text, nullable=False, default=""),
-    Column("traceback", Text),
+    Column("reason", Said, nullable=False, default=""),
+    Column("traceback", Said),
     Column("seconds", Float),
 )
 MEASUREMENTS = Table(
@@ -87,7 +88,9 @@ RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in {"position", "tr
 
 
 class Store:
-    """One results database; each method is one transaction. Several processes may write to it.
+    """One results database, let go of at the end of a ``with``; each method is one transaction.
+
+    Several processes may write to it.
 
     Arguments:
         url: An SQLAlchemy URL. Every method raises `UserError` where the database cannot be used.
@@ -96,7 +99,7 @@ class Store:
     def __init__(self, url: str | sa.URL) -> None:
         try:
             parsed = sa.make_url(url)
-            self.url = parsed.render_as_string(hide_password=True)
+            self.url = called(parsed)
             self._engine = sa.create_engine(parsed)
         except (sa.exc.SQLAlchemyError, ImportError) as error:
             raise _unusable("it was given", error) from None
@@ -106,9 +109,15 @@ class Store:
         try:
             self._create()
             self._check_schema()
-        except UserError:
+        except BaseException:
             self.close()
             raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     @classmethod
     def at(cls, directory: Path, url: str | None = None) -> Store:
@@ -185,6 +194,12 @@ class Store:
             if not connection.execute(sa.select(ENVIRONMENTS).where(ENVIRONMENTS.c.id == identifier)).first():
                 connection.execute(sa.insert(ENVIRONMENTS), [{"id": identifier, "content": dict(content)}])
 
+    def environments(self) -> dict[str, Any]:
+        """The descriptions of the machines that runs were made on, by their identifiers."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(ENVIRONMENTS.c.id, ENVIRONMENTS.c.content))
+            return dict(sorted((identifier, content) for identifier, content in rows))
+
     def add_runs(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add planned runs; the ones that are there stay as they are, except for their place in the plan.
 
@@ -234,25 +249,30 @@ class Store:
             for p in curve
         ]
         with self._writing() as connection:
-            self._forget(connection, key)
+            self._outdate(connection, key)
             connection.execute(sa.update(RUNS).where(RUNS.c.key == key).values(**values))
             if rows:
                 connection.execute(sa.insert(CURVES), rows)
 
     def reopen(self, keys: Iterable[str]) -> None:
-        """Make runs due again, without what they left behind."""
+        """Make runs due again, without what they left behind but for what is to measure them."""
         with self._writing() as connection:
             for key in keys:
-                self._forget(connection, key)
+                self._outdate(connection, key)
                 values = {"status": Status.INTERRUPTED, "reason": "waiting to be retried", "traceback": None}
                 connection.execute(sa.update(RUNS).where(RUNS.c.key == key).values(**values))
 
     def reopen_evaluations(self, statuses: Iterable[str]) -> int:
         """Make evaluations that ended with these statuses due again; how many."""
         with self._writing() as connection:
-            return connection.execute(
-                sa.delete(EVALUATIONS).where(EVALUATIONS.c.status.in_(list(statuses)))
-            ).rowcount
+            return connection.execute(_due_again(EVALUATIONS.c.status.in_(list(statuses)))).rowcount
+
+    @staticmethod
+    def _outdate(connection: sa.Connection, key: str) -> None:
+        """Delete what was found of the weights that a run had; whoever measured them is to measure the next ones."""
+        for table in (CURVES, MEASUREMENTS):
+            connection.execute(sa.delete(table).where(table.c.key == key))
+        connection.execute(_due_again(EVALUATIONS.c.key == key))
 
     @staticmethod
     def _forget(connection: sa.Connection, key: str) -> None:
@@ -264,7 +284,7 @@ class Store:
     ) -> None:
         """Write what an evaluator gave for a run, in place of what it gave before."""
         for m in measurements:
-            _expect_finite(m)
+            expect_finite(m)
         key, evaluator = evaluation["key"], evaluation["evaluator"]
         with self._writing() as connection:
             for table in (EVALUATIONS, MEASUREMENTS):
@@ -273,11 +293,14 @@ class Store:
             if measurements:
                 connection.execute(sa.insert(MEASUREMENTS), [dict(m) for m in measurements])
 
-    def evaluated(self) -> set[tuple[str, str]]:
-        """The pairs of run key and evaluator that are done."""
+    def evaluated(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """Status and reason of every evaluation, by run key and evaluator."""
+        columns = (EVALUATIONS.c[name] for name in ("key", "evaluator", "status", "reason"))
+        found: dict[str, dict[str, tuple[str, str]]] = {}
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(EVALUATIONS.c.key, EVALUATIONS.c.evaluator))
-            return {(key, evaluator) for key, evaluator in rows}
+            for key, evaluator, *ending in connection.execute(sa.select(*columns)):
+                found.setdefault(key, {})[evaluator] = (ending[0], ending[1])
+        return found
 
     def records(self, *, details: bool = False) -> pd.DataFrame:
         """One row per run, in the order of the plan; with ``details`` also tracebacks and provenance."""
@@ -316,6 +339,11 @@ class Store:
             return pd.read_sql(query, connection)
 
 
+def _due_again(which: sa.ColumnElement[bool]) -> sa.Update:
+    values = {"status": Status.INTERRUPTED, "reason": "waiting to be measured again", "traceback": None}
+    return sa.update(EVALUATIONS).where(which).values(**values)
+
+
 def _gives_way(old: sa.Row[Any], new: Mapping[str, Any]) -> bool:
     """Whether a run yields its name to another definition; raises `UserError` where results would be lost."""
     if old.key == new["key"] or new["status"] == Status.UNAVAILABLE:
@@ -329,22 +357,17 @@ def _gives_way(old: sa.Row[Any], new: Mapping[str, Any]) -> bool:
     )
 
 
-def _expect_finite(measurement: Mapping[str, Any]) -> None:
-    """NaN is a status, never a figure; a missing standard error is none."""
-    for field in ("value", "stderr"):
-        if not math.isfinite(measurement[field] or 0.0):
-            raise LvmbenchError(
-                f"a measurement must be finite, got {measurement['metric']} with {field} {measurement[field]}"
-            )
-
-
 def _unusable(url: str, error: BaseException) -> UserError:
     cause = " ".join(str(error).split())
     return UserError(f"the store {url} cannot be used: {cause}; check the path or URL and its permissions")
 
 
 def _use_wal(connection: Any, record: Any) -> None:
-    connection.execute("PRAGMA busy_timeout=60000")
-    with suppress(sqlite3.OperationalError):  # another process is setting it: it stays set in the file
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
+    try:
+        connection.execute("PRAGMA busy_timeout=60000")
+        with suppress(sqlite3.OperationalError):  # another process is setting it: it stays set in the file
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+    except BaseException:  # the pool does not know of it yet, and would not close it
+        connection.close()
+        raise

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -18,11 +18,13 @@ from pydantic import (
     model_validator,
 )
 
+from lvmbench.budget import Budget
 from lvmbench.catalogue import Catalogue
 from lvmbench.claims import Claim
 from lvmbench.errors import UserError, nearest
+from lvmbench.figures import NOTHING
 from lvmbench.names import NAME, Ref
-from lvmbench.options import Count, NonNegative, Positive, Size
+from lvmbench.options import Count
 from lvmbench.yamlfile import YamlFile
 
 
@@ -61,22 +63,6 @@ RULES = {
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Budget(_Model):
-    """How long and with what each combination trains.
-
-    ``patience`` is the number of epochs without a better validation bound after which a seed stops (0: never early);
-    ``warm_up`` the number of epochs over which the KL weight rises to 1; ``clip`` the largest gradient norm of a seed.
-    """
-
-    epochs: Count = 100
-    batch: Count = 128
-    optimizer: Literal["adam", "adamw", "adamax", "rmsprop", "sgd"] = "adam"
-    learning_rate: Positive = 1e-3
-    patience: Size = 20
-    warm_up: NonNegative = 0.0
-    clip: Positive | None = None
 
 
 class Schema(_Model):
@@ -157,7 +143,8 @@ class Suite:
     seeds: tuple[int, ...]
     evaluators: tuple[Choice, ...]
     metric: str
-    metric_place: str
+    figures: tuple[tuple[str, str, str], ...] = ()
+    """The figures that its board depends on: the place, what it is for, and the name."""
 
 
 def load_suite(name: str, catalogue: Catalogue) -> Suite:
@@ -184,7 +171,7 @@ def load_suite(name: str, catalogue: Catalogue) -> Suite:
             c for options in read.axis("evaluator", schema.evaluators, "evaluators") for c in options
         ),
         metric=schema.metric,
-        metric_place=file.place(["metric"]),
+        figures=tuple(read.figures(schema)),
     )
 
 
@@ -261,6 +248,14 @@ class _Reader:
         expanded = [itertools.chain(*self.axis(kind, written, *at)) for kind, (written, at) in axes.items()]
         for row in itertools.product(*expanded):
             yield dict(zip(axes, row, strict=True))
+
+    def figures(self, schema: Schema) -> Iterator[tuple[str, str, str]]:
+        """What ranks, unless nothing does, and what claims are about."""
+        if schema.metric != NOTHING:
+            yield self.file.place(["metric"]), "metric", schema.metric
+        for i, claim in enumerate(schema.claims):
+            for name in claim.figures:
+                yield self.file.place(["claims", i]), f"claim '{claim.claim}'", name
 
     def patterns(self, schema: Schema) -> Iterator[dict[str, Choice]]:
         """The rules of ``exclude``."""

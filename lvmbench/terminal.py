@@ -5,34 +5,53 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any
 
 import pandas as pd
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from lvmbench.render import JUDGED, Section, caption, claim_columns, header, sections
+from lvmbench.legible import legible
+from lvmbench.render import JUDGED, Hole, Section, caption, claim_columns, header, sections
 
 _PADDING = 2  # what a column of a terminal table takes beyond its text
 
 
-def to_rich(board: pd.DataFrame, width: int = 110) -> list[Table]:
+def to_rich(board: pd.DataFrame, width: int = 110, encoding: str = "utf-8") -> list[Table]:
     """Make the tables for a terminal: each data set's board, and what gave no result there.
 
     Arguments:
         board: As `leaderboard` made it, with its ``attrs``.
         width: Columns of the terminal; figures that do not fit are left out, the last first, and named below.
+        encoding: What the terminal can show; other signs are spelled out, and columns are as wide as that needs.
     """
     tables = []
-    for section in sections(board, short=True):
-        tables += [_rich(section, board.attrs, width)] if section.columns else []
+    figures = {legible(header(name, board.attrs), encoding): name for name in board.attrs["headline"]}
+    for section in (_spelled(section, encoding) for section in sections(board, short=True)):
+        tables += [_rich(section, figures, width)] if section.columns else []
         tables += [_rich_holes(section)] if section.holes else []
-    return [*tables, _rich_claims(board.attrs["claims"])] if board.attrs.get("claims") else tables
+    claims = board.attrs.get("claims")
+    return [*tables, _rich_claims(_spelled_columns(claim_columns(claims), encoding))] if claims else tables
 
 
-def _rich_claims(claims: Sequence[dict[str, Any]]) -> Table:
-    table, columns = _table("claims", JUDGED), claim_columns(claims)
+def _spelled(section: Section, encoding: str) -> Section:
+    """The section in signs that an encoding has."""
+
+    def spell(texts: Iterable[str]) -> list[str]:
+        return [legible(text, encoding) for text in texts]
+
+    holes = [Hole(hole.status, *spell([hole.reason]), spell(hole.combinations)) for hole in section.holes]
+    constant = dict(zip(section.constant, spell(section.constant.values()), strict=True))
+    columns = _spelled_columns(section.columns, encoding)
+    return Section(*spell([section.dataset]), columns, constant, holes, spell(section.notes))
+
+
+def _spelled_columns(columns: dict[str, list[str]], encoding: str) -> dict[str, list[str]]:
+    return {legible(n, encoding): [legible(text, encoding) for text in v] for n, v in columns.items()}
+
+
+def _rich_claims(columns: dict[str, list[str]]) -> Table:
+    table = _table("claims", JUDGED)
     shown = [name for name in columns if name not in ("from", "figure", "range")]
     for name in shown:
         table.add_column(name, justify="left" if name in ("claim", "verdict") else "right", overflow="fold")
@@ -41,12 +60,11 @@ def _rich_claims(claims: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def _rich(section: Section, attrs: dict[Any, Any], width: int) -> Table:
-    figures = [header(name, attrs) for name in attrs["headline"]]
-    shown = {n: v if n in figures else [_wrapped(text) for text in v] for n, v in section.columns.items()}
-    left_out = _too_wide(shown, figures, width)
+def _rich(section: Section, figures: dict[str, str], width: int) -> Table:
+    shown = {n: v if n in figures else [wrapped(text) for text in v] for n, v in section.columns.items()}
+    left_out = _too_wide(shown, list(figures), width)
     below = [caption(section), *section.notes]
-    below += [f"left out for width: {', '.join(name.rstrip(' ↑↓') for name in left_out)}"] if left_out else []
+    below += [f"left out for width: {', '.join(figures[name] for name in left_out)}"] if left_out else []
     columns = {name: values for name, values in shown.items() if name not in left_out}
     table = _table(section.dataset, "\n".join(filter(None, below)))
     for name in columns:
@@ -72,7 +90,7 @@ def _folded(header: str) -> str:
     return header.replace("[", "\n[").replace("_", "_\n") if len(header) > 14 else header
 
 
-def _wrapped(name: str, width: int = 18) -> str:
+def wrapped(name: str, width: int = 18) -> str:
     """Break a long name where its options do."""
     lines = [""]
     for piece in re.split(r"(?<=[\[,=])", name):

@@ -26,8 +26,8 @@ class Terms:
         noise: Where random numbers come from.
         samples: The number of samples ``K``.
         pathwise: Whether samples carry gradients to the posterior's parameters.
-        fixed: Whether log q is evaluated with the posterior's parameters held fixed, so that only the path of the samples
-            reaches them; the KL divergence is then taken from the samples.
+        fixed: Whether log q is held fixed as a function of z, so that only the path of the samples reaches the posterior's
+            parameters.
     """
 
     _PER_SAMPLE = ("z", "log_q", "log_prior", "log_likelihood")
@@ -57,22 +57,24 @@ class Terms:
 
     @cached_property
     def _draw(self) -> tuple[Tensor, Tensor]:
+        if self.fixed:
+            z, log_q, slope = self._sloped
+            return z, _held(z, log_q, slope)
         z, log_q = self.q.sample_and_log_prob(self.noise, self.samples)
         if not self.pathwise:
             z = z.detach()
             return z, self.q.log_prob(z)
-        return z, self.fixed_q.log_prob(z) if self.fixed else log_q
+        return z, log_q
+
+    @cached_property
+    def _sloped(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The samples, their log densities and the slopes of these, where q is held fixed."""
+        return self.q.sample_with_slope(self.noise, self.samples)
 
     @classmethod
     def at(cls, model: LatentVariableModel, x: Tensor, z: Tensor, noise: Noise) -> Terms:
         """The terms of given values of z, ``(K, B, *z)``, in place of samples."""
         return cls(model, x, noise, len(z), pathwise=False).having(z)
-
-    @cached_property
-    def fixed_q(self) -> Distribution:
-        """q(z|x) with its parameters held fixed."""
-        with torch.no_grad():
-            return self.model.q(self.x)
 
     @cached_property
     def z(self) -> Tensor:
@@ -99,9 +101,12 @@ class Terms:
         """The log weights log p(x|z) + kl_weight (log p(z) - log q(z|x)), ``(K, B)``."""
         return self.log_likelihood + kl_weight * (self.log_prior - self.log_q)
 
-    def kl(self, *, analytic: bool = True) -> Tensor:
-        """KL(q(z|x) || p(z)), ``(B,)``: in closed form where a formula is registered and wanted, else from the samples."""
-        exact = analytic_kl(self.q, self.p) if analytic and not self.fixed else None
+    def kl(self, *, analytic: bool = False) -> Tensor:
+        """KL(q(z|x) || p(z)), ``(B,)``: from the samples, or in closed form where that is wanted and a formula is registered.
+
+        Not by default, so that no pair trains with less noise than others for having a formula.
+        """
+        exact = analytic_kl(self.q, self.p) if analytic else None
         return (self.log_q - self.log_prior).mean(0) if exact is None else exact
 
     def again(self, samples: int) -> Terms:
@@ -132,14 +137,20 @@ class Terms:
         return None if exact is None else exact.flatten(1)
 
     def along(self, scale: Tensor) -> Terms:
-        """The terms of the same samples, whose path to the posterior's parameters carries gradients times ``(K, B)``."""
-        z = self.z
+        """The terms of the same samples, whose path to the posterior's parameters carries gradients times ``(K, B)``.
+
+        Only where q is held fixed: the gradient of a live log q has a part that is not the path's.
+        """
+        if not self.fixed:
+            raise ValueError("Terms.along needs terms whose q is held fixed: Terms(..., fixed=True)")
+        z, log_q, slope = self._sloped
         factor = scale.reshape(*scale.shape, *[1] * (z.dim() - 2))
         other = copy.copy(self)
         for name in self._PER_SAMPLE:
             other.__dict__.pop(name, None)
+        # the value of z, with the scaled gradient of the way to it
         moved = z.detach() + factor * (z - z.detach())
-        other.__dict__["_draw"] = moved, self.fixed_q.log_prob(moved)
+        other.__dict__["_draw"] = moved, _held(moved, log_q, slope)
         return other
 
     def take(self, index: Tensor) -> Terms:
@@ -157,3 +168,11 @@ class Terms:
         """The terms without sample k, for each k of 0 ... K - 1; needs at least two samples."""
         everyone = torch.arange(self.samples, device=self.x.device)
         return [self.take(torch.cat([everyone[:k], everyone[k + 1 :]])) for k in range(self.samples)]
+
+
+def _held(z: Tensor, log_q: Tensor, slope: Tensor) -> Tensor:
+    """log q(z) as a function of z alone, ``(K, B)``: its value, and its gradient in z.
+
+    Evaluating a q that was built without gradients would not do: flows run their networks when they are evaluated.
+    """
+    return log_q.detach() + (slope * (z - z.detach())).flatten(2).sum(-1)

@@ -1,4 +1,4 @@
-"""The conformance kit itself: targets, expected failures, minimum counts, pytest, the command line."""
+"""The conformance kit itself: targets, expected failures, what must run, order, pytest, the command line."""
 
 import importlib
 import re
@@ -6,19 +6,27 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 
 from lvmbench import DiagonalNormal, LatentSpace, Prior, UserError, WeightObjective
 from lvmbench.catalogue import Catalogue, Entry
-from lvmbench.checks import MINIMUM, check, parametrize_with_checks
-from lvmbench.checks.contract import BUILT, KINDS, checks_of
+from lvmbench.checks import check, parametrize_with_checks
+from lvmbench.checks.contract import BUILT, KINDS, Skip, checks_of
+from lvmbench.checks.options import narrowed
+from lvmbench.checks.partners import Bench
 from lvmbench.checks.report import CheckResult, Outcome, Report
+from lvmbench.checks.runner import COMPLETE, examine
+from lvmbench.checks.scope import SCOPE
 from lvmbench.checks.statistics import require_average
+from lvmbench.options import options_model
 from lvmbench.plugins import load_catalogue
 
 CATALOGUE = load_catalogue()
+BENCH = Bench(CATALOGUE)
 FAST = ["summary_is_one_sentence", "formula_is_stated", "samples_have_their_shapes"]
 PLUGIN = '''
 import lvmbench, torch
@@ -167,11 +175,11 @@ def test_file_that_fails_or_registers_nothing_is_a_user_error(tmp_path):
 
 def test_class_that_cannot_be_imported_fails_and_does_not_raise():
     entry = Entry("prior", "lost", "nothing.of.this:Name", "p", "d", "1")
-    first, *others, minimum = check(entry, catalogue=CATALOGUE)
+    first, *others, complete = check(entry, catalogue=CATALOGUE)
     assert first.status == "failed"
     assert "ModuleNotFoundError" in first.message
     assert {(r.status, r.reason) for r in others} == {("skipped", "it cannot be imported")}
-    assert minimum.status == "failed"
+    assert (complete.status, complete.reason) == ("skipped", "other checks failed: mend these first")
 
 
 # --- judging ------------------------------------------------------------------------------------------------
@@ -192,26 +200,155 @@ def test_expected_failures_are_strict():
     assert check(Fixed, catalogue=CATALOGUE, only=FAST, expected_failures={"formula_is_stated": "x"}).ok
 
 
-def test_fewer_checks_than_the_minimum_is_a_failure():
+# --- what must run ------------------------------------------------------------------------------------------
+
+
+def silenced(monkeypatch, *names):
+    """Let checks skip whatever they are given, as one with a mistake in its condition would."""
+
+    def skip(specimen):
+        raise Skip("there is nothing to see here")
+
+    for declared in checks_of("prior"):
+        if declared.name in names:
+            monkeypatch.setitem(vars(declared), "run", skip)
+
+
+def failures(name):
+    """The failures of all checks of a component, among partners that are built once."""
+    (found,) = examine(name, catalogue=CATALOGUE, bench=BENCH)
+    return Report(found.results()).failed
+
+
+def test_a_component_without_partners_fails():
     class Choosy(Fixed):
         """A prior that no posterior provides for."""
 
         requires = frozenset({"posterior.nothing_of_this_name"})
 
-    report = check(Choosy, catalogue=CATALOGUE)
-    minimum = {r.check: r for r in report}["minimum"]
-    assert minimum.status == "failed"
-    assert "no partners in the catalogue provide posterior.nothing_of_this_name" in minimum.message
+    expected = dict.fromkeys(
+        ("formula_is_stated", "references_have_year_and_link", "example_runs"), "it is short"
+    )
+    report = check(Choosy, catalogue=CATALOGUE, expected_failures=expected)
+    complete = {r.check: r for r in report}[COMPLETE]
+    assert complete.status == "failed"
+    assert "no partners in the catalogue provide posterior.nothing_of_this_name" in complete.message
     assert report.counts["skipped"] > 20
 
 
-def test_no_minimum_for_chosen_checks():
-    assert "minimum" not in status(check(Fixed, catalogue=CATALOGUE, only=FAST))
+def test_one_check_that_falls_silent_is_a_failure(monkeypatch):
+    """Of some thirty; a least number of them leaves room for it."""
+    silent = ("density_integrates_to_one", "mean_is_the_average_of_samples", "device_is_followed")
+    silenced(monkeypatch, *silent)
+    (failed,) = failures("standard_normal")
+    assert failed.check == COMPLETE
+    texts = [f"with standard_normal '{name}' applies and was skipped: there is nothing" for name in silent]
+    assert all(text in failed.message for text in texts)
+    assert failed.message.count("; ") == 2
 
 
-def test_minimum_is_met_with_room_and_below_what_there_is():
+def test_a_check_that_runs_unasked_is_a_failure(monkeypatch):
+    monkeypatch.setitem(SCOPE, "samples_are_independent", lambda it: False)
+    (failed,) = failures("standard_normal")
+    assert failed.message == (
+        "with standard_normal 'samples_are_independent' ran, though nothing that is declared asks for it"
+    )
+
+
+def test_chosen_checks_need_not_be_complete():
+    assert COMPLETE not in status(check(Fixed, catalogue=CATALOGUE, only=FAST))
+
+
+def test_conditions_are_of_checks():
+    assert SCOPE.keys() <= {c.name for kind in KINDS for c in checks_of(kind)}
+
+
+# --- order --------------------------------------------------------------------------------------------------
+
+
+class Careless(DiagonalNormal):
+    def sample_and_log_prob(self, noise, samples):
+        value = self.loc + self.log_scale.exp() * torch.randn(samples, *self.loc.shape)
+        return value, self.log_prob(value)
+
+
+class DrawsFromTorch(Fixed):
+    distribution = Careless
+
+    def forward(self, model):
+        return Careless(torch.zeros(self.latent), torch.zeros(self.latent))
+
+
+def test_the_cause_comes_before_what_follows_from_it():
+    of_noise = [c.name for c in checks_of("prior") if "noise" in c.read or "noise" in c.name]
+    report = check(
+        DrawsFromTorch, catalogue=CATALOGUE, only=[*of_noise, "vectorised_equals_looped", "state_round_trips"]
+    )
+    first, *others = report.failed
+    assert first.check == "global_generators_are_left_alone"
+    assert {"same_noise_gives_the_same_result", "vectorised_equals_looped"} <= {r.check for r in others}
+    assert report.causes(first) == []
+    for result in others:
+        assert first in report.causes(result), result.check
+
+
+def test_what_explains_is_a_check_and_no_circle():
+    """Every name is that of a check, and none is among its own causes when all fail."""
     for kind in KINDS:
-        assert 0.5 * len(checks_of(kind)) < MINIMUM[kind] < len(checks_of(kind))
+        every = checks_of(kind)
+        names = {c.name for k in KINDS for c in checks_of(k)}
+        assert all(c.explains <= names for c in every)
+        failed = Report(
+            CheckResult("x/y", c.name, Outcome.FAILED, c.due, c.read, explains=c.explains) for c in every
+        )
+        place = {result.check: i for i, result in enumerate(failed.failed)}
+        for result in failed:
+            assert all(place[cause.check] < place[result.check] for cause in failed.causes(result))
+
+
+def test_causes_are_those_of_the_same_component():
+    one, other = (
+        CheckResult(name, "a", Outcome.FAILED, "Due.", "r", explains=frozenset({"b"}))
+        for name in ("p/x", "p/y")
+    )
+    effect = CheckResult("p/x", "b", Outcome.FAILED, "Due.", "r")
+    report = Report([effect, other, one])
+    assert report.failed == [one, effect, other]
+    assert report.causes(effect) == [one]
+
+
+# --- advice -------------------------------------------------------------------------------------------------
+
+
+class Options:
+    def __init__(
+        self,
+        *,
+        low: Annotated[int, Field(ge=1, le=9)] = 5,
+        scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0,
+        share: Annotated[float, Field(ge=0, lt=1)] = 0.5,
+        mode: Literal["a", "b", "c"] = "a",
+    ): ...
+
+
+@pytest.mark.parametrize(
+    ("option", "broken", "works", "written"),
+    [
+        ("low", 1, lambda v: v >= 3, "Annotated[int, Field(ge=3, le=9)]"),
+        ("low", 9, lambda v: v < 9, "Annotated[int, Field(ge=1, le=8)]"),
+        ("scale", 1e-3, lambda v: v >= 0.25, "Annotated[float, Field(ge=0.25, allow_inf_nan=False)]"),
+        ("share", 0.999, lambda v: v <= 0.7, "Annotated[float, Field(ge=0, le=0.7)]"),
+        ("mode", "b", lambda v: v != "b", "Literal['a', 'c']"),
+        ("low", 1, lambda v: v == 5, "Annotated[int, Field(ge=5, le=9)]"),
+    ],
+)
+def test_advice_is_an_annotation_that_has_what_works_alone(option, broken, works, written):
+    found = narrowed(Options, option, broken, works)
+    assert found == written
+    adapter = TypeAdapter(eval(found))
+    with pytest.raises(ValidationError):
+        adapter.validate_python(broken)
+    assert adapter.validate_python(options_model(Options).model_fields[option].default) is not None
 
 
 def test_same_check_twice_gives_the_same_report_and_leaves_global_state():

@@ -1,11 +1,12 @@
 """What becomes of the claims that a suite makes, on made-up measurements."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
 
 from lvmbench.claims import Claim, judge
-from lvmbench.leaderboard import COMPONENTS
+from lvmbench.leaderboard import COMPONENTS, leaderboard
 
 SHIFTS = {"elbo": 0.0, "iwae": 1.0}
 
@@ -64,7 +65,7 @@ def test_an_agreement_may_be_in_standard_errors(results, errors, said):
 
 def test_what_was_not_measured_is_said(results):
     assert verdict(results, higher={"objective": "vimco"}, lower={})[0] == "not measured"
-    assert verdict(results, metric="nothing", equals=1, within=1)[0] == "not measured"
+    assert verdict(results, metric="nothing", equals=1, within=1)[0].startswith("not measured: no 'nothing'")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,67 @@ def test_a_figure_that_nobody_measured_is_said_to_be_missing(results):
         {"higher": {}, "lower": {"objective": "elbo"}},
     ):
         (row,) = judge([{"claim": "c", "metric": "of nothing", **claim}], *results).to_dict("records")
-        assert (row["verdict"], row["n"]) == ("not measured", 0)
+        assert (row["verdict"], row["n"]) == (
+            "not measured: no 'of nothing'; known: bound[exact], bound[importance]",
+            0,
+        )
+
+
+def test_a_variant_that_nobody_measured_is_said_with_the_nearest(results):
+    said = verdict(results, metric="bound[importanc]", equals=0.0, within=1.0)[0]
+    assert said == "not measured: no 'bound[importanc]'; did you mean 'bound[importance]' or 'bound[exact]'?"
+
+
+def test_a_metric_alone_is_the_figure_that_a_board_shows(results):
+    claim = {"of": {"objective": "elbo"}, "equals": "bound[importance]", "within": 0.0}
+    assert verdict(results, metric="bound", **claim) == ("holds", 0.0)
+
+
+def test_an_evaluator_that_is_added_changes_no_verdict(results):
+    """Though it measures the same figure."""
+    records, measurements = results
+    other = measurements.assign(evaluator="a", value=100.0, asked_by="evaluate")
+    both = pd.concat([other, measurements.assign(asked_by="suite")])
+    claims = [
+        {"claim": "c", "metric": "bound", "higher": {"objective": "iwae"}, "lower": {"objective": "elbo"}},
+        {"claim": "d", "metric": "bound[exact]", "equals": "bound[importance]", "within": 0.02},
+    ]
+    assert judge(claims, records, both).equals(judge(claims, *results))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_a_board_tells_apart_its_claims_tell_apart_too(seed):
+    """The first row against the first that a rank calls worse, of rows whose seeds spread unequally."""
+    records, measurements = made_up(np.random.default_rng(seed))
+    board = leaderboard(records, measurements)
+    best, worse = board.iloc[0]["objective"], board[board["rank"] > 1].iloc[0]["objective"]
+    claim = {"claim": "c", "metric": "elbo", "higher": {"objective": best}, "lower": {"objective": worse}}
+    assert judge([claim], records, measurements)["verdict"][0] == "holds"
+
+
+def made_up(rng):
+    """Four seeds of six objectives whose seeds spread unequally about means that lie apart."""
+    runs, figures = [], []
+    for i, spread in enumerate(np.geomspace(0.02, 1, 6)):
+        for seed in range(4):
+            names = dict.fromkeys(COMPONENTS, "a") | {
+                "objective": f"o{i}",
+                "seed": seed,
+                "key": f"o{i}-{seed}",
+            }
+            runs.append({"status": "ok", "reason": "", **names})
+            words = {
+                "split": "test",
+                "metric": "elbo",
+                "variant": "",
+                "method": "",
+                "unit": "nats",
+                "better": "higher",
+            }
+            figures.append(
+                {**names, **words, "evaluator": "t", "stderr": 0.0, "value": rng.normal(-i, spread)}
+            )
+    return pd.DataFrame(runs), pd.DataFrame(figures)
 
 
 @pytest.mark.parametrize(("due", "said"), [(-8.5, "does not hold"), (-10.5, "holds")])

@@ -1,5 +1,6 @@
 """The commands: what they show, what they leave, and how they end."""
 
+import hashlib
 import json
 import re
 import shlex
@@ -160,6 +161,51 @@ def test_data_are_listed_with_what_is_here(cli, tmp_path, monkeypatch):
     assert re.search(r"^blobs +generated, built in or yours: no raw files$", listed, re.MULTILINE)
 
 
+FLOWERS = """
+import lvmbench
+from lvmbench import Data, Dataset, RawFile, fetch
+
+
+class Flowers(Dataset):
+    files = (RawFile("flowers/flowers.csv", "%s", "https://example.org/flowers.csv"),)
+
+    def load(self):
+        raise NotImplementedError
+
+
+@lvmbench.hookimpl
+def lvmbench_register(register):
+    register.dataset("flowers", Flowers)
+"""
+
+
+def test_raw_files_of_a_plugin_file_are_listed_and_fetched(cli, tiny, monkeypatch):
+    monkeypatch.setenv("LVMBENCH_DATA", str(tiny.folder))
+    raw = tiny.folder / "flowers" / "flowers.csv"
+    raw.parent.mkdir()
+    raw.write_bytes(b"1.5,2.5\n")
+    plugin = tiny.plugin("flowers_file", FLOWERS % hashlib.sha256(raw.read_bytes()).hexdigest())
+    assert re.search(
+        r"^flowers +1 of 1 raw files here$", cli("data", "list", "--plugin", plugin).out, re.MULTILINE
+    )
+    assert cli("data", "fetch", "flowers", "--plugin", plugin).out == f"{raw}\n"
+
+
+def test_a_check_says_where_raw_files_are_to_be_had(cli, tmp_path, monkeypatch):
+    """What `data fetch` says is said whole, once, and is no traceback."""
+    monkeypatch.setenv("LVMBENCH_DATA", str(tmp_path))
+    absent = cli("check", "mnist")
+    assert (absent.code, absent.out.count("lvmbench data fetch mnist")) == (0, 1)
+    files = load_catalogue().entry("dataset", "mnist").load().files
+    for file in files:
+        (tmp_path / file.path).parent.mkdir(exist_ok=True)
+        (tmp_path / file.path).write_bytes(b"cut short")
+    wrong, fetched = cli("check", "mnist"), cli("data", "fetch", "mnist")
+    message = fetched.err.removeprefix("lvmbench: ").strip()
+    assert message.endswith(f"it is downloaded anew from {files[0].url}")
+    assert (wrong.code, wrong.out.replace("\n", " ").count(message)) == (1, 1)
+
+
 UNKNOWN = {
     ("nothing",): "No such command 'nothing'; see lvmbench --help",
     ("plna",): "No such command 'plna'. Did you mean 'plan'?; see lvmbench --help",
@@ -175,9 +221,9 @@ UNKNOWN = {
     (
         "plan",
         "quick",
-        "--sede",
+        "--seedz",
         "3",
-    ): "No such option: --sede (Possible options: --seeds); see lvmbench plan --help",
+    ): "No such option: --seedz (Possible options: --seeds); see lvmbench plan --help",
     ("plan",): "Missing argument 'SUITE'; see lvmbench plan --help",
     ("data", "fetch", "mnst"): "unknown dataset 'mnst'; did you mean 'mnist'?",
     ("data", "fetch", "digits"): "dataset 'digits' has no raw files",
@@ -223,10 +269,22 @@ def test_a_plan_says_what_is_done_and_what_it_would_cost(cli, tiny):
     )
     totals, cost = shown.out.splitlines()[-2:]
     assert totals == "1 combination; 3 runs, 0 done"
-    assert re.fullmatch(r"training takes at most (< 1|\d+) s; measuring comes on top", cost)
+    time = r"(< 1|\d+) s"
+    workers = rf"(, {time} in all on \d+ workers)?"
+    assert re.fullmatch(rf"training takes at most {time}; measuring (about )?{time}{workers}", cost)
+    each = rf"tightness\[repeats=5,samples=20\] 1,500 \((about )?{time}\)"
+    assert re.search(rf"^model evaluations to measure: {each}$", shown.out, re.MULTILINE)
     shown = cli("plan", tiny.write(priors=["mixture"]), "--out", tiny.folder / "out", "--seeds", "3")
     assert re.search(r"^2 ok · 1 to do +[\d,]+ +(< 1|\d+) s *$", shown.out, re.MULTILINE)
     assert "1 combination; 3 runs, 2 done" in shown.out
+
+
+def test_a_plan_reads_the_store_that_it_is_given(cli, tiny):
+    url = f"sqlite:///{tiny.folder / 'elsewhere.sqlite'}"
+    where = (tiny.write(), "--store", url, "--out", tiny.folder / "out")
+    assert "4 runs, 0 done" in cli("plan", *where, "--no-estimate").out
+    cli("run", *where, "--jobs", "0")
+    assert "4 runs, 4 done" in cli("plan", *where, "--no-estimate").out
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])

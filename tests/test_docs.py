@@ -259,7 +259,8 @@ def test_the_lines_of_code_are_counted():
     rows = re.findall(
         r"^\| \[(\w+)\]\(([\w-]+\.md)\) \| (\d+) \|", (DOCS / "plugins.md").read_text(), re.MULTILINE
     )
-    assert [kind for kind, *_ in rows] == ["prior", "posterior", "decoder", "evaluator", "dataset"]
+    kinds = ["prior", "posterior", "decoder", "objective", "estimator", "evaluator", "dataset"]
+    assert [kind for kind, *_ in rows] == kinds
     for kind, page, stated in rows:
         first = next(b for b in blocks(page) if b.language == "python" and b.title)
         assert lines_of_code(first.text) == int(stated), kind

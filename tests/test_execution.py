@@ -68,19 +68,20 @@ def facts(tiny):
 
 def test_a_worker_that_dies_costs_only_its_job(tiny):
     posteriors = ["dying", "leaving", "spending", "gaussian[hidden=8]"]
-    tiny.run(plugins=[plugin(tiny, "deadly")], posteriors=posteriors, jobs=2)
+    what = {"posteriors": posteriors, "priors": ["standard_normal"]}
+    tiny.run(plugins=[plugin(tiny, "deadly")], jobs=1, **what)
     records = tiny.frame()
     found = records.groupby("posterior")["status"].agg(Counter).to_dict()
     assert found == {
-        "dying": {"killed": 4},
-        "leaving": {"killed": 4},
-        "spending": {"oom": 4},
-        "gaussian[hidden=8]": {"ok": 4},
+        "dying": {"killed": 2},
+        "leaving": {"killed": 2},
+        "spending": {"oom": 2},
+        "gaussian[hidden=8]": {"ok": 2},
     }
     reasons = records.groupby("posterior")["reason"].first()
     assert "killed (signal 9), perhaps for using too much memory" in reasons["dying"]
     assert "died (exit code 7)" in reasons["leaving"]
-    assert tiny.frame("evaluations")["status"].tolist() == ["ok"] * 4
+    assert tiny.frame("evaluations")["status"].tolist() == ["ok"] * 2
 
 
 def test_a_job_that_takes_too_long_is_ended(tiny):
@@ -94,7 +95,8 @@ def test_a_job_that_takes_too_long_is_ended(tiny):
 
 
 def test_worker_processes_change_no_figure(tiny):
-    what = {"plugins": [plugin(tiny, "telling")], "posteriors": ["telling", "gaussian[hidden=8]"]}
+    posteriors = {"posteriors": ["telling", "gaussian[hidden=8]"], "priors": ["standard_normal"]}
+    what = {"plugins": [plugin(tiny, "telling")], **posteriors}
     tiny.run("workers", jobs=2, **what)
     told = facts(tiny)
     assert told["pid"] != os.getpid()

@@ -13,7 +13,14 @@ from rich.console import Console
 from scipy import stats
 
 from lvmbench.errors import UserError
-from lvmbench.leaderboard import COMPONENTS, leaderboard, read_results, run_table, seed_values
+from lvmbench.leaderboard import (
+    COMPONENTS,
+    leaderboard,
+    read_results,
+    run_table,
+    seed_values,
+    suite_leaderboard,
+)
 from lvmbench.render import cell, sections, to_csv, to_json, to_markdown
 from lvmbench.terminal import to_rich
 
@@ -120,7 +127,8 @@ def test_means_and_intervals_are_over_ok_seeds(results):
 def test_columns(results):
     board = leaderboard(*results)
     heads = ["dataset", "rank", "prior", "posterior", "decoder", "objective", "estimator"]
-    assert list(board.columns[:11]) == [*heads, "seeds", "status", "reason", "note"]
+    heads = [heads[0], "scale", *heads[1:], "seeds", "improving", "status", "reason", "note"]
+    assert list(board.columns[:13]) == heads
     names = {
         "elbo",
         "log_likelihood[exact]",
@@ -130,8 +138,8 @@ def test_columns(results):
         "parameters",
     }
     names |= {"gradient_variance_ratio[score/pathwise]"}
-    assert set(board.columns[11:]) == {name + end for name in names for end in ("", "_low", "_high")}
-    assert board.columns[11] == board.attrs["metric"] == "elbo"
+    assert set(board.columns[13:]) == {name + end for name in names for end in ("", "_low", "_high")}
+    assert board.columns[13] == board.attrs["metric"] == "elbo"
     assert "log_likelihood[exact]" not in board.attrs["headline"]
 
 
@@ -147,7 +155,20 @@ def test_columns(results):
 )
 def test_the_metric_is_found(results, asked, found):
     board = leaderboard(*results, metric=asked)
-    assert (board.attrs["metric"], board.columns[11], board.attrs["headline"][0]) == (found, found, found)
+    assert (board.attrs["metric"], board.columns[13], board.attrs["headline"][0]) == (found, found, found)
+
+
+def test_a_bare_metric_is_the_figure_that_the_board_shows(results):
+    """Whichever comes first in the measurements."""
+    records, measurements = results
+    other = measurements[measurements["metric"] == "nmi"].assign(variant="gmm", value=0.5)
+    both = records, pd.concat([other, measurements])
+    assert "nmi[kmeans]" in leaderboard(*both).attrs["headline"]
+    assert leaderboard(*both, metric="nmi").attrs["metric"] == "nmi[kmeans]"
+
+
+def test_a_figure_may_be_named_with_its_evaluator_though_no_other_gives_it(results):
+    assert leaderboard(*results, metric="elbo@tightness").attrs["metric"] == "elbo"
 
 
 def test_an_unknown_metric_names_the_nearest(results):
@@ -244,6 +265,139 @@ def test_two_evaluators_with_the_same_figure_are_told_apart(results):
     assert board.attrs["metric"] == "elbo@tightness"
 
 
+def added(measurements, evaluator="brier", metric="score", **words):
+    """What an evaluator gave that was added to those of the suite; it comes first, as its name may."""
+    extra = measurements[measurements["metric"] == "elbo"].assign(evaluator=evaluator, metric=metric, **words)
+    extra = extra.assign(value=-extra["value"])
+    return pd.concat([extra.assign(asked_by="evaluate"), measurements.assign(asked_by="suite")])
+
+
+@pytest.mark.parametrize("metric", ["score", "elbo", "nmi", "log_likelihood"])
+@pytest.mark.parametrize("asked", [None, "elbo", "nmi[kmeans]", "log_likelihood"])
+def test_an_evaluator_that_is_added_changes_no_rank_and_no_name(results, metric, asked):
+    records, measurements = results
+    before, after = (
+        leaderboard(records, figures, asked) for figures in (measurements, added(measurements, metric=metric))
+    )
+    assert after.attrs["metric"] == before.attrs["metric"]
+    assert_frame_equal(after[before.columns], before)
+
+
+def test_without_a_figure_of_the_suite_that_has_a_direction_an_added_one_ranks_nothing(results):
+    records, measurements = results
+    rest = measurements[measurements["metric"] != "elbo"].assign(better="neither")
+    figures = added(
+        pd.concat([rest, measurements[measurements["metric"] == "elbo"].assign(better="neither")])
+    )
+    figures.loc[figures["asked_by"] == "evaluate", "better"] = "higher"
+    board = leaderboard(records.drop(columns="train_seconds"), figures[figures["metric"] != "elbo"])
+    assert board.attrs["metric"] is None
+    assert "Nothing is ranked." in to_markdown(board, records)
+
+
+def test_an_evaluator_that_is_added_is_shown_beside_what_ranks(results):
+    records, measurements = results
+    board = leaderboard(records, added(measurements))
+    assert board.attrs["headline"][:2] == ["elbo", "score"]
+    assert "| elbo ↑ | score ↑ |" in to_markdown(board, records)
+    assert leaderboard(records, added(measurements), "score").attrs["metric"] == "score"
+
+
+def test_an_evaluator_of_the_suite_that_no_headline_knows_has_a_column(results):
+    records, measurements = results
+    own = added(measurements).assign(asked_by="suite")
+    assert "score" in leaderboard(records, own).attrs["headline"]
+
+
+def test_what_nobody_asks_for_is_kept_out_and_said(results):
+    records, measurements = results
+    gone = records["prior"].eq("vamp[components=50]").map({True: "", False: "suite"})
+    old = measurements.assign(evaluator="tightness[samples=9]", value=0.0, asked_by="")
+    figures = pd.concat([old, measurements.assign(asked_by="suite")], ignore_index=True)
+    board = leaderboard(records.assign(asked_by=gone), figures)
+    kept = records[gone != ""]
+    alone = leaderboard(kept, measurements[measurements["key"].isin(kept["key"])])
+    assert_frame_equal(board, alone)
+    text = to_markdown(board, records)
+    assert "16 runs of combinations that the suite no longer has are kept and not shown" in text
+    assert (
+        "figures of evaluators that the suite no longer has are kept and not shown: tightness[samples=9]"
+        in text
+    )
+    assert "no longer" not in to_markdown(alone, kept)
+
+
+def test_a_suites_metric_that_was_not_measured_is_said(results):
+    board = suite_leaderboard(*results, "gap[exact]")
+    assert "Ranks are by elbo, as gap[exact] was not measured;" in to_markdown(board, results[0])
+
+
+def test_none_ranks_nothing(results):
+    records, measurements = results
+    board = leaderboard(records, measurements, "none")
+    assert board["rank"].isna().all()
+    assert set(board["note"]) == {""}
+    text = to_markdown(board, records)
+    assert "| prior | posterior | elbo ↑ |" in text
+    assert "Nothing is ranked." in text
+    assert len(to_rich(board)) == 4
+
+
+def test_bounds_of_different_objectives_are_not_ranked_together(results):
+    """The bound of another objective is far higher, and says nothing about the model."""
+    records, measurements = results
+    other = records.assign(objective="vr_max", key=records["key"] + "-vr_max")
+    higher = measurements.assign(objective="vr_max", key=measurements["key"] + "-vr_max")
+    figures = pd.concat([measurements, higher.assign(value=higher["value"] + 50)])
+    both = pd.concat([records, other]), figures.replace({"metric": {"elbo": "bound"}})
+    board = leaderboard(*both, metric="bound")
+    ranked = board[board["rank"].notna()]
+    assert ranked.groupby(["dataset", "objective"])["rank"].apply(list).tolist() == [[1, 2, 3]] * 4
+    assert set(ranked["scale"]) == {"bound of elbo", "bound of vr_max"}
+    text = to_markdown(board, both[0])
+    assert text.index("## digits · bound of elbo\n") < text.index("## digits · bound of vr_max\n")
+    assert "nor the bound of one objective against that of another" in text
+    by_nmi = leaderboard(*both, metric="nmi")
+    assert set(by_nmi["scale"]) == {""}
+    assert by_nmi.loc[by_nmi["dataset"] == "digits", "rank"].notna().sum() == 6
+
+
+@pytest.mark.parametrize("metric", ["elbo", "log_likelihood", "nmi"])
+def test_a_density_is_not_ranked_against_a_probability(results, metric):
+    """Where both are in nats; what is no logarithm of either is ranked together."""
+    records, measurements = results
+    counts = records.assign(decoder="poisson", support="count", key=records["key"] + "-poisson")
+    figures = measurements.assign(decoder="poisson", key=measurements["key"] + "-poisson")
+    every = pd.concat([records.assign(support="real"), counts]), pd.concat([measurements, figures])
+    board = leaderboard(*every, metric=metric)
+    digits = board[(board["dataset"] == "digits") & board["rank"].notna()]
+    scales = [""] if metric == "nmi" else ["density", "probability mass"]
+    assert list(dict.fromkeys(digits["scale"])) == scales
+    assert [min(part["rank"]) for _, part in digits.groupby("scale")] == [1] * len(scales)
+    assert len(digits) == 6
+
+
+def test_supports_of_one_kind_are_ranked_together(results):
+    records, measurements = results
+    discrete = records["prior"].eq("standard_normal").map({True: "count", False: "binary"})
+    assert set(leaderboard(records.assign(support=discrete), measurements)["scale"]) == {""}
+
+
+def test_runs_that_were_still_improving_are_counted(results):
+    records, measurements = results
+    improving = pd.array(records["seed"] < 2, dtype="boolean")
+    known = records.assign(improving=improving).where(records["status"] == "ok", other=pd.NA)
+    records = records.assign(improving=known["improving"].astype("boolean"))
+    board = leaderboard(records, measurements)
+    assert board.loc[board["dataset"] == "digits", "improving"].fillna(-1).tolist() == [2, 1, 2, -1, -1]
+    assert "5 of 11 runs were still improving when training ended: their best epoch" in to_markdown(
+        board, records
+    )
+    assert "improving" not in to_markdown(
+        leaderboard(records.drop(columns="improving"), measurements), records
+    )
+
+
 def test_latent_sizes_are_told_apart_where_records_mix_them(results):
     records, measurements = results
     wider = records.assign(latent=32, key=records["key"] + "-32")
@@ -267,6 +421,7 @@ def test_seed_values(results):
 def test_the_board_is_the_same_after_a_trip_through_csv(results, tmp_path):
     records, measurements = results
     measurements["value"] += np.random.default_rng(1).random(len(measurements)) / 3
+    records["improving"] = records["seed"].gt(1).astype("boolean").where(records["status"] == "ok")
     records.to_csv(tmp_path / "records.csv", index=False)
     measurements.to_csv(tmp_path / "measurements.csv", index=False)
     again = read_results(tmp_path)
@@ -276,6 +431,8 @@ def test_the_board_is_the_same_after_a_trip_through_csv(results, tmp_path):
     assert again[1]["value"].tolist() == measurements["value"].tolist()
     assert (again[1]["variant"] == measurements["variant"]).all()
     assert again[0]["seed"].dtype == again[0]["epochs"].dtype == "Int64"
+    assert again[0]["improving"].dtype == "boolean"
+    assert again[0]["improving"].isna().tolist() == (records["status"] != "ok").tolist()
 
 
 def test_names_that_look_like_missing_values_stay_text(results, tmp_path):

@@ -14,9 +14,11 @@ from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.combination import KINDS
 from lvmbench.errors import UserError
 from lvmbench.names import Ref
-from lvmbench.plan import make_plan
+from lvmbench.plan import Effort, make_plan
 from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.suite import load_suite
+from lvmbench.training.estimate import Rates
+from lvmbench_plugins.evaluators import _aggregate
 
 REFERENCE = load_catalogue()
 DATA = "blobs[train=60,validation=20,test=20]"
@@ -104,10 +106,31 @@ def test_combinations_by_hand_come_last_and_no_rule_excludes_them(plan):
 
 
 def test_the_objective_says_which_estimator_is_used_where_the_suite_does_not(plan):
-    mine = subclass("objective", "elbo", default_estimator="score[baseline=leave_one_out]")
+    mine = subclass("objective", "elbo", default_estimators=("score[baseline=leave_one_out]",))
     found = plan(objectives=["elbo", "mine[samples=2]"], extra=[("objective", "mine", mine)])
-    assert combinations(found, "estimator") == [("pathwise",), ("score[baseline=leave_one_out]",)]
+    assert combinations(found, "estimator") == [("stl",), ("score[baseline=leave_one_out]",)]
     assert combinations(plan(estimators=["score"]), "estimator") == [("score",)]
+
+
+def test_the_default_estimator_is_the_first_that_suits_the_other_parts(plan):
+    """Path gradients for flows too, whose density is known at their draws only; scores where nothing is pathwise."""
+    for prior, posterior, objective, estimator in [
+        ("standard_normal", "gaussian", "elbo", "stl"),
+        ("standard_normal", "planar", "elbo", "stl"),
+        ("standard_normal", "iaf", "iwae", "dreg"),
+        ("standard_normal", "gaussian", "vr_max", "pathwise"),
+        ("bernoulli", "bernoulli", "elbo", "score"),
+        ("bernoulli", "bernoulli", "iwae", "vimco"),
+        ("bernoulli", "relaxed", "elbo", "pathwise"),
+    ]:
+        found = plan(priors=[prior], posteriors=[posterior], objectives=[objective])
+        assert combinations(found, "estimator") == [(estimator,)], (prior, posterior, objective)
+
+
+def test_a_default_estimator_that_is_not_there_is_the_users_to_know(plan):
+    mine = subclass("objective", "elbo", default_estimators=("nothing",))
+    with pytest.raises(UserError, match="a default of objective 'mine'.*nothing"):
+        plan(objectives=["mine"], extra=[("objective", "mine", mine)])
 
 
 GRID = {
@@ -327,6 +350,26 @@ def test_a_key_is_the_same_in_every_process(key, tiny):
     assert found.stdout.strip() == mine
 
 
+def test_a_plan_counts_densities_beside_draws(plan, tiny, monkeypatch):
+    """The information is found from every z under every posterior, which an autoregressive flow has to invert."""
+    what = {"evaluators": ["informativeness[samples=7]"], "datasets": ["blobs[train=60,test=11]"]}
+    (planned,) = plan(**what).planned
+    assert planned.efforts == {"informativeness[samples=7]": (7 * 11, 7 * 11 * 11)}
+    counted = []
+
+    def count(q, z, each=_aggregate._each):
+        counted.append(each(q, z).numel())
+        return each(q, z)
+
+    monkeypatch.setattr(_aggregate, "_each", count)
+    tiny.run(**BASE, **what)
+    assert sum(counted) == 7 * 11 * 11
+
+
+def test_what_measuring_takes_is_data_draws_and_densities():
+    assert Rates(datum=100.0, draw=10.0, density=1.0).seconds(Effort(3, 5), data=2) == 235.0
+
+
 SAME = {
     "more seeds": {"seeds": [3, 0, 1]},
     "more combinations": {"priors": ["standard_normal", "mixture"]},
@@ -334,7 +377,17 @@ SAME = {
     "other evaluators": {"evaluators": ["clustering"], "metric": "nmi"},
     "defaults in full": {
         "posteriors": ["gaussian[hidden=8,layers=1,network=mlp]"],
-        "estimators": ["pathwise"],
+        "estimators": ["stl"],
+    },
+    "a schedule at its defaults": {
+        "budget": {
+            "epochs": 3,
+            "batch": 20,
+            "learning_rate": 1e-2,
+            "patience": 0,
+            "schedule": "constant",
+            "weight_decay": None,
+        }
     },
     "options in another order": {"posteriors": ["gaussian[layers=1,hidden=8]"]},
     "an integer for a float": {
@@ -359,6 +412,9 @@ OTHER = {
             "patience": 1,
             "warm_up": 1.0,
             "clip": 1.0,
+            "schedule": "cosine",
+            "weight_decay": 0.1,
+            "seconds": 60.0,
         }.items()
     },
 }

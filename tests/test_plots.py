@@ -1,12 +1,15 @@
 """Figures: what they show is the board's, and the same figure gives the same bytes."""
 
+import html
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 
 from lvmbench.leaderboard import leaderboard
-from lvmbench.plots import curves, leaderboard_figure, save
+from lvmbench.learning_curves import curves
+from lvmbench.plots import leaderboard_figure, save
 
 
 def make(level, seeds=4):
@@ -121,12 +124,30 @@ def curve(records, length=20):
         yield pd.DataFrame({"key": key, "epoch": epochs, "train_bound": bound + 1, "validation_bound": bound})
 
 
+def validation(axes):
+    """The lines of the validation bounds, by name."""
+    legend = axes.get_legend()
+    names = [text.get_text() for text in legend.get_texts()]
+    looks = [(handle.get_color(), handle.get_linestyle(), dashes(handle)) for handle in legend.legend_handles]
+    thick = {
+        (line.get_color(), line.get_linestyle(), dashes(line)): line
+        for line in axes.lines
+        if line.get_linewidth() > 1
+    }
+    assert len(set(looks)) == len(thick) == len(names)
+    return {name: thick[look] for name, look in zip(names, looks, strict=True)}
+
+
+def dashes(line):
+    return str(line._unscaled_dash_pattern)
+
+
 def test_curves_are_means_over_seeds():
     records, _ = make({"vamp": -80.0, "flow": -81.0}, seeds=2)
     (axes,) = curves(pd.concat(curve(records)), records).axes
-    solid = {line.get_label(): line for line in axes.lines if line.get_linestyle() == "-"}
-    assert set(solid) == {"vamp", "flow"}
-    assert solid["vamp"].get_ydata()[-1] == pytest.approx(-80.5 - 300 * np.exp(-19 / 3))
+    lines = validation(axes)
+    assert set(lines) == {"vamp", "flow"}
+    assert lines["vamp"].get_ydata()[-1] == pytest.approx(-80.5 - 300 * np.exp(-19 / 3))
 
 
 def test_a_run_that_stopped_early_keeps_its_last_value():
@@ -136,15 +157,62 @@ def test_a_run_that_stopped_early_keeps_its_last_value():
     (axes,) = curves(stopped, records).axes
     last = frame.set_index(["key", "epoch"])["validation_bound"]
     expected = (last["vamp-0", 19] + last["vamp-1", 9]) / 2
-    assert axes.lines[0].get_ydata()[-1] == pytest.approx(expected)
+    (line,) = validation(axes).values()
+    assert line.get_ydata()[-1] == pytest.approx(expected)
 
 
-def test_many_curves_name_the_best_and_count_the_others():
-    records, _ = make({f"p{i:02d}": -80.0 for i in range(30)}, seeds=1)
+def test_bounds_of_different_objectives_are_never_on_one_axis():
+    parts = []
+    for objective in ("elbo", "elbo[beta=4.0]", "iwae[samples=4]"):
+        records, _ = make({"vamp": -80.0, "flow": -81.0}, seeds=1)
+        parts.append(records.assign(objective=objective, key=records["key"] + objective))
+    records = pd.concat(parts)
+    figure = curves(pd.concat(curve(records)), records)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["digits: elbo", "digits: elbo[beta=4.0]", "digits: iwae[samples=4]"]
+    assert [sorted(validation(axes)) for axes in figure.axes] == [["flow", "vamp"]] * 3
+
+
+def test_each_of_fifty_curves_has_its_name_and_its_own_look():
+    records, _ = make({f"p{i:02d}": -80.0 for i in range(50)}, seeds=1)
     (axes,) = curves(pd.concat(curve(records)), records).axes
-    names = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert names[:2] == ["p00", "p01"]
-    assert names[-1].startswith("21 others")
+    lines = validation(axes)
+    assert list(lines) == [f"p{i:02d}" for i in range(50)]
+    ends = [line.get_ydata()[-1] for line in lines.values()]
+    assert ends == sorted(ends, reverse=True)
+
+
+def test_a_curve_that_ends_below_the_frame_says_where():
+    records, _ = make({f"p{i}": -80.0 for i in range(6)}, seeds=1)
+    frame = pd.concat(curve(records))
+    frame.loc[frame["key"] == "p3-0", ["train_bound", "validation_bound"]] -= 1000
+    (axes,) = curves(frame, records).axes
+    assert axes.get_ylim()[0] > -1000
+    assert [name for name in validation(axes) if "ends at" in name] == ["p3  (ends at -1084)"]
+
+
+ODD = [
+    "price_$ cost_$",
+    "a$b$c",
+    r"\\frac{a}{b}",
+    "100 % ^2_3",
+    "عمر 😀 日本",
+    "~/data/d$x.csv",
+    "<b>&amp;",
+    "_hidden",
+]
+
+
+def test_names_are_shown_as_they_are_written(tmp_path):
+    """Whatever signs are in them, which matplotlib may take for a formula, or have no glyphs for."""
+    level = {name: -80.0 - i for i, name in enumerate(ODD)}
+    records, _ = make(level, seeds=1)
+    learning = curves(pd.concat(curve(records)), records.assign(dataset="table[columns=$x_$]"))
+    for picture in (drawn(level, seeds=1)[1], learning):
+        save(picture, tmp_path / "figure.svg")
+        texts = html.unescape((tmp_path / "figure.svg").read_text(encoding="utf-8"))
+        assert [name for name in ODD if f">{name}" not in texts] == []
+    save(learning, tmp_path / "figure.png")
 
 
 def test_no_curves_draw_nothing():

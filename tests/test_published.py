@@ -16,9 +16,9 @@ NONE = [pytest.param(None, id="none", marks=pytest.mark.skip(reason="no leaderbo
 
 @pytest.mark.parametrize("directory", PUBLISHED or NONE, ids=lambda path: path.name)
 def test_the_table_is_made_from_the_records(directory, tmp_path):
+    records, _ = read_results(directory)
     board = rebuild(directory)
     (tmp_path / "leaderboard.csv").write_text(to_csv(board), encoding="utf-8")
     stored, made = (pd.read_csv(folder / "leaderboard.csv") for folder in (directory, tmp_path))
     assert_frame_equal(made, stored, rtol=1e-9)
-    records, _ = read_results(directory)
     assert to_markdown(board, records) == (directory / "leaderboard.md").read_text(encoding="utf-8")

@@ -1,5 +1,7 @@
 """The figure of rate and distortion: its points are means over seeds, its lines join one family."""
 
+from types import MappingProxyType
+
 import pandas as pd
 
 from lvmbench.rate_distortion import rate_distortion_figure
@@ -7,7 +9,7 @@ from lvmbench.rate_distortion import rate_distortion_figure
 RATES = {"elbo": (10.0, 60.0), "elbo[beta=2.0]": (5.0, 68.0), "iwae": (12.0, 59.0)}
 
 
-def make(figures=RATES, metrics=("rate", "distortion")):
+def make(figures=RATES, metrics=("rate", "distortion"), methods=MappingProxyType({})):
     records, measurements = [], []
     for objective, values in figures.items():
         for seed, shift in enumerate((-1.0, 1.0)):
@@ -17,7 +19,7 @@ def make(figures=RATES, metrics=("rate", "distortion")):
             records.append({**run, **end})
             words = {"evaluator": "informativeness", "split": "test", "variant": "", "stderr": 0.1}
             for metric, value in zip(metrics, values, strict=False):
-                method = "exact" if metric == "rate" else ""
+                method = methods.get(objective, "exact") if metric == "rate" else ""
                 figure = {"metric": metric, "method": method, "unit": "nats", "better": "lower"}
                 measurements.append({**run, **words, **figure, "value": value + shift})
     return pd.DataFrame(records), pd.DataFrame(measurements)
@@ -47,3 +49,9 @@ def test_lines_have_one_elbo():
 
 def test_no_figure_without_both():
     assert rate_distortion_figure(*make(metrics=("rate",))) is None
+
+
+def test_a_rate_that_is_sampled_is_drawn_beside_one_that_is_known():
+    (axes,) = rate_distortion_figure(*make(methods={"iwae": "sampled"})).axes
+    points = {(c[0].get_xdata()[0], c[0].get_ydata()[0]) for c in axes.containers}
+    assert points == set(RATES.values())

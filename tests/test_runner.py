@@ -10,13 +10,16 @@ import threading
 import time
 from collections import Counter
 from io import StringIO
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from pebble import ProcessExpired
 from safetensors.torch import load_file
 
 from lvmbench.errors import UserError
+from lvmbench.execution import worker
 from lvmbench.leaderboard import read_results
 
 TABLES = ("records.csv", "measurements.csv", "evaluations.csv", "leaderboard.csv", "leaderboard.md")
@@ -50,7 +53,7 @@ def test_a_suite_from_end_to_end(tiny, monkeypatch):
     assert (summary.counts, summary.evaluations, summary.trained) == ({"ok": 4, "refused": 4}, {"ok": 4}, 4)
     assert not summary.failed
     assert {n for n, *_ in tiny.reporter.finished} == {
-        f"blobs[test=20,train=60,validation=20] · {p} · gaussian[hidden=8,layers=1] · linear_gaussian · elbo · pathwise"
+        f"blobs[test=20,train=60,validation=20] · {p} · gaussian[hidden=8,layers=1] · linear_gaussian · elbo · stl"
         for p in ("standard_normal", "mixture[components=2]")
     }
     out = tiny.folder / "out"
@@ -215,8 +218,7 @@ def test_lost_weights_are_trained_anew_only_where_they_are_needed(tiny):
     tiny.run(priors=["standard_normal"])
     out = tiny.folder / "out"
     figures = content(out, ["measurements.csv"])
-    for file in (out / "weights").glob("*.safetensors"):
-        file.unlink()
+    forget_weights(tiny)
     assert tiny.run(priors=["standard_normal"]).trained == 0
     more = ["tightness[samples=20,repeats=5]", "clustering"]
     lost = tiny.run(priors=["standard_normal"], evaluators=["clustering"], training=False)
@@ -228,6 +230,155 @@ def test_lost_weights_are_trained_anew_only_where_they_are_needed(tiny):
     assert (again.trained, again.evaluations) == (2, {"ok": 4})
     kept = tiny.frame("measurements").query("evaluator != 'clustering'")
     assert kept.to_csv(index=False).encode() == figures["measurements.csv"]
+
+
+def forget_weights(tiny):
+    for file in (tiny.folder / "out" / "weights").glob("*.safetensors"):
+        file.unlink()
+
+
+def names_of(tiny, **wanted):
+    """The evaluators of the evaluations that are like this."""
+    found = tiny.frame("evaluations")
+    for column, value in wanted.items():
+        found = found[found[column] == value]
+    return set(found["evaluator"])
+
+
+ONE = {"priors": ["standard_normal"], "seeds": [0]}
+
+
+def test_a_model_that_is_trained_anew_is_measured_by_all_that_measured_it(tiny, monkeypatch):
+    """Also by those that the suite does not name, and where the run is killed before they have done it."""
+    tiny.run(**ONE)
+    tiny.run(**ONE, evaluators=["informativeness[samples=20]"], training=False)
+    before = tiny.frame("measurements")
+    forget_weights(tiny)
+    everything = {"tightness[repeats=5,samples=20]", "informativeness[samples=20]", "clustering"}
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lvmbench.execution.worker._measure", stop)
+        with pytest.raises(KeyboardInterrupt):
+            tiny.run(**ONE, evaluators=["clustering"])
+    assert names_of(tiny, status="interrupted") == everything - {"clustering"}
+    assert tiny.run(**ONE, evaluators=["clustering"]).trained == 0
+    assert names_of(tiny, status="ok") == everything
+    after = tiny.frame("measurements")
+    kept = after[after["evaluator"] != "clustering"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, before)
+
+
+def test_an_evaluator_beside_the_suites_own_is_retried_too(tiny, monkeypatch):
+    tiny.run(**ONE)
+
+    def fail(*arguments):
+        raise ValueError("not yet")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lvmbench.execution.worker._measure", fail)
+        tiny.run(**ONE, evaluators=["clustering"], training=False)
+    assert names_of(tiny, status="failed") == {"clustering"}
+    with tiny.store() as store:
+        store.reopen_evaluations(["failed"])
+    tiny.run(**ONE)
+    assert names_of(tiny, status="ok") == {"tightness[repeats=5,samples=20]", "clustering"}
+
+
+def test_measurements_are_stored_and_told_of_one_by_one(tiny, monkeypatch):
+    """One that takes too long, or kills its process, costs no other; and each is in the store before the next begins."""
+    names = ["clustering", "informativeness[samples=20]", "tightness[repeats=5,samples=20]", "cost"]
+    stored = []
+
+    def evaluate(work, progress):
+        stored.append(len(tiny.frame("evaluations")))
+        if work.evaluator.name == "clustering":
+            raise TimeoutError
+        if work.evaluator.name == "cost":
+            raise ProcessExpired("killed", -9)
+        return worker.evaluate_job(work, progress)
+
+    monkeypatch.setattr("lvmbench.runner.evaluate_job", evaluate)
+    tiny.run(**ONE, evaluators=names, timeout=9)
+    assert stored == [0, 1, 2, 3]
+    assert names_of(tiny, status="ok") == set(names[1:3])
+    assert names_of(tiny, status="timeout") == {"clustering"}
+    assert names_of(tiny, status="killed") == {"cost"}
+    told = [(p.phase, p.done, p.total) for p in tiny.reporter.heard if p.phase.startswith("evaluate")]
+    assert told == [(f"evaluate {name.partition('[')[0]}", i + 1, 4) for i, name in enumerate(names)]
+
+
+LATE = """
+from pathlib import Path
+import lvmbench
+from lvmbench import Evaluator, Measurement, Metric, Posterior, Unavailable
+from lvmbench_plugins.posteriors.gaussian import Gaussian
+
+def look():
+    if not Path("MARK").exists():
+        raise Unavailable("late needs the package 'later': pip install later")
+
+class LateEvaluator(Evaluator):
+    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    def __init__(self, *, early: bool = True):
+        self.early = early
+        if early:
+            look()
+    def evaluate(self, subject):
+        look()
+        yield Measurement("figure", 1.0)
+
+class LatePosterior(Posterior):
+    distribution = Gaussian.distribution
+    def __init__(self, data, space):
+        super().__init__()
+        look()
+        self.inner = Gaussian(data, space, hidden=8, layers=1)
+    def forward(self, x, model):
+        return self.inner(x, model)
+
+@lvmbench.hookimpl
+def lvmbench_register(register):
+    register.evaluator("late", LateEvaluator)
+    register.posterior("late", LatePosterior)
+"""
+
+
+@pytest.fixture
+def late(tiny):
+    """A plugin whose components lack a package until the mark is there."""
+    return tiny.plugin(f"late_{tiny.folder.name}", LATE.replace("MARK", str(tiny.folder / "mark")))
+
+
+@pytest.mark.parametrize("evaluator", ["late", "late[early=false]"])
+@pytest.mark.parametrize("training", [True, False], ids=["run", "evaluate"])
+def test_an_evaluator_that_lacked_a_package_measures_once_it_is_there(tiny, late, evaluator, training):
+    what = {**ONE, "plugins": [late], "evaluators": ["tightness[samples=20,repeats=5]", evaluator]}
+    assert tiny.run(**what).failed
+    assert names_of(tiny, status="unavailable") == {evaluator}
+    assert "pip install later" in tiny.frame("evaluations")["reason"].iloc[0]
+    tiny.run(**what, training=training)
+    assert names_of(tiny, status="unavailable") == {evaluator}
+    (tiny.folder / "mark").touch()
+    assert tiny.run(**what, training=training).evaluations == {"ok": 2}
+
+
+def test_what_still_lacks_a_package_is_not_tried_again(tiny, late):
+    what = {**ONE, "plugins": [late], "evaluators": ["tightness[samples=20,repeats=5]", "late"]}
+    tiny.run(**what)
+    tiny.reporter.packs = None
+    tiny.run(**what)
+    assert tiny.reporter.packs is None
+
+
+def test_a_part_that_lacked_a_package_is_trained_once_it_is_there(tiny, late):
+    what = {**ONE, "plugins": [late], "posteriors": ["late"]}
+    assert tiny.run(**what).counts == {"unavailable": 1}
+    assert tiny.run(**what).trained == 0
+    (tiny.folder / "mark").touch()
+    assert tiny.run(**what).counts == {"ok": 1}
 
 
 def test_weights_of_another_model_are_not_evaluated(tiny):
@@ -396,7 +547,7 @@ def test_an_interruption_between_training_and_evaluation_is_made_good(tiny, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("lvmbench.execution.worker._evaluate", stop)
+        patch.setattr("lvmbench.execution.worker._measure", stop)
         with pytest.raises(KeyboardInterrupt):
             tiny.run()
     trained = weights(tiny.folder / "out")
@@ -409,11 +560,36 @@ def test_an_interruption_between_training_and_evaluation_is_made_good(tiny, monk
 
 # what follows needs processes of its own
 
-SLOW = {
-    "priors": ["standard_normal", "mixture[components=2]", "mixture[components=3]"],
-    "budget": {"epochs": 25, "batch": 2, "learning_rate": 1e-3, "patience": 0},
-    "seeds": [0, 1],
-}
+WAITING = """
+import time, lvmbench
+from pathlib import Path
+from lvmbench import Evaluator, Measurement, Metric
+
+class Waiting(Evaluator):
+    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    def evaluate(self, subject):
+        Path("REACHED").touch()
+        while not Path("GO").exists():
+            time.sleep(0.01)
+        yield Measurement("figure", 1.0)
+
+@lvmbench.hookimpl
+def lvmbench_register(register):
+    register.evaluator("waiting", Waiting)
+"""
+"""An evaluator that tells when it has begun, and ends when it may."""
+
+
+@pytest.fixture
+def halted(tiny, start):
+    """A real run, with one worker, that has trained and measured one of two models and waits in the next measurement."""
+    text = WAITING.replace("REACHED", str(tiny.folder / "reached")).replace("GO", str(tiny.folder / "go"))
+    plugin = tiny.plugin(f"waiting_{tiny.folder.name}", text)
+    what = {"seeds": [0], "evaluators": ["tightness[samples=20,repeats=5]", "waiting"]}
+    tiny.write(**what)
+    process = start("--jobs", "1", "--plugin", plugin)
+    assert waited_for((tiny.folder / "reached").exists)
+    return process, {**what, "plugins": [plugin]}
 
 
 @pytest.fixture
@@ -442,53 +618,39 @@ def start(tiny):
         process.wait()
 
 
-def until(process, pattern):
-    """Read what a process says until a line of this kind."""
-    said = []
-    for line in process.stdout:
-        said.append(line)
-        if re.search(pattern, line):
-            return
-    pytest.fail(f"the process ended without saying {pattern!r}, only {''.join(said)}")
-
-
 def group(leader):
     """The living processes of a group."""
-    found = subprocess.run(["ps", "-A", "-o", "pid=,pgid=,stat="], capture_output=True, text=True, check=True)
-    rows = (line.split() for line in found.stdout.splitlines())
-    return [int(pid) for pid, pgid, state in rows if int(pgid) == leader and not state.startswith("Z")]
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            state, _, pgid = (process / "stat").read_text().rpartition(")")[2].split()[:3]
+            found += [int(process.name)] if int(pgid) == leader and state != "Z" else []
+    return found
 
 
-def test_what_was_killed_is_finished_by_the_same_command(tiny, start):
-    tiny.write(**SLOW)
-    process = start("--jobs", "2")
-    until(process, r"^\[1/3")
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    with tiny.store() as store:
-        assert "interrupted" in store.statuses().values()
-    again = start("--jobs", "2")
-    said = again.communicate()[0]
-    assert again.returncode == 0, said
-    assert "runs: 6 ok" in said
-    tiny.run("undisturbed", **SLOW)
-    assert_alike(tiny.folder / "out", tiny.folder / "undisturbed")
+def assert_half_done(tiny):
+    """What is finished is stored: a model and its first measurement."""
+    assert tiny.frame()["status"].tolist() == ["ok", "interrupted"]
+    assert tiny.frame("evaluations")[["evaluator", "status"]].to_numpy().tolist() == [
+        ["tightness[repeats=5,samples=20]", "ok"]
+    ]
+    assert set(tiny.frame("measurements")["evaluator"]) == {"tightness[repeats=5,samples=20]"}
 
 
-def test_workers_end_with_a_runner_that_is_killed(tiny, start):
-    tiny.write(**{**SLOW, "budget": {**SLOW["budget"], "epochs": 100_000}})
-    process = start("--jobs", "1")
-    workers = waited_for(lambda: [pid for pid in group(process.pid) if pid != process.pid and is_worker(pid)])
-    assert workers
-    time.sleep(3)  # let it start on a job that would take hours
+def test_what_was_killed_is_finished_by_the_same_command(tiny, halted):
+    """The worker ends with its runner; a finished measurement outlives both, and nothing finished is done again."""
+    process, what = halted
     process.kill()
     process.wait()
     assert waited_for(lambda: not group(process.pid))
-
-
-def is_worker(pid):
-    with open(f"/proc/{pid}/cmdline") as line:
-        return "spawn_main" in line.read()
+    assert_half_done(tiny)
+    trained, evaluations = weights(tiny.folder / "out"), tiny.frame("evaluations")
+    (tiny.folder / "go").touch()
+    assert tiny.run(**what).counts == {"ok": 2}
+    assert trained.items() <= weights(tiny.folder / "out").items()
+    assert tiny.frame("evaluations").iloc[[0]].equals(evaluations)
+    tiny.run("undisturbed", **what)
+    assert_alike(tiny.folder / "out", tiny.folder / "undisturbed")
 
 
 def waited_for(condition, seconds=60):
@@ -499,10 +661,8 @@ def waited_for(condition, seconds=60):
     return found
 
 
-def test_an_interruption_is_clean_and_resumable(tiny, start):
-    tiny.write(**SLOW)
-    process = start("--jobs", "2")
-    until(process, r"^\[1/3")
+def test_an_interruption_is_clean_and_resumable(tiny, halted):
+    process, what = halted
     os.killpg(process.pid, signal.SIGINT)
     said = process.communicate()[0]
     assert process.returncode == 130, said
@@ -510,7 +670,6 @@ def test_an_interruption_is_clean_and_resumable(tiny, start):
     assert "Traceback" not in said
     assert "KeyboardInterrupt" not in said
     assert waited_for(lambda: not group(process.pid))
-    records, _ = read_results(tiny.folder / "out")
-    assert set(records["status"]) <= {"ok", "interrupted"}
-    assert "interrupted" in set(records["status"])
-    assert tiny.run(**SLOW).counts == {"ok": 6}
+    assert_half_done(tiny)
+    (tiny.folder / "go").touch()
+    assert tiny.run(**what).counts == {"ok": 2}

@@ -1,10 +1,16 @@
 """Intervals, comparisons and ranks against scipy, numbers made by hand, and their promise of few false alarms."""
 
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from lvmbench.leaderboard import COMPONENTS
+from lvmbench.statistics import _told_apart as _told_apart_pairs
 from lvmbench.statistics import (
     detectable_difference,
     half_width,
@@ -135,39 +141,96 @@ def test_a_metric_without_direction_is_not_ranked():
     assert table["note"].unique() == ["this metric has no better direction"]
 
 
-def _false_alarms(combinations, seeds, boards, scales=1.0):
+FALSE_ALARM = 1e-6  # of each of these tests
+
+
+def _told_apart(spreads, seeds, boards, draw=np.random.Generator.standard_normal):
+    """In how many tables of rows without a difference some rank is not 1."""
     rng = np.random.default_rng(0)
-    drawn = (pd.DataFrame(scales * rng.standard_normal((seeds, combinations))) for _ in range(boards))
+    drawn = (pd.DataFrame(spreads * draw(rng, size=(seeds, len(spreads)))) for _ in range(boards))
     return sum(bool((rank_groups(values, "higher")["rank"] > 1).any()) for values in drawn)
 
 
-def test_two_equal_combinations_are_told_apart_in_alpha_of_boards():
-    """One pair's test is exact: 1000 boards at 0.05 leave the binomial bounds with probability 3e-4."""
-    low, high = stats.binom.ppf([1.5e-4, 1 - 1.5e-4], 1000, 0.05)
-    assert low <= _false_alarms(2, 4, 1000) <= high
+SPREADS = {"equal": np.ones(8), "one wild": np.r_[30, np.ones(7)], "far apart": np.geomspace(0.001, 1, 40)}
 
 
-def test_many_equal_combinations_are_told_apart_in_at_most_alpha_of_boards():
-    """Tukey's test over all pairs: 400 boards at 0.05 exceed the bound with probability 1.5e-4."""
-    assert _false_alarms(8, 3, 400) <= stats.binom.ppf(1 - 1.5e-4, 400, 0.05)
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("name", SPREADS)
+def test_rows_without_a_difference_are_told_apart_in_at_most_alpha_of_tables(name, seeds):
+    """However their variances differ. 100 tables at 0.05 exceed the bound with probability 1e-6."""
+    assert _told_apart(SPREADS[name], seeds, 100) <= stats.binom.isf(FALSE_ALARM, 100, 0.05)
 
 
-def test_combinations_of_unequal_spread_give_few_false_alarms():
-    """Where one spread is ten times another the pair's own variance counts: at most twice alpha of 400 boards."""
-    scales = np.geomspace(0.1, 1.0, 8)
-    assert _false_alarms(8, 3, 400, scales) <= stats.binom.ppf(1 - 1.5e-4, 400, 0.1)
+PUBLISHED = sorted(Path(__file__).parent.parent.glob("leaderboards/*/measurements.csv"))
 
 
-def test_tukeys_test_by_hand():
-    """Two-way residuals: the p of three balanced combinations is that of the studentized range with (S-1)(C-1)."""
-    values = np.array([[1.0, 2.0, 4.0], [1.5, 2.0, 4.5], [0.5, 1.7, 4.1], [1.2, 2.4, 3.9]])
-    residual = values - values.mean(0) - values.mean(1, keepdims=True) + values.mean()
-    variance = max(2 * (residual**2).sum() / 6, np.var(values[:, 2] - values[:, 1], ddof=1))
-    q = np.sqrt(2) * (values.mean(0)[2] - values.mean(0)[1]) / np.sqrt(variance / 4)
-    p = stats.studentized_range.sf(q, 3, 6)
-    frame = pd.DataFrame(values, columns=list("abc"))
-    assert rank_groups(frame, "higher", alpha=p * 1.01)["rank"].loc["b"] == 2
-    assert rank_groups(frame, "higher", alpha=p * 0.99)["rank"].loc["b"] == 1
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "draw", [np.random.Generator.standard_normal, partial(np.random.Generator.standard_t, df=3)]
+)
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
+def test_the_variances_of_published_seeds_keep_the_promise(path, seeds, draw):
+    """Of 30 rows at most, whose seeds spread as those of a board do, normally or with heavy tails."""
+    figures = pd.read_csv(path, keep_default_na=False).query("metric in ('elbo', 'log_likelihood')")
+    spreads = (
+        figures.groupby(["evaluator", "metric", "variant", "method", *COMPONENTS])["value"].std().dropna()
+    )
+    for name, part in spreads.groupby(["evaluator", "metric", "variant", "method", "dataset"]):
+        scales = part.sample(min(len(part), 30), random_state=0).to_numpy()
+        bound = stats.binom.isf(FALSE_ALARM, 200, 0.05)
+        assert _told_apart(scales, seeds, 200, draw) <= bound, name
+
+
+def _apart(a, b, alpha):
+    frame = pd.DataFrame({"a": a, "b": b})
+    return set(rank_groups(frame, "higher", alpha)["rank"]) == {1, 2}
+
+
+def test_two_rows_are_told_apart_where_welchs_test_and_the_paired_one_say_so():
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(2, 1, 5), rng.normal(0, 0.2, 5)
+    welch = stats.ttest_ind(a, b, equal_var=False).pvalue
+    paired = stats.ttest_rel(a, b).pvalue
+    for p in (welch, paired):
+        assert _apart(a, b, p * 1.01) == (1.01 * p > max(welch, paired))
+    assert not _apart(a, b, max(welch, paired) * 0.99)
+    assert _apart(a, b, max(welch, paired) * 1.01)
+
+
+def test_all_pairs_of_a_table_count_by_holms_limits():
+    """Of three pairs the clearest is held against alpha / 3, the next against alpha / 2, the last against alpha."""
+    rng = np.random.default_rng(1)
+    values = pd.DataFrame(rng.normal([8, 3, 0], 0.5, (4, 3)), columns=list("abc"))
+    pairs = [("a", "b"), ("a", "c"), ("b", "c")]
+    p = {(i, j): stats.ttest_ind(values[i], values[j], equal_var=False).pvalue for i, j in pairs}
+    ordered = sorted(p, key=p.get)
+    adjusted = np.maximum.accumulate([(3 - k) * p[pair] for k, pair in enumerate(ordered)])
+    paired = [stats.ttest_rel(values[i], values[j]).pvalue for i, j in ordered]
+    needed = dict(zip(ordered, np.maximum(adjusted, paired), strict=True))
+    for (i, j), alpha in needed.items():
+        for factor, apart in ((1.01, True), (0.99, False)):
+            higher, _ = _told_apart_pairs(values[[i, j, *({*"abc"} - {i, j})]].to_numpy(), alpha * factor)
+            assert higher[0, 1] == apart
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_ranks_tell_apart_claims_tell_apart_too(seed):
+    """Each pair of a table that is called has a paired interval without 0, in the same direction."""
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(0, 1, (4, 1))
+    values = shared + rng.normal(0, np.geomspace(0.02, 1, 6), (4, 6)) + np.arange(6)[::-1]
+    higher, _ = _told_apart_pairs(values, 0.05)
+    for i, j in zip(*np.nonzero(higher), strict=True):
+        assert paired_difference(pd.Series(values[:, i]), pd.Series(values[:, j])).low > 0
+
+
+def test_a_row_of_wild_seeds_does_not_hide_what_the_others_show():
+    """Each pair has the variance of its own two: a third row of a thousand times theirs changes nothing."""
+    rng = np.random.default_rng(0)
+    clear = pd.DataFrame(rng.normal([5, 0], 0.1, (5, 2)), columns=["a", "b"])
+    ranks = rank_groups(clear.assign(wild=rng.normal(0, 100, 5)), "higher")["rank"]
+    assert ranks["a"] < ranks["b"]
 
 
 def test_a_large_difference_is_called():
@@ -178,11 +241,20 @@ def test_a_large_difference_is_called():
     assert table.index[0] == 0
 
 
-def test_detectable_difference_of_one_pair_is_where_p_is_alpha():
-    a = np.array([0.3, -0.1, 0.5, 0.2])
-    b = np.array([0.1, 0.2, -0.3, 0.0])
-    needed = detectable_difference(pd.DataFrame({"a": a, "b": b}))
-    moved = pd.Series(a - (a - b).mean() + needed)
-    assert paired_difference(moved, pd.Series(b)).p == pytest.approx(0.05)
+def test_a_pair_is_told_apart_just_above_what_is_detectable():
+    residuals = np.random.default_rng(0).normal(0, 1, (4, 2))
+    rows = pd.DataFrame(residuals - residuals.mean(0))
+    needed = detectable_difference(rows)
+    for factor, rank in ((1.001, 2), (0.999, 1)):
+        assert rank_groups(rows + [factor * needed, 0], "higher")["rank"][1] == rank
+
+
+def test_more_rows_need_larger_differences():
+    rows = pd.DataFrame(np.random.default_rng(0).normal(0, 1, (4, 5)))
+    pairs = [detectable_difference(rows[list(pair)]) for pair in combinations(rows, 2)]
+    assert detectable_difference(rows) > np.median(pairs)
+
+
+def test_without_two_rows_of_two_seeds_nothing_is_detectable():
     assert detectable_difference(pd.DataFrame({"a": [1.0], "b": [2.0]})) is None
     assert detectable_difference(pd.DataFrame({"a": [1.0, 2.0]})) is None

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from lvmbench.errors import LvmbenchError, UserError
-from lvmbench.store import RUNS, Store
+from lvmbench.store import RUNS, SCHEMA_VERSION, Store
 
 PARTS = {
     "dataset": "digits",
@@ -150,7 +150,7 @@ def test_only_finite_figures_are_stored(store, field, bad):
     store.add_runs([planned("a")])
     with pytest.raises(LvmbenchError, match=f"must be finite.*elbo.*{field}"):
         store.add_evaluation(evaluation("a"), [{**figure("a", 1.0), field: bad}])
-    assert store.evaluated() == set()
+    assert store.evaluated() == {}
 
 
 def test_an_evaluation_takes_the_place_of_the_one_before(store):
@@ -160,7 +160,7 @@ def test_an_evaluation_takes_the_place_of_the_one_before(store):
     store.add_evaluation(evaluation("a", status="failed", reason="why"), [])
     assert store.measurements()["value"].tolist() == [9.0]
     assert store.evaluations()["reason"].tolist() == ["", "why"]
-    assert store.evaluated() == {("a", "tightness"), ("a", "other")}
+    assert store.evaluated() == {"a": {"tightness": ("failed", "why"), "other": ("ok", "")}}
 
 
 def trained(store, key="a", **changes):
@@ -199,14 +199,17 @@ def test_a_result_outlives_the_loss_of_a_component(store):
     assert store.statuses() == {"a": "ok", "c": "unavailable"}
 
 
-def test_finishing_and_reopening_forget_what_was_measured(store):
+def test_finishing_and_reopening_forget_what_was_measured_but_not_by_what(store):
+    due = {"a": {"tightness": ("interrupted", "waiting to be measured again")}}
     trained(store)
     store.finish("a", status="failed", reason="why", traceback="where")
-    assert [len(f()) for f in (store.curves, store.measurements, store.evaluations)] == [0, 0, 0]
+    assert [len(f()) for f in (store.curves, store.measurements)] == [0, 0]
+    assert store.evaluated() == due
     assert store.traceback("a") == "where"
     trained(store)
     store.reopen(["a"])
-    assert [len(f()) for f in (store.curves, store.measurements, store.evaluations)] == [0, 0, 0]
+    assert [len(f()) for f in (store.curves, store.measurements)] == [0, 0]
+    assert store.evaluated() == due
     assert store.endings(["a"]) == [("interrupted", "waiting to be retried")]
     assert store.traceback("a") is None
 
@@ -216,13 +219,14 @@ def test_evaluations_are_reopened_by_their_status(store):
     store.add_evaluation(evaluation("a", "b", status="failed"), [])
     store.add_evaluation(evaluation("a", "c", status="oom"), [])
     assert store.reopen_evaluations(["failed", "timeout"]) == 1
-    assert store.evaluated() == {("a", "tightness"), ("a", "c")}
+    endings = {name: status for name, (status, _) in store.evaluated()["a"].items()}
+    assert endings == {"tightness": "ok", "b": "interrupted", "c": "oom"}
 
 
 def test_facts_and_environments_are_kept_once(store):
     store.note(metric="elbo")
     store.note(metric="gap", plugins="[]")
-    assert {"metric": "gap", "plugins": "[]", "schema": "2"}.items() <= store.meta().items()
+    assert {"metric": "gap", "plugins": "[]", "schema": SCHEMA_VERSION}.items() <= store.meta().items()
     for _ in range(2):
         store.environment("abc", {"python": "3"})
 
@@ -239,7 +243,7 @@ def test_another_schema_is_refused(url):
     store = Store(url)
     store.note(schema="0")
     store.close()
-    with pytest.raises(UserError, match="has schema 0, this lvmbench writes 2; use a new --out"):
+    with pytest.raises(UserError, match=f"has schema 0, this lvmbench writes {SCHEMA_VERSION}; use"):
         Store(url)
 
 
@@ -265,7 +269,8 @@ def test_two_processes_may_write_at_once(url, tmp_path):
     shutil.copy(__file__, tmp_path / "tests_rows.py")
     command = [sys.executable, "-W", "error", "-c", WRITER, url]
     streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    there = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(tmp_path)}}
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    there = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": paths}}
     writers = [subprocess.Popen([*command, name], **streams, **there) for name in "xy"]
     assert [w.stdout.readline() for w in writers] == ["ready\n"] * 2
     for writer in writers:
@@ -322,8 +327,8 @@ def folder(path):
 def test_a_broken_file_is_one_line(tmp_path, spoil):
     path = tmp_path / "store.sqlite"
     spoil(path)
-    with pytest.raises(UserError) as found:
-        Store.at(tmp_path).records()
+    with pytest.raises(UserError) as found, Store.at(tmp_path) as store:
+        store.records()
     assert f"{path} cannot be used" in str(found.value)
     assert "\n" not in str(found.value)
 
@@ -335,8 +340,8 @@ def test_damage_found_later_is_one_line(tmp_path):
     path = tmp_path / "store.sqlite"
     content = path.read_bytes()
     path.write_bytes(content[:40_000] + b"\x55" * (len(content) - 40_000))
-    with pytest.raises(UserError, match="cannot be used: .*malformed"):
-        Store.at(tmp_path).records()
+    with pytest.raises(UserError, match="cannot be used: .*malformed"), Store.at(tmp_path) as store:
+        store.records()
 
 
 URLS = {

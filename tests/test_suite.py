@@ -2,10 +2,11 @@
 
 import pytest
 
+from lvmbench.budget import Budget
 from lvmbench.errors import UserError
 from lvmbench.plan import make_plan
 from lvmbench.plugins import load_catalogue
-from lvmbench.suite import Budget, load_suite
+from lvmbench.suite import load_suite
 
 CATALOGUE = load_catalogue()
 KEYS = {  # a line each, in this order
@@ -64,6 +65,33 @@ WRONG = [
     ({"budget": "{optimizer: adm}"}, "8:21: budget.optimizer: should be 'adam', 'adamw', "),
     ({"budget": "{patience: -1}"}, "8:20: budget.patience: should be greater than or equal to 0 (got -1)"),
     ({"budget": "{clip: 0}"}, "8:16: budget.clip: should be greater than 0 (got 0)"),
+    ({"budget": "{schedule: 3}"}, "8:20: budget.schedule: should be text (got 3)"),
+    (
+        {"budget": "{schedule: cosin}"},
+        "8:20: budget.schedule: should be a schedule, not 'cosin'; did you mean 'cosine'? (got 'cosin')",
+    ),
+    (
+        {"budget": "{schedule: 'step[evry=3]'}"},
+        "8:20: budget.schedule: schedule 'step' has no option 'evry'; did you mean 'every'? (got 'step[evry=3]')",
+    ),
+    (
+        {"budget": "{schedule: 'step[every=0]'}"},
+        "8:20: budget.schedule: schedule 'step': option 'every' should be greater than or equal to 1, got 0",
+    ),
+    ({"budget": "{schedule: 'step['}"}, "8:20: budget.schedule: 'step[' is not a name"),
+    (
+        {"budget": "{schedule: plateau, patience: 10}"},
+        "8:39: budget.patience: should be more than the 10 epochs that schedule plateau waits",
+    ),
+    (
+        {"budget": "{schedule: 'plateau[patience=20]'}"},
+        "8:9: budget.patience: should be more than the 20 epochs",
+    ),
+    ({"budget": "{seconds: 0}"}, "8:19: budget.seconds: should be greater than 0 (got 0)"),
+    (
+        {"budget": "{weight_decay: -1}"},
+        "8:24: budget.weight_decay: should be greater than or equal to 0 (got -1)",
+    ),
     ({"budget": "[adam]"}, "8:9: budget: should be a mapping of keys (got ['adam'])"),
     ({"budget": "{<<: {epochs: 0}, batch: 2}"}, "8:9: budget.epochs: should be greater than or equal to 1"),
     # seeds
@@ -193,6 +221,13 @@ def test_what_is_left_out_has_a_default(load):
     assert "estimator" not in suite.grid[0]
 
 
+def test_a_schedule_is_written_as_names_are(load):
+    assert (
+        load(budget="{schedule: 'plateau[factor=0.5, patience=5]'}").budget.schedule == "plateau[patience=5]"
+    )
+    assert load(budget="{schedule: plateau, patience: 0}").budget.patience == 0
+
+
 def test_seeds_are_how_many_or_which(load):
     assert load(seeds=2).seeds == (0, 1)
     assert load(seeds="[7, 3]").seeds == (7, 3)
@@ -267,8 +302,33 @@ def test_windows_line_endings_and_merge_keys_change_nothing(load, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "metric", ["gap[exact]@tightness", "elbo@tightness[samples=20,repeats=5]", "elbo@tightness"]
+    "metric", ["gap[exact]@tightness[repeats=5,samples=20]", "elbo@tightness[repeats=5,samples=20]"]
 )
 def test_a_metric_may_name_its_evaluator(tiny, metric):
     """With the method or without, as tables name what several evaluators measure."""
     make_plan(load_suite(str(tiny.write(metric=metric)), CATALOGUE), CATALOGUE)
+
+
+def test_an_evaluator_that_the_suite_lacks_is_said_before_anything_is_trained(tiny):
+    with pytest.raises(
+        UserError, match=r"no evaluator 'tightness\[samples=20\]'; did you mean 'tightness\[repeats=5"
+    ):
+        make_plan(load_suite(str(tiny.write(metric="elbo@tightness[samples=20]")), CATALOGUE), CATALOGUE)
+
+
+FIGURES = [
+    {"metric": "nmmi", "higher": {"prior": "mixture"}, "lower": {"prior": "standard_normal"}},
+    {"metric": "elbo", "equals": "nmmi", "within": 1},
+    {"metric": "elbo", "higher": {"metric": "nmmi[kmeans]"}, "lower": {}},
+    {"metric": "elbo", "higher": {}, "lower": {"metric": "nmmi@clustering"}},
+    {"metric": "elbo", "of": {"metric": "nmmi"}, "equals": 1, "within": 1},
+]
+
+
+@pytest.mark.parametrize("claim", FIGURES)
+def test_a_claim_about_a_metric_that_does_not_exist_is_said_before_anything_is_trained(tiny, claim):
+    """Wherever it names it; with the nearest that there is, the place, and whose claim it is."""
+    path = tiny.write(claims=[{"claim": "ours is better", **claim}], evaluators=["clustering"])
+    message = r"tiny.yaml:1:\d+: claim 'ours is better': no evaluator of the suite measures 'nmmi'; did you mean 'nmi'"
+    with pytest.raises(UserError, match=message):
+        make_plan(load_suite(str(path), CATALOGUE), CATALOGUE)

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -12,14 +13,15 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lvmbench import Decoder, DiagonalNormal, Estimate, Estimator, Objective, Posterior, Prior
+from lvmbench.budget import Budget
 from lvmbench.build import build
 from lvmbench.combination import Combination
 from lvmbench.names import Ref
 from lvmbench.plugins import load_catalogue
-from lvmbench.suite import Budget
 from lvmbench.training import restore, train
 from lvmbench.training.learner import ContractError
-from lvmbench.training.loop import OPTIMIZERS, Training
+from lvmbench.training.loop import Training
+from lvmbench.training.optimizer import OPTIMIZERS
 
 CATALOGUE = load_catalogue()
 CPU = torch.device("cpu")
@@ -263,6 +265,139 @@ def test_a_seed_with_a_huge_gradient_does_not_clip_the_others():
     torch.testing.assert_close(mixed[0], calm[0], rtol=1e-4, atol=1e-6)
 
 
+SCHEDULED = {"constant": [1.0] * 6, "cosine": [(1 + math.cos(math.pi * e / 6)) / 2 for e in range(6)]}
+SCHEDULED |= {"cosine[end=0.5]": [0.5 + c / 2 for c in SCHEDULED["cosine"]]}
+SCHEDULED |= {"step[every=2,factor=0.5]": [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]}
+
+
+@pytest.mark.parametrize(("schedule", "rates"), SCHEDULED.items(), ids=SCHEDULED)
+def test_a_schedule_sets_the_learning_rate_of_each_epoch(schedule, rates):
+    """A step of plain gradient ascent on a bound of slope 1 is as long as its learning rate."""
+    how = budget(epochs=6, batch=90, optimizer="sgd", learning_rate=0.25, schedule=schedule)
+    weights = sloping([0, 1], how)
+    for seed in (0, 1):
+        assert torch.tensor(weights[seed]).diff().tolist() == pytest.approx([0.25 * r for r in rates])
+
+
+def sloping(seeds, how, worse=frozenset()):
+    """The weight of an objective that rises with it, before each epoch; its validation bound falls for ``worse`` seeds."""
+    seen = {}
+
+    def change(parts, seed):
+        def more(self, bound, _):
+            slope = torch.where(self.falls, -1.0, 1.0) if not torch.is_grad_enabled() else 1.0
+            return bound.detach() * 0 + slope * self.weight
+
+        objective = Around(parts.objective, more)
+        objective.register_buffer("falls", torch.tensor(seed in worse))
+        freeze(parts, seed)
+        return replace(parts, objective=objective)
+
+    built, data = make(seeds, change=change)
+    training = Training(built, seeds, data, how, CPU)
+    stack = training.pack.parameters["objective.weight"]
+
+    def note(*_):
+        for row, seed in enumerate(seeds):
+            seen.setdefault(seed, [0.0]).append(stack[row].item())
+
+    training.run(note)
+    return seen
+
+
+def test_a_plateau_is_each_seeds_own():
+    """Where validation gets worse with each epoch the rate is halved after every third, and for that seed alone."""
+    how = budget(
+        epochs=8, batch=90, optimizer="sgd", learning_rate=1.0, schedule="plateau[patience=2,factor=0.5]"
+    )
+    found = sloping([0, 1], how, worse={1})
+    assert torch.tensor(found[0]).diff().tolist() == pytest.approx([1.0] * 8)
+    # the first epoch is the best; after three more without a better one the rate is halved
+    assert torch.tensor(found[1]).diff().tolist() == pytest.approx([1.0] * 4 + [0.5] * 3 + [0.25])
+    alone = sloping([1], how, worse={1})
+    assert alone[1] == found[1]
+
+
+def test_a_plateau_is_not_waited_for_while_the_model_warms_up():
+    how = {"epochs": 6, "batch": 90, "optimizer": "sgd", "learning_rate": 1.0}
+    plateau = budget(**how, schedule="plateau[patience=0,factor=0.5]", warm_up=3.0)
+    steps = torch.tensor(sloping([0], plateau, worse={0})[0]).diff().tolist()
+    assert steps == pytest.approx([1.0] * 4 + [0.5, 0.25])
+
+
+def test_a_bound_below_zero_that_falls_a_little_is_no_better():
+    """A relative threshold would take -100.001 for better than -100."""
+    how = budget(epochs=4, batch=90, optimizer="sgd", learning_rate=1e-3, schedule="plateau[patience=0]")
+    steps = torch.tensor(sloping([0], how, worse={0})[0]).diff()
+    assert steps[-1] < 0.3 * steps[0]
+
+
+@both_ways
+@every_combination
+def test_seeds_with_learning_rates_of_their_own_train_as_with_a_shared_one(parts, vectorized):
+    """While no seed has come to a plateau."""
+    one, other = (
+        fit([0, 1], budget(schedule=schedule), vectorized=vectorized, **parts)
+        for schedule in ("constant", "plateau[patience=50]")
+    )
+    for seed in (0, 1):
+        assert_alike(one[seed], other[seed])
+
+
+@pytest.mark.parametrize("schedule", ["constant", "plateau"])
+@pytest.mark.parametrize(
+    ("optimizer", "decay"), [("sgd", 0.5), ("adamw", 0.5), ("adamw", None), ("adam", None)]
+)
+def test_weight_decay_shrinks_what_no_gradient_moves(optimizer, decay, schedule):
+    """By learning rate times decay in each step; the optimiser's own decay is adamw's 0.01, and else none."""
+
+    def level(self, bound, _):
+        return bound.detach() * 0 + 0 * self.weight
+
+    def change(parts, seed):
+        freeze(parts, seed)
+        changed = around(level)(parts, seed)
+        changed.objective.weight.data.fill_(2.0)
+        return changed
+
+    how = budget(epochs=4, batch=90, optimizer=optimizer, learning_rate=0.1, weight_decay=decay)
+    built, data = make([0, 1], change)
+    training = Training(
+        built, [0, 1], data, how.model_copy(update={"schedule": schedule, "patience": 0}), CPU
+    )
+    training.run(lambda epoch: None)
+    factor = 1 - 0.1 * ({"adamw": 0.01, "adam": 0.0}[optimizer] if decay is None else decay)
+    found = training.pack.parameters["objective.weight"].tolist()
+    assert found == pytest.approx([2 * factor**4] * 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stopped"),
+    [
+        ({}, "budget"),
+        ({"patience": 3, "optimizer": "sgd", "learning_rate": 1e-30}, "patience"),
+        ({"seconds": 1e-9}, "seconds"),
+        ({"seconds": 1e9}, "budget"),
+    ],
+    ids=str,
+)
+def test_a_result_says_why_training_stopped(changes, stopped):
+    for result in fit([0, 1], budget(epochs=5, **changes)).values():
+        assert (result.stopped, result.epochs) == (
+            stopped,
+            {"budget": 5, "patience": 4, "seconds": 1}[stopped],
+        )
+
+
+def test_seconds_are_those_of_one_seed(monkeypatch):
+    """Two seeds train for twice as long; the clock here moves by a second at each look."""
+    ticks = itertools.count()
+    monkeypatch.setattr("lvmbench.training.loop.time.perf_counter", lambda: float(next(ticks)))
+    for seeds, epochs in (([0], 3), ([0, 1], 6)):
+        results = fit(seeds, budget(epochs=9, seconds=3.0))
+        assert {(r.stopped, r.epochs) for r in results.values()} == {("seconds", epochs)}
+
+
 @both_ways
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_improves_the_bound(optimizer, vectorized):
@@ -277,7 +412,8 @@ def batches(seeds, how=None, **parts):
     seen = []
     data = replace(load(DEFAULTS["dataset"]), visit=lambda x, noise: seen.append(x.clone()) or x)
     fit(seeds, how, data=data, **parts)
-    visited = seen[1:]  # the first is the probe that counts random numbers
+    probes = len({len(x) for x in seen})  # one for each size of batch, to count random numbers
+    visited = seen[probes:]
     return {seed: visited[i :: len(seeds)] for i, seed in enumerate(seeds)}
 
 
@@ -289,15 +425,43 @@ def test_runs_that_are_compared_share_their_data_order():
     assert not torch.equal(one[0][0], one[1][0])
 
 
-@pytest.mark.parametrize(
-    ("batch", "sizes"), [(30, [30] * 3), (40, [40] * 2), (90, [90]), (1000, [90])], ids=str
-)
-def test_an_epoch_visits_full_batches_of_distinct_data(batch, sizes):
-    """90 data; what is left over of one epoch's order is another part in the next."""
-    visited = batches([0], budget(batch=batch, epochs=2))[0]
-    assert [len(x) for x in visited] == sizes * 2
-    for epoch in (visited[: len(sizes)], visited[len(sizes) :]):
-        assert len(torch.cat(epoch).unique(dim=0)) == sum(sizes)
+SIZES = [(30, [30] * 3), (40, [30] * 3), (60, [45] * 2), (89, [45] * 2), (32, [30] * 3), (1000, [90])]
+SIZES += [(35, [30] * 3), (20, [18] * 5), (88, [45] * 2), (25, [23, 23, 22, 22])]
+
+
+@pytest.mark.parametrize(("batch", "sizes"), SIZES, ids=str)
+def test_an_epoch_visits_every_datum_once(batch, sizes):
+    """90 data, in batches that differ in size by at most one, as the two seeds of a pack have them."""
+    for visited in batches([0, 1], budget(batch=batch, epochs=2)).values():
+        visited = visited[-2 * len(sizes) :]  # one more is seen for each size, to count random numbers
+        assert [len(x) for x in visited] == sizes * 2
+        for epoch in (visited[: len(sizes)], visited[len(sizes) :]):
+            assert len(torch.cat(epoch).unique(dim=0)) == 90
+
+
+@both_ways
+def test_batches_of_two_sizes_draw_numbers_of_their_own(vectorized):
+    """Each step has as many random numbers as its batch takes, and none twice; a seed's do not depend on its pack."""
+    how = budget(batch=25)
+    built, data = make([0, 1])
+    training = Training(built, [0, 1], data, how, CPU, vectorized)
+    assert {size: noise.draw()[0].shape for size, noise in training.noise.items()} == {
+        size: (2, size * 2) for size in (23, 22)
+    }
+    drawn = [noise.draw()[0] for noise in training.noise.values()]
+    assert len(torch.cat([d.flatten() for d in drawn]).unique()) == 2 * 2 * (23 + 22)
+    alone, packed = (fit(seeds, how, vectorized=vectorized) for seeds in ([1], [0, 1]))
+    assert_alike(packed[1], alone[1])
+
+
+def test_the_training_bound_of_an_epoch_is_that_of_each_datum():
+    """Not the mean of batch means, where the batches differ in size."""
+
+    def numbered(self, bound, _):
+        return bound * 0 + len(bound)
+
+    curve = fit([0], budget(batch=25, epochs=1), change=around(numbered))[0].curve
+    assert curve[0][1] == pytest.approx((2 * 23 * 23 + 2 * 22 * 22) / 90)
 
 
 def freeze(parts, seed):
@@ -319,6 +483,7 @@ def test_nothing_to_train_ends_after_one_epoch(change, vectorized):
     parts = {"posterior": "exact", "decoder": "linear_gaussian"}
     for result in fit([0, 1], vectorized=vectorized, change=change, **parts).values():
         assert (result.status, result.epochs, result.best_epoch) == ("ok", 1, 1)
+        assert result.stopped == "untrainable"
         assert {
             "model.decoder.weight",
             "model.decoder.bias",

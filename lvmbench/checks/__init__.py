@@ -8,6 +8,5 @@ from lvmbench.checks.contract import Violation as Violation
 from lvmbench.checks.report import CheckResult as CheckResult
 from lvmbench.checks.report import Outcome as Outcome
 from lvmbench.checks.report import Report as Report
-from lvmbench.checks.runner import MINIMUM as MINIMUM
 from lvmbench.checks.runner import check as check
 from lvmbench.checks.testing import parametrize_with_checks as parametrize_with_checks

@@ -62,6 +62,7 @@ class Check:
         read: Where to read about it, as ``module.Name``.
         run: The function; it is given a `Specimen`.
         once: Whether it looks at the class alone, and not at each of its named choices of options.
+        explains: The names of the checks whose failures a failure of this one is the likely cause of.
     """
 
     name: str
@@ -70,16 +71,20 @@ class Check:
     read: str
     run: Run
     once: bool
+    explains: frozenset[str] = frozenset()
 
 
 _CHECKS: list[Check] = []
 
 
-def contract(*kinds: str, due: str, read: str, once: bool = False) -> Callable[[Run], Run]:
+def contract(
+    *kinds: str, due: str, read: str, once: bool = False, explains: Collection[str] = ()
+) -> Callable[[Run], Run]:
     """Declare a check of components of these kinds."""
 
     def declare(run: Run) -> Run:
-        _CHECKS.append(Check(run.__name__, frozenset(kinds), due, f"lvmbench.{read}", run, once))
+        read_at = f"lvmbench.{read}"
+        _CHECKS.append(Check(run.__name__, frozenset(kinds), due, read_at, run, once, frozenset(explains)))
         return run
 
     return declare

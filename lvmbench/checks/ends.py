@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
 
 from lvmbench.checks.contract import KINDS, Violation, applies, contract, require
-from lvmbench.checks.options import ends, small
+from lvmbench.checks.options import ends, narrowed, small
 from lvmbench.checks.partners import LIMIT
 from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.subjects import subject_of
@@ -27,17 +28,33 @@ def options_work_at_their_ends(specimen: Specimen) -> None:
     applies(bool(found), "it has no options with a range or choices")
     base = {**small(specimen.cls, LIMIT), **specimen.ref.options}
     for option, value in found:
-        ref = Ref(specimen.ref.name, {**base, option: value})
         try:
-            _try(Specimen(specimen.bench, specimen.entry, ref))
+            _try(_with(specimen, base, option, value))
         except (Refusal, UserError):  # said why
             continue
         except Exception as error:
             text = " ".join(str(error).split())[:200]
             raise Violation(
                 f"with {option}={value} it raised {type(error).__name__}: {text}",
-                "narrow the option's range, or raise Refusal with the reason",
+                _advice(specimen, base, option, value),
             ) from error
+
+
+def _advice(specimen: Specimen, base: dict[str, Any], option: str, value: Any) -> str:
+    """How to write the option's type, without what does not work."""
+
+    def works(other: Any) -> bool:
+        with suppress(Exception):
+            _try(_with(specimen, base, option, other))
+            return True
+        return False
+
+    annotation = narrowed(specimen.cls, option, value, works)
+    return f"narrow the range of '{option}' to what works, {option}: {annotation}, or raise lvmbench.Refusal with the reason"
+
+
+def _with(specimen: Specimen, base: dict[str, Any], option: str, value: Any) -> Specimen:
+    return Specimen(specimen.bench, specimen.entry, Ref(specimen.ref.name, {**base, option: value}))
 
 
 def _try(specimen: Specimen) -> None:

@@ -18,7 +18,7 @@ from lvmbench.checks.partnership import Failure, blame, takes_a_step
 from lvmbench.checks.specimen import Specimen, stream
 from lvmbench.checks.statistics import limit, require_average
 from lvmbench.checks.steps import global_state
-from lvmbench.checks.subjects import measure, subject_of
+from lvmbench.checks.subjects import measure, relabelled, subject_of
 from lvmbench.errors import Refusal
 from lvmbench.evaluator import Measurement, Subject
 from lvmbench.terms import Terms
@@ -28,6 +28,13 @@ DRAWS = 4000
 REPEATS = 12
 ROWS = 8
 """So many rows of a split are tried first where all that matters is whether a combination can be measured."""
+OF_MEASUREMENTS = (
+    "measurements_are_finite",
+    "fractions_are_fractions",
+    "per_datum_averages_to_the_value",
+    "shared_metrics_are_what_they_say",
+)
+"""The checks that an evaluator fails, too, where its measurements are not of declared metrics."""
 Key = tuple[str, str, str]
 
 
@@ -43,12 +50,26 @@ def _values(found: list[Measurement]) -> dict[Key, float]:
     return {(m.metric, m.variant, m.method): m.value for m in found}
 
 
+def _bare(specimen: Specimen) -> dict[Key, float]:
+    """The values where labels are not known, found once."""
+    if "bare" not in specimen.memory:
+        found = measure(specimen, subject_of(specimen, labels=False))
+        specimen.memory["bare"] = _untimed(specimen, found)
+    bare: dict[Key, float] = specimen.memory["bare"]
+    return bare
+
+
 def _untimed(specimen: Specimen, found: list[Measurement]) -> dict[Key, float]:
     """The values that the clock has no part in."""
     return {key: value for key, value in _values(found).items() if not specimen.cls.metrics[key[0]].timed}
 
 
-@contract("evaluator", due="Every measurement is of a declared metric, and there is at least one.", read=READ)
+@contract(
+    "evaluator",
+    due="Every measurement is of a declared metric, and there is at least one.",
+    read=READ,
+    explains=OF_MEASUREMENTS,
+)
 def measurements_are_declared(specimen: Specimen) -> None:
     found = _first(specimen)
     require(bool(found), "it measured nothing")
@@ -105,7 +126,12 @@ def per_datum_averages_to_the_value(specimen: Specimen) -> None:
         )
 
 
-@contract("evaluator", due="The same run gives the same measurements.", read="evaluator.Subject.noise")
+@contract(
+    "evaluator",
+    due="The same run gives the same measurements.",
+    read="evaluator.Subject.noise",
+    explains=("labels_change_nothing_else",),
+)
 def measurements_are_repeatable(specimen: Specimen) -> None:
     again = _untimed(specimen, measure(specimen, subject_of(specimen)))
     first = _untimed(specimen, _first(specimen))
@@ -117,7 +143,12 @@ def measurements_are_repeatable(specimen: Specimen) -> None:
     )
 
 
-@contract("evaluator", due="All randomness comes from subject.noise.", read="evaluator.Subject.noise")
+@contract(
+    "evaluator",
+    due="All randomness comes from subject.noise.",
+    read="evaluator.Subject.noise",
+    explains=("measurements_are_repeatable", "labels_change_nothing_else"),
+)
 def evaluation_leaves_global_generators_alone(specimen: Specimen) -> None:
     subject, before = subject_of(specimen), global_state()
     measure(specimen, subject)
@@ -131,6 +162,11 @@ def evaluation_leaves_global_generators_alone(specimen: Specimen) -> None:
     "evaluator",
     due="Weights, gradients and mode of the model, and the data, are left as they were.",
     read="evaluator.Subject",
+    explains=(
+        "measurements_are_repeatable",
+        "labels_change_nothing_else",
+        "shared_metrics_are_what_they_say",
+    ),
 )
 def subject_is_left_alone(specimen: Specimen) -> None:
     subject = subject_of(specimen)
@@ -166,7 +202,7 @@ def _digest(tensor: Tensor) -> str:
 )
 def labels_change_nothing_else(specimen: Specimen) -> None:
     applies("dataset.labels" not in specimen.build().requires, "it requires labels")
-    bare = _untimed(specimen, measure(specimen, subject_of(specimen, labels=False)))
+    bare = _bare(specimen)
     first = _untimed(specimen, _first(specimen))
     changed = [key[0] for key in bare if first.get(key) != bare[key]]
     require(
@@ -174,6 +210,47 @@ def labels_change_nothing_else(specimen: Specimen) -> None:
         f"without labels {', '.join(dict.fromkeys(changed))} differs",
         "it uses labels: declare that it requires 'dataset.labels'",
     )
+
+
+NAMING = {"dataset.labels", "dataset.factors"}
+
+
+def names_matter(specimen: Specimen) -> bool:
+    """Whether an evaluator requires labels or factors, or has figures of labels where there are any."""
+    if specimen.build().requires & NAMING:
+        return True
+    return bool(_untimed(specimen, _first(specimen)).keys() - _bare(specimen).keys())
+
+
+@contract(
+    "evaluator",
+    due="Labels, or factors, that tell nothing apart are not scored: whatever is, would be perfect for nothing.",
+    read="evaluator.Evaluator",
+)
+def uninformative_labels_are_not_scored(specimen: Specimen) -> None:
+    applies(names_matter(specimen), "labels have no part in it")
+    bare = {} if specimen.build().requires & NAMING else _bare(specimen)
+    subject = subject_of(specimen)
+    for what, like in (("one class", torch.zeros_like), ("a class of its own for each datum", _each_its_own)):
+        try:
+            found = measure(specimen, replace(subject, data=relabelled(subject.data, like)))
+        except Refusal:
+            continue
+        added = [m for m in found if (m.metric, m.variant, m.method) not in bare]
+        scored = [
+            f"{m.metric} is {m.value:.4g}"
+            for m in added
+            if specimen.cls.metrics[m.metric].better != "neither"
+        ]
+        require(
+            not scored,
+            f"with {what}, {', '.join(scored[:3])}",
+            "raise Refusal with the reason, or leave out what scores labels, unless two of them have two data or more",
+        )
+
+
+def _each_its_own(labels: Tensor) -> Tensor:
+    return torch.arange(len(labels)).to(labels).reshape(-1, *[1] * (labels.dim() - 1)).expand_as(labels)
 
 
 @contract(

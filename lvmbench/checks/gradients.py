@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lvmbench.checks.contract import PARTS, applies, contract, require
 from lvmbench.checks.specimen import Specimen, Trial
+from lvmbench.noise import Buffer, Recorder
 
 STEP = 1e-6
 READ = "distributions.base.Distribution"
@@ -38,6 +40,33 @@ def surrogate_reaches_every_parameter(specimen: Specimen) -> None:
     for trial in specimen.trials(batch=7):
         estimate = trial.parts.estimator(trial.parts.objective, trial.parts.model, trial.x, trial.noise())
         _reach(estimate.surrogate.sum(), trial)
+
+
+@contract(
+    "posterior",
+    due="The slope that comes with samples is that of their log density, and has no gradient to any weight.",
+    read=f"{READ}.sample_with_slope",
+)
+def slope_is_that_of_the_density(specimen: Specimen) -> None:
+    """By way of the noise e: d log q(z(e)) / de is the slope, pulled back through z(e)."""
+    trial = specimen.trial(frozenset({"posterior.pathwise", "posterior.slope"}), dtype=torch.float64)
+    recorder = Recorder(trial.noise())
+    trial.call().sample_and_log_prob(recorder, 3)
+    numbers = [
+        draw((count,)).requires_grad_()
+        for draw, count in zip((trial.noise().normal, trial.noise().uniform), recorder.demand, strict=True)
+    ]
+    z, log_q, slope = trial.call().sample_with_slope(Buffer(*numbers), 3)
+    require(not slope.requires_grad, "the slope carries a gradient", "detach it, or find it under no_grad")
+    asked: dict[str, Any] = {"retain_graph": True, "materialize_grads": True}
+    due = torch.cat(torch.autograd.grad(log_q.sum(), numbers, **asked))
+    found = torch.cat(torch.autograd.grad(z, numbers, slope, **asked))
+    error = (found - due).abs().max().item()
+    require(
+        error <= 1e-6 * (1 + due.abs().max().item()),
+        f"along the samples' path log q changes otherwise than its slope says, by up to {error:.3g}",
+        "look for a Jacobian or the gradient of a log determinant that is left out",
+    )
 
 
 def _reach(total: Tensor, trial: Trial) -> None:

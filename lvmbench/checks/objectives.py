@@ -85,14 +85,22 @@ def multi_sample_is_declared_truly(specimen: Specimen) -> None:
         )
 
 
-@contract("objective", due="The default estimator is registered, and works with the objective.", read=READ)
+@contract(
+    "objective",
+    due="The default estimators are registered, and one of them works with the objective.",
+    read=READ,
+)
 def default_estimator_works(specimen: Specimen) -> None:
-    name = specimen.build().default_estimator
+    names = specimen.build().default_estimators
+    require(
+        isinstance(names, tuple) and bool(names), f"default_estimators is {names!r}", "it is a tuple of names"
+    )
     known = specimen.bench.catalogue.names("estimator")
-    require(name in known, f"default_estimator is '{name}'", f"known: {', '.join(known)}")
-    refs = [ref for ref in specimen.bench.offers["estimator"] if ref.name == name]
+    unknown = [name for name in names if name not in known]
+    require(not unknown, f"default_estimators names '{', '.join(unknown)}'", f"known: {', '.join(known)}")
+    refs = [ref for ref in specimen.bench.offers["estimator"] if ref.name in names]
     found = any(specimen.bench.find({"objective": specimen.ref, "estimator": ref}) for ref in refs)
-    require(found, f"no combination with estimator '{name}' meets all requirements", "name another")
+    require(found, f"no combination with {' or '.join(names)} meets all requirements", "name another")
 
 
 @contract(
@@ -153,6 +161,37 @@ def additive_is_true(specimen: Specimen) -> None:
             "bound and mean of single bounds",
             "take the mean over samples, or declare additive = False",
         )
+
+
+@contract(
+    "objective",
+    due="A linear objective takes log q linearly, with weights that do not depend on the samples.",
+    read=READ,
+)
+def linear_is_true(specimen: Specimen) -> None:
+    """By what is gained where log q of each sample is larger: twice as much for twice the change, and the same at other samples."""
+    applies(specimen.build().linear, "it is not declared linear")
+    for toy in _toys(specimen.build()):
+        once, twice, elsewhere = (
+            _gain(toy, *args) for args in ((1.0, "linear"), (2.0, "linear"), (1.0, "else"))
+        )
+        hint = "or declare linear = False: path gradients leave out what log q then adds to the gradient"
+        _same(twice, 2 * once, "the change for twice the log q and twice the change", hint)
+        _same(elsewhere, once, "the changes for log q at two draws", hint)
+
+
+@torch.no_grad()
+def _gain(toy: Toy, size: float, word: str) -> Tensor:
+    """What the objective gains where log q is larger, by other amounts for other samples."""
+
+    def value(larger: float) -> Tensor:
+        terms = toy.terms(_double(word))
+        rise = _double("rise").normal(terms.log_q.shape)
+        terms.__dict__["log_q"] = terms.log_q + larger * rise
+        bound: Tensor = toy.parts.objective(terms)
+        return bound
+
+    return value(size) - value(0.0)
 
 
 @contract(
@@ -224,8 +263,8 @@ def training_improves_a_toy(specimen: Specimen) -> None:
 
 
 def _default(specimen: Specimen, pairs: list[Any]) -> list[Any]:
-    name = specimen.build().default_estimator
-    return sorted(pairs, key=lambda pair: pair[1].name != name)
+    names = specimen.build().default_estimators
+    return sorted(pairs, key=lambda pair: names.index(pair[1].name) if pair[1].name in names else len(names))
 
 
 def _fit(specimen: Specimen, toy: Toy) -> None:

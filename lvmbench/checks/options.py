@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -73,3 +73,42 @@ def _lowest(field: FieldInfo) -> list[Any]:
 
 def _highest(field: FieldInfo) -> list[Any]:
     return [*_bounds(field, "le"), *(v - _step(field) for v in _bounds(field, "lt"))]
+
+
+def narrowed(component: type, option: str, broken: Any, works: Callable[[Any], bool]) -> str:
+    """The annotation of an option that has none of the values from a broken end of its range to the first that works.
+
+    >>> class Deep:
+    ...     def __init__(self, *, layers: Annotated[int, Field(ge=1, le=9)] = 5) -> None: ...
+    >>> narrowed(Deep, "layers", 1, lambda layers: layers > 2)
+    'Annotated[int, Field(ge=3, le=9)]'
+    """
+    field = options_model(component).model_fields[option]
+    if choices := _choices(field):
+        return f"Literal[{', '.join(repr(choice) for choice in choices if choice != broken)}]"
+    low = broken in _lowest(field)
+    limit = _first_that_works(broken, field.default, works)
+    rules = {name: values[0] for name in _RULES if (values := _bounds(field, name))}
+    for name in ("ge", "gt") if low else ("le", "lt"):
+        rules.pop(name, None)
+    rules["ge" if low else "le"] = limit
+    written = ", ".join(f"{name}={rules[name]!r}" for name in _RULES if name in rules)
+    return f"Annotated[{field.annotation.__name__}, Field({written})]"  # type: ignore[union-attr]
+
+
+_RULES = ("ge", "gt", "le", "lt", "allow_inf_nan")
+_HALVINGS = 20
+
+
+def _first_that_works(broken: Any, default: Any, works: Callable[[Any], bool]) -> Any:
+    """The value nearest to a broken one, on the way to the default; of numbers that are not whole, to two digits."""
+    for _ in range(_HALVINGS):
+        middle = (broken + default) // 2 if isinstance(default, int) else _rounded((broken + default) / 2)
+        if middle in (broken, default):
+            break
+        broken, default = (broken, middle) if works(middle) else (middle, default)
+    return default
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.2g}")

@@ -28,6 +28,7 @@ class CheckResult:
         read: The object whose documentation states it, as ``module.Name``.
         message: What came instead, and a hint; or a warning of a check that passed.
         reason: Why the check was skipped, or why its failure was expected.
+        explains: The checks whose failures this one, where it fails, is the likely cause of.
     """
 
     component: str
@@ -37,6 +38,7 @@ class CheckResult:
     read: str
     message: str = ""
     reason: str = ""
+    explains: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -67,8 +69,21 @@ class Report(tuple[CheckResult, ...]):
 
     @property
     def failed(self) -> list[CheckResult]:
-        """The failures that were not expected."""
-        return [result for result in self if result.status == Outcome.FAILED]
+        """The failures that were not expected; those that explain others come before them, within each component."""
+        found = [result for result in self if result.status == Outcome.FAILED]
+        components = list(dict.fromkeys(result.component for result in found))
+        return sorted(found, key=lambda r: (components.index(r.component), len(self.causes(r))))
+
+    def causes(self, result: CheckResult) -> list[CheckResult]:
+        """The failures of the same component that are likely to be the cause of this one, through others, too."""
+        failed = [r for r in self if r.status == Outcome.FAILED and r.component == result.component]
+        found, reached = [], [result]
+        while reached:
+            effect = reached.pop()
+            direct = [r for r in failed if effect.check in r.explains and r not in found]
+            found += direct
+            reached += direct
+        return found
 
     @property
     def counts(self) -> Counter[str]:

@@ -19,21 +19,14 @@ from lvmbench.checks.options import required, small, variants
 from lvmbench.checks.partners import Bench
 from lvmbench.checks.report import CheckResult, Outcome, Report
 from lvmbench.checks.samples import sample_options
+from lvmbench.checks.scope import Declared, due
 from lvmbench.checks.specimen import Specimen
 from lvmbench.checks.targets import Target, resolve
 from lvmbench.errors import Unavailable, UserError, nearest
 from lvmbench.names import Ref
 
-MINIMUM = {
-    "dataset": 12,
-    "prior": 26,
-    "posterior": 26,
-    "decoder": 26,
-    "objective": 24,
-    "estimator": 20,
-    "evaluator": 16,
-}
-"""How many checks of each kind must have run, and not been skipped, for a component to count as checked."""
+COMPLETE = "every_check_that_applies_ran"
+"""The check of checking itself; it is left out where checks are chosen by name."""
 EVALUATOR_LIMIT = 4
 """Evaluators are tried with whole numbers of at most this in their options."""
 
@@ -56,6 +49,7 @@ class Examination:
         self.checks = checks_of(entry.kind, only)
         self.complete = only is None
         self._results: dict[str, CheckResult] = {}
+        self._skips: dict[tuple[str, Ref], str] = {}
 
     @property
     def component(self) -> str:
@@ -65,12 +59,12 @@ class Examination:
     @property
     def names(self) -> list[str]:
         """The checks that it runs."""
-        return [check.name for check in self.checks] + (["minimum"] if self.complete else [])
+        return [check.name for check in self.checks] + ([COMPLETE] if self.complete else [])
 
     def result(self, name: str) -> CheckResult:
         """The result of one check."""
         if name not in self._results:
-            found = self._minimum() if name == "minimum" else self._run(self._check(name))
+            found = self._complete() if name == COMPLETE else self._run(self._check(name))
             self._results[name] = self._judge(found)
         return self._results[name]
 
@@ -94,24 +88,35 @@ class Examination:
             message=f"it passed, but was expected to fail: {reason}; take that back",
         )
 
-    def _minimum(self) -> CheckResult:
-        least = MINIMUM[self.entry.kind]
+    def _complete(self) -> CheckResult:
+        """Whether the checks that ran are those that what it declares makes due, with each choice of options."""
         found = [self.result(check.name) for check in self.checks]
-        skipped = [result for result in found if result.status == Outcome.SKIPPED]
-        ran = len(found) - len(skipped)
-        due = f"At least {least} checks of a component of this kind must run."
-        result = CheckResult(self.component, "minimum", Outcome.PASSED, due, "lvmbench.checks.runner.MINIMUM")
-        if ran >= least:
-            return result
-        reasons = list(dict.fromkeys(r.reason for r in skipped))
-        if reasons and all(reason.startswith("raw files are absent") for reason in reasons):
-            return replace(result, status=Outcome.SKIPPED, reason=reasons[0])
-        message = f"{ran} of {len(found)} ran; the others: {'; '.join(reasons[:3])}"
-        return replace(result, status=Outcome.FAILED, message=message)
+        due = "Each check that applies by what the component declares has run, and no other."
+        result = CheckResult(self.component, COMPLETE, Outcome.PASSED, due, "lvmbench.checks.scope.SCOPE")
+        if any(r.status == Outcome.FAILED for r in found):
+            return replace(result, status=Outcome.SKIPPED, reason="other checks failed: mend these first")
+        odd = [text for specimen in self._specimens for text in self._odd(specimen)]
+        return replace(result, status=Outcome.FAILED, message="; ".join(odd)) if odd else result
+
+    def _odd(self, specimen: Specimen) -> Iterator[str]:
+        """What ran or was skipped against what is declared."""
+        declared = Declared(specimen)
+        for check in self.checks:
+            reason = self._skips.get((check.name, specimen.ref))
+            if check.once and specimen is not self._specimens[0]:
+                continue
+            with _isolated():
+                expected = due(check, declared)
+            if expected and reason is not None:
+                yield f"with {specimen.ref} '{check.name}' applies and was skipped: {reason}"
+            elif not expected and reason is None:
+                yield f"with {specimen.ref} '{check.name}' ran, though nothing that is declared asks for it"
 
     def _run(self, check: Check) -> CheckResult:
         """One check, with each of the component's choices of options that it is for."""
-        done = CheckResult(self.component, check.name, Outcome.PASSED, check.due, check.read)
+        done = CheckResult(
+            self.component, check.name, Outcome.PASSED, check.due, check.read, explains=check.explains
+        )
         skips, notes, ran = [], [], 0
         if self._absent and check is self.checks[0]:
             return replace(done, status=Outcome.FAILED, message=self._absent)
@@ -124,6 +129,7 @@ class Examination:
                 ran += 1
             except Skip as skip:
                 skips.append(str(skip))
+                self._skips[check.name, specimen.ref] = str(skip)
             except Exception as error:
                 return replace(done, status=Outcome.FAILED, message=_came(error, specimen.ref))
         if not ran:

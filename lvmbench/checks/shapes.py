@@ -15,12 +15,48 @@ from lvmbench.noise import Noise, Stream
 
 SIZES = tuple(itertools.product((1, 3), (1, 7)))
 """Numbers of samples and of data that shapes are checked for."""
+OF_DENSITIES = (
+    "sampled_density_is_log_prob",
+    "components_share_each_value",
+    "density_integrates_to_one",
+    "samples_follow_the_density",
+    "own_densities_weigh_a_box",
+    "density_gradient_agrees_with_differences",
+    "kl_is_the_average_log_ratio",
+    "registered_posterior_is_exact",
+    "vectorised_equals_looped",
+    "works_with_every_partner",
+    "training_improves_the_bound",
+)
+OF_SAMPLES = (
+    "samples_are_independent",
+    "mean_is_the_average_of_samples",
+    "sample_gradient_agrees_with_differences",
+    "batch_rows_are_independent",
+    *OF_DENSITIES,
+)
+OF_BOUNDS = (
+    "batch_rows_are_independent",
+    "kl_weight_is_taken",
+    "lower_bound_stays_below_log_p",
+    "additive_is_true",
+    "equal_weights_give_their_value",
+    "bound_is_of_its_terms",
+    "bound_gradient_agrees_with_differences",
+    "reported_bound_is_the_objectives",
+    "unbiased_gradient_averages_to_the_exact_one",
+    "training_improves_a_toy",
+    "vectorised_equals_looped",
+    "works_with_every_partner",
+)
+"""The checks that a component fails, too, where densities, samples or bounds have other shapes."""
 
 
 @contract(
     *PARTS,
     due="A call returns the distribution class that is declared.",
     read="distributions.base.Distribution",
+    explains=("works_with_every_partner", *OF_SAMPLES),
 )
 def distribution_is_the_declared_one(specimen: Specimen) -> None:
     trial = specimen.trial()
@@ -35,6 +71,7 @@ def distribution_is_the_declared_one(specimen: Specimen) -> None:
     *PARTS,
     due="Samples are (K, *batch, *event) and their log densities (K, *batch), for any K and B.",
     read="distributions.base.Distribution.sample_and_log_prob",
+    explains=OF_SAMPLES,
 )
 def samples_have_their_shapes(specimen: Specimen) -> None:
     for samples, batch in SIZES:
@@ -50,6 +87,7 @@ def samples_have_their_shapes(specimen: Specimen) -> None:
     *PARTS,
     due="The log density of (..., *batch, *event) is (..., *batch), and finite within the support.",
     read="distributions.base.Distribution.log_prob",
+    explains=OF_DENSITIES,
 )
 def log_prob_has_its_shape(specimen: Specimen) -> None:
     for samples, batch in SIZES:
@@ -60,7 +98,10 @@ def log_prob_has_its_shape(specimen: Specimen) -> None:
 
 
 @contract(
-    "objective", due="The bound is one finite figure per datum, (B,).", read="objective.Objective.forward"
+    "objective",
+    due="The bound is one finite figure per datum, (B,).",
+    read="objective.Objective.forward",
+    explains=OF_BOUNDS,
 )
 def bound_is_one_figure_per_datum(specimen: Specimen) -> None:
     for batch in (1, 7):
@@ -70,7 +111,10 @@ def bound_is_one_figure_per_datum(specimen: Specimen) -> None:
 
 
 @contract(
-    "estimator", due="Surrogate and bound are one finite figure per datum, (B,).", read="estimator.Estimate"
+    "estimator",
+    due="Surrogate and bound are one finite figure per datum, (B,).",
+    read="estimator.Estimate",
+    explains=OF_BOUNDS,
 )
 def estimate_is_one_figure_per_datum(specimen: Specimen) -> None:
     for batch in (1, 7):

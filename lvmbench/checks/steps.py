@@ -21,9 +21,25 @@ SEEDS = 3
 MARGIN = 1e-6
 """By how much log weights must differ, beside their size, for their order to be the same on every processor."""
 NOISE = "noise.Noise"
+OF_NOISE = (
+    "vectorised_equals_looped",
+    "state_round_trips",
+    "batch_rows_are_independent",
+    "sampled_density_is_log_prob",
+    "samples_follow_the_density",
+    "sample_gradient_agrees_with_differences",
+    "bound_gradient_agrees_with_differences",
+    "kl_weight_is_taken",
+    "additive_is_true",
+    "equal_weights_give_their_value",
+    "bound_is_of_its_terms",
+    "reported_bound_is_the_objectives",
+    "works_with_every_partner",
+)
+"""The checks that a component fails, too, where its results are not those of its noise."""
 
 
-@contract(*BUILT, due="The same noise gives the same result.", read=NOISE)
+@contract(*BUILT, due="The same noise gives the same result.", read=NOISE, explains=OF_NOISE)
 def same_noise_gives_the_same_result(specimen: Specimen) -> None:
     trial = specimen.trial().eval()  # what a step changes of the state, it changes while training
     for one, other in zip(trial(trial.noise()), trial(trial.noise()), strict=True):
@@ -35,7 +51,10 @@ def same_noise_gives_the_same_result(specimen: Specimen) -> None:
 
 
 @contract(
-    *BUILT, due="All randomness comes from the noise argument, in training and in evaluation.", read=NOISE
+    *BUILT,
+    due="All randomness comes from the noise argument, in training and in evaluation.",
+    read=NOISE,
+    explains=("same_noise_gives_the_same_result", "number_of_draws_is_fixed", *OF_NOISE),
 )
 def global_generators_are_left_alone(specimen: Specimen) -> None:
     trial = specimen.trial()
@@ -60,7 +79,12 @@ def global_state() -> dict[str, object]:
     }
 
 
-@contract(*BUILT, due="A step draws the same number of random numbers each time.", read="noise.Recorder")
+@contract(
+    *BUILT,
+    due="A step draws the same number of random numbers each time.",
+    read="noise.Recorder",
+    explains=("vectorised_equals_looped", "works_with_every_partner"),
+)
 def number_of_draws_is_fixed(specimen: Specimen) -> None:
     demands = set()
     for seed in range(SEEDS):
@@ -96,7 +120,12 @@ class _Synchronisations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@contract(*BUILT, due="A step never waits for the device.", read="training.loop")
+@contract(
+    *BUILT,
+    due="A step never waits for the device.",
+    read="training.loop",
+    explains=("device_is_followed", "vectorised_equals_looped", "works_with_every_partner"),
+)
 def step_never_synchronises(specimen: Specimen) -> None:
     trial = specimen.trial()
     noise = Recorder(trial.noise())
@@ -119,6 +148,7 @@ def step_never_synchronises(specimen: Specimen) -> None:
     *BUILT,
     due="Where vectorizable, seeds stacked in torch.vmap give what each gives alone.",
     read="component.Component",
+    explains=("works_with_every_partner",),
 )
 def vectorised_equals_looped(specimen: Specimen) -> None:
     for first in specimen.trials():

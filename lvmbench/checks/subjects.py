@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+
+from torch import Tensor
 
 from lvmbench.build import applicable_estimators, capabilities
 from lvmbench.checks.partners import Case
 from lvmbench.checks.sources import shortened
 from lvmbench.checks.specimen import Specimen
-from lvmbench.dataset import Data
+from lvmbench.dataset import Data, Split
 from lvmbench.evaluator import Measurement, Subject
 
 
@@ -36,6 +39,16 @@ def subject_of(
 def without_labels(data: Data) -> Data:
     """The same data, its labels not known."""
     return replace(data, splits={name: replace(s, labels=None) for name, s in data.splits.items()})
+
+
+def relabelled(data: Data, like: Callable[[Tensor], Tensor]) -> Data:
+    """The same data with other labels and factors in place of those that are known."""
+
+    def other(split: Split) -> Split:
+        labels, factors = (None if known is None else like(known) for known in (split.labels, split.factors))
+        return replace(split, labels=labels, factors=factors)
+
+    return replace(data, splits={name: other(split) for name, split in data.splits.items()})
 
 
 def measure(specimen: Specimen, subject: Subject) -> list[Measurement]:

@@ -163,7 +163,7 @@ class _Nothing(Noise):
     uniform = normal
 
 
-def expectation(toy: Toy, index: int) -> Tensor:
+def expectation(toy: Toy, index: int, kl_weight: float = 1.0) -> Tensor:
     """The exact expectation of the objective at one x, ``()``, over all of its K samples."""
     model, count = toy.model, toy.parts.objective.samples
     if count > SEVERAL:
@@ -182,5 +182,5 @@ def expectation(toy: Toy, index: int) -> Tensor:
         z, weight = every, q.log_prob(every).sum(0).exp()
     else:
         z = q.loc + q.log_scale.exp() * every
-    bound: Tensor = toy.parts.objective(terms.having(z))
+    bound: Tensor = toy.parts.objective(terms.having(z), kl_weight)
     return (weight * bound).sum()

@@ -13,7 +13,10 @@ def main() -> None:
 
     from lvmbench.cli.app import app
     from lvmbench.errors import LvmbenchError
+    from lvmbench.legible import make_legible
 
+    for stream in (sys.stdout, sys.stderr):
+        make_legible(stream)
     usage_error: Any = BadParameter.__base__  # typer does not export it
     try:
         sys.exit(app(prog_name="lvmbench", standalone_mode=False))
@@ -29,5 +32,7 @@ def main() -> None:
 
 def _complain(message: str) -> None:
     """Write one line, whatever the names and values in it hold."""
-    line = re.sub(r"(\w{60})\w{200,}", r"\1…", re.sub(r"\s*\n\s*", " ", message))
-    print("lvmbench:", "".join(c if c.isprintable() else "?" for c in line), file=sys.stderr)
+    from lvmbench.legible import printable
+
+    line = re.sub(r"(\w{60})\w{200,}", r"\1…", re.sub(r"\s*[\n\t]\s*", " ", message))
+    print("lvmbench:", printable(line), file=sys.stderr)

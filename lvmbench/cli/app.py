@@ -23,7 +23,7 @@ def _version(show: bool) -> None:
     if show:
         from lvmbench import __version__
 
-        typer.echo(f"lvmbench {__version__}")
+        print(f"lvmbench {__version__}")
         raise typer.Exit
 
 

@@ -9,6 +9,7 @@ import typer
 from lvmbench.catalogue import KINDS
 from lvmbench.cli.options import Blocked, Plugins, selection, warn
 from lvmbench.errors import UserError, nearest
+from lvmbench.legible import printable
 
 if TYPE_CHECKING:
     from lvmbench.catalogue import Catalogue
@@ -44,7 +45,7 @@ def list_(
     if json:
         import json as writer
 
-        typer.echo(writer.dumps(rows, indent=2))
+        print(writer.dumps(rows, indent=2))
         return
     from rich.table import Table
     from rich.text import Text
@@ -107,18 +108,16 @@ def plugins(
             dict(zip(("plugin", "distribution", "version"), k, strict=True), registers=v)
             for k, v in rows.items()
         ]
-        typer.echo(
-            writer.dumps({"plugins": found, "problems": [asdict(p) for p in catalogue.problems]}, indent=2)
-        )
+        print(writer.dumps({"plugins": found, "problems": [asdict(p) for p in catalogue.problems]}, indent=2))
         return
     for (name, distribution, version), labels in rows.items():
-        typer.echo(f"{name} ({distribution} {version}): {len(labels)} registered")
+        print(f"{name} ({distribution} {version}): {len(labels)} registered")
     for problem in catalogue.problems:
-        typer.echo(f"problem: {problem}")
+        print(printable(f"problem: {problem}"))
         if traceback:
-            typer.echo(problem.traceback)
+            print(printable(problem.traceback))
     if not catalogue.problems:
-        typer.echo("no problems")
+        print("no problems")
 
 
 def doctor() -> None:
@@ -132,20 +131,20 @@ def doctor() -> None:
 
     catalogue = _load([], [])
     found = environment()
-    typer.echo(f"lvmbench {found['lvmbench']}   python {found['python']}   {found['system']}")
-    typer.echo("packages: " + ", ".join(f"{name} {version}" for name, version in found["packages"].items()))
-    typer.echo(f"device: {pick_device()}   CUDA: {', '.join(found['cuda']['devices']) or 'none'}")
-    typer.echo(f"cores: {found['cores']} ({found['processor']})   memory: {found['memory_gib']} GiB")
-    typer.echo(f"raw data: {data_home()}{'' if data_home().is_dir() else ' (not there yet)'}")
+    print(f"lvmbench {found['lvmbench']}   python {found['python']}   {found['system']}")
+    print("packages: " + ", ".join(f"{name} {version}" for name, version in found["packages"].items()))
+    print(f"device: {pick_device()}   CUDA: {', '.join(found['cuda']['devices']) or 'none'}")
+    print(f"cores: {found['cores']} ({found['processor']})   memory: {found['memory_gib']} GiB")
+    print(f"raw data: {data_home()}{'' if data_home().is_dir() else ' (not there yet)'}")
     broken = [
         (e, message) for e in catalogue.entries() if e.kind != "suite" and (message := _import_problem(e))
     ]
-    typer.echo(f"components: {len(catalogue.entries())} registered, {len(broken)} cannot be used")
+    print(f"components: {len(catalogue.entries())} registered, {len(broken)} cannot be used")
     for message in [m for _, m in broken] + [str(p) for p in catalogue.problems]:
-        typer.echo(f"problem: {message}")
+        print(printable(f"problem: {message}"))
     if broken or catalogue.problems:
         raise typer.Exit(1)
-    typer.echo("all is well")
+    print("all is well")
 
 
 def _import_problem(entry: object) -> str | None:

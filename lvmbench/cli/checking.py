@@ -55,19 +55,24 @@ def check(
 
 
 def _show(report: Report, verbose: bool) -> None:
-    """Each failure with what is due, what came and where to read; each check in one line where asked for; the counts."""
+    """Each failure with what is due, what came, where to read and what to mend first; the other checks in one line each where
+    asked for; the counts."""
     from rich.text import Text
 
     from lvmbench.cli.display import say
 
-    for result in report if verbose else report.failed:
+    untried = [r for r in report if r.check == "data_are_admitted" and r.status == "skipped"]
+    rest = [result for result in report if result.status != "failed"] if verbose else untried
+    for result in [*rest, *report.failed]:
         note = result.reason if result.status in ("skipped", "expected") else result.message
         if result.status != "failed":
             say(Text(f"{result.status:8} ", STYLES[result.status]) + Text(f"{result.name}  {note}".rstrip()))
             continue
         say(Text(f"{result.status:8} ", STYLES[result.status]) + Text(result.name, "bold"))
-        for label, text in (("due", result.contract), ("came", result.message), ("read", result.read)):
-            say(Text(f"  {label:6} ", "dim") + Text(text))
+        first = ", ".join(cause.check for cause in report.causes(result))
+        lines = {"due": result.contract, "came": result.message, "read": result.read, "after": first}
+        for label, text in lines.items():
+            say(Text(f"  {label:6} ", "dim") + Text(text)) if text else None
     for line in report.summary:
         say(line)
 

@@ -72,7 +72,7 @@ def new(
     for path, text in _rendered(names, licence, files, here).items():
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         (target / path).write_text(text, encoding="utf-8")
-    typer.echo(_next_steps(names, target, here, len(files)))
+    print(_next_steps(names, target, here, len(files)))
 
 
 def _check(names: _Names) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
+from rich.segment import Segment
 from rich.text import Text
 
 from lvmbench.combination import KINDS
 from lvmbench.execution.progress import Progress
+from lvmbench.legible import legible, shell
 from lvmbench.status import SETTLED, Status
 
 if TYPE_CHECKING:
@@ -28,17 +29,33 @@ if TYPE_CHECKING:
     from lvmbench.store import Store
 
 PIPE_WIDTH = 120
+BOARD_WIDTH = 140  # wider tables are harder to read
 BAR_WIDTH = 60  # what stands beside a name while it trains
+
+
+class LegibleConsole(Console):
+    """A console that writes out control characters of what it is given, and what its encoding lacks."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is printed, piece by piece; the codes of colours and of moving bars are pieces of their own."""
+        for piece in super().render(renderable, options):
+            text, style, control = piece
+            yield piece if control else Segment(legible(text, self.encoding), style)
+
+
 _sized = sys.stdout.isatty() or "COLUMNS" in os.environ
-console = Console(highlight=False, markup=False, emoji=False, width=None if _sized else PIPE_WIDTH)
+console = LegibleConsole(highlight=False, markup=False, emoji=False, width=None if _sized else PIPE_WIDTH)
 STYLES = {Status.OK: "green", Status.REFUSED: "yellow", Status.INTERRUPTED: "yellow"}
 FILES = (
     "leaderboard.md",
     "leaderboard.csv",
     "leaderboard.svg",
+    "curves.svg",
+    "rate_distortion.svg",
     "records.csv",
     "measurements.csv",
     "evaluations.csv",
+    "curves.csv",
 )
 
 
@@ -48,10 +65,10 @@ class Live:
     def __init__(self, console: Console) -> None:
         self._console = console
         columns = (
-            TextColumn("{task.description}", table_column=None),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=18),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeElapsedColumn(),
         )
         self._bars = Bars(*columns, console=console, disable=not console.is_terminal)
@@ -73,19 +90,19 @@ class Live:
         self._packs, self._start = packs, time.monotonic()
         where = counted(workers, "worker process", "es") if workers else "this process"
         self._console.print(f"{counted(packs, 'combination')} to do in {where}")
-        self._overall = self._bars.add_task("[bold]all combinations", total=packs, note="")
+        self._overall = self._bars.add_task("all combinations", total=packs, note="")
 
     def progress(self, name: str, progress: Progress) -> None:
         """Move the bar of one combination."""
         if name not in self._tasks:
             short = _shorten(name, self._console.width - BAR_WIDTH)
-            self._tasks[name] = self._bars.add_task(_escape(short), note="")
+            self._tasks[name] = self._bars.add_task(short, note="")
         bound = "" if progress.bound is None else f" {progress.bound:.2f} nats"
         self._bars.update(
             self._tasks[name],
             completed=progress.done,
             total=progress.total,
-            note=_escape(progress.phase + bound),
+            note=progress.phase + bound,
         )
 
     def finish(self, name: str, counts: Counter[str], reason: str) -> None:
@@ -116,10 +133,6 @@ def say(text: Text | str) -> None:
     console.print(text, soft_wrap=not console.is_terminal)
 
 
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")
-
-
 def _shorten(name: str, width: int) -> str:
     """The name without its dataset, cut to what fits beside a bar."""
     short = name.partition(" · ")[2] or name
@@ -133,21 +146,27 @@ def _counts(counts: Counter[str]) -> Text:
     return Text(" · ").join(pieces) if pieces else Text("nothing planned")
 
 
-def show_results(out: Path, store: Store, summary: Summary) -> None:
-    """The leaderboard, the files, and the counts per status."""
-    from lvmbench.results import board_of
+def show_board(board: pd.DataFrame) -> None:
+    """The tables of a leaderboard."""
     from lvmbench.terminal import to_rich
 
-    board = board_of(store.records(), store.measurements(), store.meta().get("metric"), out)
-    for table in to_rich(board, width=min(console.width, 140)):
+    for table in to_rich(board, width=min(console.width, BOARD_WIDTH), encoding=console.encoding):
         console.print(table)
+
+
+def show_results(out: Path, store: Store, summary: Summary) -> None:
+    """The leaderboard, the files, and the counts per status."""
+    from lvmbench.publish import board_of
+    from lvmbench.results import tables
+
+    show_board(board_of(*tables(store), out))
     _attention(store.evaluations(), settled=SETTLED)
     say(
         f"wrote to {out}/: {', '.join([*(name for name in FILES if (out / name).exists()), 'store, weights'])}"
     )
     say(_closing(summary))
     if summary.failed:
-        where = shlex.quote(str(out))
+        where = shell(out)
         say(f"what failed: lvmbench status {where} --traceback   redo it: lvmbench retry {where}")
 
 
@@ -174,10 +193,10 @@ def show_status(out: Path, store: Store, *, tracebacks: bool) -> None:
             say(row["traceback"])
     unfinished = int((records["status"] == Status.INTERRUPTED).sum())
     if unfinished:
-        command = f"lvmbench retry {shlex.quote(str(out))} --status interrupted"
+        command = f"lvmbench retry {shell(out)} --status interrupted"
         say(f"{counted(unfinished, 'run')} unfinished: {command}")
     if not {*records["status"], *evaluations["status"]} <= SETTLED | {Status.INTERRUPTED}:
-        say(f"redo what failed: lvmbench retry {shlex.quote(str(out))}")
+        say(f"redo what failed: lvmbench retry {shell(out)}")
 
 
 def _attention(frame: pd.DataFrame, settled: Container[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lvmbench.errors import UserError
+from lvmbench.legible import printable
 from lvmbench.plugins import PluginSelection
 
 if TYPE_CHECKING:
@@ -71,9 +73,14 @@ def results_directory(directory: Path, file: str = "suite.yaml") -> Path:
 
 def open_store(directory: Path, url: str | None) -> Store:
     """The store of a results directory, which is not made where it is missing."""
+    from lvmbench.results import is_published
     from lvmbench.store import Store
 
     results_directory(directory)
+    if url is None and is_published(directory):
+        raise UserError(
+            f"'{directory}' is a published board, which has neither store nor weights; its README.md says how to redo it"
+        )
     if url is None:
         results_directory(directory, "store.sqlite")
     return Store.at(directory, url)
@@ -82,4 +89,4 @@ def open_store(directory: Path, url: str | None) -> Store:
 def warn(catalogue: Catalogue) -> None:
     """Say which plugins do not work; the others do."""
     for problem in catalogue.problems:
-        typer.echo(f"warning: {problem}", err=True)
+        print(printable(f"warning: {problem}"), file=sys.stderr)

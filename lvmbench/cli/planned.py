@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.table import Table
 from rich.text import Text
@@ -14,31 +14,69 @@ from lvmbench.cli.display import console, counted, say
 from lvmbench.combination import KINDS
 from lvmbench.execution.local import cores
 from lvmbench.store import Store
-from lvmbench.training.estimate import seconds_to_train
+from lvmbench.terminal import wrapped
+from lvmbench.training.estimate import Estimate, estimate
 
 if TYPE_CHECKING:
     import torch
 
     from lvmbench.catalogue import Catalogue
-    from lvmbench.plan import Plan, Planned
+    from lvmbench.plan import Effort, Plan, Planned
 
 SHOWN_SEEDS = 10
+Evaluated = Mapping[str, Mapping[str, tuple[str, str]]]
+"""Status and reason of the evaluations of each run, as a store gives them."""
 
 
-def show_plan(plan: Plan, catalogue: Catalogue, out: Path, device: torch.device | None) -> None:
+def show_plan(
+    plan: Plan, catalogue: Catalogue, out: Path, url: str | None, device: torch.device | None
+) -> None:
     """What would run, what is done, what is refused and why, and, where a device is given, about how long it takes."""
-    statuses = Store.at(out).statuses() if (out / "store.sqlite").exists() else {}
+    statuses, evaluated = _known(out, url)
     runnable = [planned for planned in plan.planned if not planned.status]
-    due = [planned for planned in runnable if any(_is_due(statuses, key) for key in planned.keys.values())]
-    costs = {id(p): seconds_to_train(plan, p, catalogue, device) for p in due if device and p.parameters}
+    due = [planned for planned in runnable if _training_due(statuses, planned)]
+    timed = [p for p in runnable if p.parameters and (p in due or _measuring_due(p, evaluated))]
+    costs = {id(p): estimate(plan, p, catalogue, device) for p in timed if device}
+    training = {id(p): costs[id(p)].training for p in due if id(p) in costs}
     _heading(plan, runnable)
     if runnable:
-        console.print(_table(runnable, statuses, costs))
+        console.print(_table(runnable, statuses, training))
     _refusals(plan)
-    _measuring(plan, out, runnable)
+    show_remarks(plan)
+    measuring = _measuring(plan, runnable, evaluated, costs)
     _totals(plan, runnable, statuses)
     if device:
-        _estimate([cost for cost in costs.values() if cost is not None])
+        _estimate([cost for cost in training.values() if cost is not None], measuring)
+
+
+def _known(out: Path, url: str | None) -> tuple[Mapping[str, str], Evaluated]:
+    """What a store says of runs and evaluations, if there is one."""
+    if not url and not (out / "store.sqlite").exists():
+        return {}, {}
+    with Store.at(out, url) as store:
+        return store.statuses(), store.evaluated()
+
+
+def _training_due(statuses: Mapping[str, str], planned: Planned) -> bool:
+    return any(_is_due(statuses, key) for key in planned.keys.values())
+
+
+def _measuring_due(planned: Planned, evaluated: Evaluated) -> Counter[str]:
+    """How many runs of a combination each evaluator is still to measure."""
+    names = (
+        name
+        for key in planned.keys.values()
+        for name in planned.efforts
+        if name not in evaluated.get(key, {})
+    )
+    return Counter(names)
+
+
+def show_remarks(plan: Plan) -> None:
+    """What to know of the data sets."""
+    for dataset, remarks in plan.remarks.items():
+        for remark in remarks:
+            say(Text(f"note: {dataset}: {remark}", style="yellow"))
 
 
 def _is_due(statuses: Mapping[str, str], key: str) -> bool:
@@ -62,13 +100,14 @@ def _table(
     runnable: Sequence[Planned], statuses: Mapping[str, str], costs: Mapping[int, float | None]
 ) -> Table:
     varying = [kind for kind in KINDS if kind not in _constant(runnable)]
+    room = console.width // (len(varying) + 1)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in (*varying, "runs"):
         table.add_column(name, overflow="fold")
     for name in ("parameters", "at most"):
         table.add_column(name, justify="right", no_wrap=True)
     for planned in runnable:
-        names = [Text(str(planned.combination[kind])) for kind in varying]
+        names = [Text(wrapped(str(planned.combination[kind]), room)) for kind in varying]
         size = "" if planned.parameters is None else f"{planned.parameters:,}"
         cost = _time(costs[id(planned)]) if id(planned) in costs else ""
         table.add_row(*names, _progress(planned, statuses), size, cost)
@@ -97,18 +136,46 @@ def _totals(plan: Plan, runnable: Sequence[Planned], statuses: Mapping[str, str]
     say(f"{', '.join(parts)}; {counted(len(keys), 'run')}, {done} done")
 
 
-def _measuring(plan: Plan, out: Path, runnable: Sequence[Planned]) -> None:
-    """How often each evaluator will evaluate the decoder, over all runs that it is still to measure."""
-    done = Store.at(out).evaluated() if (out / "store.sqlite").exists() else set()
-    costs: dict[str, int | None] = {}
+def _measuring(
+    plan: Plan, runnable: Sequence[Planned], evaluated: Evaluated, costs: Mapping[int, Estimate]
+) -> float:
+    """Say what each evaluator takes for all runs that it is still to measure; the seconds for all evaluators."""
+    totals: dict[str, _Total] = {}
     for planned in runnable:
-        for name, each in planned.evaluations.items():
-            due = sum((key, name) not in done for key in planned.keys.values())
-            so_far = costs.get(name, 0)
-            costs[name] = None if each is None or so_far is None else so_far + each * due
-    if costs:
-        shown = (f"{name} {'?' if count is None else readable(count)}" for name, count in costs.items())
-        say(Text(f"model evaluations to measure: {'; '.join(shown)}"))
+        due, cost = _measuring_due(planned, evaluated), costs.get(id(planned))
+        size = len(plan.data[str(planned.combination["dataset"])].splits["test"])
+        for name, effort in planned.efforts.items():
+            seconds = cost.rates.seconds(effort, size) if cost and cost.rates and effort else 0.0
+            total = totals.get(name, _Total(0, 0, 0.0))
+            totals[name] = total.plus(due[name], effort, seconds)
+    if totals:
+        shown = "; ".join(f"{name} {total.shown(bool(costs))}" for name, total in totals.items())
+        say(Text(f"model evaluations to measure: {shown}"))
+    return sum(total.seconds for total in totals.values())
+
+
+class _Total(NamedTuple):
+    """What an evaluator takes for all runs; ``evaluations`` is ``None`` where that is not known of one of them."""
+
+    evaluations: int | None
+    densities: int
+    seconds: float
+
+    def plus(self, runs: int, effort: Effort | None, seconds: float) -> _Total:
+        if effort is None or self.evaluations is None:
+            return self._replace(evaluations=None)
+        return _Total(
+            self.evaluations + runs * effort.evaluations,
+            self.densities + runs * effort.densities,
+            self.seconds + runs * seconds,
+        )
+
+    def shown(self, timed: bool) -> str:
+        if self.evaluations is None:
+            return "?"
+        densities = f" + {readable(self.densities)} densities" if self.densities else ""
+        about = f" ({_about(self.seconds)})" if timed else ""
+        return f"{readable(self.evaluations)}{densities}{about}"
 
 
 def readable(count: int) -> str:
@@ -123,12 +190,16 @@ def readable(count: int) -> str:
     return f"{int(float(f'{count:.3g}')):,}"
 
 
-def _estimate(costs: Sequence[float]) -> None:
-    workers = min(cores(), len(costs))
-    if workers:
-        total = sum(costs)
-        spread = f", {_time(total / workers)} on {workers} workers" if workers > 1 else ""
-        say(f"training takes at most {_time(total)}{spread}; measuring comes on top")
+def _estimate(costs: Sequence[float], measuring: float) -> None:
+    training = sum(costs)
+    workers = cores()
+    total = f", {_time((training + measuring) / workers)} in all on {workers} workers" if workers > 1 else ""
+    if training or measuring:
+        say(f"training takes at most {_time(training)}; measuring {_about(measuring)}{total}")
+
+
+def _about(seconds: float) -> str:
+    return f"about {_time(seconds)}" if seconds >= 1 else _time(seconds)
 
 
 def _time(seconds: float | None) -> str:

@@ -64,6 +64,7 @@ def run(
     catalogue = load_catalogue(chosen)
     loaded = with_seeds(load_suite(suite, catalogue), seeds)
     out = out or Path("lvmbench-results") / loaded.name
+    from lvmbench.cli.planned import show_remarks
     from lvmbench.plan import make_plan
     from lvmbench.runner import RunOptions, prepare
     from lvmbench.store import Store
@@ -73,7 +74,9 @@ def run(
     plan = make_plan(loaded, catalogue, only)
     prepare(out)
     warn(catalogue)
-    _go(plan, out, Store.at(out, store), RunOptions(device, jobs, timeout, chosen))
+    show_remarks(plan)
+    with Store.at(out, store) as opened:
+        _go(plan, out, opened, RunOptions(device, jobs, timeout, chosen))
 
 
 def plan(
@@ -81,7 +84,8 @@ def plan(
     out: Annotated[
         Path | None, typer.Option("--out", help="Results directory, to say what is done there.")
     ] = None,
-    estimate: Annotated[bool, typer.Option(help="Time a few training steps of each combination.")] = True,
+    store: StoreUrl = None,
+    estimate: Annotated[bool, typer.Option(help="Time a few steps and draws of each combination.")] = True,
     seeds: Seeds = None,
     only: Only = [],  # noqa: B006
     device: Device = "auto",
@@ -104,7 +108,8 @@ def plan(
     where = pick_device(device)
     made = make_plan(loaded, catalogue, only)
     warn(catalogue)
-    show_plan(made, catalogue, out or Path("lvmbench-results") / loaded.name, where if estimate else None)
+    directory = out or Path("lvmbench-results") / loaded.name
+    show_plan(made, catalogue, directory, store, where if estimate else None)
 
 
 def status(
@@ -118,7 +123,8 @@ def status(
     """
     from lvmbench.cli.display import show_status
 
-    show_status(directory, open_store(directory, store), tracebacks=traceback)
+    with open_store(directory, store) as opened:
+        show_status(directory, opened, tracebacks=traceback)
 
 
 def retry(
@@ -139,11 +145,14 @@ def retry(
     for word in wanted:
         if word not in RETRIABLE:
             raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
-    plan, opened, options = _reload(directory, store, device, jobs, timeout)
-    names = plan.names
-    opened.reopen(key for name, (key, found) in _runs(opened).items() if found in wanted and name in names)
-    opened.reopen_evaluations(wanted)
-    _go(plan, directory, opened, options)
+    with open_store(directory, store) as opened:
+        plan, options = _reload(directory, opened, device, jobs, timeout)
+        names = plan.names
+        opened.reopen(
+            key for name, (key, found) in _runs(opened).items() if found in wanted and name in names
+        )
+        opened.reopen_evaluations(wanted)
+        _go(plan, directory, opened, options)
 
 
 def evaluate(
@@ -160,32 +169,31 @@ def evaluate(
 
     Example: lvmbench evaluate lvmbench-results/quick --evaluator "tightness[samples=5000]"
     """
-    plan, opened, options = _reload(directory, store, device, jobs, timeout, evaluator)
-    _go(plan, directory, opened, options, training=False)
+    with open_store(directory, store) as opened:
+        plan, options = _reload(directory, opened, device, jobs, timeout, evaluator)
+        _go(plan, directory, opened, options, training=False)
 
 
 def _reload(
     directory: Path,
-    store: str | None,
+    opened: Store,
     device: str,
     jobs: int | None,
     timeout: float | None,
     evaluators: Sequence[str] = (),
-) -> tuple[Plan, Store, RunOptions]:
-    """The plan, the store and the options of results that are there, with the plugins and seeds they were made with."""
-    import json
+) -> tuple[Plan, RunOptions]:
+    """The plan and the options of results that are there, with the plugins and seeds they were made with."""
     from dataclasses import replace
 
     from lvmbench.plan import make_plan
-    from lvmbench.plugins import PluginSelection, load_catalogue
+    from lvmbench.plugins import load_catalogue
+    from lvmbench.results import plugins_of
     from lvmbench.runner import RunOptions
     from lvmbench.suite import load_suite
     from lvmbench.training import pick_device
 
     pick_device(device)
-    opened = open_store(directory, store)
-    extra, blocked = json.loads(opened.meta().get("plugins", "[[], []]"))
-    chosen = PluginSelection(tuple(extra), tuple(blocked))
+    chosen = plugins_of(opened)
     catalogue = load_catalogue(chosen)
     suite = load_suite(str(directory / "suite.yaml"), catalogue)
     runs = _runs(opened)
@@ -194,7 +202,7 @@ def _reload(
     plan = make_plan(suite, catalogue).restricted(runs)
     warn(catalogue)
     plan = replace(plan, evaluators=wanted or plan.evaluators)
-    return plan, opened, RunOptions(device, jobs, timeout, chosen)
+    return plan, RunOptions(device, jobs, timeout, chosen)
 
 
 def _evaluator(name: str, catalogue: Catalogue) -> Ref:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lvmbench.cli.options import Directory, StoreUrl, open_store, results_directory
 from lvmbench.errors import UserError, nearest
+from lvmbench.legible import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lvmbench.plugins import PluginSelection
 
 
 def leaderboard(
@@ -22,32 +28,40 @@ def leaderboard(
     ] = "table",
     store: StoreUrl = None,
 ) -> None:
-    """Show the leaderboard of a results directory, ranked by any metric.
+    """Show the leaderboard of a results directory or of a published board, ranked by any metric.
 
     Example: lvmbench leaderboard lvmbench-results/quick --metric nmi --format md
     """
-    from lvmbench.leaderboard import leaderboard as make
+    from lvmbench.publish import board_of
     from lvmbench.render import to_csv, to_json, to_markdown
-    from lvmbench.terminal import to_rich
 
-    opened = open_store(directory, store)
-    records, measurements = opened.records(), opened.measurements()
+    records, measurements = _tables(directory, store)
     splits = set(measurements["split"])
     if splits and split not in splits:
         raise UserError(f"--split: nothing was measured on '{split}'{nearest(split, splits)}")
-    board = make(records, measurements, metric=metric or opened.meta().get("metric"), split=split)
+    board = board_of(records, measurements, directory, metric, split)
     if format_ == "table":
-        from lvmbench.cli.display import console
+        from lvmbench.cli.display import show_board
 
-        for table in to_rich(board, width=min(console.width, 140)):
-            console.print(table)
+        show_board(board)
         return
     renderers = {
         "csv": lambda: to_csv(board),
         "json": lambda: to_json(board),
         "md": lambda: to_markdown(board, records),
     }
-    typer.echo(renderers[format_](), nl=False)
+    print(renderers[format_](), end="")
+
+
+def _tables(directory: Path, url: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The records and measurements of a store, or those of a published board."""
+    from lvmbench.leaderboard import read_results
+    from lvmbench.results import is_published, tables
+
+    if url is None and is_published(directory):
+        return read_results(directory)
+    with open_store(directory, url) as opened:
+        return tables(opened)
 
 
 def publish(
@@ -55,12 +69,24 @@ def publish(
     target: Annotated[
         Path, typer.Argument(metavar="TARGET", help="The folder to publish to: leaderboards/NAME.")
     ],
+    store: StoreUrl = None,
 ) -> None:
-    """Copy suite, records, measurements and tables to a folder that can be committed, with how to redo them.
+    """Copy suite, plugins, records, measurements and tables to a folder that can be committed, with how to redo them.
 
     Example: lvmbench publish lvmbench-results/quick leaderboards/quick
     """
     from lvmbench.publish import publish as copy
 
-    copy(results_directory(directory), target)
-    typer.echo(f"published {directory} to {target}")
+    results_directory(directory)
+    copy(directory, target, _selection(directory, store))
+    print(printable(f"published {directory} to {target}"))
+
+
+def _selection(directory: Path, url: str | None) -> PluginSelection:
+    """The plugins that results were made with."""
+    from lvmbench.results import is_published, plugins_of
+
+    if url is None and is_published(directory):
+        raise UserError(f"'{directory}' is a published board already; copy it as it is")
+    with open_store(directory, url) as opened:
+        return plugins_of(opened)

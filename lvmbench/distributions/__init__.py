@@ -5,6 +5,7 @@ from lvmbench.distributions.bernoulli import Bernoulli as Bernoulli
 from lvmbench.distributions.categorical import Categorical as Categorical
 from lvmbench.distributions.diagonal_normal import DiagonalNormal as DiagonalNormal
 from lvmbench.distributions.finite import Finite as Finite
+from lvmbench.distributions.flow import Coupled as Coupled
 from lvmbench.distributions.flow import Flow as Flow
 from lvmbench.distributions.flow import InvertibleFlow as InvertibleFlow
 from lvmbench.distributions.low_rank_normal import LowRankNormal as LowRankNormal

@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, final
 
+import torch
 from torch import Tensor
+from torch.func import grad
 
 from lvmbench.noise import Noise
 
@@ -17,6 +19,7 @@ class Distribution(ABC):
 
     - ``pathwise``: its samples carry gradients to its parameters;
     - ``density``: `log_prob` can be evaluated anywhere, not only at its own draws;
+    - ``slope``: `sample_with_slope` has the gradient of its log density at its own draws; who has a density has it too;
     - ``mean``: `mean` is available;
     - ``enumerable``: its support is finite and small enough to sum over;
     - ``components``: it is a mixture and can `assign` values to its components;
@@ -37,6 +40,16 @@ class Distribution(ABC):
     @abstractmethod
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         """``K`` samples, ``(K, *batch, *event)``, and their log densities, ``(K, *batch)``."""
+
+    def sample_with_slope(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Samples, their log densities and the slope ``d log q(z) / dz`` there, ``(K, *batch, *event)``.
+
+        The slope is a number, which has no gradient to any parameter. Who has no density overrides this.
+        """
+        z, log_q = self.sample_and_log_prob(noise, samples)
+        with torch.no_grad():
+            slope = grad(lambda value: self.log_prob(value).sum())(z.detach())
+        return z, log_q, slope
 
     @final
     def sample(self, noise: Noise, samples: int) -> Tensor:

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lvmbench.budget import Budget
 from lvmbench.combination import Combination
 from lvmbench.names import Ref
 from lvmbench.plugins import PluginSelection
 from lvmbench.status import Status
-from lvmbench.suite import Budget
 
 
 @dataclass(frozen=True)
 class Job:
-    """One pack to train and to evaluate.
+    """One pack to train.
 
     Arguments:
         combination: What to train.
@@ -25,9 +25,6 @@ class Job:
         device: Where, by name.
         selection: The plugins that the worker loads.
         weights: The folder of the stored weights.
-        evaluators: For each seed, the evaluators still to be applied to its stored weights.
-        split: The split that is measured.
-        facts: What is on record of each seed's training.
     """
 
     combination: Combination
@@ -36,9 +33,6 @@ class Job:
     device: str
     selection: PluginSelection
     weights: Path
-    evaluators: Mapping[int, tuple[Ref, ...]] = field(default_factory=dict)
-    split: str = "test"
-    facts: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
     def weights_file(self, seed: int) -> Path:
         """Where the weights of one seed are stored."""
@@ -48,6 +42,25 @@ class Job:
 def weights_file(folder: Path, key: str) -> Path:
     """Where the weights of a run are stored."""
     return folder / f"{key[:20]}.safetensors"
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """One evaluator to apply to the stored weights of one run.
+
+    Arguments:
+        job: The pack that the run was trained in.
+        seed: The run's seed.
+        evaluator: The evaluator.
+        facts: What is on record of the run's training.
+        split: The split that is measured.
+    """
+
+    job: Job
+    seed: int
+    evaluator: Ref
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    split: str = "test"
 
 
 @dataclass(frozen=True)

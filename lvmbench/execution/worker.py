@@ -1,10 +1,9 @@
-"""What a worker does: train a pack, or evaluate its stored weights."""
+"""What a worker does: train a pack, or apply an evaluator to stored weights."""
 
 from __future__ import annotations
 
 import functools
 import math
-import os
 import time
 import traceback
 from collections.abc import Iterable
@@ -15,23 +14,21 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load
 
-from lvmbench.build import build, capabilities, refusal
+from lvmbench.build import DataCache, build, capabilities, refusal
 from lvmbench.catalogue import Catalogue
 from lvmbench.errors import LvmbenchError, Refusal, Unavailable
 from lvmbench.evaluator import Evaluator, Measurement
-from lvmbench.execution.jobs import Evaluated, Job, Trained
+from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
 from lvmbench.execution.progress import Progress, ProgressFile
-from lvmbench.guard import preserved
+from lvmbench.guard import noted
 from lvmbench.measuring import check_suits, figures, subject_of
-from lvmbench.names import Ref
-from lvmbench.plan import DataCache
 from lvmbench.plugins import PluginSelection, load_catalogue
-from lvmbench.status import Status
+from lvmbench.status import Status, answered
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
+from lvmbench.weights import write_weights
 
 
 @functools.lru_cache(maxsize=1)
@@ -43,13 +40,13 @@ def _world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
 
 def train_job(job: Job, progress: ProgressFile) -> list[Trained]:
     """Train a pack and store each seed's best weights; what goes wrong becomes a status."""
-    seeds, changed = tuple(job.keys), list[str]()
+    seeds, remarks = tuple(job.keys), list[str]()
     try:
-        with preserved(changed):
+        with noted(remarks):
             trained = _train(job, seeds, progress)
     except (Exception, SystemExit) as error:
         return [Trained(seed, *_ending(error)) for seed in seeds]
-    return [replace(t, reason=t.reason or _undone(changed)) for t in trained]
+    return [replace(t, reason=t.reason or "; ".join(remarks)) for t in trained]
 
 
 def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Trained]:
@@ -71,11 +68,12 @@ def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Tra
     trained = []
     for result in results:
         if result.status == Status.OK:
-            _save(result.weights, job.weights_file(result.seed))
+            write_weights(result.weights, job.weights_file(result.seed))
         facts: dict[str, Any] = {
             "started": started,
             "epochs": result.epochs,
             "best_epoch": result.best_epoch,
+            "stopped": result.stopped,
             "train_seconds": round(result.seconds, 3),
             "parameters": parts[0].model.parameters_count,
             "device": str(device),
@@ -91,7 +89,7 @@ def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Tra
 def _ending(error: BaseException) -> tuple[Status, str, str | None]:
     """What became of work that raised: status, reason and, where it is not a plain answer, traceback."""
     if isinstance(error, Refusal | Unavailable):
-        return Status.REFUSED if isinstance(error, Refusal) else Status.UNAVAILABLE, str(error), None
+        return answered(error), str(error), None
     status = Status.OOM if _is_out_of_memory(error) else Status.FAILED
     return status, reason_of(error), "".join(traceback.format_exception(error))
 
@@ -110,53 +108,33 @@ def reason_of(error: BaseException) -> str:
     return text if isinstance(error, LvmbenchError) else f"{type(error).__name__}: {text}"[:500]
 
 
-def _save(weights: dict[str, Tensor], path: Path) -> None:
-    """Write weights so that a reader sees all of them or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    contiguous = torch.contiguous_format  # cloned, as the format has no place for tensors that share memory
-    save_file({name: tensor.clone(memory_format=contiguous) for name, tensor in weights.items()}, partial)
-    partial.replace(path)
-
-
-def evaluate_job(job: Job, progress: ProgressFile) -> list[Evaluated]:
-    """Apply evaluators to the stored weights of a pack."""
-    todo = [(seed, evaluator) for seed, evaluators in job.evaluators.items() for evaluator in evaluators]
-    outcomes = []
-    for done, (seed, evaluator) in enumerate(todo):
-        progress.write(Progress(f"evaluate {evaluator.name}", done, len(todo)))
-        outcomes.append(_evaluate(job, seed, evaluator))
-    return outcomes
-
-
-def _evaluate(job: Job, seed: int, ref: Ref) -> Evaluated:
-    start, changed = time.perf_counter(), list[str]()
+def evaluate_job(work: Measuring, progress: ProgressFile) -> Evaluated:
+    """Apply an evaluator to stored weights; what goes wrong becomes a status."""
+    progress.write(Progress(f"evaluate {work.evaluator.name}", 0, 1))
+    start, remarks, name = time.perf_counter(), list[str](), str(work.evaluator)
     try:
-        with preserved(changed):
-            found = _measure(job, seed, ref)
+        with noted(remarks):
+            found = _measure(work.job, work)
     except (Exception, SystemExit) as error:
-        return Evaluated(seed, str(ref), *_ending(error))
+        return Evaluated(work.seed, name, *_ending(error))
     seconds = time.perf_counter() - start
-    return Evaluated(seed, str(ref), Status.OK, _undone(changed), seconds=seconds, measurements=found)
+    return Evaluated(work.seed, name, Status.OK, "; ".join(remarks), seconds=seconds, measurements=found)
 
 
-def _undone(changed: list[str]) -> str:
-    """What a component did to the state that all share; nothing of it reaches another combination."""
-    return f"a component changed {', '.join(changed)}, which was undone" if changed else ""
-
-
-def _measure(job: Job, seed: int, ref: Ref) -> tuple[dict[str, Any], ...]:
+def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
     catalogue, cache = _world(job.selection)
+    seed, ref = work.seed, work.evaluator
     data = cache[job.combination["dataset"]]
     evaluator: Evaluator = catalogue.build("evaluator", ref)
     parts = build(catalogue, job.combination, data, seed)
     provided = capabilities(data, parts, measured=True)
     check_suits(evaluator, ref, provided, job.combination, data)
-    restore(parts, load_file(job.weights_file(seed)))
+    restore(parts, load(job.weights_file(seed).read_bytes()))
     device = pick_device(job.device)
     parts.ready(device)
-    facts = job.facts.get(seed, {})
-    subject = subject_of(catalogue, job.combination, parts, data, provided, seed, job.split, device, facts)
+    subject = subject_of(
+        catalogue, job.combination, parts, data, provided, seed, work.split, device, work.facts
+    )
     measurements, rows = figures(evaluator, subject)
     _keep_per_datum(measurements, job.weights_file(seed).with_suffix(""), str(ref))
     return rows
@@ -170,4 +148,4 @@ def _keep_per_datum(measurements: Iterable[Measurement], folder: Path, evaluator
         if m.per_datum is not None
     }
     if tensors:
-        _save(tensors, folder / f"{evaluator}.safetensors")
+        write_weights(tensors, folder / f"{evaluator}.safetensors")

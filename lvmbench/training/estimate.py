@@ -1,40 +1,100 @@
-"""What training would cost: a few real steps, timed."""
+"""What training and measuring would cost: a few real steps, draws and densities, timed."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from lvmbench.build import build
+from lvmbench.build import Parts, build
+from lvmbench.model import LatentVariableModel
+from lvmbench.noise import Stream
+from lvmbench.terms import Terms
 
 if TYPE_CHECKING:
     from lvmbench.catalogue import Catalogue
-    from lvmbench.plan import Plan, Planned
+    from lvmbench.dataset import Data
+    from lvmbench.plan import Effort, Plan, Planned
 
 TIMED_STEPS = 3
+DATA, SAMPLES = 32, 64
+"""How many data, and samples of each, are drawn to see what a draw costs."""
 
 
-def seconds_to_train(
-    plan: Plan, planned: Planned, catalogue: Catalogue, device: torch.device
-) -> float | None:
-    """Seconds that a pack would train if no seed stopped early; ``None`` where a step fails."""
-    from lvmbench.training.loop import Training
+class Rates(NamedTuple):
+    """Seconds that a trained model takes for q(z|x) of one datum, for one draw of z with its terms, and for one density."""
 
+    datum: float
+    draw: float
+    density: float
+
+    def seconds(self, effort: Effort, data: int) -> float:
+        """About how long an evaluator takes for one run, whose model is asked for each of the data once."""
+        return self.datum * data + self.draw * effort.evaluations + self.density * effort.densities
+
+
+class Estimate(NamedTuple):
+    """Seconds that a pack would train if no seed stopped early, and what measuring goes by; ``None`` where that fails."""
+
+    training: float | None
+    rates: Rates | None
+
+
+def estimate(plan: Plan, planned: Planned, catalogue: Catalogue, device: torch.device) -> Estimate:
+    """What a combination would cost on this device with one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     data = plan.data[str(planned.combination["dataset"])]
     try:
         parts = [build(catalogue, planned.combination, data, seed) for seed in planned.keys]
-        training = Training(parts, list(planned.keys), data, plan.suite.budget, device)
-        training.steps_of(1)
-        start = time.perf_counter()
-        training.steps_of(TIMED_STEPS)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return (time.perf_counter() - start) / TIMED_STEPS * training.steps * plan.suite.budget.epochs
+        return Estimate(_training(plan, planned, parts, data, device), _rates(parts[0], data, device))
     except Exception:
-        return None
+        return Estimate(None, None)
     finally:
         torch.set_num_threads(threads)
+
+
+def _training(
+    plan: Plan, planned: Planned, parts: list[Parts], data: Data, device: torch.device
+) -> float | None:
+    from lvmbench.training.loop import Training
+
+    budget = plan.suite.budget
+    training = Training(parts, list(planned.keys), data, budget, device)
+    step = _timed(lambda: training.steps_of(TIMED_STEPS), device) / TIMED_STEPS
+    longest = float("inf") if budget.seconds is None else budget.seconds * len(parts)
+    return min(longest, step * training.steps * budget.epochs)
+
+
+@torch.no_grad()
+def _rates(parts: Parts, data: Data, device: torch.device) -> Rates:
+    parts.ready(device)
+    x = data.splits["test"].values[:DATA].to(device)
+    few, many = (_timed(lambda K=K: _draw(parts.model, x, K), device) for K in (1, SAMPLES))
+    draw = max(0.0, many - few) / (len(x) * (SAMPLES - 1))
+    return Rates(max(0.0, few / len(x) - draw), draw, _density(parts.model, x, device))
+
+
+def _draw(model: LatentVariableModel, x: torch.Tensor, samples: int) -> None:
+    Terms(model, x, Stream.seeded(0, "estimate", device=x.device), samples).log_w()
+
+
+def _density(model: LatentVariableModel, x: torch.Tensor, device: torch.device) -> float:
+    """Seconds for log q of one z under the posterior of another datum; none where it has no density."""
+    q = model.q(x)
+    if "density" not in q.traits:
+        return 0.0
+    z = q.sample(Stream.seeded(0, "estimate", device=device), SAMPLES).roll(1, 1)
+    return _timed(lambda: q.log_prob(z), device) / (len(x) * SAMPLES)
+
+
+def _timed(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds that some work takes, once it has been done before."""
+    work()
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start

@@ -49,6 +49,11 @@ class Learner(nn.Module):
         return value, value
 
 
+def state(parts: Parts) -> dict[str, Tensor]:
+    """Everything that a seed trains, by the names that `restore` takes."""
+    return Learner(parts).state_dict()
+
+
 def restore(parts: Parts, weights: Mapping[str, Tensor]) -> None:
     """Put the weights that training gave into parts built alike; raises `LvmbenchError` for those of other parts."""
     learner = Learner(parts)

@@ -7,26 +7,19 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
 
+from lvmbench.budget import Budget
 from lvmbench.build import Parts
 from lvmbench.dataset import Data
 from lvmbench.noise import Stream, generator
-from lvmbench.suite import Budget
 from lvmbench.training.learner import Learner, check_terms, demand
+from lvmbench.training.optimizer import PackOptimizer
 from lvmbench.training.pack import Pack, PackNoise, clip_per_seed, gains_from_vectorizing
 
 VALIDATION_BATCH = 512
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": partial(torch.optim.Adam, fused=True),
-    "adamw": partial(torch.optim.AdamW, fused=True),
-    "adamax": torch.optim.Adamax,
-    "rmsprop": torch.optim.RMSprop,
-    "sgd": partial(torch.optim.SGD, fused=True),
-}
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,11 @@ class Epoch:
 
 @dataclass
 class SeedResult:
-    """What training one seed gave: its best weights on validation, named as in a `Learner`, and its learning curve."""
+    """What training one seed gave: its best weights on validation, named as in a `Learner`, and its learning curve.
+
+    ``stopped`` says why it ended: ``budget`` (all epochs are spent), ``patience``, ``seconds``, ``diverged``, or
+    ``untrainable`` where no parameter can be trained.
+    """
 
     seed: int
     status: str = "ok"
@@ -48,6 +45,7 @@ class SeedResult:
     epochs: int = 0
     best_epoch: int = 0
     best_bound: float = -math.inf
+    stopped: str = "budget"
     weights: dict[str, Tensor] = field(default_factory=dict)
     curve: list[tuple[int, float, float]] = field(default_factory=list)
     seconds: float = 0.0
@@ -56,7 +54,7 @@ class SeedResult:
         """Take in one epoch; says whether it is the best so far."""
         self.epochs = epoch
         if not (math.isfinite(train) and math.isfinite(validation)):
-            self.status = "diverged"
+            self.status = self.stopped = "diverged"
             self.reason = f"epoch {epoch}: training bound {train:.4g}, validation bound {validation:.4g}"
             return False
         self.curve.append((epoch, train, validation))
@@ -81,7 +79,7 @@ def train(
         parts: The built parts, one per seed.
         seeds: The seeds.
         data: The data set.
-        budget: Epochs, batch, optimiser, patience, warm-up.
+        budget: Epochs, batch, optimiser, schedule, patience, seconds, warm-up.
         device: Where to train.
         report: Called after each epoch.
         vectorized: Whether to train the seeds inside ``torch.vmap``; by default where that is possible and faster.
@@ -98,6 +96,16 @@ def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
     if not warm_up or epochs >= 2 * warm_up * cycles:
         return 1.0
     return min(1.0, epochs % (2 * warm_up) / warm_up)
+
+
+def batch_sizes(data: int, most: int) -> list[int]:
+    """The sizes of an epoch's batches: as few as can be, and as even as can be, so that none is far noisier than others.
+
+    >>> batch_sizes(255, 128), batch_sizes(90, 40), batch_sizes(90, 1000)
+    ([128, 127], [30, 30, 30], [90])
+    """
+    batches = math.ceil(data / most)
+    return [len(part) for part in torch.arange(data).tensor_split(batches)]
 
 
 class Training:
@@ -120,28 +128,37 @@ class Training:
         self.decode = data.splits["train"].decode
         self.validation = data.splits["validation"].values.to(device)
         self.kept = tuple(learners[0].state_dict())
-        self.batch = min(budget.batch, len(self.source))
-        self.steps = len(self.source) // self.batch
+        self.sizes = batch_sizes(len(self.source), budget.batch)
         tried = copy.deepcopy(learners[0])
-        check_terms(tried, self.validation[: self.batch])
-        self.demand = demand(tried, self._probe(), training=True)
+        check_terms(tried, self.validation[: self.sizes[0]])
+        self.noise = {
+            size: PackNoise(
+                seeds, demand(tried, self._probe(size), training=True), "training", size, device=device
+            )
+            for size in dict.fromkeys(self.sizes)
+        }
         self.validation_demands = {
             len(x): demand(tried, x, training=False) for x in self._validation_batches()
         }
         self.pack = Pack(learners, vectorized=vectorized)
         trained = [p for p in self.pack.parameters.values() if p.requires_grad]
-        self.optimizer = OPTIMIZERS[budget.optimizer](trained, lr=budget.learning_rate) if trained else None
-        self.noise = PackNoise(seeds, self.demand, "training", device=device)
+        self.optimizer = PackOptimizer(trained, budget) if trained else None
         self.order = [generator(seed, "order") for seed in seeds]
         self.visits = [Stream.seeded(seed, "visit", device=device) for seed in seeds]
         self.warm_up = parts[0].objective.warm_up or budget.warm_up
         self.cycles = parts[0].objective.cycles
+        self.warm = math.ceil(self.warm_up * (2 * self.cycles - 1))
         self.refreshes = any(part.refreshes for part in parts[0].components.values())
         self.results = [SeedResult(seed) for seed in seeds]
 
-    def _probe(self) -> Tensor:
+    @property
+    def steps(self) -> int:
+        """The number of steps of an epoch."""
+        return len(self.sizes)
+
+    def _probe(self, size: int) -> Tensor:
         """A batch as a step sees it, for counting what a step draws."""
-        x = self.decode(self.source[: self.batch])
+        x = self.decode(self.source[:size])
         return self.visit(x, Stream.seeded(0, "recording", device=self.device)) if self.visit else x
 
     def run(self, report: Callable[[Epoch], None]) -> list[SeedResult]:
@@ -159,9 +176,12 @@ class Training:
             self._keep(best, improved)
             by_seed = [{self.seeds[s]: row[s] for s in sorted(active)} for row in bounds]
             report(Epoch(epoch, *by_seed))
-            active -= {s for s in active if self._has_stopped(self.results[s], epoch)}
-            if not active or self.optimizer is None:
+            spent = (time.perf_counter() - start) / len(self.seeds)
+            active -= {s for s in active if self._has_stopped(self.results[s], epoch, spent)}
+            if not active:
                 break
+            if self.optimizer:
+                self.optimizer.end_epoch(bounds[1], warm=epoch >= self.warm)
         for s, result in enumerate(self.results):
             result.weights = {name: best[name][s].cpu() for name in self.kept}
             result.seconds = (time.perf_counter() - start) / len(self.seeds)
@@ -169,14 +189,21 @@ class Training:
 
     def steps_of(self, count: int) -> None:
         """Do some steps on the first batch, as a trial of their cost."""
-        index = torch.arange(self.batch, device=self.device).expand(len(self.seeds), self.batch)
+        index = torch.arange(self.sizes[0], device=self.device).expand(len(self.seeds), self.sizes[0])
         for _ in range(count):
             self._step(self._visit(index), 1.0)
 
-    def _has_stopped(self, result: SeedResult, epoch: int) -> bool:
-        warm = math.ceil(self.warm_up * (2 * self.cycles - 1))
-        waited = epoch - max(result.best_epoch, warm)
-        return result.status == "diverged" or 0 < self.budget.patience <= waited
+    def _has_stopped(self, result: SeedResult, epoch: int, seconds: float) -> bool:
+        """Whether a seed is at its end before the epochs are; its result then says why."""
+        waited = epoch - max(result.best_epoch, self.warm)
+        ends = {
+            "diverged": result.status == "diverged",
+            "untrainable": self.optimizer is None,
+            "patience": 0 < self.budget.patience <= waited,
+            "seconds": self.budget.seconds is not None and seconds >= self.budget.seconds,
+        }
+        result.stopped = next((name for name, holds in ends.items() if holds), result.stopped)
+        return any(ends.values())
 
     def _keep(self, best: dict[str, Tensor], improved: list[int]) -> None:
         """Copy the weights of the seeds that have just improved."""
@@ -193,11 +220,10 @@ class Training:
         total = torch.zeros(len(self.seeds), device=self.device)
         if self.refreshes:
             self.pack.refresh(self.decode(self.source))
-        for step in range(self.steps):
-            index = order[:, step * self.batch : (step + 1) * self.batch]
+        for step, index in enumerate(order.split(self.sizes, dim=1)):
             weight = kl_weight(epoch - 1 + step / self.steps, self.warm_up, self.cycles)
-            total += self._step(self._visit(index), weight)
-        return total / self.steps
+            total += self._step(self._visit(index), weight) * index.shape[1]
+        return total / len(self.source)
 
     def _visit(self, index: Tensor) -> Tensor:
         """The batch of each seed, ``(S, B, *x)``."""
@@ -207,7 +233,7 @@ class Training:
         return torch.stack([self.visit(row, noise) for row, noise in zip(x, self.visits, strict=True)])
 
     def _step(self, x: Tensor, kl_weight: float) -> Tensor:
-        surrogates, bounds = self.pack(x, *self.noise.draw(), kl_weight, True)
+        surrogates, bounds = self.pack(x, *self.noise[x.shape[1]].draw(), kl_weight, True)
         if self.optimizer is not None:
             self.optimizer.zero_grad()
             (-surrogates.sum()).backward()

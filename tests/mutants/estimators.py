@@ -12,7 +12,8 @@ class ScoreFunction(Estimator):
     requires = frozenset({"posterior.density"})
 
     def signal(self, objective, terms, bound, kl_weight):
-        return bound.unsqueeze(0)
+        whole = bound.sum() if objective.batchwise else bound
+        return whole.expand_as(bound).unsqueeze(0)
 
     def forward(self, objective, model, x, noise, kl_weight=1.0):
         terms = Terms(model, x, noise, objective.samples, pathwise=False)
@@ -45,6 +46,24 @@ class SurrogateAsBound(ScoreFunction):
 class NoScoreTerm(ScoreFunction):
     def signal(self, objective, terms, bound, kl_weight):
         return torch.zeros_like(bound).unsqueeze(0)
+
+
+@mutant(
+    "each datum is credited with its own bound, where a draw moves those of the whole batch",
+    unbiased_gradient_averages_to_the_exact_one="the other data of a batch",
+)
+class OwnDatum(ScoreFunction):
+    def signal(self, objective, terms, bound, kl_weight):
+        return bound.unsqueeze(0)
+
+
+@mutant(
+    "right at a KL weight of 1 only",
+    unbiased_gradient_averages_to_the_exact_one="a KL weight left out",
+)
+class FullWeight(ScoreFunction):
+    def signal(self, objective, terms, bound, kl_weight):
+        return objective(terms).unsqueeze(0)
 
 
 class Reparameterised(Estimator):

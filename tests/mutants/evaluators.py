@@ -38,6 +38,19 @@ class NeedsLabels(Elbo):
         yield self.measured(subject, self.draws(subject) + subject.labels.double())
 
 
+@mutant(
+    "scores labels, whatever they tell apart",
+    uninformative_labels_are_not_scored="with one class, purity is 1; raise Refusal",
+)
+class PerfectForNothing(Elbo):
+    requires = frozenset({"dataset.labels"})
+    metrics = {"purity": Metric("fraction", "higher", "share of the commonest label")}  # noqa: RUF012
+
+    def evaluate(self, subject):
+        commonest = subject.labels.mode().values
+        yield Measurement("purity", (subject.labels == commonest).double().mean().item())
+
+
 @mutant("trains the model it measures", subject_is_left_alone="the weights changed")
 class ChangesWeights(Elbo):
     def evaluate(self, subject):

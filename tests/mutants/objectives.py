@@ -65,6 +65,14 @@ class SumOverSamples(Plain):
         return terms.log_w(kl_weight).sum(0)
 
 
+@mutant(
+    "samples weighed by their weights, declared linear: path gradients would be biased",
+    linear_is_true="or declare linear = False",
+)
+class WeighedButLinear(Weighted):
+    linear = True
+
+
 @mutant("the mean over the batch for every datum", batch_rows_are_independent="over the batch")
 class BatchMean(Plain):
     def forward(self, terms, kl_weight=1.0):
@@ -119,7 +127,7 @@ class FalselyMultiSample(Plain):
 
 @mutant("a default estimator that is not there", default_estimator_works="known:")
 class UnknownEstimator(Plain):
-    default_estimator = "nothing_of_this_name"
+    default_estimators = ("nothing_of_this_name",)
 
 
 @mutant("maximises minus the bound", training_improves_a_toy="does not point uphill")

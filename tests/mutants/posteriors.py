@@ -63,6 +63,31 @@ class LogDeterminantSign(Affine):
     distribution = WrongSign
 
 
+class HalfSloped(DiagonalNormal):
+    def sample_with_slope(self, noise, samples):
+        value, log_prob, slope = super().sample_with_slope(noise, samples)
+        return value, log_prob, 0.5 * slope
+
+
+@mutant(
+    "half the slope of its log density, for path gradients",
+    slope_is_that_of_the_density="its slope says",
+)
+class WrongSlope(Affine):
+    distribution = HalfSloped
+
+
+class LiveSlope(DiagonalNormal):
+    def sample_with_slope(self, noise, samples):
+        value, log_prob = self.sample_and_log_prob(noise, samples)
+        return value, log_prob, (self.loc - value) * (-2 * self.log_scale).exp()
+
+
+@mutant("the score leaks into path gradients", slope_is_that_of_the_density="carries a gradient")
+class LeakingSlope(Affine):
+    distribution = LiveSlope
+
+
 class Squashed(DiagonalNormal):
     traits = frozenset({"pathwise"})
 

@@ -181,7 +181,10 @@ class UnusedParameter(NormalPrior):
         self.unused = nn.Parameter(torch.zeros(3))
 
 
-@mutant("an option that its smallest value breaks", options_work_at_their_ends="narrow the option's range")
+@mutant(
+    "an option that its smallest value breaks",
+    options_work_at_their_ends="narrow the range of 'width' to what works, width: Annotated[float, Field(ge=0.5, allow_inf_nan",
+)
 class BrokenAtTheEnd(NormalPrior):
     def __init__(self, data, latent, *, width: Positive = 1.0):
         super().__init__(data, latent)

@@ -59,7 +59,7 @@ def blobs(count=100, sizes=(1, 1, 1, 1)):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("names", [(0, 1, 2, 3), (2, 0, 3, 1), (7, -1, 40, 3)])
+@pytest.mark.parametrize("names", [(0, 1, 2, 3), (2, 0, 3, 1), (7, 11, 40, 3)])
 def test_separate_groups_score_1_whatever_their_names(names, method, proof):
     means, group = blobs()
     found = measure(means, torch.tensor(names)[group], method=method)
@@ -178,11 +178,53 @@ def test_missing_labels_are_refused():
         measure(torch.randn(10, 2), None)
 
 
-def test_single_points_have_no_silhouette():
-    means, group = blobs(1)
-    found = measure(means, group)
-    assert found["cluster_accuracy"].value == 1
-    assert "silhouette" not in found
+PLACE = torch.arange(24)
+
+
+@pytest.mark.parametrize(
+    ("labels", "due"),
+    [
+        (torch.zeros(24), "has 0|1, with 1 different labels of 24 data"),
+        (PLACE, "has 0, with 24 different labels of 24 data"),
+        (PLACE // 23, "has 1, with 2 different labels of 24 data"),
+        (PLACE.clamp(max=22), "has 1, with 23 different labels of 24 data"),
+    ],
+    ids=["one class", "every label its own", "one datum of the other class", "one pair"],
+)
+def test_labels_that_tell_nothing_apart_are_refused(labels, due):
+    """Clusters that know nothing agree with these, or with all of them but one, whatever the means are."""
+    due = f"needs two classes of two data or more; the test split {due}: measure a larger split"
+    with pytest.raises(Refusal, match=due):
+        measure(torch.randn(24, 2), labels)
+
+
+def test_two_data_of_a_class_are_enough_to_be_found():
+    means, group = blobs(2, sizes=(11, 1, 0, 0))
+    assert measure(means, group)["ari"].value == 1
+
+
+def test_chance_is_what_clusters_that_know_nothing_score():
+    """Nearly every label its own: NMI and the majority's accuracy are near 1 for noise, and so is chance."""
+    labels = torch.cat([torch.arange(36), torch.tensor([0, 0, 1, 1])])
+    found = every(torch.randn(40, 2, generator=torch.Generator().manual_seed(0)), labels, starts=1)
+    for method in METHODS:
+        score = {m.metric: m.value for m in found if m.method == method}
+        chance = {m.variant: m for m in found if m.method == method and m.metric == "chance"}
+        assert set(chance) == {"nmi", "cluster_accuracy", "many_to_one_accuracy"}
+        for name, m in chance.items():
+            assert m.value == pytest.approx(score[name], abs=0.05)
+        assert chance["nmi"].value > 0.9
+
+
+def test_chance_of_one_large_class_is_its_share():
+    """400 data and 10: the ten are the majority of their cluster where six of them or more stay in it.
+
+    In 20 shuffles that has a probability of 1.3e-7 (hypergeometric).
+    """
+    means, group = blobs(10, sizes=(40, 1, 0, 0))
+    chance = {m.variant: m for m in every(means, group) if m.metric == "chance" and m.method == "kmeans"}
+    assert chance["many_to_one_accuracy"].value == pytest.approx(400 / 410, abs=1e-9)
+    assert measure(means, group)["cluster_accuracy"].value == 1
 
 
 def test_silhouette_is_the_definition():
@@ -195,13 +237,16 @@ def test_silhouette_is_the_definition():
 
 
 def test_more_clusters_than_points_are_refused():
-    with pytest.raises(Refusal, match="5 clusters need as many points; the test split has 4"):
-        measure(*blobs(1), clusters=5)
+    """As many would be a cluster for each, whose majority is always right."""
+    with pytest.raises(Refusal, match="8 clusters need more points than that; the test split has 8"):
+        measure(*blobs(2), clusters=8)
 
 
-def test_means_that_are_not_finite_are_refused():
+def test_means_that_are_not_finite_are_refused(monkeypatch):
+    lost = lambda self, x, model: DiagonalNormal(x * math.nan, torch.zeros(2))
+    monkeypatch.setattr(Identity, "forward", lost)
     with pytest.raises(Refusal, match="means are not finite"):
-        measure(torch.full((10, 2), math.nan), torch.arange(10) % 2)
+        measure(torch.randn(10, 2), torch.arange(10) % 2)
 
 
 def test_same_seed_same_clusters():

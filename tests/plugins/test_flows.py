@@ -1,12 +1,19 @@
 """The flow posteriors: log determinants, densities, inverses, and the property of each."""
 
+import copy
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from lvmbench import DataSummary, DiagonalNormal, LatentSpace, Refusal, Stream
+from lvmbench import DataSummary, Decoder, DiagonalNormal, LatentSpace, LatentVariableModel, Refusal, Stream
 from lvmbench.options import OptionError, resolve
+from lvmbench_plugins.estimators.dreg import Dreg
+from lvmbench_plugins.estimators.pathwise import Pathwise
+from lvmbench_plugins.estimators.stl import Stl
+from lvmbench_plugins.objectives.elbo import Elbo
+from lvmbench_plugins.objectives.iwae import Iwae
 from lvmbench_plugins.posteriors import planar, radial, sylvester
 from lvmbench_plugins.posteriors.coupling import Coupling
 from lvmbench_plugins.posteriors.gaussian import Gaussian
@@ -15,6 +22,7 @@ from lvmbench_plugins.posteriors.planar import Planar
 from lvmbench_plugins.posteriors.radial import Radial
 from lvmbench_plugins.posteriors.spline import Spline
 from lvmbench_plugins.posteriors.sylvester import Sylvester
+from lvmbench_plugins.priors.standard_normal import StandardNormal
 
 F64 = torch.float64
 DATA = DataSummary((3,), "real", torch.zeros(3))
@@ -122,15 +130,58 @@ def test_one_value_is_weighed_under_every_datum(cls, options):
 
 
 @flows
-def test_fresh_flow_is_about_its_base(cls, options):
+def test_a_fresh_flow_is_its_normal(cls, options):
+    """Draws and densities are those of the diagonal normal that it starts from, to a few per cent of its width."""
     torch.manual_seed(0)
-    q = cls(DATA, LatentSpace((3,)), **options)(torch.randn(5, 3), None)
-    eps = torch.randn(200, 5, 3)
-    z, log_det = mapped(q, q.base.loc + q.base.log_scale.exp() * eps)
-    loc, scale = z.mean(0), z.std(0)
-    assert loc.abs().max() < 0.8
-    assert 0.4 < scale.min() <= scale.max() < 1.7
-    assert log_det.std(0).max() < 0.5
+    posterior = cls(DATA, LatentSpace((4,)), **options)
+    x = torch.randn(5, 3)
+    base, _ = posterior.network.split(posterior.network(x))
+    z, log_q = posterior(x, None).sample_and_log_prob(Stream.seeded(0), 200)
+    plain, density = base.sample_and_log_prob(Stream.seeded(0), 200)
+    assert ((z - plain).abs() / base.log_scale.exp()).max() < 0.05
+    assert (log_q - density).abs().max() < 0.05
+
+
+@invertible
+def test_slope_is_that_of_the_density(cls, options):
+    """Carried along the steps, against the gradient through all inverses."""
+    _, q = flow(cls, options)
+    z, log_q, slope = q.sample_with_slope(Stream.seeded(0, dtype=F64), 4)
+    at = z.detach().requires_grad_()
+    (due,) = torch.autograd.grad(q.log_prob(at).sum(), at)
+    torch.testing.assert_close(slope, due, rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(log_q, q.log_prob(z), rtol=1e-7, atol=1e-7)
+
+
+class AsTarget(Decoder):
+    """A decoder that makes log p(x, z) the density of a distribution of z that is held fixed, whatever x is."""
+
+    distribution = DiagonalNormal
+
+    def __init__(self, q, prior):
+        super().__init__()
+        self.q, self.prior = q, prior
+
+    def forward(self, z):
+        return SimpleNamespace(log_prob=lambda x: self.q.log_prob(z) - self.prior(None).log_prob(z))
+
+
+@pytest.mark.parametrize("estimator", [Stl(), Dreg()], ids=["stl", "dreg"])
+@invertible
+def test_path_gradients_of_a_flow_vanish_draw_by_draw_at_the_true_posterior(cls, options, estimator):
+    """What is left would be the score of the flow's own networks, which run when the density is evaluated."""
+    posterior, _ = flow(cls, options)
+    prior, x = StandardNormal(DATA, 3).double(), torch.randn(1, 3, dtype=F64)
+    with torch.no_grad():
+        truth = copy.deepcopy(posterior)(x, None)
+    model = LatentVariableModel(prior, posterior, AsTarget(truth, prior))
+    objective = Iwae(samples=3) if isinstance(estimator, Dreg) else Elbo(samples=3)
+    surrogate = estimator(objective, model, x, Stream.seeded(0, dtype=F64)).surrogate.sum()
+    weights = list(posterior.parameters())
+    path = torch.cat([g.flatten() for g in torch.autograd.grad(surrogate, weights)])
+    plain = Pathwise()(objective, model, x, Stream.seeded(0, dtype=F64)).surrogate.sum()
+    whole = torch.cat([g.flatten() for g in torch.autograd.grad(plain, weights)])
+    assert path.abs().max() < 1e-6 * whole.abs().max()
 
 
 @flows

@@ -162,6 +162,33 @@ def test_probe_can_be_fitted_on_fewer_data():
     assert measure(subject(), probe_data=20)["probe_accuracy", ""].value > 0.7
 
 
+@pytest.mark.parametrize(
+    ("split", "labels"),
+    [
+        ("train", torch.zeros(200)),
+        ("test", torch.zeros(200)),
+        ("test", torch.arange(200)),
+        ("test", torch.arange(200) // 199),
+    ],
+)
+def test_labels_that_tell_nothing_apart_have_no_probe(split, labels):
+    """One class, every label its own, one datum of another class: accuracy would be 1 or 0 for nothing."""
+    given = subject()
+    part = Split(given.data.splits[split].x, labels.long())
+    data = dataclasses.replace(given.data, splits={**given.data.splits, split: part})
+    found = measure(dataclasses.replace(given, data=data), samples=2)
+    assert not [metric for metric, _ in found if metric.startswith("probe")]
+
+
+def test_chance_of_a_probe_is_the_share_of_the_commonest_label():
+    given = subject()
+    labels = torch.tensor([0] * 150 + [1] * 50)
+    data = dataclasses.replace(
+        given.data, splits={n: Split(s.x, labels) for n, s in given.data.splits.items()}
+    )
+    assert measure(dataclasses.replace(given, data=data), samples=2)["probe_chance", ""].value == 0.75
+
+
 def test_what_cannot_be_had_is_left_out():
     assert ("probe_accuracy", "") not in measure(subject(labels=False))
     given = subject()

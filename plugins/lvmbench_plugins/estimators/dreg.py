@@ -15,12 +15,12 @@ from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Terms
 class Dreg(Estimator):
     r"""The gradient of a bound of log weights in which the score of the posterior is reparameterised once more.
 
-    .. math:: \nabla_\phi L = E\left[\sum_k \left(\tilde w_k - \partial_k \tilde w_k\right)
+    .. math:: \nabla_\phi L = E\left[\sum_k \left(\tilde w_k - \beta\, \partial_k \tilde w_k\right)
         \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial \phi}\right], \qquad
         \tilde w_k = \frac{\partial L}{\partial \log w_k}, \quad
         \partial_k \tilde w_k = \frac{\partial^2 L}{\partial (\log w_k)^2}
 
-    For IWAE the coefficient is :math:`\tilde w_k^2` with :math:`\tilde w` the normalised weights, and the signal-to-noise
+    where :math:`\beta` is the KL weight, with which log q enters the log weights. For IWAE the coefficient at :math:`\beta = 1` is :math:`\tilde w_k^2` with :math:`\tilde w` the normalised weights, and the signal-to-noise
     ratio of the encoder grows with K where that of the plain gradient falls. Prior and decoder get
     :math:`\sum_k \tilde w_k \nabla_\theta \log w_k`. The model is evaluated twice: for the weights, and for the gradient.
 
@@ -30,11 +30,12 @@ class Dreg(Estimator):
 
     Example:
         >>> sorted(Dreg().requires)
-        ['objective.log_weights', 'objective.smooth', 'posterior.density', 'posterior.pathwise']
+        ['objective.log_weights', 'objective.smooth', 'posterior.pathwise', 'posterior.slope']
     """
 
+    version = 2
     requires = frozenset(
-        {"objective.log_weights", "objective.smooth", "posterior.density", "posterior.pathwise"}
+        {"objective.log_weights", "objective.smooth", "posterior.pathwise", "posterior.slope"}
     )
 
     def forward(
@@ -49,9 +50,8 @@ class Dreg(Estimator):
         log_w = terms.log_w(kl_weight)
         share, bend = (part.detach() for part in _derivatives(objective, log_w.detach()))
         tiny = torch.finfo(share.dtype).tiny
-        scale = (share - bend) / share.clamp(
-            min=tiny
-        )  # of the path's gradient, beside the weight of its sample
+        # of the path's gradient, beside the weight of its sample
+        scale = (share - kl_weight * bend) / share.clamp(min=tiny)
         path = terms.along(scale * share.gt(tiny))
         surrogate = (share * path.log_w(kl_weight)).sum(0)
         bound = objective.of_log_weights(log_w).detach()

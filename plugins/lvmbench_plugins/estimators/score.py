@@ -32,7 +32,7 @@ class Score(Estimator):
 
     where :math:`L_k` is what :math:`z_k` changes of the bound :math:`L` of :math:`z_{1:K}`, and the baseline :math:`b_k` does
     not depend on :math:`z_k`. Where the bound is a mean over samples (the ELBO), :math:`L_k` is sample k's share of it, else
-    all of :math:`L`. With ``leave_one_out``, :math:`L_k - b_k` is :math:`L` minus the bound of the other :math:`K - 1` samples;
+    all of :math:`L`; where it mixes the data of a batch, the sum over the batch, as each draw moves the bounds of all. With ``leave_one_out``, :math:`L_k - b_k` is :math:`L` minus the bound of the other :math:`K - 1` samples;
     for the ELBO that is the deviation from the mean of the others. ``moving_average`` holds L against its mean over earlier steps,
     ``network`` against a function of x that is trained along, by least squares; both are what they are where nothing trains.
 
@@ -56,6 +56,7 @@ class Score(Estimator):
         ['objective.multi_sample', 'posterior.density']
     """
 
+    version = 2
     total: Tensor
     weight: Tensor
 
@@ -99,11 +100,13 @@ class Score(Estimator):
     ) -> Tensor:
         """L_k - b_k, ``(K, B)``, or ``(1, B)`` where it is the same for all samples."""
         if self.baseline == "leave_one_out":
-            return bound - torch.stack([objective(others, kl_weight) for others in terms.leave_one_out()])
-        if objective.additive:
+            signal = bound - torch.stack([objective(others, kl_weight) for others in terms.leave_one_out()])
+        elif objective.additive:
             singles = torch.stack([objective(one, kl_weight) for one in terms.singles()])
-            return (singles - expected) / terms.samples
-        return (bound - expected).unsqueeze(0)
+            signal = (singles - expected) / terms.samples
+        else:
+            signal = (bound - expected).unsqueeze(0)
+        return signal.sum(1, keepdim=True).expand_as(signal) if objective.batchwise else signal
 
     def _expected(self, x: Tensor) -> Tensor:
         """What the bound is expected to be, ``(B,)``."""

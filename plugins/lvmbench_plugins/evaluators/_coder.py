@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +14,11 @@ from lvmbench import Bernoulli, DiagonalNormal, Distribution, Mixture, Refusal
 
 Array = np.ndarray[Any, Any]
 _SPREAD = 8.0  # standard deviations on either side that the grid covers
+_HEAD = 2  # words that the coder works on; while there are more, it has not run out
 
 
 class Grid(NamedTuple):
-    """Equal bins over the reals, the same for every latent and known to both sides.
+    """Equal bins over the reals, the same for every latent and found from the model alone, so that both sides know it.
 
     Arguments:
         low: The lower end.
@@ -31,16 +31,18 @@ class Grid(NamedTuple):
     bins: int
 
     @classmethod
-    def over(cls, normals: Sequence[DiagonalNormal], bins: int) -> Grid:
-        """A grid that covers all of these."""
-        ends = [(n.loc - _SPREAD * n.log_scale.exp(), n.loc + _SPREAD * n.log_scale.exp()) for n in normals]
-        low, high = min(a.min().item() for a, _ in ends), max(b.max().item() for _, b in ends)
+    def over(cls, prior: DiagonalNormal, bins: int) -> Grid:
+        """A grid that covers a prior, or each component of one."""
+        loc, reach = prior.loc, _SPREAD * prior.log_scale.exp()
+        low, high = (loc - reach).min().item(), (loc + reach).max().item()
         if not math.isfinite(high - low):
-            raise Refusal("the means or scales of the latents are not finite")
+            raise Refusal("the means or scales of the prior are not finite")
         return cls(low, (high - low) / bins, bins)
 
     def units(self, normal: DiagonalNormal) -> tuple[Array, Array]:
         """Means and standard deviations in bins, from the centre of the first one."""
+        if not (normal.loc.isfinite().all() and normal.log_scale.isfinite().all()):
+            raise Refusal("the means or scales of the latents are not finite")
         loc, scale = normal.loc.flatten().double(), normal.log_scale.flatten().double().exp()
         return ((loc - self.low) / self.width - 0.5).cpu().numpy(), (scale / self.width).cpu().numpy()
 
@@ -52,22 +54,28 @@ class Grid(NamedTuple):
 class Stack:
     """A stack of bits: symbols are pushed under a distribution and popped under the same one, last in first out."""
 
-    def __init__(self, seed: Array, bins: int) -> None:
+    def __init__(self, words: Array, bins: int, *, seal: bool = True) -> None:
         stream = importlib.import_module("constriction").stream
         self._make = stream.stack.AnsCoder
-        self._coder = self._make(seed, seal=True)
+        self._coder = self._make(words, seal=seal)
         self._normal = stream.model.QuantizedGaussian(0, bins - 1)
         self._bernoulli = stream.model.Bernoulli(perfect=False)
         self._categorical = stream.model.Categorical
 
     @property
-    def bits(self) -> int:
-        """How many bits it holds."""
-        return int(self._coder.num_bits())
+    def full(self) -> bool:
+        """Whether what was popped so far was made of the words that it holds alone, and not of their lack."""
+        return len(self._coder.get_compressed()) > _HEAD
 
     @property
-    def words(self) -> Array:
-        """What is left once everything is popped: the seed."""
+    def message(self) -> Array:
+        """Everything that it holds, in words of 32 bits."""
+        words: Array = self._coder.get_compressed()
+        return words
+
+    @property
+    def seed(self) -> Array:
+        """What is left once everything is popped: the words that it began with."""
         words: Array = self._coder.get_compressed(unseal=True)
         return words
 
@@ -209,16 +217,16 @@ def integers(values: Tensor) -> Array:
 Latents = NormalLatents | BinaryLatents
 
 
-def latents(p: Distribution, posteriors: Sequence[Distribution], bins: int) -> Latents:
-    """How latents of this prior and these posteriors are coded; raises `Refusal` where there is no way."""
-    normal = [q for q in posteriors if type(q) is DiagonalNormal]
-    if len(normal) == len(posteriors) and type(p) is DiagonalNormal:
-        return NormalLatents(p, Grid.over([p, *normal], bins))
-    if len(normal) == len(posteriors) and type(p) is Mixture and type(p.components) is DiagonalNormal:
-        return MixtureLatents(p, Grid.over([p.components, *normal], bins))
-    if type(p) is Bernoulli and all(type(q) is Bernoulli for q in posteriors):
+def latents(p: Distribution, family: type[Distribution] | None, bins: int) -> Latents:
+    """How latents of this prior and this family of posteriors are coded; raises `Refusal` where there is no way."""
+    if family is DiagonalNormal and type(p) is DiagonalNormal:
+        return NormalLatents(p, Grid.over(p, bins))
+    if family is DiagonalNormal and type(p) is Mixture and type(p.components) is DiagonalNormal:
+        return MixtureLatents(p, Grid.over(p.components, bins))
+    if type(p) is Bernoulli and family is Bernoulli:
         return BinaryLatents(p)
+    name = family.__name__ if family else "distribution of its own"
     raise Refusal(
         "bits-back codes latents of a normal prior or a mixture of normals, or binary ones, with a posterior of "
-        f"independent coordinates; p(z) is a {type(p).__name__}, q(z|x) a {type(posteriors[0]).__name__}"
+        f"independent coordinates; p(z) is a {type(p).__name__}, q(z|x) a {name}"
     )

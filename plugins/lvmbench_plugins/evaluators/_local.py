@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import final
+from collections.abc import Callable
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from lvmbench import (
     MultivariateNormal,
     Noise,
     Posterior,
-    Refusal,
+    cholesky,
 )
 
 
@@ -34,6 +35,11 @@ class Family(ABC):
     @abstractmethod
     def q(self) -> Distribution:
         """The distribution, of batch shape ``(B,)``, that the parameters give now."""
+
+    @property
+    def sloped(self) -> bool:
+        """Whether the slope of its log density is known at its draws."""
+        return not self.q.traits.isdisjoint({"density", "slope"})
 
 
 @final
@@ -72,29 +78,43 @@ class Full(Family):
 
 @final
 class Planar(Distribution):
-    r"""A normal with independent coordinates, sent through planar maps :math:`v + u \tanh(w^\top v + b)`.
+    r"""A distribution sent through planar maps :math:`v + u \tanh(w^\top v + b)`.
 
-    ``u`` and ``w`` are ``(B, M, D)`` and ``b`` is ``(B, M)`` for M maps; coordinates are those of the normal.
+    ``u`` and ``w`` are ``(B, M, D)`` and ``b`` is ``(B, M)`` for M maps; the coordinates v are in units of ``centre``, a
+    location and a scale, ``(B, *z)`` each. The slope s of the log density goes through a map with the Jacobian
+    :math:`J = I + h' u w^\top` as :math:`J^{-\top} (s - \nabla \log \det J)`.
     """
 
-    traits = DiagonalNormal.traits - {"density", "mean", "units"}
+    traits = frozenset({"pathwise", "slope"})
 
-    def __init__(self, base: DiagonalNormal, first: DiagonalNormal, u: Tensor, w: Tensor, b: Tensor) -> None:
-        self.base, self.first, self.u, self.w, self.b = base, first, u, w, b
+    def __init__(
+        self, base: Distribution, centre: tuple[Tensor, Tensor], u: Tensor, w: Tensor, b: Tensor
+    ) -> None:
+        self.base, self.centre, self.u, self.w, self.b = base, centre, _invertible(u, w), w, b
 
     def log_prob(self, value: Tensor) -> Tensor:
         raise NotImplementedError("planar maps have no inverse in closed form")
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         z, log_q = self.base.sample_and_log_prob(noise, samples)
-        scale = self.first.log_scale.exp()
-        v = ((z - self.first.loc) / scale).flatten(2)
+        z, log_q, _ = self._through(z, log_q, torch.zeros_like(z))
+        return z, log_q
+
+    def sample_with_slope(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+        z, log_q, slope = self._through(*self.base.sample_with_slope(noise, samples))
+        return z, log_q, slope.detach()
+
+    def _through(self, z: Tensor, log_q: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        loc, scale = self.centre
+        v, s = ((z - loc) / scale).flatten(2), (slope * scale).flatten(2)
         for u, w, b in zip(self.u.unbind(1), self.w.unbind(1), self.b.unbind(1), strict=True):
-            u = _invertible(u, w)
-            bend = torch.tanh((v * w).sum(-1) + b)  # (K, B)
-            v = v + u * bend.unsqueeze(-1)
-            log_q = log_q - torch.log1p((1 - bend.square()) * (u * w).sum(-1))
-        return self.first.loc + scale * v.reshape(z.shape), log_q
+            h = torch.tanh((v * w).sum(-1, keepdim=True) + b.unsqueeze(-1))  # (K, B, 1)
+            steep, along = 1 - h.square(), (u * w).sum(-1, keepdim=True)
+            det = 1 + steep * along
+            s = s + 2 * h * steep * along / det * w
+            s = s - steep * (u * s).sum(-1, keepdim=True) / det * w
+            v, log_q = v + u * h, log_q - det.log().squeeze(-1)
+        return loc + scale * v.reshape(z.shape), log_q, s.reshape(z.shape) / scale
 
 
 def _invertible(u: Tensor, w: Tensor) -> Tensor:
@@ -118,19 +138,35 @@ class Free(Family):
 
 
 @final
-class Flow(Family):
-    """Planar flows on normals with independent coordinates: the normal itself while every u is zero."""
+class Fixed(Family):
+    """A distribution alone."""
 
-    def __init__(self, first: DiagonalNormal, maps: int, noise: Noise) -> None:
-        self.base = Diagonal(first)
-        size, dimensions = len(first.loc), first.loc[0].numel()
-        w = noise.normal((size, maps, dimensions)).to(first.loc)
-        self.parameters = [*self.base.parameters, torch.zeros_like(w), w, torch.zeros_like(w[..., 0])]
+    def __init__(self, first: Distribution) -> None:
+        self.first, self.parameters = first, []
+
+    @property
+    def q(self) -> Distribution:
+        return self.first
+
+
+@final
+class Flow(Family):
+    """Planar maps on the members of another family: that family itself while every u is zero."""
+
+    def __init__(self, base: Family, centre: tuple[Tensor, Tensor], maps: int, noise: Noise) -> None:
+        self.base, self.centre, self.count = base, centre, len(base.parameters)
+        size, dimensions = len(centre[0]), centre[0][0].numel()
+        w = noise.normal((size, maps, dimensions)).to(centre[0])
+        self.parameters = [*base.parameters, torch.zeros_like(w), w, torch.zeros_like(w[..., 0])]
 
     @property
     def q(self) -> Planar:
-        self.base.parameters = self.parameters[:2]
-        return Planar(self.base.q, self.base.first, *self.parameters[2:])
+        self.base.parameters = self.parameters[: self.count]
+        return Planar(self.base.q, self.centre, *self.parameters[self.count :])
+
+    @property
+    def sloped(self) -> bool:
+        return self.base.sloped
 
 
 def log_weights(model: LatentVariableModel, x: Tensor, q: Distribution, noise: Noise, samples: int) -> Tensor:
@@ -139,49 +175,110 @@ def log_weights(model: LatentVariableModel, x: Tensor, q: Distribution, noise: N
     return model.log_joint(x, z) - log_q
 
 
+def path_log_weights(
+    model: LatentVariableModel, x: Tensor, family: Family, noise: Noise, samples: int
+) -> Tensor:
+    """The same of a family's draws, with log q held fixed as a function of z where its slope is known.
+
+    The gradients have the same mean as those of `log_weights`, and no noise where q is the true posterior.
+    """
+    if not family.sloped:
+        return log_weights(model, x, family.q, noise, samples)
+    z, log_q, slope = family.q.sample_with_slope(noise, samples)
+    held = log_q.detach() + (slope * (z - z.detach())).flatten(2).sum(-1)
+    return model.log_joint(x, z) - held
+
+
+class Ascent(NamedTuple):
+    """How an ascent went: its steps, whether it ended by its rule, and the nats per datum that its last window gained."""
+
+    steps: int
+    converged: bool
+    gain: float
+
+
+FIRST = 40
+"""The steps of the first window of an ascent."""
+LEAST = 2
+"""The fewest windows of an ascent: what the first gains does not say how much a second would."""
+
+
+def windows(most: int) -> list[int]:
+    """The lengths of the windows of an ascent of that many steps, each twice that before; the last has what is left, too.
+
+    >>> windows(1500)
+    [40, 80, 160, 320, 900]
+    """
+    lengths = [min(FIRST, most)]
+    while sum(lengths) + 2 * lengths[-1] <= most:
+        lengths.append(2 * lengths[-1])
+    lengths[-1] += most - sum(lengths)
+    return lengths
+
+
 @torch.enable_grad()
 def optimise(
     model: LatentVariableModel,
     x: Tensor,
     family: Family,
     noise: Noise,
+    held: Callable[[], Noise],
     *,
     samples: int,
-    steps: int,
+    most: int,
     rate: float,
-) -> None:
-    """Climb each datum's own ELBO: Adam, whose rate falls to zero as a cosine.
+    tolerance: float,
+) -> Ascent:
+    """Climb each datum's own ELBO in windows of Adam's steps, whose rate falls to zero as a cosine in each.
 
-    A datum that ends below where it began, on 10 times as many draws as a step takes, is put back there.
+    A window is twice as long as the last. The ascent ends when one has gained no more than ``tolerance`` nats, on average
+    over the data and on the draws of ``held``, which no step sees; or after ``most`` steps. A datum that ends below where it
+    began is put back there.
     """
-    began = family.parameters
+    began, bounds = family.parameters, [_bound(model, x, family, held(), samples)]
     family.parameters = [start.clone().requires_grad_() for start in began]
-    adam = torch.optim.Adam(family.parameters, lr=rate)
-    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
-    for _ in range(steps):
-        adam.zero_grad()
-        loss = -log_weights(model, x, family.q, noise, samples).mean(0)
-        # a datum whose bound is not finite must not spoil the others
-        torch.where(loss.isfinite(), loss, 0.0).sum().backward(inputs=family.parameters)
-        adam.step()
-        cosine.step()
-    _keep_better(model, x, family, began, noise, 10 * samples)
+    adam, lengths = torch.optim.Adam(family.parameters), windows(most)
+    for window in lengths:
+        for step in range(window):
+            adam.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / window))
+            _step(model, x, family, noise, samples, adam)
+        bounds.append(_bound(model, x, family, held(), samples))
+        gain = (bounds[-1] - bounds[-2]).nan_to_num(0, 0, 0).mean().item()
+        if converged := len(bounds) > LEAST and gain <= tolerance:
+            break
+    _put_back(family, began, bounds[-1] > bounds[0])
+    return Ascent(sum(lengths[: len(bounds) - 1]), converged, max(gain, 0.0))
+
+
+def _step(
+    model: LatentVariableModel,
+    x: Tensor,
+    family: Family,
+    noise: Noise,
+    samples: int,
+    adam: torch.optim.Optimizer,
+) -> None:
+    adam.zero_grad()
+    loss = -path_log_weights(model, x, family, noise, samples).mean(0)
+    # a datum whose bound is not finite must not spoil the others
+    torch.where(loss.isfinite(), loss, 0.0).sum().backward(inputs=family.parameters)
+    adam.step()
 
 
 @torch.no_grad()
-def _keep_better(
-    model: LatentVariableModel, x: Tensor, family: Family, began: list[Tensor], noise: Noise, samples: int
-) -> None:
-    bounds, ended = [], [parameter.detach() for parameter in family.parameters]
-    for family.parameters in (began, ended):
-        bounds.append(log_weights(model, x, family.q, noise, samples).mean(0))
-    better = bounds[1] > bounds[0]
+def _bound(model: LatentVariableModel, x: Tensor, family: Family, noise: Noise, samples: int) -> Tensor:
+    """The ELBO of each datum, ``(B,)``, from 10 times as many draws as a step takes."""
+    return log_weights(model, x, family.q, noise, 10 * samples).mean(0)
+
+
+def _put_back(family: Family, began: list[Tensor], better: Tensor) -> None:
     family.parameters = [
-        torch.where(better.reshape(-1, *[1] * (a.dim() - 1)), b, a) for a, b in zip(began, ended, strict=True)
+        torch.where(better.reshape(-1, *[1] * (a.dim() - 1)), b.detach(), a)
+        for a, b in zip(began, family.parameters, strict=True)
     ]
 
 
-def same_family(posterior: Posterior, first: Distribution, x: Tensor, *, constant: bool) -> Family:
+def freed(posterior: Posterior, first: Distribution, x: Tensor, *, constant: bool) -> Family | None:
     """The family that the posterior itself is of, from a first member; normals move in units of it."""
     if isinstance(first, DiagonalNormal):
         return Diagonal(first)
@@ -190,15 +287,23 @@ def same_family(posterior: Posterior, first: Distribution, x: Tensor, *, constan
     if isinstance(posterior, Amortized):
         parameters = posterior.network(x)
         return Free(posterior, torch.zeros_like(parameters) if constant else parameters)
-    raise Refusal(
-        "gap_split can free the parameters of normal posteriors and of those built on Amortized, and "
-        f"{type(posterior).__name__} is neither; take family=full or family=flow"
-    )
+    return None
 
 
-def matching_normal(q: Distribution, noise: Noise, event_dims: int, samples: int = 1000) -> DiagonalNormal:
-    """The normal with independent coordinates that begins a richer family: q itself, or one of q's mean and spread."""
+def moments(q: Distribution, noise: Noise, samples: int = 1000) -> tuple[Tensor, Tensor]:
+    """The mean and the standard deviation of each coordinate, ``(B, *z)``: q's own, or those of draws."""
     if isinstance(q, DiagonalNormal):
-        return q
+        return q.loc, q.log_scale.exp()
     z = q.sample(noise, samples)
-    return DiagonalNormal(z.mean(0), z.std(0).log(), event_dims)
+    return z.mean(0), z.std(0)
+
+
+def matching_normal(q: Distribution, noise: Noise, samples: int = 1000) -> MultivariateNormal:
+    """The normal with a full covariance that q is, or that has the mean and the covariance of draws from q, over vectors."""
+    if isinstance(q, MultivariateNormal):
+        return q
+    if isinstance(q, DiagonalNormal):
+        return MultivariateNormal(q.loc, torch.diag_embed(q.log_scale.exp()))
+    z = q.sample(noise, samples)
+    apart = z - z.mean(0)
+    return MultivariateNormal(z.mean(0), cholesky(torch.einsum("kbi,kbj->bij", apart, apart) / (samples - 1)))

@@ -11,7 +11,13 @@ from torch import Tensor
 
 from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Refusal, Subject, Work
 from lvmbench_plugins.evaluators._annealing import Annealing, Path
-from lvmbench_plugins.evaluators._common import Several
+from lvmbench_plugins.evaluators._common import (
+    Figure,
+    LogMean,
+    Several,
+    joined,
+    standard_error,
+)
 
 
 @final
@@ -26,9 +32,12 @@ class Bdmc(Evaluator):
     importance sampling. The width of the sandwich bounds the error of both: it is the certificate that so many
     temperatures suffice for this model. It says so for data like the model's own.
 
-    Figures of ``simulated`` variants are means over the same drawn data. The reverse chains of a datum share
-    their start, so that the spread between them says too little: the error given for the upper bound is that
-    of the width, from its spread over the data, and is too large rather than too small.
+    Figures of ``simulated`` variants are means over the same drawn data, and their errors the root mean square
+    distances from the mean log p(x) of these data: spread and bias, which is half the variance. For the lower bound both
+    are the jackknife's. The reverse chains of a datum share their start, so that the spread between them says too little:
+    the variance of the upper bound is what that of the lower one leaves of the width's variance over the data. Neither is
+    stated where half of the spread or more is that of data whose mean weight is worth fewer than 5 chains of equal weight,
+    nor with fewer than 4 chains. The width's own error is that of other data drawn, and is always known.
 
     References:
         Sandwiching the Marginal Likelihood Using Bidirectional Monte Carlo (Grosse, Ghahramani, Adams, 2015),
@@ -50,6 +59,7 @@ class Bdmc(Evaluator):
         'lower'
     """
 
+    version = 2
     metrics: ClassVar[Mapping[str, Metric]] = {
         "log_likelihood": Metric("nats", "higher", "log density of data drawn from the model"),
         "sandwich_gap": Metric("nats", "lower", "upper minus lower bound of log p(x) on drawn data"),
@@ -86,16 +96,20 @@ class Bdmc(Evaluator):
             self._sandwich(subject, *pair, noise)
             for pair in zip(x.split(self.batch), z.split(self.batch), strict=True)
         ]
-        lower, error, upper, up, down = (torch.cat(column) for column in zip(*batches, strict=True))
-        width = upper - lower
+        columns = list(zip(*batches, strict=True))
+        lower = joined(columns[0])
+        upper, up, down = (torch.cat(column).cpu() for column in columns[1:])
+        width = upper - lower.value
         if not width.isfinite().all():
             raise Refusal(
                 f"the bounds are not finite, for {(~width.isfinite()).sum()} of {len(width)} drawn data"
             )
+        below, above = standard_error(lower), standard_error(_upper(lower, upper))
         spread = (width.std() / len(width) ** 0.5).item()
-        own = error.sum().sqrt().item() / len(width)
-        yield Measurement("log_likelihood", lower.mean().item(), own, "simulated/lower", "bdmc")
-        yield Measurement("log_likelihood", upper.mean().item(), spread, "simulated/upper", "bdmc")
+        yield Measurement("log_likelihood", lower.value.mean().item(), below, "simulated/lower", "bdmc")
+        yield Measurement(
+            "log_likelihood", upper.mean().item(), None if below is None else above, "simulated/upper", "bdmc"
+        )
         yield Measurement("sandwich_gap", width.mean().item(), spread, method="bdmc")
         yield Measurement("acceptance_rate", up.mean().item(), variant="lower")
         yield Measurement("acceptance_rate", down.mean().item(), variant="upper")
@@ -109,13 +123,20 @@ class Bdmc(Evaluator):
         x: Tensor = subject.model.decoder(z.unsqueeze(1)).sample(noise, 1)  # (1, N, 1, *x)
         return z, x[0, :, 0]
 
-    def _sandwich(self, subject: Subject, x: Tensor, z: Tensor, noise: Noise) -> tuple[Tensor, ...]:
-        """The lower bound, its variance, the upper bound and both acceptance rates of each datum, ``(B,)``."""
+    def _sandwich(
+        self, subject: Subject, x: Tensor, z: Tensor, noise: Noise
+    ) -> tuple[Figure, Tensor, Tensor, Tensor]:
+        """The lower bound, the upper bound and both acceptance rates of each datum, ``(B,)``."""
         path = Path(subject.model, x, from_posterior=self.start == "posterior", leapfrogs=self.leapfrogs)
         annealing = Annealing(path, self.temperatures, self.adaptation, self.chains, noise)
         up, moved_up = annealing.forward(noise)
         down, moved_down = annealing.backward(z, noise)
-        log_chains = math.log(self.chains)
-        variance = (self.chains * up.softmax(0)).var(0) / self.chains
-        lower, upper = up.logsumexp(0) - log_chains, log_chains - (-down).logsumexp(0)
-        return lower, variance, upper, moved_up.mean(0), moved_down.mean(0)
+        upper = math.log(self.chains) - (-down).logsumexp(0)
+        return LogMean.of(up).figure(), upper, moved_up.mean(0), moved_down.mean(0)
+
+
+def _upper(lower: Figure, upper: Tensor) -> Figure:
+    """The upper bound, whose variance is what the lower one's leaves of the width's."""
+    assert lower.variance is not None
+    left = ((upper - lower.value).var() - lower.variance.mean()).clamp(min=0).expand(len(upper))
+    return Figure(upper, left, bias=left / 2)

@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
-from typing import Annotated, Any, ClassVar, final
+from typing import Annotated, ClassVar, final
 
 import numpy as np
 import torch
@@ -24,9 +24,11 @@ from lvmbench import (
     Refusal,
     Subject,
     Terms,
+    Unavailable,
     Work,
 )
-from lvmbench_plugins.evaluators._coder import Array, Latents, Stack, integers, latents
+from lvmbench_plugins.evaluators._chain import Chain, Message
+from lvmbench_plugins.evaluators._coder import Array
 from lvmbench_plugins.evaluators._common import Several, drawn, measurements
 
 Bins = Annotated[int, Field(ge=16, le=2**20)]
@@ -42,14 +44,20 @@ class BitsBack(Evaluator):
 
     Bits-back with asymmetric numeral systems: z is drawn from q(z|x) by decoding bits that are already stored,
     then x is stored under p(x|z) and z under p(z); reading goes the other way round and gives the bits back.
-    The images are chained, the first one borrowing random seed bits. What an image has left on the stack is
+    The images are chained, the first one borrowing pseudo-random seed bits. What an image has left on the stack is
     flipped by pseudo-random bits before the next one draws from it: unless q(z|x) is p(z) on average, such bits are not
-    uniform, and draws made of them would drift into the tails of q(z|x). Everything is read again: the evaluation
-    fails unless every image is equal bit for bit and the seed bits are restored. The length is net: what the
-    chain adds to the seed bits. Continuous latents are cut into equal bins, which range over all the
-    posteriors and the prior.
+    uniform, and draws made of them would drift into the tails of q(z|x). The evaluation fails unless a reader who has
+    the model and the message, and nothing else, gets every image back bit for bit, and the seed bits.
 
-    ``bits_back`` is that length, ``elbo`` is -ELBO of the same images; ``gzip`` is one stream of all
+    The reader needs nothing that is not counted. Continuous latents are cut into equal bins, which range over 8 standard
+    deviations of the prior, or of each of its components, on either side: that is known with the model, and latents
+    beyond it, which p(z) all but rules out, are cut off at its ends. Seed bits and flipping bits are those of a fixed
+    generator. The message is in whole words of 32 bits, the first of which says how many images there are. The model itself
+    is not counted.
+
+    ``bits_back_total`` is the length of the message; ``bits_back`` is net of the seed bits that it gives back, as
+    where the chain goes on or the bits are of use, and is what comes close to -ELBO. The seed has as few words as the
+    first image can be drawn from. ``elbo`` is -ELBO of the same images; ``gzip`` is one stream of all
     images, 8 pixels to the byte, at its highest level, and ``png`` is one 1-bit image with all of them on top of
     each other, so that neither pays for a header per image. PNG is left out where the data are not images of one
     channel. Priors are normal, mixtures of normals or Bernoulli, and posteriors normal or Bernoulli with independent
@@ -73,6 +81,7 @@ class BitsBack(Evaluator):
         'lower'
     """
 
+    version = 2
     requires = frozenset({"dataset.binary", "posterior.units"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "bits_per_dim": Metric("bits/dim", "lower", "length of the images in bits, by pixel"),
@@ -87,7 +96,7 @@ class BitsBack(Evaluator):
         chunk: Count = 16384,
     ) -> None:
         if find_spec("constriction") is None:
-            raise Refusal("bits_back needs the coder 'constriction': pip install 'lvmbench[coding]'")
+            raise Unavailable("bits_back needs the coder 'constriction': pip install 'lvmbench[coding]'")
         self.data, self.bins, self.samples, self.chunk = data, bins, samples, chunk
 
     def evaluations(self, work: Work) -> int:
@@ -102,7 +111,9 @@ class BitsBack(Evaluator):
             )
         x = self._images(subject)
         dims = x[0].numel()
-        yield _measure("bits_back", self._length(subject, x) / x.numel())
+        message = self._message(subject, x)
+        yield _measure("bits_back", message.net / x.numel())
+        yield _measure("bits_back_total", message.bits / x.numel())
         noise = subject.noise("bits_back", "elbo")
         parts = x.split(max(1, self.chunk // self.samples))
         nats = [drawn(-Terms(subject.model, part, noise, self.samples).log_w()) for part in parts]
@@ -128,58 +139,15 @@ class BitsBack(Evaluator):
             )
         return x
 
-    def _length(self, subject: Subject, x: Tensor) -> int:
-        """The net length in bits of a chain of images that was read back without loss."""
-        posteriors = [subject.model.q(datum) for datum in x.split(1)]
-        codec = _Codec(subject, latents(subject.model.p(), posteriors, self.bins))
-        seed = codec.words("seed")
-        stack = Stack(seed, self.bins)
-        start = stack.bits
-        images = list(enumerate(x.split(1)))
-        for number, datum in images:
-            codec.push(stack, datum, number)
-        length = stack.bits - start
-        wrong = sum(not torch.equal(codec.pop(stack, datum, n), datum) for n, datum in reversed(images))
+    def _message(self, subject: Subject, x: Tensor) -> Message:
+        """The images as a message that was read back without loss."""
+        chain = Chain(subject.model, self.bins)
+        message = chain.encode(x)
+        images = chain.decode(message.words)
+        wrong = sum(not torch.equal(one, other) for one, other in zip(images, x, strict=True))
         if wrong:
             raise LvmbenchError(f"bits-back: {wrong} of {len(x)} images were decoded wrongly")
-        if not np.array_equal(stack.words, seed):
-            raise LvmbenchError("bits-back: the seed bits were not restored")
-        return length
-
-
-class _Codec:
-    """Stores one image at a time; both ways see tensors of the same shapes, and so the same probabilities."""
-
-    def __init__(self, subject: Subject, latents: Latents) -> None:
-        self.subject, self.model, self.latents = subject, subject.model, latents
-
-    def words(self, *purpose: object) -> Array:
-        """Random words of 32 bits, more than the latents of one image can use up."""
-        count = math.prod(self.model.prior.space.event_shape) + 16
-        halves = (self.subject.noise("bits_back", *purpose).uniform((2, count)) * 2**16).long().cpu().numpy()
-        words: Array = (halves[0] << 16 | halves[1]).astype(np.uint32)
-        return words
-
-    def push(self, stack: Stack, x: Tensor, number: int) -> None:
-        """Store an image, ``(1, *x)``, of this place in the chain."""
-        stack.scramble(self.words("pad", number))
-        z = self.latents.pop(stack, self._q(x))
-        stack.push_bits(integers(x), self._p(z))
-        self.latents.push_prior(stack, z)
-
-    def pop(self, stack: Stack, like: Tensor, number: int) -> Tensor:
-        """Read the image that was stored last."""
-        z = self.latents.pop_prior(stack)
-        x = torch.from_numpy(stack.pop_bits(self._p(z))).to(like).reshape(like.shape)
-        self.latents.restore(stack, self._q(x), z)
-        stack.scramble(self.words("pad", number))
-        return x
-
-    def _q(self, x: Tensor) -> Any:
-        return self.model.q(x)
-
-    def _p(self, z: Tensor) -> Any:
-        return self.model.decoder(z[None, None])
+        return message
 
 
 def _png(pixels: Array) -> int:

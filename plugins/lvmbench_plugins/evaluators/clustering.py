@@ -14,6 +14,9 @@ from torch import Tensor
 from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject, Work, derive
 from lvmbench_plugins.evaluators._clusters import METHODS, Array, starts
 from lvmbench_plugins.evaluators._common import posterior_means
+from lvmbench_plugins.evaluators._labels import FEWEST, classes
+
+_SHUFFLES = 20
 
 
 @final
@@ -28,6 +31,11 @@ class Clustering(Evaluator):
     compares distances in latent space and needs two clusters that are not all single points; it is left out
     where the means do not have them. The many-to-one accuracy gives each cluster its most frequent label and
     so rises with the number of clusters; it is no match for the accuracy.
+
+    Agreement with labels that tell nothing apart is perfect for nothing, and is refused: the measured split needs at least
+    two classes of two data or more. NMI and both accuracies are not adjusted for chance: with many classes, or one
+    that most data belong to, clusters that know nothing score high. ``chance`` is what these scores are on average
+    where the labels are shuffled among the data.
 
     The methods are ``kmeans``, mixtures of normals with independent coordinates (``gmm_diagonal``) or with any
     covariance (``gmm_full``), and, for a prior of several components, its own (``prior``), each mean going to
@@ -49,7 +57,7 @@ class Clustering(Evaluator):
         'higher'
     """
 
-    version = 2
+    version = 3
     requires = frozenset({"dataset.labels", "posterior.mean"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "nmi": Metric("fraction", "higher", "normalised mutual information of clusters and labels"),
@@ -61,6 +69,7 @@ class Clustering(Evaluator):
         "many_to_one_accuracy": Metric(
             "fraction", "higher", "accuracy when each cluster stands for its most frequent label"
         ),
+        "chance": Metric("fraction", "neither", "a score with the labels shuffled among the data"),
         "start_spread": Metric("fraction", "lower", "standard deviation of a score over random starts"),
         "silhouette": Metric(
             "fraction", "higher", "separation of the clusters in latent space, from -1 to 1"
@@ -71,24 +80,50 @@ class Clustering(Evaluator):
         self.clusters, self.starts = clusters, starts
 
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
-        if subject.labels is None:
-            raise Refusal(f"the {subject.split} split has no labels")
-        z, labels = posterior_means(subject, subject.x), subject.labels.cpu().numpy()
+        labels = _labels(subject)
+        z = posterior_means(subject, subject.x)
         clusters = self.clusters or len(np.unique(labels))
-        if clusters > len(z):
-            raise Refusal(f"{clusters} clusters need as many points; the {subject.split} split has {len(z)}")
+        if clusters >= len(z):
+            raise Refusal(
+                f"{clusters} clusters need more points than that; the {subject.split} split has {len(z)}"
+            )
+        shuffled = _shuffled(subject, labels)
         seeds = [
             derive(subject.seed, "evaluate", "clustering", start) % 2**32 for start in range(self.starts)
         ]
         for method in METHODS:
             fits = starts(method, z.numpy(), clusters, seeds)
-            yield from _scores(method, z.numpy(), labels, min(fits, key=lambda fit: fit.loss).found)
+            found = min(fits, key=lambda fit: fit.loss).found
+            yield from _scores(method, z.numpy(), labels, found)
+            yield from _chance(method, shuffled, found)
             yield from _spread(method, labels, [fit.found for fit in fits])
         if "prior.components" in subject.provides:
-            yield from _scores("prior", z.numpy(), labels, _assigned(subject, z))
+            found = _assigned(subject, z)
+            yield from _scores("prior", z.numpy(), labels, found)
+            yield from _chance("prior", shuffled, found)
 
     def evaluations(self, work: Work) -> int:
         return 0
+
+
+def _labels(subject: Subject) -> Array:
+    """The labels of the measured split, ``(N,)``; a `Refusal` where they tell nothing apart."""
+    if subject.labels is None:
+        raise Refusal(f"the {subject.split} split has no labels")
+    labels: Array = subject.labels.cpu().numpy()
+    if (found := classes(labels)) < FEWEST:
+        raise Refusal(
+            f"agreement with labels needs two classes of two data or more; the {subject.split} split has {found}, with "
+            f"{len(np.unique(labels))} different labels of {len(labels)} data: measure a larger split, or other labels"
+        )
+    return labels
+
+
+def _shuffled(subject: Subject, labels: Array) -> list[Array]:
+    """The labels in random orders."""
+    noise = subject.noise("clustering", "chance")
+    orders = noise.uniform((_SHUFFLES, len(labels))).argsort(1).cpu().numpy()
+    return [labels[order] for order in orders]
 
 
 @torch.no_grad()
@@ -104,6 +139,14 @@ def _scores(method: str, z: Array, labels: Array, found: Array) -> Iterator[Meas
         yield _measurement(name, method, score(labels, found))
     if 2 <= len(np.unique(found)) < len(z):
         yield _measurement("silhouette", method, scores.silhouette_samples(z, found))
+
+
+def _chance(method: str, shuffled: list[Array], found: Array) -> Iterator[Measurement]:
+    """What each score that is not adjusted for chance is with shuffled labels, on average."""
+    for name in UNADJUSTED:
+        values = [float(np.mean(AGREEMENT[name](labels, found))) for labels in shuffled]
+        error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+        yield Measurement("chance", float(np.mean(values)), error, variant=name, method=method)
 
 
 def _spread(method: str, labels: Array, found: list[Array]) -> Iterator[Measurement]:
@@ -156,3 +199,5 @@ AGREEMENT: Mapping[str, Callable[[Array, Array], float | Array]] = {
     "many_to_one_accuracy": _in_majority,
 }
 """The scores of clusters against labels, of all points or of each."""
+UNADJUSTED = ("nmi", "cluster_accuracy", "many_to_one_accuracy")
+"""Those that clusters without any knowledge may have much of."""

@@ -9,7 +9,10 @@ import numpy as np
 
 from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject, Work, derive
 from lvmbench_plugins.evaluators._common import posterior_means, training_means
-from lvmbench_plugins.evaluators._factors import Array, Code, dci, mig, sap
+from lvmbench_plugins.evaluators._factors import Array, Code, Dci, dci, mig, sap
+from lvmbench_plugins.evaluators._labels import told_apart
+
+_SHUFFLES = 10
 
 
 @final
@@ -27,7 +30,10 @@ class Disentanglement(Evaluator):
     balanced accuracy when each alone predicts the factor by the nearest class mean, so that its largest value is 1 less
     chance. Mutual information is that of the measured split in bins of equal width; forests and class means are
     fitted on the training split, its values as a training visit makes them, and tried on the measured one.
-    Each figure is a mean over factors and is given for each factor as well; factors with one value are left out.
+    Each figure is a mean over factors and is given for each factor as well; factors that have not two values
+    in the training split, and two of two data or more each in the measured one, tell nothing apart and are left out. What would be perfect for nothing is left out, too: the gaps and the
+    completeness where there is one coordinate, the disentanglement where there is one factor. In few data MIG is above 0
+    by chance, where coordinates differ in how much they vary: ``chance`` is what it is with the factors shuffled among the data.
 
     References:
         Isolating Sources of Disentanglement in Variational Autoencoders (Chen et al., 2018),
@@ -47,6 +53,7 @@ class Disentanglement(Evaluator):
         'higher'
     """
 
+    version = 2
     requires = frozenset({"dataset.factors", "posterior.mean"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "mig": Metric(
@@ -55,6 +62,7 @@ class Disentanglement(Evaluator):
         "dci_disentanglement": Metric("fraction", "higher", "how far each coordinate stands for one factor"),
         "dci_completeness": Metric("fraction", "higher", "how far each factor is in one coordinate"),
         "dci_informativeness": Metric("fraction", "higher", "accuracy of factors predicted from the means"),
+        "chance": Metric("fraction", "neither", "a score with the factors shuffled among the data"),
         "sap": Metric("fraction", "higher", "gap in accuracy between the two best coordinates of a factor"),
     }
 
@@ -64,12 +72,29 @@ class Disentanglement(Evaluator):
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         taught, held, names = self._codes(subject)
         seed = derive(subject.seed, "evaluate", "disentanglement") % 2**32
-        yield from _figures("mig", mig(held, self.bins), names)
         found = dci(taught, held, self.trees, seed)
-        yield Measurement("dci_disentanglement", found.disentanglement)
-        yield from _figures("dci_completeness", found.completeness, names)
         yield from _figures("dci_informativeness", found.informativeness, names)
+        if len(names) > 1:
+            yield Measurement("dci_disentanglement", found.disentanglement)
+        if held.z.shape[1] > 1:
+            yield from self._gaps(subject, taught, held, found, names)
+
+    def _gaps(
+        self, subject: Subject, taught: Code, held: Code, found: Dci, names: list[str]
+    ) -> Iterator[Measurement]:
+        """What compares coordinates with each other."""
+        yield from _figures("mig", mig(held, self.bins), names)
+        yield self._chance(subject, held)
+        yield from _figures("dci_completeness", found.completeness, names)
         yield from _figures("sap", sap(taught, held), names)
+
+    def _chance(self, subject: Subject, held: Code) -> Measurement:
+        """MIG where the coordinates know nothing."""
+        orders = subject.noise("disentanglement", "chance").uniform((_SHUFFLES, len(held.z))).argsort(1)
+        shuffled = [Code(held.z, held.factors[order]) for order in orders.cpu().numpy()]
+        values = [float(mig(code, self.bins).mean()) for code in shuffled]
+        error = float(np.std(values, ddof=1)) / _SHUFFLES**0.5
+        return Measurement("chance", float(np.mean(values)), error, variant="mig")
 
     def evaluations(self, work: Work) -> int:
         return 0
@@ -83,17 +108,16 @@ class Disentanglement(Evaluator):
             )
         z, rows = training_means(subject, subject.noise("disentanglement"), self.train_data)
         varied = [
-            f for f in range(factors.shape[1]) if _varies(factors[:, f].numpy(), taught[rows, f].numpy())
+            f for f in range(factors.shape[1]) if told_apart(taught[rows, f].numpy(), factors[:, f].numpy())
         ]
         if not varied:
-            raise Refusal(f"no factor of the {subject.split} split takes more than one value")
+            raise Refusal(
+                f"a factor needs two values of two data or more in the {subject.split} split, and two in the training split; "
+                "none has them: measure a larger split, or set train_data higher"
+            )
         names = subject.data.factor_names or tuple(map(str, range(factors.shape[1])))
         held = Code(posterior_means(subject, subject.x).numpy(), factors[:, varied].numpy())
         return Code(z.numpy(), taught[rows][:, varied].numpy()), held, [names[f] for f in varied]
-
-
-def _varies(*columns: Array) -> bool:
-    return all(len(np.unique(column)) > 1 for column in columns)
 
 
 def _figures(metric: str, values: Array, names: list[str]) -> Iterator[Measurement]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import ClassVar, Literal, final
 
@@ -27,6 +26,7 @@ from lvmbench import (
 from lvmbench_plugins.evaluators._common import (
     Figure,
     Figures,
+    LogMean,
     Several,
     drawn,
     known,
@@ -35,13 +35,17 @@ from lvmbench_plugins.evaluators._common import (
     some_data,
 )
 from lvmbench_plugins.evaluators._local import (
+    Ascent,
     Family,
+    Fixed,
     Flow,
     Full,
+    freed,
     log_weights,
     matching_normal,
+    moments,
     optimise,
-    same_family,
+    windows,
 )
 from lvmbench_plugins.evaluators.ais import Ais
 
@@ -55,41 +59,51 @@ class GapSplit(Evaluator):
         L[q] = E_{q(z)} \log \frac{p(x, z)}{q(z)}
 
     where :math:`q^*` is the best member of the family for each datum alone, found by stochastic gradient ascent on
-    all data at once. From ``start=posterior`` it begins at q(z|x) and a datum that did not improve stays there.
-    Both bounds are then taken from fresh noise, the same for both, so that what they have in common cancels.
-    The optimum is one that was found: what the ascent misses counts as approximation gap.
+    all data at once, with path gradients. The ascent goes in windows, each twice as long as the last, whose steps shrink to
+    nothing, and ends when a window has gained no more than ``tolerance``, on draws that no step sees, or at ``steps``.
+    ``ascent_converged`` is the share of the data that it ended for by the first of these, ``ascent_gain`` what its last
+    window gained and ``ascent_steps`` what it took. The optimum is one that was found: what the ascent misses counts as
+    approximation gap. Of that the last gain is a measure, and part of the errors that are stated.
 
-    log p(x) is exact where the model allows it. Elsewhere it is the larger, on average over the data, of
-    importance sampling from :math:`q^*` and of annealed importance sampling, both stochastic lower bounds;
-    ``method`` says which.
+    From ``start=posterior`` the ascent begins at q(z|x) and a datum that did not improve stays there, so that the family's
+    best is at least q, wherever q is of the family. Both bounds are then taken from fresh noise, the same for both, so that
+    what they have in common cancels.
+
+    log p(x) is exact where the model allows it. Elsewhere it is a stochastic lower bound: by importance sampling from
+    :math:`q^*`, or with ``temperatures`` by annealed importance sampling. Which one does not depend on what they find;
+    ``method`` says it. Either falls short by about half of the variance of its log, which the errors include.
 
     ``same`` frees the mean and the scale of normal posteriors, and of the other amortised ones (flows, ...) what
-    their network returns; it is refused for the rest. The richer families ``full``, a normal with full covariance,
-    and ``flow``, planar maps on a normal with independent coordinates, suit every posterior with real z: their split
-    tells what a richer family could gain, and what is left of the gap with it.
+    their network returns; it is refused for the rest. The other families suit every posterior with real z, and tell what a
+    richer one could gain: ``flow`` is planar maps on what ``same`` frees, or on q itself where there is nothing to free;
+    ``full`` is a normal with full covariance, which does not contain a posterior that is no normal.
 
     References:
         Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018),
         https://arxiv.org/abs/1801.03558;
-        Variational Inference with Normalizing Flows (Rezende, Mohamed, 2015), https://arxiv.org/abs/1505.05770
+        Variational Inference with Normalizing Flows (Rezende, Mohamed, 2015), https://arxiv.org/abs/1505.05770;
+        Sticking the Landing: Simple, Lower-Variance Gradient Estimators for Variational Inference (Roeder, Wu, Duvenaud,
+        2017), https://arxiv.org/abs/1703.09194
 
     Arguments:
         family: The local family: the ``same`` as the posterior's, ``full`` or ``flow``.
         start: Where the ascent begins: at the ``posterior`` q(z|x), or at a ``constant``, N(0, I).
-        steps: The number of steps of the ascent.
+        steps: The most steps of the ascent.
+        tolerance: What a window may still gain, in nats per datum, for the ascent to have converged.
         draws: The number of draws of z for each step and datum.
         rate: The first learning rate, in standard deviations of the start.
         maps: The number of planar maps of ``flow``.
         samples: The number of draws :math:`S` for the final bounds.
-        temperatures: Those of annealed importance sampling where log p(x) is not known; 0 leaves it out.
+        temperatures: Those of annealed importance sampling where log p(x) is not known; with 0 it is importance sampling.
         data: How many data of the split to take at most, drawn at random.
         batch: How many data are taken at once; the random numbers depend on it.
 
     Example:
         >>> sorted(GapSplit(family="full").metrics)
-        ['amortization_gap', 'approximation_gap', 'elbo', 'gap', 'log_likelihood']
+        ['amortization_gap', 'approximation_gap', 'ascent_converged', 'ascent_gain', 'ascent_steps', 'elbo', 'gap', 'log_likelihood']
     """
 
+    version = 2
     metrics: ClassVar[Mapping[str, Metric]] = {
         "gap": Metric("nats", "lower", "log density of the data minus evidence lower bound"),
         "approximation_gap": Metric("nats", "lower", "the gap that the best q of the family leaves"),
@@ -98,6 +112,13 @@ class GapSplit(Evaluator):
         ),
         "elbo": Metric("nats", "higher", "evidence lower bound, of the posterior or of the best q"),
         "log_likelihood": Metric("nats", "higher", "log density of the data under the model"),
+        "ascent_steps": Metric("steps", "neither", "the steps that the ascent to the best q took"),
+        "ascent_gain": Metric("nats", "neither", "what the last window of the ascent still gained"),
+        "ascent_converged": Metric(
+            "fraction",
+            "higher",
+            "share of the data whose ascent ended as a window gained nothing, not by the cap",
+        ),
     }
 
     def __init__(
@@ -105,24 +126,26 @@ class GapSplit(Evaluator):
         *,
         family: Literal["same", "full", "flow"] = "same",
         start: Literal["posterior", "constant"] = "posterior",
-        steps: Count = 300,
+        steps: Count = 1500,
+        tolerance: Positive = 0.005,
         draws: Count = 20,
-        rate: Positive = 0.05,
+        rate: Positive = 0.03,
         maps: Count = 8,
         samples: Several = 1000,
-        temperatures: Size = 100,
+        temperatures: Size = 0,
         data: Count = 100,
         batch: Count = 64,
     ) -> None:
-        self.family, self.start, self.steps, self.draws, self.rate = family, start, steps, draws, rate
-        self.maps, self.samples, self.data, self.batch = maps, samples, data, batch
+        self.family, self.start, self.draws, self.maps = family, start, draws, maps
+        self.steps, self.tolerance, self.rate = steps, tolerance, rate
+        self.samples, self.data, self.batch = samples, data, batch
         self.ais = Ais(temperatures=temperatures, data=data) if temperatures else None
         of_ais = self.ais.requires if self.ais else frozenset({"prior.density", "decoder.density"})
         self.requires = of_ais | {"objective.density", "prior.real"}
 
     def evaluations(self, work: Work) -> int:
-        """With annealed importance sampling, which is left out where log p(x) is known."""
-        climb = (self.steps + 20) * self.draws
+        """At most: with all steps, and with annealed importance sampling, which is not needed where log p(x) is known."""
+        climb = (self.steps + 10 * len(windows(self.steps)) + 10) * self.draws
         annealed = self.ais.evaluations(work) if self.ais else 0
         return min(self.data, work.size) * (climb + 2 * self.samples) + annealed
 
@@ -131,22 +154,40 @@ class GapSplit(Evaluator):
         batches = some_data(subject, self.data).split(self.batch)
         noise = {word: subject.noise("gap_split", word) for word in ("climb", "ais")}
         figures = [self._figures(subject, x, index, noise) for index, x in enumerate(batches)]
-        return of_some(_of_the_best(measurements(figures)), subject)
+        return of_some(measurements(figures), subject)
 
     def _figures(self, subject: Subject, x: Tensor, index: int, noise: Mapping[str, Noise]) -> Figures:
         q = subject.model.q(x)
         family = self._family(subject, x, self._first(subject, q), noise["climb"])
-        optimise(
-            subject.model, x, family, noise["climb"], samples=self.draws, steps=self.steps, rate=self.rate
-        )
+        ascent = self._climb(subject, x, family, noise["climb"], index)
         own, best = (self._draws(subject, x, member, index) for member in (q, family.q))
-        figures: Figures = {("elbo", "", ""): drawn(own), ("elbo", f"best/{self.family}", ""): drawn(best)}
-        figures["amortization_gap", self.family, ""] = drawn(best - own)
-        for method, (value, share) in self._log_p(subject, x, best, noise["ais"]).items():
-            for metric, draws, variant in (("approximation_gap", best, self.family), ("gap", own, "")):
-                figures[metric, variant, method] = _difference(value, share, draws)
-            figures["log_likelihood", "", method] = value
-        return figures
+        method, log_p, sampled = self._log_p(subject, x, best, noise["ais"])
+        name, every = self.family, torch.ones_like(own[0])
+        missed = ascent.gain * every
+        return {
+            ("elbo", "", ""): drawn(own),
+            ("elbo", f"best/{name}", ""): _missing(drawn(best), missed),
+            ("amortization_gap", name, ""): _missing(drawn(best - own), missed),
+            ("approximation_gap", name, method): _missing(_difference(log_p, sampled, best), missed),
+            ("gap", "", method): _difference(log_p, sampled, own),
+            ("log_likelihood", "", method): log_p,
+            ("ascent_steps", name, ""): Figure(ascent.steps * every, None),
+            ("ascent_gain", name, ""): Figure(missed, None),
+            ("ascent_converged", name, ""): Figure(ascent.converged * every, None),
+        }
+
+    def _climb(self, subject: Subject, x: Tensor, family: Family, noise: Noise, index: int) -> Ascent:
+        return optimise(
+            subject.model,
+            x,
+            family,
+            noise,
+            lambda: subject.noise("gap_split", "held", index),
+            samples=self.draws,
+            most=self.steps,
+            rate=self.rate,
+            tolerance=self.tolerance,
+        )
 
     def _first(self, subject: Subject, q: Distribution) -> Distribution:
         """Where the ascent begins."""
@@ -155,24 +196,31 @@ class GapSplit(Evaluator):
         zeros = torch.zeros_like(q.sample(subject.noise("gap_split", "shape"), 1)[0])
         if isinstance(q, MultivariateNormal):
             return MultivariateNormal(zeros, torch.eye(zeros.shape[-1]).to(zeros))
-        if isinstance(q, DiagonalNormal) or self.family != "same":
+        if isinstance(q, DiagonalNormal) or self.family == "full":
             return DiagonalNormal(zeros, zeros, zeros.dim() - 1)
         return q
 
     def _family(self, subject: Subject, x: Tensor, first: Distribution, noise: Noise) -> Family:
-        if self.family == "same":
-            return same_family(subject.model.posterior, first, x, constant=self.start == "constant")
-        event_shape = subject.model.prior.space.event_shape
+        if self.family == "full":
+            return self._full(subject, first, noise)
+        posterior = subject.model.posterior
+        own = freed(posterior, first, x, constant=self.start == "constant")
         if self.family == "flow":
-            return Flow(matching_normal(first, noise, len(event_shape)), self.maps, noise)
+            return Flow(own or Fixed(first), moments(first, noise), self.maps, noise)
+        if own is None:
+            raise Refusal(
+                "gap_split can free the parameters of normal posteriors and of those built on Amortized, and "
+                f"{type(posterior).__name__} is neither; take family=full or family=flow"
+            )
+        return own
+
+    def _full(self, subject: Subject, first: Distribution, noise: Noise) -> Full:
+        event_shape = subject.model.prior.space.event_shape
         if len(event_shape) > 1:
             raise Refusal(
                 f"gap_split's full covariance is of vectors, and z is of shape {event_shape}; take family=flow"
             )
-        if isinstance(first, MultivariateNormal):
-            return Full(first)
-        normal = matching_normal(first, noise, 1)
-        return Full(MultivariateNormal(normal.loc, torch.diag_embed(normal.log_scale.exp())))
+        return Full(matching_normal(first, noise))
 
     def _draws(self, subject: Subject, x: Tensor, q: Distribution, index: int) -> Tensor:
         """Log weights, ``(S, B)``, of the same noise for each q."""
@@ -182,31 +230,27 @@ class GapSplit(Evaluator):
 
     def _log_p(
         self, subject: Subject, x: Tensor, best: Tensor, noise: Noise
-    ) -> dict[str, tuple[Figure, Tensor | None]]:
-        """log p(x) by each method, and what each draw adds to it where they are those of the bounds."""
+    ) -> tuple[str, Figure, LogMean | None]:
+        """How log p(x) is found, what it is, and what each draw adds to it where they are those of the best q's bound."""
         if "model.exact_posterior" in subject.provides:
-            return {"exact": (known(subject.model.exact_log_prob(x)), None)}
-        share = len(best) * best.softmax(0)
-        found: dict[str, tuple[Figure, Tensor | None]] = {
-            "importance": (drawn(share, best.logsumexp(0) - math.log(len(best))), share)
-        }
-        annealed = self.ais.figures(subject, x, noise) if self.ais else {}
-        log_p = annealed.get(("log_likelihood", "", "ais"))
-        return {**found, "ais": (log_p, None)} if log_p else found
+            return "exact", known(subject.model.exact_log_prob(x)), None
+        if self.ais:
+            return "ais", self.ais.figures(subject, x, noise)["log_likelihood", "", "ais"], None
+        sampled = LogMean.of(best)
+        return "importance", sampled.figure(), sampled
 
 
-def _difference(log_p: Figure, share: Tensor | None, draws: Tensor) -> Figure:
+def _missing(figure: Figure, missed: Tensor) -> Figure:
+    """The figure with what the ascent missed as a bias of all data; that of a log mean has the same sign."""
+    return figure._replace(bias=-missed if figure.bias is None else figure.bias - missed)
+
+
+def _difference(log_p: Figure, sampled: LogMean | None, draws: Tensor) -> Figure:
     """log p(x) minus the mean of the draws; both errors, or that of their difference draw by draw."""
     bound = drawn(draws)
-    if share is not None:
-        return drawn(share - draws, log_p.value - bound.value, bound.value)
+    if sampled is not None:
+        return sampled.less_mean(draws).figure(bound.value)
     assert log_p.variance is not None
     assert bound.variance is not None
-    return Figure(log_p.value - bound.value, log_p.variance + bound.variance, bound.value)
-
-
-def _of_the_best(found: list[Measurement]) -> list[Measurement]:
-    """The measurements that rest on the largest of the lower bounds of log p(x), where there are two."""
-    bounds = [m for m in found if m.metric == "log_likelihood"]
-    best = max(bounds, key=lambda m: m.value).method
-    return [m for m in found if m.method in ("", best)]
+    variance = log_p.variance + bound.variance
+    return log_p._replace(value=log_p.value - bound.value, variance=variance, size=bound.value)

@@ -34,6 +34,7 @@ from lvmbench_plugins.evaluators._common import (
     posterior_means,
     training_means,
 )
+from lvmbench_plugins.evaluators._labels import told_apart
 from lvmbench_plugins.evaluators._probes import taught
 
 
@@ -61,7 +62,9 @@ class Informativeness(Evaluator):
     have is left out. The probes are a logistic regression on standardised means, fitted on the training split, its values as a training visit
     makes them, and a vote of the nearest neighbours among the means; the logistic regression's C and the
     number of neighbours are those of the best accuracy in three-fold cross-validation on these data. For a
-    label of one training datum alone there is none: then C = 1, k = 1.
+    label of one training datum alone there is none: then C = 1, k = 1. Where the training split has one label
+    alone, or the measured one has not two labels of two data or more, there is no probe; ``probe_chance`` is the accuracy of always saying the training
+    data's commonest label.
 
     References:
         ELBO Surgery (Hoffman, Johnson, 2016), http://approximateinference.org/accepted/HoffmanJohnson2016.pdf;
@@ -85,7 +88,7 @@ class Informativeness(Evaluator):
         'nats'
     """
 
-    version = 2
+    version = 3
     metrics: ClassVar[Mapping[str, Metric]] = {
         "rate": Metric("nats", "neither", "KL divergence from the prior to the posterior, mean over data"),
         "distortion": Metric("nats", "lower", "minus the expected log likelihood of the data given z"),
@@ -102,6 +105,9 @@ class Informativeness(Evaluator):
         "active_units": Metric("units", "higher", "latent units whose posterior mean varies with the data"),
         "collapsed_units": Metric("fraction", "lower", "share of the latent units that are not active"),
         "probe_accuracy": Metric("fraction", "higher", "test accuracy of a classifier of posterior means"),
+        "probe_chance": Metric(
+            "fraction", "neither", "test accuracy of always saying the commonest label of the training data"
+        ),
         "probe_strength": Metric("C or k", "neither", "the probe's strength, chosen by cross-validation"),
     }
 
@@ -135,10 +141,16 @@ class Informativeness(Evaluator):
     def evaluations(self, work: Work) -> int:
         return self.samples * work.size
 
+    def densities(self, work: Work) -> int:
+        return self._draws(work.size) * work.size**2 if "posterior.density" in work.provides else 0
+
+    def _draws(self, count: int) -> int:
+        """How many samples of each of so many data the aggregated posterior is found from."""
+        return max(2, min(self.samples, self.pairs // count**2))
+
     def _information(self, subject: Subject) -> Iterator[Measurement]:
-        count = len(subject.x)
-        samples = max(2, min(self.samples, self.pairs // count**2))
-        found = aggregate(subject, subject.noise("informativeness", "aggregate"), samples, self.chunk)
+        count, noise = len(subject.x), subject.noise("informativeness", "aggregate")
+        found = aggregate(subject, noise, self._draws(count), self.chunk)
         yield from measurements([_split_rate(found)])
         lower, upper = found.information.mean().item(), found.without_own.mean().item()
         yield Measurement("mutual_information_cap", math.log(count))
@@ -150,11 +162,13 @@ class Informativeness(Evaluator):
             return
         noise = subject.noise("informativeness", "probe")
         z, rows = training_means(subject, noise, self.probe_data, self.chunk)
-        known_labels = train.labels.cpu()[rows].numpy()
-        if len(set(known_labels.tolist())) < 2:
+        known_labels, truth = train.labels.cpu()[rows].numpy(), labels.cpu().numpy()
+        if not told_apart(known_labels, truth):
             return
+        commonest = torch.from_numpy(known_labels).mode().values
+        yield Measurement("probe_chance", (labels.cpu() == commonest).double().mean().item())
         for method, (probe, strength) in taught(z.numpy(), known_labels).items():
-            right = torch.from_numpy(probe.predict(means.numpy()) == labels.cpu().numpy()).double()
+            right = torch.from_numpy(probe.predict(means.numpy()) == truth).double()
             yield Measurement("probe_accuracy", right.mean().item(), method=method, per_datum=right)
             yield Measurement("probe_strength", float(strength), method=method)
 

@@ -10,7 +10,17 @@ import torch
 from torch import Tensor
 
 from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Terms, Work, analytic_kl
-from lvmbench_plugins.evaluators._common import Figure, Figures, Several, drawn, known, measurements
+from lvmbench_plugins.evaluators._common import (
+    Figure,
+    Figures,
+    LogMean,
+    Several,
+    drawn,
+    drawn_together,
+    joined,
+    known,
+    measurements,
+)
 
 
 @final
@@ -23,14 +33,17 @@ class Tightness(Evaluator):
     All figures but the bound come from the same :math:`S` draws. Where the KL divergence is known, the ELBO
     is the mean of :math:`\log p(x|z_s) - \mathrm{KL} - c\,(r_s - \mathrm{KL})`, where the mean of
     :math:`r_s = \log q(z_s|x) - \log p(z_s)` is the KL and :math:`0 \le c \le 1` is the regression
-    coefficient of log p(x|z) on r within a batch of data. Its error is then no larger than with the closed
-    form (:math:`c = 0`) or with the samples alone (:math:`c = 1`), and nothing where q is the true posterior.
+    coefficient of log p(x|z) on r for the other data of a batch. Its error is then about as small as with the
+    closed form (:math:`c = 0`) or with the samples alone (:math:`c = 1`), whichever is better, and nothing where q
+    is the true posterior.
 
-    The standard errors are the delta method's: the standard deviation of what each draw adds to its datum's
-    figure. For :math:`\log \hat p` this is :math:`w_s / \bar w`; for the gap it is the difference of the two
-    figures' shares, so that what they have in common cancels. The rounding of the log densities is added to them:
-    where q is the true posterior nothing else is left. :math:`\log \hat p` is biased downwards; an
-    effective sample size of few samples says that neither it nor its error can be relied on. The effective
+    The standard errors are those of what each draw adds to its datum's figure. For :math:`\log \hat p` that is
+    found by the jackknife, and its error is the root mean square distance from log p(x): it counts the bias, half
+    the variance, by which :math:`\log \hat p` is too low on average. For the gap it is the difference of what
+    a draw adds to both, so that what they have in common cancels. The rounding of the log densities is added:
+    where q is the true posterior nothing else is left. No error is stated for these two where half of the spread or
+    more is that of data whose mean weight is worth fewer than 5 draws of equal weight, nor with fewer than 4 samples: then
+    the bias is not known. What no sample has met, a mode far from q, does not show in it. The effective
     sample size :math:`(\sum w)^2 / \sum w^2` has no standard error: that would rest on fourth moments of the
     weights, and came out half as large as it should be where it was tried. The bound has the KL weight 1 and
     keeps the objective's own weights.
@@ -41,7 +54,8 @@ class Tightness(Evaluator):
         Sticking the Landing (Roeder, Wu, Duvenaud, 2017), https://arxiv.org/abs/1703.09194 (when samples beat
         the closed form);
         Monte Carlo theory, methods and examples (Owen, 2013), chapters 8 and 9,
-        https://artowen.su.domains/mc/
+        https://artowen.su.domains/mc/;
+        The Jackknife Estimate of Variance (Efron, Stein, 1981), https://doi.org/10.1214/aos/1176345462
 
     Arguments:
         samples: The number of draws :math:`S`.
@@ -54,7 +68,7 @@ class Tightness(Evaluator):
         ['bound', 'data_log_prob', 'effective_sample_size', 'elbo', 'gap', 'log_likelihood']
     """
 
-    version = 2
+    version = 3
     requires = frozenset({"objective.density"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "elbo": Metric("nats", "higher", "evidence lower bound"),
@@ -81,15 +95,14 @@ class Tightness(Evaluator):
 
     def _figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:
         elbo, log_w = self._draws(subject, x, noise)
-        share = self.samples * log_w.softmax(0)  # w / mean(w)
-        log_p = log_w.logsumexp(0) - math.log(self.samples)
+        log_p = LogMean.of(log_w)
         size = elbo.mean(0)  # what every log density here is about as large as
         figures = {
             ("elbo", "", ""): drawn(elbo, size=size),
             ("bound", "", ""): self._bound(subject, x, noise),
-            ("log_likelihood", "", "importance"): drawn(share, log_p, size),
+            ("log_likelihood", "", "importance"): log_p.figure(size),
             ("effective_sample_size", "", ""): Figure(
-                (self.samples / share.square().mean(0)).clamp(max=self.samples), None
+                (1 / log_w.softmax(0).square().sum(0)).clamp(max=self.samples), None
             ),
         }
         if "model.exact_posterior" in subject.provides:
@@ -97,7 +110,7 @@ class Tightness(Evaluator):
             figures["log_likelihood", "", "exact"] = known(exact)
             figures["gap", "", "exact"] = drawn(exact - elbo, size=size)
         else:
-            figures["gap", "", "importance"] = drawn(share - elbo, log_p - size, size)
+            figures["gap", "", "importance"] = log_p.less_mean(elbo).figure(size)
         if subject.data.log_prob is not None:
             figures["data_log_prob", "", "exact"] = known(subject.data.log_prob(x.cpu()))
         return figures
@@ -118,18 +131,21 @@ class Tightness(Evaluator):
 
     def _bound(self, subject: Subject, x: Tensor, noise: Noise) -> Figure:
         objective = subject.objective
-        repeats, columns = self._repeats(objective.samples), []
+        repeats, figures = self._repeats(objective.samples), []
         for part in torch.split(x, max(1, self.chunk // objective.samples)):
             terms = Terms(subject.model, part, noise, objective.samples)
-            draws = [objective(terms.again(objective.samples)) for _ in range(repeats)]
-            columns.append(torch.stack(draws))
-        return drawn(torch.cat(columns, dim=1))
+            draws = torch.stack([objective(terms.again(objective.samples)) for _ in range(repeats)])
+            figures.append(drawn_together(draws) if objective.batchwise else drawn(draws))
+        return joined(figures)
 
 
 def _elbo(likelihood: Tensor, ratio: Tensor, kl: Tensor | None) -> Tensor:
+    """What each draw adds to the ELBO, ``(S, B)``."""
     if kl is None:
         return likelihood - ratio
     centred = ratio - ratio.mean(0)
-    tiny = torch.finfo(ratio.dtype).tiny
-    c = (centred * likelihood).sum() / centred.square().sum().clamp(min=tiny)
+    shared, squares = (centred * likelihood).sum(0), centred.square().sum(0)
+    # of the other data: a coefficient that knows a datum's own draws makes their error look too small
+    others = squares.sum() - squares
+    c = torch.where(others > 0, (shared.sum() - shared) / others, 1.0)
     return likelihood - kl - c.clamp(0, 1) * (ratio - kl)

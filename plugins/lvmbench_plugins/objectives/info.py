@@ -34,8 +34,11 @@ class Info(Objective):
         False
     """
 
+    version = 2
     lower_bound = False
     batchwise = True
+    linear = True
+    default_estimators = ("stl", "pathwise", "score")
     requires = frozenset({"prior.real"})
 
     def __init__(self, *, alpha: float = 0.0, scale: NonNegative = 10.0, kernel: Kernel = "imq") -> None:

@@ -33,6 +33,7 @@ class Wasserstein(Objective):
 
     lower_bound = False
     batchwise = True
+    linear = True
     density = False
 
     def __init__(

@@ -19,14 +19,17 @@ from zuko.transforms import (
 )
 
 from lvmbench import DataSummary, DiagonalNormal, Distribution, InvertibleFlow, LatentSpace
+from lvmbench.distributions import Coupled
 from lvmbench.networks import Network
 from lvmbench.networks import network as build
 
 Element = Callable[[Tensor], Transform]
 """From parameters ``(..., n, outputs)`` to a transform of vectors of length n, coordinate by coordinate."""
+Pushed = tuple[Transform, slice | None]
+"""A transform, and the coordinates that it changes where each has a map of its own, which the others steer."""
 
-NEAR = 0.1
-"""The scale of the last layer of a step's network at the start, where all of a flow is near the identity."""
+NEAR = 0.01
+"""The scale, at the start, of the last layer of what bends a flow: every flow starts as near to the identity as this."""
 UNIT = math.log(math.e - 1)
 """Where softplus is 1."""
 TINY = 1e-30
@@ -55,6 +58,13 @@ class Encoder(nn.Module):
         parameters: Tensor = self.network(x)
         return parameters
 
+    def calm(self, strengths: Tensor) -> None:
+        """Make some of the further figures, by their places, near 0 at the start, whatever x is."""
+        *_, last = (layer for layer in self.network.modules() if isinstance(layer, nn.Linear))
+        with torch.no_grad():
+            for weight in last.parameters():
+                weight[-self.sizes[-1] :][strengths] *= NEAR
+
     def split(self, parameters: Tensor) -> tuple[DiagonalNormal, Tensor]:
         """The base, and the further figures ``(B, further)``."""
         loc, log_scale, further = parameters.split(self.sizes, -1)
@@ -72,7 +82,7 @@ class Step(nn.Module, ABC):
                 weight.mul_(NEAR)
 
     @abstractmethod
-    def forward(self, h: Tensor, element: Element) -> Transform:
+    def forward(self, h: Tensor, element: Element) -> Pushed:
         """The step of each datum, given its context ``h`` of shape ``(B, context)``."""
 
     def given(self, z: Tensor, h: Tensor) -> Tensor:
@@ -92,10 +102,9 @@ class AutoregressiveStep(Step):
         network = MaskedMLP(seen.repeat_interleave(outputs, 0), [hidden] * 2, activation=nn.SiLU)
         super().__init__(network, (size, outputs))
 
-    def forward(self, h: Tensor, element: Element) -> Transform:
+    def forward(self, h: Tensor, element: Element) -> Pushed:
         size, _ = self.shape
-        step: Transform = AutoregressiveTransform(lambda z: element(self.given(z, h)), passes=size)
-        return step
+        return AutoregressiveTransform(lambda z: element(self.given(z, h)), passes=size), None
 
 
 class CouplingStep(Step):
@@ -106,9 +115,11 @@ class CouplingStep(Step):
         network = MLP(kept + context, (size - kept) * outputs, [hidden] * 2, activation=nn.SiLU)
         super().__init__(network, (size - kept, outputs))
         self.backwards = backwards
+        self.changed = slice(0, size - kept) if backwards else slice(kept, size)
 
-    def forward(self, h: Tensor, element: Element) -> Transform:
-        return _Halves(lambda z: element(self.given(z, h)), self.shape[0], backwards=self.backwards)
+    def forward(self, h: Tensor, element: Element) -> Pushed:
+        halves = _Halves(lambda z: element(self.given(z, h)), self.shape[0], backwards=self.backwards)
+        return halves, self.changed
 
 
 class _Halves(CouplingTransform):  # type: ignore[misc]
@@ -128,11 +139,11 @@ class _Halves(CouplingTransform):  # type: ignore[misc]
         return torch.cat([changed, kept] if self.backwards else [kept, changed], -1)
 
 
-def pushed(base: Distribution, transforms: Iterable[Transform], space: LatentSpace) -> InvertibleFlow:
+def pushed(base: Distribution, transforms: Iterable[Pushed], space: LatentSpace) -> InvertibleFlow:
     """The base pushed through transforms."""
-    pairs: list[tuple[Any, Any]] = [(t, t.inv) for t in transforms]  # zuko gives each a call_and_ladj
-    steps, inverses = ([t.call_and_ladj for t in side] for side in zip(*pairs, strict=True))
-    return InvertibleFlow(base, steps, inverses, space.event_shape)
+    pairs: list[tuple[Any, slice | None]] = list(transforms)  # zuko gives each a call_and_ladj
+    steps = [Coupled(t.call_and_ladj, changed) if changed else t.call_and_ladj for t, changed in pairs]
+    return InvertibleFlow(base, steps, [t.inv.call_and_ladj for t, _ in pairs], space.event_shape)
 
 
 def affine(given: Tensor) -> Transform:

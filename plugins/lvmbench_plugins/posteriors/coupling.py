@@ -37,6 +37,7 @@ class Coupling(Amortized):
         torch.Size([5, 7])
     """
 
+    version = 2
     distribution = InvertibleFlow
     requires = frozenset({"prior.real"})
     network: Encoder

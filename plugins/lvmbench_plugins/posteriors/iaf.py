@@ -16,18 +16,22 @@ OPEN = 2.0
 """Added to the argument of each gate, so that at the start most of z passes."""
 LEAST = 1e-3
 """What always passes a gate, so that no step loses a coordinate to rounding."""
+FIRST = LEAST + (1 - LEAST) / (1 + math.exp(-OPEN))
+"""A gate at the start."""
 
 
 @final
 class Iaf(Amortized):
     r"""A normal whose coordinates are changed step by step as the ones before them say, all of them at once.
 
-    .. math:: z_t = \sigma_t \odot z_{t-1} + (1 - \sigma_t) \odot m_t, \quad \sigma_t = \operatorname{sigmoid}(s_t + 2)
+    .. math:: z_t = \frac{\sigma_t \odot z_{t-1} + (1 - \sigma_t) \odot m_t}{\sigma_0}, \quad
+        \sigma_t = \operatorname{sigmoid}(s_t + 2), \quad \sigma_0 = \operatorname{sigmoid}(2)
         \quad \text{(gated)}; \qquad z_t = \sigma_t \odot z_{t-1} + m_t, \quad \sigma_t = \exp(s_t)
         \quad \text{(affine)}
 
     where coordinate :math:`i` of :math:`m_t, s_t` depends on a context of x and on the coordinates of :math:`z_{t-1}` before
-    :math:`i` only; the order is reversed from step to step. Every :math:`\sigma_t` is kept above 0.001. Sampling takes one
+    :math:`i` only; the order is reversed from step to step. The paper has no :math:`\sigma_0`, and so begins with a q that each
+    gate narrows to 0.88 of itself; here a step without strength is the identity. Every :math:`\sigma_t` is kept above 0.001. Sampling takes one
     pass of each step's network, the density of another value one for each coordinate.
 
     References:
@@ -50,6 +54,7 @@ class Iaf(Amortized):
         torch.Size([5, 7])
     """
 
+    version = 2
     distribution = InvertibleFlow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -83,4 +88,4 @@ class Iaf(Amortized):
 def _gated(given: Tensor) -> Transform:
     m, s = given.unbind(-1)
     gate = LEAST + (1 - LEAST) * (s + OPEN).sigmoid()
-    return AffineTransform((1 - gate) * m, gate, event_dim=1)
+    return AffineTransform((1 - gate) * m / FIRST, gate / FIRST, event_dim=1)

@@ -6,6 +6,7 @@ import math
 from functools import partial
 from typing import final
 
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -40,6 +41,7 @@ class Planar(Amortized):
         torch.Size([5, 7, 2])
     """
 
+    version = 2
     distribution = Flow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -58,6 +60,7 @@ class Planar(Amortized):
         self.space, size = space, math.prod(space.event_shape)
         self.shape, self.sizes = (layers, 2 * size + 1), (size, size, 1)
         self.network = Encoder(network, data, space, math.prod(self.shape), hidden=hidden, layers=depth)
+        self.network.calm(torch.arange(math.prod(self.shape)).view(self.shape)[:, :size].flatten())  # u
 
     def of(self, parameters: Tensor) -> Flow:
         base, flat = self.network.split(parameters)

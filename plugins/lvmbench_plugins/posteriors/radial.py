@@ -40,6 +40,7 @@ class Radial(Amortized):
         torch.Size([5, 7, 2])
     """
 
+    version = 2
     distribution = Flow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -58,6 +59,7 @@ class Radial(Amortized):
         self.space, size = space, math.prod(space.event_shape)
         self.shape, self.sizes = (layers, size + 2), (size, 1, 1)
         self.network = Encoder(network, data, space, math.prod(self.shape), hidden=hidden, layers=depth)
+        self.network.calm(torch.arange(math.prod(self.shape)).view(self.shape)[:, -1])  # b
 
     def of(self, parameters: Tensor) -> Flow:
         base, flat = self.network.split(parameters)

@@ -42,7 +42,8 @@ class RelaxedPosterior(Posterior):
 
     .. math:: z = \operatorname{softmax}\left(\frac{\ell(x) + \epsilon}{\tau}\right), \quad \epsilon_c \sim \mathrm{Gumbel}
 
-    While it trains, the objective is followed at relaxed samples with the discrete KL divergence, which is no bound; what is
+    While it trains, the objective is followed at relaxed samples, where log q and log p are those of the discrete laws, linear
+    in the value; that is no bound. `elbo[kl=analytic]` takes the discrete KL divergence in their place, as the papers do. What is
     reported and measured is the discrete posterior of the same logits :math:`\ell(x)`. The relaxed gradients are biased by the
     temperature, those of straight-through samples also by their rounding.
 

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 class SemiAmortized(Posterior):
     r"""A normal with independent coordinates that a network proposes and gradient ascent on the ELBO refines.
 
-    .. math:: \lambda_0 = f_\phi(x), \qquad \lambda_{t+1} = \lambda_t + \rho\, \nabla_\lambda \mathrm{ELBO}(x; \lambda_t)
+    .. math:: \lambda_0 = f_\phi(x), \qquad
+        \lambda_{t+1} = \lambda_t + \rho_t F(\lambda_t)^{-1} \nabla_\lambda \mathrm{ELBO}(x; \lambda_t)
 
+    with the steps of `svi`, those of the natural gradient, which shrink from :math:`\rho` to zero as a cosine.
     With ``through`` the gradient of the bound reaches the network through the steps. Without, the steps count as a shift
     that does not depend on :math:`\phi`: the network gets the gradient at :math:`\lambda_T` as if it were at
     :math:`\lambda_0`, and the model is trained at :math:`\lambda_T` held fixed. The random numbers of the steps are drawn
@@ -32,8 +34,8 @@ class SemiAmortized(Posterior):
 
     Arguments:
         steps: The number of steps :math:`T`; with none it is the amortised posterior.
-        rate: The step size :math:`\rho` of Adam's steps.
-        samples: The number of samples of z that each gradient is taken from.
+        rate: The first step size :math:`\rho`.
+        pairs: The number of pairs of samples that each gradient is taken from.
         through: Whether gradients pass through the steps.
         network: The body of :math:`f`.
         hidden: The width of its hidden layers.
@@ -46,6 +48,7 @@ class SemiAmortized(Posterior):
         torch.Size([7, 2])
     """
 
+    version = 2
     distribution = DiagonalNormal
     provides = frozenset({"amortized"})
     requires = frozenset({"prior.real", "prior.density", "decoder.density"})
@@ -57,8 +60,8 @@ class SemiAmortized(Posterior):
         space: LatentSpace,
         *,
         steps: Size = 5,
-        rate: Positive = 0.05,
-        samples: Count = 1,
+        rate: Positive = 0.5,
+        pairs: Count = 2,
         through: bool = True,
         network: Network = "mlp",
         hidden: Count = 128,
@@ -68,7 +71,7 @@ class SemiAmortized(Posterior):
         self.event_dims, self.rate, self.through = len(space.event_shape), rate, through
         self.provides = self.provides | (frozenset() if through else frozenset({"held_fixed"}))
         self.network = build(network, data.event_shape, (2, *space.event_shape), hidden=hidden, layers=layers)
-        self.register_buffer("noise", torch.randn(steps, samples, *space.event_shape))
+        self.register_buffer("noise", torch.randn(steps, pairs, *space.event_shape))
 
     def forward(self, x: Tensor, model: LatentVariableModel) -> DiagonalNormal:
         loc, log_scale = torch.unbind(self.network(x), dim=-1 - self.event_dims)

@@ -55,6 +55,7 @@ class Spline(Amortized):
         torch.Size([5, 7])
     """
 
+    version = 2
     distribution = InvertibleFlow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -92,7 +93,8 @@ class Spline(Amortized):
         q, h = self.network.split(parameters)
         base = DiagonalNormal(torch.zeros_like(q.loc), torch.zeros_like(q.loc))
         bent = [step(h, self._spline) for step in self.steps]
-        return pushed(base, [*bent, AffineTransform(q.loc, q.log_scale.exp(), event_dim=1)], self.space)
+        scaled = AffineTransform(q.loc, q.log_scale.exp(), event_dim=1)
+        return pushed(base, [*bent, (scaled, slice(None))], self.space)
 
     def _spline(self, given: Tensor) -> Transform:
         bent = MonotonicRQSTransform(*given.split(self.sizes, -1), bound=self.bound)

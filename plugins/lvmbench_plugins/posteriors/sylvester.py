@@ -46,6 +46,7 @@ class Sylvester(Amortized):
         torch.Size([5, 7, 2])
     """
 
+    version = 2
     distribution = Flow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -68,7 +69,10 @@ class Sylvester(Amortized):
         self.shapes = [(reflections, size), (m, m), (m, m), (m,)]
         self.sizes = [math.prod(shape) for shape in self.shapes]
         self.layers = layers
-        self.network = Encoder(network, data, space, layers * sum(self.sizes), hidden=hidden, layers=depth)
+        further = layers * sum(self.sizes)
+        self.network = Encoder(network, data, space, further, hidden=hidden, layers=depth)
+        of_r = torch.arange(further).view(layers, -1).split(self.sizes, -1)[1]
+        self.network.calm(of_r.flatten())
 
     def of(self, parameters: Tensor) -> Flow:
         base, flat = self.network.split(parameters)

@@ -1,0 +1,159 @@
+"""A results directory's board shows what its suite asks for now, whatever was run, evaluated and changed before."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import lvmbench
+from lvmbench.leaderboard import leaderboard, read_results
+from lvmbench.publish import rebuild
+from lvmbench.render import to_csv
+from lvmbench.results import tables
+
+TIGHTNESS = "tightness[repeats=5,samples=20]"
+GAP = "gap_split[data=3,steps=5,temperatures=0]"
+
+
+def board_of(tiny, metric=None):
+    with tiny.store() as store:
+        return leaderboard(*tables(store), metric=metric)
+
+
+def said(tiny):
+    return (tiny.folder / "out" / "leaderboard.md").read_text()
+
+
+@pytest.fixture
+def evaluate(tiny, cli):
+    """``lvmbench evaluate`` on the results, in this process."""
+    return lambda name: cli("evaluate", tiny.folder / "out", "--evaluator", name, "--jobs", "0")
+
+
+def test_a_new_evaluator_in_place_of_the_old_is_what_the_board_shows(tiny):
+    tiny.run()
+    tiny.run(
+        evaluators=["tightness[samples=30,repeats=5]"], priors=["standard_normal", "mixture[components=3]"]
+    )
+    board = board_of(tiny)
+    _, measurements = read_results(tiny.folder / "out")
+    assert board["elbo"].notna().all()
+    assert board.attrs["metric"] == "elbo"
+    assert set(board["prior"]) == {"standard_normal", "mixture[components=3]"}
+    assert set(measurements["evaluator"]) == {TIGHTNESS, "tightness[repeats=5,samples=30]"}
+    assert f"the suite no longer has are kept and not shown: {TIGHTNESS}" in said(tiny)
+    assert "2 runs of combinations that the suite no longer has are kept and not shown" in said(tiny)
+
+
+def test_what_the_suite_has_again_is_shown_again(tiny):
+    tiny.run()
+    before = board_of(tiny)
+    tiny.run(priors=["standard_normal"], evaluators=["clustering"])
+    assert "no longer has" in said(tiny)
+    tiny.run()
+    assert to_csv(board_of(tiny)) == to_csv(before)
+
+
+@pytest.mark.parametrize("evaluator", [GAP, "tightness[samples=3]", "clustering", "cost"])
+def test_an_evaluator_that_is_added_is_shown_and_changes_no_rank(tiny, evaluate, evaluator):
+    tiny.run()
+    before = board_of(tiny)
+    shown = evaluate(evaluator)
+    after = board_of(tiny)
+    assert after[before.columns].equals(before)
+    with tiny.store() as store:
+        found = tables(store)[1].query("asked_by == 'evaluate'")
+    assert set(found["evaluator"].str.partition("[")[0]) == {evaluator.partition("[")[0]}
+    first = after.attrs["headline"][1]
+    assert first not in before.columns
+    assert first.partition("[")[0].partition("@")[0].partition("_")[0] in shown.out
+    assert first in said(tiny)
+
+
+def test_running_the_suite_again_keeps_what_was_added(tiny, evaluate):
+    tiny.run()
+    evaluate("clustering")
+    before = board_of(tiny).attrs["headline"]
+    tiny.run(seeds=3)
+    assert board_of(tiny).attrs["headline"] == before
+
+
+def test_an_evaluator_that_joins_the_suite_after_the_others_does_not_rank(tiny):
+    """Though its name comes first, and it measures the same."""
+    tiny.run()
+    tiny.run(evaluators=[TIGHTNESS, GAP])
+    assert board_of(tiny).attrs["metric"] == f"elbo@{TIGHTNESS}"
+    assert board_of(tiny, "elbo").attrs["metric"] == f"elbo@{TIGHTNESS}"
+
+
+def test_runs_of_the_suite_that_are_not_done_this_time_stay_on_the_board(tiny, cli):
+    """Other seeds than the suite's, and combinations that ``--only`` leaves out."""
+    tiny.run(seeds=3)
+    cli(
+        "run",
+        tiny.folder / "tiny.yaml",
+        "--out",
+        tiny.folder / "out",
+        "--only",
+        "mixture",
+        "--seeds",
+        "2",
+        "--jobs",
+        "0",
+    )
+    assert board_of(tiny)["seeds"].tolist() == [3, 3]
+    assert "no longer has" not in said(tiny)
+
+
+def test_the_board_is_the_same_from_its_files(tiny, evaluate):
+    tiny.run()
+    evaluate(GAP)
+    tiny.run(priors=["standard_normal"])
+    board = board_of(tiny)
+    assert to_csv(rebuild(tiny.folder / "out")) == to_csv(board)
+    assert to_csv(lvmbench.load(tiny.folder / "out").leaderboard()) == to_csv(board)
+
+
+BUDGET = {"batch": 20, "learning_rate": 1e-2}
+
+
+@pytest.mark.parametrize("patience", [0, 1, 2])
+def test_a_run_was_still_improving_where_its_best_epoch_is_its_last(tiny, patience):
+    """At 20 epochs the last 5% are one. What waited for its patience in vain had stopped."""
+    tiny.run(seeds=4, budget={**BUDGET, "learning_rate": 0.3, "epochs": 20, "patience": patience})
+    records, _ = read_results(tiny.folder / "out")
+    waited = records["epochs"] - records["best_epoch"]
+    assert (records["improving"] == (waited == 0)).all()
+    count = int((waited == 0).sum())
+    assert (f"{count} of 8 runs were still improving" in said(tiny)) == (count > 0)
+
+
+def test_a_run_that_patience_stopped_within_its_last_epochs_was_not_still_improving(tiny):
+    """With 60 epochs the last 5% are three, and patience may wait for less."""
+    records = pd.DataFrame({"epochs": [60, 60, 60, 60, 1], "best_epoch": [59, 58, 57, 60, 1]}, dtype="Int64")
+    records = records.assign(status="ok", parameters=pd.array([9, 9, 9, 9, 0], dtype="Int64"))
+    from lvmbench.results import _improving
+
+    assert _improving(records, 0).tolist() == [True, True, False, True, False]
+    assert _improving(records, 1).tolist() == [False, False, False, True, False]
+    assert _improving(records, 2).tolist() == [True, False, False, True, False]
+
+
+def test_runs_that_are_not_ok_are_not_said_to_improve(tiny):
+    tiny.run(posteriors=["gaussian[hidden=8,layers=1]", "exact"])
+    records, _ = read_results(tiny.folder / "out")
+    assert (records["improving"].isna() == (records["status"] != "ok")).all()
+    assert (records["status"] == "refused").any()
+
+
+def test_what_a_decoder_gives_probability_to_is_on_record(tiny):
+    tiny.run()
+    records, _ = read_results(tiny.folder / "out")
+    assert set(records["support"]) == {"real"}
+
+
+def test_a_suite_may_rank_nothing(tiny):
+    tiny.run(metric="none")
+    board = rebuild(tiny.folder / "out")
+    assert board["rank"].isna().all()
+    assert "Nothing is ranked." in said(tiny)
+    assert np.isfinite(board["elbo"]).all()
