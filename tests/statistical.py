@@ -69,15 +69,18 @@ class Chance:
             f"{low} and {high}: apart by {margin}, allowed {allowed}"
         )
 
-    def spreads(self, values, stated, *, kurtosis=0.0):
+    def spreads(self, values, stated, *, kurtosis=0.0, slack=0.0):
         """The variance of independent ``values`` is the mean square of the ``stated`` errors, by chi-squared.
 
-        An excess ``kurtosis`` of the values leaves their variance so many fewer degrees of freedom.
+        An excess ``kurtosis`` of the values leaves their variance so many fewer degrees of freedom; ``slack`` is the share by
+        which the stated error itself may be off.
         """
         values, stated = tensors(values, stated)
         freedom = (len(values) - 1) / (1 + kurtosis / 2)
         tail = FALSE_ALARM / 2 / self.comparisons
-        low, high = stats.chi2.ppf([tail, 1 - tail], freedom) / freedom
+        low, high = (
+            stats.chi2.ppf([tail, 1 - tail], freedom) / freedom * [(1 + slack) ** -2, (1 + slack) ** 2]
+        )
         self._note(stated, math.sqrt(high))
         ratio = (values.var() / stated.square().mean()).item()
         assert low <= ratio <= high, (
