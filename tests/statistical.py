@@ -69,15 +69,18 @@ class Chance:
             f"{low} and {high}: apart by {margin}, allowed {allowed}"
         )
 
-    def spreads(self, values, stated, *, kurtosis=0.0):
+    def spreads(self, values, stated, *, kurtosis=0.0, slack=0.0):
         """The variance of independent ``values`` is the mean square of the ``stated`` errors, by chi-squared.
 
-        An excess ``kurtosis`` of the values leaves their variance so many fewer degrees of freedom.
+        An excess ``kurtosis`` of the values leaves their variance so many fewer degrees of freedom; ``slack`` is the share by
+        which the stated error itself may be off.
         """
         values, stated = tensors(values, stated)
         freedom = (len(values) - 1) / (1 + kurtosis / 2)
         tail = FALSE_ALARM / 2 / self.comparisons
-        low, high = stats.chi2.ppf([tail, 1 - tail], freedom) / freedom
+        low, high = (
+            stats.chi2.ppf([tail, 1 - tail], freedom) / freedom * [(1 + slack) ** -2, (1 + slack) ** 2]
+        )
         self._note(stated, math.sqrt(high))
         ratio = (values.var() / stated.square().mean()).item()
         assert low <= ratio <= high, (
@@ -101,10 +104,11 @@ HEAD = """# Statistical tests
 
 Every test that leaves something to chance, written by `pytest -m statistical --seeds 20 --audit docs/statistical-tests.md`.
 Each fails at a rate of at most 1e-6 where all is well, for all of its comparisons and each choice of its parameters, by the
-quantiles of the law named here; none depends on the processor. A width is by how much a figure may be off: the largest standard
-error of a figure, and how many of them. Seeds are others than the one that `pytest` runs under; failures are among all.
+quantiles of the law named here; none depends on the processor. The width is by how much a figure may be off: the largest standard
+error of any, and how many of them; where a level of significance is compared there is none. Runs are of all parameters under
+seeds other than the one that `pytest` runs under.
 
-| test | what is compared | how the standard deviation is known | standard error x allowed | false alarms | runs | failures |
+| test | what is compared | how the standard deviation is known | width | false alarms | runs | failures |
 |---|---|---|---|---|---|---|
 """
 
@@ -122,7 +126,7 @@ def table(reports):
 def _row(test, runs):
     compared, deviation = runs[0][1][:2]
     error, errors = max(found[3] for _, found in runs)
-    width = f"{error:.2g} x {errors:.2g}" if errors else "exact level"
+    width = f"{error:.2g} x {errors:.2g}" if errors else "-"
     failures = sum(failed for failed, _ in runs)
     cells = (f"`{test.removeprefix('tests/')}`", compared, deviation, width, "1e-6", len(runs), failures)
     return f"| {' | '.join(map(str, cells))} |\n"

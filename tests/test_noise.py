@@ -180,22 +180,23 @@ LAWS = [
     ("kind", "parameters", "law"), LAWS, ids=[f"{kind}{parameters}" for kind, parameters, _ in LAWS]
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_numbers_with_parameters_follow_their_law(kind, parameters, law, dtype):
-    """Kolmogorov-Smirnov at level 1e-6."""
+@pytest.mark.statistical("10,000 numbers with their law", "exact, by Kolmogorov and Smirnov")
+def test_numbers_with_parameters_follow_their_law(kind, parameters, law, dtype, chance):
     noise = Stream.seeded(0, kind, dtype=dtype)
     drawn = getattr(noise, kind)((10_000,), *(torch.tensor(p, dtype=dtype) for p in parameters))
     assert drawn.dtype == dtype
-    assert stats.kstest(drawn.double(), law.cdf).pvalue > 1e-6
+    chance.likely(stats.kstest(drawn.double(), law.cdf).pvalue)
 
 
-def test_shares_follow_their_law():
-    """Each share of a Dirichlet is beta, and so is the sum of two: Kolmogorov-Smirnov at level 1e-6 for all."""
+@pytest.mark.statistical("10,000 shares with their law", "exact, by Kolmogorov and Smirnov", comparisons=5)
+def test_shares_follow_their_law(chance):
+    """Each share of a Dirichlet is beta, and so is the sum of two."""
     a = torch.tensor([0.3, 1.0, 4.0], dtype=torch.float64)
     drawn = Stream.seeded(0, "shares", dtype=torch.float64).dirichlet((10_000, 3), a)
     torch.testing.assert_close(drawn.sum(-1), torch.ones(10_000).double())
     for part in ([0], [1], [2], [0, 1], [1, 2]):
         law = stats.beta(a[part].sum().item(), a.sum().item() - a[part].sum().item())
-        assert stats.kstest(drawn[:, part].sum(-1), law.cdf).pvalue > 1e-6 / 5
+        chance.likely(stats.kstest(drawn[:, part].sum(-1), law.cdf).pvalue)
 
 
 def slopes(kind, figure, *parameters):

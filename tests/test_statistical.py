@@ -24,7 +24,6 @@ DRAWN = re.compile(
 """What draws random numbers."""
 CERTAIN = {
     "tests/plugins/test_flows.py::test_density_of_a_grid_sums_to_one": "a spread sets the grid; its sum is exact",
-    "tests/plugins/test_flows.py::test_fresh_flow_is_about_its_base": "bounds on the law of the starting weights",
     "tests/test_networks.py::test_a_residual_body_begins_near_linear": "by construction, whatever is drawn",
     "tests/test_readme.py::test_independent_pixels_are_what_the_readme_says": "of real data",
     "tests/plugins/test_table.py::test_standardised_by_the_training_rows": "the spread of the rows themselves",

@@ -141,14 +141,14 @@ def test_a_metric_without_direction_is_not_ranked():
     assert table["note"].unique() == ["this metric has no better direction"]
 
 
-FALSE_ALARM = 1e-6  # of each of these tests
+BINOMIAL = "exact, binomial at 5% of the tables"
 
 
-def _told_apart(spreads, seeds, boards, draw=np.random.Generator.standard_normal):
-    """In how many tables of rows without a difference some rank is not 1."""
-    rng = np.random.default_rng(0)
+def _told_apart(rng, spreads, seeds, boards, draw=np.random.Generator.standard_normal):
+    """The level of significance of how many tables of rows without a difference have a rank other than 1."""
     drawn = (pd.DataFrame(spreads * draw(rng, size=(seeds, len(spreads)))) for _ in range(boards))
-    return sum(bool((rank_groups(values, "higher")["rank"] > 1).any()) for values in drawn)
+    apart = sum(bool((rank_groups(values, "higher")["rank"] > 1).any()) for values in drawn)
+    return stats.binomtest(apart, boards, 0.05, alternative="greater").pvalue
 
 
 SPREADS = {"equal": np.ones(8), "one wild": np.r_[30, np.ones(7)], "far apart": np.geomspace(0.001, 1, 40)}
@@ -156,9 +156,10 @@ SPREADS = {"equal": np.ones(8), "one wild": np.r_[30, np.ones(7)], "far apart": 
 
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("name", SPREADS)
-def test_rows_without_a_difference_are_told_apart_in_at_most_alpha_of_tables(name, seeds):
-    """However their variances differ. 100 tables at 0.05 exceed the bound with probability 1e-6."""
-    assert _told_apart(SPREADS[name], seeds, 100) <= stats.binom.isf(FALSE_ALARM, 100, 0.05)
+@pytest.mark.statistical("how many of 100 tables without a difference show one", BINOMIAL)
+def test_rows_without_a_difference_are_told_apart_in_at_most_alpha_of_tables(name, seeds, chance):
+    """However their variances differ."""
+    chance.likely(_told_apart(np.random.default_rng(chance.seed), SPREADS[name], seeds, 100))
 
 
 PUBLISHED = sorted(Path(__file__).parent.parent.glob("leaderboards/*/measurements.csv"))
@@ -170,16 +171,17 @@ PUBLISHED = sorted(Path(__file__).parent.parent.glob("leaderboards/*/measurement
 )
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
-def test_the_variances_of_published_seeds_keep_the_promise(path, seeds, draw):
+@pytest.mark.statistical("how many of 200 tables without a difference show one", BINOMIAL)
+def test_the_variances_of_published_seeds_keep_the_promise(path, seeds, draw, chance):
     """Of 30 rows at most, whose seeds spread as those of a board do, normally or with heavy tails."""
     figures = pd.read_csv(path, keep_default_na=False).query("metric in ('elbo', 'log_likelihood')")
     spreads = (
         figures.groupby(["evaluator", "metric", "variant", "method", *COMPONENTS])["value"].std().dropna()
     )
-    for name, part in spreads.groupby(["evaluator", "metric", "variant", "method", "dataset"]):
-        scales = part.sample(min(len(part), 30), random_state=0).to_numpy()
-        bound = stats.binom.isf(FALSE_ALARM, 200, 0.05)
-        assert _told_apart(scales, seeds, 200, draw) <= bound, name
+    rng = np.random.default_rng(chance.seed)
+    parts = spreads.groupby(["evaluator", "metric", "variant", "method", "dataset"])
+    scales = [part.sample(min(len(part), 30), random_state=0).to_numpy() for _, part in parts]
+    chance.likely(*(_told_apart(rng, each, seeds, 200, draw) for each in scales))
 
 
 def _apart(a, b, alpha):

@@ -29,8 +29,7 @@ from lvmbench_plugins.posteriors.planar import Planar as PlanarFlow
 from lvmbench_plugins.priors.mixture import MixturePrior
 from lvmbench_plugins.priors.standard_normal import StandardNormal
 
-SURE = 5
-"""Standard errors: false-alarm rate 6e-7."""
+STATED = "stated, of the draws; the rule of the ascent leaves 0.005"
 
 
 class Off(Posterior):
@@ -82,34 +81,39 @@ def closed_form(subject):
     return 0.5 * (matrix.diagonal().log().sum() - torch.logdet(matrix)).item()
 
 
-def held(figure, truth, tolerance=0.005):
+def held(chance, figure, truth, tolerance=0.005):
     """Whether it is true within its own error and what the rule of the ascent leaves, as arguments of ``proof``."""
     assert figure.stderr < 0.01
-    return figure.value, truth, SURE * figure.stderr + tolerance
+    return figure.value, truth, chance.allowed(figure.stderr) + tolerance
 
 
 @pytest.mark.parametrize(("moved", "widened"), [(0.5, 0.25), (0.0, 0.0), (-2.0, 0.5), (0.0, -1.0)])
-def test_split_of_a_diagonal_normal_is_the_closed_form(moved, widened, proof):
+@pytest.mark.statistical("both parts of the gap with their closed form", STATED, comparisons=2)
+def test_split_of_a_diagonal_normal_is_the_closed_form(moved, widened, proof, chance):
     subject = linear(functools.partial(Off, moved=moved, widened=widened))
     found = measure(subject, samples=4000)
     against = f"the best diagonal normal, from one moved by {moved} and widened by {widened}"
     approximation, amortization = found["approximation_gap", "same"], found["amortization_gap", "same"]
-    proof("gap split, approximation", against, *held(approximation, closed_form(subject)))
+    proof("gap split, approximation", against, *held(chance, approximation, closed_form(subject)))
     truth = subject.model.posterior.loss(subject.model, subject.x)
-    assert abs(amortization.value - truth) <= SURE * amortization.stderr + 0.005
+    chance.within(amortization.value, truth, amortization.stderr, slack=0.005)
     assert found["ascent_converged", "same"].value == 1
 
 
-def test_a_constant_start_comes_to_the_same(proof):
+@pytest.mark.statistical("the approximation gap with its closed form", STATED)
+def test_a_constant_start_comes_to_the_same(proof, chance):
     subject = linear()
     found = measure(subject, start="constant")
     truth = closed_form(subject)
     against = "the best diagonal normal, from the constant start"
-    proof("gap split, approximation", against, *held(found["approximation_gap", "same"], truth))
+    proof("gap split, approximation", against, *held(chance, found["approximation_gap", "same"], truth))
     assert found["ascent_converged", "same"].value == 1
 
 
-def test_an_ascent_that_is_cut_off_says_so():
+@pytest.mark.statistical(
+    "the approximation gap with its closed form", "stated, of the draws and what the ascent lacks"
+)
+def test_an_ascent_that_is_cut_off_says_so(chance):
     """From far away: its figures are short by nats, and so are their errors."""
     subject = linear()
     found = measure(subject, start="constant", steps=200)
@@ -117,7 +121,7 @@ def test_an_ascent_that_is_cut_off_says_so():
     assert found["ascent_steps", "same"].value == 200
     assert found["ascent_converged", "same"].value == 0
     assert found["ascent_gain", "same"].value > 0.1
-    assert abs(gap.value - closed_form(subject)) <= SURE * gap.stderr
+    chance.within(gap.value, closed_form(subject), gap.stderr)
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -155,13 +159,14 @@ def test_parameters_of_an_amortised_posterior_are_freed(proof):
 
 
 @pytest.mark.parametrize(("posterior", "prior"), [(PlanarFlow, StandardNormal), (Exact, MixturePrior)])
-def test_planar_maps_begin_at_the_posterior_and_never_end_below(posterior, prior):
+@pytest.mark.statistical("what planar maps gain with 0", "stated, of the draws")
+def test_planar_maps_begin_at_the_posterior_and_never_end_below(posterior, prior, chance):
     """Where its parameters can be freed, a flow's, and where they cannot, a mixture's that has no gap to close."""
     subject = linear(posterior, prior)
     found = measure(subject, family="flow", steps=1, rate=1e-9)
     assert abs(found["amortization_gap", "flow"].value) < 1e-4
     gain = measure(subject, family="flow", steps=40)["amortization_gap", "flow"]
-    assert gain.value >= -SURE * gain.stderr
+    chance.within(-gain.value, 0.0, gain.stderr, above=True)
 
 
 def test_slope_of_planar_maps_is_that_of_their_log_density():
@@ -179,18 +184,18 @@ def test_slope_of_planar_maps_is_that_of_their_log_density():
 
 
 @pytest.mark.parametrize(("temperatures", "method"), [(0, "importance"), (1, "ais"), (40, "ais")])
-def test_what_finds_log_p_does_not_depend_on_what_is_found(temperatures, method):
-    """One temperature is importance sampling from the prior, which finds far less."""
-    exact = measure(linear(), steps=40)["log_likelihood", ""]
-    subject = dataclasses.replace(linear(), provides=frozenset())
-    found = measure(subject, steps=40, temperatures=temperatures)
+@pytest.mark.statistical("log p(x) with the exact one", "stated, of the draws")
+def test_what_finds_log_p_does_not_depend_on_what_is_found(temperatures, method, chance):
+    """From a posterior wide enough for bounded weights; one temperature is importance sampling from the prior."""
+    subject = linear(functools.partial(Off, moved=0.0, widened=0.5))
+    exact = measure(subject, steps=40)["log_likelihood", ""]
+    found = measure(dataclasses.replace(subject, provides=frozenset()), steps=40, temperatures=temperatures)
     assert {m.method for (metric, _), m in found.items() if metric in ("log_likelihood", "gap")} == {method}
-    if method == "importance":
-        assert (
-            abs(found["log_likelihood", ""].value - exact.value) <= SURE * found["log_likelihood", ""].stderr
-        )
+    log_p = found["log_likelihood", ""]
+    if temperatures == 1:  # nats below, by an error that is not known
+        assert log_p.value < exact.value - 1
     else:
-        assert found["log_likelihood", ""].value < exact.value
+        chance.within(log_p.value, exact.value, log_p.stderr)
 
 
 def test_true_posterior_leaves_nothing_to_split():
