@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from markdown_it import MarkdownIt
 
 import lvmbench
@@ -239,12 +240,13 @@ def test_no_file_of_a_run_holds_what_a_terminal_obeys(odd_results):
     assert [path.name for path in tables if "\x1b" in path.read_text(encoding="utf-8")] == []
 
 
-def test_what_was_fitted_is_said_in_a_line(suite):
-    budget = {"epochs": 1, "batch": 20}
-    words = {"data": suite["datasets"][0], "prior": "standard_normal", "posterior": "gaussian[hidden=8]"}
-    fitted = lvmbench.fit(**words, decoder="linear_gaussian", objective="elbo", latent=2, **budget)
-    assert repr(fitted).startswith(
-        "Fitted(dataset='blobs[test=20,train=60,validation=20]', prior='standard_normal'"
+def test_data_are_said_in_a_line():
+    data = lvmbench.Data(
+        {name: lvmbench.Split(torch.zeros(9, 2)) for name in ("train", "validation", "test")}, "real", ""
     )
-    assert "\n" not in repr(fitted)
-    assert repr(fitted.data).startswith("Data(train=Split(x=(60, ")
+    assert (
+        repr(data)
+        == "Data(train=Split(x=(9, 2)), validation=Split(x=(9, 2)), test=Split(x=(9, 2)), support='real')"
+    )
+    labelled = lvmbench.Split(torch.zeros(9, 2), torch.zeros(9, dtype=torch.long))
+    assert repr(labelled) == "Split(x=(9, 2), labels)"
