@@ -134,7 +134,8 @@ def unmet(
     kind = missing[0].partition(".")[0]
     offered = sorted(p.partition(".")[2] for p in provided if p.startswith(kind + "."))
     owner = _owner(kind, combination, data)
-    return f"{label} requires {missing[0]}, which {owner} does not provide (it provides {', '.join(offered) or 'nothing'})"
+    advice = data.advice.get(missing[0].removeprefix("dataset."))
+    return f"{label} requires {missing[0]}, which {owner} does not provide (it provides {', '.join(offered) or 'nothing'}){f'; {advice}' if advice else ''}"
 
 
 def _owner(kind: str, combination: Combination, data: Data) -> str:

@@ -12,11 +12,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lvmbench import datarules
 from lvmbench.component import Component
+from lvmbench.errors import DataError
 from lvmbench.noise import Noise
 from lvmbench.rawdata import RawFile
 
-Support = Literal["binary", "unit", "real"]
+Support = Literal["binary", "unit", "count", "real"]
+IMPLIED = {"binary": ("unit",), "unit": ("real",)}
+"""What else data of a support provide."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +64,20 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set in memory.
+    """A data set in memory. Raises `DataError`, a `UserError` with the place, for values, labels or factors that are not as declared.
 
     Arguments:
-        splits: ``train``, ``validation`` and ``test``.
-        support: Where values lie: ``binary`` 0 or 1, ``unit`` from 0 to 1, ``real`` anywhere.
+        splits: ``train``, ``validation`` and ``test``, in any order.
+        support: Where values lie: ``binary`` 0 or 1, ``unit`` from 0 to 1, ``count`` whole numbers from 0 on, ``real`` anywhere.
         licence: Under what terms the data may be used.
-        visit: What a training visit makes of raw values ``(B, *x)``, with noise; dynamic binarisation is one.
+        visit: What a training visit makes of raw values ``(B, *x)``, with noise; dynamic binarisation is one. The training
+            values of ``binary`` data then lie from 0 to 1, and visits make them 0 or 1.
         log_prob: The true log density of the data, in nats per datum, where it is known: ``(N, *x)`` to ``(N,)``.
         provides: Capabilities beyond those that follow from the fields (``image``, ...).
         factor_names: What the columns of the splits' factors are called.
+        columns: What the values of a datum are called, where it is a vector.
+        notes: What the readers of results on these data should know, each in a line.
+        advice: For a support that the data do not provide, how the user can have it all the same.
     """
 
     splits: Mapping[str, Split]
@@ -79,6 +87,16 @@ class Data:
     log_prob: Callable[[Tensor], Tensor] | None = None
     provides: frozenset[str] = field(default_factory=frozenset)
     factor_names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    advice: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, split in self.splits.items():
+            if not isinstance(split, Split):
+                raise DataError(f"data: split '{name}' is a {type(split).__name__}; give Split(x, labels)")
+        datarules.admit(self)
+        object.__setattr__(self, "splits", {name: self.splits[name] for name in datarules.SPLITS})
 
     def __repr__(self) -> str:
         return f"Data({', '.join(f'{name}={split}' for name, split in self.splits.items())}, support={self.support!r})"
@@ -88,9 +106,9 @@ class Data:
         """What this data set offers to the other components.
 
         ``unit`` says that values lie in [0, 1], ``real`` that they are continuous: binary data is ``binary`` and ``unit``,
-        unit data is ``unit`` and ``real``, real data is ``real``.
+        unit data is ``unit`` and ``real``; counts are ``count`` and real data is ``real``.
         """
-        found = {self.support} | {"binary": {"unit"}, "unit": {"real"}, "real": set()}[self.support]
+        found = {self.support, *IMPLIED.get(self.support, ())}
         found |= {"labels"} if all(s.labels is not None for s in self.splits.values()) else set()
         found |= {"factors"} if all(s.factors is not None for s in self.splits.values()) else set()
         return self.provides | found | ({"log_prob"} if self.log_prob else set())
@@ -107,6 +125,11 @@ class Data:
         """The smallest and the largest value."""
         ends = [(s.x.min().item() * s.scale, s.x.max().item() * s.scale) for s in self.splits.values()]
         return min(low for low, _ in ends), max(high for _, high in ends)
+
+    @cached_property
+    def remarks(self) -> tuple[str, ...]:
+        """What a reader of results on these data should know, each in a line: the notes, and what the values say."""
+        return tuple(datarules.remarks(self))
 
     @cached_property
     def checksum(self) -> str:

@@ -16,6 +16,10 @@ class UserError(LvmbenchError):
     """What the user gave cannot be used; shown as one line, exit code 2."""
 
 
+class DataError(UserError):
+    """Data are not as they are declared."""
+
+
 class Refusal(LvmbenchError, ValueError):  # noqa: N818
     """A component cannot be part of this combination; raise it from a component's ``__init__`` with the reason."""
 

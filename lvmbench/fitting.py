@@ -238,13 +238,37 @@ def stored(
     key: str,
     weights: Path,
     facts: Mapping[str, Any],
+    provenance: Mapping[str, Mapping[str, Any]],
 ) -> Fitted:
-    """A model that a suite has trained, from the folder of its weights; raises `UserError` where they are gone."""
+    """A model that a suite has trained, from the folder of its weights.
+
+    Raises `UserError` where they are gone, and where data or versions of components are no longer those of ``provenance``.
+    """
     file = weights_file(weights, key)
     if not file.is_file():
         raise UserError(f"the weights '{file}' are gone; the same run of the suite trains them anew")
+    _require_versions(catalogue, combination, provenance)
     fitted = Fitted.untrained(catalogue, combination, seed, pick_device("cpu"))
+    now, then = fitted.data.checksum, provenance["dataset"]["sha256"]
+    if now != then:  # what was trained on may be called test by now
+        raise UserError(
+            f"dataset '{combination['dataset']}' is no longer what this run was trained on (sha256 {now[:12]}, was "
+            f"{then[:12]}); bring the old data back, or run the suite again in another directory"
+        )
     return replace(fitted, facts=facts).restored(load(file.read_bytes()))
+
+
+def _require_versions(
+    catalogue: Catalogue, combination: Combination, provenance: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuse components whose results are no longer those that are stored."""
+    for kind, part in catalogue.provenance(combination.refs).items():
+        now, then = part["component"], provenance[kind]["component"]
+        if now != then:
+            raise UserError(
+                f"{kind} '{combination[kind]}' has version {now} here, this run was trained with version {then}; "
+                "install that one, or run the suite again in another directory"
+            )
 
 
 def _budget(given: dict[str, Any]) -> Budget:

@@ -23,6 +23,9 @@ from lvmbench.prior import Prior
 Given = str | Ref | type[Component] | Component | Data | Mapping[Any, Mapping[str, Any]]
 """A component: its name with options, its class, an instance, or a mapping of name or class to options."""
 
+SHOWN = 60
+"""How much of what cannot be used is shown."""
+
 BASES: Mapping[str, type] = {
     "dataset": Dataset,
     "prior": Prior,
@@ -119,8 +122,10 @@ def _with(catalogue: Catalogue, kind: str, name: str, target: type) -> Catalogue
 
 def _expect(kind: str, holds: bool, given: Any) -> None:
     if not holds:
+        shown = " ".join(repr(given).split())[:SHOWN]  # an array's text has many lines
+        more = ", or Data of tensors" if kind == "dataset" else ""
         raise UserError(
-            f"{kind}: {given!r} is no {BASES[kind].__name__}; give a name, a class or an instance of a {kind}"
+            f"{kind}: {shown} is no {BASES[kind].__name__}; give a name, a class or an instance of a {kind}{more}"
         )
 
 

@@ -67,6 +67,11 @@ class Plan:
         """What its runs are called."""
         return frozenset(p.name(seed) for p in self.planned for seed in p.keys)
 
+    @property
+    def remarks(self) -> dict[str, tuple[str, ...]]:
+        """What to know of the data sets of which there is something to know."""
+        return {name: data.remarks for name, data in self.data.items() if data.remarks}
+
     def restricted(self, names: Container[tuple[Any, ...]]) -> Plan:
         """The plan of these runs only, each named by its components, latent size and seed."""
         kept = [
@@ -198,6 +203,7 @@ class _Planner:
             return self._without_data(combination, {}, Status.UNAVAILABLE, str(error))
         try:
             data = self.data[combination["dataset"]]
+            provenance["dataset"]["sha256"] = data.checksum
             identity = self._identity(combination, data)
         except UserError as error:
             raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None

@@ -24,8 +24,10 @@ from lvmbench.render import to_csv, to_markdown
 
 SOURCES = ("suite.yaml", "records.csv", "measurements.csv")
 """The files of a results directory from which everything else is made."""
+REMARKS = "remarks.json"
+"""The file of a results directory that says, by data set, what to know of the data."""
 CURVES = "curves.csv"
-OTHERS = ("evaluations.csv", CURVES, "environment.json")
+OTHERS = ("evaluations.csv", CURVES, "environment.json", REMARKS)
 """What else of a results directory is published, where it is there."""
 
 
@@ -60,10 +62,17 @@ def rebuild(directory: Path) -> pd.DataFrame:
 def judged(
     board: pd.DataFrame, directory: Path, records: pd.DataFrame, measurements: pd.DataFrame
 ) -> pd.DataFrame:
-    """The board with what became of the claims of its suite, as rows in ``attrs["claims"]``."""
+    """The board with, in its ``attrs``, what became of the ``claims`` of its suite and ``remarks`` on its data sets."""
     found = judge(suite_of(directory).get("claims", []), records, measurements)
-    board.attrs["claims"] = found.to_dict("records")
+    board.attrs |= {"claims": found.to_dict("records"), "remarks": remarks_in(directory)}
     return board
+
+
+def remarks_in(directory: Path) -> dict[str, list[str]]:
+    """What to know of the data that a results directory was made with, by data set."""
+    path = directory / REMARKS
+    remarks: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return remarks
 
 
 def write_board(directory: Path, target: Path) -> None:

@@ -71,15 +71,18 @@ class Results:
     def fitted(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> Fitted:
         """The trained model of a run with its data and objective, as `lvmbench.evaluate` takes it.
 
-        Raises `UserError` where there is no such run, or it has no weights.
+        Raises `UserError` where there is no such run, it has no weights, or its data or the versions of its
+        components are no longer those it was trained with.
         """
         row = self._row(run if isinstance(run, str) else str(run["key"]))
         with self._store() as store:
             selection = plugins_of(store)
+            details = store.records(details=True).set_index("key").loc[row["key"]]
         catalogue = load_catalogue(selection)
         combination = Combination({kind: Ref.parse(row[kind]) for kind in KINDS}, int(row["latent"]))
         facts = {str(k): v for k, v in row.dropna().items()}
-        return stored(catalogue, combination, int(row["seed"]), row["key"], self.directory / "weights", facts)
+        seed, folder = int(row["seed"]), self.directory / "weights"
+        return stored(catalogue, combination, seed, row["key"], folder, facts, details["provenance"])
 
     def _row(self, key: str) -> pd.Series[Any]:
         """The record of a run that has weights, by the beginning of its key."""

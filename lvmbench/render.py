@@ -99,6 +99,7 @@ def _dataset(dataset: str, part: pd.DataFrame, attrs: dict[Any, Any], short: boo
     rows = [measured[measured["scale"] == scale] for scale in scales]
     rows[-1] = pd.concat([rows[-1], part[part["seeds"] == 0]])
     found = [_section(table_name(dataset, s), own, attrs, short) for s, own in zip(scales, rows, strict=True)]
+    found[-1].notes[:0] = attrs.get("remarks", {}).get(dataset, ())
     for section in found if len(scales) > 1 else ():
         section.notes.append(SCALES)
     return found

@@ -24,6 +24,7 @@ from lvmbench.execution.worker import evaluate_job, train_job
 from lvmbench.names import Ref
 from lvmbench.plan import Plan, Planned
 from lvmbench.plugins import PluginSelection
+from lvmbench.publish import REMARKS, remarks_in
 from lvmbench.results import export
 from lvmbench.status import SETTLED, Status
 from lvmbench.store import Store
@@ -106,7 +107,7 @@ def run(
     _enter(plan, store)
     _keep(plan, out, store, options)
     _note_asked(plan, store, training)
-    described = _describe(plan, store)
+    described = _describe(plan, out, store)
     due = _Due(plan, store, out / "weights", training)
     packs = [pack for planned in plan.planned if (pack := due.pack(planned))]
     trained = sum(len(pack.untrained) for pack in packs)
@@ -154,10 +155,13 @@ def _note_asked(plan: Plan, store: Store, training: bool) -> None:
     )
 
 
-def _describe(plan: Plan, store: Store) -> str:
+def _describe(plan: Plan, out: Path, store: Store) -> str:
     """Keep the environment, once per call; its identifier."""
     parts = [part for planned in plan.planned for part in planned.provenance.values()]
     content = environment({part["distribution"]: part["version"] for part in parts})
+    if plan.remarks:
+        remarks = json.dumps({**remarks_in(out), **plan.remarks}, indent=2)
+        (out / REMARKS).write_text(remarks + "\n", encoding="utf-8")
     store.environment(identifier(content), content)
     return identifier(content)
 

@@ -267,7 +267,7 @@ def test_an_out_with_spaces_brackets_and_signs_is_a_folder_like_any_other(cli, t
 @pytest.mark.parametrize("name", ["with space.csv", "br[ack]et,comma=1.csv", 'quo"te\\.csv', "ü.csv"])
 def test_an_option_of_any_text_comes_back_from_every_table(cli, tiny, name):
     table = tiny.folder / name
-    table.write_text("a,b\n" + "".join(f"{i},{i % 7}\n" for i in range(60)))
+    table.write_text("a,b\n" + "".join(f"{i},{i % 7}.5\n" for i in range(60)))
     suite = tiny.write(datasets=[{"table": {"path": str(table)}}], priors=["standard_normal"], seeds=[0])
     out = tiny.folder / "out"
     assert cli("run", suite, "--out", out, "--jobs", "0").code == 0
@@ -308,7 +308,10 @@ TABLES = {
         "a,b\n" + ROWS + "1,rose\n",
         r"FILE:3:12: table '.*t.csv': column 'b' is not numeric, row 41 holds 'rose'",
     ),
-    "without names": (ROWS, r"FILE:3:12: table '.*t.csv' starts with a row of numbers; add a first line"),
+    "without names": (
+        ROWS,
+        r"FILE:3:12: table '.*t.csv' starts with a row of numbers \(0, ...\); say header=true if",
+    ),
     "constant": ("a,b\n" + "1,2\n" * 40, r"FILE:3:12: table '.*t.csv' is constant"),
     "too short": ("a,b\n1,2\n", r"FILE:3:12: table '.*t.csv': 1 rows make "),
     "not text": (bytes(range(256)), r"FILE:3:12: table '.*t.csv' cannot be read "),
@@ -342,7 +345,7 @@ def test_values_outside_of_the_support_are_refused_and_recorded(cli, tiny):
         datasets=[f"table[path={path}]"], priors=["standard_normal"], decoders=["bernoulli"], seeds=[0]
     )
     shown = cli("run", suite, "--out", tiny.folder / "out", "--jobs", "0")
-    reason = r"decoder 'bernoulli' requires dataset.binary, which dataset 'table.*' with values from 0 to 2 does not provide \(it provides real\)"
+    reason = r"decoder 'bernoulli' requires dataset.binary, which dataset 'table.*' with values from 0 to 2 does not provide \(it provides count\)"
     assert shown.code == 2
     assert re.search(f"nothing can run, every combination is refused: {reason}$", shown.err.strip())
     (record,) = pd.read_csv(tiny.folder / "out" / "records.csv").to_dict("records")

@@ -1,5 +1,6 @@
 """The commands: what they show, what they leave, and how they end."""
 
+import hashlib
 import json
 import re
 import shlex
@@ -158,6 +159,51 @@ def test_data_are_listed_with_what_is_here(cli, tmp_path, monkeypatch):
     listed = cli("data", "list").out
     assert re.search(r"^mnist +0 of 4 raw files here$", listed, re.MULTILINE)
     assert re.search(r"^blobs +generated, built in or yours: no raw files$", listed, re.MULTILINE)
+
+
+FLOWERS = """
+import lvmbench
+from lvmbench import Data, Dataset, RawFile, fetch
+
+
+class Flowers(Dataset):
+    files = (RawFile("flowers/flowers.csv", "%s", "https://example.org/flowers.csv"),)
+
+    def load(self):
+        raise NotImplementedError
+
+
+@lvmbench.hookimpl
+def lvmbench_register(register):
+    register.dataset("flowers", Flowers)
+"""
+
+
+def test_raw_files_of_a_plugin_file_are_listed_and_fetched(cli, tiny, monkeypatch):
+    monkeypatch.setenv("LVMBENCH_DATA", str(tiny.folder))
+    raw = tiny.folder / "flowers" / "flowers.csv"
+    raw.parent.mkdir()
+    raw.write_bytes(b"1.5,2.5\n")
+    plugin = tiny.plugin("flowers_file", FLOWERS % hashlib.sha256(raw.read_bytes()).hexdigest())
+    assert re.search(
+        r"^flowers +1 of 1 raw files here$", cli("data", "list", "--plugin", plugin).out, re.MULTILINE
+    )
+    assert cli("data", "fetch", "flowers", "--plugin", plugin).out == f"{raw}\n"
+
+
+def test_a_check_says_where_raw_files_are_to_be_had(cli, tmp_path, monkeypatch):
+    """What `data fetch` says is said whole, once, and is no traceback."""
+    monkeypatch.setenv("LVMBENCH_DATA", str(tmp_path))
+    absent = cli("check", "mnist")
+    assert (absent.code, absent.out.count("lvmbench data fetch mnist")) == (0, 1)
+    files = load_catalogue().entry("dataset", "mnist").load().files
+    for file in files:
+        (tmp_path / file.path).parent.mkdir(exist_ok=True)
+        (tmp_path / file.path).write_bytes(b"cut short")
+    wrong, fetched = cli("check", "mnist"), cli("data", "fetch", "mnist")
+    message = fetched.err.removeprefix("lvmbench: ").strip()
+    assert message.endswith(f"it is downloaded anew from {files[0].url}")
+    assert (wrong.code, wrong.out.replace("\n", " ").count(message)) == (1, 1)
 
 
 UNKNOWN = {

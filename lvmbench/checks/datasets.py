@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import Any
 
 import torch
 from scipy import stats
-from torch import Tensor
 
 from lvmbench.checks.contract import applies, contract, require
 from lvmbench.checks.options import required
 from lvmbench.checks.specimen import Specimen, stream
 from lvmbench.checks.statistics import FALSE_ALARMS, require_average
 from lvmbench.checks.steps import global_state
+from lvmbench.datarules import SPLITS, SUPPORTS, repeated_rows, shared_rows
 from lvmbench.dataset import Data
+from lvmbench.errors import UserError
 from lvmbench.noise import Recorder
 from lvmbench.rawdata import data_home
 
 READ = "dataset.Data"
-SPLITS = ["train", "validation", "test"]
-CHUNK = 5000
-RANGES = {"binary": (0.0, 1.0), "unit": (0.0, 1.0), "real": (-math.inf, math.inf)}
 
 
 def _data(specimen: Specimen) -> Data:
-    """The data, loaded once; a `Skip` where that cannot be tried here."""
-    if "data" not in specimen.memory:
-        specimen.memory["data"] = _source(specimen).load()
+    """The data, loaded once; a `Skip` where that cannot be tried here, or fails."""
+    _try_to_load(specimen)
+    applies("data" in specimen.memory, "the data do not load: see data_are_admitted")
     data: Data = specimen.memory["data"]
     return data
+
+
+def _try_to_load(specimen: Specimen) -> None:
+    """Load the data, once; keep them, or the error."""
+    if specimen.memory:
+        return
+    source = _source(specimen)
+    try:
+        specimen.memory["data"] = source.load()
+    except Exception as error:
+        applies(
+            not (isinstance(error, UserError) and required(specimen.cls)), f"a file of the user's: {error}"
+        )
+        specimen.memory["error"] = error
 
 
 def _source(specimen: Specimen) -> Any:
@@ -45,35 +56,17 @@ def _source(specimen: Specimen) -> Any:
 
 
 @contract(
-    "dataset", due="There are three splits, not empty, of the same event shape, and a licence.", read=READ
+    "dataset",
+    due="The data load, and keep the rules of Data: splits, shapes, values, labels, factors and what is declared of them.",
+    read=READ,
 )
-def splits_are_three(specimen: Specimen) -> None:
-    data = _data(specimen)
-    require(list(data.splits) == SPLITS, f"the splits are {list(data.splits)}", f"they are {SPLITS}")
-    shapes = {tuple(split.x.shape[1:]) for split in data.splits.values()}
-    require(len(shapes) == 1, f"the event shapes are {sorted(shapes)}")
-    empty = [name for name, split in data.splits.items() if not len(split)]
-    require(not empty, f"{', '.join(empty)} is empty")
-    require(bool(data.licence), "there is no licence", "say under what terms the data may be used")
-    require(math.prod(next(iter(shapes))) > 0 and bool(shapes - {()}), "an event is empty", "x is (N, *x)")
-
-
-@contract("dataset", due="Values are finite and lie within the declared support.", read=READ)
-def values_lie_in_their_support(specimen: Specimen) -> None:
-    data = _data(specimen)
-    require(data.support in RANGES, f"support is {data.support!r}", f"one of {', '.join(RANGES)}")
-    low, high = RANGES[data.support]
-    for name, split in data.splits.items():
-        require(bool(split.x.isfinite().all()), f"a value of {name} is not finite")
-        found = [split.decode(end).item() for end in split.x.aminmax()]
-        require(
-            low <= found[0] and found[1] <= high,
-            f"values of {name} go from {found[0]:.4g} to {found[1]:.4g}",
-            f"support is '{data.support}': set scale, or declare another",
-        )
-        if data.support == "binary" and (data.visit is None or name != "train"):
-            whole = all(bool(((x == 0) | (x == 1)).all()) for x in map(split.decode, split.x.split(CHUNK)))
-            require(whole, f"binary values of {name} are not 0 or 1")
+def data_are_admitted(specimen: Specimen) -> None:
+    """What `Data` itself refuses, whoever makes it, is said here once; the other checks are then skipped."""
+    _try_to_load(specimen)
+    error = specimen.memory.get("error")
+    require(not isinstance(error, UserError), str(error))
+    if error is not None:
+        raise error
 
 
 @contract(
@@ -99,53 +92,23 @@ def data_are_the_same_at_every_load(specimen: Specimen) -> None:
     )
 
 
-@contract("dataset", due="Labels are whole numbers, (N,).", read="dataset.Split")
-def labels_are_whole_numbers(specimen: Specimen) -> None:
-    found = {name: split for name, split in _data(specimen).splits.items() if split.labels is not None}
-    applies(bool(found), "it has no labels")
-    for name, split in found.items():
-        assert split.labels is not None
-        require(
-            tuple(split.labels.shape) == (len(split),),
-            f"labels of {name} have shape {tuple(split.labels.shape)}",
-        )
-        require(split.labels.dtype == torch.int64, f"labels of {name} are {split.labels.dtype}", "use int64")
-        require(bool((split.labels >= 0).all()), f"a label of {name} is negative")
-
-
 @contract("dataset", due="No row is in two splits.", read=READ)
 def splits_share_no_rows(specimen: Specimen) -> str | None:
     """Equal rows may be chance: a failure is only what equal rows within train make less likely than one in a million."""
     data = _data(specimen)
-    rows = {name: _keys(split.x) for name, split in data.splits.items()}
-    train = Counter(rows["train"])
-    twice = sum(count for count in train.values() if count > 1)
-    chance = (twice + 1) / (len(rows["train"]) + 1)
+    chance = (repeated_rows(data) + 1) / (len(data.splits["train"]) + 1)
     warnings = []
     for name in SPLITS[1:]:
-        shared = sum(row in train for row in rows[name])
-        likely = stats.binom.sf(shared - 1, len(rows[name]), chance) if shared else 1.0
+        shared, rows = shared_rows(data, name), len(data.splits[name])
+        likely = stats.binom.sf(shared - 1, rows, chance) if shared else 1.0
         require(
             likely > FALSE_ALARMS,
-            f"{shared} of {len(rows[name])} rows of {name} are in train too",
+            f"{shared} of {rows} rows of {name} are in train too",
             "split the rows first, then make what is drawn from them",
         )
         if shared:
-            warnings.append(f"warning: {shared} of {len(rows[name])} rows of {name} equal one of train")
+            warnings.append(f"warning: {shared} of {rows} rows of {name} equal one of train")
     return "; ".join(warnings)
-
-
-def _keys(x: Tensor) -> list[bytes]:
-    flat = x.reshape(len(x), -1).contiguous().numpy()
-    return [row.tobytes() for row in flat]
-
-
-@contract("dataset", due="Data that provide 'image' have channels, height and width.", read=READ)
-def images_have_three_dimensions(specimen: Specimen) -> None:
-    data = _data(specimen)
-    applies("image" in data.capabilities, "it does not provide 'image'")
-    shape = tuple(data.splits["train"].x.shape[1:])
-    require(len(shape) == 3, f"the event shape is {shape}", "an image is (channels, height, width)")
 
 
 @contract(
@@ -172,13 +135,11 @@ def visits_follow_their_noise(specimen: Specimen) -> None:
             "a visit with the same noise differs",
             "draw from its noise",
         )
-        low, high = RANGES[data.support]
+        lies, words = SUPPORTS[data.support]
         require(
-            bool(((visited >= low) & (visited <= high)).all()), f"a visit leaves the support '{data.support}'"
-        )
-        require(
-            data.support != "binary" or bool(((visited == 0) | (visited == 1)).all()),
-            "a visit of binary data is not 0 or 1",
+            bool(lies(visited).all()),
+            "a visit leaves the support",
+            f"of '{data.support}' data each is {words}",
         )
         demands.add(recorder.demand if len(x) == 9 else None)
     require(len(demands - {None}) == 1, "visits draw another number of numbers each time")

@@ -14,7 +14,7 @@ from lvmbench.build import Parts, build, end_capabilities, model_capabilities, p
 from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.options import required, small, variants
-from lvmbench.checks.sources import Source, registered, synthetic
+from lvmbench.checks.sources import Source, counts, registered, synthetic
 from lvmbench.combination import Combination
 from lvmbench.errors import Refusal
 from lvmbench.model import LatentVariableModel
@@ -137,11 +137,13 @@ class Bench:
         return tuple(registered(self.catalogue))
 
     def _sources(self, fixed: Fixed, need: Capabilities) -> tuple[Source, ...]:
-        """The synthetic data, and the registered only where no synthetic data has what is asked of them."""
+        """The synthetic data, and the registered only where no synthetic data have what is asked of them."""
         declared = [self.catalogue.entry(kind, ref.name).load().requires for kind, ref in fixed.items()]
         wanted = {c.partition(".")[2] for c in need.union(*declared) if c.startswith("dataset.")}
-        enough = any(wanted <= source.data.capabilities for source in synthetic())
-        return synthetic() if enough else self._registered
+        for known in (synthetic(), counts()):
+            if any(wanted <= source.data.capabilities for source in known):
+                return known
+        return self._registered
 
     def _search(self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]) -> Iterator[Case]:
         for source, refs, model in self._models(fixed, sources):

@@ -25,7 +25,7 @@ from lvmbench.errors import Unavailable, UserError, nearest
 from lvmbench.names import Ref
 
 MINIMUM = {
-    "dataset": 12,
+    "dataset": 11,
     "prior": 26,
     "posterior": 26,
     "decoder": 26,

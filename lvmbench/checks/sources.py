@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from lvmbench.catalogue import Catalogue
-from lvmbench.dataset import Data, DataSummary, Split
+from lvmbench.dataset import Data, DataSummary, Split, Support
 from lvmbench.names import Ref
 from lvmbench.noise import Stream
 from lvmbench.rawdata import data_home
@@ -44,9 +43,9 @@ def _logistic(x: Tensor) -> Tensor:
     return (logsigmoid(x) + logsigmoid(-x)).flatten(1).sum(1)
 
 
-def _source(support: Literal["binary", "unit", "real"], *shape: int, provides: str = "") -> Source:
+def _source(support: Support, *shape: int, provides: str = "") -> Source:
     u = _uniform(*shape)
-    x = {"binary": (u < 0.4).float(), "unit": u, "real": u.logit()}[support]
+    x = {"binary": (u < 0.4).float(), "unit": u, "count": (-3 * u.log()).floor(), "real": u.logit()}[support]
     labels = (x.flatten(1).mean(1) > x.mean()).long()
     splits = {name: Split(x[i::3], labels[i::3]) for i, name in enumerate(("train", "validation", "test"))}
     density = _logistic if support == "real" else None
@@ -65,6 +64,12 @@ def synthetic() -> tuple[Source, ...]:
         _source("binary", 1, 8, 8, provides="image"),
         _source("unit", 1, 8, 8, provides="image"),
     )
+
+
+@cache
+def counts() -> tuple[Source, ...]:
+    """Counts, for parts that are for nothing else."""
+    return (_source("count", 3, 4),)
 
 
 @cache

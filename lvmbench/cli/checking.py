@@ -60,7 +60,8 @@ def _show(report: Report, verbose: bool) -> None:
 
     from lvmbench.cli.display import say
 
-    for result in report if verbose else report.failed:
+    untried = [r for r in report if r.check == "data_are_admitted" and r.status == "skipped"]
+    for result in report if verbose else [*report.failed, *untried]:
         note = result.reason if result.status in ("skipped", "expected") else result.message
         if result.status != "failed":
             say(Text(f"{result.status:8} ", STYLES[result.status]) + Text(f"{result.name}  {note}".rstrip()))

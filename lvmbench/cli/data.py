@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lvmbench.cli.options import Blocked, Plugins, selection
 from lvmbench.errors import Unavailable, UserError
 
 if TYPE_CHECKING:
@@ -29,21 +30,25 @@ def _raw_files(entry: Entry) -> str:
 
 
 @app.command("list")
-def list_() -> None:
+def list_(plugin: Plugins = [], no_plugin: Blocked = []) -> None:  # noqa: B006
     """List the data sets, with what of their raw files is here.
 
     Example: lvmbench data list
     """
     from lvmbench.plugins import load_catalogue
 
-    entries = load_catalogue().entries("dataset")
+    entries = load_catalogue(selection(plugin, no_plugin)).entries("dataset")
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
         print(f"{entry.name:{width}}  {_raw_files(entry)}")
 
 
 @app.command()
-def fetch(name: Annotated[str, typer.Argument(help="The name of a data set.")]) -> None:
+def fetch(
+    name: Annotated[str, typer.Argument(help="The name of a data set.")],
+    plugin: Plugins = [],  # noqa: B006
+    no_plugin: Blocked = [],  # noqa: B006
+) -> None:
     """Fetch the raw files of a data set, checked against their sha256.
 
     Example: lvmbench data fetch mnist
@@ -51,7 +56,7 @@ def fetch(name: Annotated[str, typer.Argument(help="The name of a data set.")]) 
     from lvmbench.plugins import load_catalogue
     from lvmbench.rawdata import fetch as get
 
-    files = load_catalogue().entry("dataset", name).load().files
+    files = load_catalogue(selection(plugin, no_plugin)).entry("dataset", name).load().files
     if not files:
         raise UserError(f"dataset '{name}' has no raw files: it is generated, built in or your own")
     for file in files:

@@ -42,6 +42,7 @@ def show_plan(
     if runnable:
         console.print(_table(runnable, statuses, training))
     _refusals(plan)
+    show_remarks(plan)
     measuring = _measuring(plan, runnable, evaluated, costs)
     _totals(plan, runnable, statuses)
     if device:
@@ -69,6 +70,13 @@ def _measuring_due(planned: Planned, evaluated: Evaluated) -> Counter[str]:
         if name not in evaluated.get(key, {})
     )
     return Counter(names)
+
+
+def show_remarks(plan: Plan) -> None:
+    """What to know of the data sets."""
+    for dataset, remarks in plan.remarks.items():
+        for remark in remarks:
+            say(Text(f"note: {dataset}: {remark}", style="yellow"))
 
 
 def _is_due(statuses: Mapping[str, str], key: str) -> bool:

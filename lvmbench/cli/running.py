@@ -64,6 +64,7 @@ def run(
     catalogue = load_catalogue(chosen)
     loaded = with_seeds(load_suite(suite, catalogue), seeds)
     out = out or Path("lvmbench-results") / loaded.name
+    from lvmbench.cli.planned import show_remarks
     from lvmbench.plan import make_plan
     from lvmbench.runner import RunOptions, prepare
     from lvmbench.store import Store
@@ -73,6 +74,7 @@ def run(
     plan = make_plan(loaded, catalogue, only)
     prepare(out)
     warn(catalogue)
+    show_remarks(plan)
     with Store.at(out, store) as opened:
         _go(plan, out, opened, RunOptions(device, jobs, timeout, chosen))
 

@@ -40,17 +40,111 @@ class NotRepeatable(Normal):
         return torch.randn(size, 2)
 
 
-@mutant("values outside the declared support", values_lie_in_their_support="declare another")
+@mutant("values outside the declared support", data_are_admitted="support 'unit' is from 0 to 1")
 class OutsideSupport(Normal):
     support = "unit"
 
 
-@mutant("grey values, declared binary", values_lie_in_their_support="binary values of train are not 0 or 1")
+@mutant("grey values, declared binary", data_are_admitted="support 'binary' is 0 or 1")
 class NotBinary(Normal):
     support = "binary"
 
     def rows(self, name, size):
         return super().rows(name, size).sigmoid()
+
+
+@mutant("bytes, declared binary", data_are_admitted="x[0, 0] of 'train' is 255")
+class Bytes(Normal):
+    support = "binary"
+
+    def rows(self, name, size):
+        return torch.full((size, 2), 255, dtype=torch.uint8)
+
+
+@mutant("fractions, declared counts", data_are_admitted="a whole number from 0 to 16777215")
+class FractionsAsCounts(Normal):
+    support = "count"
+
+    def rows(self, name, size):
+        return super().rows(name, size).abs()
+
+
+@mutant("a value that is missing", data_are_admitted="x[7, 1] of 'test' is nan")
+class Missing(Normal):
+    def rows(self, name, size):
+        x = super().rows(name, size)
+        if name == "test":
+            x[7, 1] = torch.nan
+        return x
+
+
+@mutant("a mean of a million, in double precision", data_are_admitted="too far from 0 for its spread")
+class FarFromZero(Normal):
+    def rows(self, name, size):
+        return super().rows(name, size).double() + 1e6
+
+
+@mutant("a split without rows", data_are_admitted="x of 'validation' has shape (0, 2)")
+class EmptySplit(Normal):
+    def rows(self, name, size):
+        return super().rows(name, 0 if name == "validation" else size)
+
+
+@mutant("splits of different widths", data_are_admitted="the shapes of a datum differ")
+class OtherWidth(Normal):
+    def rows(self, name, size):
+        return super().rows(name, size)[:, : 1 + (name == "train")]
+
+
+@mutant("factors of other rows", data_are_admitted="factors of 'train' have shape (299, 1)")
+class FactorsTooFew(Normal):
+    def splits(self):
+        found = super().splits()
+        return {name: Split(s.x, s.labels, factors=s.labels[1:, None]) for name, s in found.items()}
+
+
+@mutant("a label for all rows but one", data_are_admitted="labels of 'train' have shape (299,)")
+class LabelsTooFew(Normal):
+    def labels(self, x):
+        return super().labels(x)[1:]
+
+
+@mutant("a negative label", data_are_admitted="they are counted from 0")
+class NegativeLabel(Normal):
+    def labels(self, x):
+        return super().labels(x) - 1
+
+
+@mutant("labels are declared, and there are none", data_are_admitted="provides names labels")
+class LabelsDeclared(Normal):
+    provides = frozenset({"labels"})
+
+    def labels(self, x):
+        return None
+
+
+class Narrowed(Split):
+    def decode(self, x):
+        return super().decode(x)[:, :1]
+
+
+@mutant("decoding that loses a value", data_are_admitted="decode of 'train' gives")
+class LosesInDecoding(Normal):
+    def splits(self):
+        return {name: Narrowed(s.x, s.labels) for name, s in super().splits().items()}
+
+
+@mutant("visits that leave the support", visits_follow_their_noise="a visit leaves the support")
+class GreyVisits(Normal):
+    support = "binary"
+
+    @staticmethod
+    def visit(x, noise):
+        return x
+
+    def rows(self, name, size):
+        u = super().rows(name, size).sigmoid()
+        return u if name == "train" else u.round()
 
 
 @mutant("a third of the test rows are in train", splits_share_no_rows="split the rows first")
@@ -61,7 +155,7 @@ class LeaksTestRows(Normal):
         return {**found, "train": Split(leaked, self.labels(leaked))}
 
 
-@mutant("labels in floating point", labels_are_whole_numbers="use int64")
+@mutant("labels in floating point", data_are_admitted="use int64")
 class FloatLabels(Normal):
     def labels(self, x):
         return x[:, 0]
@@ -87,14 +181,14 @@ class GlobalVisits(Normal):
         return x + 0.01 * torch.randn_like(x)
 
 
-@mutant("no validation split", splits_are_three="the splits are")
+@mutant("no validation split", data_are_admitted="the splits are train, test; they are")
 class TwoSplits(Normal):
     def splits(self):
         found = super().splits()
         return {"train": found["train"], "test": found["test"]}
 
 
-@mutant("rows that are declared images", images_have_three_dimensions="(channels, height, width)")
+@mutant("rows that are declared images", data_are_admitted="an image is channels, height, width")
 class FlatImages(Normal):
     provides = frozenset({"image"})
 

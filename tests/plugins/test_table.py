@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
-from lvmbench import UserError
+import lvmbench
+from lvmbench import Refusal, UserError
 from lvmbench_plugins.datasets.table import Table
 
 ROWS = 20
@@ -24,6 +25,13 @@ FRAME = pd.DataFrame(
     }
 )
 NUMBERS = FRAME[["width", "height"]]
+PARTS = {
+    "prior": "standard_normal",
+    "posterior": "gaussian[hidden=4]",
+    "objective": "elbo",
+    "latent": 2,
+    "epochs": 1,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -167,6 +175,11 @@ def test_the_home_folder_is_expanded(monkeypatch, tmp_path):
     assert len(Table(path="~/t.csv").load().splits["train"]) == 14
 
 
+YEARS = "2001,2002,2003\n" + "".join(f"{i / 7:.3f},{i / 3:.3f},{i % 2}.5\n" for i in range(ROWS))
+SEMICOLONS = FRAME.to_csv(index=False, sep=";", decimal=",")
+TWICE = FRAME.set_axis(["width", "height", "kind", "kind"], axis=1)
+
+
 def with_cell(column: str, value: Any) -> pd.DataFrame:
     frame = FRAME.astype({"height": float, "kind": object})
     frame.loc[[3, 5], column] = value
@@ -182,7 +195,75 @@ BROKEN: dict[str, tuple[Callable[[], str], dict[str, Any], list[str]]] = {
     "only a header": (lambda: csv("a,b\n"), {}, ["empty", "0 by 2"]),
     "only labels": (lambda: csv(FRAME[["kind"]]), {"label": "kind"}, ["empty", "20 by 0"]),
     "no columns": (lambda: csv(FRAME), {"columns": " "}, ["empty", "20 by 0"]),
-    "no header": (lambda: csv("1.5,2\n3,4\n"), {}, ["row of numbers", "names"]),
+    "no header": (
+        lambda: csv("1.5,2\n3,4\n"),
+        {},
+        ["row of numbers (1.5, ...)", "header=true", "header=false"],
+    ),
+    "years as header": (lambda: csv(YEARS), {}, ["row of numbers (2001, ...)", "header=true"]),
+    "no header, with text": (lambda: csv("5.1,3.5,rose\n4.9,3.0,lily\n"), {"label": "rose"}, ["(5.1, ...)"]),
+    "semicolons": (
+        lambda: csv(SEMICOLONS),
+        {},
+        ["4 cells by semicolon and 1 by comma", "separator=semicolon"],
+    ),
+    "tabs": (lambda: csv(FRAME.to_csv(index=False, sep="\t")), {}, ["by tab", "separator=tab"]),
+    "decimal commas": (
+        lambda: csv(SEMICOLONS),
+        {"separator": "semicolon", "label": "kind"},
+        ["column 'width' is not numeric, row 1 holds '-1,0'", "say decimal=comma if"],
+    ),
+    "two of a name": (lambda: csv(TWICE), {"label": "kind"}, ["more than one column 'kind'"]),
+    "two of a name after spaces": (lambda: csv("a, a\n" + "1,2\n" * 20), {}, ["more than one column 'a'"]),
+    "label as value": (
+        lambda: csv(FRAME.assign(kind=1)),
+        {"columns": "width kind", "label": "kind"},
+        ["label 'kind' is among columns="],
+    ),
+    "label array as values": (
+        lambda: npz(x=NUMBERS),
+        {"array": "x", "label": "x"},
+        ["array 'x' is both values and label="],
+    ),
+    "a text for missing": (
+        lambda: csv(FRAME.replace({"rose": "NA"})),
+        {"label": "kind", "columns": "width", "missing": "NA ?"},
+        ["label 'kind' has 10 rows without a value, the first is row 1"],
+    ),
+    "one constant column": (
+        lambda: csv(NUMBERS.assign(site=7.0)),
+        {},
+        ["column 'site' is 7 in every row", "leave it out, or say values=real"],
+    ),
+    "far from zero": (
+        lambda: csv(NUMBERS.assign(time=1.7e9 + NUMBERS["width"])),
+        {},
+        ["column 'time' is too far from 0", "standardize=true"],
+    ),
+    "codes scaled": (
+        lambda: csv("a,b\n" + "1,2\n2,1\n" * 10),
+        {"standardize": True},
+        ["only whole numbers", "standardize= would undo", "values=real"],
+    ),
+    "not binary": (
+        lambda: csv(NUMBERS.abs()),
+        {"values": "binary"},
+        ["column 'width' holds 0.842105 in row 2", "values=binary each is 0 or 1"],
+    ),
+    "not counts": (lambda: csv(NUMBERS), {"values": "count"}, ["'width' holds -1 in row 1", "whole number"]),
+    "unit scaled": (
+        lambda: csv(pd.DataFrame({"a": np.linspace(0, 1, ROWS)})),
+        {"values": "unit", "standardize": True},
+        ["values from 0 to 1", "values=real"],
+    ),
+    "channels last": (
+        lambda: npz(x=np.zeros((9, 12, 10, 3), np.uint8)),
+        {},
+        ["(9, 12, 10, 3)", "layout=hwc", "layout=chw"],
+    ),
+    "layout of rows": (lambda: npz(x=NUMBERS), {"layout": "hwc"}, ["layout= is for images"]),
+    "layout of csv": (lambda: csv(NUMBERS), {"layout": "hwc"}, ["'layout' is not for .csv", "separator="]),
+    "header of npz": (lambda: npz(x=NUMBERS), {"header": True}, ["'header' is not for .npz", "array="]),
     "longer row": (lambda: csv("a,b\n1,2\n1,2,3\n"), {}, ["cannot be read", "line 3, saw 3"]),
     "longer rows": (lambda: csv("a,b\n" + "1,2,3\n" * 20), {}, ["cannot be read", "line 2, saw 3"]),
     "row numbers unnamed": (lambda: csv("a,b\n0,2,3\n1,4,5\n"), {}, ["cannot be read", "line 2, saw 3"]),
@@ -222,7 +303,7 @@ BROKEN: dict[str, tuple[Callable[[], str], dict[str, Any], list[str]]] = {
     "no scale": (
         lambda: csv(NUMBERS.assign(c=7)),
         {"standardize": True},
-        ["1 columns are constant", "standardize="],
+        ["1 columns are constant", "the first is column 'c'", "standardize="],
     ),
     "bits scaled": (
         lambda: csv("a\n" + "0\n1\n" * 10),
@@ -292,3 +373,112 @@ def test_a_parquet_files_index_is_not_data():
     assert rows(Table(path="t.parquet").load()) == expected(FRAME.drop(columns="kind"))
     FRAME.set_index("long name").to_parquet("t.parquet")
     assert "row 1 holds 'rose'" in refusal(path="t.parquet")
+
+
+@pytest.mark.parametrize(("header", "due"), [(True, ROWS), (False, ROWS + 1)])
+def test_a_first_line_of_numbers_is_what_the_user_says(header, due):
+    data = Table(path=csv(YEARS), header=header).load()
+    assert sum(map(len, data.splits.values())) == due
+    assert data.columns == (("2001", "2002", "2003") if header else ("0", "1", "2"))
+
+
+def test_names_that_are_numbers_can_be_given_as_numbers():
+    data = Table(path=csv(YEARS.replace(".5\n", "\n")), header=True, columns=2002, label=2003).load()
+    assert data.columns == ("2002",)
+    assert "labels" in data.capabilities
+
+
+def test_spaces_after_commas_belong_to_no_name_and_no_label():
+    spaced = csv(FRAME.to_csv(index=False).replace(",", ", "), "spaced.csv")
+    ours, theirs = (Table(path=p, columns="width height", label="kind").load() for p in (spaced, csv(FRAME)))
+    assert ours.checksum == theirs.checksum
+
+
+@pytest.mark.parametrize(("separator", "mark"), [("semicolon", ";"), ("tab", "\t"), ("bar", "|")])
+def test_cells_and_decimals_are_told_apart_as_the_user_says(separator, mark):
+    text = FRAME.to_csv(index=False, sep=mark, decimal=",")
+    ours = Table(path=csv(text, "ours.csv"), separator=separator, decimal="comma", label="kind").load()
+    assert ours.checksum == Table(path=csv(FRAME), label="kind").load().checksum
+
+
+@pytest.mark.parametrize("name", ["NA", "None", "nan", "null", "N/A"])
+def test_a_label_is_a_class_whatever_pandas_takes_it_for(name):
+    frame = FRAME.replace({"rose": name})
+    ours, theirs = (
+        Table(path=csv(f, p), label="kind").load() for f, p in ((frame, "ours.csv"), (FRAME, "theirs.csv"))
+    )
+    classes = [
+        {name: s.labels.bincount().tolist() for name, s in data.splits.items()} for data in (ours, theirs)
+    ]
+    assert classes[0] in (classes[1], {name: counts[::-1] for name, counts in classes[1].items()})
+
+
+def test_labels_in_numbers_keep_the_order_of_numbers():
+    train = Table(path=csv(FRAME.assign(kind=[10, 9] * 10)), label="kind").load().splits["train"]
+    even = train.x[:, 1].sqrt().round() % 2 == 0
+    assert torch.equal(train.labels, even.long())
+
+
+COUNTS = pd.DataFrame({"visits": np.arange(ROWS) % 7, "items": np.arange(ROWS) * 30})
+
+
+def test_whole_numbers_are_counts_which_no_density_takes():
+    data = Table(path=csv(COUNTS)).load()
+    assert (data.support, data.capabilities, data.splits["train"].x.dtype) == (
+        "count",
+        {"count"},
+        torch.float32,
+    )
+    for decoder in ("gaussian", "linear_gaussian"):
+        with pytest.raises(
+            Refusal, match=r"requires dataset.real.*; values=real takes whole numbers as real"
+        ):
+            lvmbench.fit(data=f"table[path={csv(COUNTS)}]", decoder=decoder, **PARTS)
+    with pytest.raises(Refusal, match=r"requires dataset.binary, .* provides count\)$"):
+        lvmbench.fit(data=f"table[path={csv(COUNTS)}]", decoder="bernoulli", **PARTS)
+
+
+def test_counts_are_taken_as_real_numbers_where_the_user_says_so():
+    fitted = lvmbench.fit(
+        data=f"table[path={csv(COUNTS)},values=real]", decoder="gaussian[hidden=4]", **PARTS
+    )
+    assert fitted.data.capabilities == {"real"}
+    assert fitted.data.remarks[0].startswith("columns visits, items: whole numbers only")
+
+
+def test_temperatures_are_no_counts():
+    assert Table(path=csv(COUNTS - 5)).load().support == "real"
+
+
+def test_a_byte_is_kept_in_a_byte():
+    data = Table(path=npz(x=np.arange(400, dtype=np.uint8).reshape(10, 40) % 250 + 1)).load()
+    assert (data.support, data.splits["train"].x.dtype) == ("count", torch.uint8)
+
+
+def test_a_constant_column_passes_where_the_user_says_so_and_is_remarked_on():
+    data = Table(path=csv(NUMBERS.assign(site=7.0)), values="real").load()
+    assert any("site" in remark for remark in data.remarks)
+
+
+def test_values_of_the_other_byte_order_train():
+    rng = np.random.default_rng(0)
+    path = npz(x=rng.normal(size=(40, 3)).astype(">f4"), y=rng.integers(3, size=40).astype(">i4"))
+    fitted = lvmbench.fit(data=f"table[path={path},label=y]", decoder="gaussian[hidden=4]", **PARTS)
+    assert fitted.data.capabilities == {"real", "labels"}
+
+
+def test_channels_last_are_brought_to_the_front():
+    images = np.random.default_rng(0).integers(256, size=(20, 12, 10, 3)).astype(np.uint8)
+    data = Table(path=npz(x=images), layout="hwc").load()
+    assert data.splits["train"].x.shape[1:] == (3, 12, 10)
+    assert rows(data) == sorted(images.transpose(0, 3, 1, 2).reshape(20, -1).astype(np.float32).tolist())
+    assert Table(path=npz(x=images), layout="chw").load().splits["train"].x.shape[1:] == (12, 10, 3)
+
+
+def test_what_single_precision_merges_is_kept_apart_by_standardising():
+    """400 times of a minute, of which single precision leaves one."""
+    times = pd.DataFrame({"t": 1.7e9 + 60 * np.random.default_rng(0).random(400)})
+    assert times["t"].astype(np.float32).nunique() == 1
+    assert "column 't'" in refusal(path=csv(times))
+    data = Table(path=csv(times), standardize=True).load()
+    assert len(np.unique(np.array(rows(data)))) == 400

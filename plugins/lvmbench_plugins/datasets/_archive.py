@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from lvmbench import UserError, nearest
-from lvmbench_plugins.datasets._rows import Rows, codes, reading, require_finite, require_values
+from lvmbench_plugins.datasets._rows import Rows, codes, reading, require_values
 
+Layout = Literal["chw", "hwc"]
 Arrays = Mapping[str, NDArray[Any] | None]
 """By name; None for an array of Python objects, which only a pickle could bring back."""
 
 
-def read_archive(path: Path, array: str | None, label: str | None) -> Rows:
-    """The rows of one array of an .npz file."""
+def read_archive(
+    path: Path, array: str | None, layout: Layout | None, label: str | None, missing: Sequence[str]
+) -> Rows:
+    """The rows of one array of an .npz file; images with their channels first."""
     arrays = _arrays(path)
-    values = _values(path, arrays, _only(path, arrays, label) if array is None else array)
+    name = _only(path, arrays, label) if array is None else array
+    values = _values(path, arrays, name)
     require_values(path, values.shape)
-    require_finite(path, values, None)
-    return Rows(values, None if label is None else _labels(path, arrays, label, len(values)))
+    if label is not None and label == name:
+        raise UserError(f"table '{path}': array '{name}' is both values and label=; name another one")
+    values = _channels_first(path, name, values, layout)
+    return Rows(path, values, None if label is None else _labels(path, arrays, label, len(values), missing))
+
+
+def _channels_first(path: Path, name: str, values: NDArray[Any], layout: Layout | None) -> NDArray[Any]:
+    """Images with channels, height and width; asks where the channels seem to be last."""
+    if values.ndim != 4:
+        if layout is None:
+            return values
+        found = f"rows of shape {values.shape[1:]}"
+        raise UserError(f"table '{path}': layout= is for images, array '{name}' holds {found}; leave it out")
+    if layout is None and values.shape[3] <= 4 < values.shape[1]:
+        raise UserError(
+            f"table '{path}': array '{name}' has shape {values.shape}, which looks like height, width, channels; "
+            "say layout=hwc, or layout=chw if they are channels, height, width"
+        )
+    return np.moveaxis(values, 3, 1) if layout == "hwc" else values
 
 
 def _arrays(path: Path) -> Arrays:
@@ -36,7 +57,10 @@ def _arrays(path: Path) -> Arrays:
 
 def _array(archive: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any] | None:
     try:
-        return archive[name]
+        array = archive[name]
+        return array.astype(
+            array.dtype.newbyteorder("="), copy=False
+        )  # neither pandas nor torch takes the other order
     except ValueError as error:
         if "allow_pickle" in str(error):
             return None
@@ -69,13 +93,13 @@ def _values(path: Path, arrays: Arrays, name: str) -> NDArray[Any]:
     if values.ndim < 2 or values.dtype.kind not in "biuf":
         found = f"has shape {values.shape} and type {values.dtype}"
         raise UserError(f"table '{path}': array '{name}' {found}; it must be rows by columns of real numbers")
-    return values
+    return values.astype(np.uint8) if values.dtype.kind == "b" else values
 
 
-def _labels(path: Path, arrays: Arrays, name: str, rows: int) -> NDArray[np.int64]:
+def _labels(path: Path, arrays: Arrays, name: str, rows: int, missing: Sequence[str]) -> NDArray[np.int64]:
     labels = _named(path, arrays, name)
     if labels.size != rows or len(labels) != rows:
         raise UserError(
             f"table '{path}': label array '{name}' has shape {labels.shape} for {rows} rows; it must have one per row"
         )
-    return codes(path, name, pd.Series(labels.reshape(rows)))
+    return codes(path, name, pd.Series(labels.reshape(rows)), missing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +10,78 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from lvmbench import UserError
+from lvmbench.datarules import SUPPORTS, coarse
+
+Place = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Numeric values ``(N, *x)`` and, where asked for, labels ``(N,)``."""
+    """Numeric values ``(N, *x)``, the names of their columns where they have any, and, where asked for, labels ``(N,)``."""
 
+    path: Path
     values: NDArray[Any]
     labels: NDArray[np.int64] | None
+    names: tuple[str, ...] = ()
+
+    def column(self, place: Place) -> str:
+        """What a column is called."""
+        return f"column '{self.names[place[0]] if self.names else ','.join(map(str, place))}'"
+
+    def require_finite(self) -> None:
+        """Refuse values that are not numbers in single precision, naming the first column that has any."""
+        with np.errstate(over="ignore"):
+            bad = ~np.isfinite(self.values.astype(np.float32))
+        if bad.any():
+            place, rows = _first(bad)
+            raise UserError(
+                f"table '{self.path}': {self.column(place)} has {len(rows)} rows that are missing, NaN, infinite or too "
+                f"large for single precision, the first is row {rows[0] + 1}; fill them or drop them"
+            )
+
+    def require_support(self, support: str) -> None:
+        """Refuse values that do not lie where the user says."""
+        lies, words = SUPPORTS[support]
+        bad = ~lies(torch.from_numpy(self.values.astype(np.float64))).numpy()
+        if bad.any():
+            place, rows = _first(bad)
+            value = self.values[(rows[0], *place)]
+            raise UserError(
+                f"table '{self.path}': {self.column(place)} holds {value:g} in row {rows[0] + 1}; with values={support} "
+                f"each is {words}: give another values="
+            )
+
+    def require_variation(self) -> None:
+        """Refuse columns that say nothing, on which a density grows without bound."""
+        constant = np.flatnonzero((self.values == self.values[0]).all(0))
+        if len(constant):
+            place = (int(constant[0]),)
+            others = f" (and {len(constant) - 1} more)" if len(constant) > 1 else ""
+            raise UserError(
+                f"table '{self.path}': {self.column(place)}{others} is {self.values[0][place]:g} in every row, where a density "
+                "grows without bound; leave it out, or say values=real"
+            )
+
+    def require_resolution(self) -> None:
+        """Refuse columns whose different values are one value in single precision."""
+        columns = coarse(torch.from_numpy(self.values.astype(np.float64)))
+        if columns:
+            raise UserError(
+                f"table '{self.path}': {self.column(columns[0])} is too far from 0 for its spread: single precision would "
+                "merge its values; say standardize=true"
+            )
+
+
+def _first(bad: NDArray[np.bool_]) -> tuple[Place, NDArray[np.int64]]:
+    """The first column that is bad somewhere, and its bad rows."""
+    flat = bad.reshape(len(bad), -1)
+    index = int(flat.any(0).argmax())
+    place = tuple(int(i) for i in np.unravel_index(index, bad.shape[1:]))
+    return place, np.flatnonzero(flat[:, index])
 
 
 @contextmanager
@@ -50,28 +111,27 @@ def require_values(path: Path, shape: Sequence[int]) -> None:
         )
 
 
-def require_finite(path: Path, values: NDArray[Any], names: Sequence[str] | None) -> None:
-    """Refuse values that are not numbers in single precision, naming the first column that has any."""
-    with np.errstate(over="ignore"):
-        bad = ~np.isfinite(values.astype(np.float32)).reshape(len(values), -1)
-    if bad.any():
-        place = int(bad.any(0).argmax())
-        index = np.unravel_index(place, values.shape[1:])
-        name = names[place] if names else ",".join(str(int(i)) for i in index)
-        rows = np.flatnonzero(bad[:, place])
-        raise UserError(
-            f"table '{path}': column '{name}' has {len(rows)} rows that are missing, NaN, infinite or too large "
-            f"for single precision, the first is row {rows[0] + 1}; fill them or drop them"
-        )
+def texts(listed: str | int | None) -> list[str]:
+    """What is listed in an option, each once: between semicolons where there are any, else between spaces.
+
+    >>> texts("a b a"), texts("long name;a"), texts(2001), texts(None)
+    (['a', 'b'], ['long name', 'a'], ['2001'], [])
+    """
+    whole = "" if listed is None else str(listed)
+    pieces = whole.split(";") if ";" in whole else whole.split()
+    return list(dict.fromkeys(piece.strip() for piece in pieces if piece.strip()))
 
 
-def codes(path: Path, name: str, labels: pd.Series[Any]) -> NDArray[np.int64]:
-    """Labels as 0, 1, ... in the order of their values."""
-    missing = int(labels.isna().sum())
-    if missing:
+def codes(path: Path, name: str, labels: pd.Series[Any], missing: Collection[str]) -> NDArray[np.int64]:
+    """Labels as 0, 1, ... in the order of their values; no text but an empty one is missing, unless it is said to be."""
+    absent = labels.isna() | labels.astype(str).str.strip().isin(["", *missing])
+    if absent.any():
         raise UserError(
-            f"table '{path}': label '{name}' has {missing} rows without a value; fill them or drop them"
+            f"table '{path}': label '{name}' has {absent.sum()} rows without a value, the first is row "
+            f"{int(absent.to_numpy().argmax()) + 1}; fill them or drop them"
         )
+    numbers = pd.to_numeric(labels, errors="coerce")
+    labels = labels if numbers.isna().any() else numbers
     if pd.api.types.is_float_dtype(labels) and bool((labels != labels.round()).any()):
         raise UserError(
             f"table '{path}': label '{name}' holds fractions; labels must be text or whole numbers"

@@ -10,17 +10,26 @@ import torch
 from numpy.typing import NDArray
 
 from lvmbench import Data, Dataset, Probability, Size, Split, UserError, generator
-from lvmbench_plugins.datasets._archive import read_archive
-from lvmbench_plugins.datasets._frame import read_frame
-from lvmbench_plugins.datasets._rows import Rows
+from lvmbench.dataset import Support
+from lvmbench_plugins.datasets._archive import Layout, read_archive
+from lvmbench_plugins.datasets._frame import Decimal, Dialect, Separator, read_frame
+from lvmbench_plugins.datasets._rows import Rows, texts
+
+Values = Literal["auto", "binary", "unit", "count", "real"]
+OPTIONS = {
+    ".csv": ("columns", "header", "separator", "decimal"),
+    ".parquet": ("columns",),
+    ".npz": ("array", "layout"),
+}
+"""The options that only some files have."""
 
 
 @final
 class Table(Dataset):
     """Your own rows of numbers, from a .csv, .parquet or .npz file.
 
-    Data of zeros and ones only is ``binary``; other data is ``real``, and also ``unit`` where it lies between 0 and 1. Rows
-    of three dimensions are images: channels, height, width. Rows are shuffled, then split.
+    Data of zeros and ones only is ``binary``, of whole numbers only ``count``; other data is ``real``, and also ``unit`` where it
+    lies between 0 and 1. Rows of three dimensions are images. Rows are shuffled, then split.
 
     References:
         Tidy Data (Wickham, 2014), https://doi.org/10.18637/jss.v059.i10
@@ -31,10 +40,19 @@ class Table(Dataset):
             hold spaces; all but the label where not given.
         label: The column, or in an .npz file the array, of labels: text or whole numbers.
         array: The array of values in an .npz file; where not given, ``x`` or else the only one of two or more dimensions.
+        values: What the values are: ``binary``, ``unit``, ``count`` or ``real``. With ``auto`` they say it themselves;
+            ``real`` takes whole numbers as real ones, and lets constant columns pass.
+        standardize: Whether each column is shifted and scaled to mean 0 and standard deviation 1 over the training rows.
+        missing: The texts that mean a missing label, listed as ``columns`` is; an empty one always does.
+        header: Whether the first line of a .csv file has the columns' names; without them these are called 0, 1, ...
+            Where not given it has, and a line of numbers is asked about.
+        separator: What stands between the cells of a .csv file; where not given a comma.
+        decimal: What stands before the decimals in a .csv file; where not given a point.
+        layout: The order of an image's dimensions in an .npz file, channels first or last; where not given channels
+            are first, and what looks otherwise is asked about.
         validation: The share of rows for validation.
         test: The share of rows for testing.
         seed: What the shuffle comes from.
-        standardize: Whether each column is shifted and scaled to mean 0 and standard deviation 1 over the training rows.
 
     Example:
         >>> import pathlib, tempfile
@@ -47,51 +65,76 @@ class Table(Dataset):
         >>> folder.cleanup()
     """
 
+    version = 2
+
     def __init__(
         self,
         *,
         path: str,
-        columns: str | None = None,
-        label: str | None = None,
+        columns: str | int | None = None,
+        label: str | int | None = None,
         array: str | None = None,
+        values: Values = "auto",
+        standardize: bool = False,
+        missing: str | int | None = None,
+        header: bool | None = None,
+        separator: Separator | None = None,
+        decimal: Decimal | None = None,
+        layout: Layout | None = None,
         validation: Probability = 0.1,
         test: Probability = 0.2,
         seed: Size = 0,
-        standardize: bool = False,
     ) -> None:
         self.path = Path(path).expanduser()
-        self.columns, self.label, self.array = columns, label, array
-        self.validation, self.test = validation, test
-        self.seed, self.standardize = seed, standardize
+        self.label = None if label is None else str(label)
+        self.array, self.layout, self.columns = array, layout, columns
+        self.dialect, self.missing = Dialect(header, separator, decimal), texts(missing)
+        self.given = {
+            "columns": columns,
+            "array": array,
+            "layout": layout,
+            "header": header,
+            "separator": separator,
+            "decimal": decimal,
+        }
+        self.values, self.standardize = values, standardize
+        self.validation, self.test, self.seed = validation, test, seed
 
     def load(self) -> Data:
         rows = self._read()
+        rows.require_finite()
         parts = self._parts(len(rows.values))
         if (rows.values == rows.values[0]).all():
             raise UserError(f"table '{self.path}' is constant: its {len(rows.values)} rows are all the same")
-        values, support = self._values(rows.values, parts["train"])
-        splits = {name: _split(values, rows.labels, part) for name, part in parts.items()}
-        image = frozenset({"image"} if values.ndim == 4 else ())
-        return Data(splits, support, f"not stated: from '{self.path.name}'", provides=image)
+        support = self._support(rows)
+        values = self._kept(rows, support, parts["train"])
+        return Data(
+            {name: _split(values, rows.labels, part) for name, part in parts.items()},
+            support,
+            f"not stated: from '{self.path.name}'",
+            provides=frozenset({"image"} if values.ndim == 4 else ()),
+            columns=rows.names,
+            advice={"real": "values=real takes whole numbers as real ones"} if support == "count" else {},
+        )
 
     def _read(self) -> Rows:
         suffix = self.path.suffix.lower()
-        if suffix not in (".csv", ".parquet", ".npz"):
+        if suffix not in OPTIONS:
             raise UserError(f"table '{self.path}' has suffix '{suffix}'; it must be .csv, .parquet or .npz")
         if not self.path.is_file():
             raise UserError(
                 f"table '{self.path}': no such file below '{Path.cwd()}'; give its path with path="
             )
-        archive = suffix == ".npz"
-        if (self.columns if archive else self.array) is not None:
-            wrong, right = ("columns", "array") if archive else ("array", "columns")
-            raise UserError(
-                f"table '{self.path}': option '{wrong}' is not for {suffix} files; choose with {right}="
-            )
+        for name, value in self.given.items():
+            if value is not None and name not in OPTIONS[suffix]:
+                known = ", ".join(f"{option}=" for option in OPTIONS[suffix])
+                raise UserError(
+                    f"table '{self.path}': option '{name}' is not for {suffix} files, which have {known}; leave it out"
+                )
         return (
-            read_archive(self.path, self.array, self.label)
-            if archive
-            else read_frame(self.path, self.columns, self.label)
+            read_archive(self.path, self.array, self.layout, self.label, self.missing)
+            if suffix == ".npz"
+            else read_frame(self.path, self.dialect, self.columns, self.label, self.missing)
         )
 
     def _parts(self, rows: int) -> dict[str, NDArray[np.int64]]:
@@ -109,31 +152,57 @@ class Table(Dataset):
             for name, part in zip(sizes, torch.split(order, list(sizes.values())), strict=True)
         }
 
-    def _values(
-        self, values: NDArray[Any], train: NDArray[np.int64]
-    ) -> tuple[NDArray[Any], Literal["binary", "unit", "real"]]:
-        """The values as they are kept, and where they lie."""
-        if ((values == 0) | (values == 1)).all():
-            if self.standardize:
-                raise UserError(
-                    f"table '{self.path}' holds only 0 and 1, which standardize= would undo; leave it out"
-                )
-            return values.astype(np.uint8), "binary"
-        if self.standardize:
-            return self._standardized(values.astype(np.float64), train).astype(np.float32), "real"
-        unit = values.min() >= 0 and values.max() <= 1
-        return values.astype(np.float32), "unit" if unit else "real"
-
-    def _standardized(self, values: NDArray[np.float64], train: NDArray[np.int64]) -> NDArray[np.float64]:
-        mean, scale = values[train].mean(0), values[train].std(0)
-        constant = int((values[train] == values[train][0]).all(0).sum())
-        if constant:
+    def _support(self, rows: Rows) -> Support:
+        """Where the values lie: as the user says, or as they do themselves."""
+        found = _found(rows.values) if self.values == "auto" else self.values
+        if self.values != "auto":
+            rows.require_support(found)
+        elif found in ("unit", "real") and rows.values.ndim == 2 and not self.standardize:
+            rows.require_variation()
+        if not self.standardize:
+            return found
+        if found in ("binary", "count") or self.values == "unit":
+            holds = {"binary": "only 0 and 1", "count": "only whole numbers", "unit": "values from 0 to 1"}[
+                found
+            ]
             raise UserError(
-                f"table '{self.path}': {constant} columns are constant over the training rows and have no scale; "
-                "leave them out, or leave out standardize="
+                f"table '{self.path}' holds {holds}, which standardize= would undo; leave it out, or say values=real"
+            )
+        return "real"
+
+    def _kept(self, rows: Rows, support: Support, train: NDArray[np.int64]) -> NDArray[Any]:
+        """The values as they are kept: in a byte where one holds them, else in single precision."""
+        values = rows.values
+        if self.standardize:
+            return self._standardized(rows, train).astype(np.float32)
+        if _whole(values) and values.max() <= 255:
+            return values.astype(np.uint8)
+        if support in ("unit", "real"):
+            rows.require_resolution()
+        return values.astype(np.float32)
+
+    def _standardized(self, rows: Rows, train: NDArray[np.int64]) -> NDArray[np.float64]:
+        values = rows.values.astype(np.float64)
+        mean, scale = values[train].mean(0), values[train].std(0)
+        constant = np.argwhere((values[train] == values[train][0]).all(0))
+        if len(constant):
+            raise UserError(
+                f"table '{self.path}': {len(constant)} columns are constant over the training rows and have no scale, the "
+                f"first is {rows.column(tuple(constant[0]))}; leave them out, or leave out standardize="
             )
         standard: NDArray[np.float64] = (values - mean) / scale
         return standard
+
+
+def _found(values: NDArray[Any]) -> Support:
+    """Where values lie."""
+    if _whole(values):
+        return "binary" if values.max() <= 1 else "count"
+    return "unit" if values.min() >= 0 and values.max() <= 1 else "real"
+
+
+def _whole(values: NDArray[Any]) -> bool:
+    return bool(values.min() >= 0 and (values == np.round(values)).all())
 
 
 def _split(values: NDArray[Any], labels: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> Split:
