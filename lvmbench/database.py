@@ -1,4 +1,4 @@
-"""What a database of results holds and what it is called."""
+"""What a database of results holds: its tables, and what it is called."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, String, Table, Text
 
 from lvmbench.errors import LvmbenchError
 from lvmbench.legible import printable
@@ -21,6 +22,74 @@ class Said(sa.TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
         """The text as it is kept."""
         return None if value is None else printable(value)
+
+
+METADATA = MetaData()
+META = Table("meta", METADATA, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
+ENVIRONMENTS = Table(
+    "environments", METADATA, Column("id", String, primary_key=True), Column("content", JSON)
+)
+COMBINATION = ("dataset", "prior", "posterior", "decoder", "objective", "estimator")
+RUNS = Table(
+    "runs",
+    METADATA,
+    Column("key", String, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("suite", String, nullable=False),
+    Column("suite_version", Integer, nullable=False),
+    *(Column(name, String, nullable=False) for name in COMBINATION),
+    Column("latent", Integer, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("status", String, nullable=False),
+    Column("reason", Said, nullable=False, default=""),
+    Column("traceback", Said),
+    Column("epochs", Integer),
+    Column("best_epoch", Integer),
+    Column("stopped", String),
+    Column("train_seconds", Float),
+    Column("peak_memory_host", BigInteger),
+    Column("peak_memory_device", BigInteger),
+    Column("parameters", BigInteger),
+    Column("device", String),
+    Column("pack", Integer),
+    Column("provenance", JSON),
+    Column("environment", String),
+    Column("started", String),
+    Column("finished", String),
+)
+EVALUATIONS = Table(
+    "evaluations",
+    METADATA,
+    Column("key", String, primary_key=True),
+    Column("evaluator", String, primary_key=True),
+    Column("status", String, nullable=False),
+    Column("reason", Said, nullable=False, default=""),
+    Column("traceback", Said),
+    Column("seconds", Float),
+)
+MEASUREMENTS = Table(
+    "measurements",
+    METADATA,
+    *(
+        Column(name, String, primary_key=True)
+        for name in ("key", "evaluator", "split", "metric", "variant", "method")
+    ),
+    Column("value", Float, nullable=False),
+    Column("stderr", Float),
+    Column("unit", String, nullable=False),
+    Column("better", String, nullable=False),
+)
+CURVES = Table(
+    "curves",
+    METADATA,
+    Column("key", String, primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("train_bound", Float, nullable=False),
+    Column("validation_bound", Float, nullable=False),
+)
+NAME = (*COMBINATION, "latent", "seed")
+"""What a run is called; its key says by what definition of that name it was made."""
+RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in {"position", "traceback", "provenance"}]
 
 
 def called(url: sa.URL) -> str:

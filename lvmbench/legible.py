@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 import shlex
 import unicodedata
@@ -69,8 +70,9 @@ def shell(path: object) -> str:
 
 
 def make_legible(stream: TextIO) -> None:
-    """Let a stream of the process write any text, whatever its encoding."""
-    stream.reconfigure(errors=ERRORS)  # type: ignore[attr-defined]  # as the streams of a process can
+    """Let a stream write any text, whatever its encoding; those that encode nothing can do so already."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors=ERRORS)
 
 
 def _spell(error: UnicodeError) -> tuple[str, int]:

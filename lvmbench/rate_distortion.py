@@ -8,15 +8,14 @@ import numpy as np
 import pandas as pd
 
 from lvmbench.leaderboard import identity, run_table
-from lvmbench.plots import panels, style
-from lvmbench.render import combination_labels, shorten
+from lvmbench.plots import PALETTE, panels, short_labels, style, width_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MARKED = 10
-"""Combinations beyond this many are grey points without a name."""
+_MARKS = "osD^vP"
+_LINE = 0.17  # inches for one name
 
 
 def rate_distortion_figure(
@@ -41,10 +40,11 @@ def rate_distortion_figure(
     points = runs.groupby(names, sort=False)[["rate", "distortion"]].agg(["mean", "std"]).reset_index()
     points.columns = pd.Index(["_".join(filter(None, column)) for column in points.columns])
     with style():
-        parts = [(str(dataset), part) for dataset, part in points.groupby("dataset")]
-        figure, every = panels([4.2] * len(parts))
+        parts = [(str(dataset), _named(part, names[1:])) for dataset, part in points.groupby("dataset")]
+        heights = [max(4.2, _LINE * len(part) + 0.4) for _, part in parts]
+        figure, every = panels(heights, width_for(label for _, part in parts for label in part["label"]))
         for axes, (dataset, part) in zip(every, parts, strict=True):
-            _panel(axes, part, names[1:])
+            _panel(axes, part)
             axes.set_title(dataset, loc="left")
             axes.set_ylabel("distortion (nats)")
         every[-1].set_xlabel(f"rate (nats), {split} split; thin lines: equal -ELBO = R + D")
@@ -58,41 +58,35 @@ def _first(runs: pd.DataFrame, metric: str) -> pd.Series[float]:
     return pd.concat([runs[names], missing], axis=1).bfill(axis=1).iloc[:, 0]
 
 
-def _panel(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
-    import seaborn as sns
-
-    short = part.assign(
-        **{name: part[name].astype(str).map(shorten(part[name].astype(str))) for name in names}
-    )
-    part = part.assign(label=combination_labels(short, names), family=_families(part, names))
-    total = part["rate_mean"] + part["distortion_mean"]
-    palette = [colour for i, colour in enumerate(sns.color_palette("deep", 10)) if i != 7]  # 7 is grey
-    colours = dict(zip(part.index[np.argsort(total)[:_MARKED]], palette, strict=False))
+def _panel(axes: Axes, part: pd.DataFrame) -> None:
+    """One data set; the names stand in the order of -ELBO, the smallest first."""
+    part = part.iloc[np.argsort(part["rate_mean"] + part["distortion_mean"], kind="stable")]
     for _, family in part.sort_values("rate_mean").groupby("family"):
         axes.plot(family["rate_mean"], family["distortion_mean"], color="#9a9a9a", linewidth=0.9, zorder=2)
-    for index, row in part.iterrows():
-        _point(axes, row, colours.get(index))
+    points = [_point(axes, row, place) for place, (_, row) in enumerate(part.iterrows())]
     _contours(axes)
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small")
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.03)}
+    axes.legend(points, part["label"].tolist(), frameon=False, fontsize="small", **place)
 
 
-def _families(part: pd.DataFrame, names: list[str]) -> list[str]:
-    """What combinations have in common that differ in the options of their objective only."""
+def _named(part: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """The combinations of one data set with what each is called, and the family that it belongs to."""
     bare = part[names].astype(str).assign(objective=part["objective"].astype(str).str.partition("[")[0])
-    return [" · ".join(row) for row in bare.itertuples(index=False)]
+    families = [" · ".join(row) for row in bare.itertuples(index=False)]
+    return part.assign(label=short_labels(part, names), family=families)
 
 
-def _point(axes: Axes, row: pd.Series[Any], colour: tuple[float, float, float] | None) -> None:
-    axes.errorbar(
+def _point(axes: Axes, row: pd.Series[Any], place: int) -> Any:
+    """Draw a combination with its spread over seeds; what stands for it."""
+    return axes.errorbar(
         row["rate_mean"],
         row["distortion_mean"],
         xerr=np.nan_to_num(row["rate_std"]),
         yerr=np.nan_to_num(row["distortion_std"]),
-        fmt="o",
+        fmt=_MARKS[place // len(PALETTE) % len(_MARKS)],
         markersize=5,
         elinewidth=1.2,
-        color=colour or "#9a9a9a",
-        label=row["label"] if colour else None,
+        color=PALETTE[place % len(PALETTE)],
         zorder=3,
     )
 

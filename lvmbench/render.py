@@ -99,6 +99,7 @@ def _dataset(dataset: str, part: pd.DataFrame, attrs: dict[Any, Any], short: boo
     rows = [measured[measured["scale"] == scale] for scale in scales]
     rows[-1] = pd.concat([rows[-1], part[part["seeds"] == 0]])
     found = [_section(table_name(dataset, s), own, attrs, short) for s, own in zip(scales, rows, strict=True)]
+    found[-1].notes[:0] = attrs.get("remarks", {}).get(dataset, ())
     for section in found if len(scales) > 1 else ():
         section.notes.append(SCALES)
     return found
@@ -118,9 +119,7 @@ def _section(title: str, part: pd.DataFrame, attrs: dict[Any, Any], short: bool)
     runs = {} if "runs" in constant else {"runs": filled["runs"].tolist()}
     columns = {**ranks, **left, **figures, **runs} if len(filled) else {}
     labels = combination_labels(part, names)
-    remarks = attrs.get("remarks", {}).get(str(part["dataset"].iloc[0]), ())
-    notes = [*remarks, *_notes(filled, labels)]
-    notes += _legend(full, [value for name in names for value in part[name]])
+    notes = _notes(filled, labels) + _legend(full, [value for name in names for value in part[name]])
     return Section(title, columns, constant, _holes(empty, labels), notes + _improving(filled))
 
 

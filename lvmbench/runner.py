@@ -160,9 +160,8 @@ def _describe(plan: Plan, out: Path, store: Store) -> str:
     parts = [part for planned in plan.planned for part in planned.provenance.values()]
     content = environment({part["distribution"]: part["version"] for part in parts})
     if plan.remarks:
-        (out / REMARKS).write_text(
-            json.dumps({**remarks_in(out), **plan.remarks}, indent=2) + "\n", encoding="utf-8"
-        )
+        remarks = json.dumps({**remarks_in(out), **plan.remarks}, indent=2)
+        (out / REMARKS).write_text(remarks + "\n", encoding="utf-8")
     store.environment(identifier(content), content)
     return identifier(content)
 

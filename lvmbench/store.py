@@ -10,81 +10,25 @@ from typing import Any, Self
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, String, Table, Text
 
-from lvmbench.database import Said, called, expect_finite
+from lvmbench.database import (
+    COMBINATION,
+    CURVES,
+    ENVIRONMENTS,
+    EVALUATIONS,
+    MEASUREMENTS,
+    META,
+    METADATA,
+    NAME,
+    RECORD_COLUMNS,
+    RUNS,
+    called,
+    expect_finite,
+)
 from lvmbench.errors import UserError
 from lvmbench.status import Status
 
 SCHEMA_VERSION = "3"
-_metadata = MetaData()
-META = Table(
-    "meta", _metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False)
-)
-ENVIRONMENTS = Table(
-    "environments", _metadata, Column("id", String, primary_key=True), Column("content", JSON)
-)
-_COMBINATION = ("dataset", "prior", "posterior", "decoder", "objective", "estimator")
-RUNS = Table(
-    "runs",
-    _metadata,
-    Column("key", String, primary_key=True),
-    Column("position", Integer, nullable=False),
-    Column("suite", String, nullable=False),
-    Column("suite_version", Integer, nullable=False),
-    *(Column(name, String, nullable=False) for name in _COMBINATION),
-    Column("latent", Integer, nullable=False),
-    Column("seed", BigInteger, nullable=False),
-    Column("status", String, nullable=False),
-    Column("reason", Said, nullable=False, default=""),
-    Column("traceback", Said),
-    Column("epochs", Integer),
-    Column("best_epoch", Integer),
-    Column("stopped", String),
-    Column("train_seconds", Float),
-    Column("peak_memory_host", BigInteger),
-    Column("peak_memory_device", BigInteger),
-    Column("parameters", BigInteger),
-    Column("device", String),
-    Column("pack", Integer),
-    Column("provenance", JSON),
-    Column("environment", String),
-    Column("started", String),
-    Column("finished", String),
-)
-EVALUATIONS = Table(
-    "evaluations",
-    _metadata,
-    Column("key", String, primary_key=True),
-    Column("evaluator", String, primary_key=True),
-    Column("status", String, nullable=False),
-    Column("reason", Said, nullable=False, default=""),
-    Column("traceback", Said),
-    Column("seconds", Float),
-)
-MEASUREMENTS = Table(
-    "measurements",
-    _metadata,
-    *(
-        Column(name, String, primary_key=True)
-        for name in ("key", "evaluator", "split", "metric", "variant", "method")
-    ),
-    Column("value", Float, nullable=False),
-    Column("stderr", Float),
-    Column("unit", String, nullable=False),
-    Column("better", String, nullable=False),
-)
-CURVES = Table(
-    "curves",
-    _metadata,
-    Column("key", String, primary_key=True),
-    Column("epoch", Integer, primary_key=True),
-    Column("train_bound", Float, nullable=False),
-    Column("validation_bound", Float, nullable=False),
-)
-_NAME = (*_COMBINATION, "latent", "seed")
-"""What a run is called; its key says by what definition of that name it was made."""
-RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in {"position", "traceback", "provenance"}]
 
 
 class Store:
@@ -145,7 +89,7 @@ class Store:
 
     def _make_tables(self) -> None:
         with self._engine.begin() as connection:
-            for table in _metadata.sorted_tables:
+            for table in METADATA.sorted_tables:
                 connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
             fresh = sa.select(sa.literal("schema"), sa.literal(SCHEMA_VERSION)).where(
                 ~sa.exists(sa.select(META))
@@ -210,7 +154,7 @@ class Store:
         with self._writing() as connection:
             there = self._named(connection)
             for row in rows:
-                old = there.get(tuple(row[name] for name in _NAME))
+                old = there.get(tuple(row[name] for name in NAME))
                 if old is None or _gives_way(old, row):
                     self._drop(connection, old)
                     connection.execute(sa.insert(RUNS), [dict(row)])
@@ -221,7 +165,7 @@ class Store:
     @staticmethod
     def _named(connection: sa.Connection) -> dict[tuple[Any, ...], sa.Row[Any]]:
         """Key and status of each run, by what it is called."""
-        runs = connection.execute(sa.select(RUNS.c.key, RUNS.c.status, *(RUNS.c[name] for name in _NAME)))
+        runs = connection.execute(sa.select(RUNS.c.key, RUNS.c.status, *(RUNS.c[name] for name in NAME)))
         return {tuple(run[2:]): run for run in runs}
 
     def _drop(self, connection: sa.Connection, old: sa.Row[Any] | None) -> None:
@@ -310,7 +254,7 @@ class Store:
 
     def measurements(self) -> pd.DataFrame:
         """One row per figure, with the columns that name its run."""
-        names = [RUNS.c[name] for name in (*_COMBINATION, "seed")]
+        names = [RUNS.c[name] for name in (*COMBINATION, "seed")]
         others = [c for c in MEASUREMENTS.columns if c.name != "key"]
         joined = sa.select(MEASUREMENTS.c.key, *names, *others).join(RUNS, RUNS.c.key == MEASUREMENTS.c.key)
         order = ("evaluator", "split", "metric", "variant", "method")
@@ -320,7 +264,7 @@ class Store:
 
     def evaluations(self, *, details: bool = False) -> pd.DataFrame:
         """One row per evaluator and run, with status and reason; with ``details`` also tracebacks."""
-        names = [RUNS.c[name] for name in (*_COMBINATION, "seed")]
+        names = [RUNS.c[name] for name in (*COMBINATION, "seed")]
         others = [c for c in EVALUATIONS.columns if c.name != "key" and (details or c.name != "traceback")]
         joined = sa.select(EVALUATIONS.c.key, *names, *others).join(RUNS, RUNS.c.key == EVALUATIONS.c.key)
         return self._frame(joined.order_by(RUNS.c.position, RUNS.c.seed, EVALUATIONS.c.evaluator))
@@ -350,7 +294,7 @@ def _gives_way(old: sa.Row[Any], new: Mapping[str, Any]) -> bool:
         return False
     if old.status != Status.OK:
         return True
-    name = " · ".join(new[kind] for kind in _COMBINATION)
+    name = " · ".join(new[kind] for kind in COMBINATION)
     raise UserError(
         f"seed {new['seed']} of {name} was trained with another budget, other data or other versions of its components; "
         "give another --out"

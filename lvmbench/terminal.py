@@ -36,14 +36,18 @@ def to_rich(board: pd.DataFrame, width: int = 110, encoding: str = "utf-8") -> l
 
 def _spelled(section: Section, encoding: str) -> Section:
     """The section in signs that an encoding has."""
-
-    def spell(texts: Iterable[str]) -> list[str]:
-        return [legible(text, encoding) for text in texts]
-
-    holes = [Hole(hole.status, *spell([hole.reason]), spell(hole.combinations)) for hole in section.holes]
-    constant = dict(zip(section.constant, spell(section.constant.values()), strict=True))
-    columns = _spelled_columns(section.columns, encoding)
-    return Section(*spell([section.dataset]), columns, constant, holes, spell(section.notes))
+    holes = [
+        Hole(
+            hole.status,
+            legible(hole.reason, encoding),
+            [legible(name, encoding) for name in hole.combinations],
+        )
+        for hole in section.holes
+    ]
+    constant = {kind: legible(name, encoding) for kind, name in section.constant.items()}
+    notes = [legible(note, encoding) for note in section.notes]
+    title = legible(section.dataset, encoding)
+    return Section(title, _spelled_columns(section.columns, encoding), constant, holes, notes)
 
 
 def _spelled_columns(columns: dict[str, list[str]], encoding: str) -> dict[str, list[str]]:

@@ -1,6 +1,7 @@
 """The commands: what they show, what they leave, and how they end."""
 
 import hashlib
+import inspect
 import json
 import re
 import shlex
@@ -130,6 +131,32 @@ def test_options_are_shown_with_type_range_and_default(cli):
     shown = cli("show", "mixture").out
     assert re.search(r"^components +int +≥ 1 +10 *$", shown, re.MULTILINE)
     assert re.search(r"^spread +float +> 0 +1\.0 *$", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("entry", [e for e in ENTRIES if e.kind == "evaluator"], ids=lambda e: e.name)
+def test_an_evaluator_is_shown_with_what_it_measures(cli, entry):
+    shown = cli("show", entry.name, "--kind", "evaluator").out
+    assert re.search(r"^metric +unit +better +meaning", shown, re.MULTILINE)
+    for name, metric in entry.load().metrics.items():
+        row = re.search(rf"^{name} +{re.escape(metric.unit)} *{metric.better} +(.*)", shown, re.MULTILINE)
+        assert metric.meaning[:60].startswith(row.group(1).strip()[:60].removesuffix("; by the clock")[:60])
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("name", ["tightness", "table", "score"])
+def test_what_is_shown_fits_the_terminal_and_breaks_between_words(cli, monkeypatch, name, width):
+    monkeypatch.setattr("lvmbench.cli.display.console.width", width)
+    shown = cli("show", name).out
+    assert max(map(len, shown.splitlines())) <= width
+    written = inspect.cleandoc(next(e for e in ENTRIES if e.name == name).load().__doc__)
+    longest = max(re.sub(r"[`:]|math", "", written).split(), key=len)
+    assert longest in re.sub(r"[`:]", "", shown)
+
+
+def test_a_long_name_in_the_plan_breaks_at_its_options(cli, monkeypatch):
+    monkeypatch.setattr("lvmbench.cli.display.console.width", 80)
+    shown = cli("plan", "quick", "--no-estimate").out
+    assert re.search(r" score\[baseline= .*\n +leave_one_out\]", shown)
 
 
 def test_a_name_of_several_kinds_is_shown_for_each(cli):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from markdown_it import MarkdownIt
 
 import lvmbench
@@ -246,3 +247,15 @@ def test_what_was_fitted_is_said_in_a_line(suite):
     assert repr(fitted).startswith("Fitted(blobs[test=20,train=60,validation=20] · standard_normal · ")
     assert "\n" not in repr(fitted)
     assert repr(fitted.data).startswith("Data(train=Split(x=(60, ")
+
+
+def test_data_are_said_in_a_line():
+    data = lvmbench.Data(
+        {name: lvmbench.Split(torch.zeros(9, 2)) for name in ("train", "validation", "test")}, "real", ""
+    )
+    assert (
+        repr(data)
+        == "Data(train=Split(x=(9, 2)), validation=Split(x=(9, 2)), test=Split(x=(9, 2)), support='real')"
+    )
+    labelled = lvmbench.Split(torch.zeros(9, 2), torch.zeros(9, dtype=torch.long))
+    assert repr(labelled) == "Split(x=(9, 2), labels)"

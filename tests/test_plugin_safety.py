@@ -309,3 +309,33 @@ def test_module_of_a_component_that_changes_global_state_is_undone_when_it_is_im
     catalogue = load_catalogue(PluginSelection(extra=("safety_lazy",)))
     assert catalogue.entry("prior", "lazy").load().__name__ == "Meddler"
     assert state() == before
+
+
+WARNING = """
+import warnings
+import lvmbench
+from lvmbench_plugins.priors.standard_normal import StandardNormal
+
+class Warning(StandardNormal):
+    '''A prior that warns whenever it is asked.'''
+
+    vectorizable = False
+
+    def forward(self, model):
+        warnings.warn("the sky\\x1b[31m is falling", RuntimeWarning, stacklevel=1)
+        return super().forward(model)
+
+@lvmbench.hookimpl
+def lvmbench_register(register):
+    register.prior("safety_warns", Warning)
+"""
+
+
+@pytest.mark.filterwarnings("default:the sky")
+def test_warnings_of_components_are_remarks_of_their_runs_and_not_on_the_screen(tiny, capfd):
+    tiny.run(plugins=[tiny.plugin("safety_warns", WARNING)], priors=["standard_normal", "safety_warns"])
+    assert capfd.readouterr() == ("", "")
+    for table in ("records", "evaluations"):
+        found = tiny.frame(table).groupby("prior")["reason"].unique().map(list).to_dict()
+        said = r"RuntimeWarning: the sky\x1b[31m is falling"
+        assert found == {"standard_normal": [""], "safety_warns": [said]}

@@ -55,3 +55,13 @@ def test_a_rate_that_is_sampled_is_drawn_beside_one_that_is_known():
     (axes,) = rate_distortion_figure(*make(methods={"iwae": "sampled"})).axes
     points = {(c[0].get_xdata()[0], c[0].get_ydata()[0]) for c in axes.containers}
     assert points == set(RATES.values())
+
+
+def test_each_of_fifty_combinations_has_its_name_and_its_own_look():
+    """The names stand in the order of -ELBO, the smallest first."""
+    many = {f"elbo[beta={1 + i}.0]": (10.0 + i, 50.0) for i in range(50)}
+    (axes,) = rate_distortion_figure(*make(many)).axes
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == list(many)
+    looks = {(points.get_color(), points.get_marker()) for points, *_ in axes.containers}
+    assert len(looks) == 50
