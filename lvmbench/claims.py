@@ -111,15 +111,20 @@ def _limit(claim: Claim, found: pd.DataFrame) -> pd.Series[float] | float:
 
 
 def _held_against(claim: Claim, found: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
-    """The ``value`` of each run, what is ``due``, and the Monte Carlo ``error`` of their difference."""
-    found = found[["key", "value", "stderr"]].astype({"stderr": "float64"}).fillna({"stderr": 0.0})
-    if not isinstance(claim.equals, str):
-        return found.assign(due=float(claim.equals or 0.0), error=found["stderr"])
-    other = _figure(long, claim.equals)[["key", "value", "stderr"]].rename(
-        columns={"value": "due", "stderr": "other"}
-    )
-    both = found.merge(other.astype({"other": "float64"}).fillna({"other": 0.0}), on="key")
-    return both.assign(error=np.hypot(both["stderr"], both["other"]))
+    """The ``value`` of each run, what is ``due``, and the Monte Carlo ``error`` of their difference.
+
+    Where a claim is in errors, runs whose error is not known cannot be judged.
+    """
+    found = found[["key", "value", "stderr"]].astype({"stderr": "float64"})
+    if isinstance(claim.equals, str):
+        other = _figure(long, claim.equals)[["key", "value", "stderr"]].rename(
+            columns={"value": "due", "stderr": "other"}
+        )
+        found = found.merge(other.astype({"other": "float64"}), on="key")
+    else:
+        found = found.assign(due=float(claim.equals or 0.0), other=0.0)
+    found = found.assign(error=np.hypot(found["stderr"], found["other"]))
+    return found if claim.errors is None else found.dropna(subset=["error"])
 
 
 def _select(claim: Claim, pattern: Mapping[Any, str], long: pd.DataFrame) -> pd.DataFrame:

@@ -38,7 +38,9 @@ class Measurement:
     Arguments:
         metric: A name that the evaluator declares in ``metrics``.
         value: The figure, finite.
-        stderr: Its Monte Carlo standard error: the error from the draws of this evaluation, not from data or training.
+        stderr: Its Monte Carlo standard error: the error from the draws of this evaluation, not from data or training. Where
+            draws leave a bias, as the log of a mean of few, it is the root mean square error, bias and all. ``None`` where nothing
+            is drawn, or where the draws are too few to tell.
         variant: Which of several figures of this metric (``"score/posterior"``).
         method: How it was found where there are several ways (``"exact"``, ``"importance"``).
         per_datum: The figure of each datum of the split, ``(N,)``, where it is a mean over data.

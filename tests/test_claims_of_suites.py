@@ -62,6 +62,18 @@ def test_an_agreement_may_be_in_standard_errors(results, errors, said):
     assert verdict(results, equals="bound[exact]", errors=errors)[0] == said
 
 
+def test_errors_that_are_not_known_are_not_zero(results):
+    """Of six runs three know the error of the figure; with none left nothing is said."""
+    records, measurements = results
+    measurements.loc[measurements["key"].str.startswith("elbo"), "stderr"] = None
+    claim = {"claim": "c", "metric": "bound[importance]", "equals": "bound[exact]", "errors": 3}
+    row = judge([claim], records, measurements).iloc[0]
+    assert (row["verdict"], row["n"]) == ("holds", 3)
+    unknown = records, measurements.assign(stderr=None)
+    assert verdict(unknown, equals="bound[exact]", errors=3)[0].startswith("not measured")
+    assert verdict(unknown, equals="bound[exact]", within=0.02)[0] == "holds"
+
+
 def test_what_was_not_measured_is_said(results):
     assert verdict(results, higher={"objective": "vimco"}, lower={})[0] == "not measured"
     assert verdict(results, metric="nothing", equals=1, within=1)[0] == "not measured"

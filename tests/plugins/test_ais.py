@@ -61,7 +61,7 @@ def test_mean_weight_is_p_of_x():
 
 def test_sandwich_holds_the_exact_value():
     """Bounds to within 3 of their standard errors; false-alarm rate 3e-3 in all."""
-    (lower, exact, upper), gap = sandwich(linear(), temperatures=300, chains=8)
+    (lower, exact, upper), gap = sandwich(linear(latent=4, values=5), temperatures=300, chains=8)
     assert lower.value - 3 * lower.stderr <= exact.value <= upper.value + 3 * upper.stderr
     assert gap.value == pytest.approx(upper.value - lower.value)
     assert 0 < gap.value < 1

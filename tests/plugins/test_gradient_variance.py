@@ -23,6 +23,7 @@ from lvmbench.checks.specimen import TOY
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.estimators.pathwise import Pathwise
 from lvmbench_plugins.estimators.score import Score
+from lvmbench_plugins.evaluators._gradients import Gradients
 from lvmbench_plugins.evaluators.gradient_variance import GradientVariance
 from lvmbench_plugins.objectives.elbo import Elbo
 from lvmbench_plugins.objectives.iwae import Iwae
@@ -218,14 +219,34 @@ def test_standard_errors_are_those_of_repeated_evaluation():
 
 
 def test_standard_error_of_a_weak_signal_is_that_of_repeated_evaluation(line):
-    """Near the optimum it is the mean whose error counts; limits as above."""
-    at_optimum(line, beside=0.15)
+    """Near the optimum it is the mean whose error counts; limits as above, for the runs that state one."""
+    at_optimum(line, beside=0.3)
     given = {"pathwise": Pathwise(None, None)}
-    runs = [measure(of(line.model, X[:1], given, seed=s), repeats=100, chunk=9) for s in range(40)]
+    runs = [measure(of(line.model, X[:1], given, seed=s), repeats=200, chunk=9) for s in range(40)]
     snr = [run["gradient_snr", "pathwise/posterior"] for run in runs]
-    values, stated = (torch.tensor([getattr(m, name) for m in snr]) for name in ("value", "stderr"))
-    assert 0.2 < values.mean() < 0.4
+    values = torch.tensor([m.value for m in snr])
+    stated = torch.tensor([m.stderr for m in snr if m.stderr is not None])
+    assert 0.4 < values.mean() < 0.8
+    assert len(stated) > 35
     assert 0.24 < values.var() / stated.square().mean() < 2.8
+
+
+def test_error_of_a_ratio_near_zero_is_not_stated(line):
+    """Student's t of 9 degrees is beyond 2 in 4% of evaluations: in more than 12 of 40 with a probability of 1e-9."""
+    at_optimum(line, beside=0.0)
+    given = {"pathwise": Pathwise(None, None)}
+    runs = [measure(of(line.model, X[:1], given, seed=s), repeats=20) for s in range(40)]
+    assert sum(run["gradient_snr", "pathwise/posterior"].stderr is not None for run in runs) <= 12
+
+
+@pytest.mark.parametrize("size", [2, 3, 20])
+def test_error_of_a_variance_counts_the_groups_of_few(size):
+    """Normal gradients of 3 dimensions in 60 / size groups, 400 times: within 20%, and 6 standard deviations of the ratio, of 5% each."""
+    draws = torch.randn(400, 60 // size, size, 3, generator=torch.Generator().manual_seed(0))
+    groups = [[Gradients.of(group, torch.zeros(3, 1)) for group in repeat] for repeat in draws]
+    found = torch.tensor([Gradients.joined(repeat).variance for repeat in groups], dtype=torch.float64)
+    true, stated = found[:, 0].std(), found[:, 1].square().mean().sqrt()
+    assert abs((stated / true).log()) < math.log(1.2) + 6 * 0.05
 
 
 @pytest.mark.parametrize("options", [{"chunk": 1}, {"chunk": 7, "repeats": 203}, {"chunk": 1000}])

@@ -123,7 +123,8 @@ def test_mean_weight_is_p_of_x_at_any_number_of_samples():
     """The mean over data of p-hat / p is 1 within 3 standard errors, from its spread over 400 data.
 
     It is held to p-hat and not to its log, which is biased by as much as its error where samples are few. False-alarm
-    rate 3e-3 for each of three models and four numbers of samples, 3% in all. The stated error falls as S grows.
+    rate 3e-3 for each of three models and four numbers of samples, 3% in all. The error falls as S grows, where it is stated:
+    at S = 10 it may not be.
     """
     for subject, exact in known_models():
         found = [
@@ -133,7 +134,8 @@ def test_mean_weight_is_p_of_x_at_any_number_of_samples():
         for m in found:
             ratio = (m.per_datum - exact).double().exp()
             assert abs(ratio.mean() - 1) <= 3 * ratio.std() / len(ratio) ** 0.5
-        errors = [m.stderr for m in found]
+        errors = [m.stderr for m in found if m.stderr is not None]
+        assert len(errors) >= 3
         assert errors == sorted(errors, reverse=True)
         # with samples enough, the log is within its stated error as well
         assert abs(found[-1].value - exact.mean().item()) <= 3 * errors[-1]

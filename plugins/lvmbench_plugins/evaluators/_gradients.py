@@ -43,8 +43,12 @@ class Gradients(NamedTuple):
 
     @property
     def variance(self) -> tuple[float, float]:
-        """The trace of the covariance and its standard error."""
-        return self.deviations.mean().item(), (self.deviations.std() / len(self.deviations) ** 0.5).item()
+        """The trace of the covariance and its standard error.
+
+        Deviations from a group's own mean depend on each other; of two they are the same number twice.
+        """
+        free = len(self.deviations) - len(self.sizes)
+        return self.deviations.mean().item(), (self.deviations.std() / free**0.5).item()
 
     @property
     def noisy(self) -> bool:
@@ -54,12 +58,43 @@ class Gradients(NamedTuple):
     @property
     def square(self) -> tuple[float, float]:
         """The squared norm of the mean without the bias of its noise, and the jackknife's standard error."""
-        total, count = self.sizes @ self.means, self.sizes.sum()
-        weights = self.sizes.unsqueeze(1)
-        others = (total - weights * self.means) / (count - weights)
-        left_out = others.square().sum(1) - self.variance[0] / (count - self.sizes)
-        value = (total / count).square().sum() - self.variance[0] / count
-        return value.item(), (left_out.std(correction=0) * (len(self.sizes) - 1) ** 0.5).item()
+        square, _ = self._whole
+        others, _ = self._left_out
+        return square.item(), _jackknife(others)
+
+    @property
+    def ratio(self) -> tuple[float, float]:
+        """The same over the variance, which an outlier raises with it: so the jackknife is of the ratio."""
+        square, variance = self._whole
+        others, variances = self._left_out
+        return (square / variance).item(), _jackknife(others / variances)
+
+    @property
+    def _whole(self) -> tuple[Tensor, Tensor]:
+        """The squared norm and the variance."""
+        return _moments(self.sizes @ self.means, self.deviations.sum(), self.sizes.sum())
+
+    @property
+    def _left_out(self) -> tuple[Tensor, Tensor]:
+        """Both without each group, ``(groups,)``."""
+        weights, parts = self.sizes.unsqueeze(1), self.deviations.split(self.sizes.long().tolist())
+        deviations = torch.stack([part.sum() for part in parts])
+        return _moments(
+            self.sizes @ self.means - weights * self.means,
+            self.deviations.sum() - deviations,
+            self.sizes.sum() - self.sizes,
+        )
+
+
+def _moments(total: Tensor, deviations: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """The squared norm of the mean without its bias, and the variance, from sums over so many gradients."""
+    variance = deviations / count
+    return (total / count.unsqueeze(-1)).square().sum(-1) - variance / count, variance
+
+
+def _jackknife(left_out: Tensor) -> float:
+    """The standard error of a figure, from its values without each group."""
+    return (left_out.std(correction=0) * (len(left_out) - 1) ** 0.5).item()
 
 
 class _Step(nn.Module):

@@ -36,9 +36,9 @@ class Ais(Evaluator):
     not change while weights are collected.
 
     The error is the root mean square distance from log p(x): what the chains' spread says by the jackknife, and the bias,
-    half the variance of :math:`\log \hat p`. None is stated where half of the spread or more is that of data whose mean
-    weight is worth fewer than 5 chains of equal weight: take more temperatures. What no chain has found, a mode far
-    away, does not show in it.
+    half the variance of :math:`\log \hat p`. None is stated where the mean weight of half of the data or more is worth
+    fewer than 5 chains of equal weight: take more temperatures. What no chain has found, a mode far away, does not
+    show in it.
 
     References:
         Annealed Importance Sampling (Neal, 2001), https://arxiv.org/abs/physics/9803008;

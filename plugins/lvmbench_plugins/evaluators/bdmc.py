@@ -36,8 +36,8 @@ class Bdmc(Evaluator):
     distances from the mean log p(x) of these data: spread and bias, which is half the variance. For the lower bound both
     are the jackknife's. The reverse chains of a datum share their start, so that the spread between them says too little:
     the variance of the upper bound is what that of the lower one leaves of the width's variance over the data. Neither is
-    stated where half of the spread or more is that of data whose mean weight is worth fewer than 5 chains of equal weight,
-    nor with fewer than 4 chains. The width's own error is that of other data drawn, and is always known.
+    stated where the mean weight of half of the data or more is worth fewer than 5 chains of equal weight, nor with fewer
+    than 4 chains. The width's own error is that of other data drawn, and is always known.
 
     References:
         Sandwiching the Marginal Likelihood Using Bidirectional Monte Carlo (Grosse, Ghahramani, Adams, 2015),
@@ -104,10 +104,12 @@ class Bdmc(Evaluator):
             raise Refusal(
                 f"the bounds are not finite, for {(~width.isfinite()).sum()} of {len(width)} drawn data"
             )
-        errors = standard_error(lower), standard_error(_upper(lower, upper))
+        below, above = standard_error(lower), standard_error(_upper(lower, upper))
         spread = (width.std() / len(width) ** 0.5).item()
-        yield Measurement("log_likelihood", lower.value.mean().item(), errors[0], "simulated/lower", "bdmc")
-        yield Measurement("log_likelihood", upper.mean().item(), errors[1], "simulated/upper", "bdmc")
+        yield Measurement("log_likelihood", lower.value.mean().item(), below, "simulated/lower", "bdmc")
+        yield Measurement(
+            "log_likelihood", upper.mean().item(), None if below is None else above, "simulated/upper", "bdmc"
+        )
         yield Measurement("sandwich_gap", width.mean().item(), spread, method="bdmc")
         yield Measurement("acceptance_rate", up.mean().item(), variant="lower")
         yield Measurement("acceptance_rate", down.mean().item(), variant="upper")
@@ -137,4 +139,4 @@ def _upper(lower: Figure, upper: Tensor) -> Figure:
     """The upper bound, whose variance is what the lower one's leaves of the width's."""
     assert lower.variance is not None
     left = ((upper - lower.value).var() - lower.variance.mean()).clamp(min=0).expand(len(upper))
-    return Figure(upper, left, bias=left / 2, worth=lower.worth)
+    return Figure(upper, left, bias=left / 2)

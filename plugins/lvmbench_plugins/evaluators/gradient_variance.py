@@ -34,7 +34,8 @@ class GradientVariance(Evaluator):
     :math:`R` the number of repeats and :math:`\|\bar g\|^2 - V / R` an unbiased estimate of the squared norm
     of the mean. The plain ratio of :math:`\|\bar g\|` to :math:`\sqrt V` has a floor of :math:`1 / \sqrt R`
     even where the mean is zero, which is reported as ``gradient_snr_floor``; this one has none. Repeats are drawn in groups; variances are taken within
-    groups, the error of the mean's norm by a jackknife over them.
+    groups, the errors of the mean's norm and of the ratio by a jackknife over them. A norm or a ratio whose square is
+    within two errors of 0 has no error: its root has no derivative there.
 
     Estimators that are declared unbiased must agree in their mean. Each repeat of two of them, with
     independent noise, gives one difference of gradients, projected on 4 fixed random directions for each
@@ -46,7 +47,7 @@ class GradientVariance(Evaluator):
     number, where it has an option of that name; variants end in ``/K=4``. The slope of log SNR against
     log K is fitted by least squares weighted by the ratios' errors. For the importance-weighted bound it tends to -1/2
     in the posterior's parameters and 1/2 in the decoder's. It is left out where there are fewer than
-    three K or one of the ratios is not twice its error.
+    three K or the error of one of the ratios is not known.
 
     References:
         Tighter Variational Bounds are Not Necessarily Better (Rainforth et al., 2018),
@@ -66,7 +67,7 @@ class GradientVariance(Evaluator):
         ['gradient_agreement', 'gradient_disagreement']
     """
 
-    version = 2
+    version = 3
     metrics: ClassVar[Mapping[str, Metric]] = {
         "gradient_variance": Metric("squared gradient", "lower", "trace of the gradient's covariance"),
         "gradient_norm": Metric("gradient", "neither", "norm of the mean gradient"),
@@ -153,24 +154,25 @@ def _spread(variant: str, gradients: Gradients) -> Iterator[Measurement]:
     square, square_error = gradients.square
     yield _measurement("gradient_norm", max(0.0, square) ** 0.5, _root_error(square, square_error), variant)
     if gradients.noisy:
-        ratio = square / variance
-        ratio_error = math.hypot(square_error, ratio * error) / variance
+        ratio, ratio_error = gradients.ratio
         yield _measurement("gradient_snr", max(0.0, ratio) ** 0.5, _root_error(ratio, ratio_error), variant)
         yield _measurement("gradient_snr_floor", len(gradients.deviations) ** -0.5, None, variant)
 
 
-def _root_error(square: float, error: float) -> float:
-    """The error of a square root, which has no derivative at 0: there it is the root of the square's own."""
-    return error / max(2 * math.sqrt(max(0.0, square)), math.sqrt(error), 1e-300)
+def _root_error(square: float, error: float) -> float | None:
+    """The error of a square root; not known within two errors of 0, where it has no derivative."""
+    if error == 0.0:
+        return 0.0
+    return error / (2 * math.sqrt(square)) if square > 2 * error else None
 
 
 def _slope(variant: str, counts: list[int], snr: list[Measurement]) -> Iterator[Measurement]:
-    """The weighted least squares slope of log SNR against log K, where every ratio is above its error."""
-    errors = [2 * (m.stderr or 0.0) for m in snr]
-    if len(snr) < 3 or any(m.value <= error for m, error in zip(snr, errors, strict=True)):
+    """The weighted least squares slope of log SNR against log K, where the error of every ratio is known."""
+    errors = [m.stderr for m in snr if m.stderr is not None]
+    if len(snr) < 3 or len(errors) < len(snr):
         return
     value = torch.tensor([m.value for m in snr], dtype=torch.float64)
-    weight = (2 * value / torch.tensor(errors, dtype=torch.float64)).square()
+    weight = (value / torch.tensor(errors, dtype=torch.float64)).square()
     x, y = torch.tensor(counts, dtype=torch.float64).log(), value.log()
     centred = x - (weight @ x) / weight.sum()
     precision = weight @ centred.square()

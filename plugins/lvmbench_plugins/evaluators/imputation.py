@@ -40,8 +40,8 @@ class Imputation(Evaluator):
     round chooses M of the draws by weight and fills in what the decoder draws from them (population Monte Carlo
     with pseudo-Gibbs moves). The last round is what counts. The approximation is that of self-normalised importance
     sampling, right for many draws. The error is the root mean square distance from :math:`\log p(x_h|x_s)`, by the
-    jackknife over rows of one draw from each part of the mixture: spread and bias. None is stated where half of the spread or
-    more is that of data whose mean weight is worth fewer than 5 rows of equal weight. ``marginal`` is the
+    jackknife over rows of one draw from each part of the mixture: spread and bias. None is stated where the mean
+    weight of half of the data or more is worth fewer than 5 rows of equal weight. ``marginal`` is the
     baseline of independent pixels with the mean, and for values that are not binary the variance, of the training data.
 
     References:

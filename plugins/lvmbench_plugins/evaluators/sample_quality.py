@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
 from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Stream, Subject, Work, derive
-from lvmbench_plugins.evaluators._common import Several
+from lvmbench_plugins.evaluators._common import FREEDOM, Several
 from lvmbench_plugins.evaluators._two_samples import Array, manifold, squared_mmd, told_apart
 
 Features = Callable[[Tensor], Array]
@@ -38,7 +38,8 @@ class SampleQuality(Evaluator):
     samples: what a perfect model would score. Features are the hidden layer of a network that was taught the
     labels of training data, with nothing downloaded; where there are no labels, ``features=pixels`` takes the values as they
     are. Halves and classifier are the same for every run on a data set. Samples are draws of x, binary where the
-    data are. The error of the model's figures is over sets of samples.
+    data are. The error of the model's figures is over sets of samples, and not known where these are
+    all alike.
 
     References:
         A Kernel Two-Sample Test (Gretton et al., 2012), https://jmlr.org/papers/v13/gretton12a.html;
@@ -50,7 +51,7 @@ class SampleQuality(Evaluator):
 
     Arguments:
         samples: The size of each set; without it, half of the measured split but at most 1,000.
-        sets: How many sets of samples to draw.
+        sets: How many sets of samples to draw; fewer than five leave the error unknown.
         features: ``classifier`` or ``pixels``.
         neighbours: The number k of neighbours.
         hidden: The width of the classifier's hidden layer.
@@ -61,6 +62,7 @@ class SampleQuality(Evaluator):
         frozenset()
     """
 
+    version = 2
     requires = frozenset({"dataset.labels"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "squared_mmd": Metric(
@@ -102,7 +104,7 @@ class SampleQuality(Evaluator):
         found = [self._compare(real, features(_draw(subject, noise, size))) for _ in range(self.sets)]
         for name in self.metrics:
             values = np.array([figures[name] for figures in found])
-            yield Measurement(name, float(values.mean()), float(values.std(ddof=1)) / math.sqrt(self.sets))
+            yield Measurement(name, float(values.mean()), _error(values))
         for name, value in self._compare(real, rest).items():
             yield Measurement(name, value, variant="real")
 
@@ -141,6 +143,12 @@ class SampleQuality(Evaluator):
             network.fit(_pixels(values), labels[chosen].cpu().numpy())
         weight, bias = network.coefs_[0], network.intercepts_[0]
         return lambda x: np.maximum(_pixels(x) @ weight + bias, 0)
+
+
+def _error(values: Array) -> float | None:
+    """The standard error of the mean over sets; sets that are all alike, or few, do not tell it."""
+    spread = float(values.std(ddof=1))
+    return spread / math.sqrt(len(values)) if spread > 0 and len(values) > FREEDOM else None
 
 
 def _fixed(purpose: str) -> Stream:

@@ -41,9 +41,9 @@ class Tightness(Evaluator):
     found by the jackknife, and its error is the root mean square distance from log p(x): it counts the bias, half
     the variance, by which :math:`\log \hat p` is too low on average. For the gap it is the difference of what
     a draw adds to both, so that what they have in common cancels. The rounding of the log densities is added:
-    where q is the true posterior nothing else is left. No error is stated for these two where half of the spread or
-    more is that of data whose mean weight is worth fewer than 5 draws of equal weight, nor with fewer than 4 samples: then
-    the bias is not known. What no sample has met, a mode far from q, does not show in it. The effective
+    where q is the true posterior nothing else is left. No error is stated for these two where the mean weight of
+    half of the data or more is worth fewer than 5 draws of equal weight, nor with fewer than 4 samples: then the bias
+    is not known. What no sample has met, a mode far from q, does not show in it. The effective
     sample size :math:`(\sum w)^2 / \sum w^2` has no standard error: that would rest on fourth moments of the
     weights, and came out half as large as it should be where it was tried. The bound has the KL weight 1 and
     keeps the objective's own weights.
