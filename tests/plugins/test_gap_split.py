@@ -103,7 +103,7 @@ def test_split_of_a_diagonal_normal_is_the_closed_form(moved, widened, proof, ch
 @pytest.mark.statistical("the approximation gap with its closed form", STATED)
 def test_a_constant_start_comes_to_the_same(proof, chance):
     subject = linear()
-    found = measure(subject, start="constant")
+    found = measure(subject, start="constant", draws=5, samples=2000)
     truth = closed_form(subject)
     against = "the best diagonal normal, from the constant start"
     proof("gap split, approximation", against, *held(chance, found["approximation_gap", "same"], truth))
@@ -116,7 +116,7 @@ def test_a_constant_start_comes_to_the_same(proof, chance):
 def test_an_ascent_that_is_cut_off_says_so(chance):
     """From far away: its figures are short by nats, and so are their errors."""
     subject = linear()
-    found = measure(subject, start="constant", steps=200)
+    found = measure(subject, start="constant", steps=200, draws=5)
     gap = found["approximation_gap", "same"]
     assert found["ascent_steps", "same"].value == 200
     assert found["ascent_converged", "same"].value == 0
@@ -144,7 +144,7 @@ def test_a_full_covariance_is_the_true_posterior_to_rounding():
 
 def test_planar_maps_close_the_approximation_gap():
     subject = linear()
-    found = measure(subject, family="flow", steps=280, draws=10)
+    found = measure(subject, family="flow", steps=280, draws=5)
     assert found["approximation_gap", "flow"].value < closed_form(subject) - 0.3
 
 
@@ -165,7 +165,7 @@ def test_planar_maps_begin_at_the_posterior_and_never_end_below(posterior, prior
     subject = linear(posterior, prior)
     found = measure(subject, family="flow", steps=1, rate=1e-9)
     assert abs(found["amortization_gap", "flow"].value) < 1e-4
-    gain = measure(subject, family="flow", steps=40)["amortization_gap", "flow"]
+    gain = measure(subject, family="flow", steps=10, draws=5)["amortization_gap", "flow"]
     chance.within(-gain.value, 0.0, gain.stderr, above=True)
 
 

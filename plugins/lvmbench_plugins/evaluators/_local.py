@@ -199,8 +199,10 @@ class Ascent(NamedTuple):
 
 FIRST = 40
 """The steps of the first window of an ascent."""
-LEAST = 2
-"""The fewest windows of an ascent: what the first gains does not say how much a second would."""
+LEAST = 3
+"""The fewest windows of an ascent: what a short one does not gain a longer one may."""
+HELD = 500
+"""The draws for each datum by which an ascent is judged."""
 
 
 def windows(most: int) -> list[int]:
@@ -232,22 +234,21 @@ def optimise(
     """Climb each datum's own ELBO in windows of Adam's steps, whose rate falls to zero as a cosine in each.
 
     A window is twice as long as the last. The ascent ends when one has gained no more than ``tolerance`` nats, on average
-    over the data and on the draws of ``held``, which no step sees; or after ``most`` steps. A datum that ends below where it
-    began is put back there.
+    over the data and on the draws of ``held``, which no step sees; or after ``most`` steps.
     """
-    began, bounds = family.parameters, [_bound(model, x, family, held(), samples)]
+    began, judged = family.parameters, [_judged(model, x, family, held(), samples)]
     family.parameters = [start.clone().requires_grad_() for start in began]
     adam, lengths = torch.optim.Adam(family.parameters), windows(most)
     for window in lengths:
         for step in range(window):
             adam.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / window))
             _step(model, x, family, noise, samples, adam)
-        bounds.append(_bound(model, x, family, held(), samples))
-        gain = (bounds[-1] - bounds[-2]).nan_to_num(0, 0, 0).mean().item()
-        if converged := len(bounds) > LEAST and gain <= tolerance:
+        judged.append(_judged(model, x, family, held(), samples))
+        gain = _rise(judged[-2], judged[-1])
+        if converged := len(judged) > LEAST and gain <= tolerance:
             break
-    _put_back(family, began, bounds[-1] > bounds[0])
-    return Ascent(sum(lengths[: len(bounds) - 1]), converged, max(gain, 0.0))
+    _put_back(family, began, judged[0], judged[-1])
+    return Ascent(sum(lengths[: len(judged) - 1]), converged, max(gain, 0.0))
 
 
 def _step(
@@ -266,14 +267,26 @@ def _step(
 
 
 @torch.no_grad()
-def _bound(model: LatentVariableModel, x: Tensor, family: Family, noise: Noise, samples: int) -> Tensor:
-    """The ELBO of each datum, ``(B,)``, from 10 times as many draws as a step takes."""
-    return log_weights(model, x, family.q, noise, 10 * samples).mean(0)
+def _judged(model: LatentVariableModel, x: Tensor, family: Family, noise: Noise, samples: int) -> Tensor:
+    """Log weights of the held draws, ``(HELD, B)``, as many at once as a step takes."""
+    sizes = [len(part) for part in torch.arange(HELD).split(samples)]
+    return torch.cat([log_weights(model, x, family.q, noise, size) for size in sizes])
 
 
-def _put_back(family: Family, began: list[Tensor], better: Tensor) -> None:
+def _rise(before: Tensor, after: Tensor) -> float:
+    """What the data for which it is finite gained on average."""
+    return (after - before).mean(0).nan_to_num(0, 0, 0).mean().item()
+
+
+def _put_back(family: Family, began: list[Tensor], before: Tensor, after: Tensor) -> None:
+    """Put a datum that has ended clearly worse back where it began, and all of them if they have not gained together.
+
+    To choose for each datum by the sign of what it gained would, near the best, be to choose by chance.
+    """
+    rise = after - before
+    kept = (rise.mean(0) > -2 * rise.std(0) / len(rise) ** 0.5) & (_rise(before, after) > 0)
     family.parameters = [
-        torch.where(better.reshape(-1, *[1] * (a.dim() - 1)), b.detach(), a)
+        torch.where(kept.reshape(-1, *[1] * (a.dim() - 1)), b.detach(), a)
         for a, b in zip(began, family.parameters, strict=True)
     ]
 

@@ -35,6 +35,7 @@ from lvmbench_plugins.evaluators._common import (
     some_data,
 )
 from lvmbench_plugins.evaluators._local import (
+    HELD,
     Ascent,
     Family,
     Fixed,
@@ -65,8 +66,8 @@ class GapSplit(Evaluator):
     window gained and ``ascent_steps`` what it took. The optimum is one that was found: what the ascent misses counts as
     approximation gap. Of that the last gain is a measure, and part of the errors that are stated.
 
-    From ``start=posterior`` the ascent begins at q(z|x) and a datum that did not improve stays there, so that the family's
-    best is at least q, wherever q is of the family. Both bounds are then taken from fresh noise, the same for both, so that
+    From ``start=posterior`` the ascent begins at q(z|x); a datum that ends clearly worse stays there, and all of them do if
+    they have not gained together, so that the best is at least q, wherever q is of the family. Both bounds are then taken from fresh noise, the same for both, so that
     what they have in common cancels.
 
     log p(x) is exact where the model allows it. Elsewhere it is a stochastic lower bound: by importance sampling from
@@ -145,7 +146,7 @@ class GapSplit(Evaluator):
 
     def evaluations(self, work: Work) -> int:
         """At most: with all steps, and with annealed importance sampling, which is not needed where log p(x) is known."""
-        climb = (self.steps + 10 * len(windows(self.steps)) + 10) * self.draws
+        climb = self.steps * self.draws + (len(windows(self.steps)) + 1) * HELD
         annealed = self.ais.evaluations(work) if self.ais else 0
         return min(self.data, work.size) * (climb + 2 * self.samples) + annealed
 
