@@ -151,6 +151,37 @@ def test_what_a_decoder_gives_probability_to_is_on_record(tiny):
     assert set(records["support"]) == {"real"}
 
 
+COUNTS = """
+import lvmbench
+from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
+
+class Mass(LinearGaussian.distribution):
+    support = "count"
+
+class Counts(LinearGaussian):
+    distribution = Mass
+
+@lvmbench.hookimpl
+def lvmbench_register(register):
+    register.decoder("counts", Counts)
+"""
+
+
+def test_a_decoder_of_probabilities_has_a_table_of_its_own(tiny):
+    """On the same data as one of densities."""
+    decoders = ["linear_gaussian", "counts"]
+    tiny.run(plugins=[tiny.plugin("masses", COUNTS)], decoders=decoders, priors=["standard_normal"])
+    records, _ = read_results(tiny.folder / "out")
+    assert dict(zip(records["decoder"], records["support"], strict=True)) == {
+        "linear_gaussian": "real",
+        "counts": "count",
+    }
+    board = board_of(tiny)
+    assert board["scale"].tolist() == ["density", "probability mass"]
+    assert board["rank"].tolist() == [1, 1]
+    assert "· probability mass\n" in said(tiny)
+
+
 def test_a_suite_may_rank_nothing(tiny):
     tiny.run(metric="none")
     board = rebuild(tiny.folder / "out")
