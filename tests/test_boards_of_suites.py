@@ -124,7 +124,7 @@ def test_a_run_was_still_improving_where_its_best_epoch_is_its_last(tiny, patien
     waited = records["epochs"] - records["best_epoch"]
     assert (records["improving"] == (waited == 0)).all()
     count = int((waited == 0).sum())
-    assert (f"{count} of 8 runs were still improving" in said(tiny)) == (count > 0)
+    assert (f"{count} of 8 runs ended while still improving" in said(tiny)) == (count > 0)
 
 
 def test_a_run_that_patience_stopped_within_its_last_epochs_was_not_still_improving(tiny):
