@@ -127,7 +127,7 @@ def _improving(filled: pd.DataFrame) -> list[str]:
     """How many runs were not trained to an end."""
     known = filled[filled["improving"].notna()]
     runs, still = int(known["seeds"].sum()), int(known["improving"].sum())
-    return [f"{still} of {runs} runs were still improving when training ended: {IMPROVING}"] if still else []
+    return [f"{still} of {runs} runs ended while still improving: {IMPROVING}"] if still else []
 
 
 def _left_out(attrs: dict[Any, Any]) -> list[str]:

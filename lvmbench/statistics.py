@@ -126,7 +126,7 @@ def rank_groups(values: pd.DataFrame, better: str, alpha: float = 0.05) -> pd.Da
 
     Returns:
         One row per combination, best first: ``mean``, ``n`` seeds, ``rank`` (missing where it cannot be
-        called), ``note``.
+        called), ``note``: also where a row is not told apart from the first of a rank above its own.
 
     >>> seeds = pd.DataFrame({"a": [1.0, 1.1, 0.9], "b": [1.0, 1.2, 0.9], "c": [5.0, 5.1, 4.9]})
     >>> rank_groups(seeds, "higher")["rank"].to_dict()
@@ -254,21 +254,24 @@ def _walk(values: Array, alpha: float) -> tuple[list[int | None], list[str]]:
     higher, common = _told_apart(values, alpha)
     ranks: list[int | None] = []
     notes: list[str] = []
-    first: int | None = None
+    firsts: dict[int, int] = {}  # the rank of each column that opens a group
     for i in range(values.shape[1]):
+        first = next(reversed(firsts), None)
         seeds = own[i] if first is None else min(own[i], common[first, i])
         if seeds < 2:
             ranks.append(None)
             notes.append(_why_not(int(own[i]), int(seeds)))
             continue
-        position = 1 + sum(rank is not None for rank in ranks)
         if first is None or higher[first, i]:
-            first = i
-            ranks.append(position)
-        else:
-            ranks.append(ranks[first])
-        notes.append("")
+            firsts[i] = 1 + sum(rank is not None for rank in ranks)
+        ranks.append(next(reversed(firsts.values())))
+        notes.append(_unclear([rank for f, rank in list(firsts.items())[:-1] if not higher[f, i]]))
     return ranks, notes
+
+
+def _unclear(ranks: list[int]) -> str:
+    """What is said of a row whose rank is worse than that of a row from which it is not told apart."""
+    return f"not told apart from the first of rank {' and '.join(map(str, ranks))}" if ranks else ""
 
 
 def _why_not(own: int, common: int) -> str:

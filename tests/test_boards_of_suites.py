@@ -124,7 +124,7 @@ def test_a_run_was_still_improving_where_its_best_epoch_is_its_last(tiny, patien
     waited = records["epochs"] - records["best_epoch"]
     assert (records["improving"] == (waited == 0)).all()
     count = int((waited == 0).sum())
-    assert (f"{count} of 8 runs were still improving" in said(tiny)) == (count > 0)
+    assert (f"{count} of 8 runs ended while still improving" in said(tiny)) == (count > 0)
 
 
 def test_a_run_that_patience_stopped_within_its_last_epochs_was_not_still_improving(tiny):
@@ -149,6 +149,37 @@ def test_what_a_decoder_gives_probability_to_is_on_record(tiny):
     tiny.run()
     records, _ = read_results(tiny.folder / "out")
     assert set(records["support"]) == {"real"}
+
+
+COUNTS = """
+import lvmbench
+from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
+
+class Mass(LinearGaussian.distribution):
+    support = "count"
+
+class Counts(LinearGaussian):
+    distribution = Mass
+
+@lvmbench.hookimpl
+def lvmbench_register(register):
+    register.decoder("counts", Counts)
+"""
+
+
+def test_a_decoder_of_probabilities_has_a_table_of_its_own(tiny):
+    """On the same data as one of densities."""
+    decoders = ["linear_gaussian", "counts"]
+    tiny.run(plugins=[tiny.plugin("masses", COUNTS)], decoders=decoders, priors=["standard_normal"])
+    records, _ = read_results(tiny.folder / "out")
+    assert dict(zip(records["decoder"], records["support"], strict=True)) == {
+        "linear_gaussian": "real",
+        "counts": "count",
+    }
+    board = board_of(tiny)
+    assert board["scale"].tolist() == ["density", "probability mass"]
+    assert board["rank"].tolist() == [1, 1]
+    assert "· probability mass\n" in said(tiny)
 
 
 def test_a_suite_may_rank_nothing(tiny):

@@ -216,12 +216,31 @@ def test_all_pairs_of_a_table_count_by_holms_limits():
             assert higher[0, 1] == apart
 
 
+def test_a_row_below_a_group_from_which_it_is_not_told_apart_says_so():
+    """Its seeds spread too much to tell; that its rank is not the first's comes from the row above it alone."""
+    values = _frame(a=[5.0, 5.1, 4.9, 5.0], b=[4.0, 4.1, 3.9, 4.0], c=[8.0, -2.0, 9.0, -4.0])
+    table = rank_groups(values, "higher")
+    assert table["rank"].to_dict() == {"a": 1, "b": 2, "c": 2}
+    assert table["note"].to_dict() == {"a": "", "b": "", "c": "not told apart from the first of rank 1"}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ranks_that_differ_without_a_note_are_told_apart_by_claims_too(seed):
+    """Of five rows one of which is better, at three seeds, where Tukey's limit was below that of a paired interval."""
+    rng = np.random.default_rng(seed)
+    values = pd.DataFrame(rng.normal(0, 1, (3, 5)) + [5, 0, 0, 0, 0])
+    table = rank_groups(values, "higher")
+    first = table.index[0]
+    for row in table.index[(table["rank"] == 2) & (table["note"] == "")]:
+        assert paired_difference(values[first], values[row]).low > 0
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_what_ranks_tell_apart_claims_tell_apart_too(seed):
     """Each pair of a table that is called has a paired interval without 0, in the same direction."""
     rng = np.random.default_rng(seed)
-    shared = rng.normal(0, 1, (4, 1))
-    values = shared + rng.normal(0, np.geomspace(0.02, 1, 6), (4, 6)) + np.arange(6)[::-1]
+    shared = rng.normal(0, 1, (3, 1))
+    values = shared + rng.normal(0, np.geomspace(0.02, 1, 6), (3, 6)) + np.arange(6)[::-1]
     higher, _ = _told_apart_pairs(values, 0.05)
     for i, j in zip(*np.nonzero(higher), strict=True):
         assert paired_difference(pd.Series(values[:, i]), pd.Series(values[:, j])).low > 0
