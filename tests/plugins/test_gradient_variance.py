@@ -215,6 +215,7 @@ def test_signal_to_noise_has_no_floor(line, chance):
     chance.likely(stats.binomtest(int((values == 0).sum()), len(values), clipped).pvalue)
 
 
+@pytest.mark.slow
 @pytest.mark.statistical("the spread over 40 seeds with the stated error", KURTOSIS, comparisons=4)
 def test_standard_errors_are_those_of_repeated_evaluation(chance):
     given = {"pathwise": Pathwise(None, None), LOO: Score(*TOY, baseline="leave_one_out")}
@@ -293,6 +294,7 @@ def test_unbiased_estimators_agree(prior, objective, chance):
     assert all(found["gradient_disagreement", pair].value >= 0 for pair in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.statistical("40 levels of agreement with the uniform law", "exact, by Kolmogorov and Smirnov")
 def test_agreement_is_uniform_where_means_agree(chance):
     values = [
