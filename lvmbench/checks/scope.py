@@ -124,12 +124,16 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
         it.trait("density") and it.trained and not _fixed(it)
     ),
     "sample_gradient_agrees_with_differences": lambda it: _pathwise(it) and not _fixed(it),
+    "slope_is_that_of_the_density": lambda it: any(
+        "pathwise" in d.traits and d.traits & {"density", "slope"} for d in it.distributions
+    ),
     "amortized_posterior_depends_on_x": lambda it: "amortized" in it.built.provides,
     "kl_is_the_average_log_ratio": lambda it: it.kl,
     "registered_posterior_is_exact": lambda it: it.exact,
     # objectives and estimators
     "lower_bound_stays_below_log_p": lambda it: it.built.lower_bound,
     "additive_is_true": lambda it: it.built.additive and it.sized,
+    "linear_is_true": lambda it: it.built.linear,
     "equal_weights_give_their_value": lambda it: "log_weights" in it.built.provides,
     "bound_is_of_its_terms": lambda it: it.sized,
     "unbiased_gradient_averages_to_the_exact_one": lambda it: it.built.unbiased,
