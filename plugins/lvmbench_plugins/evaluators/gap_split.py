@@ -67,8 +67,8 @@ class GapSplit(Evaluator):
     approximation gap. Of that the last gain is a measure, and part of the errors that are stated.
 
     From ``start=posterior`` the ascent begins at q(z|x); a datum that ends clearly worse stays there, and all of them do if
-    they have not gained together, so that the best is at least q, wherever q is of the family. Both bounds are then taken from fresh noise, the same for both, so that
-    what they have in common cancels.
+    they have not gained together, so that the best is at least q, wherever q is of the family. Both bounds are then taken
+    from fresh noise, the same for both, so that what they have in common cancels.
 
     log p(x) is exact where the model allows it. Elsewhere it is a stochastic lower bound: by importance sampling from
     :math:`q^*`, or with ``temperatures`` by annealed importance sampling. Which one does not depend on what they find;
