@@ -62,7 +62,8 @@ def tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     meta, records, measurements = store.meta(), store.records(), store.measurements()
     records["asked_by"] = _asked_runs(records, meta)
-    records["support"] = records["decoder"].map(json.loads(meta.get("supports", "{}"))).fillna("")
+    supports = json.loads(meta.get("supports", "{}"))
+    records["support"] = [supports.get(decoder, "") for decoder in records["decoder"]]
     records["improving"] = _improving(records, int(meta.get("patience", "0")))
     return records, _asked_figures(measurements, meta)
 
