@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -237,7 +237,8 @@ def test_lost_weights_are_trained_anew_only_where_they_are_needed(tiny):
     again = tiny.run(priors=["standard_normal"], evaluators=more)
     assert (again.trained, again.evaluations) == (2, {"ok": 4})
     kept = tiny.frame("measurements").query("evaluator != 'clustering'")
-    assert kept.to_csv(index=False).encode() == figures["measurements.csv"]
+    before = pd.read_csv(BytesIO(figures["measurements.csv"])).drop(columns="asked_by")
+    pd.testing.assert_frame_equal(pd.read_csv(StringIO(kept.to_csv(index=False))), before, check_exact=True)
 
 
 def forget_weights(tiny):
