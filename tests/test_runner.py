@@ -60,7 +60,15 @@ def test_a_suite_from_end_to_end(tiny, monkeypatch):
     left = {".sqlite-wal", ".sqlite-shm"}
     assert {f.name for f in out.iterdir() if not left & {f.suffix}} == {
         *TABLES,
-        *("leaderboard.svg", "curves.svg", "environment.json", "suite.yaml", "store.sqlite", "weights"),
+        *(
+            "curves.csv",
+            "leaderboard.svg",
+            "curves.svg",
+            "environment.json",
+            "suite.yaml",
+            "store.sqlite",
+            "weights",
+        ),
     }
     records = tiny.frame()
     assert records["seed"].tolist() == [0, 1] * 4
@@ -77,7 +85,7 @@ def test_a_suite_from_end_to_end(tiny, monkeypatch):
 
 def test_the_files_hold_what_the_store_holds(tiny):
     tiny.run()
-    for name in ("records", "measurements", "evaluations"):
+    for name in ("records", "measurements", "evaluations", "curves"):
         written = pd.read_csv(tiny.folder / "out" / f"{name}.csv")
         stored = pd.read_csv(StringIO(tiny.frame(name).to_csv(index=False)))
         pd.testing.assert_frame_equal(written[stored.columns], stored)

@@ -145,8 +145,6 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "shared_metrics_are_what_they_say": lambda it: bool(TRUTHS.keys() & it.cls.metrics.keys()),
     # data sets
     "raw_files_are_declared": lambda it: bool(it.cls.files),
-    "labels_are_whole_numbers": lambda it: it.data.splits["train"].labels is not None,
-    "images_have_three_dimensions": lambda it: "image" in it.data.capabilities,
     "visits_follow_their_noise": lambda it: it.data.visit is not None,
     "log_prob_is_that_of_the_data": lambda it: it.data.log_prob is not None,
     "known_density_integrates_to_one": lambda it: it.data.log_prob is not None and _plane(it),

@@ -95,7 +95,7 @@ def _moments(total: Tensor, deviations: Tensor, count: Tensor) -> tuple[Tensor, 
 
 def _jackknife(left_out: Tensor) -> float:
     """The standard error of a figure, from its values without each group."""
-    return math.sqrt(len(left_out) - 1) * left_out.std(correction=0).item()
+    return math.sqrt((len(left_out) - 1) * left_out.var(correction=0).item())
 
 
 class _Step(nn.Module):
