@@ -390,9 +390,7 @@ def test_runs_that_were_still_improving_are_counted(results):
     records = records.assign(improving=known["improving"].astype("boolean"))
     board = leaderboard(records, measurements)
     assert board.loc[board["dataset"] == "digits", "improving"].fillna(-1).tolist() == [2, 1, 2, -1, -1]
-    assert "5 of 11 runs ended while still improving: their best epoch" in to_markdown(
-        board, records
-    )
+    assert "5 of 11 runs ended while still improving: their best epoch" in to_markdown(board, records)
     assert "improving" not in to_markdown(
         leaderboard(records.drop(columns="improving"), measurements), records
     )
