@@ -22,8 +22,10 @@ from typing import NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
+from lvmbench.budget import SCHEDULES
 from lvmbench.cli import main
 from lvmbench.distributions import Distribution
+from lvmbench.options import options_model
 from lvmbench.plan import make_plan
 from lvmbench.plugins import load_catalogue
 from lvmbench.status import Status
@@ -232,7 +234,8 @@ def test_the_vocabulary_is_the_one_in_use():
     traits = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
     words = set(re.findall(r"^\| `(\w+\.\w+)` \|", text, re.MULTILINE))
     assert traits == set(re.findall(r"- ``(\w+)``:", Distribution.__doc__))
-    known = words | {f"{kind}.{trait}" for kind in ("prior", "posterior", "decoder") for trait in traits}
+    kinds = ("prior", "posterior", "decoder", "evaluator")  # evaluators have distributions of their own
+    known = words | {f"{kind}.{trait}" for kind in kinds for trait in traits}
     used = set(words_in_use())
     assert used <= known, f"docs/contracts.md lacks {sorted(used - known)}"
     source = "".join(path.read_text() for path in (ROOT / "lvmbench").glob("*.py"))
@@ -275,11 +278,26 @@ def test_comparing():
     assert not same("rank 1\n", "rank 2\n")
 
 
+def rows(page, heading):
+    """The cells of each row of the page's tables whose first column has this heading, without their backticks."""
+    text = (DOCS / page).read_text()
+    tables = re.findall(rf"^\| {heading} \|.*\n\| ---.*\n((?:\|.*\n)+)", text, re.MULTILINE)
+    lines = "".join(tables).replace("`", "").splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
 def test_every_key_of_a_suite_is_described():
-    keys = re.findall(r"^\| `(\w+)` \|", (DOCS / "suites.md").read_text(), re.MULTILINE)
+    keys = [key for key, *_ in rows("suites.md", "key")]
     assert keys == [*Schema.model_fields, *Budget.model_fields]
 
 
+def test_every_schedule_is_described_with_its_options():
+    described = {name: options for name, options, _ in rows("suites.md", "schedule")}
+    assert described == {
+        name: ", ".join(f"{o}={f.default}" for o, f in options_model(cls).model_fields.items())
+        for name, cls in SCHEDULES.items()
+    }
+
+
 def test_every_status_is_described():
-    statuses = re.findall(r"^\| `(\w+)` \|", (DOCS / "read-a-leaderboard.md").read_text(), re.MULTILINE)
-    assert statuses == list(Status)
+    assert [status for status, *_ in rows("read-a-leaderboard.md", "status")] == list(Status)
