@@ -153,7 +153,7 @@ SUITES = {
     "binary file": ({"text": bytes(range(256))}, r"FILE: cannot be read: 'utf-8' codec can't decode"),
     "terminal codes": (
         {"priors": '["\\e[2J\\nmixture"]'},
-        r"FILE:4:10: '\?\[2J mixture' is not a name; write name or",
+        r"FILE:4:10: '\\x1b\[2J mixture' is not a name; write name or",
     ),
     "name that never ends": (
         {"priors": "[" + "x" * 9000 + "]"},

@@ -222,7 +222,7 @@ QUOTED = re.compile(r'"([\w.]+)"')
 
 def words_in_use():
     """Each ``kind.word`` that a reference component requires or provides, read from its source."""
-    for path in (ROOT / "plugins" / "lvmbench_plugins").glob("*s/*.py"):
+    for path in (ROOT / "plugins" / "lvmbench_plugins").glob("*s/[!_]*.py"):
         kind = path.parent.name.removesuffix("s")
         for literal in re.findall(r"frozenset\(\s*\{([^}]*)\}|\(\{([^}]*)\}", path.read_text()):
             for word in QUOTED.findall("".join(literal)):

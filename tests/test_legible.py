@@ -251,7 +251,7 @@ def test_what_was_fitted_is_said_in_a_line(suite):
 
 def test_data_are_said_in_a_line():
     data = lvmbench.Data(
-        {name: lvmbench.Split(torch.zeros(9, 2)) for name in ("train", "validation", "test")}, "real", ""
+        {name: lvmbench.Split(torch.zeros(9, 2)) for name in ("train", "validation", "test")}, "real", "none"
     )
     assert (
         repr(data)

@@ -27,6 +27,7 @@ MODULES = (
     "objectives",
     "estimators",
     "evaluators",
+    "labels",
     "datasets",
 )
 """Where checks are declared, in the order they are run in."""

@@ -18,7 +18,7 @@ from lvmbench.checks.partnership import Failure, blame, takes_a_step
 from lvmbench.checks.specimen import Specimen, stream
 from lvmbench.checks.statistics import limit, require_average
 from lvmbench.checks.steps import global_state
-from lvmbench.checks.subjects import measure, relabelled, subject_of
+from lvmbench.checks.subjects import measure, subject_of
 from lvmbench.errors import Refusal
 from lvmbench.evaluator import Measurement, Subject
 from lvmbench.terms import Terms
@@ -38,7 +38,7 @@ OF_MEASUREMENTS = (
 Key = tuple[str, str, str]
 
 
-def _first(specimen: Specimen) -> list[Measurement]:
+def first(specimen: Specimen) -> list[Measurement]:
     """The measurements of the first combination, made once."""
     if "measurements" not in specimen.memory:
         specimen.memory["measurements"] = measure(specimen, subject_of(specimen))
@@ -50,16 +50,16 @@ def _values(found: list[Measurement]) -> dict[Key, float]:
     return {(m.metric, m.variant, m.method): m.value for m in found}
 
 
-def _bare(specimen: Specimen) -> dict[Key, float]:
+def bare(specimen: Specimen) -> dict[Key, float]:
     """The values where labels are not known, found once."""
     if "bare" not in specimen.memory:
         found = measure(specimen, subject_of(specimen, labels=False))
-        specimen.memory["bare"] = _untimed(specimen, found)
+        specimen.memory["bare"] = untimed(specimen, found)
     bare: dict[Key, float] = specimen.memory["bare"]
     return bare
 
 
-def _untimed(specimen: Specimen, found: list[Measurement]) -> dict[Key, float]:
+def untimed(specimen: Specimen, found: list[Measurement]) -> dict[Key, float]:
     """The values that the clock has no part in."""
     return {key: value for key, value in _values(found).items() if not specimen.cls.metrics[key[0]].timed}
 
@@ -71,7 +71,7 @@ def _untimed(specimen: Specimen, found: list[Measurement]) -> dict[Key, float]:
     explains=OF_MEASUREMENTS,
 )
 def measurements_are_declared(specimen: Specimen) -> None:
-    found = _first(specimen)
+    found = first(specimen)
     require(bool(found), "it measured nothing")
     for m in found:
         require(m.metric in specimen.cls.metrics, f"'{m.metric}' is not in metrics", "declare it as a Metric")
@@ -85,7 +85,7 @@ def measurements_are_declared(specimen: Specimen) -> None:
     read="evaluator.Measurement",
 )
 def measurements_are_finite(specimen: Specimen) -> None:
-    for m in _first(specimen):
+    for m in first(specimen):
         require(
             isinstance(m.value, float) and math.isfinite(m.value),
             f"{m.metric} is {m.value!r}",
@@ -97,7 +97,7 @@ def measurements_are_finite(specimen: Specimen) -> None:
 
 @contract("evaluator", due="A figure in fractions is between -1 and 1.", read="evaluator.Metric")
 def fractions_are_fractions(specimen: Specimen) -> None:
-    found = [m for m in _first(specimen) if specimen.cls.metrics[m.metric].unit == "fraction"]
+    found = [m for m in first(specimen) if specimen.cls.metrics[m.metric].unit == "fraction"]
     applies(bool(found), "it has no metric in fractions")
     for m in found:
         require(
@@ -111,7 +111,7 @@ def fractions_are_fractions(specimen: Specimen) -> None:
     read="evaluator.Measurement",
 )
 def per_datum_averages_to_the_value(specimen: Specimen) -> None:
-    found = [m for m in _first(specimen) if m.per_datum is not None]
+    found = [m for m in first(specimen) if m.per_datum is not None]
     applies(bool(found), "no measurement has per_datum")
     count = len(subject_of(specimen).x)
     for m in found:
@@ -133,9 +133,9 @@ def per_datum_averages_to_the_value(specimen: Specimen) -> None:
     explains=("labels_change_nothing_else",),
 )
 def measurements_are_repeatable(specimen: Specimen) -> None:
-    again = _untimed(specimen, measure(specimen, subject_of(specimen)))
-    first = _untimed(specimen, _first(specimen))
-    moved = [key for key in first if again.get(key) != first[key]]
+    again = untimed(specimen, measure(specimen, subject_of(specimen)))
+    once = untimed(specimen, first(specimen))
+    moved = [key for key in once if again.get(key) != once[key]]
     require(
         not moved and first.keys() == again.keys(),
         f"{moved[:3] or 'the list'} differs the second time",
@@ -195,62 +195,10 @@ def _digest(tensor: Tensor) -> str:
     return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
-@contract(
-    "evaluator",
-    due="Where labels are not required they may add figures, and change none.",
-    read="component.Component",
-)
-def labels_change_nothing_else(specimen: Specimen) -> None:
-    applies("dataset.labels" not in specimen.build().requires, "it requires labels")
-    bare = _bare(specimen)
-    first = _untimed(specimen, _first(specimen))
-    changed = [key[0] for key in bare if first.get(key) != bare[key]]
-    require(
-        not changed,
-        f"without labels {', '.join(dict.fromkeys(changed))} differs",
-        "it uses labels: declare that it requires 'dataset.labels'",
-    )
-
-
-NAMING = {"dataset.labels", "dataset.factors"}
-
-
-def names_matter(specimen: Specimen) -> bool:
-    """Whether an evaluator requires labels or factors, or has figures of labels where there are any."""
-    if specimen.build().requires & NAMING:
-        return True
-    return bool(_untimed(specimen, _first(specimen)).keys() - _bare(specimen).keys())
-
-
-@contract(
-    "evaluator",
-    due="Labels, or factors, that tell nothing apart are not scored: whatever is, would be perfect for nothing.",
-    read="evaluator.Evaluator",
-)
-def uninformative_labels_are_not_scored(specimen: Specimen) -> None:
-    applies(names_matter(specimen), "labels have no part in it")
-    bare = {} if specimen.build().requires & NAMING else _bare(specimen)
-    subject = subject_of(specimen)
-    for what, like in (("one class", torch.zeros_like), ("a class of its own for each datum", _each_its_own)):
-        try:
-            found = measure(specimen, replace(subject, data=relabelled(subject.data, like)))
-        except Refusal:
-            continue
-        added = [m for m in found if (m.metric, m.variant, m.method) not in bare]
-        scored = [
-            f"{m.metric} is {m.value:.4g}"
-            for m in added
-            if specimen.cls.metrics[m.metric].better != "neither"
-        ]
-        require(
-            not scored,
-            f"with {what}, {', '.join(scored[:3])}",
-            "raise Refusal with the reason, or leave out what scores labels, unless two of them have two data or more",
-        )
-
-
-def _each_its_own(labels: Tensor) -> Tensor:
-    return torch.arange(len(labels)).to(labels).reshape(-1, *[1] * (labels.dim() - 1)).expand_as(labels)
+def tried_before(specimen: Specimen) -> bool:
+    """Whether another choice of an evaluator's options, with the same requirements, was tried before."""
+    needs = specimen.build().requires
+    return any(specimen.bench.requires(specimen.kind, ref) == needs for ref in specimen.before)
 
 
 @contract(
@@ -260,8 +208,9 @@ def _each_its_own(labels: Tensor) -> Tensor:
 )
 def measures_every_combination(specimen: Specimen) -> None:
     needs = specimen.build().requires
-    tried = any(specimen.bench.requires(specimen.kind, ref) == needs for ref in specimen.before)
-    applies(not tried, "another choice of its options, with the same requirements, was tried")
+    applies(
+        not tried_before(specimen), "another choice of its options, with the same requirements, was tried"
+    )
     works: list[Capabilities] = []
     failures: list[Failure] = []
     seen: set[object] = set()

@@ -8,7 +8,8 @@ from typing import Any
 
 from lvmbench.checks.contract import PARTS, Check, Skip
 from lvmbench.checks.datasets import _data
-from lvmbench.checks.evaluators import TRUTHS, _first, names_matter
+from lvmbench.checks.evaluators import TRUTHS, first, tried_before
+from lvmbench.checks.labels import names_matter
 from lvmbench.checks.options import ends
 from lvmbench.checks.partners import with_samples
 from lvmbench.checks.specimen import Specimen
@@ -138,8 +139,9 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "bound_is_of_its_terms": lambda it: it.sized,
     "unbiased_gradient_averages_to_the_exact_one": lambda it: it.built.unbiased,
     # evaluators
+    "measures_every_combination": lambda it: not tried_before(it.specimen),
     "fractions_are_fractions": lambda it: "fraction" in it.units,
-    "per_datum_averages_to_the_value": lambda it: any(m.per_datum is not None for m in _first(it.specimen)),
+    "per_datum_averages_to_the_value": lambda it: any(m.per_datum is not None for m in first(it.specimen)),
     "labels_change_nothing_else": lambda it: "dataset.labels" not in it.built.requires,
     "uninformative_labels_are_not_scored": lambda it: names_matter(it.specimen),
     "shared_metrics_are_what_they_say": lambda it: bool(TRUTHS.keys() & it.cls.metrics.keys()),

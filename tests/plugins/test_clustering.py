@@ -184,7 +184,7 @@ PLACE = torch.arange(24)
 @pytest.mark.parametrize(
     ("labels", "due"),
     [
-        (torch.zeros(24), "has 0|1, with 1 different labels of 24 data"),
+        (torch.zeros(24, dtype=torch.long), "has 0|1, with 1 different labels of 24 data"),
         (PLACE, "has 0, with 24 different labels of 24 data"),
         (PLACE // 23, "has 1, with 2 different labels of 24 data"),
         (PLACE.clamp(max=22), "has 1, with 23 different labels of 24 data"),

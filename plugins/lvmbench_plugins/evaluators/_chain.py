@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import LatentVariableModel, LvmbenchError, Stream
-from lvmbench_plugins.evaluators._coder import Array, Stack, integers, latents
+from lvmbench_plugins.evaluators._coder import NOT_RESTORED, Array, Stack, integers, latents
 
 WORD = 32
 
@@ -70,7 +70,7 @@ class Chain:
         count, stack = int(words[0]), Stack(words[1:], self.bins, seal=False)
         images = [self._pop(stack, number) for number in reversed(range(count))]
         if not np.array_equal(stack.seed, _words("seed", len(stack.seed))):
-            raise LvmbenchError("bits-back: the seed bits were not restored")
+            raise LvmbenchError(NOT_RESTORED)
         return torch.cat(images[::-1])
 
     def _seed(self, x: Tensor) -> Array:

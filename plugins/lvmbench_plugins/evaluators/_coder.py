@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvmbench import Bernoulli, DiagonalNormal, Distribution, Mixture, Refusal
+from lvmbench import Bernoulli, DiagonalNormal, Distribution, LvmbenchError, Mixture, Refusal
 
 Array = np.ndarray[Any, Any]
 _SPREAD = 8.0  # standard deviations on either side that the grid covers
 _HEAD = 2  # words that the coder works on; while there are more, it has not run out
+
+NOT_RESTORED = "bits-back: the seed bits were not restored"
 
 
 class Grid(NamedTuple):
@@ -75,8 +77,11 @@ class Stack:
 
     @property
     def seed(self) -> Array:
-        """What is left once everything is popped: the words that it began with."""
-        words: Array = self._coder.get_compressed(unseal=True)
+        """What is left once everything is popped: the words that it began with; raises `LvmbenchError` where that is none."""
+        try:
+            words: Array = self._coder.get_compressed(unseal=True)
+        except AssertionError:  # what is left is no whole number of words
+            raise LvmbenchError(NOT_RESTORED) from None
         return words
 
     def scramble(self, pad: Array) -> None:
