@@ -137,7 +137,7 @@ def measurements_are_repeatable(specimen: Specimen) -> None:
     once = untimed(specimen, first(specimen))
     moved = [key for key in once if again.get(key) != once[key]]
     require(
-        not moved and first.keys() == again.keys(),
+        not moved and once.keys() == again.keys(),
         f"{moved[:3] or 'the list'} differs the second time",
         "draw from subject.noise(...)",
     )
