@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
+from lvmbench.build import DECLARED
 from lvmbench.catalogue import COMPONENT_KINDS, Catalogue, Entry
 from lvmbench.cli.app import app
 from lvmbench.divergence import posterior_type
@@ -235,10 +236,15 @@ def _loaded(cls: type[Any]) -> frozenset[str] | None:
 
 
 def _offers(entry: Entry) -> set[str]:
+    """What it provides, with its options at their defaults."""
     cls = entry.load()
+    if entry.kind == "objective":
+        made = cls()
+        return set(made.provides) | {word for word in DECLARED if getattr(made, word)}
     distribution = getattr(cls, "distribution", None)
     found = set(cls.provides) | set(distribution.traits if distribution else ())
     found |= {distribution.support} if distribution and entry.kind == "prior" else set()
+    found |= {"slope"} if "density" in found and entry.kind == "posterior" else set()
     return found | (_loaded(cls) or set()) if entry.kind == "dataset" else found
 
 
