@@ -217,10 +217,25 @@ def test_the_generated_pages_have_every_component_with_its_options():
     )
 
 
-def test_what_trains_together_is_not_said_to_be_apart():
+RELAXED = """
+suite: relaxed
+datasets: [digits]
+priors: [bernoulli]
+posteriors: [relaxed]
+decoders: [bernoulli]
+objectives: [elbo]
+evaluators: [clustering]
+"""
+
+
+@pytest.mark.parametrize("suite", ["quick", RELAXED], ids=["quick", "relaxed"])
+def test_what_trains_together_is_not_said_to_be_apart(tmp_path, suite):
     """By the combinations of a suite that nothing refuses, each with the evaluators that measure it."""
+    if suite == RELAXED:
+        (tmp_path / "relaxed.yaml").write_text(RELAXED)
+        suite = str(tmp_path / "relaxed.yaml")
     catalogue, module = load_catalogue(), generator()
-    plan = make_plan(load_suite("quick", catalogue), catalogue)
+    plan = make_plan(load_suite(suite, catalogue), catalogue)
     measured = {("evaluator", choice.ref.name) for choice in plan.suite.evaluators}
     due = [p for p in plan.planned if p.status is None and not p.refused_evaluators]
     together = [measured | {(kind, ref.name) for kind, ref in p.combination.refs.items()} for p in due]
