@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
+from lvmbench.build import DECLARED
 from lvmbench.catalogue import COMPONENT_KINDS, Catalogue, Entry
 from lvmbench.cli.app import app
 from lvmbench.divergence import posterior_type
@@ -172,7 +173,7 @@ def _files(cls: type[Any]) -> str:
 def _partners(entry: Entry, catalogue: Catalogue) -> str:
     """What it asks of the others of its combination and who has that; what it offers, and to whom that is too little."""
     asked = [
-        f"- `{need}`: {', '.join(_offering(need, catalogue)) or 'as the data set has it'}"
+        f"- `{need}`: {', '.join(_offering(need, catalogue, entry.kind == 'evaluator')) or 'as the data set has it'}"
         for need in _needs(entry)
     ]
     barred = [f"{_link(other)} (`{need}`)" for other, need in _barred(entry, catalogue)]
@@ -213,7 +214,8 @@ def _barred(entry: Entry, catalogue: Catalogue) -> Iterator[tuple[Entry, str]]:
         missing = [
             n
             for n in _needs(other)
-            if n.startswith(f"{entry.kind}.") and n.partition(".")[2] not in _offers(entry)
+            if n.startswith(f"{entry.kind}.")
+            and n.partition(".")[2] not in _offers(entry, other.kind == "evaluator")
         ]
         yield from ((other, need) for need in missing[:1])
 
@@ -234,22 +236,28 @@ def _loaded(cls: type[Any]) -> frozenset[str] | None:
         return None
 
 
-def _offers(entry: Entry) -> set[str]:
+def _offers(entry: Entry, measured: bool = False) -> set[str]:
+    """What it provides, with its options at their defaults, in training or when measured."""
     cls = entry.load()
+    if entry.kind == "objective":
+        made = cls()
+        return set(made.provides) | {word for word in DECLARED if getattr(made, word)}
     distribution = getattr(cls, "distribution", None)
+    distribution = (measured and distribution and distribution.law_type) or distribution
     found = set(cls.provides) | set(distribution.traits if distribution else ())
     found |= {distribution.support} if distribution and entry.kind == "prior" else set()
+    found |= {"slope"} if "density" in found and entry.kind == "posterior" else set()
     return found | (_loaded(cls) or set()) if entry.kind == "dataset" else found
 
 
-def _offering(need: str, catalogue: Catalogue) -> Iterator[str]:
+def _offering(need: str, catalogue: Catalogue, measured: bool) -> Iterator[str]:
     """The reference components that provide ``kind.word``."""
     kind, _, word = need.partition(".")
     if kind == "model":
         yield from _pairs(catalogue) if word == "exact_posterior" else ["pairs with a registered formula"]
         return
     for entry in _reference(catalogue, kind):
-        if word in _offers(entry):
+        if word in _offers(entry, measured):
             yield _link(entry)
         elif _depends(entry):
             yield f"{_link(entry)} ({'with the right options' if kind == 'dataset' else 'as its pair allows'})"

@@ -217,6 +217,43 @@ def test_the_generated_pages_have_every_component_with_its_options():
     )
 
 
+RELAXED = """
+suite: relaxed
+datasets: [digits]
+priors: [bernoulli]
+posteriors: [relaxed]
+decoders: [bernoulli]
+objectives: [elbo]
+evaluators: [clustering]
+"""
+
+
+@pytest.mark.parametrize("suite", ["quick", RELAXED], ids=["quick", "relaxed"])
+def test_what_trains_together_is_not_said_to_be_apart(tmp_path, suite):
+    """By the combinations of a suite that nothing refuses, each with the evaluators that measure it."""
+    if suite == RELAXED:
+        (tmp_path / "relaxed.yaml").write_text(RELAXED)
+        suite = str(tmp_path / "relaxed.yaml")
+    catalogue, module = load_catalogue(), generator()
+    plan = make_plan(load_suite(suite, catalogue), catalogue)
+    measured = {("evaluator", choice.ref.name) for choice in plan.suite.evaluators}
+    due = [p for p in plan.planned if p.status is None and not p.refused_evaluators]
+    together = [measured | {(kind, ref.name) for kind, ref in p.combination.refs.items()} for p in due]
+    assert together
+    for parts in together:
+        for kind, name in parts:
+            others = module._barred(catalogue.entry(kind, name), catalogue)
+            assert not parts & {(other.kind, other.name) for other, _ in others}, f"{kind} {name}"
+
+
+def test_who_provides_a_requirement_is_named():
+    text = generator().pages()["components/estimators.md"]
+    stl = text.partition("## `stl`")[2].partition("\n## ")[0]
+    (slope,) = [line for line in stl.splitlines() if line.startswith("- `posterior.slope`")]
+    assert "`gaussian`" in slope  # it has a density
+    assert "`planar`" in slope  # it has none, and a slope
+
+
 QUOTED = re.compile(r'"([\w.]+)"')
 
 
