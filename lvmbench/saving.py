@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from lvmbench.combination import KINDS, PROTOCOL
 from lvmbench.errors import UserError
@@ -84,7 +84,7 @@ def load_fitted(path: Path, given: Mapping[str, Given], device: str, plugins: It
             "give data= those, or fit anew"
         )
     curve = pd.DataFrame(saved["curve"], columns=CURVE).astype({"epoch": int})
-    return replace(fitted, curve=curve, facts=saved["facts"]).restored(load_file(path))
+    return replace(fitted, curve=curve, facts=saved["facts"]).restored(load(path.read_bytes()))
 
 
 def _read(path: Path) -> dict[str, Any]:
