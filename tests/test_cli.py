@@ -156,7 +156,7 @@ def test_what_is_shown_fits_the_terminal_and_breaks_between_words(cli, monkeypat
 def test_a_long_name_in_the_plan_breaks_at_its_options(cli, monkeypatch):
     monkeypatch.setattr("lvmbench.cli.display.console.width", 80)
     shown = cli("plan", "quick", "--no-estimate").out
-    assert re.search(r" score\[baseline= .*\n +leave_one_out\]", shown)
+    assert re.search(r" score\[baseline= .*\n.* leave_one_out\]", shown)
 
 
 def test_a_name_of_several_kinds_is_shown_for_each(cli):
@@ -317,8 +317,8 @@ def test_a_plan_reads_the_store_that_it_is_given(cli, tiny):
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_a_plan_never_cuts_a_name(cli, monkeypatch, columns):
     monkeypatch.setattr("lvmbench.cli.display.console.width", columns)
-    shown = cli("plan", "quick", "--no-estimate", "--only", "score*")
-    table = re.search(r"^prior .*?(?=^model evaluations)", shown.out, re.MULTILINE | re.DOTALL).group()
+    shown = cli("plan", "quick", "--no-estimate")
+    table = re.search(r"^ *prior .*?(?=^refused)", shown.out, re.MULTILINE | re.DOTALL).group()
     assert "…" not in table
     assert max(map(len, table.splitlines())) <= columns
     assert columns < 120 or "score[baseline=leave_one_out]" in table

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from lvmbench.plan import Effort, Plan, Planned
 
 SHOWN_SEEDS = 10
+GAP = 2
+"""Columns are so many characters apart."""
 Evaluated = Mapping[str, Mapping[str, tuple[str, str]]]
 """Status and reason of the evaluations of each run, as a store gives them."""
 
@@ -99,18 +101,34 @@ def _table(
     runnable: Sequence[Planned], statuses: Mapping[str, str], costs: Mapping[int, float | None]
 ) -> Table:
     varying = [kind for kind in KINDS if kind not in _constant(runnable)]
-    room = console.width // (len(varying) + 1)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in (*varying, "runs"):
-        table.add_column(name, overflow="fold")
-    for name in ("parameters", "at most"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for planned in runnable:
-        names = [Text(wrapped(str(planned.combination[kind]), room)) for kind in varying]
-        size = "" if planned.parameters is None else f"{planned.parameters:,}"
-        cost = _time(costs[id(planned)]) if id(planned) in costs else ""
-        table.add_row(*names, _progress(planned, statuses), size, cost)
+    names = {kind: [kind, *(str(planned.combination[kind]) for planned in runnable)] for kind in varying}
+    columns = {
+        "runs": [_progress(planned, statuses) for planned in runnable],
+        "parameters": ["" if p.parameters is None else f"{p.parameters:,}" for p in runnable],
+        **({"at most": [_time(costs[id(p)]) if id(p) in costs else "" for p in runnable]} if costs else {}),
+    }
+    taken = sum(max(map(len, [name, *cells])) + GAP for name, cells in columns.items())
+    room = _room([*names.values()], console.width - taken)
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
+    for kind in varying:
+        table.add_column(kind, overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="left" if name == "runs" else "right", no_wrap=True)
+    broken = [[Text(wrapped(name, room)) for name in cells[1:]] for cells in names.values()]
+    for row in zip(*broken, *columns.values(), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _room(columns: Sequence[Sequence[str]], width: int) -> int:
+    """The longest piece of a name at which columns of names, broken where their options are, fit into a width."""
+
+    def taken(room: int) -> int:
+        lines = ([line for name in names for line in wrapped(name, room).split("\n")] for names in columns)
+        return sum(max(map(len, pieces)) + GAP for pieces in lines)
+
+    longest = max((len(name) for names in columns for name in names), default=1)
+    return next((room for room in range(longest, 0, -1) if taken(room) <= width), 1)
 
 
 def _progress(planned: Planned, statuses: Mapping[str, str]) -> str:
