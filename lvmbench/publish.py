@@ -22,6 +22,8 @@ from lvmbench.plugins import PluginSelection
 from lvmbench.redo import Origin, origin_of, redo
 from lvmbench.render import to_csv, to_markdown
 
+CHANGES = "## What changed"
+"""The heading in a published README below which everything is kept when the board is published anew."""
 SOURCES = ("suite.yaml", "records.csv", "measurements.csv")
 """The files of a results directory from which everything else is made."""
 REMARKS = "remarks.json"
@@ -119,7 +121,7 @@ def publish(directory: Path, target: Path, selection: PluginSelection | None = N
     _check(directory, target)
     origin = origin_of(directory, _environments(directory), selection or PluginSelection())
     plugins = origin.files
-    readme = _readme(directory, target.name, origin)
+    readme = _readme(directory, target.name, origin) + _changes(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         made, old = Path(scratch) / "new", Path(scratch) / "old"
@@ -193,6 +195,13 @@ def _readme(directory: Path, name: str, origin: Origin) -> str:
         *redo(origin, name),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _changes(target: Path) -> str:
+    """What the README of a board that was published before says under `CHANGES`, which somebody wrote by hand."""
+    before = target / "README.md"
+    text = before.read_text(encoding="utf-8") if before.is_file() else ""
+    return f"\n{CHANGES}{rest}" if (rest := text.partition(CHANGES)[2]) else ""
 
 
 def _environments(directory: Path) -> list[dict[str, Any]]:

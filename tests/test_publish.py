@@ -122,6 +122,16 @@ def test_the_note_says_how_to_redo_it(directory, tmp_path):
     )
 
 
+def test_what_was_written_of_changes_is_kept(directory, tmp_path):
+    target = tmp_path / "demo"
+    publish(directory, target)
+    said = "\n## What changed\n\n- Version 2: other gradients.\n"
+    (target / "README.md").write_text((target / "README.md").read_text() + said)
+    before = (target / "README.md").read_text()
+    publish(directory, target)
+    assert (target / "README.md").read_text() == before
+
+
 def test_unfinished_runs_are_refused(directory, tmp_path):
     records = pd.read_csv(directory / "records.csv")
     records.loc[2, "status"] = "interrupted"
