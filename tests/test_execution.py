@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import threading
 import time
 from collections import Counter
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lvmbench.execution.jobs import weights_file
-from lvmbench.execution.local import LocalExecutor
+from lvmbench.execution.local import LocalExecutor, _interrupted_between_jobs
 from lvmbench.execution.progress import Progress, ProgressFile
 
 PARTS = """
@@ -202,3 +203,15 @@ def test_a_component_that_changes_global_state_changes_no_other_result(tiny):
     assert kept.equals(alone)
     reasons = tiny.frame(out="both").set_index("prior")["reason"]
     assert reasons["rude"].str.contains("torch's default type").all()
+
+
+def test_an_interruption_waits_for_a_safe_place_and_a_second_one_does_not():
+    before = signal.getsignal(signal.SIGINT)
+    with _interrupted_between_jobs(True) as stop_if_asked:
+        stop_if_asked()
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            stop_if_asked()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == before

@@ -81,14 +81,16 @@ class LocalExecutor(Generic[J]):
 
     def completed(self, on_progress: Callable[[int, Progress], None]) -> Iterator[tuple[int, Any]]:
         """Yield the number and the outcome, or the `Crash`, of each job as it ends; jobs may be submitted meanwhile."""
-        while self._waiting or self._futures:
-            self._start()
-            done, running = wait(self._futures, timeout=0.2, return_when=FIRST_COMPLETED)
-            for number in (self._futures[future] for future in running):
-                if news := self._news(number).read():
-                    on_progress(number, news)
-            for future in done:
-                yield self._futures.pop(future), self._outcome(future)
+        with _interrupted_between_jobs(bool(self.workers)) as stop_if_asked:
+            while self._waiting or self._futures:
+                stop_if_asked()
+                self._start()
+                done, running = wait(self._futures, timeout=0.2, return_when=FIRST_COMPLETED)
+                for number in (self._futures[future] for future in running):
+                    if news := self._news(number).read():
+                        on_progress(number, news)
+                for future in done:
+                    yield self._futures.pop(future), self._outcome(future)
 
     def _outcome(self, future: Future[Any]) -> Any:
         try:
@@ -97,6 +99,33 @@ class LocalExecutor(Generic[J]):
             return Crash(Status.TIMEOUT, f"took longer than {self.timeout:g} s (--timeout)")
         except ProcessExpired as error:
             return Crash(Status.KILLED, _death(error.exitcode))
+
+
+@contextlib.contextmanager
+def _interrupted_between_jobs(wanted: bool) -> Iterator[Callable[[], None]]:
+    """Let the first Ctrl-C wait for the next call of what this gives, which then raises it; a second one is raised at once.
+
+    Raised anywhere, it could leave a lock of a job's future taken, for which the end of the pool would wait forever.
+    """
+    asked: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    def stop_if_asked() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    if not wanted or threading.current_thread() is not threading.main_thread():
+        yield stop_if_asked
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield stop_if_asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager
