@@ -9,12 +9,13 @@ import time
 import torch
 
 from lvmbench import Data
-from lvmbench.build import build
-from lvmbench.catalogue import Catalogue
-from lvmbench.combination import KINDS, Combination
-from lvmbench.names import Ref
-from lvmbench.plugins import load_catalogue
-from lvmbench.suite import Budget
+from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.parts import build
+from lvmbench.kinds import PARTS
+from lvmbench.registry.catalogue import Catalogue
+from lvmbench.registry.loader import load_catalogue
+from lvmbench.registry.names import Ref
+from lvmbench.suites.suite import Budget
 from lvmbench.training.loop import Training
 
 POSTERIORS = (
@@ -34,7 +35,7 @@ SEEDS, LATENT, STEPS, ROUNDS = range(5), 16, 10, 5
 def seconds(catalogue: Catalogue, data: Data, posterior: str, estimator: str) -> float:
     """Seconds of one step of a pack, the median of the rounds."""
     names = ("digits", "standard_normal", posterior, "bernoulli", "elbo", estimator)
-    combination = Combination(dict(zip(KINDS, map(Ref.parse, names), strict=True)), LATENT)
+    combination = Combination(dict(zip(PARTS, map(Ref.parse, names), strict=True)), LATENT)
     parts = [build(catalogue, combination, data, seed) for seed in SEEDS]
     training = Training(parts, list(SEEDS), data, Budget(batch=100), torch.device("cpu"))
     training.steps_of(3)

@@ -16,15 +16,16 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from lvmbench.build import DECLARED
-from lvmbench.catalogue import COMPONENT_KINDS, Catalogue, Entry
 from lvmbench.cli.app import app
+from lvmbench.combinations.parts import DECLARED
 from lvmbench.divergence import posterior_type
 from lvmbench.errors import LvmbenchError
+from lvmbench.kinds import COMPONENTS
 from lvmbench.options import options_model
-from lvmbench.plugins import load_catalogue
+from lvmbench.registry.catalogue import Catalogue, Entry
+from lvmbench.registry.loader import load_catalogue
 
-TITLES = {kind: f"{kind.capitalize()}s" for kind in (*COMPONENT_KINDS, "suite")} | {"dataset": "Data sets"}
+TITLES = {kind: f"{kind.capitalize()}s" for kind in (*COMPONENTS, "suite")} | {"dataset": "Data sets"}
 SECTION = re.compile(r"^(References|Arguments|Example|Returns):$", re.MULTILINE)
 NOTE = "*Made from the {}.*\n"
 
@@ -34,7 +35,7 @@ def pages() -> dict[str, str]:
     catalogue = load_catalogue()
     own = [entry for entry in catalogue.entries() if entry.plugin == "reference"]
     found = {"cli.md": cli(), "components/index.md": index(own)}
-    for kind in COMPONENT_KINDS:
+    for kind in COMPONENTS:
         parts = [component(e, catalogue) for e in own if e.kind == kind]
         found[f"components/{kind}s.md"] = _page(TITLES[kind], parts, "docstrings of the components")
     suites = [_suite(entry) for entry in own if entry.kind == "suite"]

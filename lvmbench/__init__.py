@@ -11,11 +11,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from lvmbench.hookspecs import hookimpl
+from lvmbench.registry.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from lvmbench.api import load as load
-    from lvmbench.api import run as run
+    from lvmbench.api.fitted import Fitted as Fitted
+    from lvmbench.api.fitted import evaluate as evaluate
+    from lvmbench.api.fitted import fit as fit
+    from lvmbench.api.results import Results as Results
+    from lvmbench.api.suites import load as load
+    from lvmbench.api.suites import run as run
+    from lvmbench.data.files import RawFile as RawFile
+    from lvmbench.data.files import fetch as fetch
     from lvmbench.dataset import Data as Data
     from lvmbench.dataset import Dataset as Dataset
     from lvmbench.dataset import DataSummary as DataSummary
@@ -47,9 +53,6 @@ if TYPE_CHECKING:
     from lvmbench.evaluator import Metric as Metric
     from lvmbench.evaluator import Subject as Subject
     from lvmbench.evaluator import Work as Work
-    from lvmbench.fitting import Fitted as Fitted
-    from lvmbench.fitting import evaluate as evaluate
-    from lvmbench.fitting import fit as fit
     from lvmbench.model import LatentVariableModel as LatentVariableModel
     from lvmbench.networks import network as network
     from lvmbench.noise import Buffer as Buffer
@@ -70,15 +73,13 @@ if TYPE_CHECKING:
     from lvmbench.posterior import Posterior as Posterior
     from lvmbench.prior import LatentSpace as LatentSpace
     from lvmbench.prior import Prior as Prior
-    from lvmbench.rawdata import RawFile as RawFile
-    from lvmbench.rawdata import fetch as fetch
-    from lvmbench.reading import Results as Results
+    from lvmbench.registry.hookspecs import Register as Register
     from lvmbench.terms import Terms as Terms
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api": ["load", "run"],
+    "api.suites": ["load", "run"],
     "dataset": ["Data", "Dataset", "DataSummary", "Split"],
     "decoder": ["Decoder"],
     "distributions": [
@@ -98,7 +99,7 @@ _HOMES = {
     "errors": ["LvmbenchError", "Refusal", "Unavailable", "UserError", "nearest"],
     "estimator": ["Estimate", "Estimator"],
     "evaluator": ["Evaluator", "Measurement", "Metric", "Subject", "Work"],
-    "fitting": ["Fitted", "evaluate", "fit"],
+    "api.fitted": ["Fitted", "evaluate", "fit"],
     "model": ["LatentVariableModel"],
     "networks": ["network"],
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
@@ -106,9 +107,10 @@ _HOMES = {
     "options": ["Count", "NonNegative", "Positive", "Probability", "Size"],
     "posterior": ["Amortized", "Posterior"],
     "prior": ["LatentSpace", "Prior"],
-    "rawdata": ["RawFile", "fetch"],
-    "reading": ["Results"],
+    "data.files": ["RawFile", "fetch"],
+    "api.results": ["Results"],
     "terms": ["Terms"],
+    "registry.hookspecs": ["Register"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

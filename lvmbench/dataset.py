@@ -12,11 +12,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lvmbench import datarules
 from lvmbench.component import Component
+from lvmbench.data import rules as datarules
+from lvmbench.data.files import RawFile
 from lvmbench.errors import DataError
 from lvmbench.noise import Noise
-from lvmbench.rawdata import RawFile
 
 Support = Literal["binary", "unit", "count", "real"]
 IMPLIED = {"binary": ("unit",), "unit": ("real",)}

@@ -16,11 +16,11 @@ from xdist.scheduler import LoadScopeScheduling
 from lvmbench import noise
 from lvmbench.cli import main
 from lvmbench.execution import worker
-from lvmbench.plan import make_plan
-from lvmbench.plugins import PluginSelection, load_catalogue
-from lvmbench.runner import RunOptions, prepare, run
-from lvmbench.store import Store
-from lvmbench.suite import load_suite
+from lvmbench.execution.runner import RunOptions, prepare, run
+from lvmbench.registry.loader import PluginSelection, load_catalogue
+from lvmbench.results.store import Store
+from lvmbench.suites.plan import make_plan
+from lvmbench.suites.suite import load_suite
 from tests import statistical
 
 collect_ignore = ["mutants"]  # wrong on purpose, doctests and all
@@ -237,7 +237,7 @@ class Tiny:
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
     """A tiny suite; without figures, which take longer than everything else."""
-    monkeypatch.setattr("lvmbench.results._draw", lambda *arguments: None)
+    monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
     return Tiny(tmp_path)
 
 

@@ -23,9 +23,9 @@ from lvmbench import (
     Refusal,
     UserError,
 )
-from lvmbench.given import admit
-from lvmbench.names import Ref
-from lvmbench.plugins import load_catalogue
+from lvmbench.combinations.given import admit
+from lvmbench.registry.loader import load_catalogue
+from lvmbench.registry.names import Ref
 
 TINY = {
     "data": "blobs[train=60,validation=20,test=20]",

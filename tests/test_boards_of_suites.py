@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 import lvmbench
-from lvmbench.leaderboard import leaderboard, read_results
-from lvmbench.publish import rebuild
-from lvmbench.render import to_csv
-from lvmbench.results import tables
+from lvmbench.results.board import leaderboard, read_results
+from lvmbench.results.export import tables
+from lvmbench.results.markdown import to_csv
+from lvmbench.results.publish import rebuild
 
 TIGHTNESS = "tightness[repeats=5,samples=20]"
 GAP = "gap_split[data=3,steps=5,temperatures=0]"
@@ -131,7 +131,7 @@ def test_a_run_that_patience_stopped_within_its_last_epochs_was_not_still_improv
     """With 60 epochs the last 5% are three, and patience may wait for less."""
     records = pd.DataFrame({"epochs": [60, 60, 60, 60, 1], "best_epoch": [59, 58, 57, 60, 1]}, dtype="Int64")
     records = records.assign(status="ok", parameters=pd.array([9, 9, 9, 9, 0], dtype="Int64"))
-    from lvmbench.results import _improving
+    from lvmbench.results.export import _improving
 
     assert _improving(records, 0).tolist() == [True, True, False, True, False]
     assert _improving(records, 1).tolist() == [False, False, False, True, False]

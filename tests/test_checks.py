@@ -13,17 +13,18 @@ import torch
 from pydantic import Field, TypeAdapter, ValidationError
 
 from lvmbench import DiagonalNormal, LatentSpace, Prior, UserError, WeightObjective
-from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.checks import check, parametrize_with_checks
-from lvmbench.checks.contract import BUILT, KINDS, Skip, checks_of
+from lvmbench.checks.contract import BUILT, Skip, checks_of
 from lvmbench.checks.options import narrowed
 from lvmbench.checks.partners import Bench
 from lvmbench.checks.report import CheckResult, Outcome, Report
 from lvmbench.checks.runner import COMPLETE, examine
 from lvmbench.checks.scope import SCOPE
 from lvmbench.checks.statistics import require_average
+from lvmbench.kinds import COMPONENTS
 from lvmbench.options import options_model
-from lvmbench.plugins import load_catalogue
+from lvmbench.registry.catalogue import Catalogue, Entry
+from lvmbench.registry.loader import load_catalogue
 
 CATALOGUE = load_catalogue()
 BENCH = Bench(CATALOGUE)
@@ -137,7 +138,7 @@ def test_a_broken_partner_is_not_the_others_fault(plugin):
 
 
 def _entries(plugin):
-    from lvmbench.plugins import PluginSelection
+    from lvmbench.registry.loader import PluginSelection
 
     loaded = load_catalogue(PluginSelection(extra=(str(plugin),)))
     return [e for e in loaded.entries() if e.distribution == str(plugin)]
@@ -260,7 +261,7 @@ def test_chosen_checks_need_not_be_complete():
 
 
 def test_conditions_are_of_checks():
-    assert SCOPE.keys() <= {c.name for kind in KINDS for c in checks_of(kind)}
+    assert SCOPE.keys() <= {c.name for kind in COMPONENTS for c in checks_of(kind)}
 
 
 # --- order --------------------------------------------------------------------------------------------------
@@ -294,9 +295,9 @@ def test_the_cause_comes_before_what_follows_from_it():
 
 def test_what_explains_is_a_check_and_no_circle():
     """Every name is that of a check, and none is among its own causes when all fail."""
-    for kind in KINDS:
+    for kind in COMPONENTS:
         every = checks_of(kind)
-        names = {c.name for k in KINDS for c in checks_of(k)}
+        names = {c.name for k in COMPONENTS for c in checks_of(k)}
         assert all(c.explains <= names for c in every)
         failed = Report(
             CheckResult("x/y", c.name, Outcome.FAILED, c.due, c.read, explains=c.explains) for c in every
@@ -400,7 +401,7 @@ def test_gradients_are_not_compared_where_rounding_breaks_a_tie(posterior):
 # --- what each check says of itself -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", COMPONENTS)
 def test_each_check_states_its_contract_and_where_to_read(kind):
     names = [c.name for c in checks_of(kind)]
     assert len(names) == len(set(names))

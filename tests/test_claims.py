@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from lvmbench import Subject
-from lvmbench.build import applicable_estimators, build, capabilities
-from lvmbench.combination import KINDS, Combination
-from lvmbench.names import Ref
-from lvmbench.plugins import load_catalogue
-from lvmbench.suite import Budget
+from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.parts import applicable_estimators, build, capabilities
+from lvmbench.kinds import PARTS
+from lvmbench.registry.loader import load_catalogue
+from lvmbench.registry.names import Ref
+from lvmbench.suites.suite import Budget
 from lvmbench.training import restore, train
 
 CATALOGUE = load_catalogue()
@@ -28,8 +29,8 @@ DIGITS = ("digits", "standard_normal", "gaussian", "bernoulli")
 @cache
 def trained(*names: str, epochs: int, seed: int = 0) -> Subject:
     """A combination trained for some epochs, ready to be measured."""
-    names = names if len(names) == len(KINDS) else (*names, "elbo", "pathwise")
-    combination = Combination(dict(zip(KINDS, map(Ref.parse, names), strict=True)), latent=4)
+    names = names if len(names) == len(PARTS) else (*names, "elbo", "pathwise")
+    combination = Combination(dict(zip(PARTS, map(Ref.parse, names), strict=True)), latent=4)
     data = CATALOGUE.build("dataset", combination["dataset"]).load()
     parts = build(CATALOGUE, combination, data, seed)
     budget = Budget(epochs=epochs, batch=100, learning_rate=5e-3, patience=0)

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from lvmbench.claims import Claim, judge
-from lvmbench.leaderboard import COMPONENTS, leaderboard
+from lvmbench.kinds import PARTS
+from lvmbench.results.board import leaderboard
+from lvmbench.results.verdicts import judge
+from lvmbench.suites.claims import Claim
 
 SHIFTS = {"elbo": 0.0, "iwae": 1.0}
 
@@ -18,7 +20,7 @@ def results():
     for objective, shift in SHIFTS.items():
         for seed in range(3):
             key = f"{objective}{seed}"
-            names = dict.fromkeys(COMPONENTS, "a") | {"objective": objective}
+            names = dict.fromkeys(PARTS, "a") | {"objective": objective}
             records.append({"key": key, "seed": seed, "status": "ok", **names})
             for method, extra in (("importance", 0.0), ("exact", 0.01)):
                 value = -10 + seed + shift * (1 + 0.1 * seed) + extra
@@ -153,7 +155,7 @@ def made_up(rng):
     runs, figures = [], []
     for i, spread in enumerate(np.geomspace(0.02, 1, 6)):
         for seed in range(3):
-            names = dict.fromkeys(COMPONENTS, "a") | {
+            names = dict.fromkeys(PARTS, "a") | {
                 "objective": f"o{i}",
                 "seed": seed,
                 "key": f"o{i}-{seed}",

@@ -16,11 +16,11 @@ import typer.main
 from rich.console import Console
 from rich.text import Text
 
+from lvmbench.api.progress import Live
 from lvmbench.cli.app import app
-from lvmbench.cli.display import Live
-from lvmbench.combination import KINDS
 from lvmbench.execution.progress import Progress
-from lvmbench.plugins import load_catalogue
+from lvmbench.kinds import PARTS
+from lvmbench.registry.loader import load_catalogue
 
 ENTRIES = load_catalogue().entries()
 COMMANDS = {name: command for name, command in typer.main.get_command(app).commands.items() if name != "data"}
@@ -339,7 +339,7 @@ def finished(tmp_path_factory, suite):
 
 @pytest.fixture
 def results(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr("lvmbench.results._draw", lambda *arguments: None)
+    monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
     return shutil.copytree(finished[0], tmp_path / "some results")
 
 
@@ -361,7 +361,7 @@ def test_a_run_from_end_to_end(finished):
     assert all((out / name).is_file() for name in files)
     assert len(list((out / "weights").glob("*.safetensors"))) == 2
     records = pd.read_csv(out / "records.csv")
-    assert {*KINDS, "seed", "status", "reason"} <= set(records.columns)
+    assert {*PARTS, "seed", "status", "reason"} <= set(records.columns)
     assert records.status.value_counts().to_dict() == {"ok": 2, "refused": 2}
 
 
@@ -462,7 +462,7 @@ def test_a_run_that_fails_is_exit_code_1_and_says_how_to_go_on(cli, tiny):
 
 
 def test_what_is_interrupted_can_be_finished_as_the_status_says(cli, tiny, monkeypatch):
-    monkeypatch.setattr("lvmbench.runner.train_job", interrupt)
+    monkeypatch.setattr("lvmbench.execution.runner.train_job", interrupt)
     out = tiny.folder / "out"
     shown = cli("run", tiny.write(seeds=[0]), "--out", out, "--jobs", "0", "--only", "mixture")
     assert shown.code == 130

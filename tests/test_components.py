@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from lvmbench.catalogue import COMPONENT_KINDS
 from lvmbench.checks import parametrize_with_checks
 from lvmbench.checks.contract import checks_of
 from lvmbench.checks.partners import Bench
 from lvmbench.checks.runner import examine
-from lvmbench.plugins import load_catalogue
+from lvmbench.kinds import COMPONENTS
+from lvmbench.registry.loader import load_catalogue
 from tests.test_statistical import functions, used
 
 CATALOGUE = load_catalogue()
 BENCH = Bench(CATALOGUE)
-COMPONENTS = [entry for entry in CATALOGUE.entries() if entry.kind in COMPONENT_KINDS]
+COMPONENTS = [entry for entry in CATALOGUE.entries() if entry.kind in COMPONENTS]
 
 
 @parametrize_with_checks(COMPONENTS, catalogue=CATALOGUE)

@@ -22,14 +22,14 @@ from typing import NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
-from lvmbench.budget import SCHEDULES
 from lvmbench.cli import main
 from lvmbench.distributions import Distribution
 from lvmbench.options import options_model
-from lvmbench.plan import make_plan
-from lvmbench.plugins import load_catalogue
+from lvmbench.registry.loader import load_catalogue
 from lvmbench.status import Status
-from lvmbench.suite import Budget, Schema, load_suite
+from lvmbench.suites.budget import SCHEDULES
+from lvmbench.suites.plan import make_plan
+from lvmbench.suites.suite import Budget, Schema, load_suite
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

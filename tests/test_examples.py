@@ -10,8 +10,8 @@ import pytest
 
 import lvmbench
 from lvmbench.checks import check
-from lvmbench.plugins import load_catalogue
-from lvmbench.yamlfile import YamlFile
+from lvmbench.registry.loader import load_catalogue
+from lvmbench.suites.yamlfile import YamlFile
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 BRINGS = {

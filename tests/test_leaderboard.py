@@ -13,16 +13,16 @@ from rich.console import Console
 from scipy import stats
 
 from lvmbench.errors import UserError
-from lvmbench.leaderboard import (
-    COMPONENTS,
+from lvmbench.results.board import (
+    PARTS,
     leaderboard,
     read_results,
     run_table,
     seed_values,
     suite_leaderboard,
 )
-from lvmbench.render import cell, sections, to_csv, to_json, to_markdown
-from lvmbench.terminal import to_rich
+from lvmbench.results.markdown import cell, sections, to_csv, to_json, to_markdown
+from lvmbench.results.terminal import to_rich
 
 FIGURES = [  # metric, variant, method, shift, unit, better
     ("elbo", "", "", 0.0, "nats", "higher"),
@@ -41,7 +41,7 @@ def run(prior, posterior, seed, status="ok", reason="", dataset="digits", **othe
         "key": key,
         "suite": "demo",
         "suite_version": 1,
-        **dict(zip(COMPONENTS, words, strict=True)),
+        **dict(zip(PARTS, words, strict=True)),
         "latent": 16,
     }
     record |= {
@@ -60,7 +60,7 @@ def run(prior, posterior, seed, status="ok", reason="", dataset="digits", **othe
 
 
 def measured(record, value):
-    words = {name: record[name] for name in ("key", *COMPONENTS, "seed")}
+    words = {name: record[name] for name in ("key", *PARTS, "seed")}
     for metric, variant, method, shift, unit, better in FIGURES:
         figure = {
             "evaluator": "tightness",

@@ -12,14 +12,14 @@ import torch
 from markdown_it import MarkdownIt
 
 import lvmbench
+from lvmbench.api.progress import LegibleConsole, Live
 from lvmbench.cli import main
-from lvmbench.cli.display import LegibleConsole, Live
 from lvmbench.execution.progress import Progress
-from lvmbench.leaderboard import leaderboard
-from lvmbench.legible import legible, make_legible, printable, shell
-from lvmbench.names import Ref
-from lvmbench.render import sections, to_csv, to_markdown
-from lvmbench.terminal import to_rich
+from lvmbench.registry.names import Ref
+from lvmbench.results.board import leaderboard
+from lvmbench.results.markdown import sections, to_csv, to_markdown
+from lvmbench.results.terminal import to_rich
+from lvmbench.text import legible, make_legible, printable, shell
 from tests.test_plots import ODD, make
 
 ENCODINGS = ["ascii", "latin-1", "cp1252", "cp437", "utf-8", "utf-16"]

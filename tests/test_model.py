@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lvmbench import DataSummary, Decoder, DiagonalNormal, LatentVariableModel, Stream
-from lvmbench.plugins import load_catalogue
+from lvmbench.registry.loader import load_catalogue
 
 CATALOGUE = load_catalogue()
 DATA = DataSummary((3,), "real", torch.tensor([1.0, 0.0, -1.0]))

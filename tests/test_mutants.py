@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from lvmbench.checks import check
-from lvmbench.checks.contract import KINDS, checks_of
-from lvmbench.plugins import load_catalogue
+from lvmbench.checks.contract import checks_of
+from lvmbench.kinds import COMPONENTS
+from lvmbench.registry.loader import load_catalogue
 from tests.mutants import mutants
 
 CATALOGUE = load_catalogue()
@@ -37,7 +38,7 @@ Components that are wrong on purpose, and the checks of `lvmbench check` that ca
 
 
 def kind_of(cls):
-    return next(kind for kind in KINDS if any(base.__name__.lower() == kind for base in cls.__mro__))
+    return next(kind for kind in COMPONENTS if any(base.__name__.lower() == kind for base in cls.__mro__))
 
 
 def escaped(text):
@@ -70,11 +71,11 @@ def test_what_mutants_are_made_from_is_right(right):
 
 def test_every_kind_has_mutants():
     assert len(MUTANTS) >= 32
-    assert set(Counter(kind_of(m.cls) for m in MUTANTS)) == set(KINDS)
+    assert set(Counter(kind_of(m.cls) for m in MUTANTS)) == set(COMPONENTS)
 
 
 def test_every_check_catches_a_mutant():
-    every = {c.name for kind in KINDS for c in checks_of(kind)}
+    every = {c.name for kind in COMPONENTS for c in checks_of(kind)}
     assert every - {name for m in MUTANTS for name in m.caught} == set()
 
 

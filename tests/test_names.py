@@ -6,7 +6,7 @@ import string
 import pytest
 
 from lvmbench.errors import UserError
-from lvmbench.names import Ref
+from lvmbench.registry.names import Ref
 
 READ = {
     "vamp": {},

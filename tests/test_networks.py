@@ -5,12 +5,12 @@ import torch
 from torch.func import functional_call, stack_module_state, vmap
 
 from lvmbench import Refusal, network
-from lvmbench.build import build
-from lvmbench.combination import Combination
-from lvmbench.names import Ref
+from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.parts import build
 from lvmbench.networks import _BODIES
 from lvmbench.options import options_model
-from lvmbench.plugins import load_catalogue
+from lvmbench.registry.loader import load_catalogue
+from lvmbench.registry.names import Ref
 from lvmbench.training.loop import Budget, train
 
 CATALOGUE = load_catalogue()

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import lvmbench
-from lvmbench.catalogue import COMPONENT_KINDS
 from lvmbench.checks import check
 from lvmbench.cli.creating import _Names
-from lvmbench.plugins import load_catalogue
-from lvmbench.yamlfile import YamlFile
+from lvmbench.kinds import COMPONENTS
+from lvmbench.registry.loader import load_catalogue
+from lvmbench.suites.yamlfile import YamlFile
 
 
 def run(*command, **variables):
@@ -28,7 +28,7 @@ def run(*command, **variables):
     return done.stdout
 
 
-each_kind = pytest.mark.parametrize("kind", COMPONENT_KINDS)
+each_kind = pytest.mark.parametrize("kind", COMPONENTS)
 AXES = {"dataset": "datasets", "estimator": "estimators", "evaluator": "evaluators"}
 
 
@@ -46,10 +46,10 @@ def new(cli, tmp_path):
 
 def write_all(folder, prefix):
     """A project of each kind."""
-    words = [[kind, f"{prefix}_{kind}", "--out", str(folder)] for kind in COMPONENT_KINDS]
+    words = [[kind, f"{prefix}_{kind}", "--out", str(folder)] for kind in COMPONENTS]
     code = f"from lvmbench.cli.app import app\nfor w in {words!r}: app(['new', *w], standalone_mode=False)"
     run(sys.executable, "-c", code)
-    return [folder / f"lvmbench-{prefix}_{kind}" for kind in COMPONENT_KINDS]
+    return [folder / f"lvmbench-{prefix}_{kind}" for kind in COMPONENTS]
 
 
 # --- a project ----------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def test_tests_of_all_seven_projects_pass(tmp_path):
     folders = [project / "tests" for project in projects]
     path = os.pathsep.join(map(str, projects))
     shown = run(sys.executable, "-m", "pytest", *options, *folders, PYTHONPATH=path, COLUMNS="200")
-    for kind in COMPONENT_KINDS:
+    for kind in COMPONENTS:
         passed = re.findall(rf"^PASSED \S*/test_own_{kind}.py::(\w+)", shown, re.MULTILINE)
         assert len(set(passed)) == 3, shown  # conformance, example, anchor
         assert passed.count("test_conformance") >= 5, shown

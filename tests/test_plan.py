@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 
 from lvmbench import Refusal
-from lvmbench.catalogue import Catalogue, Entry
-from lvmbench.combination import KINDS
 from lvmbench.errors import UserError
-from lvmbench.names import Ref
-from lvmbench.plan import Effort, make_plan
-from lvmbench.plugins import PluginSelection, load_catalogue
-from lvmbench.suite import load_suite
+from lvmbench.kinds import PARTS
+from lvmbench.registry.catalogue import Catalogue, Entry
+from lvmbench.registry.loader import PluginSelection, load_catalogue
+from lvmbench.registry.names import Ref
+from lvmbench.suites.plan import Effort, make_plan
+from lvmbench.suites.suite import load_suite
 from lvmbench.training.estimate import Rates
 from lvmbench_plugins.evaluators import _aggregate
 
@@ -336,8 +336,8 @@ def key(plan):
 
 def test_a_key_is_the_same_in_every_process(key, tiny):
     script = (
-        "import sys; from lvmbench.plan import make_plan; from lvmbench.plugins import load_catalogue as load\n"
-        "from lvmbench.suite import load_suite; print(make_plan(load_suite(sys.argv[1], load()), load()).planned[0].keys[0])"
+        "import sys; from lvmbench.suites.plan import make_plan; from lvmbench.registry.loader import load_catalogue as load\n"
+        "from lvmbench.suites.suite import load_suite; print(make_plan(load_suite(sys.argv[1], load()), load()).planned[0].keys[0])"
     )
     mine = key(priors=[{"mixture": {"components": 2, "spread": 2.0}}])
     found = subprocess.run(
@@ -438,7 +438,7 @@ def test_a_key_depends_on_the_seed_and_on_versions(key, monkeypatch):
     assert key() != first
     monkeypatch.undo()
     assert key() == first
-    monkeypatch.setattr("lvmbench.combination.PROTOCOL", 99)
+    monkeypatch.setattr("lvmbench.combinations.combination.PROTOCOL", 99)
     assert key() != first
 
 
@@ -459,7 +459,7 @@ def test_a_key_depends_on_the_values_of_the_data_not_on_their_file_name_alone(ke
 def test_a_plan_is_restricted_to_runs_by_their_names(plan):
     found = plan(seeds=[0, 1], **GRID)
     name = found.planned[2].name(1)
-    assert name == (*(t for (t,) in (combinations(found, k)[2:3][0] for k in KINDS)), 2, 1)
+    assert name == (*(t for (t,) in (combinations(found, k)[2:3][0] for k in PARTS)), 2, 1)
     (left,) = found.restricted({name}).planned
     assert left == replace(found.planned[2], keys={1: found.planned[2].keys[1]})
     assert found.restricted(found.names) == found

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lvmbench.leaderboard import leaderboard
-from lvmbench.learning_curves import curves
-from lvmbench.plots import leaderboard_figure, save
+from lvmbench.results.board import leaderboard
+from lvmbench.results.pictures.board import leaderboard_figure, save
+from lvmbench.results.pictures.learning_curves import curves
 
 
 def make(level, seeds=4):

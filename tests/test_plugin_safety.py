@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from lvmbench.errors import UserError
-from lvmbench.guard import Overtime, guarded, preserved
-from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.registry.loader import PluginSelection, load_catalogue
+from lvmbench.registry.sandbox import Overtime, guarded, preserved
 
 HOOK = """
 import lvmbench
@@ -193,7 +193,7 @@ def fresh(tmp_path, source, code):
     (tmp_path / "fresh_plugin.py").write_text(source)
     code = f"""
 import sys
-from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.registry.loader import PluginSelection, load_catalogue
 assert "torch" not in sys.modules
 catalogue = load_catalogue(PluginSelection(extra=("fresh_plugin",)))
 found = [(p.stage, p.message) for p in catalogue.problems]

@@ -6,10 +6,10 @@ import textwrap
 
 import pytest
 
-from lvmbench.catalogue import Catalogue
 from lvmbench.errors import Unavailable, UserError
-from lvmbench.names import Ref
-from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.registry.catalogue import Catalogue
+from lvmbench.registry.loader import PluginSelection, load_catalogue
+from lvmbench.registry.names import Ref
 
 REFERENCE = sorted((e.kind, e.name) for e in load_catalogue().entries())
 HOOK = "import lvmbench\n\n@lvmbench.hookimpl\ndef lvmbench_register(register):\n    "
@@ -313,7 +313,7 @@ def test_listing_everything_leaves_torch_alone():
     """In a fresh interpreter: import lvmbench, load the catalogue and read every summary."""
     code = """
         import sys, lvmbench
-        from lvmbench.plugins import load_catalogue
+        from lvmbench.registry.loader import load_catalogue
         catalogue = load_catalogue()
         assert all(isinstance(e.summary, str) for e in catalogue.entries()), catalogue.entries()
         assert len(catalogue.entries()) > 5

@@ -17,8 +17,8 @@ from pandas.testing import assert_frame_equal
 
 import lvmbench
 from lvmbench.errors import UserError
-from lvmbench.publish import publish, rebuild
-from lvmbench.render import to_csv
+from lvmbench.results.markdown import to_csv
+from lvmbench.results.publish import publish, rebuild
 
 SUITE = """
 suite: demo
@@ -167,7 +167,7 @@ def test_a_failure_leaves_what_was_published(directory, tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError("disk full")
 
-    monkeypatch.setattr("lvmbench.publish.write_board", fail)
+    monkeypatch.setattr("lvmbench.results.publish.write_board", fail)
     with pytest.raises(OSError, match="disk full"):
         publish(directory, target)
     assert {path.name: path.read_bytes() for path in target.iterdir()} == before

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from lvmbench.leaderboard import read_results
-from lvmbench.publish import rebuild
-from lvmbench.render import to_csv, to_markdown
+from lvmbench.results.board import read_results
+from lvmbench.results.markdown import to_csv, to_markdown
+from lvmbench.results.publish import rebuild
 
 PUBLISHED = sorted(path.parent for path in Path(__file__).parent.parent.glob("leaderboards/*/records.csv"))
 NONE = [pytest.param(None, id="none", marks=pytest.mark.skip(reason="no leaderboard is published yet"))]

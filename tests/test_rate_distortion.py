@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from lvmbench.rate_distortion import rate_distortion_figure
+from lvmbench.results.pictures.rate_distortion import rate_distortion_figure
 
 RATES = {"elbo": (10.0, 60.0), "elbo[beta=2.0]": (5.0, 68.0), "iwae": (12.0, 59.0)}
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pooch
 import pytest
 
+from lvmbench.data.files import RawFile, data_home, fetch
 from lvmbench.errors import UserError
-from lvmbench.rawdata import RawFile, data_home, fetch
 
 CONTENT = b"pixels"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

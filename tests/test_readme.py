@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from lvmbench.cli.app import app
-from lvmbench.plan import make_plan
-from lvmbench.plugins import load_catalogue
-from lvmbench.suite import load_suite
+from lvmbench.registry.loader import load_catalogue
+from lvmbench.suites.plan import make_plan
+from lvmbench.suites.suite import load_suite
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

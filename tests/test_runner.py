@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from lvmbench.errors import UserError
 from lvmbench.execution import worker
-from lvmbench.leaderboard import read_results
+from lvmbench.results.board import read_results
 
 TABLES = ("records.csv", "measurements.csv", "evaluations.csv", "leaderboard.csv", "leaderboard.md")
 TIMINGS = ["train_seconds", "started", "finished", "environment", "pack", "peak_memory_host"]
@@ -311,7 +311,7 @@ def test_measurements_are_stored_and_told_of_one_by_one(tiny, monkeypatch):
             raise ProcessExpired("killed", -9)
         return worker.evaluate_job(work, progress)
 
-    monkeypatch.setattr("lvmbench.runner.evaluate_job", evaluate)
+    monkeypatch.setattr("lvmbench.execution.runner.evaluate_job", evaluate)
     tiny.run(**ONE, evaluators=names, timeout=9)
     assert stored == [0, 1, 2, 3]
     assert names_of(tiny, status="ok") == set(names[1:3])
@@ -545,7 +545,7 @@ def test_every_planned_run_has_its_row_before_anything_is_trained(tiny, monkeypa
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lvmbench.runner._Session.run", stop)
+    monkeypatch.setattr("lvmbench.execution.runner._Session.run", stop)
     with pytest.raises(KeyboardInterrupt):
         tiny.run()
     records, _ = read_results(tiny.folder / "out")

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lvmbench.leaderboard import COMPONENTS
-from lvmbench.statistics import _told_apart as _told_apart_pairs
-from lvmbench.statistics import (
+from lvmbench.kinds import PARTS
+from lvmbench.results.statistics import _told_apart as _told_apart_pairs
+from lvmbench.results.statistics import (
     detectable_difference,
     half_width,
     mean_interval,
@@ -175,9 +175,7 @@ PUBLISHED = sorted(Path(__file__).parent.parent.glob("leaderboards/*/measurement
 def test_the_variances_of_published_seeds_keep_the_promise(path, seeds, draw, chance):
     """Of 30 rows at most, whose seeds spread as those of a board do, normally or with heavy tails."""
     figures = pd.read_csv(path, keep_default_na=False).query("metric in ('elbo', 'log_likelihood')")
-    spreads = (
-        figures.groupby(["evaluator", "metric", "variant", "method", *COMPONENTS])["value"].std().dropna()
-    )
+    spreads = figures.groupby(["evaluator", "metric", "variant", "method", *PARTS])["value"].std().dropna()
     rng = np.random.default_rng(chance.seed)
     parts = spreads.groupby(["evaluator", "metric", "variant", "method", "dataset"])
     scales = [part.sample(min(len(part), 30), random_state=0).to_numpy() for _, part in parts]

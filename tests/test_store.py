@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from lvmbench.errors import LvmbenchError, UserError
-from lvmbench.store import RUNS, SCHEMA_VERSION, Store
+from lvmbench.results.store import RUNS, SCHEMA_VERSION, Store
 
 PARTS = {
     "dataset": "digits",
@@ -249,7 +249,7 @@ def test_another_schema_is_refused(url):
 
 WRITER = """
 import sys
-from lvmbench.store import Store
+from lvmbench.results.store import Store
 from tests_rows import planned, evaluation, figure
 url, name = sys.argv[1:]
 print("ready", flush=True)

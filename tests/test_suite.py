@@ -2,11 +2,11 @@
 
 import pytest
 
-from lvmbench.budget import Budget
 from lvmbench.errors import UserError
-from lvmbench.plan import make_plan
-from lvmbench.plugins import load_catalogue
-from lvmbench.suite import load_suite
+from lvmbench.registry.loader import load_catalogue
+from lvmbench.suites.budget import Budget
+from lvmbench.suites.plan import make_plan
+from lvmbench.suites.suite import load_suite
 
 CATALOGUE = load_catalogue()
 KEYS = {  # a line each, in this order

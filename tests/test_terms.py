@@ -5,7 +5,7 @@ import torch
 
 from lvmbench import DataSummary, LatentVariableModel, Stream, Terms
 from lvmbench.noise import Recorder
-from lvmbench.plugins import load_catalogue
+from lvmbench.registry.loader import load_catalogue
 
 CATALOGUE = load_catalogue()
 X = torch.tensor([[0.0, 1.0, 2.0], [1.0, -1.0, 0.5]])

@@ -3,7 +3,7 @@
 import pytest
 
 from lvmbench.errors import UserError
-from lvmbench.yamlfile import YamlFile
+from lvmbench.suites.yamlfile import YamlFile
 
 TEXT = """\
 name: tiny

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lvmbench.checks.contract import BUILT, PARTS, applies, contract, require
+from lvmbench.checks.contract import BUILT, MODEL_PARTS, applies, contract, require
 from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
 from lvmbench.terms import Terms
@@ -151,7 +151,7 @@ def registered_posterior_is_exact(specimen: Specimen) -> None:
 
 
 @contract(
-    *PARTS,
+    *MODEL_PARTS,
     due=f"At most {PATIENCE * STEPS} training steps of the part alone improve the bound.",
     read="training.loop.train",
 )

@@ -12,9 +12,8 @@ from lvmbench.errors import LvmbenchError, UserError, nearest
 if TYPE_CHECKING:
     from lvmbench.checks.specimen import Specimen
 
-PARTS = ("prior", "posterior", "decoder")
-BUILT = (*PARTS, "objective", "estimator")
-KINDS = (*BUILT, "evaluator", "dataset")
+MODEL_PARTS = ("prior", "posterior", "decoder")
+BUILT = (*MODEL_PARTS, "objective", "estimator")
 MODULES = (
     "metadata",
     "ends",

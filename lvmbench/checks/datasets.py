@@ -13,11 +13,11 @@ from lvmbench.checks.options import required
 from lvmbench.checks.specimen import Specimen, stream
 from lvmbench.checks.statistics import FALSE_ALARMS, require_average
 from lvmbench.checks.steps import global_state
-from lvmbench.datarules import SPLITS, SUPPORTS, repeated_rows, shared_rows
+from lvmbench.data.files import data_home
+from lvmbench.data.rules import SPLITS, SUPPORTS, repeated_rows, shared_rows
 from lvmbench.dataset import Data
 from lvmbench.errors import UserError
 from lvmbench.noise import Recorder
-from lvmbench.rawdata import data_home
 
 READ = "dataset.Data"
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lvmbench.checks.contract import PARTS, Skip, applies, contract, require
+from lvmbench.checks.contract import MODEL_PARTS, Skip, applies, contract, require
 from lvmbench.checks.sources import narrow
 from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
@@ -27,7 +27,7 @@ READ = "distributions.base.Distribution"
 
 
 @contract(
-    *PARTS,
+    *MODEL_PARTS,
     due="The log density that comes with samples is log_prob of those samples.",
     read=f"{READ}.sample_and_log_prob",
 )
@@ -44,7 +44,7 @@ def sampled_density_is_log_prob(specimen: Specimen) -> None:
 
 
 @contract(
-    *PARTS,
+    *MODEL_PARTS,
     due="Samples are independent: no two of them share their noise.",
     read=f"{READ}.sample_and_log_prob",
 )
@@ -78,7 +78,7 @@ def _certain(p: Distribution, values: Tensor) -> bool:
     return bool((p.sample_and_log_prob(stream("certain"), 1)[1].exp() > 0.8).any())
 
 
-@contract(*PARTS, due="The mean is the average of samples.", read=f"{READ}.mean")
+@contract(*MODEL_PARTS, due="The mean is the average of samples.", read=f"{READ}.mean")
 def mean_is_the_average_of_samples(specimen: Specimen) -> None:
     for seed in range(3):
         trial = specimen.with_trait("mean", samples=1, batch=2, seed=seed)
@@ -93,7 +93,7 @@ def mean_is_the_average_of_samples(specimen: Specimen) -> None:
 
 
 @contract(
-    *PARTS,
+    *MODEL_PARTS,
     due="assign gives each value's shares of the components, which add up to one.",
     read=f"{READ}.assign",
 )
@@ -222,7 +222,7 @@ def _resolved(support: Support, density: Tensor) -> float:
 
 
 @contract(
-    *PARTS,
+    *MODEL_PARTS,
     due="The density of one or two values integrates to one.",
     read=f"{READ}.log_prob",
 )
@@ -248,7 +248,7 @@ def _constant(ratio: float) -> str:
     )
 
 
-@contract(*PARTS, due="Samples follow the density.", read=f"{READ}.sample_and_log_prob")
+@contract(*MODEL_PARTS, due="Samples follow the density.", read=f"{READ}.sample_and_log_prob")
 def samples_follow_the_density(specimen: Specimen) -> None:
     """First and second moments."""
     for support, density in _supports(specimen):
@@ -273,7 +273,7 @@ def _second(z: Tensor) -> Tensor:
 
 
 @contract(
-    *PARTS,
+    *MODEL_PARTS,
     due="The log densities that come with samples weigh a box around them to its volume.",
     read=f"{READ}.sample_and_log_prob",
 )

@@ -7,18 +7,19 @@ from typing import Any
 
 import torch
 
-from lvmbench.checks.contract import KINDS, Violation, applies, contract, require
+from lvmbench.checks.contract import Violation, applies, contract, require
 from lvmbench.checks.options import ends, narrowed, small
 from lvmbench.checks.partners import LIMIT
 from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.subjects import subject_of
 from lvmbench.errors import Refusal, UserError
-from lvmbench.names import Ref
+from lvmbench.kinds import COMPONENTS
 from lvmbench.noise import Recorder
+from lvmbench.registry.names import Ref
 
 
 @contract(
-    *KINDS,
+    *COMPONENTS,
     due="Each option works at each end of its range and with each of its named choices, or is refused.",
     read="options",
     once=True,

@@ -16,8 +16,8 @@ from lvmbench.checks.partners import with_samples
 from lvmbench.checks.specimen import Specimen
 from lvmbench.checks.statistics import require_average
 from lvmbench.checks.toys import Toy, expectation, toys
-from lvmbench.names import Ref
 from lvmbench.noise import Buffer, Noise, Recorder
+from lvmbench.registry.names import Ref
 from lvmbench.terms import Terms
 
 GROUPS, DRAWS = 100, 200

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lvmbench.build import capabilities
 from lvmbench.checks.contract import applies, contract, require
 from lvmbench.checks.partners import Capabilities, Case
 from lvmbench.checks.partnership import Failure, blame, takes_a_step
@@ -19,6 +18,7 @@ from lvmbench.checks.specimen import Specimen, stream
 from lvmbench.checks.statistics import limit, require_average
 from lvmbench.checks.steps import global_state
 from lvmbench.checks.subjects import measure, subject_of
+from lvmbench.combinations.parts import capabilities
 from lvmbench.errors import Refusal
 from lvmbench.evaluator import Measurement, Subject
 from lvmbench.terms import Terms

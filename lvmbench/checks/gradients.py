@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lvmbench.checks.contract import PARTS, applies, contract, require
+from lvmbench.checks.contract import MODEL_PARTS, applies, contract, require
 from lvmbench.checks.specimen import Specimen, Trial
 from lvmbench.noise import Buffer, Recorder
 
@@ -16,7 +16,7 @@ STEP = 1e-6
 READ = "distributions.base.Distribution"
 
 
-@contract(*PARTS, due="Gradients reach every parameter of the part, and are finite.", read=READ)
+@contract(*MODEL_PARTS, due="Gradients reach every parameter of the part, and are finite.", read=READ)
 def gradient_reaches_every_parameter(specimen: Specimen) -> None:
     trial = specimen.trial()
     applies(bool(trial.trained), "it has no parameters")
@@ -86,7 +86,9 @@ def _reach(total: Tensor, trial: Trial) -> None:
 
 
 @contract(
-    *PARTS, due="The gradient of the log density is that of finite differences.", read=f"{READ}.log_prob"
+    *MODEL_PARTS,
+    due="The gradient of the log density is that of finite differences.",
+    read=f"{READ}.log_prob",
 )
 def density_gradient_agrees_with_differences(specimen: Specimen) -> None:
     trial = specimen.with_trait("density", dtype=torch.float64)
@@ -98,7 +100,7 @@ def density_gradient_agrees_with_differences(specimen: Specimen) -> None:
 
 
 @contract(
-    *PARTS,
+    *MODEL_PARTS,
     due="Pathwise samples carry the gradients of finite differences at fixed noise; others are not declared pathwise.",
     read=READ,
 )

@@ -10,14 +10,13 @@ import sys
 
 import torch
 
-from lvmbench.catalogue import COMPONENT_KINDS
-from lvmbench.checks.contract import BUILT, KINDS, applies, contract, require
+from lvmbench.checks.contract import BUILT, applies, contract, require
 from lvmbench.checks.specimen import Specimen
-from lvmbench.checks.targets import base_of
+from lvmbench.data.files import RawFile
 from lvmbench.dataset import Dataset
 from lvmbench.evaluator import Evaluator, Metric
+from lvmbench.kinds import COMPONENTS, TABLE
 from lvmbench.options import options_model
-from lvmbench.rawdata import RawFile
 
 POSITIONAL = {
     "prior": ["data", "latent"],
@@ -29,13 +28,13 @@ READ = "component.Component"
 
 
 @contract(
-    *KINDS,
+    *COMPONENTS,
     due="The class is a concrete subclass of its kind's base class.",
-    read="hookspecs.Register",
+    read="registry.hookspecs.Register",
     once=True,
 )
 def class_is_of_its_kind(specimen: Specimen) -> None:
-    cls, base = specimen.cls, base_of(specimen.kind)
+    cls, base = specimen.cls, TABLE[specimen.kind].base()
     require(
         isinstance(cls, type) and issubclass(cls, base),
         f"{cls!r} is not a subclass of {base.__name__}",
@@ -46,7 +45,7 @@ def class_is_of_its_kind(specimen: Specimen) -> None:
 
 
 @contract(
-    *KINDS,
+    *COMPONENTS,
     due="Options are annotated keyword-only arguments, after the positional ones of the kind.",
     read="options",
     once=True,
@@ -65,7 +64,9 @@ def options_are_keyword_only(specimen: Specimen) -> None:
     options_model(specimen.cls)
 
 
-@contract(*KINDS, due="The first line of the docstring is one sentence.", read="catalogue.Entry", once=True)
+@contract(
+    *COMPONENTS, due="The first line of the docstring is one sentence.", read="registry.catalogue.Entry", once=True
+)
 def summary_is_one_sentence(specimen: Specimen) -> None:
     first = _docstring(specimen).partition("\n")[0]
     require(
@@ -79,7 +80,7 @@ def formula_is_stated(specimen: Specimen) -> None:
     require(".. math::" in text, "there is no '.. math::' in it", "state the formula of the class")
 
 
-@contract(*KINDS, due="The docstring cites its sources with year and link.", read=READ, once=True)
+@contract(*COMPONENTS, due="The docstring cites its sources with year and link.", read=READ, once=True)
 def references_have_year_and_link(specimen: Specimen) -> None:
     cited = re.split(r"\n\n", _docstring(specimen).partition("References:")[2])[0]
     require(
@@ -89,7 +90,7 @@ def references_have_year_and_link(specimen: Specimen) -> None:
     require(bool(re.search(r"https?://", cited)), "there is no link in References")
 
 
-@contract(*KINDS, due="'Arguments:' in the docstring describes every option.", read="options", once=True)
+@contract(*COMPONENTS, due="'Arguments:' in the docstring describes every option.", read="options", once=True)
 def options_are_documented(specimen: Specimen) -> None:
     documented = _docstring(specimen).partition("Arguments:")[2]
     absent = [name for name in options_model(specimen.cls).model_fields if f"    {name}: " not in documented]
@@ -98,7 +99,9 @@ def options_are_documented(specimen: Specimen) -> None:
     )
 
 
-@contract(*KINDS, due="The docstring has an example that runs and prints what it says.", read=READ, once=True)
+@contract(
+    *COMPONENTS, due="The docstring has an example that runs and prints what it says.", read=READ, once=True
+)
 def example_runs(specimen: Specimen) -> None:
     cls, text = specimen.cls, _docstring(specimen)
     require(">>> " in text.partition("Example:")[2], "there is no '>>> ' below 'Example:'", "show one use")
@@ -114,7 +117,7 @@ def example_runs(specimen: Specimen) -> None:
 
 
 @contract(
-    *KINDS,
+    *COMPONENTS,
     due="provides and requires are sets of names, requires written kind.capability, version is a whole number.",
     read=READ,
     once=True,
@@ -128,7 +131,7 @@ def declarations_are_well_formed(specimen: Specimen) -> None:
             f"{declared} is {names!r}",
             "write frozenset({...}) with names",
         )
-    owners = (*COMPONENT_KINDS, "model")
+    owners = (*COMPONENTS, "model")
     wrong = [r for r in cls.requires if r.partition(".")[0] not in owners or not r.partition(".")[2]]
     require(not wrong, f"requires has {wrong}", f"write kind.capability, with a kind of {', '.join(owners)}")
     mixed = [name for name in cls.provides if "." in name]
@@ -181,7 +184,7 @@ def _metrics_of(cls: type[Evaluator]) -> dict[str, Metric]:
 
 
 @contract(
-    "dataset", due="Raw files are declared with path, sha256 and URL.", read="rawdata.RawFile", once=True
+    "dataset", due="Raw files are declared with path, sha256 and URL.", read="data.files.RawFile", once=True
 )
 def raw_files_are_declared(specimen: Specimen) -> None:
     cls: type[Dataset] = specimen.cls

@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from lvmbench.names import Ref
 from lvmbench.options import APART, options_model
+from lvmbench.registry.names import Ref
 
 LITTLE = 1e-3
 """How far inside an open end of a range a number is tried."""

@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 
-from lvmbench.build import Parts, build, end_capabilities, model_capabilities, prior_capabilities
-from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.options import required, small, variants
 from lvmbench.checks.sources import Source, counts, registered, synthetic
-from lvmbench.combination import Combination
+from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.parts import Parts, build, end_capabilities, model_capabilities, prior_capabilities
 from lvmbench.errors import Refusal
 from lvmbench.model import LatentVariableModel
-from lvmbench.names import Ref
 from lvmbench.noise import Stream
 from lvmbench.options import options_model
+from lvmbench.registry.catalogue import Catalogue, Entry
+from lvmbench.registry.names import Ref
 
 LATENT = 2
 HOST = "lvmbench"

@@ -8,10 +8,10 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from lvmbench.build import Parts, capabilities
 from lvmbench.checks.contract import BUILT, Violation, applies, contract
 from lvmbench.checks.partners import Capabilities, Case, Fixed
 from lvmbench.checks.specimen import Specimen, Trial
+from lvmbench.combinations.parts import Parts, capabilities
 from lvmbench.training.learner import Learner, check_terms, demand
 
 Failure = tuple[str, Exception, Capabilities]

@@ -13,7 +13,6 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.checks.contract import Check, Skip, Violation, checks_of
 from lvmbench.checks.options import required, small, variants
 from lvmbench.checks.partners import Bench
@@ -23,7 +22,8 @@ from lvmbench.checks.scope import Declared, due
 from lvmbench.checks.specimen import Specimen
 from lvmbench.checks.targets import Target, resolve
 from lvmbench.errors import Unavailable, UserError, nearest
-from lvmbench.names import Ref
+from lvmbench.registry.catalogue import Catalogue, Entry
+from lvmbench.registry.names import Ref
 
 COMPLETE = "every_check_that_applies_ran"
 """The check of checking itself; it is left out where checks are chosen by name."""

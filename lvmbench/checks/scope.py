@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
-from lvmbench.checks.contract import PARTS, Check, Skip
+from lvmbench.checks.contract import MODEL_PARTS, Check, Skip
 from lvmbench.checks.datasets import _data
 from lvmbench.checks.evaluators import TRUTHS, first, tried_before
 from lvmbench.checks.labels import names_matter
@@ -32,7 +32,7 @@ class Declared:
     def built(self) -> Any:
         """The component, built in a combination where it is a part of one."""
         kind = self.specimen.kind
-        return self.specimen.case().parts().components[kind] if kind in PARTS else self.specimen.build()
+        return self.specimen.case().parts().components[kind] if kind in MODEL_PARTS else self.specimen.build()
 
     @property
     def data(self) -> Data:

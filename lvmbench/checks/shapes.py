@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from lvmbench.checks.contract import BUILT, PARTS, Skip, Violation, contract, require
+from lvmbench.checks.contract import BUILT, MODEL_PARTS, Skip, Violation, contract, require
 from lvmbench.checks.specimen import Specimen, Trial
 from lvmbench.noise import Noise, Stream
 
@@ -53,7 +53,7 @@ OF_BOUNDS = (
 
 
 @contract(
-    *PARTS,
+    *MODEL_PARTS,
     due="A call returns the distribution class that is declared.",
     read="distributions.base.Distribution",
     explains=("works_with_every_partner", *OF_SAMPLES),
@@ -68,7 +68,7 @@ def distribution_is_the_declared_one(specimen: Specimen) -> None:
 
 
 @contract(
-    *PARTS,
+    *MODEL_PARTS,
     due="Samples are (K, *batch, *event) and their log densities (K, *batch), for any K and B.",
     read="distributions.base.Distribution.sample_and_log_prob",
     explains=OF_SAMPLES,
@@ -84,7 +84,7 @@ def samples_have_their_shapes(specimen: Specimen) -> None:
 
 
 @contract(
-    *PARTS,
+    *MODEL_PARTS,
     due="The log density of (..., *batch, *event) is (..., *batch), and finite within the support.",
     read="distributions.base.Distribution.log_prob",
     explains=OF_DENSITIES,

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from lvmbench.catalogue import Catalogue
+from lvmbench.data.files import data_home
 from lvmbench.dataset import Data, DataSummary, Split, Support
-from lvmbench.names import Ref
 from lvmbench.noise import Stream
-from lvmbench.rawdata import data_home
+from lvmbench.registry.catalogue import Catalogue
+from lvmbench.registry.names import Ref
 
 ROWS = 60
 

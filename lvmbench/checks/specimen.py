@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lvmbench.build import Parts
-from lvmbench.catalogue import Entry
-from lvmbench.checks.contract import PARTS, Skip
+from lvmbench.checks.contract import MODEL_PARTS, Skip
 from lvmbench.checks.options import small
 from lvmbench.checks.partners import LATENT, LIMIT, NOTHING, Bench, Capabilities, Case, with_samples
 from lvmbench.checks.sources import Source
+from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import DataSummary
 from lvmbench.distributions import Distribution
-from lvmbench.names import Ref
 from lvmbench.noise import Noise, Stream
 from lvmbench.prior import LatentSpace
+from lvmbench.registry.catalogue import Entry
+from lvmbench.registry.names import Ref
 from lvmbench.terms import Terms
 
 TOY = DataSummary((1,), "real", torch.zeros(1)), LatentSpace((1,))
@@ -186,7 +186,7 @@ class Trial(nn.Module):
     @property
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that the component's figures train: its own, or for bounds those of the model."""
-        module = self.component if self.kind in PARTS else self.parts.model
+        module = self.component if self.kind in MODEL_PARTS else self.parts.model
         return {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lvmbench.checks.contract import BUILT, PARTS, applies, contract, require
+from lvmbench.checks.contract import BUILT, MODEL_PARTS, applies, contract, require
 from lvmbench.checks.partners import Case
 from lvmbench.checks.specimen import Specimen, Trial
 from lvmbench.noise import Buffer, Recorder, Stream
@@ -89,7 +89,7 @@ FAR = 5.0
 
 
 @contract(
-    *PARTS,
+    *MODEL_PARTS,
     due="Values far out, and those at the ends of their range, have finite densities and gradients.",
     read="distributions.base.Distribution.log_prob",
 )
@@ -197,7 +197,7 @@ def _settled(specimen: Specimen, case: Case) -> Case | None:
     A bound that is not smooth may have a kink where log weights are equal. With the true posterior all of them are, but for
     rounding, and the order of the instructions decides which is the largest.
     """
-    if specimen.kind in PARTS:
+    if specimen.kind in MODEL_PARTS:
         return case
     fixed = {kind: case.refs[kind] for kind in (specimen.kind, "objective")}
     found = (case, specimen.bench.find(fixed, frozenset({"posterior.amortized"})))

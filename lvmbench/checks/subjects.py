@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from lvmbench.build import applicable_estimators, capabilities
 from lvmbench.checks.partners import Case
 from lvmbench.checks.sources import shortened
 from lvmbench.checks.specimen import Specimen
+from lvmbench.combinations.parts import applicable_estimators, capabilities
 from lvmbench.dataset import Data, Split
 from lvmbench.evaluator import Measurement, Subject
 

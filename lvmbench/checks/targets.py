@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import Any
 
-from lvmbench.catalogue import COMPONENT_KINDS, Catalogue, Entry
 from lvmbench.errors import UserError, nearest
-from lvmbench.names import Ref
-from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.kinds import COMPONENTS, TABLE
+from lvmbench.registry.catalogue import Catalogue, Entry
+from lvmbench.registry.loader import PluginSelection, load_catalogue
+from lvmbench.registry.names import Ref
 
 Target = str | Path | Entry | type
 Resolved = list[tuple[Entry, Ref]]
-
-
-def base_of(kind: str) -> type[Any]:
-    """The base class of a kind."""
-    base: type[Any] = getattr(importlib.import_module(f"lvmbench.{kind}"), kind.capitalize())
-    return base
 
 
 def resolve(
@@ -37,9 +30,9 @@ def resolve(
 
 
 def _entry_of(cls: type, kind: str | None) -> Entry:
-    kinds = [k for k in COMPONENT_KINDS if issubclass(cls, base_of(k)) and kind in (None, k)]
+    kinds = [k for k in COMPONENTS if issubclass(cls, TABLE[k].base()) and kind in (None, k)]
     if not kinds:
-        bases = ", ".join(k.capitalize() for k in ([kind] if kind else COMPONENT_KINDS))
+        bases = ", ".join(TABLE[k].title for k in ([kind] if kind else COMPONENTS))
         raise UserError(f"'{cls.__name__}' is no component; it must derive from one of {bases}")
     return Entry(kinds[0], cls.__name__, cls, cls.__module__, cls.__module__, "local")
 
@@ -67,8 +60,8 @@ def _named(text: str, catalogue: Catalogue, kind: str | None) -> Resolved:
     """The components of a name, of ``kind/name``, or of either with options."""
     head, slash, _ = text.partition("[")[0].partition("/")
     if slash:
-        if head not in COMPONENT_KINDS:
-            raise UserError(f"unknown kind '{head}' in '{text}'{nearest(head, COMPONENT_KINDS)}")
+        if head not in COMPONENTS:
+            raise UserError(f"unknown kind '{head}' in '{text}'{nearest(head, COMPONENTS)}")
         kind, text = head, text.partition("/")[2]
     ref = Ref.parse(text)
     found = [e for e in catalogue.entries() if e.name == ref.name and _fits(e, kind)]
@@ -81,4 +74,4 @@ def _named(text: str, catalogue: Catalogue, kind: str | None) -> Resolved:
 
 
 def _fits(entry: Entry, kind: str | None) -> bool:
-    return entry.kind in COMPONENT_KINDS and kind in (None, entry.kind)
+    return entry.kind in COMPONENTS and kind in (None, entry.kind)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from lvmbench.catalogue import Catalogue
 from lvmbench.checks.partners import Bench
 from lvmbench.checks.report import Outcome
 from lvmbench.checks.runner import Examination, examine
 from lvmbench.checks.targets import Target
 from lvmbench.errors import UserError
-from lvmbench.plugins import load_catalogue
+from lvmbench.registry.catalogue import Catalogue
+from lvmbench.registry.loader import load_catalogue
 
 
 def parametrize_with_checks(

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lvmbench.build import Parts, capabilities
 from lvmbench.checks.contract import Skip
 from lvmbench.checks.partners import needs
 from lvmbench.checks.sources import narrow
+from lvmbench.combinations.parts import Parts, capabilities
 from lvmbench.decoder import Decoder
 from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution
 from lvmbench.divergence import register_posterior

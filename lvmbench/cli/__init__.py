@@ -13,7 +13,7 @@ def main() -> None:
 
     from lvmbench.cli.app import app
     from lvmbench.errors import LvmbenchError
-    from lvmbench.legible import make_legible
+    from lvmbench.text import make_legible
 
     for stream in (sys.stdout, sys.stderr):
         make_legible(stream)
@@ -32,7 +32,7 @@ def main() -> None:
 
 def _complain(message: str) -> None:
     """Write one line, whatever the names and values in it hold."""
-    from lvmbench.legible import printable
+    from lvmbench.text import printable
 
     line = re.sub(r"(\w{60})\w{200,}", r"\1…", re.sub(r"\s*[\n\t]\s*", " ", message))
     print("lvmbench:", printable(line), file=sys.stderr)

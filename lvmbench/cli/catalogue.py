@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvmbench.catalogue import KINDS
 from lvmbench.cli.options import Blocked, Plugins, selection, warn
 from lvmbench.errors import UserError, nearest
-from lvmbench.legible import printable
+from lvmbench.kinds import KINDS
+from lvmbench.text import printable
 
 if TYPE_CHECKING:
-    from lvmbench.catalogue import Catalogue
+    from lvmbench.registry.catalogue import Catalogue
 
 
 def _load(plugins: list[str], blocked: list[str]) -> Catalogue:
-    from lvmbench.plugins import load_catalogue
+    from lvmbench.registry.loader import load_catalogue
 
     return load_catalogue(selection(plugins, blocked))
 
@@ -50,7 +50,7 @@ def list_(
     from rich.table import Table
     from rich.text import Text
 
-    from lvmbench.cli.display import console
+    from lvmbench.api.progress import console
 
     table = Table("kind", "name", "distribution", "summary", box=None, header_style="bold", pad_edge=False)
     for row in rows:
@@ -125,8 +125,8 @@ def doctor() -> None:
 
     Example: lvmbench doctor
     """
-    from lvmbench.environment import environment
-    from lvmbench.rawdata import data_home
+    from lvmbench.data.files import data_home
+    from lvmbench.execution.environment import environment
     from lvmbench.training import pick_device
 
     catalogue = _load([], [])
@@ -148,8 +148,8 @@ def doctor() -> None:
 
 
 def _import_problem(entry: object) -> str | None:
-    from lvmbench.catalogue import Entry
     from lvmbench.errors import Unavailable
+    from lvmbench.registry.catalogue import Entry
 
     assert isinstance(entry, Entry)
     try:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvmbench.catalogue import COMPONENT_KINDS
 from lvmbench.cli.options import Blocked, Plugins, selection, warn
 from lvmbench.errors import UserError, nearest
+from lvmbench.kinds import COMPONENTS
 
 if TYPE_CHECKING:
     from lvmbench.checks.report import Report
@@ -39,12 +39,12 @@ def check(
 
     Example: lvmbench check my_plugin.py
     """
-    if kind is not None and kind not in COMPONENT_KINDS:
-        raise UserError(f"unknown kind '{kind}'{nearest(kind, COMPONENT_KINDS)}")
+    if kind is not None and kind not in COMPONENTS:
+        raise UserError(f"unknown kind '{kind}'{nearest(kind, COMPONENTS)}")
     if target.endswith(".py") and not Path(target).is_file():
         raise UserError(f"no file '{target}'; give a plugin file or the name of a component")
     from lvmbench.checks import check as examine
-    from lvmbench.plugins import load_catalogue
+    from lvmbench.registry.loader import load_catalogue
 
     catalogue = load_catalogue(selection(plugin, no_plugin))
     warn(catalogue)
@@ -59,7 +59,7 @@ def _show(report: Report, verbose: bool) -> None:
     asked for; the counts."""
     from rich.text import Text
 
-    from lvmbench.cli.display import say
+    from lvmbench.api.progress import say
 
     untried = [r for r in report if r.check == "data_are_admitted" and r.status == "skipped"]
     rest = [result for result in report if result.status != "failed"] if verbose else untried

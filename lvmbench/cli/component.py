@@ -12,9 +12,9 @@ from pydantic.fields import FieldInfo
 from rich.table import Table
 from rich.text import Text
 
-from lvmbench.catalogue import Catalogue, Entry
-from lvmbench.cli.display import console
+from lvmbench.api.progress import console
 from lvmbench.options import options_model
+from lvmbench.registry.catalogue import Catalogue, Entry
 
 if TYPE_CHECKING:
     from lvmbench.evaluator import Evaluator

@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from lvmbench.catalogue import COMPONENT_KINDS
 from lvmbench.errors import UserError, nearest
+from lvmbench.kinds import COMPONENTS
 
 Licence = Literal["MIT", "Apache-2.0", "BSD-3-Clause", "none"]
 IDENTIFIER = re.compile(r"[A-Za-z](\w*[A-Za-z0-9])?", re.ASCII)
@@ -45,7 +45,7 @@ class _Names:
 
 
 def new(
-    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(COMPONENT_KINDS)}.")],
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(COMPONENTS)}.")],
     name: Annotated[str, typer.Argument(help="What the component is called in suites and tables.")],
     here: Annotated[
         bool, typer.Option("--here", help="Write one file for --plugin instead of a project.")
@@ -61,8 +61,8 @@ def new(
 
     Example: lvmbench new prior mine && pip install -e lvmbench-mine && lvmbench check mine
     """
-    if kind not in COMPONENT_KINDS:
-        raise UserError(f"unknown kind '{kind}'{nearest(kind, COMPONENT_KINDS)}")
+    if kind not in COMPONENTS:
+        raise UserError(f"unknown kind '{kind}'{nearest(kind, COMPONENTS)}")
     names = _Names(kind, name)
     _check(names)
     target = out / (f"{names.module}.py" if here else names.distribution)
@@ -77,7 +77,7 @@ def new(
 
 def _check(names: _Names) -> None:
     """Refuse names that cannot be used, or are in use."""
-    from lvmbench.plugins import load_catalogue
+    from lvmbench.registry.loader import load_catalogue
 
     name = names.name
     if not IDENTIFIER.fullmatch(name) or keyword.iskeyword(name):
@@ -130,7 +130,7 @@ def _rendered(names: _Names, licence: Licence, files: Mapping[str, str], here: b
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     from lvmbench import __version__
-    from lvmbench.hookspecs import API_VERSION
+    from lvmbench.registry.hookspecs import API_VERSION
 
     environment = Environment(
         loader=PackageLoader("lvmbench"),

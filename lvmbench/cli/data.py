@@ -10,7 +10,7 @@ from lvmbench.cli.options import Blocked, Plugins, selection
 from lvmbench.errors import Unavailable, UserError
 
 if TYPE_CHECKING:
-    from lvmbench.catalogue import Entry
+    from lvmbench.registry.catalogue import Entry
 
 app = typer.Typer(
     help="List the data sets, fetch their raw files, say where these are kept.", no_args_is_help=True
@@ -19,7 +19,7 @@ app = typer.Typer(
 
 def _raw_files(entry: Entry) -> str:
     """What is here of the raw files of a data set."""
-    from lvmbench.rawdata import data_home
+    from lvmbench.data.files import data_home
 
     try:
         files = entry.load().files
@@ -35,7 +35,7 @@ def list_(plugin: Plugins = [], no_plugin: Blocked = []) -> None:  # noqa: B006
 
     Example: lvmbench data list
     """
-    from lvmbench.plugins import load_catalogue
+    from lvmbench.registry.loader import load_catalogue
 
     entries = load_catalogue(selection(plugin, no_plugin)).entries("dataset")
     width = max(len(entry.name) for entry in entries)
@@ -53,8 +53,8 @@ def fetch(
 
     Example: lvmbench data fetch mnist
     """
-    from lvmbench.plugins import load_catalogue
-    from lvmbench.rawdata import fetch as get
+    from lvmbench.data.files import fetch as get
+    from lvmbench.registry.loader import load_catalogue
 
     files = load_catalogue(selection(plugin, no_plugin)).entry("dataset", name).load().files
     if not files:
@@ -69,6 +69,6 @@ def where() -> None:
 
     Example: lvmbench data where
     """
-    from lvmbench.rawdata import data_home
+    from lvmbench.data.files import data_home
 
     print(str(data_home()))

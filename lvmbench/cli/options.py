@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lvmbench.errors import UserError
-from lvmbench.legible import printable
-from lvmbench.plugins import PluginSelection
+from lvmbench.registry.loader import PluginSelection
+from lvmbench.text import printable
 
 if TYPE_CHECKING:
-    from lvmbench.catalogue import Catalogue
-    from lvmbench.store import Store
-    from lvmbench.suite import Suite
+    from lvmbench.registry.catalogue import Catalogue
+    from lvmbench.results.store import Store
+    from lvmbench.suites.suite import Suite
 
 Plugins = Annotated[
     list[str],
@@ -73,8 +73,8 @@ def results_directory(directory: Path, file: str = "suite.yaml") -> Path:
 
 def open_store(directory: Path, url: str | None) -> Store:
     """The store of a results directory, which is not made where it is missing."""
-    from lvmbench.results import is_published
-    from lvmbench.store import Store
+    from lvmbench.results.export import is_published
+    from lvmbench.results.store import Store
 
     results_directory(directory)
     if url is None and is_published(directory):

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.table import Table
 from rich.text import Text
 
-from lvmbench.cli.display import console, counted, say
-from lvmbench.combination import KINDS
+from lvmbench.api.progress import console, counted, say
 from lvmbench.execution.local import cores
-from lvmbench.store import Store
-from lvmbench.terminal import wrapped
+from lvmbench.kinds import PARTS
+from lvmbench.results.store import Store
+from lvmbench.results.terminal import wrapped
 from lvmbench.training.estimate import Estimate, estimate
 
 if TYPE_CHECKING:
     import torch
 
-    from lvmbench.catalogue import Catalogue
-    from lvmbench.plan import Effort, Plan, Planned
+    from lvmbench.registry.catalogue import Catalogue
+    from lvmbench.suites.plan import Effort, Plan, Planned
 
 SHOWN_SEEDS = 10
 GAP = 2
@@ -94,13 +94,13 @@ def _heading(plan: Plan, runnable: Sequence[Planned]) -> None:
 
 
 def _constant(runnable: Sequence[Planned]) -> list[str]:
-    return [kind for kind in KINDS if len({str(p.combination[kind]) for p in runnable}) == 1]
+    return [kind for kind in PARTS if len({str(p.combination[kind]) for p in runnable}) == 1]
 
 
 def _table(
     runnable: Sequence[Planned], statuses: Mapping[str, str], costs: Mapping[int, float | None]
 ) -> Table:
-    varying = [kind for kind in KINDS if kind not in _constant(runnable)]
+    varying = [kind for kind in PARTS if kind not in _constant(runnable)]
     names = {kind: [kind, *(str(planned.combination[kind]) for planned in runnable)] for kind in varying}
     columns = {
         "runs": [_progress(planned, statuses) for planned in runnable],

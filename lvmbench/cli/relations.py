@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from lvmbench.catalogue import Catalogue, Entry
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.partners import Bench
-from lvmbench.names import Ref
+from lvmbench.registry.catalogue import Catalogue, Entry
+from lvmbench.registry.names import Ref
 
 BOARDS = ("leaderboards", "lvmbench-results")
 

@@ -27,11 +27,11 @@ from lvmbench.cli.options import (
 from lvmbench.errors import LvmbenchError, UserError, nearest
 
 if TYPE_CHECKING:
-    from lvmbench.catalogue import Catalogue
-    from lvmbench.names import Ref
-    from lvmbench.plan import Plan
-    from lvmbench.runner import RunOptions
-    from lvmbench.store import Store
+    from lvmbench.execution.runner import RunOptions
+    from lvmbench.registry.catalogue import Catalogue
+    from lvmbench.registry.names import Ref
+    from lvmbench.results.store import Store
+    from lvmbench.suites.plan import Plan
 
 RETRIED = "failed,diverged,oom,timeout,killed,unavailable"
 RETRIABLE = [*RETRIED.split(","), "refused", "interrupted"]
@@ -57,17 +57,17 @@ def run(
 
     Example: lvmbench run quick --out results/quick
     """
-    from lvmbench.plugins import load_catalogue
-    from lvmbench.suite import load_suite
+    from lvmbench.registry.loader import load_catalogue
+    from lvmbench.suites.suite import load_suite
 
     chosen = selection(plugin, no_plugin)
     catalogue = load_catalogue(chosen)
     loaded = with_seeds(load_suite(suite, catalogue), seeds)
     out = out or Path("lvmbench-results") / loaded.name
     from lvmbench.cli.planned import show_remarks
-    from lvmbench.plan import make_plan
-    from lvmbench.runner import RunOptions, prepare
-    from lvmbench.store import Store
+    from lvmbench.execution.runner import RunOptions, prepare
+    from lvmbench.results.store import Store
+    from lvmbench.suites.plan import make_plan
     from lvmbench.training import pick_device
 
     pick_device(device)
@@ -96,13 +96,13 @@ def plan(
 
     Example: lvmbench plan quick
     """
-    from lvmbench.plugins import load_catalogue
-    from lvmbench.suite import load_suite
+    from lvmbench.registry.loader import load_catalogue
+    from lvmbench.suites.suite import load_suite
 
     catalogue = load_catalogue(selection(plugin, no_plugin))
     loaded = with_seeds(load_suite(suite, catalogue), seeds)
     from lvmbench.cli.planned import show_plan
-    from lvmbench.plan import make_plan
+    from lvmbench.suites.plan import make_plan
     from lvmbench.training import pick_device
 
     where = pick_device(device)
@@ -121,7 +121,7 @@ def status(
 
     Example: lvmbench status lvmbench-results/quick --traceback
     """
-    from lvmbench.cli.display import show_status
+    from lvmbench.api.progress import show_status
 
     with open_store(directory, store) as opened:
         show_status(directory, opened, tracebacks=traceback)
@@ -185,11 +185,11 @@ def _reload(
     """The plan and the options of results that are there, with the plugins and seeds they were made with."""
     from dataclasses import replace
 
-    from lvmbench.plan import make_plan
-    from lvmbench.plugins import load_catalogue
-    from lvmbench.results import plugins_of
-    from lvmbench.runner import RunOptions
-    from lvmbench.suite import load_suite
+    from lvmbench.execution.runner import RunOptions
+    from lvmbench.registry.loader import load_catalogue
+    from lvmbench.results.export import plugins_of
+    from lvmbench.suites.plan import make_plan
+    from lvmbench.suites.suite import load_suite
     from lvmbench.training import pick_device
 
     pick_device(device)
@@ -206,7 +206,7 @@ def _reload(
 
 
 def _evaluator(name: str, catalogue: Catalogue) -> Ref:
-    from lvmbench.names import Ref
+    from lvmbench.registry.names import Ref
 
     try:
         return catalogue.canonical("evaluator", Ref.parse(name))
@@ -216,17 +216,17 @@ def _evaluator(name: str, catalogue: Catalogue) -> Ref:
 
 def _runs(store: Store) -> dict[tuple[Any, ...], tuple[str, str]]:
     """Key and status of each run in a store, by its name."""
-    from lvmbench.combination import KINDS
+    from lvmbench.kinds import PARTS
 
     records = store.records()
-    names = records[[*KINDS, "latent", "seed"]].itertuples(index=False, name=None)
+    names = records[[*PARTS, "latent", "seed"]].itertuples(index=False, name=None)
     return dict(zip(names, zip(records["key"], records["status"], strict=True), strict=True))
 
 
 def _go(plan: Plan, out: Path, store: Store, options: RunOptions, *, training: bool = True) -> None:
     """Run a plan with a live display; exit code 1 where anything failed, 130 where it was interrupted."""
-    from lvmbench.cli.display import Live, console, say, show_results
-    from lvmbench.runner import run
+    from lvmbench.api.progress import Live, console, say, show_results
+    from lvmbench.execution.runner import run
 
     try:
         with Live(console) as live:

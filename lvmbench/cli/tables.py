@@ -9,12 +9,12 @@ import typer
 
 from lvmbench.cli.options import Directory, StoreUrl, open_store, results_directory
 from lvmbench.errors import UserError, nearest
-from lvmbench.legible import printable
+from lvmbench.text import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lvmbench.plugins import PluginSelection
+    from lvmbench.registry.loader import PluginSelection
 
 
 def leaderboard(
@@ -32,8 +32,8 @@ def leaderboard(
 
     Example: lvmbench leaderboard lvmbench-results/quick --metric nmi --format md
     """
-    from lvmbench.publish import board_of
-    from lvmbench.render import to_csv, to_json, to_markdown
+    from lvmbench.results.markdown import to_csv, to_json, to_markdown
+    from lvmbench.results.publish import board_of
 
     records, measurements = _tables(directory, store)
     splits = set(measurements["split"])
@@ -41,7 +41,7 @@ def leaderboard(
         raise UserError(f"--split: nothing was measured on '{split}'{nearest(split, splits)}")
     board = board_of(records, measurements, directory, metric, split)
     if format_ == "table":
-        from lvmbench.cli.display import show_board
+        from lvmbench.api.progress import show_board
 
         show_board(board)
         return
@@ -55,8 +55,8 @@ def leaderboard(
 
 def _tables(directory: Path, url: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records and measurements of a store, or those of a published board."""
-    from lvmbench.leaderboard import read_results
-    from lvmbench.results import is_published, tables
+    from lvmbench.results.board import read_results
+    from lvmbench.results.export import is_published, tables
 
     if url is None and is_published(directory):
         return read_results(directory)
@@ -75,7 +75,7 @@ def publish(
 
     Example: lvmbench publish lvmbench-results/quick leaderboards/quick
     """
-    from lvmbench.publish import publish as copy
+    from lvmbench.results.publish import publish as copy
 
     results_directory(directory)
     copy(directory, target, _selection(directory, store))
@@ -84,7 +84,7 @@ def publish(
 
 def _selection(directory: Path, url: str | None) -> PluginSelection:
     """The plugins that results were made with."""
-    from lvmbench.results import is_published, plugins_of
+    from lvmbench.results.export import is_published, plugins_of
 
     if url is None and is_published(directory):
         raise UserError(f"'{directory}' is a published board already; copy it as it is")

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lvmbench.budget import Budget
-from lvmbench.combination import Combination
-from lvmbench.names import Ref
-from lvmbench.plugins import PluginSelection
+from lvmbench.combinations.combination import Combination
+from lvmbench.registry.loader import PluginSelection
+from lvmbench.registry.names import Ref
 from lvmbench.status import Status
+from lvmbench.suites.budget import Budget
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,19 @@ from typing import Any
 import torch
 from safetensors.torch import load
 
-from lvmbench.build import DataCache, build, capabilities, refusal
-from lvmbench.catalogue import Catalogue
+from lvmbench.combinations.parts import DataCache, build, capabilities, refusal
 from lvmbench.errors import LvmbenchError, Refusal, Unavailable
 from lvmbench.evaluator import Evaluator, Measurement
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
+from lvmbench.execution.measuring import check_suits, figures, subject_of
 from lvmbench.execution.progress import Progress, ProgressFile
-from lvmbench.guard import noted
-from lvmbench.measuring import check_suits, figures, subject_of
-from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.registry.catalogue import Catalogue
+from lvmbench.registry.loader import PluginSelection, load_catalogue
+from lvmbench.registry.sandbox import noted
+from lvmbench.results.weights import write_weights
 from lvmbench.status import Status, answered
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
-from lvmbench.weights import write_weights
 
 
 @functools.lru_cache(maxsize=1)

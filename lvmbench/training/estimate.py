@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from lvmbench.build import Parts, build
+from lvmbench.combinations.parts import Parts, build
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
 from lvmbench.terms import Terms
 
 if TYPE_CHECKING:
-    from lvmbench.catalogue import Catalogue
     from lvmbench.dataset import Data
-    from lvmbench.plan import Effort, Plan, Planned
+    from lvmbench.registry.catalogue import Catalogue
+    from lvmbench.suites.plan import Effort, Plan, Planned
 
 TIMED_STEPS = 3
 DATA, SAMPLES = 32, 64

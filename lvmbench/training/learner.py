@@ -8,7 +8,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from lvmbench.build import Parts
+from lvmbench.combinations.parts import Parts
 from lvmbench.errors import LvmbenchError
 from lvmbench.noise import Buffer, Demand, Noise, Recorder, Stream
 from lvmbench.terms import Terms

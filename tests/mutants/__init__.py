@@ -3,7 +3,7 @@
 import importlib
 from typing import NamedTuple
 
-KINDS = ("prior", "posterior", "decoder", "objective", "estimator", "evaluator", "dataset")
+from lvmbench.kinds import COMPONENTS, TABLE
 
 
 class Mutant(NamedTuple):
@@ -29,6 +29,6 @@ def mutant(wrong, **caught):
 
 def mutants():
     """All of them, by kind."""
-    for kind in KINDS:
-        importlib.import_module(f"tests.mutants.{kind}s")
+    for kind in COMPONENTS:
+        importlib.import_module(f"tests.mutants.{TABLE[kind].plural}")
     return list(_FOUND.values())

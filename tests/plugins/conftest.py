@@ -21,7 +21,7 @@ from lvmbench import (
     Stream,
 )
 from lvmbench.noise import Buffer
-from lvmbench.plugins import load_catalogue
+from lvmbench.registry.loader import load_catalogue
 
 CATALOGUE = load_catalogue()
 

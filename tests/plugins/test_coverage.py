@@ -20,7 +20,7 @@ from lvmbench import (
     Subject,
 )
 from lvmbench.checks.specimen import TOY
-from lvmbench.plugins import load_catalogue
+from lvmbench.registry.loader import load_catalogue
 from lvmbench_plugins.decoders.bernoulli import BernoulliDecoder
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.estimators.pathwise import Pathwise

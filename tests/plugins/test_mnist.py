@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lvmbench import Stream
-from lvmbench.rawdata import data_home
+from lvmbench.data.files import data_home
 from lvmbench_plugins.datasets._idx import read_idx
 from lvmbench_plugins.datasets.fashion_mnist import FashionMnist
 from lvmbench_plugins.datasets.mnist import Mnist

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import lvmbench
 
 if TYPE_CHECKING:
-    from lvmbench.hookspecs import Register
+    from lvmbench import Register
 
 LVMBENCH_API = ">=1,<2"
 

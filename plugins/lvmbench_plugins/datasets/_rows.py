@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from lvmbench import UserError
-from lvmbench.datarules import SUPPORTS, coarse
+from lvmbench.data.rules import SUPPORTS, coarse
 
 Place = tuple[int, ...]
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from lvmbench import Data, Dataset, Probability, Size, Split, UserError, generator
-from lvmbench.datarules import WHOLE
+from lvmbench.data.rules import WHOLE
 from lvmbench.dataset import Support
 from lvmbench_plugins.datasets._archive import Layout, read_archive
 from lvmbench_plugins.datasets._frame import Decimal, Dialect, Separator, read_frame

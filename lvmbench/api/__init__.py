@@ -1,0 +1,1 @@
+"""The Python interface: what `lvmbench.run`, `fit`, `evaluate` and `load` do."""

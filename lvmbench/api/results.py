@@ -1,0 +1,136 @@
+"""The results of a suite, read from Python."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lvmbench.api.fitted import Fitted, stored
+from lvmbench.combinations.combination import Combination
+from lvmbench.errors import UserError
+from lvmbench.kinds import PARTS
+from lvmbench.registry.loader import load_catalogue
+from lvmbench.registry.names import Ref
+from lvmbench.results.board import read_results, read_table
+from lvmbench.results.export import is_published, plugins_of, tables
+from lvmbench.results.markdown import Section, caption, sections
+from lvmbench.results.publish import board_of
+from lvmbench.results.store import Store
+from lvmbench.text import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lvmbench.model import LatentVariableModel
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of a suite in a directory; each table is read anew whenever it is asked for.
+
+    Arguments:
+        directory: Where ``lvmbench run`` or `run` wrote them, or where they are published; without weights there.
+    """
+
+    directory: Path
+
+    @property
+    def records(self) -> pd.DataFrame:
+        """One row per run, whatever became of it."""
+        return self._tables()[0]
+
+    @property
+    def measurements(self) -> pd.DataFrame:
+        """One row per figure, with the columns that name its run."""
+        return self._tables()[1]
+
+    @property
+    def evaluations(self) -> pd.DataFrame:
+        """One row per evaluator and run, with status and reason."""
+        return self._frame("evaluations")
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """The learning curves: key, epoch, train_bound, validation_bound."""
+        return self._frame("curves")
+
+    def leaderboard(self, metric: str | None = None) -> pd.DataFrame:
+        """One row per combination and data set, ranked by the suite's metric or by another.
+
+        Raises `UserError` for a metric that was not measured.
+        """
+        return board_of(*self._tables(), self.directory, metric)
+
+    def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
+        """The trained model of a run, given by its key or by its row of `records`; raises as `fitted` does."""
+        return self.fitted(run).model
+
+    def fitted(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> Fitted:
+        """The trained model of a run with its data and objective, as `lvmbench.evaluate` takes it.
+
+        Raises `UserError` where there is no such run, it has no weights, or its data or the versions of its
+        components are no longer those it was trained with.
+        """
+        row = self._row(run if isinstance(run, str) else str(run["key"]))
+        with self._store() as store:
+            selection = plugins_of(store)
+            details = store.records(details=True).set_index("key").loc[row["key"]]
+        catalogue = load_catalogue(selection)
+        combination = Combination({kind: Ref.parse(row[kind]) for kind in PARTS}, int(row["latent"]))
+        facts = {str(k): v for k, v in row.dropna().items()}
+        seed, folder = int(row["seed"]), self.directory / "weights"
+        return stored(catalogue, combination, seed, row["key"], folder, facts, details["provenance"])
+
+    def _row(self, key: str) -> pd.Series[Any]:
+        """The record of a run that has weights, by the beginning of its key."""
+        records = self.records
+        found = records[records["key"].str.startswith(key)]
+        if len(found) != 1:
+            raise UserError(f"{len(found)} runs in '{self.directory}' have the key '{key}'; see .records")
+        row = found.iloc[0]
+        if row["status"] != "ok":
+            raise UserError(f"the run '{key}' has no weights: it is {row['status']} ({row['reason']})")
+        return row
+
+    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        if is_published(self.directory):
+            return read_results(self.directory)
+        with self._store() as store:
+            return tables(store)
+
+    def _frame(self, table: str) -> pd.DataFrame:
+        if is_published(self.directory):
+            return read_table(self.directory / f"{table}.csv")
+        with self._store() as store:
+            frame: pd.DataFrame = getattr(store, table)()
+            return frame
+
+    def _store(self) -> Store:
+        if is_published(self.directory):
+            raise UserError(
+                f"'{self.directory}' is a published board, which has no weights; its README.md says how to redo it"
+            )
+        return Store.at(self.directory)
+
+    def _repr_html_(self) -> str:
+        """The number of runs of each status, and the leaderboard."""
+        counts = Counter(self.records["status"])
+        head = printable(f"{self.directory}: {', '.join(f'{n} {status}' for status, n in counts.items())}")
+        return f"<p>{escape(head)}</p>" + "".join(_html(section) for section in sections(self.leaderboard()))
+
+
+def _html(section: Section) -> str:
+    """The table of one data set, and below it what is the same in each row and what is missing."""
+    rows = [
+        "".join(f"<td>{escape(c)}</td>" for c in row) for row in zip(*section.columns.values(), strict=True)
+    ]
+    header = "".join(f"<th>{escape(name)}</th>" for name in section.columns)
+    holes = [f"{hole.status}: {', '.join(hole.combinations)} ({hole.reason})" for hole in section.holes]
+    below = "<br>".join(escape(line) for line in (caption(section), *section.notes, *holes) if line)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    table = f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody>"
+    return f"<table><caption>{escape(section.dataset)}</caption>{table}</table><p>{below}</p>"

@@ -1,0 +1,155 @@
+"""Suites from Python: run one, read its results."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from multiprocessing import current_process
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from lvmbench.api.fitted import selection
+from lvmbench.api.results import Results
+from lvmbench.api.saved import load_fitted
+from lvmbench.combinations.given import Given
+from lvmbench.errors import UserError, nearest
+from lvmbench.execution.runner import Reporter, RunOptions, prepare
+from lvmbench.execution.runner import run as run_plan
+from lvmbench.kinds import PARTS
+from lvmbench.registry.loader import load_catalogue
+from lvmbench.results.export import is_published
+from lvmbench.results.store import Store
+from lvmbench.suites.plan import make_plan
+from lvmbench.suites.suite import load_suite
+from lvmbench.training import pick_device
+
+UNGUARDED = (
+    "the worker processes cannot start; if a script calls lvmbench.run, they import it: put the call under "
+    "if __name__ == '__main__':, or give jobs=0"
+)
+
+
+def run(
+    suite: str | Path | Mapping[str, Any],
+    out: str | Path | None = None,
+    *,
+    seeds: int | Sequence[int] | None = None,
+    only: Sequence[str] = (),
+    device: str = "auto",
+    jobs: int | None = None,
+    plugins: Sequence[str | Path] = (),
+    progress: bool = True,
+) -> Results:
+    """Train and measure every combination of a suite; what is finished is not repeated.
+
+    Worker processes import the script that calls this: there the call stands under ``if __name__ == "__main__":``, or
+    ``jobs`` is 0. In a notebook nothing of the kind is needed.
+
+    Arguments:
+        suite: A registered name, the path of a YAML file, or what such a file holds, as a mapping.
+        out: The results directory; by default ``lvmbench-results/SUITE``.
+        seeds: How many seeds, or which, instead of the suite's.
+        only: Only combinations with a part of one of these names; ``*`` and ``?`` are wildcards.
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        jobs: Worker processes; 0 runs in this process, and by default there is one per core.
+        plugins: Local plugins, as files or modules.
+        progress: Whether to show how far it has got.
+
+    Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its reason.
+    """
+    if getattr(current_process(), "_inheriting", False):
+        raise SystemExit(UNGUARDED)  # a worker process is importing the script
+    pick_device(device)
+    chosen = selection(plugins)
+    catalogue = load_catalogue(chosen)
+    with _file(suite) as path:
+        loaded = load_suite(path, catalogue)
+        if seeds is not None:
+            loaded = replace(loaded, seeds=tuple(range(seeds) if isinstance(seeds, int) else seeds))
+        plan = make_plan(loaded, catalogue, only)
+        directory = Path("lvmbench-results") / loaded.name if out is None else Path(out)
+        prepare(directory)
+        with Store.at(directory) as store, _reporter(progress) as reporter:
+            try:
+                run_plan(plan, directory, store, RunOptions(device, jobs, selection=chosen), reporter)
+            except BrokenProcessPool:
+                raise UserError(UNGUARDED) from None
+    return Results(directory)
+
+
+def load(
+    path: str | Path, *, device: str = "auto", plugins: Sequence[str | Path] = (), **given: Given
+) -> Any:
+    """What was written: the `Results` in a directory of `run` or of a published board, or the `Fitted` model in a file of
+    `Fitted.save`.
+
+    Arguments:
+        path: The directory or the file.
+        device: Where the model is put: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        plugins: Local plugins that the model's components come from, as files or modules.
+        given: Components of the model that are not registered, under the names that `fit` has for them: ``data``,
+            ``prior``, ...
+
+    Raises `UserError` where there is neither, or where components or data are not those of the model.
+    """
+    if Path(path).is_file():
+        return load_fitted(Path(path), _by_kind(given), device, plugins)
+    if not (Path(path) / "store.sqlite").is_file() and not is_published(Path(path)):
+        raise UserError(f"'{path}' holds no results (it has no store.sqlite); make some with lvmbench.run")
+    return Results(Path(path))
+
+
+def _by_kind(given: Mapping[str, Given]) -> dict[str, Given]:
+    """Components given under the names that `fit` has for them, by kind."""
+    kinds = {"data" if kind == "dataset" else kind: kind for kind in PARTS}
+    if wrong := sorted(given.keys() - kinds):
+        raise UserError(f"there is no argument '{wrong[0]}'{nearest(wrong[0], kinds)}")
+    return {kinds[name]: component for name, component in given.items()}
+
+
+class _Silent:
+    """A reporter that says nothing."""
+
+    def start(self, packs: int, workers: int) -> None: ...
+    def progress(self, name: str, progress: object) -> None: ...
+    def finish(self, name: str, counts: Counter[str], reason: str) -> None: ...
+
+
+def _reporter(progress: bool) -> AbstractContextManager[Reporter]:
+    if not progress:
+        return nullcontext(_Silent())
+    from lvmbench.api.progress import Live, console
+
+    return Live(console)
+
+
+@contextmanager
+def _file(suite: str | Path | Mapping[str, Any]) -> Iterator[str]:
+    """What to load: a name, a path, or a file with what was given; messages about that one say ``suite``."""
+    if not isinstance(suite, Mapping):
+        yield str(suite)
+        return
+    with tempfile.TemporaryDirectory(prefix="lvmbench-suite-") as folder:
+        path = Path(folder) / "suite.yaml"
+        YAML().dump(json.loads(json.dumps(dict(suite), default=_plain)), path)
+        try:
+            yield str(path)
+        except UserError as error:
+            raise UserError(re.sub(rf"{re.escape(str(path))}(:\d+:\d+)?", "suite", str(error))) from None
+
+
+def _plain(value: Any) -> str:
+    """A path as text; raises `UserError` for what a file cannot hold."""
+    if isinstance(value, Path):
+        return str(value)
+    raise UserError(
+        f"suite: {value!r} cannot be written to a file; name components, and give your own as plugins=['file.py']"
+    )

@@ -1,0 +1,1 @@
+"""Data sets before they are data sets: raw files, and the rules that data must keep."""

@@ -1,0 +1,1 @@
+"""Mathematics that components of several kinds share."""

@@ -1,0 +1,1 @@
+"""Plugins: found, loaded in a sandbox, listed in a catalogue of names."""

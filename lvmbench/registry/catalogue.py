@@ -1,0 +1,183 @@
+"""The catalogue: what is registered, by whom, without importing it until it is used."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lvmbench.errors import Unavailable, UserError, nearest
+from lvmbench.kinds import KINDS, TABLE
+from lvmbench.registry.names import Ref
+from lvmbench.registry.sandbox import preserved
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name and where it comes from."""
+
+    kind: str
+    name: str
+    target: str | type
+    plugin: str
+    distribution: str
+    version: str
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return f"{self.kind} '{self.name}'"
+
+    @cached_property
+    def summary(self) -> str:
+        """The first sentence of its documentation, read without importing it."""
+        if isinstance(self.target, type):
+            return _first_line(self.target.__doc__)
+        try:
+            return self._heading() if self.kind == "suite" else self._docstring()
+        except (Exception, SystemExit) as error:
+            return f"unavailable: {' '.join(str(error).split())}"
+
+    def _heading(self) -> str:
+        first = _first_line(self.path.read_text(encoding="utf-8"))
+        return first.lstrip("# ") if first.startswith("#") else ""
+
+    def _docstring(self) -> str:
+        module, _, attribute = str(self.target).partition(":")
+        classes = (
+            n
+            for n in ast.parse(_source(module).read_text(encoding="utf-8")).body
+            if isinstance(n, ast.ClassDef)
+        )
+        return next((_first_line(ast.get_docstring(n)) for n in classes if n.name == attribute), "")
+
+    @property
+    def path(self) -> Path:
+        """The file of a suite."""
+        module, _, relative = str(self.target).partition(":")
+        try:
+            return _source(module).parent / relative
+        except ImportError as error:
+            raise Unavailable(f"{self.label} of {self.distribution} {self.version}: {error}") from error
+
+    def load(self) -> type[Any]:
+        """The class; raises `Unavailable` where it cannot be imported, or is no component of its kind."""
+        return self._class
+
+    @cached_property
+    def _class(self) -> type[Any]:
+        from lvmbench.options import options_model
+
+        try:
+            with preserved([]):
+                found = self.target if isinstance(self.target, type) else _attribute(self.target)
+            base = TABLE[self.kind].base()
+            if not (isinstance(found, type) and issubclass(found, base)):
+                raise TypeError(f"{found!r} is not a class derived from lvmbench.{base.__name__}")
+            options_model(found)
+        except (Exception, SystemExit) as error:
+            raise Unavailable(
+                f"{self.label} of {self.distribution} {self.version} cannot be used: {type(error).__name__}: {error}"
+            ) from error
+        return found
+
+
+def _attribute(target: str) -> Any:
+    """What ``"package.module:name"`` names, imported."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _source(module: str) -> Path:
+    """The file of a module, which is not imported."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"no module '{module}'")
+    return Path(spec.origin)
+
+
+def _first_line(text: str | None) -> str:
+    """The first line, its formulas without their markup."""
+    return re.sub(r":math:`([^`]*)`", r"\1", (text or "").strip().partition("\n")[0])
+
+
+@dataclass(frozen=True)
+class PluginProblem:
+    """Why a plugin, or a part of it, is not in the catalogue."""
+
+    plugin: str
+    distribution: str
+    version: str
+    stage: str
+    message: str
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        return f"plugin '{self.plugin}' ({self.distribution} {self.version}), {self.stage}: {self.message}"
+
+
+class Catalogue:
+    """Everything registered, by kind and name."""
+
+    def __init__(self, entries: Iterable[Entry] = (), problems: Iterable[PluginProblem] = ()) -> None:
+        self._entries: dict[tuple[str, str], Entry] = {(e.kind, e.name): e for e in entries}
+        self.problems: tuple[PluginProblem, ...] = tuple(problems)
+
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        return key in self._entries
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """The entries of one kind, or all, in the order of kinds and then of names."""
+        found = [e for e in self._entries.values() if kind in (None, e.kind)]
+        return sorted(found, key=lambda e: (KINDS.index(e.kind), e.name))
+
+    def names(self, kind: str) -> list[str]:
+        """The names of one kind."""
+        return [e.name for e in self.entries(kind)]
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """One entry; raises `UserError` with the nearest names where there is none."""
+        found = self._entries.get((kind, name))
+        if found is None:
+            raise UserError(f"unknown {kind} '{name}'{nearest(name, self.names(kind))}{self._hint()}")
+        return found
+
+    def _hint(self) -> str:
+        return f" ({len(self.problems)} plugin problem(s): see lvmbench plugins)" if self.problems else ""
+
+    def options(self, kind: str, ref: Ref) -> dict[str, Any]:
+        """The options of a reference, checked and completed; raises `OptionError`."""
+        from lvmbench.options import resolve
+
+        entry = self.entry(kind, ref.name)
+        return resolve(entry.load(), ref.options, entry.label)
+
+    def canonical(self, kind: str, ref: Ref) -> Ref:
+        """The reference with its options checked and the ones at their defaults left out."""
+        from lvmbench.options import given
+
+        return Ref(ref.name, given(self.entry(kind, ref.name).load(), self.options(kind, ref)))
+
+    def build(self, kind: str, ref: Ref | str, *args: Any) -> Any:
+        """Build a component from its reference and the positional arguments of its kind."""
+        ref = Ref.parse(ref) if isinstance(ref, str) else ref
+        return self.entry(kind, ref.name).load()(*args, **self.options(kind, ref))
+
+    def provenance(self, refs: Mapping[str, Ref]) -> dict[str, dict[str, Any]]:
+        """Plugin, distribution and versions of each part of a combination."""
+        entries = {kind: self.entry(kind, ref.name) for kind, ref in refs.items()}
+        return {
+            kind: {
+                "plugin": e.plugin,
+                "distribution": e.distribution,
+                "version": e.version,
+                "component": e.load().version,
+            }
+            for kind, e in entries.items()
+        }

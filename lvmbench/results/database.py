@@ -1,0 +1,107 @@
+"""What a database of results holds: its tables, and what it is called."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, String, Table, Text
+
+from lvmbench.errors import LvmbenchError
+from lvmbench.kinds import PARTS
+from lvmbench.text import printable
+
+
+class Said(sa.TypeDecorator[str]):
+    """What a component said, without what a terminal would obey and no database can hold."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        """The text as it is kept."""
+        return None if value is None else printable(value)
+
+
+METADATA = MetaData()
+META = Table("meta", METADATA, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
+ENVIRONMENTS = Table(
+    "environments", METADATA, Column("id", String, primary_key=True), Column("content", JSON)
+)
+RUNS = Table(
+    "runs",
+    METADATA,
+    Column("key", String, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("suite", String, nullable=False),
+    Column("suite_version", Integer, nullable=False),
+    *(Column(name, String, nullable=False) for name in PARTS),
+    Column("latent", Integer, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("status", String, nullable=False),
+    Column("reason", Said, nullable=False, default=""),
+    Column("traceback", Said),
+    Column("epochs", Integer),
+    Column("best_epoch", Integer),
+    Column("stopped", String),
+    Column("train_seconds", Float),
+    Column("peak_memory_host", BigInteger),
+    Column("peak_memory_device", BigInteger),
+    Column("parameters", BigInteger),
+    Column("device", String),
+    Column("pack", Integer),
+    Column("provenance", JSON),
+    Column("environment", String),
+    Column("started", String),
+    Column("finished", String),
+)
+EVALUATIONS = Table(
+    "evaluations",
+    METADATA,
+    Column("key", String, primary_key=True),
+    Column("evaluator", String, primary_key=True),
+    Column("status", String, nullable=False),
+    Column("reason", Said, nullable=False, default=""),
+    Column("traceback", Said),
+    Column("seconds", Float),
+)
+MEASUREMENTS = Table(
+    "measurements",
+    METADATA,
+    *(
+        Column(name, String, primary_key=True)
+        for name in ("key", "evaluator", "split", "metric", "variant", "method")
+    ),
+    Column("value", Float, nullable=False),
+    Column("stderr", Float),
+    Column("unit", String, nullable=False),
+    Column("better", String, nullable=False),
+)
+CURVES = Table(
+    "curves",
+    METADATA,
+    Column("key", String, primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("train_bound", Float, nullable=False),
+    Column("validation_bound", Float, nullable=False),
+)
+NAME = (*PARTS, "latent", "seed")
+"""What a run is called; its key says by what definition of that name it was made."""
+RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in {"position", "traceback", "provenance"}]
+
+
+def called(url: sa.URL) -> str:
+    """What messages call a database; the path of a file may hold bytes that no URL can."""
+    local = url.drivername == "sqlite" and printable(url.database or "") != url.database
+    return f"'{url.database}'" if local else url.render_as_string(hide_password=True)
+
+
+def expect_finite(measurement: Mapping[str, Any]) -> None:
+    """NaN is a status, never a figure; a missing standard error is none."""
+    for field in ("value", "stderr"):
+        if not math.isfinite(measurement[field] or 0.0):
+            raise LvmbenchError(
+                f"a measurement must be finite, got {measurement['metric']} with {field} {measurement[field]}"
+            )

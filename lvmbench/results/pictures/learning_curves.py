@@ -1,0 +1,104 @@
+"""Learning curves: the bound of each combination over epochs, bounds of different objectives apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from lvmbench.results.board import identity
+from lvmbench.results.metrics import asked
+from lvmbench.results.pictures.board import FENCE, PALETTE, panels, short_labels, style, width_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_BOUNDS = ["train_bound", "validation_bound"]
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1)), (0, (5, 1, 1.2, 1)), (0, (8, 1, 3, 1)))
+_WITH_TRAINING = len(PALETTE)  # lines; in panels of more, those of training would hide the others
+_LINE = 0.17  # inches for one combination
+
+
+def curves(frame: pd.DataFrame, records: pd.DataFrame) -> Figure | None:
+    """Draw learning curves, one panel per data set and objective, one line per combination: the mean over seeds.
+
+    Bounds of different objectives are different quantities, so each has a panel of its own. A run that stopped early keeps
+    its last value in the mean. Thick lines are the validation bound, thin ones of the same colour the training bound, in
+    panels of few combinations. Names stand in the order in which the lines end.
+
+    Arguments:
+        frame: ``key, epoch, train_bound, validation_bound``, as the store gives it.
+        records: One row per run.
+    """
+    records = asked(records)
+    names = [name for name in identity(records)[1:] if name != "objective"]
+    frame = frame[["key", "epoch", *_BOUNDS]].merge(_lines(records, names), on="key")
+    if frame.empty:
+        return None
+    parts = [(f"{dataset}: {objective}", part) for (dataset, objective), part in _panels(frame)]
+    heights = [max(_LINE * part["line"].nunique() + 0.45, 1.9) for _, part in parts]
+    with style():
+        figure, every = panels(heights, width_for(frame["line"]))
+        for axes, (title, part) in zip(every, parts, strict=True):
+            _panel(axes, part)
+            axes.set_title(title, loc="left")
+            axes.set_ylabel("bound (nats)")
+        every[-1].set_xlabel("epoch; thick: validation, thin: training")
+    return figure
+
+
+def _lines(records: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """The key of each run with its data set, its objective and what its line is called."""
+    parts = []
+    for _, part in records.groupby("dataset"):
+        parts.append(part[["key", "dataset", "objective"]].assign(line=short_labels(part, names)))
+    return pd.concat(parts)
+
+
+def _panels(frame: pd.DataFrame) -> Any:
+    """The parts of one panel each, in the order of the data sets and, within one, of the records."""
+    return frame.groupby(["dataset", "objective"], sort=False)
+
+
+def _panel(axes: Axes, part: pd.DataFrame) -> None:
+    means = pd.concat({line: _mean_curve(own) for line, own in part.groupby("line")}, names=["line", "epoch"])
+    ends = means["validation_bound"].groupby("line").last().sort_values(ascending=False)
+    floor = _frame(axes, means, ends)
+    handles = [_curve(axes, means.loc[line], i, len(ends)) for i, line in enumerate(ends.index)]
+    texts = [f"{line}  (ends at {end:.4g})" if end < floor else str(line) for line, end in ends.items()]
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.03), "handlelength": 3.4}
+    axes.legend(handles, texts, frameon=False, fontsize="small", **place)
+
+
+def _mean_curve(runs: pd.DataFrame) -> pd.DataFrame:
+    """The mean over runs at each epoch; a run that stopped earlier than the others keeps its last value."""
+    return pd.DataFrame(
+        {name: runs.pivot(index="epoch", columns="key", values=name).ffill().mean(axis=1) for name in _BOUNDS}
+    )
+
+
+def _curve(axes: Axes, mean: pd.DataFrame, place: int, lines: int) -> Any:
+    """Draw the combination that ends at this place; the line that stands for it."""
+    look: dict[str, Any] = {
+        "color": PALETTE[place % len(PALETTE)],
+        "linestyle": _DASHES[place // len(PALETTE) % len(_DASHES)],
+    }
+    few = lines <= _WITH_TRAINING
+    if few:
+        axes.plot(mean.index, mean["train_bound"], **look, linewidth=0.8, alpha=0.5, zorder=2)
+    look |= {"linewidth": 1.6 if few else 1.1, "zorder": 4 - place / lines}
+    (line,) = axes.plot(mean.index, mean["validation_bound"], **look)
+    return line
+
+
+def _frame(axes: Axes, means: pd.DataFrame, ends: pd.Series[float]) -> float:
+    """Cut off the first climb and what ends far below, so that ends can be told apart; the lower limit."""
+    top, bottom = float(np.nanmax(means.to_numpy())), float(np.nanmin(means.to_numpy()))
+    lower, upper = ends.quantile([0.25, 0.75])
+    worst = float(ends[ends >= lower - FENCE * (upper - lower)].min())
+    low = max(bottom, worst - (top - worst))
+    margin = 0.05 * (top - low) or 1.0
+    axes.set_ylim(low - margin, top + margin)
+    return low - margin

@@ -1,0 +1,115 @@
+"""Verdicts: the claims of a suite, held against its measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import TypeAdapter
+
+from lvmbench.errors import UserError, nearest
+from lvmbench.kinds import PARTS
+from lvmbench.registry.names import matches
+from lvmbench.results.metrics import catalogue, resolve, tidy
+from lvmbench.results.statistics import paired_difference
+from lvmbench.suites.claims import Claim
+
+HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "cannot be called", "not measured"
+COLUMNS = ["claim", "source", "figure", "value", "low", "high", "n", "verdict"]
+
+
+def judge(
+    written: Sequence[Mapping[str, Any]], records: pd.DataFrame, measurements: pd.DataFrame
+) -> pd.DataFrame:
+    """One row per claim: the difference that was found, its 95% interval over seeds or its extremes over runs, and the verdict."""
+    claims = TypeAdapter(list[Claim]).validate_python(list(written))
+    names = [*PARTS, "seed"]  # which the costs among the figures lack
+    figures = tidy(records, measurements).drop(columns=names, errors="ignore")
+    long = figures.merge(records[["key", *names]], on="key")
+    rows = [(_order if claim.kind == "order" else _agreement)(claim, long) for claim in claims]
+    named = [
+        {"claim": c.claim, "source": c.source, "figure": c.metric, **r}
+        for c, r in zip(claims, rows, strict=True)
+    ]
+    return pd.DataFrame(named, columns=COLUMNS)
+
+
+def _missing(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
+    """The row of a claim that cannot be judged, with the figures that are nearest to one that there is not."""
+    figures = catalogue(long)
+    absent = [name for name in claim.figures if _resolved(name, figures) is None]
+    hint = f": no '{absent[0]}'{nearest(absent[0], figures.index)}" if absent else ""
+    return _row(None, None, None, 0, MISSING + hint)
+
+
+def _order(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
+    sides = [_select(claim, pattern or {}, long) for pattern in (claim.higher, claim.lower)]
+    if any(side.empty for side in sides):
+        return _missing(claim, long)
+    # a run that a pattern covers several of counts with the mean of them, so that seeds stay paired
+    higher, lower = (side.groupby("seed")["value"].mean() for side in sides)
+    found = paired_difference(higher, lower)
+    if found.low is None or found.high is None:
+        return _row(found.difference, None, None, found.n, OPEN)
+    verdict = HOLDS if found.low > 0 else FAILS if found.high < 0 else OPEN
+    return _row(found.difference, found.low, found.high, found.n, verdict)
+
+
+def _agreement(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
+    found = _held_against(claim, _select(claim, claim.of, long), long)
+    if found.empty:
+        return _missing(claim, long)
+    off = found["value"] - found["due"]
+    beyond = off if claim.at_most else -off if claim.at_least else off.abs()
+    verdict = HOLDS if bool((beyond <= _limit(claim, found)).all()) else FAILS
+    return _row(float(off.mean()), float(off.min()), float(off.max()), len(off), verdict)
+
+
+def _limit(claim: Claim, found: pd.DataFrame) -> pd.Series[float] | float:
+    """How far off each run may be."""
+    if claim.errors is not None:
+        return claim.errors * found["error"]
+    return found["due"].abs() * claim.percent / 100 if claim.percent is not None else claim.within or 0.0
+
+
+def _held_against(claim: Claim, found: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
+    """The ``value`` of each run, what is ``due``, and the Monte Carlo ``error`` of their difference.
+
+    Where a claim is in errors, runs whose error is not known cannot be judged.
+    """
+    found = found[["key", "value", "stderr"]].astype({"stderr": "float64"})
+    if isinstance(claim.equals, str):
+        other = _figure(long, claim.equals)[["key", "value", "stderr"]].rename(
+            columns={"value": "due", "stderr": "other"}
+        )
+        found = found.merge(other.astype({"other": "float64"}), on="key")
+    else:
+        found = found.assign(due=float(claim.equals or 0.0), other=0.0)
+    found = found.assign(error=np.hypot(found["stderr"], found["other"]))
+    return found if claim.errors is None else found.dropna(subset=["error"])
+
+
+def _select(claim: Claim, pattern: Mapping[Any, str], long: pd.DataFrame) -> pd.DataFrame:
+    rows = _figure(long, pattern.get("metric", claim.metric))
+    for kind, text in pattern.items():
+        if kind != "metric":
+            rows = rows[rows[kind].map(lambda name, text=text: matches(str(name), text)).astype(bool)]
+    return rows
+
+
+def _figure(long: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of one figure, the one that a board would rank by if it were asked for the name."""
+    return long[long["figure"] == _resolved(name, catalogue(long))]
+
+
+def _resolved(name: str, figures: pd.DataFrame) -> str | None:
+    try:
+        return resolve(name, figures)
+    except UserError:
+        return None
+
+
+def _row(value: float | None, low: float | None, high: float | None, n: int, verdict: str) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high, "n": n, "verdict": verdict}

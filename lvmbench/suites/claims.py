@@ -1,0 +1,63 @@
+"""Claims: what a suite is run to find out, as its file states it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lvmbench.options import NonNegative
+
+Pattern = dict[Literal["dataset", "prior", "posterior", "decoder", "objective", "estimator", "metric"], str]
+"""Which combinations: each component as tables show it, ``*`` for anything; ``metric`` for another figure than the claim's."""
+
+
+class Claim(BaseModel):
+    """A statement about the figures of a suite.
+
+    Either an order, that ``metric`` is larger in the combinations of ``higher`` than in those of ``lower``: paired over seeds, it
+    holds where the 95% interval of the difference is above 0. Or an agreement, that in every run ``of`` these combinations
+    ``metric`` equals a number or another figure, ``within`` a distance, so many standard ``errors`` or ``percent`` of it; with
+    ``at_most``, it may be below by any amount, with ``at_least`` above.
+
+    >>> Claim(claim="tighter", metric="bound", higher={"objective": "iwae"}, lower={"objective": "elbo"}).kind
+    'order'
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    claim: str
+    source: str = ""
+    metric: str
+    higher: Pattern | None = None
+    lower: Pattern | None = None
+    of: Pattern = {}
+    equals: Annotated[float | str | None, Field(union_mode="left_to_right")] = None
+    within: NonNegative | None = None
+    errors: NonNegative | None = None
+    percent: NonNegative | None = None
+    at_most: bool = False
+    at_least: bool = False
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Claim:
+        order = self.higher is not None and self.lower is not None
+        given = 3 - [self.within, self.errors, self.percent].count(None)
+        if order == (self.equals is not None) or given != (0 if order else 1):
+            raise ValueError(
+                "gives either higher and lower, or equals with one of within, errors and percent (how far off is allowed)"
+            )
+        if self.at_most + self.at_least > (0 if order else 1):
+            raise ValueError("takes one of at_most and at_least, beside equals")
+        return self
+
+    @property
+    def figures(self) -> list[str]:
+        """The figures that it is about, as it names them."""
+        patterns = [pattern or {} for pattern in (self.higher, self.lower, self.of)]
+        named = [self.metric, self.equals, *(pattern.get("metric") for pattern in patterns)]
+        return list(dict.fromkeys(name for name in named if isinstance(name, str)))
+
+    @property
+    def kind(self) -> str:
+        """``order`` or ``agreement``."""
+        return "order" if self.equals is None else "agreement"

@@ -1,0 +1,301 @@
+"""Planning: from a suite to the runs that it asks for, each runnable or refused with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from lvmbench.combinations.combination import Combination, run_key
+from lvmbench.combinations.parts import (
+    DataCache,
+    applicable_estimators,
+    build,
+    capabilities,
+    default_estimators,
+    first_suitable,
+    refusal,
+    unmet,
+)
+from lvmbench.dataset import Data
+from lvmbench.errors import Refusal, Unavailable, UserError, nearest
+from lvmbench.evaluator import Evaluator, Work
+from lvmbench.kinds import PARTS
+from lvmbench.options import OptionError
+from lvmbench.registry.catalogue import Catalogue
+from lvmbench.registry.names import Ref, matches
+from lvmbench.registry.sandbox import preserved
+from lvmbench.status import Status, answered
+from lvmbench.suites.suite import Choice, Suite
+
+ALWAYS = frozenset({"elbo", "train_seconds", "parameters"})
+"""What a suite may rank by whatever its evaluators: the default, which gives way to others, and what records hold."""
+
+
+class Effort(NamedTuple):
+    """What measuring one run takes: how often the decoder is evaluated, and how often a density q(z|x) by itself."""
+
+    evaluations: int
+    densities: int
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One combination of a plan: its runs by seed, or why it cannot run (``status`` refused or unavailable).
+
+    ``support`` is where p(x|z) has its probability; ``efforts`` what each evaluator takes for one of its runs, where that is
+    known.
+    """
+
+    combination: Combination
+    keys: Mapping[int, str]
+    provenance: Mapping[str, Any]
+    status: str | None = None
+    reason: str = ""
+    parameters: int | None = None
+    support: str = ""
+    refused_evaluators: Mapping[str, str] = field(default_factory=dict)
+    efforts: Mapping[str, Effort | None] = field(default_factory=dict)
+
+    def name(self, seed: int) -> tuple[Any, ...]:
+        """What one of its runs is called: components, latent size and seed."""
+        return (*self.combination.columns.values(), seed)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a suite asks for; ``combinations`` are also those that ``--only`` leaves out."""
+
+    suite: Suite
+    planned: tuple[Planned, ...]
+    evaluators: tuple[Ref, ...]
+    data: Mapping[str, Data]
+    combinations: tuple[Combination, ...]
+
+    @property
+    def names(self) -> frozenset[tuple[Any, ...]]:
+        """What its runs are called."""
+        return frozenset(p.name(seed) for p in self.planned for seed in p.keys)
+
+    @property
+    def remarks(self) -> dict[str, tuple[str, ...]]:
+        """What to know of the data sets of which there is something to know."""
+        return {name: data.remarks for name, data in self.data.items() if data.remarks}
+
+    def restricted(self, names: Container[tuple[Any, ...]]) -> Plan:
+        """The plan of these runs only, each named by its components, latent size and seed."""
+        kept = [
+            replace(p, keys={s: k for s, k in p.keys.items() if p.name(s) in names}) for p in self.planned
+        ]
+        return replace(self, planned=tuple(p for p in kept if p.keys))
+
+
+def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> Plan:
+    """Check all options, load the data sets and find out which combinations can run.
+
+    ``only`` keeps the combinations that match each of these patterns. Raises `UserError` for wrong options and unusable data.
+    """
+    planner = _Planner(suite, catalogue)
+    evaluators = tuple(dict.fromkeys(planner.canonical(choice) for choice in suite.evaluators))
+    planner.check_figures(evaluators)
+    combinations = planner.combinations()
+    if not combinations:
+        raise UserError(f"{suite.path}: the grid is empty: exclude leaves no combination; remove a rule")
+    chosen = [c for c in combinations if _matches(c, only)]
+    if not chosen:
+        raise UserError(
+            f"--only: no combination of '{suite.path}' matches {' '.join(only)}; lvmbench plan shows them all"
+        )
+    planned = tuple(planner.plan(c, evaluators) for c in chosen)
+    return Plan(suite, planned, evaluators, planner.data.loaded, tuple(combinations))
+
+
+def _unmeasured(figure: str, metrics: Iterable[str], evaluators: Iterable[str]) -> str | None:
+    """Why a suite cannot give a figure, named as in tables."""
+    name, _, evaluator = figure.partition("@")
+    metric = name.partition("[")[0]
+    if metric not in metrics:
+        return f"no evaluator of the suite measures '{metric}'{nearest(metric, metrics)}"
+    if evaluator and evaluator not in evaluators:
+        return f"the suite has no evaluator '{evaluator}'{nearest(evaluator, evaluators)}"
+    return None
+
+
+def _matches(combination: Combination, only: Iterable[str]) -> bool:
+    """Whether each pattern is in the combination's name, or, with wildcards, matches one of its parts.
+
+    A bare name is matched against the names of the parts; the brackets of options are literal.
+    """
+    parts = [str(combination[kind]) for kind in PARTS]
+    names = [combination[kind].name for kind in PARTS]
+    return all(any(matches(p, o) for p in (*parts, *names)) for o in only)
+
+
+class _Planner:
+    def __init__(self, suite: Suite, catalogue: Catalogue) -> None:
+        self.suite, self.catalogue, self.data = suite, catalogue, DataCache(catalogue)
+        self.places: dict[str, str] = {}
+        self.excluded = [
+            {kind: Ref(c.ref.name, self._resolved(c)) for kind, c in pattern.items()}
+            for pattern in suite.exclude
+        ]
+
+    def canonical(self, choice: Choice) -> Ref:
+        """The choice with its options checked; the reference as it is where its component cannot be imported."""
+        try:
+            return self.catalogue.canonical(choice.kind, choice.ref)
+        except Unavailable:
+            return choice.ref
+        except OptionError as error:
+            raise UserError(f"{choice.option_places.get(error.option, choice.place)}: {error}") from None
+
+    def _resolved(self, choice: Choice) -> Mapping[str, Any]:
+        """Only the options that a pattern names, checked."""
+        self.canonical(choice)
+        return choice.ref.options
+
+    def check_figures(self, evaluators: Sequence[Ref]) -> None:
+        """Refuse to rank by, or to make claims about, what nothing in the suite measures; variants show only in results."""
+        try:
+            classes = [self.catalogue.entry("evaluator", e.name).load() for e in evaluators]
+        except Unavailable:
+            return
+        known = ALWAYS.union(*(getattr(evaluator, "metrics", ()) for evaluator in classes))
+        for place, what, figure in self.suite.figures:
+            if problem := _unmeasured(figure, known, {str(e) for e in evaluators}):
+                raise UserError(f"{place}: {what}: {problem}")
+
+    def combinations(self) -> list[Combination]:
+        """The distinct combinations of the grid that no rule excludes, then the ones picked by hand."""
+        grid = map(self._combination, self.suite.grid)
+        kept = [c for c in grid if not any(self._is(c, rule) for rule in self.excluded)]
+        return list(dict.fromkeys([*kept, *map(self._combination, self.suite.picked)]))
+
+    def _combination(self, row: Mapping[str, Choice]) -> Combination:
+        refs = {kind: self.canonical(choice) for kind, choice in row.items()}
+        self.places.setdefault(str(refs["dataset"]), row["dataset"].place)
+        if "estimator" not in refs:
+            refs["estimator"] = self._default_estimator(refs)
+        return Combination(refs, self.suite.latent)
+
+    def _default_estimator(self, refs: Mapping[str, Ref]) -> Ref:
+        """The objective's default; some estimator where parts or data cannot be had, which `plan` reports."""
+        try:
+            defaults = default_estimators(self.catalogue, refs["objective"])
+        except Unavailable:
+            return Ref("pathwise")
+        except (UserError, OptionError) as error:
+            raise UserError(
+                f"{self.suite.path}: a default of objective '{refs['objective']}': {error}"
+            ) from None
+        try:
+            with preserved([]):
+                data = self.data[refs["dataset"]]
+                return first_suitable(self.catalogue, defaults, refs, self.suite.latent, data)
+        except (Exception, SystemExit):
+            return defaults[0]
+
+    def _is(self, combination: Combination, rule: Mapping[str, Ref]) -> bool:
+        def fits(kind: str, pattern: Ref) -> bool:
+            ref = combination[kind]
+            if ref.name != pattern.name:
+                return False
+            options = self._options(kind, ref) if pattern.options else {}
+            return all(name in options and options[name] == value for name, value in pattern.options.items())
+
+        return all(fits(kind, pattern) for kind, pattern in rule.items())
+
+    def _options(self, kind: str, ref: Ref) -> Mapping[str, Any]:
+        """All options of a component; the ones given where it cannot be imported."""
+        try:
+            return self.catalogue.options(kind, ref)
+        except Unavailable:
+            return ref.options
+
+    def plan(self, combination: Combination, evaluators: Sequence[Ref]) -> Planned:
+        """One combination with its keys, and its refusal where there is one.
+
+        What fails here in any other way is left to fail, with its traceback recorded, when it is run.
+        """
+        try:
+            provenance = self.catalogue.provenance(combination.refs)
+        except Unavailable as error:
+            return self._without_data(combination, {}, Status.UNAVAILABLE, str(error))
+        try:
+            data = self.data[combination["dataset"]]
+            provenance["dataset"]["sha256"] = data.checksum
+            identity = self._identity(combination, data)
+        except UserError as error:
+            raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None
+        except (Refusal, Unavailable) as error:
+            return self._without_data(combination, provenance, answered(error), str(error))
+        except (Exception, SystemExit):
+            return self._without_data(combination, provenance)
+        planned = Planned(combination, self._keys(combination, identity), provenance)
+        try:
+            with preserved([]):
+                return self._checked(planned, data, evaluators)
+        except (Refusal, Unavailable) as error:
+            return replace(planned, status=answered(error), reason=str(error))
+        except (Exception, SystemExit):
+            return planned
+
+    def _checked(self, planned: Planned, data: Data, evaluators: Sequence[Ref]) -> Planned:
+        combination = planned.combination
+        parts = build(self.catalogue, combination, data, seed=0)
+        reason = refusal(data, parts, combination)
+        if reason:
+            raise Refusal(reason)
+        provided = capabilities(data, parts, measured=True)
+        reasons = {str(e): self._evaluator_refusal(e, provided, combination, data) for e in evaluators}
+        refused = {name: reason for name, reason in reasons.items() if reason}
+        applied = [e for e in evaluators if str(e) not in refused]
+        estimators = applicable_estimators(self.catalogue, parts, data, provided, combination["estimator"])
+        sizes = {name: len(s) for name, s in data.splits.items()}
+        work = Work(parts.objective, estimators, sizes, provides=provided)
+        return replace(
+            planned,
+            parameters=parts.model.parameters_count,
+            support=parts.model.decoder.distribution.support,
+            refused_evaluators=refused,
+            efforts={str(e): self._effort(e, work) for e in applied},
+        )
+
+    def _effort(self, evaluator: Ref, work: Work) -> Effort | None:
+        try:
+            built: Evaluator = self.catalogue.build("evaluator", evaluator)
+            count, densities = built.evaluations(work), built.densities(work)
+        except (Exception, SystemExit):  # what fails here is left to fail when it is run
+            return None
+        return None if count is None else Effort(count, densities)
+
+    def _evaluator_refusal(
+        self, evaluator: Ref, provided: frozenset[str], combination: Combination, data: Data
+    ) -> str | None:
+        try:
+            built = self.catalogue.build("evaluator", evaluator)
+        except (Refusal, Unavailable) as error:
+            return str(error)
+        except (Exception, SystemExit):
+            return None
+        return unmet(f"evaluator '{evaluator}'", built, provided, combination, data)
+
+    def _identity(self, combination: Combination, data: Data) -> dict[str, Any]:
+        """What a run's results depend on besides its seed."""
+        options = {kind: self.catalogue.options(kind, ref) for kind, ref in combination.refs.items()}
+        loaded = {kind: self.catalogue.entry(kind, ref.name).load() for kind, ref in combination.refs.items()}
+        parts = {kind: [combination[kind].name, options[kind], loaded[kind].version] for kind in PARTS}
+        return {"parts": parts, "data": data.checksum, "budget": self.suite.budget.model_dump()}
+
+    def _keys(self, combination: Combination, identity: Mapping[str, Any]) -> dict[int, str]:
+        return {seed: run_key(combination, seed, identity) for seed in self.suite.seeds}
+
+    def _without_data(
+        self,
+        combination: Combination,
+        provenance: Mapping[str, Any],
+        status: str | None = None,
+        reason: str = "",
+    ) -> Planned:
+        identity = {"parts": {kind: str(ref) for kind, ref in combination.refs.items()}}
+        return Planned(combination, self._keys(combination, identity), provenance, status, reason)
