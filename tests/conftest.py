@@ -252,7 +252,7 @@ class Shown(NamedTuple):
 @pytest.fixture
 def cli(monkeypatch, capsys):
     """The command line as a user meets it, in this process."""
-    monkeypatch.setattr("lvmbench.cli.display.console.width", 200)
+    monkeypatch.setattr("lvmbench.api.progress.console.width", 200)
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["lvmbench", *map(str, words)])

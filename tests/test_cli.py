@@ -145,7 +145,7 @@ def test_an_evaluator_is_shown_with_what_it_measures(cli, entry):
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("name", ["tightness", "table", "score"])
 def test_what_is_shown_fits_the_terminal_and_breaks_between_words(cli, monkeypatch, name, width):
-    monkeypatch.setattr("lvmbench.cli.display.console.width", width)
+    monkeypatch.setattr("lvmbench.api.progress.console.width", width)
     shown = cli("show", name).out
     assert max(map(len, shown.splitlines())) <= width
     written = inspect.cleandoc(next(e for e in ENTRIES if e.name == name).load().__doc__)
@@ -154,7 +154,7 @@ def test_what_is_shown_fits_the_terminal_and_breaks_between_words(cli, monkeypat
 
 
 def test_a_long_name_in_the_plan_breaks_at_its_options(cli, monkeypatch):
-    monkeypatch.setattr("lvmbench.cli.display.console.width", 80)
+    monkeypatch.setattr("lvmbench.api.progress.console.width", 80)
     shown = cli("plan", "quick", "--no-estimate").out
     assert re.search(r" score\[ .*\n.* baseline= .*\n.* leave_one_out\]", shown)
 
@@ -316,7 +316,7 @@ def test_a_plan_reads_the_store_that_it_is_given(cli, tiny):
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_a_plan_never_cuts_a_name(cli, monkeypatch, columns):
-    monkeypatch.setattr("lvmbench.cli.display.console.width", columns)
+    monkeypatch.setattr("lvmbench.api.progress.console.width", columns)
     shown = cli("plan", "quick", "--no-estimate")
     table = re.search(r"^ *prior .*?(?=^refused)", shown.out, re.MULTILINE | re.DOTALL).group()
     assert "…" not in table

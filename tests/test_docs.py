@@ -157,7 +157,7 @@ def run(command):
     words += ["--jobs", "0"] if words[1] in {"run", "evaluate", "retry"} else []
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
         patch.setattr(sys, "argv", words)
-        patch.setattr("lvmbench.cli.display.console.width", WIDTH)
+        patch.setattr("lvmbench.api.progress.console.width", WIDTH)
         with contextlib.redirect_stderr(out), pytest.raises(SystemExit) as end:
             main()
     return out.getvalue(), end.value.code or 0
@@ -275,7 +275,7 @@ def test_the_vocabulary_is_the_one_in_use():
     known = words | {f"{kind}.{trait}" for kind in kinds for trait in traits}
     used = set(words_in_use())
     assert used <= known, f"docs/contracts.md lacks {sorted(used - known)}"
-    source = "".join(path.read_text() for path in (ROOT / "lvmbench").glob("*.py"))
+    source = "".join(path.read_text() for path in (ROOT / "lvmbench").rglob("*.py"))
     unused = {word for word in words - used if f'"{word.partition(".")[2]}"' not in source}
     assert not unused, f"docs/contracts.md has {sorted(unused)}, which nothing provides or requires"
 

@@ -534,7 +534,7 @@ def test_cells(mean, width, text):
 
 
 def test_importing_takes_no_torch_and_no_figures():
-    modules = "lvmbench.statistics, lvmbench.leaderboard, lvmbench.render, lvmbench.plots, lvmbench.publish"
+    modules = "lvmbench.results.board, lvmbench.results.markdown, lvmbench.results.pictures.board, lvmbench.results.publish"
     code = f"import sys, {modules}; print({{'torch', 'matplotlib', 'seaborn'}} & set(sys.modules))"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

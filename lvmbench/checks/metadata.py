@@ -65,7 +65,10 @@ def options_are_keyword_only(specimen: Specimen) -> None:
 
 
 @contract(
-    *COMPONENTS, due="The first line of the docstring is one sentence.", read="registry.catalogue.Entry", once=True
+    *COMPONENTS,
+    due="The first line of the docstring is one sentence.",
+    read="registry.catalogue.Entry",
+    once=True,
 )
 def summary_is_one_sentence(specimen: Specimen) -> None:
     first = _docstring(specimen).partition("\n")[0]
