@@ -82,13 +82,13 @@ def results():
             runs += [run("vamp[components=50]", "gaussian", seed, dataset=dataset)]
             lost = seed == 1
             why = ("diverged", "loss is not finite") if lost else ("ok", "")
-            runs += [run("mixture[components=20]", "iaf[layers=4]", seed, *why, dataset=dataset)]
+            runs += [run("mixture[components=20]", "iaf[flows=4]", seed, *why, dataset=dataset)]
             runs += [run("standard_normal", "gaussian", seed, dataset=dataset)]
             runs += [run("standard_normal", "exact", seed, "refused", REASON, dataset=dataset)]
             runs += [
                 run(
                     "vamp[components=50]",
-                    "iaf[layers=2]",
+                    "iaf[flows=2]",
                     seed,
                     "failed",
                     "RuntimeError: a <b>",
@@ -116,8 +116,8 @@ def test_every_combination_has_a_row(results):
 def test_means_and_intervals_are_over_ok_seeds(results):
     records, measurements = results
     board = leaderboard(records, measurements)
-    row = board[(board["dataset"] == "digits") & (board["posterior"] == "iaf[layers=4]")].iloc[0]
-    chosen = (measurements["dataset"] == "digits") & (measurements["posterior"] == "iaf[layers=4]")
+    row = board[(board["dataset"] == "digits") & (board["posterior"] == "iaf[flows=4]")].iloc[0]
+    chosen = (measurements["dataset"] == "digits") & (measurements["posterior"] == "iaf[flows=4]")
     values = measurements.loc[chosen & (measurements["metric"] == "elbo"), "value"]
     low, high = stats.t.interval(0.95, 2, loc=values.mean(), scale=stats.sem(values))
     assert (row["elbo"], row["elbo_low"], row["elbo_high"]) == pytest.approx((values.mean(), low, high))
@@ -232,7 +232,7 @@ def test_a_seed_without_the_metric_is_noted(results):
 
 def test_measurements_of_runs_that_are_not_ok_do_not_count(results):
     records, measurements = results
-    extra = pd.DataFrame(list(measured(run("mixture[components=20]", "iaf[layers=4]", 1), 1e6)))
+    extra = pd.DataFrame(list(measured(run("mixture[components=20]", "iaf[flows=4]", 1), 1e6)))
     assert_frame_equal(
         leaderboard(records, pd.concat([measurements, extra])), leaderboard(records, measurements)
     )
@@ -408,7 +408,7 @@ def test_latent_sizes_are_told_apart_where_records_mix_them(results):
 def test_seed_values(results):
     values = seed_values(run_table(*results), "elbo")["digits"]
     assert values.shape == (4, 5)
-    assert values["mixture[components=20] · iaf[layers=4] · bernoulli · elbo · pathwise"].isna().tolist() == [
+    assert values["mixture[components=20] · iaf[flows=4] · bernoulli · elbo · pathwise"].isna().tolist() == [
         0,
         1,
         0,
@@ -460,8 +460,8 @@ def test_markdown(results):
     assert "| rank | prior | posterior | elbo ↑ | log_likelihood ↑ |" in text
     assert "train_seconds ↓ | runs |" in text
     assert f"- **refused** (1): {REASON.replace('|', chr(92) + '|')}\n  - standard_normal · exact\n" in text
-    assert "- **failed** (1): RuntimeError: a &lt;b>\n  - vamp[components=50] · iaf[layers=2]\n" in text
-    assert "- mixture[components=20] · iaf[layers=4]: 3 ok, 1 diverged: loss is not finite" in text
+    assert "- **failed** (1): RuntimeError: a &lt;b>\n  - vamp[components=50] · iaf[flows=2]\n" in text
+    assert "- mixture[components=20] · iaf[flows=4]: 3 ok, 1 diverged: loss is not finite" in text
     assert "Runs: 40 (22 ok, 2 diverged, 8 failed, 8 refused)." in text
     assert "Units: elbo, log_likelihood[importance] in nats; train_seconds in seconds." in text
     assert "nan" not in text.lower()
@@ -489,7 +489,7 @@ def test_terminal_tables_fit_and_keep_names_literal(results, width):
     text = console.export_text()
     assert max(map(len, text.split("\n"))) <= width
     assert "mixture[components=20]" in text.replace("\n", "")
-    assert "iaf[layers=4]" in text
+    assert "iaf[flows=4]" in text
     rows = [line for line in text.split("\n") if "±" in line]
     assert len(rows) == 6, "each combination takes one line"
     assert ("left out for width" in text) == (width < 200), "what does not fit is named"

@@ -72,8 +72,8 @@ class Section:
 def shorten(names: Iterable[str]) -> dict[str, str]:
     """For each name: itself without its options, where no other name of that component needs telling apart.
 
-    >>> shorten(["vamp[components=50]", "iaf[layers=2]", "iaf[layers=4]"])
-    {'vamp[components=50]': 'vamp', 'iaf[layers=2]': 'iaf[layers=2]', 'iaf[layers=4]': 'iaf[layers=4]'}
+    >>> shorten(["vamp[components=50]", "iaf[flows=2]", "iaf[flows=4]"])
+    {'vamp[components=50]': 'vamp', 'iaf[flows=2]': 'iaf[flows=2]', 'iaf[flows=4]': 'iaf[flows=4]'}
     """
     full = list(dict.fromkeys(names))
     heads = [name.partition("[")[0] for name in full]
