@@ -161,6 +161,7 @@ def _seconds(calls: Callable[[int], object], count: int, device: torch.device) -
 def start_memory(device: torch.device) -> None:
     """Forget earlier peaks of the device's memory."""
     if device.type == "cuda":
+        torch.cuda.init()  # before which there is nothing to forget, and torch raises
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 

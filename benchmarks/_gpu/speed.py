@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 import time
 import traceback
 import warnings
@@ -36,6 +38,7 @@ from lvmbench.build import build, capabilities
 from lvmbench.combination import Combination
 from lvmbench.evaluator import Subject
 from lvmbench.measuring import subject_of
+from lvmbench.training import restore
 from lvmbench.training.loop import Training
 
 PLAIN = "standard_normal gaussian bernoulli elbo pathwise"
@@ -117,16 +120,63 @@ class BareLoop:
         self.optimizer.step()
 
     def _captured(self, device: torch.device) -> Callable[[], None]:
-        beside = torch.cuda.Stream(device)
-        beside.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(beside):
-            for _ in range(3):
-                self._step()
-        torch.cuda.current_stream(device).wait_stream(beside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._step()
-        return graph.replay
+        return captured(self._step, device)
+
+
+def captured(step: Callable[[], None], device: torch.device) -> Callable[[], None]:
+    """A step as a CUDA graph, after some that are not."""
+    beside = torch.cuda.Stream(device)
+    beside.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(beside):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream(device).wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+class GraphedPack:
+    """Steps of a pack whose forward and backward pass are a CUDA graph; drawing the noise and the optimiser are not in it."""
+
+    def __init__(self, pack: Training, device: torch.device) -> None:
+        rows = pack.sizes[0]
+        index = torch.arange(rows, device=device).expand(len(pack.seeds), rows)
+        self.pack, self.x, self.noise = pack, pack._visit(index), pack.noise[rows]
+        self.passes = captured(self._passes, device) if device.type == "cuda" else self._passes
+
+    def steps(self, count: int) -> None:
+        """Take some steps."""
+        assert self.pack.optimizer is not None
+        for _ in range(count):
+            self.noise.draw()
+            self.passes()
+            self.pack.optimizer.step()
+
+    def _passes(self) -> None:
+        noise = self.noise._normals, self.noise._uniforms
+        for parameter in self.pack.pack.parameters.values():
+            parameter.grad = None
+        surrogates, _ = self.pack.pack(self.x, *noise, 1.0, True)
+        (-surrogates.sum()).backward()
+
+
+def graphs(setting: Setting) -> Iterator[Item]:
+    """The same step with and without a CUDA graph."""
+    for text in (PLAIN,) if setting.quick else (PLAIN, METHODS[2], METHODS[3]):
+        for seeds in (1,) if setting.quick else (1, 8):
+            for graph in (False, True):
+                yield text, partial(_graph_row, text, seeds, graph, setting)
+
+
+def _graph_row(text: str, seeds: int, graph: bool, setting: Setting) -> Row:
+    size = large(setting)
+    pack = training(size.combination(text), seeds, size.data, setting.device)
+    calls = GraphedPack(pack, setting.device).steps if graph else pack.steps_of
+    seconds = _paced(calls, setting)
+    speed = seeds * pack.sizes[0] / seconds.median / 1e3
+    return [str(seeds), "graph" if graph else "as it is", seconds.text, f"{speed:.4g}"]
 
 
 Base = dict[str, float]
@@ -161,8 +211,8 @@ def step_times(size: Callable[[Setting], Size], setting: Setting) -> Iterator[It
             yield f"{seeds} seed{'s' * (seeds > 1)}", partial(_pack_row, size, batch, seeds, base, setting)
         yield "8 seeds, one after another", partial(_pack_row, size, batch, 8, base, setting, False)
         yield "bare PyTorch", partial(_bare_row, size, batch, base, setting, False)
-        if setting.cuda:
-            yield "bare PyTorch, CUDA graph", partial(_bare_row, size, batch, base, setting, True)
+    for batch in (128, 1024) if setting.cuda else ():  # last, as a capture that fails may spoil what follows
+        yield "bare PyTorch, CUDA graph", partial(_bare_row, size, batch, base, setting, True)
 
 
 def _pack_row(
@@ -234,6 +284,7 @@ ACTIVITY = [
     "wall, ms per step",
     "synchronisations per step",
     "per epoch",
+    "epoch, x its steps",
     "where",
 ]
 
@@ -251,18 +302,22 @@ def _activity_row(text: str, seeds: int, setting: Setting) -> Row:
     size = large(setting)
     pack = training(size.combination(text), seeds, size.data, setting.device)
     cells = _profiled(pack.steps_of, setting)
-    in_step, in_epoch = (
-        _waits(lambda: pack.steps_of(1), setting),
-        _waits(lambda: (pack._epoch(1), pack._validate()), setting),
-    )
+
+    def epoch() -> None:
+        pack._epoch(1)
+        pack._validate()
+
+    in_step, in_epoch = _waits(lambda: pack.steps_of(1), setting), _waits(epoch, setting)
+    epochs = timed(lambda n: [epoch() for _ in range(n)], setting.device, block=0, blocks=3).median
+    ratio = 1e3 * epochs / (float(cells[-1]) * pack.steps)
     places = "; ".join(f"{place} x {times}" for place, times in (in_step or in_epoch).most_common(6))
-    return [str(seeds), *cells, str(in_step.total()), str(in_epoch.total()), places]
+    return [str(seeds), *cells, str(in_step.total()), str(in_epoch.total()), f"{ratio:.2f}", places]
 
 
 def _bare_activity(setting: Setting) -> Row:
     loop = BareLoop(large(setting), 128, setting.device, graph=False)
     waits = _waits(lambda: loop.steps(1), setting)
-    return ["1", *_profiled(loop.steps, setting), str(waits.total()), "", ""]
+    return ["1", *_profiled(loop.steps, setting), str(waits.total()), "", "", ""]
 
 
 def _profiled(calls: Callable[[int], object], setting: Setting, steps: int = 5) -> Row:
@@ -276,11 +331,18 @@ def _profiled(calls: Callable[[int], object], setting: Setting, steps: int = 5) 
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
         calls(steps)
         synchronise(setting.device)
-    events: list[Any] = [e for e in found.events() or [] if e.device_type == torch.autograd.DeviceType.CUDA]
-    copies = [e for e in events if e.name.startswith(("Memcpy", "Memset"))]
-    busy = sum(e.time_range.elapsed_us() for e in events) / steps / 1e3
-    kernels = len(events) - len(copies)
-    return [f"{kernels / steps:.0f}", f"{len(copies) / steps:.1f}", f"{busy:.3g}", f"{1e3 * wall:.3g}"]
+    kernels, copies = traced(found, "kernel"), traced(found, "gpu_memcpy", "gpu_memset")
+    busy = sum(kernels + copies) / steps / 1e3
+    return [f"{len(kernels) / steps:.0f}", f"{len(copies) / steps:.1f}", f"{busy:.3g}", f"{1e3 * wall:.3g}"]
+
+
+def traced(profile: Any, *categories: str) -> list[float]:
+    """The microseconds of what is of these categories in a trace; other marks on the device, as of optimisers, are none."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "trace.json"
+        profile.export_chrome_trace(str(file))
+        events = json.loads(file.read_text(encoding="utf-8"))["traceEvents"]
+    return [float(event["dur"]) for event in events if event.get("cat") in categories]
 
 
 def _waits(action: Callable[[], object], setting: Setting) -> Counter[str]:
@@ -363,13 +425,13 @@ EVALUATION = ["what", "model", "seconds (after one before)", "first time", "figu
 def evaluations(setting: Setting) -> Iterator[Item]:
     """Evaluators on 500 data of 784 pixels, and on the digits."""
     for size, name in ((large, "784 pixels, 500 data"), (small, "digits")):
-        for text in EVALUATIONS[: 2 if setting.quick else None]:
+        for text in ("tightness[samples=20]", "informativeness") if setting.quick else EVALUATIONS:
             yield text, partial(_evaluation_row, text, size, name, setting)
 
 
 def _evaluation_row(text: str, size: Callable[[Setting], Size], name: str, setting: Setting) -> Row:
     subject = _subject(size(setting), setting.device)
-    instrument = catalogue().build("evaluator", "tightness[samples=20]" if setting.quick else text)
+    instrument = catalogue().build("evaluator", text)
     start_memory(setting.device)
     times = []
     for _ in range(2):
@@ -393,8 +455,6 @@ def _subject(size: Size, device: torch.device) -> Subject:
 
 
 def _restore(parts: Any, pack: Training) -> None:
-    from lvmbench.training import restore
-
     restore(
         parts, {name: value[0].cpu() for name, value in pack.pack.snapshot().items() if name in pack.kept}
     )
@@ -440,5 +500,14 @@ SECTIONS = [
         f"{MEDIAN}`torch.set_float32_matmul_precision`; differences are relative, to the same step at `highest`.",
         PRECISION,
         precisions,
+    ),
+]
+LATER = [
+    Section(
+        "13. What a CUDA graph would give",
+        f"{MEDIAN}784-512-512-16, batch 128: the step as it is, and with forward and backward pass replayed as one CUDA graph, on a "
+        "batch that is chosen already.",
+        ["what", "seeds", "how", "ms per step, median (least to most)", "1,000 samples/s"],
+        graphs,
     ),
 ]
