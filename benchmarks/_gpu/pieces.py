@@ -18,11 +18,14 @@ from lvmbench.build import Parts, build, default_estimators
 from lvmbench.catalogue import Catalogue
 from lvmbench.combination import KINDS, Combination
 from lvmbench.names import Ref
+from lvmbench.options import options_model
 from lvmbench.plugins import PluginSelection, load_catalogue
 from lvmbench.training.learner import Learner, demand
 from lvmbench.training.loop import Training
 
 PIXELS = 784
+FLOWS = ("planar", "radial", "sylvester", "coupling", "iaf", "spline")
+"""Posteriors whose ``layers`` are those of a flow."""
 
 
 @cache
@@ -55,14 +58,17 @@ def combined(text: str, latent: int = 8, hidden: int | None = None) -> Combinati
     refs.setdefault("estimator", default_estimators(catalogue(), refs["objective"])[0])
     if hidden is not None:
         for kind in ("posterior", "decoder"):
-            options = {**refs[kind].options, "hidden": hidden}
-            refs[kind] = Ref(refs[kind].name, options | _two_layers(kind, refs[kind].name))
+            given = _sizes(kind, refs[kind].name, hidden)
+            refs[kind] = Ref(refs[kind].name, {**refs[kind].options, **given})
     return Combination({"dataset": Ref("digits"), **refs}, latent)
 
 
-def _two_layers(kind: str, name: str) -> dict[str, int]:
-    """Two hidden layers, where ``layers`` are those of the network and not those of a flow."""
-    return {"layers": 2} if kind == "decoder" or name == "gaussian" else {}
+def _sizes(kind: str, name: str, hidden: int) -> dict[str, int]:
+    """The hidden units, and two layers where ``layers`` are those of the network and not those of a flow."""
+    fields = options_model(catalogue().entry(kind, name).load()).model_fields
+    found = {"hidden": hidden} if "hidden" in fields else {}
+    flow = kind == "posterior" and name in FLOWS
+    return found | ({"layers": 2} if "layers" in fields and not flow else {})
 
 
 def training(
@@ -144,13 +150,14 @@ def timed(
 ) -> Seconds:
     """Time blocks of calls, of about ``block`` seconds each, after some that are not counted."""
     calls(5)
-    once = _seconds(calls, 5, device) / 5
+    once = seconds_of(calls, 5, device) / 5
     count = max(3, min(500, round(block / once)))
-    found = [_seconds(calls, count, device) / count for _ in range(blocks)]
+    found = [seconds_of(calls, count, device) / count for _ in range(blocks)]
     return Seconds(statistics.median(found), min(found), max(found))
 
 
-def _seconds(calls: Callable[[int], object], count: int, device: torch.device) -> float:
+def seconds_of(calls: Callable[[int], object], count: int, device: torch.device) -> float:
+    """Seconds of some calls, from an idle device to an idle device."""
     synchronise(device)
     start = time.perf_counter()
     calls(count)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
+import os
 import signal
 import time
 import traceback
@@ -14,6 +16,9 @@ from typing import Any
 import torch
 
 Row = list[str]
+SPOILT = 3
+SPOILING = ("CUDA error", "device-side assert", "capture")
+"""Words of errors after which a process can do nothing more on the device."""
 
 
 @dataclass(frozen=True)
@@ -88,24 +93,38 @@ class Table:
         return f"{len(self.rows)} rows, {failing} of them failing, {self.seconds:.0f} s."
 
 
+RESTARTS = 5
+"""How often a section goes on in a new process, after one that an item has spoilt."""
+
+
 def collected(section: Section, setting: Setting, method: str) -> Table:
     """Run a section in a process of its own, so that nothing that it breaks or leaves behind meets the next."""
+    table, start = Table(section), time.time()
+    for _ in range(1 + RESTARTS):
+        code = _process(table, setting, method)
+        if code not in (0, SPOILT):
+            table.rows.append(_filled(section, "(the process)", f"**ended with code {code}**"))
+        if code == 0 or time.time() > setting.deadline:
+            break
+    table.seconds = time.time() - start
+    return table
+
+
+def _process(table: Table, setting: Setting, method: str) -> int | None:
+    """Take in the rows that are still to come, from a new process; its exit code."""
     context: Any = multiprocessing.get_context(method)
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(section, setting, sender))
-    table, start = Table(section), time.time()
+    process = context.Process(target=_work, args=(table.section, setting, sender, len(table.rows)))
     process.start()
     sender.close()
-    for kind, content in _messages(receiver, setting.deadline + section.limit):
+    for kind, content in _messages(receiver, setting.deadline + table.section.limit):
         table.rows.append(content) if kind == "row" else table.problems.append(content)
     process.join(5)
     if process.is_alive():
         process.kill()
         process.join()
-    if process.exitcode != 0:
-        table.rows.append(_filled(section, "(the process)", f"**ended with code {process.exitcode}**"))
-    table.seconds = time.time() - start
-    return table
+    code: int | None = process.exitcode
+    return code
 
 
 def _messages(receiver: Any, end: float) -> Iterator[tuple[str, Any]]:
@@ -116,12 +135,14 @@ def _messages(receiver: Any, end: float) -> Iterator[tuple[str, Any]]:
         return
 
 
-def _work(section: Section, setting: Setting, sender: Any) -> None:
-    """Send the rows of a section; runs in the section's own process."""
+def _work(section: Section, setting: Setting, sender: Any, done: int) -> None:
+    """Send the rows of a section but for those that are done; runs in the section's own process."""
     torch.set_float32_matmul_precision("highest")
     torch.set_num_threads(min(4, torch.get_num_threads()))
+    if setting.cuda:
+        torch.cuda.init()
     try:
-        for label, action in section.items(setting):
+        for label, action in itertools.islice(section.items(setting), done, None):
             _send(section, setting, sender, label, action)
     except Exception as error:
         _fail(section, sender, "(the section)", error)
@@ -139,6 +160,9 @@ def _send(
         row = [label, *(found.row if isinstance(found, Check) else found)]
     except Exception as error:
         _fail(section, sender, label, error)
+        if any(word in str(error) for word in SPOILING):
+            sender.close()
+            os._exit(SPOILT)
         return
     print("  " + "  ".join(row), flush=True)
     sender.send(("row", row))

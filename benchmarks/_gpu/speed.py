@@ -27,6 +27,7 @@ from _gpu.pieces import (
     difference,
     digits,
     peak,
+    seconds_of,
     start_memory,
     synchronise,
     timed,
@@ -180,7 +181,7 @@ def _graph_row(text: str, seeds: int, graph: bool, setting: Setting) -> Row:
 
 
 Base = dict[str, float]
-"""The milliseconds of one seed, by batch, that others are held against."""
+"""The seconds of one seed, by batch, that others are held against."""
 STEPS = [
     "what",
     "batch",
@@ -192,13 +193,12 @@ STEPS = [
 
 
 def _row(seconds: Seconds, batch: int, seeds: int, base: Base, device: torch.device) -> Row:
-    base.setdefault(str(batch), seconds.median)
-    ratio = seconds.median / base[str(batch)]
+    one = base.get(str(batch))
     return [
         str(batch),
         seconds.text,
         f"{seeds * batch / seconds.median / 1e3:.4g}",
-        f"{ratio:.2f}",
+        f"{seconds.median / one:.2f}" if one else "n/a",
         peak(device),
     ]
 
@@ -226,7 +226,10 @@ def _pack_row(
     start_memory(setting.device)
     chosen = size(setting)
     pack = training(chosen.combination(), seeds, chosen.data, setting.device, batch, vectorized)
-    return _row(_paced(pack.steps_of, setting), pack.sizes[0], seeds, base, setting.device)
+    seconds = _paced(pack.steps_of, setting)
+    if seeds == 1:
+        base[str(pack.sizes[0])] = seconds.median
+    return _row(seconds, pack.sizes[0], seeds, base, setting.device)
 
 
 def _bare_row(size: Callable[[Setting], Size], batch: int, base: Base, setting: Setting, graph: bool) -> Row:
@@ -308,7 +311,7 @@ def _activity_row(text: str, seeds: int, setting: Setting) -> Row:
         pack._validate()
 
     in_step, in_epoch = _waits(lambda: pack.steps_of(1), setting), _waits(epoch, setting)
-    epochs = timed(lambda n: [epoch() for _ in range(n)], setting.device, block=0, blocks=3).median
+    epochs = seconds_of(lambda n: [epoch() for _ in range(n)], 2, setting.device) / 2
     ratio = 1e3 * epochs / (float(cells[-1]) * pack.steps)
     places = "; ".join(f"{place} x {times}" for place, times in (in_step or in_epoch).most_common(6))
     return [str(seeds), *cells, str(in_step.total()), str(in_epoch.total()), f"{ratio:.2f}", places]
