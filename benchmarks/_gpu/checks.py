@@ -19,15 +19,15 @@ import lvmbench
 from _gpu.pieces import Replay, catalogue, combined, difference, digits, flat, timed, training
 from _gpu.sections import CHECKED, Check, Item, Section, Setting
 from lvmbench import Demand, Fitted, Refusal, Stream, Subject, Unavailable, UserError, generator
-from lvmbench.budget import Budget
-from lvmbench.build import build
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.options import small
 from lvmbench.checks.partners import Bench, Case
 from lvmbench.checks.shapes import device_is_followed
 from lvmbench.checks.specimen import Specimen
-from lvmbench.measuring import check_suits, figures
-from lvmbench.names import Ref
+from lvmbench.combinations.parts import build
+from lvmbench.execution.measuring import check_suits, figures
+from lvmbench.registry.names import Ref
+from lvmbench.suites.budget import Budget
 from lvmbench.training import SeedResult, pick_device, train
 from lvmbench.training.estimate import _timed
 from lvmbench.training.memory import PeakMemory

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from lvmbench import Data, Demand, Split, Stream
-from lvmbench.budget import Budget
-from lvmbench.build import Parts, build, default_estimators
-from lvmbench.catalogue import Catalogue
-from lvmbench.combination import KINDS, Combination
-from lvmbench.names import Ref
+from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.parts import Parts, build, default_estimators
+from lvmbench.kinds import PARTS
 from lvmbench.options import options_model
-from lvmbench.plugins import PluginSelection, load_catalogue
+from lvmbench.registry.catalogue import Catalogue
+from lvmbench.registry.loader import PluginSelection, load_catalogue
+from lvmbench.registry.names import Ref
+from lvmbench.suites.budget import Budget
 from lvmbench.training.learner import Learner, demand
 from lvmbench.training.loop import Training
 
@@ -54,7 +55,7 @@ def binary_images(rows: int = 2048) -> Data:
 
 def combined(text: str, latent: int = 8, hidden: int | None = None) -> Combination:
     """A combination from ``prior posterior decoder objective [estimator]``; ``hidden`` units in each of two layers."""
-    refs = dict(zip(KINDS[1:], map(Ref.parse, text.split()), strict=False))
+    refs = dict(zip(PARTS[1:], map(Ref.parse, text.split()), strict=False))
     refs.setdefault("estimator", default_estimators(catalogue(), refs["objective"])[0])
     if hidden is not None:
         for kind in ("posterior", "decoder"):

@@ -35,10 +35,10 @@ from _gpu.pieces import (
 )
 from _gpu.sections import Item, Row, Section, Setting
 from lvmbench import Data
-from lvmbench.build import build, capabilities
-from lvmbench.combination import Combination
+from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.parts import build, capabilities
 from lvmbench.evaluator import Subject
-from lvmbench.measuring import subject_of
+from lvmbench.execution.measuring import subject_of
 from lvmbench.training import restore
 from lvmbench.training.loop import Training
 
