@@ -334,18 +334,23 @@ def _profiled(calls: Callable[[int], object], setting: Setting, steps: int = 5) 
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
         calls(steps)
         synchronise(setting.device)
-    kernels, copies = traced(found, "kernel"), traced(found, "gpu_memcpy", "gpu_memset")
+    events = traced(found)
+    kernels = [took for category, took in events if category == "kernel"]
+    copies = [took for category, took in events if category in ("gpu_memcpy", "gpu_memset")]
     busy = sum(kernels + copies) / steps / 1e3
     return [f"{len(kernels) / steps:.0f}", f"{len(copies) / steps:.1f}", f"{busy:.3g}", f"{1e3 * wall:.3g}"]
 
 
-def traced(profile: Any, *categories: str) -> list[float]:
-    """The microseconds of what is of these categories in a trace; other marks on the device, as of optimisers, are none."""
+def traced(profile: Any) -> list[tuple[str, float]]:
+    """The category and the microseconds of what a trace has; it can be written once only.
+
+    Other marks on the device than kernels and copies, as of optimisers, are no work.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "trace.json"
         profile.export_chrome_trace(str(file))
         events = json.loads(file.read_text(encoding="utf-8"))["traceEvents"]
-    return [float(event["dur"]) for event in events if event.get("cat") in categories]
+    return [(str(event.get("cat")), float(event["dur"])) for event in events if "dur" in event]
 
 
 def _waits(action: Callable[[], object], setting: Setting) -> Counter[str]:
