@@ -104,7 +104,7 @@ class GapSplit(Evaluator):
         ['amortization_gap', 'approximation_gap', 'ascent_converged', 'ascent_gain', 'ascent_steps', 'elbo', 'gap', 'log_likelihood']
     """
 
-    version = 2
+    version = 3
     metrics: ClassVar[Mapping[str, Metric]] = {
         "gap": Metric("nats", "lower", "log density of the data minus evidence lower bound"),
         "approximation_gap": Metric("nats", "lower", "the gap that the best q of the family leaves"),
