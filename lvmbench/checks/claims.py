@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lvmbench.checks.contract import BUILT, MODEL_PARTS, applies, contract, require
 from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
+from lvmbench.distributions.base import family_name
 from lvmbench.terms import Terms
 
 DRAWS = 20_000
@@ -98,7 +99,7 @@ def _compare_kl(trial: Trial) -> None:
     terms = Terms(trial.parts.model, trial.x, trial.noise(), DRAWS)
     kl = terms.kl(analytic=True)
     require(kl.shape == (len(trial.x),), f"the closed form has shape {tuple(kl.shape)}", "it is (B,)")
-    names = f"{type(terms.q).__name__}, {type(terms.p).__name__}"
+    names = f"{family_name(terms.q.family)}, {family_name(terms.p.family)}"
     if terms.model.prior.space.enumerable:  # rare values, which no draw may show, count as well
         _compare_sum(terms, kl, names)
         return
