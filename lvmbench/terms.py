@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from lvmbench.noise import Noise
 
 if TYPE_CHECKING:
     from lvmbench.model import LatentVariableModel
+
+Through = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From samples, ``(K, B, *z)``, log q, ``(K, B)``, and the slope of log q, ``(K, B, *z)``, to samples and log q."""
 
 
 class Terms:
@@ -28,6 +32,8 @@ class Terms:
         pathwise: Whether samples carry gradients to the posterior's parameters.
         fixed: Whether log q is held fixed as a function of z, so that only the path of the samples reaches the posterior's
             parameters.
+        through: What the samples and log q become on the way to the objective, given both and the slope of log q: the same values
+            with other gradients.
     """
 
     _PER_SAMPLE = ("z", "log_q", "log_prior", "log_likelihood")
@@ -41,9 +47,10 @@ class Terms:
         *,
         pathwise: bool = True,
         fixed: bool = False,
+        through: Through | None = None,
     ) -> None:
         self.model, self.x, self.noise = model, x, noise
-        self.samples, self.pathwise, self.fixed = samples, pathwise, fixed
+        self.samples, self.pathwise, self.fixed, self.through = samples, pathwise, fixed, through
 
     @cached_property
     def q(self) -> Distribution:
@@ -57,6 +64,8 @@ class Terms:
 
     @cached_property
     def _draw(self) -> tuple[Tensor, Tensor]:
+        if self.through is not None:
+            return self.through(*self._sloped)
         if self.fixed:
             z, log_q, slope = self._sloped
             return z, _held(z, log_q, slope)
@@ -68,7 +77,7 @@ class Terms:
 
     @cached_property
     def _sloped(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The samples, their log densities and the slopes of these, where q is held fixed."""
+        """The samples, their log densities and the slopes of these."""
         return self.q.sample_with_slope(self.noise, self.samples)
 
     @classmethod
@@ -111,7 +120,8 @@ class Terms:
 
     def again(self, samples: int) -> Terms:
         """The terms of fresh samples from the same q and p, which are found only once."""
-        other = Terms(self.model, self.x, self.noise, samples, pathwise=self.pathwise, fixed=self.fixed)
+        options: dict[str, Any] = {"pathwise": self.pathwise, "fixed": self.fixed, "through": self.through}
+        other = Terms(self.model, self.x, self.noise, samples, **options)
         other.__dict__.update(q=self.q, p=self.p)
         return other
 
