@@ -32,8 +32,9 @@ class Terms:
         pathwise: Whether samples carry gradients to the posterior's parameters.
         fixed: Whether log q is held fixed as a function of z, so that only the path of the samples reaches the posterior's
             parameters.
-        through: What the samples and log q become on the way to the objective, given both and the slope of log q: the same values
-            with other gradients.
+        through: What the samples and log q become on the way to the objective, given both and the slope of log q: the same
+            values with other gradients.
+        spare: How many further samples ``through`` is given, after those that it returns.
     """
 
     _PER_SAMPLE = ("z", "log_q", "log_prior", "log_likelihood")
@@ -48,9 +49,11 @@ class Terms:
         pathwise: bool = True,
         fixed: bool = False,
         through: Through | None = None,
+        spare: int = 0,
     ) -> None:
         self.model, self.x, self.noise = model, x, noise
-        self.samples, self.pathwise, self.fixed, self.through = samples, pathwise, fixed, through
+        self.samples, self.pathwise, self.fixed = samples, pathwise, fixed
+        self.through, self.spare = through, spare
 
     @cached_property
     def q(self) -> Distribution:
@@ -78,7 +81,7 @@ class Terms:
     @cached_property
     def _sloped(self) -> tuple[Tensor, Tensor, Tensor]:
         """The samples, their log densities and the slopes of these."""
-        return self.q.sample_with_slope(self.noise, self.samples)
+        return self.q.sample_with_slope(self.noise, self.samples + self.spare)
 
     @classmethod
     def at(cls, model: LatentVariableModel, x: Tensor, z: Tensor, noise: Noise) -> Terms:
@@ -120,7 +123,8 @@ class Terms:
 
     def again(self, samples: int) -> Terms:
         """The terms of fresh samples from the same q and p, which are found only once."""
-        options: dict[str, Any] = {"pathwise": self.pathwise, "fixed": self.fixed, "through": self.through}
+        names = ("pathwise", "fixed", "through", "spare")
+        options: dict[str, Any] = {name: getattr(self, name) for name in names}
         other = Terms(self.model, self.x, self.noise, samples, **options)
         other.__dict__.update(q=self.q, p=self.p)
         return other
