@@ -1,6 +1,6 @@
 """The pages that are made from docstrings and from the command line's help.
 
-The build adds them to the site; ``python docs/generate.py DIR`` writes them as files.
+``python docs/generate.py [DIR]`` puts them and the pages of this folder into ``build/docs``, of which zensical makes the site.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from lvmbench.registry.loader import load_catalogue
 TITLES = {kind: f"{kind.capitalize()}s" for kind in (*COMPONENTS, "suite")} | {"dataset": "Data sets"}
 WORDS = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false", "NoneType": "none"}
 SIGNS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
+WORK = re.compile(r".+ \((?P<authors>.+), (?P<year>\d{4})\),.*? (?P<link>https?://[^\s,]+)")
 NOTE = "*Made from the {}.*\n"
 
 
@@ -45,23 +47,33 @@ def _page(title: str, parts: Iterable[str], source: str) -> str:
 
 
 def index(entries: Iterable[Entry]) -> str:
-    """All components, by kind."""
+    """All components in a table for each kind, with the work that each comes from; the suites in a list."""
     lines = [
         "# Components\n",
         "What comes with lvmbench. A plugin adds its own: `lvmbench list` shows all, `lvmbench show NAME` one.",
     ]
     for kind, group in itertools.groupby(entries, lambda entry: entry.kind):
-        lines += [
-            f"\n## {TITLES[kind]}\n",
-            *(f"- [`{e.name}`]({kind}s.md#{e.name}): {_summary(e)}" for e in group),
-        ]
+        rows = _listed if kind == "suite" else _tabled
+        lines += [f"\n## {TITLES[kind]}\n", *rows(group)]
     return "\n".join(lines) + "\n"
 
 
-def _summary(entry: Entry) -> str:
-    return (
-        entry.summary if entry.kind == "suite" else markdown((entry.load().__doc__ or "").partition("\n")[0])
-    )
+def _listed(entries: Iterable[Entry]) -> Iterator[str]:
+    yield from (f"- {_link(entry)}: {entry.summary}" for entry in entries)
+
+
+def _tabled(entries: Iterable[Entry]) -> Iterator[str]:
+    yield from ("| name | what it is | from |", "| --- | --- | --- |")
+    for it in map(_described, entries):
+        what = _code(markdown(it.text.partition("\n")[0]))
+        yield f"| {_link(it.entry)} | {what} | {_origin(it.references[0])} |"
+
+
+def _origin(reference: str) -> str:
+    """The authors and the year of a work, with its link."""
+    if found := WORK.match(reference):
+        return f"[{found['authors']}, {found['year']}]({found['link']})"
+    raise ValueError(f"a reference is 'Title (Authors, Year), link', not {reference!r}")
 
 
 def component(entry: Entry, catalogue: Catalogue) -> str:
@@ -128,7 +140,7 @@ def _partners(it: Description, catalogue: Catalogue) -> str:
     kind, asked = it.entry.kind, it.requires
     offering = {need: ", ".join(_offering(need, catalogue, kind == "evaluator")) for need in asked}
     lines = [f"- `{need}`: {who or 'as the data set has it'}" for need, who in offering.items()]
-    barred = [f"{_link(other)} (`{need}`)" for other, need in _barred(it, catalogue)]
+    barred = [f"{_link(other.entry)} (`{need}`)" for other, need in _barred(it, catalogue)]
     heading = "**Requires**, with its options at their defaults, and who provides it\n\n"
     parts = [heading + "\n".join(lines)] if asked else []
     offers = ", ".join(f"`{word}`" for word in sorted(it.provides()))
@@ -138,8 +150,8 @@ def _partners(it: Description, catalogue: Catalogue) -> str:
     return "\n\n".join([*parts, f"Version {it.component.version}."])
 
 
-def _link(it: Description) -> str:
-    return f"[`{it.entry.name}`]({it.entry.kind}s.md#{it.entry.name})"
+def _link(entry: Entry) -> str:
+    return f"[`{entry.name}`]({entry.kind}s.md#{entry.name})"
 
 
 def _reference(catalogue: Catalogue, kind: str | None = None) -> list[Description]:
@@ -169,15 +181,15 @@ def _offering(need: str, catalogue: Catalogue, measured: bool) -> Iterator[str]:
         return
     for it in _reference(catalogue, kind):
         if word in it.provides(measured=measured):
-            yield _link(it)
+            yield _link(it.entry)
         elif it.depends:
-            yield f"{_link(it)} ({'with the right options' if kind == 'dataset' else 'as its pair allows'})"
+            yield f"{_link(it.entry)} ({'with the right options' if kind == 'dataset' else 'as its pair allows'})"
 
 
 def _pairs(catalogue: Catalogue) -> Iterator[str]:
     for prior, decoder in itertools.product(_reference(catalogue, "prior"), _reference(catalogue, "decoder")):
         if posterior_type(prior.component.distribution, decoder.component):
-            yield f"{_link(prior)} with {_link(decoder)}"
+            yield f"{_link(prior.entry)} with {_link(decoder.entry)}"
 
 
 def _suite(entry: Entry) -> str:
@@ -219,14 +231,15 @@ def _cell(text: str) -> str:
     return _code(" ".join(text.split())).replace("[", "\\[").replace("<", "&lt;").replace("*", "\\*")
 
 
-def main(write: Callable[..., Any] = Path.write_text) -> None:
-    """Write every generated page below a folder."""
-    if len(sys.argv) != 2:
-        raise SystemExit("usage: python docs/generate.py DIR")
+def main() -> None:
+    """Put every page, written and generated, into a folder that holds nothing else."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/docs")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(Path(__file__).parent, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     for name, text in pages().items():
-        path = Path(sys.argv[1]) / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, text)
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

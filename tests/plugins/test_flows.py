@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from lvmbench import DataSummary, Decoder, DiagonalNormal, LatentSpace, LatentVariableModel, Refusal, Stream
+from lvmbench.kernels.planar import PlanarMap
 from lvmbench.options import OptionError, resolve
 from lvmbench_plugins.estimators.dreg import Dreg
 from lvmbench_plugins.estimators.pathwise import Pathwise
 from lvmbench_plugins.estimators.stl import Stl
 from lvmbench_plugins.objectives.elbo import Elbo
 from lvmbench_plugins.objectives.iwae import Iwae
-from lvmbench_plugins.posteriors import planar, radial, sylvester
+from lvmbench_plugins.posteriors import radial, sylvester
 from lvmbench_plugins.posteriors.coupling import Coupling
 from lvmbench_plugins.posteriors.gaussian import Gaussian
 from lvmbench_plugins.posteriors.iaf import Iaf
@@ -222,10 +223,10 @@ def test_planar_step_is_invertible_whatever_its_parameters(large):
     u, w = (large * torch.randn(200, 4, dtype=F64) for _ in range(2))
     b = torch.randn(200, 1, dtype=F64)
     along = torch.linspace(-2, 2, 401, dtype=F64).view(-1, 1, 1) * w / w.norm(dim=-1, keepdim=True) ** 2
-    image, log_det = planar._step(u, w, b, along)
+    image, log_det = PlanarMap(u, w, b)(along)
     path = (image * w).sum(-1)
     assert (path.diff(dim=0) >= -1e-9 * path.abs().amax()).all()
-    moved = planar._step(u, w, torch.zeros_like(b), w / w.square().sum(-1, keepdim=True))[0]
+    moved = PlanarMap(u, w, torch.zeros_like(b))(w / w.square().sum(-1, keepdim=True))[0]
     h = math.tanh(1)
     assert (((moved * w).sum(-1) - 1) / h >= -1 - 1e-6).all()  # w'u itself
     assert log_det.isfinite().logical_or((w * u).sum(-1) < -700).all()
@@ -234,7 +235,7 @@ def test_planar_step_is_invertible_whatever_its_parameters(large):
 def test_planar_and_radial_steps_without_strength_are_the_identity():
     z = torch.randn(6, 5, 3, dtype=F64)
     w, c, zero = torch.randn(5, 3).double(), torch.randn(5, 3).double(), torch.zeros(5, 1).double()
-    for image, log_det in (planar._step(0 * w, w, zero + 0.3, z), radial._step(c, zero, zero, z)):
+    for image, log_det in (PlanarMap(0 * w, w, zero + 0.3)(z), radial._step(c, zero, zero, z)):
         torch.testing.assert_close(image, z)
         torch.testing.assert_close(log_det, torch.zeros(6, 5).double(), rtol=0, atol=1e-12)
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from lvmbench import Amortized, Count, DataSummary, Flow, LatentSpace, Size
+from lvmbench.kernels.planar import PlanarMap
 from lvmbench.networks import Network
-from lvmbench_plugins.posteriors._flows import TINY, UNIT, Encoder
+from lvmbench_plugins.posteriors._flows import Encoder
 
 
 @final
@@ -65,16 +64,5 @@ class Planar(Amortized):
     def of(self, parameters: Tensor) -> Flow:
         base, flat = self.network.split(parameters)
         steps = flat.unflatten(-1, self.shape).unbind(-2)
-        return Flow(
-            base, [partial(_step, *step.split(self.sizes, -1)) for step in steps], self.space.event_shape
-        )
-
-
-def _step(u: Tensor, w: Tensor, b: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """The step of each datum, for parameters ``(B, D)``, ``(B, D)`` and ``(B, 1)``."""
-    along = (w * u).sum(-1, keepdim=True)
-    slope = softplus(along + UNIT)  # 1 + w'u after the correction
-    u = u + (slope - 1 - along) * w / (w.square().sum(-1, keepdim=True) + TINY)
-    h = ((w * z).sum(-1, keepdim=True) + b).tanh()
-    # 1 + (1 - h^2) w'u as a sum of positive terms
-    return z + u * h, (h**2 + (1 - h**2) * slope).log().squeeze(-1)
+        maps = [PlanarMap(*step.split(self.sizes, -1)) for step in steps]
+        return Flow(base, maps, self.space.event_shape)
