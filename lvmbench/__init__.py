@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lvmbench.dataset import Dataset as Dataset
     from lvmbench.dataset import DataSummary as DataSummary
     from lvmbench.dataset import Split as Split
+    from lvmbench.dataset import Support as Support
     from lvmbench.decoder import Decoder as Decoder
     from lvmbench.distributions import Bernoulli as Bernoulli
     from lvmbench.distributions import Categorical as Categorical
@@ -80,7 +81,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api.suites": ["load", "run"],
-    "dataset": ["Data", "Dataset", "DataSummary", "Split"],
+    "dataset": ["Data", "Dataset", "DataSummary", "Split", "Support"],
     "decoder": ["Decoder"],
     "distributions": [
         "Bernoulli",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-import lvmbench
+from lvmbench import __version__
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.results.export import ENVIRONMENTS, write_board
@@ -95,9 +95,7 @@ def _check(directory: Path, target: Path) -> None:
 def _readme(directory: Path, name: str, origin: Origin) -> str:
     """What the folder holds, what made it and how to redo it."""
     environments = _environments(directory)
-    versions = dict.fromkeys(str(e["lvmbench"]) for e in environments if "lvmbench" in e) or [
-        lvmbench.__version__
-    ]
+    versions = dict.fromkeys(str(e["lvmbench"]) for e in environments if "lvmbench" in e) or [__version__]
     hardware = list(dict.fromkeys(filter(None, map(_hardware, environments))))
     lines = [
         f"# {printable(name)}",

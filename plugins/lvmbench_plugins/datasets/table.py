@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lvmbench import Data, Dataset, Probability, Size, Split, UserError, generator
+from lvmbench import Data, Dataset, Probability, Size, Split, Support, UserError, generator
 from lvmbench.data.rules import WHOLE
-from lvmbench.dataset import Support
 from lvmbench_plugins.datasets._archive import Layout, read_archive
 from lvmbench_plugins.datasets._frame import Decimal, Dialect, Separator, read_frame
 from lvmbench_plugins.datasets._rows import Rows, texts

@@ -19,7 +19,7 @@ from lvmbench import (
     Refusal,
     Size,
 )
-from lvmbench.distributions.relaxed import (
+from lvmbench.distributions import (
     RelaxedBernoulli,
     RelaxedCategorical,
     StraightThroughBernoulli,
