@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from lvmbench.checks.contract import MODEL_PARTS, Check, Skip
-from lvmbench.checks.datasets import _data
+from lvmbench.checks.datasets import loaded_data
 from lvmbench.checks.evaluators import TRUTHS, first, tried_before
 from lvmbench.checks.labels import names_matter
 from lvmbench.checks.options import ends
@@ -37,7 +37,7 @@ class Declared:
     @property
     def data(self) -> Data:
         """The data of a data set; a `Skip` where they cannot be had here."""
-        return _data(self.specimen)
+        return loaded_data(self.specimen)
 
     @cached_property
     def distributions(self) -> list[type[Distribution]]:
