@@ -136,6 +136,7 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "additive_is_true": lambda it: it.built.additive and it.sized,
     "linear_is_true": lambda it: it.built.linear,
     "equal_weights_give_their_value": lambda it: "log_weights" in it.built.provides,
+    "own_surrogate_comes_with_the_bound": lambda it: "surrogate" in it.built.provides,
     "bound_is_of_its_terms": lambda it: it.sized,
     "unbiased_gradient_averages_to_the_exact_one": lambda it: it.built.unbiased,
     # evaluators
