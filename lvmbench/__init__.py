@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from lvmbench.noise import generator as generator
     from lvmbench.objective import Objective as Objective
     from lvmbench.objective import WeightObjective as WeightObjective
+    from lvmbench.observation import observed as observed
     from lvmbench.options import Count as Count
     from lvmbench.options import NonNegative as NonNegative
     from lvmbench.options import Positive as Positive
@@ -104,6 +105,7 @@ _HOMES = {
     "networks": ["network"],
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Objective", "WeightObjective"],
+    "observation": ["observed"],
     "options": ["Count", "NonNegative", "Positive", "Probability", "Size"],
     "posterior": ["Amortized", "Posterior"],
     "prior": ["LatentSpace", "Prior"],

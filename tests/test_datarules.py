@@ -10,7 +10,7 @@ from torch import nn
 import lvmbench
 from lvmbench import Data, Decoder, DiagonalNormal, Distribution, Split, Stream, UserError
 from lvmbench.checks import check
-from lvmbench.data.rules import RESOLUTION, ROUNDING, atoms, coarse, remote
+from lvmbench.data.columns import RESOLUTION, ROUNDING, atoms, coarse, remote
 from lvmbench.errors import DataError
 
 SIZES = {"train": 40, "validation": 10, "test": 20}

@@ -178,7 +178,8 @@ class Bench:
                         continue
                     for decoder_ref, decoder in self._make("decoder", fixed, source, prior.space):
                         refs = {"prior": prior_ref, "posterior": q_ref, "decoder": decoder_ref}
-                        yield source, refs, LatentVariableModel(prior, q, decoder)
+                        model = LatentVariableModel(prior, q, decoder, complete=source.summary.complete)
+                        yield source, refs, model
 
     def _make(
         self, kind: str, fixed: Fixed, source: Source | None = None, space: Any = None

@@ -91,7 +91,13 @@ def registered(catalogue: Catalogue) -> Iterator[Source]:
 def shortened(data: Data, rows: int | None) -> Data:
     """The first rows of each split; all of them where it is not said how many."""
     splits = {
-        name: Split(s.x[:rows], _first(s.labels, rows), s.scale, _first(s.factors, rows))
+        name: replace(
+            s,
+            x=s.x[:rows],
+            labels=_first(s.labels, rows),
+            factors=_first(s.factors, rows),
+            whole=_first(s.whole, rows),
+        )
         for name, s in data.splits.items()
     }
     return replace(data, splits=splits)

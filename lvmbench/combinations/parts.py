@@ -83,7 +83,8 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
         decoder = catalogue.build("decoder", combination["decoder"], summary, prior.space)
         objective = catalogue.build("objective", combination["objective"])
         estimator = catalogue.build("estimator", combination["estimator"], summary, prior.space)
-    return Parts(LatentVariableModel(prior, posterior, decoder), objective, estimator)
+    model = LatentVariableModel(prior, posterior, decoder, complete=summary.complete)
+    return Parts(model, objective, estimator)
 
 
 def default_estimators(catalogue: Catalogue, objective: Ref) -> list[Ref]:
