@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from lvmbench.evaluator import Subject as Subject
     from lvmbench.evaluator import Work as Work
     from lvmbench.model import LatentVariableModel as LatentVariableModel
+    from lvmbench.networks import encoder as encoder
     from lvmbench.networks import network as network
     from lvmbench.noise import Buffer as Buffer
     from lvmbench.noise import Demand as Demand
@@ -102,7 +103,7 @@ _HOMES = {
     "evaluator": ["Evaluator", "Measurement", "Metric", "Subject", "Work"],
     "api.fitted": ["Fitted", "evaluate", "fit"],
     "model": ["LatentVariableModel"],
-    "networks": ["network"],
+    "networks": ["encoder", "network"],
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Objective", "WeightObjective"],
     "observation": ["observed"],

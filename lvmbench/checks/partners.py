@@ -12,7 +12,7 @@ import torch
 
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.options import required, small, variants
-from lvmbench.checks.sources import Source, counts, registered, synthetic
+from lvmbench.checks.sources import Source, counts, holed, registered, synthetic
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import Parts, build, end_capabilities, model_capabilities, prior_capabilities
 from lvmbench.errors import Refusal
@@ -128,7 +128,7 @@ class Bench:
         for kind, ref in pairs:
             if case := self.find({**fixed, kind: ref}, need):
                 yield f"{kind} '{ref}'", {kind: ref}, case
-        for source in synthetic():
+        for source in (*synthetic(), *holed()):
             if case := self.find(fixed, need, (source,)):
                 yield source.name, {}, case
 
@@ -147,7 +147,7 @@ class Bench:
         """The synthetic data, and the registered only where no synthetic data have what is asked of them."""
         declared = [self.catalogue.entry(kind, ref.name).load().requires for kind, ref in fixed.items()]
         wanted = {c.partition(".")[2] for c in need.union(*declared) if c.startswith("dataset.")}
-        for known in (synthetic(), counts()):
+        for known in (synthetic(), counts(), holed()):
             if any(wanted <= source.data.capabilities for source in known):
                 return known
         return self._registered

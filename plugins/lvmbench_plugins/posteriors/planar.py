@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from lvmbench import Amortized, Count, DataSummary, Flow, LatentSpace, Size
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network
 from lvmbench_plugins.posteriors._flows import TINY, UNIT, Encoder
 
 
@@ -33,6 +33,7 @@ class Planar(Amortized):
         network: The body of :math:`\mu`, :math:`\log\sigma` and each step's :math:`u, w, b`.
         hidden: The width of its hidden layers.
         depth: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream
@@ -55,11 +56,14 @@ class Planar(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         depth: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
         self.shape, self.sizes = (layers, 2 * size + 1), (size, size, 1)
-        self.network = Encoder(network, data, space, math.prod(self.shape), hidden=hidden, layers=depth)
+        self.network = Encoder(
+            network, data, space, math.prod(self.shape), hidden=hidden, layers=depth, mask=mask
+        )
         self.network.calm(torch.arange(math.prod(self.shape)).view(self.shape)[:, :size].flatten())  # u
 
     def of(self, parameters: Tensor) -> Flow:
