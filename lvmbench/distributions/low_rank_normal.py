@@ -56,7 +56,7 @@ class LowRankNormal(Distribution):
         log_scale = torch.where(mask, self.log_scale, 0.0)
         factor = torch.where(mask.unsqueeze(-1), self.factor, 0.0)
         marginal = LowRankNormal(self.loc, log_scale, factor)
-        return marginal.log_prob(values) + HALF_LOG_2PI * (~mask).sum(-1)
+        return marginal.log_prob(values) + HALF_LOG_2PI * (~mask).to(values.dtype).sum(-1)
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         own = noise.normal((samples, *self.loc.shape))
