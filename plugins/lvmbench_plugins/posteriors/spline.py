@@ -39,14 +39,14 @@ class Spline(Amortized):
         Neural Spline Flows (Durkan et al., 2019), https://arxiv.org/abs/1906.04032
 
     Arguments:
-        layers: The number of steps :math:`T`.
+        flows: The number of steps :math:`T`.
         form: ``coupling`` or ``autoregressive``; a single latent needs the latter.
         bins: The number of bins of a spline.
         bound: The end :math:`B` of the splines.
         context: The size of the context.
         network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
         hidden: The width of its hidden layers, and of the two of each step's network.
-        depth: The number of its hidden layers.
+        layers: The number of its hidden layers.
         mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
@@ -56,7 +56,7 @@ class Spline(Amortized):
         torch.Size([5, 7])
     """
 
-    version = 2
+    version = 3
     distribution = InvertibleFlow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -66,14 +66,14 @@ class Spline(Amortized):
         data: DataSummary,
         space: LatentSpace,
         *,
-        layers: Count = 4,
+        flows: Count = 4,
         form: Literal["coupling", "autoregressive"] = "coupling",
         bins: Count = 8,
         bound: Positive = 5.0,
         context: Count = 32,
         network: Network = "mlp",
         hidden: Count = 128,
-        depth: Size = 2,
+        layers: Size = 2,
         mask: Mask = False,
     ) -> None:
         super().__init__()
@@ -85,10 +85,10 @@ class Spline(Amortized):
             )
         self.bound, self.sizes = bound, [bins, bins, bins - 1]
         step = {"coupling": CouplingStep, "autoregressive": AutoregressiveStep}[form]
-        self.network = Encoder(network, data, space, context, hidden=hidden, layers=depth, mask=mask)
+        self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers, mask=mask)
         self.steps = nn.ModuleList(
             step(size, sum(self.sizes), context=context, hidden=hidden, backwards=t % 2 == 1)
-            for t in range(layers)
+            for t in range(flows)
         )
 
     def of(self, parameters: Tensor) -> InvertibleFlow:
