@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from lvmbench.evaluator import Subject as Subject
     from lvmbench.evaluator import Work as Work
     from lvmbench.model import LatentVariableModel as LatentVariableModel
+    from lvmbench.networks import encoder as encoder
     from lvmbench.networks import network as network
     from lvmbench.noise import Buffer as Buffer
     from lvmbench.noise import Demand as Demand
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from lvmbench.objective import Objective as Objective
     from lvmbench.objective import SurrogateObjective as SurrogateObjective
     from lvmbench.objective import WeightObjective as WeightObjective
+    from lvmbench.observation import observed as observed
     from lvmbench.options import Count as Count
     from lvmbench.options import NonNegative as NonNegative
     from lvmbench.options import Positive as Positive
@@ -102,9 +104,10 @@ _HOMES = {
     "evaluator": ["Evaluator", "Measurement", "Metric", "Subject", "Work"],
     "api.fitted": ["Fitted", "evaluate", "fit"],
     "model": ["LatentVariableModel"],
-    "networks": ["network"],
+    "networks": ["encoder", "network"],
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Estimate", "Objective", "SurrogateObjective", "WeightObjective"],
+    "observation": ["observed"],
     "options": ["Count", "NonNegative", "Positive", "Probability", "Size"],
     "posterior": ["Amortized", "Posterior"],
     "prior": ["LatentSpace", "Prior"],

@@ -107,9 +107,8 @@ class Terms:
 
     @cached_property
     def log_likelihood(self) -> Tensor:
-        """log p(x|z), ``(K, B)``."""
-        log_p: Tensor = self.model.decoder(self.z).log_prob(self.x)
-        return log_p
+        """log p(x|z) of what was observed of x, ``(K, B)``."""
+        return self.model.log_likelihood(self.x, self.z)
 
     def log_w(self, kl_weight: Tensor | float = 1.0) -> Tensor:
         """The log weights log p(x|z) + kl_weight (log p(z) - log q(z|x)), ``(K, B)``."""
