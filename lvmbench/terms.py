@@ -63,6 +63,7 @@ class Terms:
         z, log_q = self.q.sample_and_log_prob(self.noise, self.samples)
         if not self.pathwise:
             z = z.detach()
+            # of the z that stays where it is: the draw's own log q would carry the gradient of the path, too
             return z, self.q.log_prob(z)
         return z, log_q
 
@@ -112,6 +113,7 @@ class Terms:
     def again(self, samples: int) -> Terms:
         """The terms of fresh samples from the same q and p, which are found only once."""
         other = Terms(self.model, self.x, self.noise, samples, pathwise=self.pathwise, fixed=self.fixed)
+        # where `cached_property` looks first
         other.__dict__.update(q=self.q, p=self.p)
         return other
 
@@ -146,6 +148,7 @@ class Terms:
         z, log_q, slope = self._sloped
         factor = scale.reshape(*scale.shape, *[1] * (z.dim() - 2))
         other = copy.copy(self)
+        # the densities at the moved samples are to be found anew
         for name in self._PER_SAMPLE:
             other.__dict__.pop(name, None)
         # the value of z, with the scaled gradient of the way to it

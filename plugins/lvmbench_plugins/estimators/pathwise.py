@@ -40,5 +40,6 @@ class Pathwise(Estimator):
     ) -> Estimate:
         terms = Terms(model, x, noise, objective.samples)
         surrogate, genuine = objective(terms, kl_weight), terms.genuine()
+        # log q of a relaxed value is no density: only at values that z can take is it a bound
         bound = surrogate if genuine is terms else objective(genuine, kl_weight).detach()
         return Estimate(surrogate, bound)

@@ -46,6 +46,7 @@ class Vimco(Estimator):
 
 def _baselines(objective: Any, log_w: Tensor) -> Tensor:
     """The bound with each log weight in turn replaced by the mean of the others, ``(K, B)``."""
+    # the geometric mean of weights is the mean of their logs
     others = (log_w.sum(0) - log_w) / (len(log_w) - 1)
     own = torch.eye(len(log_w), dtype=torch.bool, device=log_w.device).unsqueeze(-1)  # (K, K, 1)
     replaced = torch.where(own, others, log_w)  # one replaced sample for each k

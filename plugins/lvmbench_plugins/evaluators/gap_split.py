@@ -161,6 +161,7 @@ class GapSplit(Evaluator):
         q = subject.model.q(x)
         family = self._family(subject, x, self._first(subject, q), noise["climb"])
         ascent = self._climb(subject, x, family, noise["climb"], index)
+        # common random numbers: what the two have in common cancels in their difference
         own, best = (self._draws(subject, x, member, index) for member in (q, family.q))
         method, log_p, sampled = self._log_p(subject, x, best, noise["ais"])
         name, every = self.family, torch.ones_like(own[0])
@@ -237,6 +238,7 @@ class GapSplit(Evaluator):
             return "exact", known(subject.model.exact_log_prob(x)), None
         if self.ais:
             return "ais", self.ais.figures(subject, x, noise)["log_likelihood", "", "ais"], None
+        # by draws of q*, which as its bound is higher is nearer to p(z|x) than q is
         sampled = LogMean.of(best)
         return "importance", sampled.figure(), sampled
 
@@ -253,5 +255,6 @@ def _difference(log_p: Figure, sampled: LogMean | None, draws: Tensor) -> Figure
         return sampled.less_mean(draws).figure(bound.value)
     assert log_p.variance is not None
     assert bound.variance is not None
+    # other draws: independent
     variance = log_p.variance + bound.variance
     return log_p._replace(value=log_p.value - bound.value, variance=variance, size=bound.value)

@@ -146,6 +146,7 @@ class Informativeness(Evaluator):
 
     def _draws(self, count: int) -> int:
         """How many samples of each of so many data the aggregated posterior is found from."""
+        # each sample of each datum is held against all data
         return max(2, min(self.samples, self.pairs // count**2))
 
     def _information(self, subject: Subject) -> Iterator[Measurement]:

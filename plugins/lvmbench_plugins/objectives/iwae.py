@@ -34,4 +34,5 @@ class Iwae(WeightObjective):
         self.provides = self.provides | ({"multi_sample"} if samples > 1 else frozenset())
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
+        # in logs: of weights hundreds of nats apart, the exponentials would under- or overflow
         return log_w.logsumexp(0) - math.log(len(log_w))

@@ -38,6 +38,7 @@ class Miwae(WeightObjective):
         self.provides = self.provides | ({"multi_sample"} if self.samples > 1 else frozenset())
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
+        # estimators ask for other numbers, too, as a baseline does that leaves one sample out
         each = log_w.unflatten(0, (math.gcd(self.groups, len(log_w)), -1))
         bound: Tensor = (each.logsumexp(1) - math.log(each.shape[1])).mean(0)
         return bound

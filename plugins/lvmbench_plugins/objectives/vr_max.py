@@ -37,4 +37,5 @@ class VrMax(WeightObjective):
         self.provides = self.provides | ({"multi_sample"} if samples > 1 else frozenset())
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
+        # amax, as max would give one of equal samples all of the gradient
         return log_w.amax(0)

@@ -81,6 +81,7 @@ class Spline(Amortized):
                 "spline in the form 'coupling' splits the latents in two halves; a single latent has none: "
                 "set form=autoregressive"
             )
+        # widths, heights, slopes at inner knots: at the outer ones the slope is that of the identity beyond
         self.bound, self.sizes = bound, [bins, bins, bins - 1]
         step = {"coupling": CouplingStep, "autoregressive": AutoregressiveStep}[form]
         self.network = Encoder(network, data, space, context, hidden=hidden, layers=depth)
@@ -91,6 +92,7 @@ class Spline(Amortized):
 
     def of(self, parameters: Tensor) -> InvertibleFlow:
         q, h = self.network.split(parameters)
+        # splines bend what lies within the bound, which is in units of the base: location and scale come last
         base = DiagonalNormal(torch.zeros_like(q.loc), torch.zeros_like(q.loc))
         bent = [step(h, self._spline) for step in self.steps]
         scaled = AffineTransform(q.loc, q.log_scale.exp(), event_dim=1)
