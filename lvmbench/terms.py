@@ -28,6 +28,7 @@ class Terms:
         pathwise: Whether samples carry gradients to the posterior's parameters.
         fixed: Whether log q is held fixed as a function of z, so that only the path of the samples reaches the posterior's
             parameters.
+        p: p(z), where it is at hand; it is found when first asked for otherwise.
     """
 
     _PER_SAMPLE = ("z", "log_q", "log_prior", "log_likelihood")
@@ -41,8 +42,9 @@ class Terms:
         *,
         pathwise: bool = True,
         fixed: bool = False,
+        p: Distribution | None = None,
     ) -> None:
-        self.model, self.x, self.noise = model, x, noise
+        self.model, self.x, self.noise, self._p = model, x, noise, p
         self.samples, self.pathwise, self.fixed = samples, pathwise, fixed
 
     @cached_property
@@ -53,7 +55,7 @@ class Terms:
     @cached_property
     def p(self) -> Distribution:
         """p(z), batch shape ``()``."""
-        return self.model.p()
+        return self.model.p() if self._p is None else self._p
 
     @cached_property
     def _draw(self) -> tuple[Tensor, Tensor]:

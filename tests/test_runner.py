@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from lvmbench.errors import UserError
 from lvmbench.execution import worker
-from lvmbench.results.board import read_results
+from lvmbench.results.tables import read_results
 
 TABLES = ("records.csv", "measurements.csv", "evaluations.csv", "leaderboard.csv", "leaderboard.md")
 TIMINGS = ["train_seconds", "started", "finished", "environment", "pack", "peak_memory_host"]

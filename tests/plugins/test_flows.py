@@ -200,8 +200,8 @@ def test_tables_of_latents_are_as_good_as_vectors(cls, options):
 
 @flows
 def test_a_step_at_least(cls, options):
-    with pytest.raises(OptionError, match="option 'layers' should be greater than or equal to 1, got 0"):
-        resolve(cls, {"layers": 0}, "posterior")
+    with pytest.raises(OptionError, match="option 'flows' should be greater than or equal to 1, got 0"):
+        resolve(cls, {"flows": 0}, "posterior")
 
 
 @pytest.mark.parametrize("cls", [Planar, Radial, Sylvester])
@@ -267,7 +267,7 @@ def test_sylvester_is_orthogonal_and_keeps_its_constraint(units):
 
 @pytest.mark.parametrize("form", ["gated", "affine"])
 def test_iaf_samples_in_one_pass_and_weighs_in_one_per_latent(form):
-    posterior, q = flow(Iaf, {"form": form, "layers": 3}, (4,))
+    posterior, q = flow(Iaf, {"form": form, "flows": 3}, (4,))
     calls = []
     for step in posterior.steps:
         step.network.register_forward_hook(lambda *_: calls.append(1))
@@ -280,7 +280,7 @@ def test_iaf_samples_in_one_pass_and_weighs_in_one_per_latent(form):
 
 @pytest.mark.parametrize(("cls", "options"), [(Iaf, {}), (Spline, {"form": "autoregressive"})])
 def test_autoregressive_jacobians_are_triangular_and_the_order_reversed(cls, options):
-    _, q = flow(cls, {**options, "layers": 4}, (4,), batch=1)
+    _, q = flow(cls, {**options, "flows": 4}, (4,), batch=1)
     for t, step in enumerate(q.steps[:4]):
         z = torch.randn(1, 4, dtype=F64)
         jacobian = jacobian_of(step, z)
@@ -291,7 +291,7 @@ def test_autoregressive_jacobians_are_triangular_and_the_order_reversed(cls, opt
 
 @pytest.mark.parametrize("cls", [Coupling, Spline])
 def test_coupling_keeps_one_half_by_turns(cls):
-    _, q = flow(cls, {"layers": 2}, (5,))
+    _, q = flow(cls, {"flows": 2}, (5,))
     z = torch.randn(3, 5, 5, dtype=F64)
     kept = [(step(z)[0] == z).all((0, 1)).tolist() for step in q.steps[:2]]
     assert kept == [[True, True, False, False, False], [False, False, False, True, True]]

@@ -80,8 +80,10 @@ def _normal_posterior(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> 
     return _condition(p, decoder, x.flatten(1))
 
 
-@register_posterior(Mixture, LinearGaussian)
-def _mixture_posterior(p: Mixture[DiagonalNormal], decoder: LinearGaussian, x: Tensor) -> Mixture:  # type: ignore[type-arg]
+@register_posterior(Mixture[DiagonalNormal], LinearGaussian)
+def _mixture_posterior(
+    p: Mixture[DiagonalNormal], decoder: LinearGaussian, x: Tensor
+) -> Mixture[MultivariateNormal]:
     x = x.flatten(1).unsqueeze(-2)  # (B, 1, D)
     components = _condition(p.components, decoder, x)  # batch (B, C)
     z = components.mean

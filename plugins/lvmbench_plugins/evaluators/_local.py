@@ -14,13 +14,13 @@ from lvmbench import (
     Amortized,
     DiagonalNormal,
     Distribution,
-    LatentVariableModel,
     MultivariateNormal,
     Noise,
     Posterior,
     cholesky,
 )
 from lvmbench.kernels.planar import PlanarMap
+from lvmbench_plugins.evaluators._common import Target
 
 
 class Family(ABC):
@@ -161,24 +161,22 @@ class Flow(Family):
         return self.base.sloped
 
 
-def log_weights(model: LatentVariableModel, x: Tensor, q: Distribution, noise: Noise, samples: int) -> Tensor:
+def log_weights(target: Target, q: Distribution, noise: Noise, samples: int) -> Tensor:
     """log p(x, z) - log q(z) of draws from q, ``(K, B)``."""
     z, log_q = q.sample_and_log_prob(noise, samples)
-    return model.log_joint(x, z) - log_q
+    return target(z) - log_q
 
 
-def path_log_weights(
-    model: LatentVariableModel, x: Tensor, family: Family, noise: Noise, samples: int
-) -> Tensor:
+def path_log_weights(target: Target, family: Family, noise: Noise, samples: int) -> Tensor:
     """The same of a family's draws, with log q held fixed as a function of z where its slope is known.
 
     The gradients have the same mean as those of `log_weights`, and no noise where q is the true posterior.
     """
     if not family.sloped:
-        return log_weights(model, x, family.q, noise, samples)
+        return log_weights(target, family.q, noise, samples)
     z, log_q, slope = family.q.sample_with_slope(noise, samples)
     held = log_q.detach() + (slope * (z - z.detach())).flatten(2).sum(-1)
-    return model.log_joint(x, z) - held
+    return target(z) - held
 
 
 class Ascent(NamedTuple):
@@ -212,8 +210,7 @@ def windows(most: int) -> list[int]:
 
 @torch.enable_grad()
 def optimise(
-    model: LatentVariableModel,
-    x: Tensor,
+    target: Target,
     family: Family,
     noise: Noise,
     held: Callable[[], Noise],
@@ -229,14 +226,14 @@ def optimise(
     over the data and on the draws of ``held``, which no step sees; or after ``most`` steps.
     """
     # every judgement is by the same draws: a difference of two has their common noise taken out
-    began, judged = family.parameters, [_judged(model, x, family, held(), samples)]
+    began, judged = family.parameters, [_judged(target, family, held(), samples)]
     family.parameters = [start.clone().requires_grad_() for start in began]
     adam, lengths = torch.optim.Adam(family.parameters), windows(most)
     for window in lengths:
         for step in range(window):
             adam.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / window))
-            _step(model, x, family, noise, samples, adam)
-        judged.append(_judged(model, x, family, held(), samples))
+            _step(target, family, noise, samples, adam)
+        judged.append(_judged(target, family, held(), samples))
         gain = _rise(judged[-2], judged[-1])
         if converged := len(judged) > LEAST and gain <= tolerance:
             break
@@ -244,26 +241,19 @@ def optimise(
     return Ascent(sum(lengths[: len(judged) - 1]), converged, max(gain, 0.0))
 
 
-def _step(
-    model: LatentVariableModel,
-    x: Tensor,
-    family: Family,
-    noise: Noise,
-    samples: int,
-    adam: torch.optim.Optimizer,
-) -> None:
+def _step(target: Target, family: Family, noise: Noise, samples: int, adam: torch.optim.Optimizer) -> None:
     adam.zero_grad()
-    loss = -path_log_weights(model, x, family, noise, samples).mean(0)
+    loss = -path_log_weights(target, family, noise, samples).mean(0)
     # a datum whose bound is not finite must not spoil the others
     torch.where(loss.isfinite(), loss, 0.0).sum().backward(inputs=family.parameters)
     adam.step()
 
 
 @torch.no_grad()
-def _judged(model: LatentVariableModel, x: Tensor, family: Family, noise: Noise, samples: int) -> Tensor:
+def _judged(target: Target, family: Family, noise: Noise, samples: int) -> Tensor:
     """Log weights of the held draws, ``(HELD, B)``, as many at once as a step takes."""
     sizes = [len(part) for part in torch.arange(HELD).split(samples)]
-    return torch.cat([log_weights(model, x, family.q, noise, size) for size in sizes])
+    return torch.cat([log_weights(target, family.q, noise, size) for size in sizes])
 
 
 def _rise(before: Tensor, after: Tensor) -> float:

@@ -65,7 +65,6 @@ class Elbo(Objective):
         self.additive = self.linear = not free_bits
         self.batchwise = bool(free_bits)
         self.requires = frozenset({"model.analytic_kl"} if kl == "analytic" else ())
-        self.provides = frozenset({"multi_sample"} if samples > 1 else ())
 
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
         kl = terms.kl(analytic=self.kl == "analytic")

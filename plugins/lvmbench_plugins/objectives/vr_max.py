@@ -34,7 +34,6 @@ class VrMax(WeightObjective):
     def __init__(self, *, samples: Count = 5) -> None:
         super().__init__()
         self.samples = samples
-        self.provides = self.provides | ({"multi_sample"} if samples > 1 else frozenset())
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
         # amax, as max would give one of equal samples all of the gradient
