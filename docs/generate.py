@@ -278,7 +278,8 @@ def _offering(need: str, catalogue: Catalogue, measured: bool) -> Iterator[str]:
         if word in _offers(entry, measured):
             yield _link(entry)
         elif _depends(entry):
-            yield f"{_link(entry)} ({'with the right options' if kind == 'dataset' else 'as its pair allows'})"
+            proviso = "with the right options" if kind == "dataset" else "as its pair allows"
+            yield f"{_link(entry)} ({proviso})"
 
 
 def _pairs(catalogue: Catalogue) -> Iterator[str]:

@@ -13,7 +13,7 @@ from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Terms
 
 @final
 class Dreg(Estimator):
-    r"""The gradient of a bound of log weights in which the score of the posterior is reparameterised once more.
+    r"""The gradient of a bound of log weights, the score of the posterior in it reparameterised once more.
 
     .. math:: \nabla_\phi L = E\left[\sum_k \left(\tilde w_k - \beta\, \partial_k \tilde w_k\right)
         \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial \phi}\right], \qquad

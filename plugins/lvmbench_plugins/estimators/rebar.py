@@ -24,7 +24,7 @@ from lvmbench import (
 
 @final
 class Rebar(Estimator):
-    r"""The score gradient of a discrete posterior, from which that of the relaxed model is taken and its exact value added.
+    r"""The score gradient of a discrete posterior, with that of the relaxed model as a control variate.
 
     .. math:: \nabla_\phi L = E\big[(f(b) - \eta f(\tilde z))\, \nabla_\phi \log q_\phi(b|x) + \nabla_\phi f(b)
         + \eta \nabla_\phi f(z) - \eta \nabla_\phi f(\tilde z)\big]

@@ -12,7 +12,7 @@ from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Terms
 
 @final
 class Vimco(Estimator):
-    r"""The score-function gradient of a bound of log weights, each sample held against the others' geometric mean.
+    r"""The score gradient of a bound of log weights, each sample held against the others' geometric mean.
 
     .. math:: \nabla_\phi L = E\left[\sum_k (L - L_{-k})\, \nabla_\phi \log q_\phi(z_k|x) + \nabla_\phi L\right], \qquad
         L_{-k} = L\Big(w_1, \dots, \exp \tfrac{1}{K - 1} \sum_{j \ne k} \log w_j, \dots, w_K\Big)

@@ -54,7 +54,7 @@ from lvmbench_plugins.evaluators.ais import Ais
 
 @final
 class GapSplit(Evaluator):
-    r"""The gap log p(x) - ELBO as an approximation gap, of the family, and an amortisation gap, of the network.
+    r"""The gap log p(x) - ELBO, split into an approximation gap (the family's) and an amortisation gap.
 
     .. math:: \log p(x) - L[q] = \underbrace{\log p(x) - L[q^*]}_{\mathrm{approximation}}
         + \underbrace{L[q^*] - L[q]}_{\mathrm{amortisation}}, \qquad
@@ -101,8 +101,8 @@ class GapSplit(Evaluator):
         batch: How many data are taken at once; the random numbers depend on it.
 
     Example:
-        >>> sorted(GapSplit(family="full").metrics)
-        ['amortization_gap', 'approximation_gap', 'ascent_converged', 'ascent_gain', 'ascent_steps', 'elbo', 'gap', 'log_likelihood']
+        >>> sorted(name for name in GapSplit(family="full").metrics if "gap" in name)
+        ['amortization_gap', 'approximation_gap', 'gap']
     """
 
     version = 3

@@ -12,7 +12,7 @@ from lvmbench import Count, NonNegative, WeightObjective
 
 @final
 class Miwae(WeightObjective):
-    r"""The mean over :math:`M` groups of samples of the importance-weighted bound of each group's :math:`K` samples.
+    r"""The mean over :math:`M` groups of the importance-weighted bound of each group's :math:`K` samples.
 
     .. math:: L_{M,K}(x) = E\left[\frac1M \sum_m \log \frac1K \sum_k \frac{p(x, z_{mk})}{q(z_{mk}|x)}\right]
 

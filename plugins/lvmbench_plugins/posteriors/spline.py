@@ -27,7 +27,7 @@ from lvmbench_plugins.posteriors._flows import AutoregressiveStep, CouplingStep,
 
 @final
 class Spline(Amortized):
-    r"""A normal bent by monotonic rational-quadratic splines, coordinate by coordinate, before it is scaled and moved.
+    r"""A normal bent by rational-quadratic splines, coordinate by coordinate, then scaled and moved.
 
     .. math:: z = \mu + \sigma \odot f_T(\dots f_1(\varepsilon)), \qquad \varepsilon \sim N(0, I)
 
