@@ -52,7 +52,7 @@ def index(entries: Iterable[Entry]) -> str:
     """All components in a table for each kind, with the work that each comes from; the suites in a list."""
     lines = [
         "# Components\n",
-        "What comes with lvmbench. A plugin adds its own: `lvmbench list` shows all, `lvmbench show NAME` one.",
+        "What comes with lvmbench. A plugin adds its own: `lvmbench list` has all, `lvmbench show NAME` one.",
     ]
     for kind, group in itertools.groupby(entries, lambda entry: entry.kind):
         rows = _listed if kind == "suite" else _tabled
