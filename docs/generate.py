@@ -50,7 +50,7 @@ def index(entries: Iterable[Entry]) -> str:
     """All components in a table for each kind, with the work that each comes from; the suites in a list."""
     lines = [
         "# Components\n",
-        "What comes with lvmbench. A plugin adds its own: `lvmbench list` shows all, `lvmbench show NAME` one.",
+        "What comes with lvmbench. A plugin adds its own: `lvmbench list` has all, `lvmbench show NAME` one.",
     ]
     for kind, group in itertools.groupby(entries, lambda entry: entry.kind):
         rows = _listed if kind == "suite" else _tabled
@@ -183,7 +183,8 @@ def _offering(need: str, catalogue: Catalogue, measured: bool) -> Iterator[str]:
         if word in it.provides(measured=measured):
             yield _link(it.entry)
         elif it.depends:
-            yield f"{_link(it.entry)} ({'with the right options' if kind == 'dataset' else 'as its pair allows'})"
+            proviso = "with the right options" if kind == "dataset" else "as its pair allows"
+            yield f"{_link(it.entry)} ({proviso})"
 
 
 def _pairs(catalogue: Catalogue) -> Iterator[str]:

@@ -120,11 +120,13 @@ def refusal(data: Data, parts: Parts, combination: Combination) -> str | None:
 def applicable_estimators(
     catalogue: Catalogue, parts: Parts, data: Data, provided: frozenset[str], own: Ref
 ) -> dict[str, Estimator]:
-    """The combination's own estimator and every registered one, at its defaults, whose requirements are met."""
+    """The combination's own estimator and every registered one, at its defaults, that suits the other parts."""
     found: dict[str, Estimator] = {}
     summary = data.summary
+    asked = {need for need in parts.objective.requires if need.startswith("estimator.")}
     for name in catalogue.names("estimator"):
         with suppress(Unavailable, OptionError, Refusal):
             built = catalogue.build("estimator", name, summary, parts.model.prior.space).eval()
-            found |= {name: built} if built.requires <= provided else {}
+            suits = built.requires <= provided and asked <= _words("estimator", built.provides)
+            found |= {name: built} if suits else {}
     return {**found, str(own): parts.estimator}
