@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lvmbench.combinations.combination import COLUMNS
 from lvmbench.errors import UserError
-from lvmbench.kinds import PARTS
 
 if TYPE_CHECKING:
     from lvmbench.results.store import Store
@@ -96,7 +96,7 @@ def _asked_runs(records: pd.DataFrame, meta: Mapping[str, str]) -> list[str]:
     if "combinations" not in meta:
         return ["suite"] * len(records)
     asked = set(map(tuple, json.loads(meta["combinations"])))
-    rows = records[[*PARTS, "latent"]].itertuples(index=False, name=None)
+    rows = records[[*COLUMNS]].itertuples(index=False, name=None)
     return ["suite" if row in asked else "" for row in rows]
 
 
