@@ -98,10 +98,10 @@ class Results:
     def _row(self, key: str) -> pd.Series[Any]:
         """The record of a run that has weights, by the beginning of its key."""
         records = self.records
-        found = records[records["key"].str.startswith(key)]
-        if len(found) != 1:
-            raise UserError(f"{len(found)} runs in '{self.directory}' have the key '{key}'; see .records")
-        row = found.iloc[0]
+        rows = records[records["key"].str.startswith(key)]
+        if len(rows) != 1:
+            raise UserError(f"{len(rows)} runs in '{self.directory}' have the key '{key}'; see .records")
+        row = rows.iloc[0]
         if row["status"] != "ok":
             raise UserError(f"the run '{key}' has no weights: it is {row['status']} ({row['reason']})")
         return row
