@@ -77,6 +77,7 @@ class Terms:
         z, log_q = self.q.sample_and_log_prob(self.noise, self.samples)
         if not self.pathwise:
             z = z.detach()
+            # of the z that stays where it is: the draw's own log q would carry the gradient of the path, too
             return z, self.q.log_prob(z)
         return z, log_q
 
@@ -127,6 +128,7 @@ class Terms:
         names = ("pathwise", "fixed", "through", "spare")
         options: dict[str, Any] = {name: getattr(self, name) for name in names}
         other = Terms(self.model, self.x, self.noise, samples, **options)
+        # where `cached_property` looks first
         other.__dict__.update(q=self.q, p=self.p)
         return other
 
@@ -161,6 +163,7 @@ class Terms:
         z, log_q, slope = self._sloped
         factor = scale.reshape(*scale.shape, *[1] * (z.dim() - 2))
         other = copy.copy(self)
+        # the densities at the moved samples are to be found anew
         for name in self._PER_SAMPLE:
             other.__dict__.pop(name, None)
         # the value of z, with the scaled gradient of the way to it

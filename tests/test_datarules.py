@@ -257,6 +257,7 @@ def column(values):
     return torch.as_tensor(values, dtype=torch.float64).reshape(-1, 1)
 
 
+UNBOUNDED = "a density grows without bound there"
 SPREAD = torch.linspace(-3, 3, 1001, dtype=torch.float64)
 PRECISE = {
     "years": (SPREAD * 10 + 2000, True),
@@ -324,7 +325,7 @@ def test_a_reader_is_told_what_the_values_and_the_labels_say():
     data = Data(x, "real", "none", columns=("width", "site"), notes=("read from a sheet",))
     assert data.remarks == (
         "read from a sheet",
-        "column site: whole numbers only, or one value in a tenth of the rows or more; a density grows without bound there",
+        f"column site: whole numbers only, or one value in a tenth of the rows or more; {UNBOUNDED}",
         "all 40 labels of train are the same: they tell nothing apart",
         "all 10 labels of validation are the same: they tell nothing apart",
         "each of the 20 rows of test has a label of its own: labels group nothing",

@@ -14,7 +14,8 @@ from lvmbench.checks.contract import BUILT
 from lvmbench.checks.options import required, small, variants
 from lvmbench.checks.sources import Source, counts, holed, registered, synthetic
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import Parts, build, end_capabilities, model_capabilities, prior_capabilities
+from lvmbench.combinations.parts import Parts, build
+from lvmbench.combinations.requirements import end_capabilities, model_capabilities, prior_capabilities
 from lvmbench.errors import Refusal
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream

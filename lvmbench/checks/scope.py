@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from lvmbench.checks.contract import MODEL_PARTS, Check, Skip
-from lvmbench.checks.datasets import _data
+from lvmbench.checks.datasets import loaded_data
 from lvmbench.checks.evaluators import TRUTHS, first, tried_before
 from lvmbench.checks.holes import COMPLETE
 from lvmbench.checks.labels import names_matter
@@ -39,7 +39,7 @@ class Declared:
     @property
     def data(self) -> Data:
         """The data of a data set; a `Skip` where they cannot be had here."""
-        return _data(self.specimen)
+        return loaded_data(self.specimen)
 
     @cached_property
     def distributions(self) -> list[type[Distribution]]:
@@ -144,6 +144,7 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "additive_is_true": lambda it: it.built.additive and it.sized,
     "linear_is_true": lambda it: it.built.linear,
     "equal_weights_give_their_value": lambda it: "log_weights" in it.built.provides,
+    "own_surrogate_comes_with_the_bound": lambda it: "surrogate" in it.built.provides,
     "bound_is_of_its_terms": lambda it: it.sized,
     "unbiased_gradient_averages_to_the_exact_one": lambda it: it.built.unbiased,
     # evaluators

@@ -254,7 +254,10 @@ def _remarks_on_columns(data: Data, x: Tensor) -> Iterator[str]:
             "a density grows without bound there"
         )
     if places := remote(x):
-        yield f"{_listed(data, places)}: {FAR} standard deviations from 0 or more; networks learn slowly there: standardise"
+        yield (
+            f"{_listed(data, places)}: {FAR} standard deviations from 0 or more; "
+            "networks learn slowly there: standardise"
+        )
 
 
 def _remarks_on_labels(name: str, split: Split) -> Iterator[str]:

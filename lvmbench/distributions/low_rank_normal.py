@@ -42,10 +42,12 @@ class LowRankNormal(Distribution):
     @property
     def log_det(self) -> Tensor:
         """The log determinant of the covariance, ``*batch``."""
+        # the matrix determinant lemma: |S + F F'| = |S| |I + F' S^-1 F|
         return 2 * (self.log_scale.sum(-1) + self._root.diagonal(dim1=-2, dim2=-1).log().sum(-1))
 
     def log_prob(self, value: Tensor) -> Tensor:
         standard = ((value - self.loc) * (-self.log_scale).exp()).unsqueeze(-1)  # (..., *batch, D, 1)
+        # Woodbury, in units of sigma: (I + G G')^-1 = I - G (I + G' G)^-1 G'
         along: Tensor = torch.linalg.solve_triangular(self._root, self._scaled.mT @ standard, upper=False)
         distance = standard.square().sum((-2, -1)) - along.square().sum((-2, -1))
         return -0.5 * (distance + self.log_det) - HALF_LOG_2PI * value.shape[-1]

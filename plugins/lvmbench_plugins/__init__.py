@@ -54,6 +54,7 @@ COMPONENTS = {
         "renyi": "objectives.renyi:Renyi",
         "vr_max": "objectives.vr_max:VrMax",
         "ciwae": "objectives.ciwae:Ciwae",
+        "rws": "objectives.rws:Rws",
         "info": "objectives.info:Info",
         "wasserstein": "objectives.wasserstein:Wasserstein",
     },
@@ -66,6 +67,7 @@ COMPONENTS = {
         "vimco": "estimators.vimco:Vimco",
         "rebar": "estimators.rebar:Rebar",
         "enumeration": "estimators.enumeration:Enumeration",
+        "own": "estimators.own:Own",
     },
     "evaluator": {
         "tightness": "evaluators.tightness:Tightness",

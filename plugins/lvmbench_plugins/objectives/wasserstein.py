@@ -49,6 +49,7 @@ class Wasserstein(Objective):
         self.requires = frozenset({"prior.real", "decoder.mean"} | of_mean)
 
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
+        # one sample for each datum, as two of one datum are no independent draws of q(z)
         z = terms.q.mean.unsqueeze(0) if self.encoder == "deterministic" else terms.z[:1]
         prior = terms.p.sample(terms.noise, len(terms.x)).flatten(1)
         made = terms.model.decoder(z).mean[0]

@@ -27,7 +27,8 @@ class CategoricalPosterior(Amortized):
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
-        >>> q = CategoricalPosterior(DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2, 5), "one_hot"))
+        >>> data, space = DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2, 5), "one_hot")
+        >>> q = CategoricalPosterior(data, space)
         >>> q(torch.zeros(7, 3), None).mean.shape
         torch.Size([7, 2, 5])
     """

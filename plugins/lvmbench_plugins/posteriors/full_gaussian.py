@@ -56,5 +56,6 @@ class FullGaussian(Amortized):
 
     def of(self, parameters: Tensor) -> MultivariateNormal:
         loc, log_diagonal, *rows = parameters.unbind(-2)
+        # variances, sums of up to D squares, do not grow with D at the start
         below = torch.stack(rows, -2).tril(-1) / len(rows) ** 0.5
         return MultivariateNormal(loc, below + torch.diag_embed(log_diagonal.exp()))

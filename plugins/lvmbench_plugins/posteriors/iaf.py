@@ -90,4 +90,5 @@ class Iaf(Amortized):
 def _gated(given: Tensor) -> Transform:
     m, s = given.unbind(-1)
     gate = LEAST + (1 - LEAST) * (s + OPEN).sigmoid()
+    # over its first value, so that a step begins near the identity and not as a contraction
     return AffineTransform((1 - gate) * m / FIRST, gate / FIRST, event_dim=1)

@@ -61,5 +61,6 @@ class LowRankGaussian(Amortized):
 
     def of(self, parameters: Tensor) -> LowRankNormal:
         loc, log_scale, *columns = parameters.unbind(-2)
+        # the variance along the shared directions, a sum of R squares, does not grow with R at the start
         units = torch.stack(columns, -1) / len(columns) ** 0.5
         return LowRankNormal(loc, log_scale, log_scale.exp().unsqueeze(-1) * units)

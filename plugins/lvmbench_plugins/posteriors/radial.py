@@ -80,5 +80,6 @@ def _step(c: Tensor, log_alpha: Tensor, b: Tensor, z: Tensor) -> tuple[Tensor, T
     near = alpha / (alpha + r)
     # the stretch across the radius and along it, each as a sum of positive terms
     across, radially = 1 - near + near * slope, 1 - near**2 + near**2 * slope
+    # a sphere around c is stretched alike in all its D - 1 directions
     log_det = (z.shape[-1] - 1) * across.log() + radially.log()
     return z + near * (slope - 1) * (z - c), log_det.squeeze(-1)

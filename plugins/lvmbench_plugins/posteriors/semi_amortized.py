@@ -83,5 +83,6 @@ class SemiAmortized(Posterior):
             return normal(refine(model, x, (loc, log_scale), self.noise, self.rate), self.event_dims)
         with torch.no_grad():
             found = refine(model, x, (loc.detach(), log_scale.detach()), self.noise, self.rate)
+        # the value is where the ascent ended, the gradient that of where it began
         shifts = (found[0] - loc).detach(), (found[1] - log_scale).detach()
         return normal((loc + shifts[0], log_scale + shifts[1]), self.event_dims)

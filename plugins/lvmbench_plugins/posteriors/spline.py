@@ -27,7 +27,7 @@ from lvmbench_plugins.posteriors._flows import AutoregressiveStep, CouplingStep,
 
 @final
 class Spline(Amortized):
-    r"""A normal bent by monotonic rational-quadratic splines, coordinate by coordinate, before it is scaled and moved.
+    r"""A normal bent by rational-quadratic splines, coordinate by coordinate, then scaled and moved.
 
     .. math:: z = \mu + \sigma \odot f_T(\dots f_1(\varepsilon)), \qquad \varepsilon \sim N(0, I)
 
@@ -83,6 +83,7 @@ class Spline(Amortized):
                 "spline in the form 'coupling' splits the latents in two halves; a single latent has none: "
                 "set form=autoregressive"
             )
+        # widths, heights, slopes at inner knots: at the outer ones the slope is that of the identity beyond
         self.bound, self.sizes = bound, [bins, bins, bins - 1]
         step = {"coupling": CouplingStep, "autoregressive": AutoregressiveStep}[form]
         self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers, mask=mask)
@@ -93,6 +94,7 @@ class Spline(Amortized):
 
     def of(self, parameters: Tensor) -> InvertibleFlow:
         q, h = self.network.split(parameters)
+        # splines bend what lies within the bound, which is in units of the base: location and scale come last
         base = DiagonalNormal(torch.zeros_like(q.loc), torch.zeros_like(q.loc))
         bent = [step(h, self._spline) for step in self.steps]
         scaled = AffineTransform(q.loc, q.log_scale.exp(), event_dim=1)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @final
 class Svi(Posterior):
-    r"""A normal with independent coordinates whose parameters are found for each datum by gradient ascent on its ELBO.
+    r"""A normal with independent coordinates, found for each datum by gradient ascent on its ELBO.
 
     .. math:: \lambda_{t+1} = \lambda_t + \rho_t F(\lambda_t)^{-1} \nabla_\lambda \mathrm{ELBO}(x; \lambda_t), \qquad
         \rho_t = \tfrac{\rho}{2} \left(1 + \cos \tfrac{\pi t}{T}\right), \qquad q(z|x) = N(z; \mu_T, \operatorname{diag} \sigma_T^2)

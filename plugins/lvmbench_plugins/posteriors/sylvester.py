@@ -94,7 +94,9 @@ def _step(v: Tensor, r: Tensor, r_tilde: Tensor, b: Tensor, z: Tensor) -> tuple[
     y = _reflected(z, mirrors)[..., :m]
     h = (_times(r_tilde, y) + b).tanh()
     moved = pad(_times(r, h), (0, z.shape[-1] - m))
+    # Sylvester's identity: the determinant is that of I + diag(h') R~ R, M by M and triangular, as Q' Q = I
     product = r.diagonal(dim1=-2, dim2=-1) * r_tilde.diagonal(dim1=-2, dim2=-1)
+    # a reflection undoes itself: in the reverse order they are the transpose of their product
     return z + _reflected(moved, mirrors[::-1]), ((1 - h**2) * product).log1p().sum(-1)
 
 
