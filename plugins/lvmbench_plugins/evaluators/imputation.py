@@ -36,23 +36,23 @@ from lvmbench_plugins.evaluators._common import (
 _SMALLEST = -5.0  # log standard deviation of a pixel that never changes
 
 
-class Puzzle(NamedTuple):
+class _Puzzle(NamedTuple):
     """Data ``(B, *x)`` of which a part is ``hidden``, to be told from what is ``seen``; what is neither is not known."""
 
     x: Tensor
     hidden: Tensor
     seen: Tensor
 
-    def posed(self) -> Puzzle:
+    def posed(self) -> _Puzzle:
         """The data of which something is hidden; raises `Refusal` where there are none."""
         rows = self.hidden.flatten(1).any(1)
         if not rows.any():
             raise Refusal("nothing that is known is hidden of any datum")
-        return Puzzle(*(part[rows] for part in self))
+        return _Puzzle(*(part[rows] for part in self))
 
-    def split(self, size: int) -> Iterator[Puzzle]:
+    def split(self, size: int) -> Iterator[_Puzzle]:
         """So many data at once at most."""
-        return map(Puzzle, *(part.split(size) for part in self))
+        return map(_Puzzle, *(part.split(size) for part in self))
 
 
 @final
@@ -135,17 +135,17 @@ class Imputation(Evaluator):
         batches = puzzle.split(max(1, self.chunk // ((self.fills + 1) * self.samples)))
         return of_some(measurements([self._figures(subject, b, marginal, noise) for b in batches]), subject)
 
-    def _puzzle(self, subject: Subject) -> Puzzle:
+    def _puzzle(self, subject: Subject) -> _Puzzle:
         """The data of the measured split of which something is hidden that is known."""
         x, seen = observed(subject.x)
         if self.hidden != "missing":
             half = _mask(tuple(x.shape[1:]), self.hidden).to(subject.device)
-            return Puzzle(x, half & seen, ~half & seen).posed()
+            return _Puzzle(x, half & seen, ~half & seen).posed()
         whole = subject.part(subject.split).whole
         assert whole is not None
-        return Puzzle(whole.to(x), ~seen, seen).posed()
+        return _Puzzle(whole.to(x), ~seen, seen).posed()
 
-    def _figures(self, subject: Subject, puzzle: Puzzle, marginal: Distribution, noise: Noise) -> Figures:
+    def _figures(self, subject: Subject, puzzle: _Puzzle, marginal: Distribution, noise: Noise) -> Figures:
         x, mask = puzzle.x, puzzle.hidden
         z, log_w = self._infer(subject, puzzle, marginal.mean, noise)
         p = subject.model.decoder(z).units
@@ -169,7 +169,7 @@ class Imputation(Evaluator):
         rows = torch.cat([near.unflatten(0, (self.samples, self.fills)), far.unsqueeze(1)], 1)
         return rows.logsumexp(1) - math.log(self.fills + 1)
 
-    def _infer(self, subject: Subject, puzzle: Puzzle, mean: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    def _infer(self, subject: Subject, puzzle: _Puzzle, mean: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draws of z given what is seen, ``(S, B, *z)``, and their log weights, ``(S, B)``."""
         x, seen = puzzle.x, puzzle.seen
         first = mean if subject.model.complete else torch.nan
