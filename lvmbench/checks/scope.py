@@ -116,7 +116,10 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "sampled_density_is_log_prob": lambda it: it.trait("density"),
     "density_integrates_to_one": lambda it: it.trait("density") and it.over("real", "binary"),
     "samples_follow_the_density": lambda it: it.trait("density") and it.over("real", "binary"),
-    "own_densities_weigh_a_box": lambda it: it.specimen.kind != "decoder" and it.over("real"),
+    "own_densities_weigh_a_box": lambda it: (
+        it.specimen.kind != "decoder" and it.over("real") and not _loose(it)
+    ),
+    "log_q_is_known_as_declared": lambda it: _loose(it) and it.over("real"),
     "mean_is_the_average_of_samples": lambda it: it.trait("mean"),
     "components_share_each_value": lambda it: it.trait("components"),
     "gradient_reaches_every_parameter": lambda it: it.trained,
@@ -167,6 +170,10 @@ def due(check: Check, declared: Declared) -> bool:
 
 def _holds(check: Check, declared: Declared) -> bool:
     return check.name not in SCOPE or SCOPE[check.name](declared)
+
+
+def _loose(it: Declared) -> bool:
+    return it.trait("estimate") or it.trait("bound")
 
 
 def _batchwise(it: Declared) -> bool:
