@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lvmbench.distributions import Flow as Flow
     from lvmbench.distributions import InvertibleFlow as InvertibleFlow
     from lvmbench.distributions import LowRankNormal as LowRankNormal
+    from lvmbench.distributions import Marginal as Marginal
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import cholesky as cholesky
@@ -95,6 +96,7 @@ _HOMES = {
         "Flow",
         "InvertibleFlow",
         "LowRankNormal",
+        "Marginal",
         "Mixture",
         "MultivariateNormal",
         "cholesky",

@@ -118,7 +118,10 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "sampled_density_is_log_prob": lambda it: it.trait("density"),
     "density_integrates_to_one": lambda it: it.trait("density") and it.over("real", "binary"),
     "samples_follow_the_density": lambda it: it.trait("density") and it.over("real", "binary"),
-    "own_densities_weigh_a_box": lambda it: it.specimen.kind != "decoder" and it.over("real"),
+    "own_densities_weigh_a_box": lambda it: (
+        it.specimen.kind != "decoder" and it.over("real") and not _loose(it)
+    ),
+    "log_q_is_known_as_declared": lambda it: _loose(it) and it.over("real"),
     "mean_is_the_average_of_samples": lambda it: it.trait("mean"),
     "components_share_each_value": lambda it: it.trait("components"),
     "gradient_reaches_every_parameter": lambda it: it.trained,
@@ -180,6 +183,10 @@ def _holds(check: Check, declared: Declared) -> bool:
 def _meets_holes(specimen: Specimen) -> bool:
     """Whether there is a combination with it for data of which not all was observed."""
     return specimen.bench.find({specimen.kind: specimen.ref}, sources=holed()) is not None
+
+
+def _loose(it: Declared) -> bool:
+    return it.trait("estimate") or it.trait("bound")
 
 
 def _batchwise(it: Declared) -> bool:

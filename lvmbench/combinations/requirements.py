@@ -63,8 +63,13 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
 
 
 def _traits(q: type[Distribution]) -> frozenset[str]:
-    """What the posterior's distribution can do; where its density is known anywhere, so is its slope."""
-    return q.traits | (frozenset({"slope"}) if "density" in q.traits else frozenset())
+    """What the posterior's distribution can do.
+
+    Where its density is known anywhere, so is its slope; unless there is only a bound of it, the weights average to p(x).
+    """
+    slope = frozenset({"slope"} if "density" in q.traits else ())
+    weights = frozenset({"weights"} if "bound" not in q.traits else ())
+    return q.traits | slope | weights
 
 
 def prior_capabilities(prior: Prior) -> frozenset[str]:
