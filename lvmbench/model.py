@@ -42,10 +42,14 @@ class LatentVariableModel(nn.Module):
         q: Distribution = self.posterior(x, self)
         return q if self.training else q.law
 
+    def decode(self, z: Tensor) -> Distribution:
+        """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``, of which the decoder sees what the space has it read."""
+        p: Distribution = self.decoder(self.prior.space.read(z))
+        return p
+
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x, z), ``(K, B)``, for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``."""
-        log_p: Tensor = self.decoder(z).log_prob(x) + self.p().log_prob(z)
-        return log_p
+        return self.decode(z).log_prob(x) + self.p().log_prob(z)
 
     def exact_posterior(self, x: Tensor) -> Distribution:
         """The true p(z|x) of this model, where it provides ``exact_posterior``: registered for the pair, or by enumeration."""
@@ -103,7 +107,7 @@ class LatentVariableModel(nn.Module):
         Raises `UserError` where p(x|z) has no mean.
         """
         z = self.p().sample(noise, samples).unsqueeze(1)  # (K, 1, *z)
-        p = self.decoder(z)  # batch shape (K, 1)
+        p = self.decode(z)  # batch shape (K, 1)
         if mean and "mean" not in p.traits:
             raise UserError(f"the decoder's {type(p).__name__} has no mean; leave mean out, and draw x")
         x: Tensor = p.mean if mean else p.sample(noise, 1)[0]

@@ -14,11 +14,12 @@ from lvmbench.dataset import Data
 from lvmbench.distributions import Distribution
 from lvmbench.errors import Refusal, Unavailable
 from lvmbench.estimator import Estimator
+from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import derive
 from lvmbench.objective import Objective
 from lvmbench.options import OptionError
-from lvmbench.prior import LatentSpace, Prior
+from lvmbench.prior import Prior
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 
@@ -80,10 +81,18 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
         torch.default_generator.manual_seed(derive(seed, "weights"))  # parts are built on the CPU
         prior = catalogue.build("prior", combination["prior"], summary, combination.latent)
         posterior = catalogue.build("posterior", combination["posterior"], summary, prior.space)
-        decoder = catalogue.build("decoder", combination["decoder"], summary, prior.space)
+        decoder = catalogue.build("decoder", combination["decoder"], summary, prior.space.visible)
         objective = catalogue.build("objective", combination["objective"])
         estimator = catalogue.build("estimator", combination["estimator"], summary, prior.space)
     return Parts(LatentVariableModel(prior, posterior, decoder), objective, estimator)
+
+
+def latent_size(catalogue: Catalogue, prior: Ref, latent: int) -> int:
+    """How many latents a combination with this prior has, where the suite's latent size is ``latent``."""
+    size: int = (
+        catalogue.entry("prior", prior.name).load().latent_size(latent, catalogue.options("prior", prior))
+    )
+    return size
 
 
 def default_estimators(catalogue: Catalogue, objective: Ref) -> list[Ref]:
@@ -147,7 +156,8 @@ def _words(kind: str, names: Iterable[str]) -> frozenset[str]:
 
 def _offered(space: LatentSpace) -> frozenset[str]:
     """What the latent space itself offers."""
-    return frozenset({space.support} | ({"enumerable"} if space.enumerable else set()))
+    known = {"enumerable": space.enumerable, "layers": bool(space.layers), "steps": bool(space.steps)}
+    return frozenset({space.support, *(word for word, holds in known.items() if holds)})
 
 
 def unmet(

@@ -184,7 +184,7 @@ def _split_rate(found: Aggregate) -> Figures:
 def _code(terms: Terms) -> Figures:
     exact = analytic_kl(terms.q, terms.p)
     if exact is None:
-        figures = {("rate", "", "sampled"): drawn(terms.log_q - terms.log_prior)}
+        figures = {("rate", "", "sampled"): drawn(terms.kl_of_draws)}
     else:
         figures = {("rate", "", "exact"): known(exact)}
     figures["distortion", "", ""] = drawn(-terms.log_likelihood)

@@ -51,6 +51,6 @@ class Wasserstein(Objective):
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
         z = terms.q.mean.unsqueeze(0) if self.encoder == "deterministic" else terms.z[:1]
         prior = terms.p.sample(terms.noise, len(terms.x)).flatten(1)
-        cost = (terms.model.decoder(z).mean[0] - terms.x).square().flatten(1).sum(1)
+        cost = (terms.model.decode(z).mean[0] - terms.x).square().flatten(1).sum(1)
         value: Tensor = -cost - kl_weight * self.scale * squared_mmd(self.kernel, z[0].flatten(1), prior)
         return value
