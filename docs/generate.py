@@ -1,6 +1,6 @@
 """The pages that are made from docstrings and from the command line's help.
 
-The build adds them to the site; ``python docs/generate.py DIR`` writes them as files.
+``python docs/generate.py [DIR]`` puts them and the pages of this folder into ``build/docs``, of which zensical makes the site.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import functools
 import inspect
 import itertools
 import re
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -27,6 +28,7 @@ from lvmbench.registry.loader import load_catalogue
 
 TITLES = {kind: f"{kind.capitalize()}s" for kind in (*COMPONENTS, "suite")} | {"dataset": "Data sets"}
 SECTION = re.compile(r"^(References|Arguments|Example|Returns):$", re.MULTILINE)
+WORK = re.compile(r".+ \((?P<authors>.+), (?P<year>\d{4})\),.*? (?P<link>https?://[^\s,]+)")
 NOTE = "*Made from the {}.*\n"
 
 
@@ -47,23 +49,35 @@ def _page(title: str, parts: Iterable[str], source: str) -> str:
 
 
 def index(entries: Iterable[Entry]) -> str:
-    """All components, by kind."""
+    """All components in a table for each kind, with the work that each comes from; the suites in a list."""
     lines = [
         "# Components\n",
         "What comes with lvmbench. A plugin adds its own: `lvmbench list` shows all, `lvmbench show NAME` one.",
     ]
     for kind, group in itertools.groupby(entries, lambda entry: entry.kind):
-        lines += [
-            f"\n## {TITLES[kind]}\n",
-            *(f"- [`{e.name}`]({kind}s.md#{e.name}): {_summary(e)}" for e in group),
-        ]
+        rows = _listed if kind == "suite" else _tabled
+        lines += [f"\n## {TITLES[kind]}\n", *rows(group)]
     return "\n".join(lines) + "\n"
 
 
-def _summary(entry: Entry) -> str:
-    return (
-        entry.summary if entry.kind == "suite" else markdown((entry.load().__doc__ or "").partition("\n")[0])
-    )
+def _listed(entries: Iterable[Entry]) -> Iterator[str]:
+    yield from (f"- {_link(entry)}: {entry.summary}" for entry in entries)
+
+
+def _tabled(entries: Iterable[Entry]) -> Iterator[str]:
+    yield from ("| name | what it is | from |", "| --- | --- | --- |")
+    for entry in entries:
+        text, sections = _sections(inspect.cleandoc(entry.load().__doc__ or ""))
+        what = _code(markdown(text.partition("\n")[0]))
+        yield f"| {_link(entry)} | {what} | {_origin(sections['References'])} |"
+
+
+def _origin(references: str) -> str:
+    """The authors and the year of the first work, with its link."""
+    first, *_ = _works(references)
+    if found := WORK.match(first):
+        return f"[{found['authors']}, {found['year']}]({found['link']})"
+    raise ValueError(f"a reference is 'Title (Authors, Year), link', not {first!r}")
 
 
 def component(entry: Entry, catalogue: Catalogue) -> str:
@@ -104,9 +118,12 @@ def _sections(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _references(text: str) -> str:
-    works = [" ".join(work.split()) for work in re.split(r";\n", text)]
-    linked = [re.sub(r"https?://[^\s,]+", r"<\g<0>>", markdown(work)) for work in works]
+    linked = [re.sub(r"https?://[^\s,]+", r"<\g<0>>", markdown(work)) for work in _works(text)]
     return "**References**\n\n" + "\n".join(f"- {work}" for work in linked)
+
+
+def _works(text: str) -> list[str]:
+    return [" ".join(work.split()) for work in re.split(r";\n", text)]
 
 
 def _arguments(text: str) -> dict[str, str]:
@@ -309,14 +326,15 @@ def _cell(text: str) -> str:
     return _code(" ".join(text.split())).replace("[", "\\[").replace("<", "&lt;").replace("*", "\\*")
 
 
-def main(write: Callable[..., Any] = Path.write_text) -> None:
-    """Write every generated page below a folder."""
-    if len(sys.argv) != 2:
-        raise SystemExit("usage: python docs/generate.py DIR")
+def main() -> None:
+    """Put every page, written and generated, into a folder that holds nothing else."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/docs")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(Path(__file__).parent, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     for name, text in pages().items():
-        path = Path(sys.argv[1]) / name
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, text)
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from lvmbench.distributions import (
     LowRankNormal,
     MultivariateNormal,
 )
-from lvmbench.distributions.base import sum_event
+from lvmbench.distributions.base import family_name, sum_event
 from lvmbench.distributions.relaxed import (
     Relaxed,
     RelaxedBernoulli,
@@ -40,7 +40,10 @@ _POSTERIOR: dict[tuple[type, type], Callable[[Any, Any, Tensor], Distribution]] 
 
 
 def register_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
-    """Register a formula ``(q, p) -> KL(q || p)`` of shape ``*batch``, in nats, for a pair of distribution classes."""
+    """Register a formula ``(q, p) -> KL(q || p)`` of shape ``*batch``, in nats, for a pair of distribution classes.
+
+    A mixture is named with what it is of: ``Mixture[DiagonalNormal]``.
+    """
     return _registration(_KL, (q, p))
 
 
@@ -53,16 +56,24 @@ def register_draw_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[
 def register_posterior(p: type[Distribution], decoder: type[Decoder]) -> Callable[[F], F]:
     """Register ``(p(z), decoder, x) -> p(z|x)`` for a class of prior distribution and a decoder class.
 
-    The return annotation of the function names the distribution class that it returns.
+    The return annotation of the function names the distribution class that it returns. A mixture is named with what it is of,
+    there as here: ``Mixture[DiagonalNormal]``.
     """
     return _registration(_POSTERIOR, (p, decoder))
 
 
 def _registration(register: dict[tuple[type, type], Any], pair: tuple[type, type]) -> Callable[[F], F]:
+    for family in pair:
+        if getattr(family, "__parameters__", ()):
+            name = family_name(family)
+            raise LvmbenchError(
+                f"a formula for a {name} is of one kind of {name}; name what is inside, as in {name}[DiagonalNormal]"
+            )
+
     def add(formula: F) -> F:
         other = register.setdefault(pair, formula)
         if (other.__module__, other.__qualname__) != (formula.__module__, formula.__qualname__):
-            names = " and ".join(kind.__name__ for kind in pair)
+            names = " and ".join(map(family_name, pair))
             raise LvmbenchError(
                 f"the pair of {names} has a formula already, of {other.__module__}; it has one only"
             )
@@ -83,13 +94,13 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
     >>> analytic_kl(q, DiagonalNormal(torch.zeros(2), torch.zeros(2)))
     tensor([1., 1., 1.])
     """
-    formula = _KL.get((type(q), type(p)))
+    formula = _KL.get((q.family, p.family))
     return None if formula is None else formula(q, p)
 
 
 def draw_kl(q: Distribution, p: Distribution, z: Tensor, noise: Noise) -> Tensor | None:
     """The term of KL(q || p) of each draw z ``(K, B, *z)`` of q, ``(K, B)``, or ``None`` where no formula is registered."""
-    formula = _DRAW_KL.get((type(q), type(p)))
+    formula = _DRAW_KL.get((q.family, p.family))
     return None if formula is None else formula(q, p, z, noise)
 
 
@@ -101,7 +112,7 @@ def posterior_type(p: type[Distribution], decoder: type[Decoder]) -> type[Distri
 
 def exact_posterior(p: Distribution, decoder: Decoder, x: Tensor) -> Distribution:
     """The registered p(z|x) for ``x`` of shape ``(B, *x)``; `KeyError` where none is registered."""
-    return _POSTERIOR[type(p), type(decoder)](p, decoder, x)
+    return _POSTERIOR[p.family, type(decoder)](p, decoder, x)
 
 
 @register_kl(DiagonalNormal, DiagonalNormal)
@@ -152,7 +163,7 @@ def _kl_finite(q: Finite, p: Distribution) -> Tensor:
 @register_kl(RelaxedCategorical, Categorical)
 @register_kl(StraightThroughCategorical, Categorical)
 def _kl_relaxed(q: Relaxed, p: Distribution) -> Tensor:
-    return _KL[type(q.law), type(p)](q.law, p)
+    return _KL[q.law.family, p.family](q.law, p)
 
 
 @register_draw_kl(Chain, Chain)

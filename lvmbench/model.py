@@ -47,24 +47,29 @@ class LatentVariableModel(nn.Module):
         p: Distribution = self.decoder(self.prior.space.read(z))
         return p
 
-    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z), ``(K, B)``, for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``."""
-        return self.decode(z).log_prob(x) + self.p().log_prob(z)
+    def log_joint(self, x: Tensor, z: Tensor, p: Distribution | None = None) -> Tensor:
+        """log p(x, z), ``(K, B)``, for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``.
 
-    def exact_posterior(self, x: Tensor) -> Distribution:
+        Whoever asks for more than one figure finds ``p``, p(z), once and gives it: a prior may ask a network each time.
+        """
+        p = self.p() if p is None else p
+        return self.decode(z).log_prob(x) + p.log_prob(z)
+
+    def exact_posterior(self, x: Tensor, p: Distribution | None = None) -> Distribution:
         """The true p(z|x) of this model, where it provides ``exact_posterior``: registered for the pair, or by enumeration."""
         if posterior_type(self.prior.distribution, type(self.decoder)):
-            return exact_posterior(self.p(), self.decoder, x)
+            return exact_posterior(self.p() if p is None else p, self.decoder, x)
         values = self.prior.space.values(x)
-        return Finite(values, self.log_joint(x, values.unsqueeze(1)).movedim(0, -1))
+        return Finite(values, self.log_joint(x, values.unsqueeze(1), p).movedim(0, -1))
 
-    def exact_log_prob(self, x: Tensor) -> Tensor:
+    def exact_log_prob(self, x: Tensor, p: Distribution | None = None) -> Tensor:
         r"""The exact log p(x) of this model, ``(B,)``: a sum over z, or log p(x, z) - log p(z|x), the same at every z."""
         if self.prior.space.enumerable:
-            return self.log_joint(x, self.prior.space.values(x).unsqueeze(1)).logsumexp(0)
-        truth = self.exact_posterior(x)
+            return self.log_joint(x, self.prior.space.values(x).unsqueeze(1), p).logsumexp(0)
+        p = self.p() if p is None else p
+        truth = self.exact_posterior(x, p)
         z = truth.mean.unsqueeze(0)
-        return (self.log_joint(x, z) - truth.log_prob(z)).squeeze(0)
+        return (self.log_joint(x, z, p) - truth.log_prob(z)).squeeze(0)
 
     @property
     def posterior_distribution(self) -> type[Distribution] | None:

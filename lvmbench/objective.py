@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import Self, final
 
 from torch import Tensor, nn
 
@@ -22,7 +22,7 @@ class Objective(nn.Module, Component, ABC):
     the score of q has the mean 0 in its gradient; ``batchwise`` whether the bound of a datum depends on the others of its batch; ``warm_up`` is the number
     of epochs over which the KL weight rises from 0 to 1 (0: the budget's own), and ``cycles`` how often it does so, each time
     staying at 1 as long as it rose; ``default_estimators`` are those to use where a suite names none: the first whose requirements
-    the combination meets, or else the first of all. It provides ``multi_sample`` where it needs more than one sample.
+    the combination meets, or else the first of all.
     """
 
     samples: int = 1
@@ -34,6 +34,12 @@ class Objective(nn.Module, Component, ABC):
     warm_up: float = 0.0
     cycles: int = 1
     default_estimators: tuple[str, ...] = ("pathwise", "score")
+
+    @final
+    @property
+    def multi_sample(self) -> bool:
+        """Whether it takes two samples or more."""
+        return self.samples > 1
 
     @abstractmethod
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:

@@ -19,7 +19,8 @@ class Posterior(nn.Module, Component, ABC):
 
     ``__init__(self, data, space, *, options)`` takes the `DataSummary` and the prior's `LatentSpace`.
     ``distribution`` is the class its call returns, or ``None`` where that is the one registered for the pair of prior and
-    decoder; what that class can do counts among what the posterior provides.
+    decoder; what that class can do counts among what the posterior provides. One that is a function of x and of its own weights
+    alone provides ``amortized``; one that also asks the model's prior or decoder provides ``reads_model`` instead.
     """
 
     distribution: type[Distribution] | None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from lvmbench.noise import Noise
 
 if TYPE_CHECKING:
     from lvmbench.model import LatentVariableModel
+
+Through = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From samples, ``(K, B, *z)``, log q, ``(K, B)``, and the slope of log q, ``(K, B, *z)``, to samples and log q."""
 
 
 class Terms:
@@ -28,6 +32,10 @@ class Terms:
         pathwise: Whether samples carry gradients to the posterior's parameters.
         fixed: Whether log q is held fixed as a function of z, so that only the path of the samples reaches the posterior's
             parameters.
+        p: p(z), where it is at hand; it is found when first asked for otherwise.
+        through: What the samples and log q become on the way to the objective, given both and the slope of log q: the same
+            values with other gradients.
+        spare: How many further samples ``through`` is given, after those that it returns.
     """
 
     _PER_SAMPLE = ("z", "log_q", "log_prior", "log_likelihood")
@@ -41,9 +49,13 @@ class Terms:
         *,
         pathwise: bool = True,
         fixed: bool = False,
+        p: Distribution | None = None,
+        through: Through | None = None,
+        spare: int = 0,
     ) -> None:
-        self.model, self.x, self.noise = model, x, noise
+        self.model, self.x, self.noise, self._p = model, x, noise, p
         self.samples, self.pathwise, self.fixed = samples, pathwise, fixed
+        self.through, self.spare = through, spare
 
     @cached_property
     def q(self) -> Distribution:
@@ -53,10 +65,12 @@ class Terms:
     @cached_property
     def p(self) -> Distribution:
         """p(z), batch shape ``()``."""
-        return self.model.p()
+        return self.model.p() if self._p is None else self._p
 
     @cached_property
     def _draw(self) -> tuple[Tensor, Tensor]:
+        if self.through is not None:
+            return self.through(*self._sloped)
         if self.fixed:
             z, log_q, slope = self._sloped
             return z, _held(z, log_q, slope)
@@ -68,8 +82,8 @@ class Terms:
 
     @cached_property
     def _sloped(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The samples, their log densities and the slopes of these, where q is held fixed."""
-        return self.q.sample_with_slope(self.noise, self.samples)
+        """The samples, their log densities and the slopes of these."""
+        return self.q.sample_with_slope(self.noise, self.samples + self.spare)
 
     @classmethod
     def at(cls, model: LatentVariableModel, x: Tensor, z: Tensor, noise: Noise) -> Terms:
@@ -119,7 +133,9 @@ class Terms:
 
     def again(self, samples: int) -> Terms:
         """The terms of fresh samples from the same q and p, which are found only once."""
-        other = Terms(self.model, self.x, self.noise, samples, pathwise=self.pathwise, fixed=self.fixed)
+        names = ("pathwise", "fixed", "through", "spare")
+        options: dict[str, Any] = {name: getattr(self, name) for name in names}
+        other = Terms(self.model, self.x, self.noise, samples, **options)
         other.__dict__.update(q=self.q, p=self.p)
         return other
 

@@ -10,6 +10,8 @@ from lvmbench import (
     DiagonalNormal,
     Distribution,
     LowRankNormal,
+    LvmbenchError,
+    Mixture,
     MultivariateNormal,
     Stream,
     divergence,
@@ -93,6 +95,35 @@ def test_registered_formula_is_used(monkeypatch):
     p = Unknown(torch.zeros(2), torch.zeros(2))
     assert has_kl(Unknown, Unknown)
     assert analytic_kl(p, p).item() == 3
+
+
+def mixture(family):
+    components = build(family, 4)
+    return Mixture(torch.zeros(4).double(), components)
+
+
+def test_a_mixture_is_known_with_its_components_and_as_no_other(monkeypatch):
+    monkeypatch.setattr(divergence, "_KL", dict(divergence._KL))
+
+    @register_kl(DiagonalNormal, Mixture[DiagonalNormal])
+    def formula(q, p):
+        return torch.full(q.loc.shape[:-1], 3.0)
+
+    q, p = build(DiagonalNormal, 7), mixture(DiagonalNormal)
+    assert has_kl(DiagonalNormal, Mixture[DiagonalNormal])
+    assert analytic_kl(q, p).tolist() == [3.0] * 7
+    for family in (MultivariateNormal, LowRankNormal, Bernoulli):
+        assert not has_kl(DiagonalNormal, Mixture[family])
+        assert analytic_kl(q, mixture(family)) is None
+    assert (
+        analytic_kl(q, Mixture(torch.zeros(1), Mixture(torch.zeros(1, 4), build(DiagonalNormal, 1, 4))))
+        is None
+    )
+
+
+def test_a_formula_for_mixtures_of_anything_is_refused():
+    with pytest.raises(LvmbenchError, match=r"name what is inside, as in Mixture\[DiagonalNormal\]"):
+        register_kl(DiagonalNormal, Mixture)
 
 
 def test_registered_posterior_is_known_by_its_return_annotation(monkeypatch):

@@ -186,7 +186,7 @@ def test_page(page, tmp_path, monkeypatch):
 
 def test_every_page_is_in_the_navigation_and_every_link_leads_somewhere():
     generated = generator().pages()
-    listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "zensical.toml").read_text()))
     assert listed == {*PAGES, *generated}
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", (DOCS / page).read_text()):
@@ -215,6 +215,18 @@ def test_the_generated_pages_have_every_component_with_its_options():
         "- `components` (whole number, at least 1, default `10`): The number of components $C$."
         in pages["components/priors.md"]
     )
+
+
+TABLED = re.compile(
+    r"^\| \[`(\w+)`\]\((\w+)s\.md#(\w+)\) \| .+\. \| \[.+, \d{4}\]\(https?://.+\) \|$", re.MULTILINE
+)
+
+
+def test_every_component_is_in_a_table_with_the_work_that_it_comes_from():
+    registered = {(e.kind, e.name) for e in load_catalogue().entries() if e.plugin == "reference"}
+    rows = TABLED.findall(generator().pages()["components/index.md"])
+    assert all(name == anchor for name, _, anchor in rows)
+    assert {(kind, name) for name, kind, _ in rows} == {pair for pair in registered if pair[0] != "suite"}
 
 
 RELAXED = """

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lvmbench.execution.runner import Summary
+    from lvmbench.results.board import Board
     from lvmbench.results.store import Store
 
 PIPE_WIDTH = 120
@@ -146,7 +147,7 @@ def _counts(counts: Counter[str]) -> Text:
     return Text(" · ").join(pieces) if pieces else Text("nothing planned")
 
 
-def show_board(board: pd.DataFrame) -> None:
+def show_board(board: Board) -> None:
     """The tables of a leaderboard."""
     from lvmbench.results.terminal import to_rich
 
@@ -156,10 +157,10 @@ def show_board(board: pd.DataFrame) -> None:
 
 def show_results(out: Path, store: Store, summary: Summary) -> None:
     """The leaderboard, the files, and the counts per status."""
-    from lvmbench.results.export import tables
-    from lvmbench.results.publish import board_of
+    from lvmbench.results.folder import board_of
+    from lvmbench.results.tables import stored_tables
 
-    show_board(board_of(*tables(store), out))
+    show_board(board_of(*stored_tables(store), out))
     _attention(store.evaluations(), settled=SETTLED)
     say(
         f"wrote to {out}/: {', '.join([*(name for name in FILES if (out / name).exists()), 'store, weights'])}"

@@ -25,7 +25,7 @@ from lvmbench.execution.runner import Reporter, RunOptions, prepare
 from lvmbench.execution.runner import run as run_plan
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import load_catalogue
-from lvmbench.results.export import is_published
+from lvmbench.results.folder import is_published
 from lvmbench.results.store import Store
 from lvmbench.suites.plan import make_plan
 from lvmbench.suites.suite import load_suite

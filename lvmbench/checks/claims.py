@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from lvmbench.checks.contract import BUILT, MODEL_PARTS, applies, contract, require
+from lvmbench.checks.partners import Case
 from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
+from lvmbench.distributions.base import family_name
 from lvmbench.divergence import analytic_kl
 from lvmbench.terms import Terms
 
@@ -68,6 +70,49 @@ def amortized_posterior_depends_on_x(specimen: Specimen) -> None:
     require(moved, "q(z|x) is the same for other x", "use x, or do not declare that it provides 'amortized'")
 
 
+@contract(
+    "posterior",
+    due="q(z|x) changes with the weights of prior and decoder where it provides 'reads_model', and nowhere else.",
+    read="posterior.Posterior",
+)
+def reads_model_is_true(specimen: Specimen) -> None:
+    says = specimen.trial().component.provides & {"amortized", "reads_model"}
+    require(
+        len(says) < 2,
+        "it provides 'amortized' and 'reads_model'",
+        "the first is of x and its own weights alone",
+    )
+    cases = _with_each(specimen, "prior", "decoder")
+    moved = any(_moves_with_the_model(Trial.of(specimen.kind, case, dtype=torch.float64)) for case in cases)
+    hint = (
+        "declare that it provides 'reads_model', and not 'amortized'"
+        if moved
+        else "do not declare 'reads_model'"
+    )
+    change = "changes" if moved else "does not change"
+    require(moved == ("reads_model" in says), f"q(z|x) {change} with the weights of prior and decoder", hint)
+
+
+def _with_each(specimen: Specimen, *kinds: str) -> Iterator[Case]:
+    """A combination with each part of these kinds that it works with."""
+    for kind in kinds:
+        for ref in specimen.bench.offers[kind]:
+            if case := specimen.bench.find({specimen.kind: specimen.ref, kind: ref}):
+                yield case
+
+
+@torch.no_grad()
+def _moves_with_the_model(trial: Trial) -> bool:
+    """Whether q(z|x) is another one once all weights of prior and decoder are."""
+    trial.eval()  # training steps change some posteriors by themselves
+    before = trial.call().sample_and_log_prob(trial.noise(), 3)
+    for part in (trial.model.prior, trial.model.decoder):
+        for weight in part.parameters():
+            weight.add_(trial.noise("other weights").normal(weight.shape))
+    after = trial.call().sample_and_log_prob(trial.noise(), 3)
+    return any(not torch.equal(one, two) for one, two in zip(before, after, strict=True))
+
+
 @contract("decoder", due="p(x|z) depends on z.", read="decoder.Decoder")
 def decoder_depends_on_z(specimen: Specimen) -> None:
     trial = specimen.trial()
@@ -99,7 +144,7 @@ def _compare_kl(trial: Trial) -> None:
     terms = Terms(trial.parts.model, trial.x, trial.noise(), DRAWS)
     kl = terms.kl(analytic=True)
     require(kl.shape == (len(trial.x),), f"the closed form has shape {tuple(kl.shape)}", "it is (B,)")
-    names = f"{type(terms.q).__name__}, {type(terms.p).__name__}"
+    names = f"{family_name(terms.q.family)}, {family_name(terms.p.family)}"
     if terms.model.prior.space.enumerable:  # rare values, which no draw may show, count as well
         _compare_sum(terms, kl, names)
         return

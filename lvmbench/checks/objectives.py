@@ -70,23 +70,6 @@ def samples_are_as_asked(specimen: Specimen) -> None:
 
 @contract(
     "objective",
-    due="An objective provides 'multi_sample' exactly where it has two samples or more.",
-    read=READ,
-)
-def multi_sample_is_declared_truly(specimen: Specimen) -> None:
-    catalogue = specimen.bench.catalogue
-    for ref in dict.fromkeys([specimen.ref, *(with_samples(catalogue, specimen.ref, n) for n in (1, 3))]):
-        built = catalogue.build("objective", ref)
-        declared = "multi_sample" in built.provides
-        require(
-            declared == (built.samples > 1),
-            f"with {built.samples} samples it {'provides' if declared else 'does not provide'} 'multi_sample'",
-            "estimators with a leave-one-out baseline need two samples",
-        )
-
-
-@contract(
-    "objective",
     due="The default estimators are registered, and one of them works with the objective.",
     read=READ,
 )

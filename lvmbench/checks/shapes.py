@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lvmbench.checks.contract import BUILT, MODEL_PARTS, Skip, Violation, contract, require
 from lvmbench.checks.specimen import Specimen, Trial
+from lvmbench.distributions.base import family_name
 from lvmbench.errors import Refusal
 from lvmbench.noise import Noise, Stream
 
@@ -65,9 +66,11 @@ def distribution_is_the_declared_one(specimen: Specimen) -> None:
     trial = specimen.trial()
     model = trial.parts.model
     declared = model.posterior_distribution if specimen.kind == "posterior" else trial.component.distribution
-    found = type(trial.call())
-    name = getattr(declared, "__name__", declared)
-    require(found is declared, f"it returns {found.__name__}, declared is {name}", "set distribution to that")
+    found = trial.call().family
+    name = family_name(declared) if declared else "none"
+    require(
+        found == declared, f"it returns {family_name(found)}, declared is {name}", "set distribution to that"
+    )
 
 
 @contract(

@@ -73,8 +73,15 @@ def results_directory(directory: Path, file: str = "suite.yaml") -> Path:
 
 def open_store(directory: Path, url: str | None) -> Store:
     """The store of a results directory, which is not made where it is missing."""
-    from lvmbench.results.export import is_published
     from lvmbench.results.store import Store
+
+    require_store(directory, url)
+    return Store.at(directory, url)
+
+
+def require_store(directory: Path, url: str | None) -> None:
+    """Refuse a folder that has no store."""
+    from lvmbench.results.folder import is_published
 
     results_directory(directory)
     if url is None and is_published(directory):
@@ -83,7 +90,6 @@ def open_store(directory: Path, url: str | None) -> Store:
         )
     if url is None:
         results_directory(directory, "store.sqlite")
-    return Store.at(directory, url)
 
 
 def warn(catalogue: Catalogue) -> None:

@@ -187,7 +187,7 @@ def _reload(
 
     from lvmbench.execution.runner import RunOptions
     from lvmbench.registry.loader import load_catalogue
-    from lvmbench.results.export import plugins_of
+    from lvmbench.results.folder import plugins_of
     from lvmbench.suites.plan import make_plan
     from lvmbench.suites.suite import load_suite
     from lvmbench.training import pick_device

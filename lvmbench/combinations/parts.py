@@ -23,7 +23,7 @@ from lvmbench.prior import Prior
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 
-DECLARED = ("lower_bound", "density", "additive", "linear")
+DECLARED = ("lower_bound", "density", "additive", "linear", "multi_sample")
 """What an objective says of itself that others may require."""
 
 

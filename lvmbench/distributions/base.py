@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, final
+from typing import ClassVar, final, get_args
 
 import torch
 from torch import Tensor
@@ -32,6 +32,11 @@ class Distribution(ABC):
     support: ClassVar[str] = "real"
     law_type: ClassVar[type[Distribution] | None] = None
     """The class of `law`, where that is not this distribution itself."""
+
+    @property
+    def family(self) -> type[Distribution]:
+        """The class by which pairs know it: its own, with that of what is inside where the class leaves it open."""
+        return type(self)
 
     @abstractmethod
     def log_prob(self, value: Tensor) -> Tensor:
@@ -79,6 +84,17 @@ class Distribution(ABC):
     def assign(self, value: Tensor) -> Tensor:
         """The probability of each component given the value, ``(..., C)``, where ``traits`` has ``components``."""
         raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'components'")
+
+
+def family_name(family: type) -> str:
+    """The name of a distribution class, with what is inside of it.
+
+    >>> from lvmbench import DiagonalNormal, Mixture
+    >>> family_name(Mixture[DiagonalNormal])
+    'Mixture[DiagonalNormal]'
+    """
+    inside = ", ".join(map(family_name, get_args(family)))
+    return f"{family.__name__}[{inside}]" if inside else family.__name__
 
 
 def sum_event(values: Tensor, dims: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ class Mixture(Distribution, Generic[D]):
     r"""A mixture of :math:`C` distributions of one family.
 
     .. math:: \log p(x) = \log \sum_c \pi_c\, p_c(x)
+
+    A component that returns one declares what it is a mixture of: ``distribution = Mixture[DiagonalNormal]``.
 
     Arguments:
         logits: The unnormalised log weights :math:`\log\pi`, ``(*batch, C)``.
@@ -36,6 +38,11 @@ class Mixture(Distribution, Generic[D]):
         self.log_weights = logits.log_softmax(-1)
         self.components = components
         self.event_dims = event_dims
+
+    @property
+    def family(self) -> type[Distribution]:
+        cls: Any = type(self)
+        return cls[self.components.family] if cls.__parameters__ else cls  # type: ignore[no-any-return]
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self._log_joint(value).logsumexp(-1)

@@ -23,7 +23,7 @@ from lvmbench.execution.worker import evaluate_job, train_job
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
 from lvmbench.results.export import export
-from lvmbench.results.publish import REMARKS, remarks_in
+from lvmbench.results.folder import REMARKS, remarks_in
 from lvmbench.results.store import Store
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.budget import Budget
@@ -151,7 +151,6 @@ def _note_asked(plan: Plan, store: Store, training: bool) -> None:
         evaluators=json.dumps(evaluators),
         combinations=json.dumps([list(combination.columns.values()) for combination in plan.combinations]),
         supports=json.dumps(json.loads(meta.get("supports", "{}")) | supports),
-        patience=str(plan.suite.budget.patience),
     )
 
 

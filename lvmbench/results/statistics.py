@@ -278,6 +278,4 @@ def _why_not(own: int, common: int) -> str:
     if own == 0:
         return ""
     count = "1 seed" if common == 1 else f"{common} seeds"
-    return f"cannot be called with {count}" + (
-        " in common with the best of the group above" if own >= 2 else ""
-    )
+    return f"undecided with {count}" + (" in common with the best of the group above" if own >= 2 else "")

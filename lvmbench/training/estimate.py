@@ -93,9 +93,14 @@ def _density(model: LatentVariableModel, x: torch.Tensor, device: torch.device) 
 
 def _timed(work: Callable[[], object], device: torch.device) -> float:
     """Seconds that some work takes, once it has been done before."""
-    work()
+    _done(work, device)
     start = time.perf_counter()
+    _done(work, device)
+    return time.perf_counter() - start
+
+
+def _done(work: Callable[[], object], device: torch.device) -> None:
+    """Do some work and wait for its end: kernels of a GPU are only queued when a call returns."""
     work()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - start

@@ -23,6 +23,7 @@ class PeakMemory:
         with suppress(OSError):
             (_PROCESS / "clear_refs").write_text("5")
         if device.type == "cuda":
+            torch.cuda.init()  # else there are no figures yet, and resetting them raises
             torch.cuda.reset_peak_memory_stats(device)
 
     @property

@@ -63,6 +63,7 @@ COMPONENTS = {
         "pathwise": "estimators.pathwise:Pathwise",
         "score": "estimators.score:Score",
         "stl": "estimators.stl:Stl",
+        "blend": "estimators.blend:Blend",
         "dreg": "estimators.dreg:Dreg",
         "vimco": "estimators.vimco:Vimco",
         "rebar": "estimators.rebar:Rebar",

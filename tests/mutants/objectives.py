@@ -14,7 +14,6 @@ class Weighted(Objective):
     def __init__(self, *, samples: Count = 3):
         super().__init__()
         self.samples = samples
-        self.provides = self.provides | ({"multi_sample"} if samples > 1 else set())
 
     def forward(self, terms, kl_weight=1.0):
         return terms.log_w(kl_weight).logsumexp(0) - math.log(terms.samples)
@@ -116,13 +115,6 @@ class OtherDefaultWeight(Plain):
 class SamplesForgotten(Weighted):
     def __init__(self, *, samples: Count = 1):
         super().__init__(samples=1)
-
-
-@mutant("declares several samples, and has one", multi_sample_is_declared_truly="provides 'multi_sample'")
-class FalselyMultiSample(Plain):
-    def __init__(self, *, samples: Count = 1):
-        super().__init__(samples=samples)
-        self.provides = frozenset({"multi_sample"})
 
 
 @mutant("a default estimator that is not there", default_estimator_works="known:")

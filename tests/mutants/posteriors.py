@@ -209,6 +209,33 @@ class RequiresTooWeak(Affine):
         return DiagonalNormal(0.1 * loc + model.exact_posterior(x).mean, log_scale, len(self.shape))
 
 
+@mutant("declares that it is amortised, and asks the prior", reads_model_is_true="not 'amortized'")
+class AsksThePrior(Affine):
+    def forward(self, x, model):
+        loc, log_scale = self.numbers(x)
+        return DiagonalNormal(loc + model.p().mean, log_scale, len(self.shape))
+
+
+@mutant("declares that it is amortised, and asks the decoder", reads_model_is_true="not 'amortized'")
+class AsksTheDecoder(Affine):
+    def forward(self, x, model):
+        loc, log_scale = self.numbers(x)
+        fit = model.decoder(loc.unsqueeze(0)).log_prob(x)[0]
+        return DiagonalNormal(loc + 0.01 * fit.unsqueeze(-1), log_scale, len(self.shape))
+
+
+@mutant("declares that it reads the model, and does not", reads_model_is_true="do not declare 'reads_model'")
+class ReadsNothing(Affine):
+    provides = frozenset({"reads_model"})
+
+
+@mutant(
+    "declares that it reads x alone, and the model, too", reads_model_is_true="x and its own weights alone"
+)
+class ReadsBoth(AsksTheDecoder):
+    provides = frozenset({"amortized", "reads_model"})
+
+
 @mutant("dropout that evaluation leaves on", global_generators_are_left_alone="layers such as Dropout")
 class DropoutLeftOn(Affine):
     def forward(self, x, model):

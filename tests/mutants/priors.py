@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from lvmbench import DiagonalNormal, LatentSpace, Mixture, Positive, Prior
+from lvmbench import DiagonalNormal, LatentSpace, Mixture, MultivariateNormal, Positive, Prior
 from tests.mutants import mutant
 
 
@@ -89,6 +89,17 @@ class ScaleForgotten(DiagonalNormal):
 )
 class JacobianForgotten(NormalPrior):
     distribution = ScaleForgotten
+
+
+@mutant(
+    "a mixture of other components than it declares",
+    distribution_is_the_declared_one="it returns Mixture[MultivariateNormal], declared is Mixture[DiagonalNormal]",
+)
+class OtherComponents(UnnormalisedMixture):
+    distribution = Mixture[DiagonalNormal]
+
+    def forward(self, model):
+        return Mixture(self.logits, MultivariateNormal(self.loc, torch.diag_embed(self.log_scale.exp())))
 
 
 class EqualWeights(Mixture):

@@ -6,8 +6,10 @@ import torch
 from scipy import stats
 from scipy.special import logsumexp
 
-from lvmbench import Stream
+from lvmbench import DiagonalNormal, Mixture, MultivariateNormal, Stream
+from lvmbench.divergence import posterior_type
 from lvmbench.terms import Terms
+from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.objectives.elbo import Elbo
 from lvmbench_plugins.objectives.iwae import Iwae
 
@@ -97,6 +99,11 @@ def test_bound_is_tight_for_every_draw(model, points, objective, chance):
 def test_model_says_what_is_known_of_the_pair(linear_model):
     assert linear_model("exact", PRIORS[0]).provides == {"exact_posterior", "analytic_kl"}
     assert linear_model("exact", PRIORS[1]).provides == {"exact_posterior"}
+
+
+def test_the_posterior_of_a_mixture_of_normals_is_not_that_of_another_mixture():
+    assert posterior_type(Mixture[DiagonalNormal], LinearGaussian) == Mixture[MultivariateNormal]
+    assert posterior_type(Mixture[MultivariateNormal], LinearGaussian) is None
 
 
 @pytest.mark.statistical("gradients with those of log p(x)", "of 100 groups of 200 draws")

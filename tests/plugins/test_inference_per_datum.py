@@ -154,3 +154,11 @@ def test_a_warm_table_goes_on_where_it_stopped(linear_model, points):
         truth = model.exact_posterior(x).loc
         near, far = ((q(x, model).loc - truth).abs().max() for q in (warm, cold))
         assert near < 0.1 * far
+
+
+def test_refinement_reads_the_model_and_a_network_alone_does_not():
+    data, space = DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2,))
+    assert SemiAmortized(data, space, steps=0).provides == {"amortized"}
+    assert SemiAmortized(data, space, steps=1).provides == {"reads_model"}
+    assert SemiAmortized(data, space, steps=1, through=False).provides == {"reads_model", "held_fixed"}
+    assert Svi(data, space).provides == {"reads_model", "held_fixed"}

@@ -93,8 +93,10 @@ def _chain_posterior(p: LinearChain, decoder: LinearGaussian, x: Tensor) -> Mult
     return _condition(joint.loc, torch.cholesky_inverse(joint.scale_tril), decoder, x.flatten(1))
 
 
-@register_posterior(Mixture, LinearGaussian)
-def _mixture_posterior(p: Mixture[DiagonalNormal], decoder: LinearGaussian, x: Tensor) -> Mixture:  # type: ignore[type-arg]
+@register_posterior(Mixture[DiagonalNormal], LinearGaussian)
+def _mixture_posterior(
+    p: Mixture[DiagonalNormal], decoder: LinearGaussian, x: Tensor
+) -> Mixture[MultivariateNormal]:
     x = x.flatten(1).unsqueeze(-2)  # (B, 1, D)
     components = _diagonal(p.components, decoder, x)  # batch (B, C)
     z = components.mean

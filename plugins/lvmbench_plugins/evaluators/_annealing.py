@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import Distribution, LatentVariableModel, Noise
+from lvmbench.kernels.hmc import transition
 
 _TARGET, _RATE, _FIRST = 0.65, 0.2, 0.1
 
@@ -31,14 +32,6 @@ class State(NamedTuple):
     tilt: Tensor
     base_slope: Tensor
     tilt_slope: Tensor
-
-    def log_density(self, beta: float) -> Tensor:
-        """log r(z) + beta tilt(z)."""
-        return self.base + beta * self.tilt
-
-    def slope(self, beta: float) -> Tensor:
-        """Its gradient."""
-        return self.base_slope + beta * self.tilt_slope
 
 
 class Path:
@@ -84,32 +77,23 @@ class Path:
 
         ``step`` is the step size of each chain, ``(C, B)``.
         """
-        momentum = noise.normal(state.z.shape)
-        size = _pad(step, state.z)
-        proposal, velocity = state, momentum
-        for _ in range(self.leapfrogs):
-            velocity = velocity + 0.5 * size * proposal.slope(beta)
-            proposal = self.at(proposal.z + size * velocity)
-            velocity = velocity + 0.5 * size * proposal.slope(beta)
-        gain = proposal.log_density(beta) - _kinetic(velocity) - state.log_density(beta) + _kinetic(momentum)
-        # a trajectory that diverges to NaN is rejected
-        chance = torch.where(gain.isnan(), -torch.inf, gain).clamp(max=0).exp()
-        accepted = noise.uniform(chance.shape) < chance
-        return _choose(accepted, proposal, state), chance
+        return transition(Tempered(self, beta), state, step, self.leapfrogs, noise)
 
 
-def _pad(values: Tensor, z: Tensor) -> Tensor:
-    """Values of each chain, ``(C, B)``, with as many dimensions as z."""
-    return values.reshape(values.shape + (1,) * (z.dim() - 2))
+class Tempered(NamedTuple):
+    """The density of a path at one inverse temperature: what is known of a place is the same at all of them."""
 
+    path: Path
+    beta: float
 
-def _kinetic(velocity: Tensor) -> Tensor:
-    return 0.5 * velocity.square().flatten(2).sum(-1)
+    def at(self, z: Tensor) -> State:
+        return self.path.at(z)
 
+    def log_density(self, state: State) -> Tensor:
+        return state.base + self.beta * state.tilt
 
-def _choose(accepted: Tensor, one: State, other: State) -> State:
-    pairs = zip(one, other, strict=True)
-    return State(*(torch.where(_pad(accepted, a) if a.dim() > 2 else accepted, a, b) for a, b in pairs))
+    def slope(self, state: State) -> Tensor:
+        return state.base_slope + self.beta * state.tilt_slope
 
 
 class Annealing:

@@ -226,7 +226,7 @@ def latents(p: Distribution, family: type[Distribution] | None, bins: int) -> La
     """How latents of this prior and this family of posteriors are coded; raises `Refusal` where there is no way."""
     if family is DiagonalNormal and type(p) is DiagonalNormal:
         return NormalLatents(p, Grid.over(p, bins))
-    if family is DiagonalNormal and type(p) is Mixture and type(p.components) is DiagonalNormal:
+    if family is DiagonalNormal and isinstance(p, Mixture) and p.family == Mixture[DiagonalNormal]:
         return MixtureLatents(p, Grid.over(p.components, bins))
     if type(p) is Bernoulli and family is Bernoulli:
         return BinaryLatents(p)

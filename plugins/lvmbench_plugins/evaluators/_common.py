@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lvmbench import Measurement, Noise, Refusal, Subject
+from lvmbench import Distribution, LatentVariableModel, Measurement, Noise, Refusal, Subject
 
 Several = Annotated[int, Field(ge=2)]
 """A number of draws that a variance can be estimated from."""
@@ -161,6 +161,17 @@ def standard_error(figure: Figure) -> float | None:
     if figure.size is not None:
         parts.append(torch.finfo(figure.value.dtype).eps * figure.size.abs().mean().item())
     return math.hypot(*parts)
+
+
+class Target(NamedTuple):
+    """log p(x, z), ``(K, B)``, of a batch as a function of z; p(z) is found once."""
+
+    model: LatentVariableModel
+    x: Tensor
+    p: Distribution
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return self.model.log_joint(self.x, z, self.p)
 
 
 @torch.no_grad()

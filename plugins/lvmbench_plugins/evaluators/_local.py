@@ -9,18 +9,18 @@ from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from lvmbench import (
     Amortized,
     DiagonalNormal,
     Distribution,
-    LatentVariableModel,
     MultivariateNormal,
     Noise,
     Posterior,
     cholesky,
 )
+from lvmbench.kernels.planar import PlanarMap
+from lvmbench_plugins.evaluators._common import Target
 
 
 class Family(ABC):
@@ -78,11 +78,10 @@ class Full(Family):
 
 @final
 class Planar(Distribution):
-    r"""A distribution sent through planar maps :math:`v + u \tanh(w^\top v + b)`.
+    """A distribution sent through planar maps.
 
-    ``u`` and ``w`` are ``(B, M, D)`` and ``b`` is ``(B, M)`` for M maps; the coordinates v are in units of ``centre``, a
-    location and a scale, ``(B, *z)`` each. The slope s of the log density goes through a map with the Jacobian
-    :math:`J = I + h' u w^\top` as :math:`J^{-\top} (s - \nabla \log \det J)`.
+    ``u`` and ``w`` are ``(B, M, D)`` and ``b`` is ``(B, M)`` for M maps; the coordinates are in units of ``centre``, a
+    location and a scale, ``(B, *z)`` each.
     """
 
     traits = frozenset({"pathwise", "slope"})
@@ -90,7 +89,9 @@ class Planar(Distribution):
     def __init__(
         self, base: Distribution, centre: tuple[Tensor, Tensor], u: Tensor, w: Tensor, b: Tensor
     ) -> None:
-        self.base, self.centre, self.u, self.w, self.b = base, centre, _invertible(u, w), w, b
+        self.base, self.centre = base, centre
+        parts = zip(u.unbind(1), w.unbind(1), b.unsqueeze(-1).unbind(1), strict=True)
+        self.maps = [PlanarMap(*part) for part in parts]
 
     def log_prob(self, value: Tensor) -> Tensor:
         raise NotImplementedError("planar maps have no inverse in closed form")
@@ -107,21 +108,10 @@ class Planar(Distribution):
     def _through(self, z: Tensor, log_q: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         loc, scale = self.centre
         v, s = ((z - loc) / scale).flatten(2), (slope * scale).flatten(2)
-        for u, w, b in zip(self.u.unbind(1), self.w.unbind(1), self.b.unbind(1), strict=True):
-            h = torch.tanh((v * w).sum(-1, keepdim=True) + b.unsqueeze(-1))  # (K, B, 1)
-            steep, along = 1 - h.square(), (u * w).sum(-1, keepdim=True)
-            det = 1 + steep * along
-            s = s + 2 * h * steep * along / det * w
-            s = s - steep * (u * s).sum(-1, keepdim=True) / det * w
-            v, log_q = v + u * h, log_q - det.log().squeeze(-1)
+        for step in self.maps:
+            v, log_det, s = step.with_slope(v, s)
+            log_q = log_q - log_det
         return loc + scale * v.reshape(z.shape), log_q, s.reshape(z.shape) / scale
-
-
-def _invertible(u: Tensor, w: Tensor) -> Tensor:
-    """u with its part along w changed so that w'u > -1; zero stays zero."""
-    along = (u * w).sum(-1, keepdim=True)
-    allowed = softplus(along + math.log(math.e - 1)) - 1
-    return u + (allowed - along) * w / w.square().sum(-1, keepdim=True)
 
 
 @final
@@ -169,24 +159,22 @@ class Flow(Family):
         return self.base.sloped
 
 
-def log_weights(model: LatentVariableModel, x: Tensor, q: Distribution, noise: Noise, samples: int) -> Tensor:
+def log_weights(target: Target, q: Distribution, noise: Noise, samples: int) -> Tensor:
     """log p(x, z) - log q(z) of draws from q, ``(K, B)``."""
     z, log_q = q.sample_and_log_prob(noise, samples)
-    return model.log_joint(x, z) - log_q
+    return target(z) - log_q
 
 
-def path_log_weights(
-    model: LatentVariableModel, x: Tensor, family: Family, noise: Noise, samples: int
-) -> Tensor:
+def path_log_weights(target: Target, family: Family, noise: Noise, samples: int) -> Tensor:
     """The same of a family's draws, with log q held fixed as a function of z where its slope is known.
 
     The gradients have the same mean as those of `log_weights`, and no noise where q is the true posterior.
     """
     if not family.sloped:
-        return log_weights(model, x, family.q, noise, samples)
+        return log_weights(target, family.q, noise, samples)
     z, log_q, slope = family.q.sample_with_slope(noise, samples)
     held = log_q.detach() + (slope * (z - z.detach())).flatten(2).sum(-1)
-    return model.log_joint(x, z) - held
+    return target(z) - held
 
 
 class Ascent(NamedTuple):
@@ -220,8 +208,7 @@ def windows(most: int) -> list[int]:
 
 @torch.enable_grad()
 def optimise(
-    model: LatentVariableModel,
-    x: Tensor,
+    target: Target,
     family: Family,
     noise: Noise,
     held: Callable[[], Noise],
@@ -236,14 +223,14 @@ def optimise(
     A window is twice as long as the last. The ascent ends when one has gained no more than ``tolerance`` nats, on average
     over the data and on the draws of ``held``, which no step sees; or after ``most`` steps.
     """
-    began, judged = family.parameters, [_judged(model, x, family, held(), samples)]
+    began, judged = family.parameters, [_judged(target, family, held(), samples)]
     family.parameters = [start.clone().requires_grad_() for start in began]
     adam, lengths = torch.optim.Adam(family.parameters), windows(most)
     for window in lengths:
         for step in range(window):
             adam.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / window))
-            _step(model, x, family, noise, samples, adam)
-        judged.append(_judged(model, x, family, held(), samples))
+            _step(target, family, noise, samples, adam)
+        judged.append(_judged(target, family, held(), samples))
         gain = _rise(judged[-2], judged[-1])
         if converged := len(judged) > LEAST and gain <= tolerance:
             break
@@ -251,26 +238,19 @@ def optimise(
     return Ascent(sum(lengths[: len(judged) - 1]), converged, max(gain, 0.0))
 
 
-def _step(
-    model: LatentVariableModel,
-    x: Tensor,
-    family: Family,
-    noise: Noise,
-    samples: int,
-    adam: torch.optim.Optimizer,
-) -> None:
+def _step(target: Target, family: Family, noise: Noise, samples: int, adam: torch.optim.Optimizer) -> None:
     adam.zero_grad()
-    loss = -path_log_weights(model, x, family, noise, samples).mean(0)
+    loss = -path_log_weights(target, family, noise, samples).mean(0)
     # a datum whose bound is not finite must not spoil the others
     torch.where(loss.isfinite(), loss, 0.0).sum().backward(inputs=family.parameters)
     adam.step()
 
 
 @torch.no_grad()
-def _judged(model: LatentVariableModel, x: Tensor, family: Family, noise: Noise, samples: int) -> Tensor:
+def _judged(target: Target, family: Family, noise: Noise, samples: int) -> Tensor:
     """Log weights of the held draws, ``(HELD, B)``, as many at once as a step takes."""
     sizes = [len(part) for part in torch.arange(HELD).split(samples)]
-    return torch.cat([log_weights(model, x, family.q, noise, size) for size in sizes])
+    return torch.cat([log_weights(target, family.q, noise, size) for size in sizes])
 
 
 def _rise(before: Tensor, after: Tensor) -> float:

@@ -28,6 +28,7 @@ from lvmbench_plugins.evaluators._common import (
     Figures,
     LogMean,
     Several,
+    Target,
     drawn,
     known,
     measurements,
@@ -104,7 +105,7 @@ class GapSplit(Evaluator):
         ['amortization_gap', 'approximation_gap', 'ascent_converged', 'ascent_gain', 'ascent_steps', 'elbo', 'gap', 'log_likelihood']
     """
 
-    version = 2
+    version = 3
     metrics: ClassVar[Mapping[str, Metric]] = {
         "gap": Metric("nats", "lower", "log density of the data minus evidence lower bound"),
         "approximation_gap": Metric("nats", "lower", "the gap that the best q of the family leaves"),
@@ -158,11 +159,11 @@ class GapSplit(Evaluator):
         return of_some(measurements(figures), subject)
 
     def _figures(self, subject: Subject, x: Tensor, index: int, noise: Mapping[str, Noise]) -> Figures:
-        q = subject.model.q(x)
+        q, target = subject.model.q(x), Target(subject.model, x, subject.model.p())
         family = self._family(subject, x, self._first(subject, q), noise["climb"])
-        ascent = self._climb(subject, x, family, noise["climb"], index)
-        own, best = (self._draws(subject, x, member, index) for member in (q, family.q))
-        method, log_p, sampled = self._log_p(subject, x, best, noise["ais"])
+        ascent = self._climb(subject, target, family, noise["climb"], index)
+        own, best = (self._draws(subject, target, member, index) for member in (q, family.q))
+        method, log_p, sampled = self._log_p(subject, target, best, noise["ais"])
         name, every = self.family, torch.ones_like(own[0])
         missed = ascent.gain * every
         return {
@@ -177,10 +178,9 @@ class GapSplit(Evaluator):
             ("ascent_converged", name, ""): Figure(ascent.converged * every, None),
         }
 
-    def _climb(self, subject: Subject, x: Tensor, family: Family, noise: Noise, index: int) -> Ascent:
+    def _climb(self, subject: Subject, target: Target, family: Family, noise: Noise, index: int) -> Ascent:
         return optimise(
-            subject.model,
-            x,
+            target,
             family,
             noise,
             lambda: subject.noise("gap_split", "held", index),
@@ -223,20 +223,20 @@ class GapSplit(Evaluator):
             )
         return Full(matching_normal(first, noise))
 
-    def _draws(self, subject: Subject, x: Tensor, q: Distribution, index: int) -> Tensor:
+    def _draws(self, subject: Subject, target: Target, q: Distribution, index: int) -> Tensor:
         """Log weights, ``(S, B)``, of the same noise for each q."""
         noise = subject.noise("gap_split", "bound", index)
         sizes = [len(part) for part in torch.arange(self.samples).split(self.draws)]
-        return torch.cat([log_weights(subject.model, x, q, noise, size) for size in sizes])
+        return torch.cat([log_weights(target, q, noise, size) for size in sizes])
 
     def _log_p(
-        self, subject: Subject, x: Tensor, best: Tensor, noise: Noise
+        self, subject: Subject, target: Target, best: Tensor, noise: Noise
     ) -> tuple[str, Figure, LogMean | None]:
         """How log p(x) is found, what it is, and what each draw adds to it where they are those of the best q's bound."""
         if "model.exact_posterior" in subject.provides:
-            return "exact", known(subject.model.exact_log_prob(x)), None
+            return "exact", known(target.model.exact_log_prob(target.x, target.p)), None
         if self.ais:
-            return "ais", self.ais.figures(subject, x, noise)["log_likelihood", "", "ais"], None
+            return "ais", self.ais.figures(subject, target.x, noise)["log_likelihood", "", "ais"], None
         sampled = LogMean.of(best)
         return "importance", sampled.figure(), sampled
 

@@ -132,8 +132,9 @@ class Imputation(Evaluator):
     ) -> tuple[Tensor, Tensor]:
         """Draws of z given what is seen, ``(S, B, *z)``, and their log weights, ``(S, B)``."""
         filled = torch.where(mask, mean, x).expand(self.fills, *x.shape)
+        p = subject.model.p()
         for last in range(self.rounds):
-            z, log_w = self._weighted(subject, filled, x, ~mask, noise)
+            z, log_w = self._weighted(subject, p, filled, x, ~mask, noise)
             if last < self.rounds - 1:
                 chosen = (log_w.unsqueeze(1) + noise.gumbel((len(z), self.fills, len(x)))).argmax(0)  # (M, B)
                 parents = z[chosen, torch.arange(len(x), device=x.device)]
@@ -142,16 +143,16 @@ class Imputation(Evaluator):
         return z, log_w
 
     def _weighted(
-        self, subject: Subject, filled: Tensor, x: Tensor, seen: Tensor, noise: Noise
+        self, subject: Subject, p: Distribution, filled: Tensor, x: Tensor, seen: Tensor, noise: Noise
     ) -> tuple[Tensor, Tensor]:
         """One round: ``filled`` is ``(M, B, *x)``."""
         model, (fills, size) = subject.model, filled.shape[:2]
         q = model.q(filled.flatten(0, 1))
         near = q.sample(noise, self.samples).unflatten(1, (fills, size)).flatten(0, 1)
-        far = model.p().sample(noise, self.samples * size).unflatten(0, (self.samples, size))
+        far = p.sample(noise, self.samples * size).unflatten(0, (self.samples, size))
         z = torch.cat([near, far])  # (S, B, *z)
         everywhere = z.unsqueeze(1).expand(len(z), fills, *z.shape[1:]).flatten(1, 2)  # (S, M B, *z)
-        log_q, log_p = q.log_prob(everywhere).unflatten(1, (fills, size)), model.p().log_prob(z)
+        log_q, log_p = q.log_prob(everywhere).unflatten(1, (fills, size)), p.log_prob(z)
         proposal = torch.cat([log_q, log_p.unsqueeze(1)], 1).logsumexp(1) - math.log(fills + 1)
         return z, _over(model.decode(z).units.log_prob(x), seen) + log_p - proposal
 

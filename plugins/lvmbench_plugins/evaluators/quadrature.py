@@ -10,8 +10,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Refusal, Subject, Work, cholesky
-from lvmbench_plugins.evaluators._common import Figure, measurements, of_some, some_data
+from lvmbench import (
+    Count,
+    Distribution,
+    Evaluator,
+    Measurement,
+    Metric,
+    Noise,
+    Refusal,
+    Subject,
+    Work,
+    cholesky,
+)
+from lvmbench_plugins.evaluators._common import Figure, Target, measurements, of_some, some_data
 
 Side = Annotated[int, Field(ge=4)]
 """A number of nodes on one side of the centre."""
@@ -98,10 +109,12 @@ class Quadrature(Evaluator):
                 f"quadrature sums over z of 1 or 2 dimensions, and this model's z has {dimensions}; take ais or tightness"
             )
         x, nodes = some_data(subject, self.data), self._nodes(dimensions, subject)
-        first = self._prior(subject, subject.noise("quadrature"))
+        p = subject.model.p()
+        first = _moments(p, subject.noise("quadrature"))
         batches = x.split(max(1, _CHUNK // len(nodes)))
         found = [
-            self._summed(subject, batch, nodes, self._fit(subject, batch, nodes, first)) for batch in batches
+            self._summed(target, nodes, self._fit(target, nodes, first))
+            for target in (Target(subject.model, batch, p) for batch in batches)
         ]
         both = [
             {
@@ -122,27 +135,17 @@ class Quadrature(Evaluator):
         """The distance of neighbouring nodes."""
         return 2 * _REACH / (self.nodes - 1)
 
-    def _prior(self, subject: Subject, noise: Noise) -> _Grid:
-        z = subject.model.p().sample(noise, 1000).flatten(1)
-        return _Grid(z.mean(0).unsqueeze(0), cholesky(torch.cov(z.T).reshape(1, z.shape[1], -1)))
-
-    def _fit(self, subject: Subject, x: Tensor, nodes: Tensor, first: _Grid) -> _Grid:
-        grid = _Grid(*(part.expand(len(x), *part.shape[1:]) for part in first))
+    def _fit(self, target: Target, nodes: Tensor, first: _Grid) -> _Grid:
+        grid = _Grid(*(part.expand(len(target.x), *part.shape[1:]) for part in first))
         for _ in range(self.rounds):
-            weights = _tempered(self._log_joint(subject, x, grid.at(nodes)), _CROWD ** nodes.shape[1])
+            weights = _tempered(_log_joint(target, grid.at(nodes)), _CROWD ** nodes.shape[1])
             grid = grid.fitted(nodes, weights, self._cell)
         return grid
 
-    def _log_joint(self, subject: Subject, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z), ``(G, B)``, in double precision."""
-        shaped = z.unflatten(-1, subject.model.prior.space.event_shape)
-        parts = shaped.split(max(1, _CHUNK // len(x)))
-        return torch.cat([subject.model.log_joint(x, part) for part in parts]).double()
-
-    def _summed(self, subject: Subject, x: Tensor, nodes: Tensor, grid: _Grid) -> tuple[Tensor, Tensor]:
+    def _summed(self, target: Target, nodes: Tensor, grid: _Grid) -> tuple[Tensor, Tensor]:
         """log p(x) and its error, ``(B,)``."""
         dimensions = nodes.shape[1]
-        log_joint = self._log_joint(subject, x, grid.at(nodes))
+        log_joint = _log_joint(target, grid.at(nodes))
         log_det = grid.factor.diagonal(dim1=-2, dim2=-1).double().log().sum(-1)
         whole = log_joint.logsumexp(0) + dimensions * math.log(self._cell) + log_det
         cube = log_joint.reshape(*[self.nodes] * dimensions, -1)
@@ -150,6 +153,18 @@ class Quadrature(Evaluator):
         half = half + dimensions * math.log(2 * self._cell) + log_det
         edge = (nodes.abs().amax(1) > _REACH - self._cell / 2).to(log_joint)
         return whole, (whole - half).abs() + edge @ log_joint.softmax(0)
+
+
+def _moments(p: Distribution, noise: Noise) -> _Grid:
+    """The grid of p(z), of batch shape ``(1,)``."""
+    z = p.sample(noise, 1000).flatten(1)
+    return _Grid(z.mean(0).unsqueeze(0), cholesky(torch.cov(z.T).reshape(1, z.shape[1], -1)))
+
+
+def _log_joint(target: Target, z: Tensor) -> Tensor:
+    """log p(x, z), ``(G, B)``, in double precision."""
+    shaped = z.unflatten(-1, target.model.prior.space.event_shape)
+    return torch.cat([target(part) for part in shaped.split(max(1, _CHUNK // len(target.x)))]).double()
 
 
 def _tempered(log_joint: Tensor, crowd: int) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Stream, Subject, Work, derive
 from lvmbench_plugins.evaluators._common import FREEDOM, Several
 from lvmbench_plugins.evaluators._labels import FEWEST, classes
-from lvmbench_plugins.evaluators._two_samples import Array, manifold, squared_mmd, told_apart
+from lvmbench_plugins.evaluators._two_samples import Array, manifold, median_mmd, told_apart
 
 Features = Callable[[Tensor], Array]
 _MOST = 1000
@@ -63,7 +63,7 @@ class SampleQuality(Evaluator):
         frozenset()
     """
 
-    version = 2
+    version = 3
     requires = frozenset({"dataset.labels"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "squared_mmd": Metric(
@@ -123,7 +123,7 @@ class SampleQuality(Evaluator):
 
     def _compare(self, real: Array, other: Array) -> dict[str, float]:
         apart = told_apart(real, other, derive(0, "sample_quality", "folds") % 2**32)
-        figures = {"squared_mmd": squared_mmd(real, other), "two_sample_accuracy": apart}
+        figures = {"squared_mmd": median_mmd(real, other), "two_sample_accuracy": apart}
         return {**figures, **manifold(real, other, self.neighbours)}
 
     def _taught(self, subject: Subject) -> Features:

@@ -9,7 +9,18 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Terms, Work, analytic_kl
+from lvmbench import (
+    Count,
+    Distribution,
+    Evaluator,
+    Measurement,
+    Metric,
+    Noise,
+    Subject,
+    Terms,
+    Work,
+    analytic_kl,
+)
 from lvmbench_plugins.evaluators._common import (
     Figure,
     Figures,
@@ -94,19 +105,20 @@ class Tightness(Evaluator):
         return measurements([self._figures(subject, x, noise) for x in subject.batches(size)])
 
     def _figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:
-        elbo, log_w = self._draws(subject, x, noise)
+        p = subject.model.p()
+        elbo, log_w = self._draws(Terms(subject.model, x, noise, self.samples, p=p))
         log_p = LogMean.of(log_w)
         size = elbo.mean(0)  # what every log density here is about as large as
         figures = {
             ("elbo", "", ""): drawn(elbo, size=size),
-            ("bound", "", ""): self._bound(subject, x, noise),
+            ("bound", "", ""): self._bound(subject, x, noise, p),
             ("log_likelihood", "", "importance"): log_p.figure(size),
             ("effective_sample_size", "", ""): Figure(
                 (1 / log_w.softmax(0).square().sum(0)).clamp(max=self.samples), None
             ),
         }
         if "model.exact_posterior" in subject.provides:
-            exact = subject.model.exact_log_prob(x)
+            exact = subject.model.exact_log_prob(x, p)
             figures["log_likelihood", "", "exact"] = known(exact)
             figures["gap", "", "exact"] = drawn(exact - elbo, size=size)
         else:
@@ -115,11 +127,10 @@ class Tightness(Evaluator):
             figures["data_log_prob", "", "exact"] = known(subject.data.log_prob(x.cpu()))
         return figures
 
-    def _draws(self, subject: Subject, x: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    def _draws(self, terms: Terms) -> tuple[Tensor, Tensor]:
         """What each draw adds to the ELBO, and its log weight, both ``(S, B)``."""
-        terms = Terms(subject.model, x, noise, self.samples)
         tiles = []
-        for rows in torch.split(torch.arange(self.samples), max(1, self.chunk // len(x))):
+        for rows in torch.split(torch.arange(self.samples), max(1, self.chunk // len(terms.x))):
             tile = terms.again(len(rows))
             tiles.append((tile.log_likelihood, tile.log_q - tile.log_prior))
         likelihood, ratio = (torch.cat(column) for column in zip(*tiles, strict=True))
@@ -129,11 +140,11 @@ class Tightness(Evaluator):
         """How often the bound is drawn, of so many samples each."""
         return max(2, min(self.repeats, self.samples // samples))
 
-    def _bound(self, subject: Subject, x: Tensor, noise: Noise) -> Figure:
+    def _bound(self, subject: Subject, x: Tensor, noise: Noise, p: Distribution) -> Figure:
         objective = subject.objective
         repeats, figures = self._repeats(objective.samples), []
         for part in torch.split(x, max(1, self.chunk // objective.samples)):
-            terms = Terms(subject.model, part, noise, objective.samples)
+            terms = Terms(subject.model, part, noise, objective.samples, p=p)
             draws = torch.stack([objective(terms.again(objective.samples)) for _ in range(repeats)])
             figures.append(drawn_together(draws) if objective.batchwise else drawn(draws))
         return joined(figures)

@@ -31,7 +31,6 @@ class Ciwae(WeightObjective):
     def __init__(self, *, beta: Probability = 0.5, samples: Count = 5) -> None:
         super().__init__()
         self.beta, self.samples = beta, samples
-        self.provides = self.provides | ({"multi_sample"} if samples > 1 else frozenset())
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
         iwae = log_w.logsumexp(0) - math.log(len(log_w))

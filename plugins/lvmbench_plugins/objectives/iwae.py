@@ -31,7 +31,6 @@ class Iwae(WeightObjective):
     def __init__(self, *, samples: Count = 5, warm_up: NonNegative = 0.0) -> None:
         super().__init__()
         self.samples, self.warm_up = samples, warm_up
-        self.provides = self.provides | ({"multi_sample"} if samples > 1 else frozenset())
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
         return log_w.logsumexp(0) - math.log(len(log_w))

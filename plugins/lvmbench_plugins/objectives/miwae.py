@@ -35,7 +35,6 @@ class Miwae(WeightObjective):
     def __init__(self, *, groups: Count = 2, size: Count = 5, warm_up: NonNegative = 0.0) -> None:
         super().__init__()
         self.groups, self.samples, self.warm_up = groups, groups * size, warm_up
-        self.provides = self.provides | ({"multi_sample"} if self.samples > 1 else frozenset())
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
         each = log_w.unflatten(0, (math.gcd(self.groups, len(log_w)), -1))

@@ -48,7 +48,6 @@ class Renyi(WeightObjective):
             raise Refusal(
                 f"renyi of alpha {alpha:g} is no lower bound on log p(x); take alpha from 0 to 1, or bound=false"
             )
-        self.provides = self.provides | ({"multi_sample"} if samples > 1 else frozenset())
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
         order = 1 - self.alpha

@@ -34,7 +34,6 @@ class VrMax(WeightObjective):
     def __init__(self, *, samples: Count = 5) -> None:
         super().__init__()
         self.samples = samples
-        self.provides = self.provides | ({"multi_sample"} if samples > 1 else frozenset())
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
         return log_w.amax(0)

@@ -7,7 +7,7 @@ from typing import Literal, final
 from torch import Tensor
 
 from lvmbench import NonNegative, Objective, Terms
-from lvmbench_plugins.objectives._kernels import Kernel, squared_mmd
+from lvmbench.kernels.mmd import KERNELS, Name, squared_mmd
 
 
 @final
@@ -41,10 +41,10 @@ class Wasserstein(Objective):
         *,
         scale: NonNegative = 10.0,
         encoder: Literal["random", "deterministic"] = "random",
-        kernel: Kernel = "imq",
+        kernel: Name = "imq",
     ) -> None:
         super().__init__()
-        self.scale, self.encoder, self.kernel = scale, encoder, kernel
+        self.scale, self.encoder, self.kernel = scale, encoder, KERNELS[kernel]
         of_mean = {"posterior.mean"} if encoder == "deterministic" else set()
         self.requires = frozenset({"prior.real", "decoder.mean"} | of_mean)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
-from lvmbench import DiagonalNormal, LatentVariableModel
+from lvmbench import DiagonalNormal, Distribution, LatentVariableModel
 
 Parameters = tuple[Tensor, Tensor]
 """Mean and log standard deviation, ``(B, *z)`` each."""
@@ -28,11 +28,11 @@ def refine(
     The size of the steps falls from ``rate`` to zero as a cosine; 1 is Newton's step where the posterior is a normal with
     independent coordinates. A datum that has arrived stays where it is. What stays is masked, as the cost must not depend on data.
     """
-    found, way = start, torch.zeros_like(start[0])
+    found, way, p = start, torch.zeros_like(start[0]), model.p()
     moves = torch.ones_like(start[0], dtype=torch.bool)
     for step, epsilon in enumerate(noise.unbind(0)):
         size = rate * 0.5 * (1 + math.cos(math.pi * step / len(noise)))
-        ahead, widening, promise = _natural(model, x, found, torch.cat([epsilon, -epsilon]))
+        ahead, widening, promise = _natural(model, x, p, found, torch.cat([epsilon, -epsilon]))
         moves = moves & (promise > ENOUGH)
         way = torch.where(moves, (MOMENTUM * way + size * ahead).clamp(-LONGEST, LONGEST), 0)
         wider = torch.where(moves, (size * widening).clamp(-LONGEST, LONGEST), 0)
@@ -41,7 +41,7 @@ def refine(
 
 
 def _natural(
-    model: LatentVariableModel, x: Tensor, found: Parameters, epsilon: Tensor
+    model: LatentVariableModel, x: Tensor, p: Distribution, found: Parameters, epsilon: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The natural gradient of the ELBO in mean and log standard deviation, and the nats that following it promises.
 
@@ -52,7 +52,7 @@ def _natural(
     def elbo(parameters: Parameters, held: Parameters) -> Tensor:
         loc, log_scale = parameters
         z = loc + log_scale.exp() * epsilon.unsqueeze(1)  # (2P, B, *z)
-        return (model.log_joint(x, z) - normal(held, loc.dim() - 1).log_prob(z)).mean(0).sum()
+        return (model.log_joint(x, z, p) - normal(held, loc.dim() - 1).log_prob(z)).mean(0).sum()
 
     in_loc, in_log_scale = grad(elbo)(found, found)
     ahead, widening = (2 * found[1]).exp() * in_loc, 0.5 * in_log_scale

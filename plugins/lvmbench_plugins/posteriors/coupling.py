@@ -24,11 +24,11 @@ class Coupling(Amortized):
         Density Estimation Using Real NVP (Dinh, Sohl-Dickstein, Bengio, 2017), https://arxiv.org/abs/1605.08803
 
     Arguments:
-        layers: The number of steps :math:`T`.
+        flows: The number of steps :math:`T`.
         context: The size of the context.
         network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
         hidden: The width of its hidden layers, and of the two of each step's network.
-        depth: The number of its hidden layers.
+        layers: The number of its hidden layers.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -37,7 +37,7 @@ class Coupling(Amortized):
         torch.Size([5, 7])
     """
 
-    version = 2
+    version = 3
     distribution = InvertibleFlow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -47,19 +47,19 @@ class Coupling(Amortized):
         data: DataSummary,
         space: LatentSpace,
         *,
-        layers: Count = 4,
+        flows: Count = 4,
         context: Count = 32,
         network: Network = "mlp",
         hidden: Count = 128,
-        depth: Size = 2,
+        layers: Size = 2,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
         if size < 2:
             raise Refusal("coupling splits the latents in two halves; a single latent has none")
-        self.network = Encoder(network, data, space, context, hidden=hidden, layers=depth)
+        self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers)
         self.steps = nn.ModuleList(
-            CouplingStep(size, 2, context=context, hidden=hidden, backwards=t % 2 == 1) for t in range(layers)
+            CouplingStep(size, 2, context=context, hidden=hidden, backwards=t % 2 == 1) for t in range(flows)
         )
 
     def of(self, parameters: Tensor) -> InvertibleFlow:

@@ -31,6 +31,7 @@ class Exact(Posterior):
     """
 
     distribution = None
+    provides = frozenset({"reads_model"})
     requires = frozenset({"model.exact_posterior"})
 
     def __init__(self, data: DataSummary, space: LatentSpace) -> None:

@@ -28,10 +28,10 @@ class Radial(Amortized):
         Variational Inference with Normalizing Flows (Rezende, Mohamed, 2015), https://arxiv.org/abs/1505.05770
 
     Arguments:
-        layers: The number of steps :math:`T`.
+        flows: The number of steps :math:`T`.
         network: The body of :math:`\mu`, :math:`\log\sigma` and each step's :math:`c, \log\alpha, b`.
         hidden: The width of its hidden layers.
-        depth: The number of its hidden layers.
+        layers: The number of its hidden layers.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream
@@ -40,7 +40,7 @@ class Radial(Amortized):
         torch.Size([5, 7, 2])
     """
 
-    version = 2
+    version = 3
     distribution = Flow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -50,15 +50,15 @@ class Radial(Amortized):
         data: DataSummary,
         space: LatentSpace,
         *,
-        layers: Count = 8,
+        flows: Count = 8,
         network: Network = "mlp",
         hidden: Count = 128,
-        depth: Size = 2,
+        layers: Size = 2,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
-        self.shape, self.sizes = (layers, size + 2), (size, 1, 1)
-        self.network = Encoder(network, data, space, math.prod(self.shape), hidden=hidden, layers=depth)
+        self.shape, self.sizes = (flows, size + 2), (size, 1, 1)
+        self.network = Encoder(network, data, space, math.prod(self.shape), hidden=hidden, layers=layers)
         self.network.calm(torch.arange(math.prod(self.shape)).view(self.shape)[:, -1])  # b
 
     def of(self, parameters: Tensor) -> Flow:

@@ -50,7 +50,7 @@ class SemiAmortized(Posterior):
 
     version = 2
     distribution = DiagonalNormal
-    provides = frozenset({"amortized"})
+    provides = frozenset({"reads_model"})
     requires = frozenset({"prior.real", "prior.density", "decoder.density"})
     noise: Tensor
 
@@ -69,7 +69,8 @@ class SemiAmortized(Posterior):
     ) -> None:
         super().__init__()
         self.event_dims, self.rate, self.through = len(space.event_shape), rate, through
-        self.provides = self.provides | (frozenset() if through else frozenset({"held_fixed"}))
+        refined = self.provides if through else self.provides | {"held_fixed"}
+        self.provides = refined if steps else frozenset({"amortized"})
         self.network = build(network, data.event_shape, (2, *space.event_shape), hidden=hidden, layers=layers)
         self.register_buffer("noise", torch.randn(steps, pairs, *space.event_shape))
 

@@ -39,14 +39,14 @@ class Spline(Amortized):
         Neural Spline Flows (Durkan et al., 2019), https://arxiv.org/abs/1906.04032
 
     Arguments:
-        layers: The number of steps :math:`T`.
+        flows: The number of steps :math:`T`.
         form: ``coupling`` or ``autoregressive``; a single latent needs the latter.
         bins: The number of bins of a spline.
         bound: The end :math:`B` of the splines.
         context: The size of the context.
         network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
         hidden: The width of its hidden layers, and of the two of each step's network.
-        depth: The number of its hidden layers.
+        layers: The number of its hidden layers.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -55,7 +55,7 @@ class Spline(Amortized):
         torch.Size([5, 7])
     """
 
-    version = 2
+    version = 3
     distribution = InvertibleFlow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -65,14 +65,14 @@ class Spline(Amortized):
         data: DataSummary,
         space: LatentSpace,
         *,
-        layers: Count = 4,
+        flows: Count = 4,
         form: Literal["coupling", "autoregressive"] = "coupling",
         bins: Count = 8,
         bound: Positive = 5.0,
         context: Count = 32,
         network: Network = "mlp",
         hidden: Count = 128,
-        depth: Size = 2,
+        layers: Size = 2,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
@@ -83,10 +83,10 @@ class Spline(Amortized):
             )
         self.bound, self.sizes = bound, [bins, bins, bins - 1]
         step = {"coupling": CouplingStep, "autoregressive": AutoregressiveStep}[form]
-        self.network = Encoder(network, data, space, context, hidden=hidden, layers=depth)
+        self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers)
         self.steps = nn.ModuleList(
             step(size, sum(self.sizes), context=context, hidden=hidden, backwards=t % 2 == 1)
-            for t in range(layers)
+            for t in range(flows)
         )
 
     def of(self, parameters: Tensor) -> InvertibleFlow:

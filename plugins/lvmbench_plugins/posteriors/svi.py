@@ -53,7 +53,7 @@ class Svi(Posterior):
 
     version = 2
     distribution = DiagonalNormal
-    provides = frozenset({"held_fixed"})
+    provides = frozenset({"held_fixed", "reads_model"})
     requires = frozenset({"prior.real", "prior.density", "decoder.density"})
     noise: Tensor
     rows: Tensor

@@ -32,12 +32,12 @@ class Sylvester(Amortized):
         Sylvester Normalizing Flows for Variational Inference (van den Berg et al., 2018), https://arxiv.org/abs/1803.05649
 
     Arguments:
-        layers: The number of steps :math:`T`.
+        flows: The number of steps :math:`T`.
         units: The number of directions :math:`M` of a step, at most one for each coordinate.
         reflections: The number of reflections whose product is :math:`Q`.
         network: The body of :math:`\mu`, :math:`\log\sigma` and each step's :math:`Q, R, \tilde R, b`.
         hidden: The width of its hidden layers.
-        depth: The number of its hidden layers.
+        layers: The number of its hidden layers.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream
@@ -46,7 +46,7 @@ class Sylvester(Amortized):
         torch.Size([5, 7, 2])
     """
 
-    version = 2
+    version = 3
     distribution = Flow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -56,27 +56,27 @@ class Sylvester(Amortized):
         data: DataSummary,
         space: LatentSpace,
         *,
-        layers: Count = 4,
+        flows: Count = 4,
         units: Count = 16,
         reflections: Count = 4,
         network: Network = "mlp",
         hidden: Count = 128,
-        depth: Size = 2,
+        layers: Size = 2,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
         m = min(units, size)
         self.shapes = [(reflections, size), (m, m), (m, m), (m,)]
         self.sizes = [math.prod(shape) for shape in self.shapes]
-        self.layers = layers
-        further = layers * sum(self.sizes)
-        self.network = Encoder(network, data, space, further, hidden=hidden, layers=depth)
-        of_r = torch.arange(further).view(layers, -1).split(self.sizes, -1)[1]
+        self.flows = flows
+        further = flows * sum(self.sizes)
+        self.network = Encoder(network, data, space, further, hidden=hidden, layers=layers)
+        of_r = torch.arange(further).view(flows, -1).split(self.sizes, -1)[1]
         self.network.calm(of_r.flatten())
 
     def of(self, parameters: Tensor) -> Flow:
         base, flat = self.network.split(parameters)
-        steps = flat.unflatten(-1, (self.layers, -1)).unbind(-2)
+        steps = flat.unflatten(-1, (self.flows, -1)).unbind(-2)
         return Flow(base, [partial(_step, *self._parts(step)) for step in steps], self.space.event_shape)
 
     def _parts(self, step: Tensor) -> list[Tensor]:

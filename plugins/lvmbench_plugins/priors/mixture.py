@@ -35,7 +35,7 @@ class MixturePrior(Prior):
         torch.Size([5, 7])
     """
 
-    distribution = Mixture
+    distribution = Mixture[DiagonalNormal]
 
     def __init__(
         self, data: DataSummary, latent: int, *, components: Count = 10, spread: Positive = 1.0
