@@ -124,6 +124,7 @@ def _kl_diagonal_diagonal(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
 
 @register_kl(MultivariateNormal, DiagonalNormal)
 def _kl_full_diagonal(q: MultivariateNormal, p: DiagonalNormal) -> Tensor:
+    # in units of p the divergence is that from N(0, I): (tr L L' + m' m - D) / 2 - log |L|
     inverse = (-p.log_scale).exp()
     scaled = inverse.unsqueeze(-1) * q.scale_tril  # (..., D, D)
     standard = (q.loc - p.loc) * inverse
@@ -134,6 +135,7 @@ def _kl_full_diagonal(q: MultivariateNormal, p: DiagonalNormal) -> Tensor:
 @register_kl(LowRankNormal, DiagonalNormal)
 def _kl_low_rank_diagonal(q: LowRankNormal, p: DiagonalNormal) -> Tensor:
     inverse = (-p.log_scale).exp()
+    # p has independent coordinates: of q's covariance the trace takes the diagonal alone
     variance = (2 * q.log_scale).exp() + q.factor.square().sum(-1)
     standard = (q.loc - p.loc) * inverse
     log_ratio = 2 * p.log_scale.expand_as(q.loc).sum(-1) - q.log_det
@@ -142,6 +144,7 @@ def _kl_low_rank_diagonal(q: LowRankNormal, p: DiagonalNormal) -> Tensor:
 
 @register_kl(Bernoulli, Bernoulli)
 def _kl_bernoulli(q: Bernoulli, p: Bernoulli) -> Tensor:
+    # log q(z) - log p(z) is linear in z: its mean is its value at the mean of q
     log_odds = q.mean * (q.logits - p.logits)
     normalisers = torch.nn.functional.softplus(p.logits) - torch.nn.functional.softplus(q.logits)
     return sum_event(log_odds + normalisers, q.event_dims)
@@ -163,6 +166,7 @@ def _kl_finite(q: Finite, p: Distribution) -> Tensor:
 @register_kl(RelaxedCategorical, Categorical)
 @register_kl(StraightThroughCategorical, Categorical)
 def _kl_relaxed(q: Relaxed, p: Distribution) -> Tensor:
+    # of the law that the samples stand for: that of the relaxed samples' own density has no closed form
     return _KL[q.law.family, p.family](q.law, p)
 
 

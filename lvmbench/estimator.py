@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, final
+from typing import final
 
 from torch import Tensor, nn
 
@@ -12,14 +12,7 @@ from lvmbench.dataset import DataSummary
 from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Noise
-from lvmbench.objective import Objective
-
-
-class Estimate(NamedTuple):
-    """``bound`` is the objective's true value, ``(B,)``; ``surrogate``, ``(B,)``, has the gradient that training follows."""
-
-    surrogate: Tensor
-    bound: Tensor
+from lvmbench.objective import Estimate, Objective
 
 
 class Estimator(nn.Module, Component, ABC):

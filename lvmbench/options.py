@@ -76,9 +76,9 @@ def resolve(component: type, options: Mapping[str, Any], label: str) -> dict[str
     ...     def __init__(self, *, components: Count = 10) -> None: ...
     >>> resolve(Mixture, {}, "prior 'mixture'")
     {'components': 10}
-    >>> resolve(Mixture, {"components": 0}, "prior 'mixture'")
+    >>> resolve(Mixture, {"components": 0}, "mixture")
     Traceback (most recent call last):
-    lvmbench.options.OptionError: prior 'mixture': option 'components' should be greater than or equal to 1, got 0
+    lvmbench.options.OptionError: mixture: option 'components' should be greater than or equal to 1, got 0
     """
     model = options_model(component)
     try:

@@ -77,6 +77,7 @@ class Terms:
         z, log_q = self.q.sample_and_log_prob(self.noise, self.samples)
         if not self.pathwise:
             z = z.detach()
+            # of the z that stays where it is: the draw's own log q would carry the gradient of the path, too
             return z, self.q.log_prob(z)
         return z, log_q
 
@@ -107,8 +108,8 @@ class Terms:
 
     @cached_property
     def log_likelihood(self) -> Tensor:
-        """log p(x|z), ``(K, B)``."""
-        return self.model.decode(self.z).log_prob(self.x)
+        """log p(x|z) of what was observed of x, ``(K, B)``."""
+        return self.model.log_likelihood(self.x, self.z)
 
     def log_w(self, kl_weight: Tensor | float = 1.0) -> Tensor:
         """The log weights log p(x|z) + kl_weight (log p(z) - log q(z|x)), ``(K, B)``."""
@@ -136,6 +137,7 @@ class Terms:
         names = ("pathwise", "fixed", "through", "spare")
         options: dict[str, Any] = {name: getattr(self, name) for name in names}
         other = Terms(self.model, self.x, self.noise, samples, **options)
+        # where `cached_property` looks first
         other.__dict__.update(q=self.q, p=self.p)
         return other
 
@@ -170,6 +172,7 @@ class Terms:
         z, log_q, slope = self._sloped
         factor = scale.reshape(*scale.shape, *[1] * (z.dim() - 2))
         other = copy.copy(self)
+        # the densities at the moved samples are to be found anew
         for name in self._PER_SAMPLE:
             other.__dict__.pop(name, None)
         # the value of z, with the scaled gradient of the way to it

@@ -118,7 +118,7 @@ def test_a_combination_with_one_seed_left_changes_no_other_rank():
 
 
 def test_only_common_seeds_are_compared():
-    """c is better than a on the seeds they share and has the lower mean only because it lacks the easy seed."""
+    """c is better than a on the seeds they share; its mean is lower only because it lacks the easy seed."""
     values = _frame(a=[1.0, 1.1, 0.9, 30.0], c=[2.0, 2.11, 1.9, np.nan])
     table = rank_groups(values, "higher")
     assert list(table.index) == ["a", "c"]

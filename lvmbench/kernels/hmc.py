@@ -105,6 +105,7 @@ def transition(target: Target[S], state: S, step: Tensor, count: int, noise: Noi
         >>> state.z.shape, bool((chance > 0.9).all())
         (torch.Size([5, 7, 3]), True)
     """
+    # the velocity need not be turned round at the end: its energy is the same, and the next one is drawn anew
     velocity = noise.normal(state[0].shape)
     proposal, end = leapfrog(target, state, velocity, step, count)
     chains = step.dim()

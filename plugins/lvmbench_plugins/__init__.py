@@ -56,6 +56,7 @@ COMPONENTS = {
         "renyi": "objectives.renyi:Renyi",
         "vr_max": "objectives.vr_max:VrMax",
         "ciwae": "objectives.ciwae:Ciwae",
+        "rws": "objectives.rws:Rws",
         "info": "objectives.info:Info",
         "wasserstein": "objectives.wasserstein:Wasserstein",
     },
@@ -68,6 +69,7 @@ COMPONENTS = {
         "vimco": "estimators.vimco:Vimco",
         "rebar": "estimators.rebar:Rebar",
         "enumeration": "estimators.enumeration:Enumeration",
+        "own": "estimators.own:Own",
     },
     "evaluator": {
         "tightness": "evaluators.tightness:Tightness",

@@ -11,6 +11,8 @@ from torch import Tensor
 from lvmbench import Distribution, LatentVariableModel, Noise
 from lvmbench.kernels.hmc import transition
 
+# the share of accepted transitions that is best in many dimensions (Neal, 2011), how fast log step sizes
+# follow it, and the first step size
 _TARGET, _RATE, _FIRST = 0.65, 0.2, 0.1
 
 
@@ -59,6 +61,7 @@ class Path:
         """What is known at z."""
         z = z.detach().requires_grad_()
         base, tilt = self._log_densities(z)
+        # both: at any temperature the slope is a combination of the two, without a further gradient
         slopes = [
             torch.autograd.grad(total, z, retain_graph=True, materialize_grads=True)[0]
             for total in (base.sum(), tilt.sum())
@@ -66,7 +69,7 @@ class Path:
         return State(*(tensor.detach() for tensor in (z, base, tilt, *slopes)))
 
     def _log_densities(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        likelihood, prior = self.model.decode(z).log_prob(self.x), self.prior.log_prob(z)
+        likelihood, prior = self.model.log_likelihood(self.x, z), self.prior.log_prob(z)
         if self.q is None:
             return prior, likelihood
         base = self.q.log_prob(z)
@@ -118,6 +121,7 @@ class Annealing:
         log_step, knots = torch.full_like(state.base, _FIRST).log(), []
         for beta in betas[1:]:
             state, chance = self.path.move(state, beta, log_step.exp(), noise)
+            # by the chance and not by whether it was taken: that has less noise
             log_step = log_step + _RATE * (chance - _TARGET)
             knots.append(log_step.exp())
         return knots
@@ -130,6 +134,7 @@ class Annealing:
         state = self.path.sample(noise, self.chains)
         log_w, moved = self._nothing(state), self._nothing(state)
         for t in range(1, len(self.betas)):
+            # the weight is of where the chain is before it moves at beta_t; after the last it need not move
             log_w += (self.betas[t] - self.betas[t - 1]) * state.tilt
             if t < len(self.betas) - 1:
                 state, chance = self.path.move(state, self.betas[t], self._step(t), noise)
@@ -141,6 +146,7 @@ class Annealing:
         state = self.path.at(z.expand(self.chains, *z.shape))
         log_w, moved = self._nothing(state), self._nothing(state)
         for t in range(len(self.betas) - 1, 0, -1):
+            # forward's order turned round: an exact draw of p(z|x) need not move at first
             if t < len(self.betas) - 1:
                 state, chance = self.path.move(state, self.betas[t], self._step(t), noise)
                 moved += chance

@@ -73,6 +73,7 @@ class Full(Family):
     def q(self) -> MultivariateNormal:
         shift, log_ratio, lower = self.parameters
         loc = self.loc + (self.factor @ shift.unsqueeze(-1)).squeeze(-1)
+        # a product of lower triangles is one; with all parameters at zero it is the factor itself
         return MultivariateNormal(loc, self.factor @ (lower.tril(-1) + torch.diag_embed(log_ratio.exp())))
 
 
@@ -146,6 +147,7 @@ class Flow(Family):
     def __init__(self, base: Family, centre: tuple[Tensor, Tensor], maps: int, noise: Noise) -> None:
         self.base, self.centre, self.count = base, centre, len(base.parameters)
         size, dimensions = len(centre[0]), centre[0][0].numel()
+        # with w at zero, too, no parameter would have a gradient
         w = noise.normal((size, maps, dimensions)).to(centre[0])
         self.parameters = [*base.parameters, torch.zeros_like(w), w, torch.zeros_like(w[..., 0])]
 
@@ -223,6 +225,7 @@ def optimise(
     A window is twice as long as the last. The ascent ends when one has gained no more than ``tolerance`` nats, on average
     over the data and on the draws of ``held``, which no step sees; or after ``most`` steps.
     """
+    # every judgement is by the same draws: a difference of two has their common noise taken out
     began, judged = family.parameters, [_judged(target, family, held(), samples)]
     family.parameters = [start.clone().requires_grad_() for start in began]
     adam, lengths = torch.optim.Adam(family.parameters), windows(most)

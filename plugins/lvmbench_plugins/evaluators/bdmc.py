@@ -131,6 +131,7 @@ class Bdmc(Evaluator):
         annealing = Annealing(path, self.temperatures, self.adaptation, self.chains, noise)
         up, moved_up = annealing.forward(noise)
         down, moved_down = annealing.backward(z, noise)
+        # the mean inverse weight is 1 / p(x) on average: by Jensen minus its log is no less than log p(x)
         upper = math.log(self.chains) - (-down).logsumexp(0)
         return LogMean.of(up).figure(), upper, moved_up.mean(0), moved_down.mean(0)
 

@@ -55,7 +55,7 @@ class Informativeness(Evaluator):
     drawn from. With :math:`q(z)` over the :math:`N - 1` other data, the same mean is an upper bound of that, as
     :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`, the cap binds.
 
-     The rate is in closed form where one is known, else from the samples.
+    The rate is in closed form where one is known, else from the samples.
     Posterior and prior both being normal or both Bernoulli with independent coordinates, the rate is also given for each unit.
     The variance over the data is that of Burda et al., divided by :math:`N`. Active units and the probe need
     the posterior's mean, the information its density, and the probes need labels; what a combination cannot
@@ -146,6 +146,7 @@ class Informativeness(Evaluator):
 
     def _draws(self, count: int) -> int:
         """How many samples of each of so many data the aggregated posterior is found from."""
+        # each sample of each datum is held against all data
         return max(2, min(self.samples, self.pairs // count**2))
 
     def _information(self, subject: Subject) -> Iterator[Measurement]:

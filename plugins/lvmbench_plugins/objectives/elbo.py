@@ -75,5 +75,7 @@ class Elbo(Objective):
     def _paid(self, terms: Terms, kl: Tensor) -> Tensor:
         """The divergence of each datum with the free bits of each unit, ``(B,)``."""
         known = terms.unit_kl()
+        # the mean over the batch decides, as in the paper: a unit may tell some data apart and not others
         units = kl.unsqueeze(1) if known is None else known  # (B, U)
+        # a constant has no gradient: nothing pushes the unit further down
         return torch.where(units.mean(0) > self.free_bits, units, self.free_bits).sum(1)

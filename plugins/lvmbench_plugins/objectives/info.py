@@ -47,6 +47,7 @@ class Info(Objective):
 
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
         size = len(terms.x)
+        # one sample for each datum, as two of one datum are no independent draws of q(z)
         z = terms.z[0].flatten(1)
         prior = terms.p.sample(terms.noise, size).flatten(1)
         penalty = (self.alpha + self.scale - 1) * squared_mmd(self.kernel, z, prior)

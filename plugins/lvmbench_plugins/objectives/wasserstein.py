@@ -6,7 +6,7 @@ from typing import Literal, final
 
 from torch import Tensor
 
-from lvmbench import NonNegative, Objective, Terms
+from lvmbench import NonNegative, Objective, Terms, observed
 from lvmbench.kernels.mmd import KERNELS, Name, squared_mmd
 
 
@@ -49,8 +49,11 @@ class Wasserstein(Objective):
         self.requires = frozenset({"prior.real", "decoder.mean"} | of_mean)
 
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
+        # one sample for each datum, as two of one datum are no independent draws of q(z)
         z = terms.q.mean.unsqueeze(0) if self.encoder == "deterministic" else terms.z[:1]
         prior = terms.p.sample(terms.noise, len(terms.x)).flatten(1)
-        cost = (terms.model.decode(z).mean[0] - terms.x).square().flatten(1).sum(1)
+        made = terms.model.decode(z).mean[0]
+        x, _ = observed(terms.x, made)  # what was not observed costs nothing
+        cost = (made - x).square().flatten(1).sum(1)
         value: Tensor = -cost - kl_weight * self.scale * squared_mmd(self.kernel, z[0].flatten(1), prior)
         return value

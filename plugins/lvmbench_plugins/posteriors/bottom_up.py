@@ -9,7 +9,7 @@ from typing import final
 from torch import Tensor, nn
 
 from lvmbench import Amortized, Chain, Count, DataSummary, DiagonalNormal, LatentSpace, Size
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network, encoder
 from lvmbench.networks import network as build
 
 
@@ -29,6 +29,7 @@ class BottomUp(Amortized):
         network: The body of :math:`\mu_1` and :math:`\log\sigma_1`; those of the layers above are ``mlp``.
         hidden: The width of the hidden layers.
         layers: The number of hidden layers of each network.
+        mask: Whether the network of x is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream
@@ -48,10 +49,11 @@ class BottomUp(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.sizes = space.layers or (space.vector("bottom_up"),)
-        self.network = build(network, data.event_shape, (2, self.sizes[0]), hidden=hidden, layers=layers)
+        self.network = encoder(network, data, (2, self.sizes[0]), hidden=hidden, layers=layers, mask=mask)
         self.above = nn.ModuleList(
             build("mlp", (a,), (2, b), hidden=hidden, layers=layers) for a, b in pairwise(self.sizes)
         )
