@@ -12,10 +12,11 @@ from lvmbench.dataset import Data
 from lvmbench.distributions import Distribution
 from lvmbench.errors import Refusal, Unavailable
 from lvmbench.estimator import Estimator
+from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.objective import Objective
 from lvmbench.options import OptionError
-from lvmbench.prior import LatentSpace, Prior
+from lvmbench.prior import Prior
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 
@@ -89,7 +90,8 @@ def _words(kind: str, names: Iterable[str]) -> frozenset[str]:
 
 def _offered(space: LatentSpace) -> frozenset[str]:
     """What the latent space itself offers."""
-    return frozenset({space.support} | ({"enumerable"} if space.enumerable else set()))
+    known = {"enumerable": space.enumerable, "layers": bool(space.layers), "steps": bool(space.steps)}
+    return frozenset({space.support, *(word for word, holds in known.items() if holds)})
 
 
 def unmet(

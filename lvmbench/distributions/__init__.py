@@ -3,6 +3,8 @@
 from lvmbench.distributions.base import Distribution as Distribution
 from lvmbench.distributions.bernoulli import Bernoulli as Bernoulli
 from lvmbench.distributions.categorical import Categorical as Categorical
+from lvmbench.distributions.chain import Chain as Chain
+from lvmbench.distributions.chain import LinearChain as LinearChain
 from lvmbench.distributions.diagonal_normal import DiagonalNormal as DiagonalNormal
 from lvmbench.distributions.finite import Finite as Finite
 from lvmbench.distributions.flow import Coupled as Coupled

@@ -24,11 +24,13 @@ COMPONENTS = {
         "mixture": "priors.mixture:MixturePrior",
         "bernoulli": "priors.bernoulli:BernoulliPrior",
         "categorical": "priors.categorical:CategoricalPrior",
+        "hierarchy": "priors.hierarchy:Hierarchy",
     },
     "posterior": {
         "gaussian": "posteriors.gaussian:Gaussian",
         "full_gaussian": "posteriors.full_gaussian:FullGaussian",
         "low_rank_gaussian": "posteriors.low_rank_gaussian:LowRankGaussian",
+        "bottom_up": "posteriors.bottom_up:BottomUp",
         "svi": "posteriors.svi:Svi",
         "semi_amortized": "posteriors.semi_amortized:SemiAmortized",
         "planar": "posteriors.planar:Planar",

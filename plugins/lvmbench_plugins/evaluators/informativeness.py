@@ -191,7 +191,7 @@ def _split_rate(found: Aggregate) -> Figures:
 def _code(terms: Terms, variant: str) -> Figures:
     exact = analytic_kl(terms.q, terms.p)
     if exact is None:
-        figures = {("rate", variant, "sampled"): drawn(terms.log_q - terms.log_prior)}
+        figures = {("rate", variant, "sampled"): drawn(terms.kl_of_draws)}
     else:
         figures = {("rate", "", "exact"): known(exact)}
     figures["distortion", "", ""] = drawn(-terms.log_likelihood)
