@@ -123,7 +123,9 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "sampled_density_is_log_prob": lambda it: it.trait("density"),
     "density_integrates_to_one": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
     "samples_follow_the_density": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
-    "own_densities_weigh_a_box": lambda it: it.specimen.kind != "decoder" and it.over("real") and it.of(3) and not _loose(it),
+    "own_densities_weigh_a_box": lambda it: (
+        it.specimen.kind != "decoder" and it.over("real") and it.of(3) and not _loose(it)
+    ),
     "log_q_is_known_as_declared": lambda it: _loose(it) and it.over("real"),
     "mean_is_the_average_of_samples": lambda it: it.trait("mean"),
     "components_share_each_value": lambda it: it.trait("components"),
