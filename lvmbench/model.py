@@ -46,9 +46,14 @@ class LatentVariableModel(nn.Module):
         q: Distribution = self.posterior(x, self)
         return q if self.training else q.law
 
+    def decode(self, z: Tensor) -> Distribution:
+        """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``, of which the decoder sees what the space has it read."""
+        p: Distribution = self.decoder(self.prior.space.read(z))
+        return p
+
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) of what was observed of x, ``(K, B)``, for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``."""
-        p: Distribution = self.decoder(z)
+        p = self.decode(z)
         return p.log_prob(x) if self.complete else p.observed_log_prob(x)
 
     def log_joint(self, x: Tensor, z: Tensor, p: Distribution | None = None) -> Tensor:
@@ -116,7 +121,7 @@ class LatentVariableModel(nn.Module):
         Raises `UserError` where p(x|z) has no mean.
         """
         z = self.p().sample(noise, samples).unsqueeze(1)  # (K, 1, *z)
-        p = self.decoder(z)  # batch shape (K, 1)
+        p = self.decode(z)  # batch shape (K, 1)
         if mean and "mean" not in p.traits:
             raise UserError(f"the decoder's {type(p).__name__} has no mean; leave mean out, and draw x")
         x: Tensor = p.mean if mean else p.sample(noise, 1)[0]

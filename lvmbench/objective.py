@@ -88,6 +88,7 @@ class WeightObjective(Objective, ABC):
     """
 
     provides = frozenset({"log_weights", "smooth"})
+    requires = frozenset({"posterior.weights"})
     default_estimators = ("dreg", "pathwise", "vimco", "score")
 
     @abstractmethod

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lvmbench.distributions import Distribution
-from lvmbench.divergence import analytic_kl
+from lvmbench.divergence import analytic_kl, draw_kl
 from lvmbench.noise import Noise
 
 if TYPE_CHECKING:
@@ -115,13 +115,22 @@ class Terms:
         """The log weights log p(x|z) + kl_weight (log p(z) - log q(z|x)), ``(K, B)``."""
         return self.log_likelihood + kl_weight * (self.log_prior - self.log_q)
 
+    @cached_property
+    def kl_of_draws(self) -> Tensor:
+        """The term of KL(q(z|x) || p(z)) of each draw, ``(K, B)``: log q - log p, or what is registered for the pair's draws."""
+        registered = draw_kl(self.q, self.p, self.z, self.noise)
+        return self.log_q - self.log_prior if registered is None else registered
+
     def kl(self, *, analytic: bool = False) -> Tensor:
-        """KL(q(z|x) || p(z)), ``(B,)``: from the samples, or in closed form where that is wanted and a formula is registered.
+        """KL(q(z|x) || p(z)), ``(B,)``: from the samples, or in closed form where that is wanted and a formula is registered, for
+        the pair or else for its draws.
 
         Not by default, so that no pair trains with less noise than others for having a formula.
         """
-        exact = analytic_kl(self.q, self.p) if analytic else None
-        return (self.log_q - self.log_prior).mean(0) if exact is None else exact
+        if not analytic:
+            return (self.log_q - self.log_prior).mean(0)
+        exact = analytic_kl(self.q, self.p)
+        return self.kl_of_draws.mean(0) if exact is None else exact
 
     def again(self, samples: int) -> Terms:
         """The terms of fresh samples from the same q and p, which are found only once."""

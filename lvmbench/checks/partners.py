@@ -177,7 +177,7 @@ class Bench:
                 for q_ref, q in self._make("posterior", fixed, source, prior.space):
                     if any(word.startswith("prior.") for word in q.requires - offered):
                         continue
-                    for decoder_ref, decoder in self._make("decoder", fixed, source, prior.space):
+                    for decoder_ref, decoder in self._make("decoder", fixed, source, prior.space.visible):
                         refs = {"prior": prior_ref, "posterior": q_ref, "decoder": decoder_ref}
                         model = LatentVariableModel(prior, q, decoder, complete=source.summary.complete)
                         yield source, refs, model

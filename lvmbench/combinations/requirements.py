@@ -12,10 +12,11 @@ from lvmbench.dataset import Data
 from lvmbench.distributions import Distribution
 from lvmbench.errors import Refusal, Unavailable
 from lvmbench.estimator import Estimator
+from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.objective import Objective
 from lvmbench.options import OptionError
-from lvmbench.prior import LatentSpace, Prior
+from lvmbench.prior import Prior
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 
@@ -63,8 +64,13 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
 
 
 def _traits(q: type[Distribution]) -> frozenset[str]:
-    """What the posterior's distribution can do; where its density is known anywhere, so is its slope."""
-    return q.traits | (frozenset({"slope"}) if "density" in q.traits else frozenset())
+    """What the posterior's distribution can do.
+
+    Where its density is known anywhere, so is its slope; unless there is only a bound of it, the weights average to p(x).
+    """
+    slope = frozenset({"slope"} if "density" in q.traits else ())
+    weights = frozenset({"weights"} if "bound" not in q.traits else ())
+    return q.traits | slope | weights
 
 
 def prior_capabilities(prior: Prior) -> frozenset[str]:
@@ -84,7 +90,8 @@ def _words(kind: str, names: Iterable[str]) -> frozenset[str]:
 
 def _offered(space: LatentSpace) -> frozenset[str]:
     """What the latent space itself offers."""
-    return frozenset({space.support} | ({"enumerable"} if space.enumerable else set()))
+    known = {"enumerable": space.enumerable, "layers": bool(space.layers), "steps": bool(space.steps)}
+    return frozenset({space.support, *(word for word, holds in known.items() if holds)})
 
 
 def unmet(

@@ -200,7 +200,8 @@ def test_what_cannot_be_had_is_left_out():
 
 
 def test_every_metric_is_declared():
-    assert {metric for metric, _ in measure(subject())} == set(Informativeness.metrics)
+    found = {metric for metric, _ in measure(subject())}
+    assert found == set(Informativeness.metrics) - {"rate_lower"}  # which is for densities that are estimated
 
 
 @pytest.mark.statistical("distortions of two chunkings", "stated, of 100 draws of 200 data")

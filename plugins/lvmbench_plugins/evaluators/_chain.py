@@ -111,7 +111,7 @@ class Chain:
         return self.model.q(x)
 
     def _p(self, z: Tensor) -> Any:
-        return self.model.decoder(z[None, None])
+        return self.model.decode(z[None, None])
 
 
 def _words(purpose: str, count: int, *which: int) -> Array:

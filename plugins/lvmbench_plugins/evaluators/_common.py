@@ -178,6 +178,11 @@ class Target(NamedTuple):
         return self.model.log_joint(self.x, z, self.p)
 
 
+def side(subject: Subject) -> str:
+    """The variant of figures that log q enters: ``upper`` where it is only estimated or bounded, so that they are upper bounds."""
+    return "" if subject.provides.isdisjoint({"posterior.estimate", "posterior.bound"}) else "upper"
+
+
 @torch.no_grad()
 def posterior_means(subject: Subject, values: Tensor, chunk: int = 8192) -> Tensor:
     """The posterior means as vectors, ``(N, D)``, in double precision and main memory."""

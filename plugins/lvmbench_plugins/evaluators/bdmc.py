@@ -120,7 +120,7 @@ class Bdmc(Evaluator):
     def _simulate(self, subject: Subject, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draws of z and x from the model."""
         z = subject.model.p().sample(noise, self.data)
-        x: Tensor = subject.model.decoder(z.unsqueeze(1)).sample(noise, 1)  # (1, N, 1, *x)
+        x = subject.model.decode(z.unsqueeze(1)).sample(noise, 1)  # (1, N, 1, *x)
         return z, x[0, :, 0]
 
     def _sandwich(

@@ -33,6 +33,7 @@ from lvmbench_plugins.evaluators._common import (
     known,
     measurements,
     of_some,
+    side,
     some_data,
 )
 from lvmbench_plugins.evaluators._local import (
@@ -78,7 +79,8 @@ class GapSplit(Evaluator):
     ``same`` frees the mean and the scale of normal posteriors, and of the other amortised ones (flows, ...) what
     their network returns; it is refused for the rest. The other families suit every posterior with real z, and tell what a
     richer one could gain: ``flow`` is planar maps on what ``same`` frees, or on q itself where there is nothing to free;
-    ``full`` is a normal with full covariance, which does not contain a posterior that is no normal.
+    ``full`` is a normal with full covariance, which does not contain a posterior that is no normal. Where log q(z|x) is only
+    estimated, as with auxiliary variables, the gap, as ``upper``, is an upper bound of that of q(z|x), and what is split is that.
 
     References:
         Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018),
@@ -143,7 +145,7 @@ class GapSplit(Evaluator):
         self.samples, self.data, self.batch = samples, data, batch
         self.ais = Ais(temperatures=temperatures, data=data) if temperatures else None
         of_ais = self.ais.requires if self.ais else frozenset({"prior.density", "decoder.density"})
-        self.requires = of_ais | {"objective.density", "prior.real"}
+        self.requires = of_ais | {"objective.density", "posterior.weights", "prior.real"}
 
     def evaluations(self, work: Work) -> int:
         """At most: with all steps, and with annealed importance sampling, which is not needed where log p(x) is known."""
@@ -172,7 +174,7 @@ class GapSplit(Evaluator):
             ("elbo", f"best/{name}", ""): _missing(drawn(best), missed),
             ("amortization_gap", name, ""): _missing(drawn(best - own), missed),
             ("approximation_gap", name, method): _missing(_difference(log_p, sampled, best), missed),
-            ("gap", "", method): _difference(log_p, sampled, own),
+            ("gap", side(subject), method): _difference(log_p, sampled, own),
             ("log_likelihood", "", method): log_p,
             ("ascent_steps", name, ""): Figure(ascent.steps * every, None),
             ("ascent_gain", name, ""): Figure(missed, None),

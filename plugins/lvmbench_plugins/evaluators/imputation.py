@@ -148,7 +148,7 @@ class Imputation(Evaluator):
     def _figures(self, subject: Subject, puzzle: _Puzzle, marginal: Distribution, noise: Noise) -> Figures:
         x, mask = puzzle.x, puzzle.hidden
         z, log_w = self._infer(subject, puzzle, marginal.mean, noise)
-        p = subject.model.decoder(z).units
+        p = subject.model.decode(z).units
         weights = log_w.softmax(0)
         log_p = log_w + _over(p.log_prob(x), mask)
         expected = (weights.reshape(*weights.shape, *[1] * (x.dim() - 1)) * p.mean).sum(0)
@@ -180,7 +180,7 @@ class Imputation(Evaluator):
             if last < self.rounds - 1:
                 chosen = (log_w.unsqueeze(1) + noise.gumbel((len(z), self.fills, len(x)))).argmax(0)  # (M, B)
                 parents = z[chosen, torch.arange(len(x), device=x.device)]
-                made = subject.model.decoder(parents).sample(noise, 1)[0]
+                made = subject.model.decode(parents).sample(noise, 1)[0]
                 filled = torch.where(seen, x, made)
         return z, log_w
 
@@ -196,7 +196,7 @@ class Imputation(Evaluator):
         everywhere = z.unsqueeze(1).expand(len(z), fills, *z.shape[1:]).flatten(1, 2)  # (S, M B, *z)
         log_q, log_p = q.log_prob(everywhere).unflatten(1, (fills, size)), p.log_prob(z)
         proposal = torch.cat([log_q, log_p.unsqueeze(1)], 1).logsumexp(1) - math.log(fills + 1)
-        return z, _over(model.decoder(z).units.log_prob(x), seen) + log_p - proposal
+        return z, _over(model.decode(z).units.log_prob(x), seen) + log_p - proposal
 
 
 def _mask(shape: tuple[int, ...], hidden: str) -> Tensor:
