@@ -68,7 +68,7 @@ class Results:
         return self.board(metric).frame
 
     def board(self, metric: str | None = None, split: str = "test") -> Board:
-        """The leaderboard with what ranks it, its claims and what it takes to read it; raises as `leaderboard` does."""
+        """The leaderboard with what ranks it, its claims and how to read it; raises as `leaderboard` does."""
         records, measurements = self._tables()
         splits = set(measurements["split"])
         if splits and split not in splits:
