@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from lvmbench.errors import Unavailable as Unavailable
     from lvmbench.errors import UserError as UserError
     from lvmbench.errors import nearest as nearest
-    from lvmbench.estimator import Estimate as Estimate
     from lvmbench.estimator import Estimator as Estimator
     from lvmbench.evaluator import Evaluator as Evaluator
     from lvmbench.evaluator import Measurement as Measurement
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
     from lvmbench.evaluator import Subject as Subject
     from lvmbench.evaluator import Work as Work
     from lvmbench.model import LatentVariableModel as LatentVariableModel
+    from lvmbench.networks import encoder as encoder
     from lvmbench.networks import network as network
     from lvmbench.noise import Buffer as Buffer
     from lvmbench.noise import Demand as Demand
@@ -62,8 +62,11 @@ if TYPE_CHECKING:
     from lvmbench.noise import Stream as Stream
     from lvmbench.noise import derive as derive
     from lvmbench.noise import generator as generator
+    from lvmbench.objective import Estimate as Estimate
     from lvmbench.objective import Objective as Objective
+    from lvmbench.objective import SurrogateObjective as SurrogateObjective
     from lvmbench.objective import WeightObjective as WeightObjective
+    from lvmbench.observation import observed as observed
     from lvmbench.options import Count as Count
     from lvmbench.options import NonNegative as NonNegative
     from lvmbench.options import Positive as Positive
@@ -97,13 +100,14 @@ _HOMES = {
     ],
     "divergence": ["analytic_kl", "register_kl", "register_posterior"],
     "errors": ["LvmbenchError", "Refusal", "Unavailable", "UserError", "nearest"],
-    "estimator": ["Estimate", "Estimator"],
+    "estimator": ["Estimator"],
     "evaluator": ["Evaluator", "Measurement", "Metric", "Subject", "Work"],
     "api.fitted": ["Fitted", "evaluate", "fit"],
     "model": ["LatentVariableModel"],
-    "networks": ["network"],
+    "networks": ["encoder", "network"],
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
-    "objective": ["Objective", "WeightObjective"],
+    "objective": ["Estimate", "Objective", "SurrogateObjective", "WeightObjective"],
+    "observation": ["observed"],
     "options": ["Count", "NonNegative", "Positive", "Probability", "Size"],
     "posterior": ["Amortized", "Posterior"],
     "prior": ["LatentSpace", "Prior"],

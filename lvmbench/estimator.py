@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, final
+from typing import final
 
 from torch import Tensor, nn
 
@@ -11,15 +11,8 @@ from lvmbench.component import Component
 from lvmbench.dataset import DataSummary
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Noise
-from lvmbench.objective import Objective
+from lvmbench.objective import Estimate, Objective
 from lvmbench.prior import LatentSpace
-
-
-class Estimate(NamedTuple):
-    """``bound`` is the objective's true value, ``(B,)``; ``surrogate``, ``(B,)``, has the gradient that training follows."""
-
-    surrogate: Tensor
-    bound: Tensor
 
 
 class Estimator(nn.Module, Component, ABC):

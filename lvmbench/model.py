@@ -24,13 +24,17 @@ class LatentVariableModel(nn.Module):
         prior: :math:`p(z)`.
         posterior: :math:`q(z|x)`.
         decoder: :math:`p(x|z)`.
+        complete: Whether all of x is observed. Otherwise NaN in x means not observed, and densities of x are of what was.
     """
 
     PARTS = ("prior", "posterior", "decoder")
 
-    def __init__(self, prior: Prior, posterior: Posterior, decoder: Decoder) -> None:
+    def __init__(
+        self, prior: Prior, posterior: Posterior, decoder: Decoder, *, complete: bool = True
+    ) -> None:
         super().__init__()
         self.prior, self.posterior, self.decoder = prior, posterior, decoder
+        self.complete = complete
 
     def p(self) -> Distribution:
         """p(z), batch shape ``()``."""
@@ -42,14 +46,18 @@ class LatentVariableModel(nn.Module):
         q: Distribution = self.posterior(x, self)
         return q if self.training else q.law
 
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x|z) of what was observed of x, ``(K, B)``, for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``."""
+        p: Distribution = self.decoder(z)
+        return p.log_prob(x) if self.complete else p.observed_log_prob(x)
+
     def log_joint(self, x: Tensor, z: Tensor, p: Distribution | None = None) -> Tensor:
         """log p(x, z), ``(K, B)``, for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``.
 
         Whoever asks for more than one figure finds ``p``, p(z), once and gives it: a prior may ask a network each time.
         """
         p = self.p() if p is None else p
-        log_p: Tensor = self.decoder(z).log_prob(x) + p.log_prob(z)
-        return log_p
+        return self.log_likelihood(x, z) + p.log_prob(z)
 
     def exact_posterior(self, x: Tensor, p: Distribution | None = None) -> Distribution:
         """The true p(z|x) of this model, where it provides ``exact_posterior``: registered for the pair, or by enumeration."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from typing import Self, final
+from typing import TYPE_CHECKING, NamedTuple, Self, final
 
 from torch import Tensor, nn
 
 from lvmbench.component import Component
 from lvmbench.terms import Terms
+
+if TYPE_CHECKING:
+    from lvmbench.model import LatentVariableModel
+    from lvmbench.noise import Noise
 
 
 class Objective(nn.Module, Component, ABC):
@@ -50,6 +54,31 @@ class Objective(nn.Module, Component, ABC):
         other = copy.copy(self)
         other.samples = samples
         return other
+
+
+class Estimate(NamedTuple):
+    """``bound`` is the objective's true value, ``(B,)``; ``surrogate``, ``(B,)``, has the gradient that training follows."""
+
+    surrogate: Tensor
+    bound: Tensor
+
+
+class SurrogateObjective(Objective, ABC):
+    """An objective that brings a surrogate of its own: what training follows is no estimator's gradient of the bound.
+
+    Its estimator is `own`, and any other is refused. A subclass keeps ``surrogate`` among what it provides and ``estimator.own``
+    among what it requires; its call is the bound that evaluations report.
+    """
+
+    provides = frozenset({"surrogate"})
+    requires = frozenset({"estimator.own"})
+    default_estimators = ("own",)
+
+    @abstractmethod
+    def estimate(
+        self, model: LatentVariableModel, x: Tensor, noise: Noise, kl_weight: Tensor | float = 1.0
+    ) -> Estimate:
+        """Draw what it needs for ``x``, ``(B, *x)``, and return bound and surrogate, as an estimator does."""
 
 
 class WeightObjective(Objective, ABC):

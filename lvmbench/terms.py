@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from lvmbench.noise import Noise
 
 if TYPE_CHECKING:
     from lvmbench.model import LatentVariableModel
+
+Through = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From samples, ``(K, B, *z)``, log q, ``(K, B)``, and the slope of log q, ``(K, B, *z)``, to samples and log q."""
 
 
 class Terms:
@@ -29,6 +33,9 @@ class Terms:
         fixed: Whether log q is held fixed as a function of z, so that only the path of the samples reaches the posterior's
             parameters.
         p: p(z), where it is at hand; it is found when first asked for otherwise.
+        through: What the samples and log q become on the way to the objective, given both and the slope of log q: the same
+            values with other gradients.
+        spare: How many further samples ``through`` is given, after those that it returns.
     """
 
     _PER_SAMPLE = ("z", "log_q", "log_prior", "log_likelihood")
@@ -43,9 +50,12 @@ class Terms:
         pathwise: bool = True,
         fixed: bool = False,
         p: Distribution | None = None,
+        through: Through | None = None,
+        spare: int = 0,
     ) -> None:
         self.model, self.x, self.noise, self._p = model, x, noise, p
         self.samples, self.pathwise, self.fixed = samples, pathwise, fixed
+        self.through, self.spare = through, spare
 
     @cached_property
     def q(self) -> Distribution:
@@ -59,6 +69,8 @@ class Terms:
 
     @cached_property
     def _draw(self) -> tuple[Tensor, Tensor]:
+        if self.through is not None:
+            return self.through(*self._sloped)
         if self.fixed:
             z, log_q, slope = self._sloped
             return z, _held(z, log_q, slope)
@@ -71,8 +83,8 @@ class Terms:
 
     @cached_property
     def _sloped(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The samples, their log densities and the slopes of these, where q is held fixed."""
-        return self.q.sample_with_slope(self.noise, self.samples)
+        """The samples, their log densities and the slopes of these."""
+        return self.q.sample_with_slope(self.noise, self.samples + self.spare)
 
     @classmethod
     def at(cls, model: LatentVariableModel, x: Tensor, z: Tensor, noise: Noise) -> Terms:
@@ -96,9 +108,8 @@ class Terms:
 
     @cached_property
     def log_likelihood(self) -> Tensor:
-        """log p(x|z), ``(K, B)``."""
-        log_p: Tensor = self.model.decoder(self.z).log_prob(self.x)
-        return log_p
+        """log p(x|z) of what was observed of x, ``(K, B)``."""
+        return self.model.log_likelihood(self.x, self.z)
 
     def log_w(self, kl_weight: Tensor | float = 1.0) -> Tensor:
         """The log weights log p(x|z) + kl_weight (log p(z) - log q(z|x)), ``(K, B)``."""
@@ -114,7 +125,9 @@ class Terms:
 
     def again(self, samples: int) -> Terms:
         """The terms of fresh samples from the same q and p, which are found only once."""
-        other = Terms(self.model, self.x, self.noise, samples, pathwise=self.pathwise, fixed=self.fixed)
+        names = ("pathwise", "fixed", "through", "spare")
+        options: dict[str, Any] = {name: getattr(self, name) for name in names}
+        other = Terms(self.model, self.x, self.noise, samples, **options)
         # where `cached_property` looks first
         other.__dict__.update(q=self.q, p=self.p)
         return other

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
+from lvmbench.api.description import Description
 from lvmbench.cli import main
 from lvmbench.distributions import Distribution
 from lvmbench.options import options_model
@@ -254,8 +255,8 @@ def test_what_trains_together_is_not_said_to_be_apart(tmp_path, suite):
     assert together
     for parts in together:
         for kind, name in parts:
-            others = module._barred(catalogue.entry(kind, name), catalogue)
-            assert not parts & {(other.kind, other.name) for other, _ in others}, f"{kind} {name}"
+            others = module._barred(Description.of(catalogue.entry(kind, name)), catalogue)
+            assert not parts & {(other.entry.kind, other.entry.name) for other, _ in others}, f"{kind} {name}"
 
 
 def test_who_provides_a_requirement_is_named():

@@ -72,7 +72,7 @@ class Results:
         records, measurements = self._tables()
         splits = set(measurements["split"])
         if splits and split not in splits:
-            raise UserError(f"nothing was measured on '{split}'{nearest(split, splits)}")
+            raise UserError(f"split: nothing was measured on '{split}'{nearest(split, splits)}")
         return board_of(records, measurements, self.directory, metric, split)
 
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:

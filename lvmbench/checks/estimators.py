@@ -48,7 +48,7 @@ def _objectives(specimen: Specimen) -> list[Ref]:
 @contract(
     "estimator",
     due="The reported bound is the objective's value, not the surrogate.",
-    read="estimator.Estimate",
+    read="objective.Estimate",
 )
 def reported_bound_is_the_objectives(specimen: Specimen) -> None:
     for name, toy in _pairs(specimen):

@@ -34,7 +34,7 @@ def gradient_reaches_every_parameter(specimen: Specimen) -> None:
     "objective",
     "estimator",
     due="Gradients of the surrogate reach every parameter of the model.",
-    read="estimator.Estimate",
+    read="objective.Estimate",
 )
 def surrogate_reaches_every_parameter(specimen: Specimen) -> None:
     for trial in specimen.trials(batch=7):

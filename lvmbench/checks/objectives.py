@@ -16,10 +16,10 @@ from lvmbench.checks.partners import with_samples
 from lvmbench.checks.specimen import TOY, Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
 from lvmbench.checks.toys import Toy, toys
-from lvmbench.estimator import Estimate, Estimator
+from lvmbench.estimator import Estimator
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Noise
-from lvmbench.objective import Objective
+from lvmbench.objective import Estimate, Objective
 from lvmbench.terms import Terms
 
 DRAWS = 4000
@@ -204,6 +204,34 @@ def bound_is_of_its_terms(specimen: Specimen) -> None:
         rest = toy.terms(_double("rest")).leave_one_out()[0]
         hint = "use terms.samples, not self.samples"
         _same(toy.parts.objective(rest), other.parts.objective(rest), "bounds of the same two samples", hint)
+
+
+@contract(
+    "objective",
+    due="A surrogate of its own comes with the bound that a call gives, and is followed by no other estimator than 'own'.",
+    read="objective.SurrogateObjective",
+)
+def own_surrogate_comes_with_the_bound(specimen: Specimen) -> None:
+    built = specimen.build()
+    applies("surrogate" in built.provides, "it does not provide 'surrogate'")
+    require(
+        "estimator.own" in built.requires,
+        "it does not require 'estimator.own'",
+        "any estimator would be admitted",
+    )
+    for toy in _toys(built):
+        x = toy.x.repeat_interleave(DRAWS, 0)
+        for kl_weight in (1.0, 0.3):
+            with torch.no_grad():
+                found = built.estimate(toy.model, x, _double("one"), kl_weight).bound
+                due = built(Terms(toy.model, x, _double("one"), built.samples), kl_weight)
+            require_average(
+                (found - due).unflatten(0, (-1, DRAWS)).T,
+                0.0,
+                f"the estimate's bound minus the call's with KL weight {kl_weight} ({toy.name})",
+                "return the bound beside the surrogate, and pass kl_weight on to it",
+                slack=1e-9,
+            )
 
 
 def _same(one: Tensor, other: Tensor, what: str, hint: str) -> None:

@@ -7,11 +7,13 @@ from functools import cached_property
 from typing import Any
 
 from lvmbench.checks.contract import MODEL_PARTS, Check, Skip
-from lvmbench.checks.datasets import _data
+from lvmbench.checks.datasets import loaded_data
 from lvmbench.checks.evaluators import TRUTHS, first, tried_before
+from lvmbench.checks.holes import COMPLETE
 from lvmbench.checks.labels import names_matter
 from lvmbench.checks.options import ends
 from lvmbench.checks.partners import with_samples
+from lvmbench.checks.sources import holed
 from lvmbench.checks.specimen import Specimen
 from lvmbench.dataset import Data
 from lvmbench.distributions import Distribution, Finite
@@ -37,7 +39,7 @@ class Declared:
     @property
     def data(self) -> Data:
         """The data of a data set; a `Skip` where they cannot be had here."""
-        return _data(self.specimen)
+        return loaded_data(self.specimen)
 
     @cached_property
     def distributions(self) -> list[type[Distribution]]:
@@ -131,11 +133,18 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "amortized_posterior_depends_on_x": lambda it: "amortized" in it.built.provides,
     "kl_is_the_average_log_ratio": lambda it: it.kl,
     "registered_posterior_is_exact": lambda it: it.exact,
+    "holes_leave_gradients_finite": lambda it: _meets_holes(it.specimen),
+    "observed_density_is_the_marginal": lambda it: COMPLETE not in it.built.requires,
+    "holes_are_measured": lambda it: (
+        COMPLETE not in it.built.requires
+        and it.specimen.bench.find({}, it.built.requires, holed()) is not None
+    ),
     # objectives and estimators
     "lower_bound_stays_below_log_p": lambda it: it.built.lower_bound,
     "additive_is_true": lambda it: it.built.additive and it.sized,
     "linear_is_true": lambda it: it.built.linear,
     "equal_weights_give_their_value": lambda it: "log_weights" in it.built.provides,
+    "own_surrogate_comes_with_the_bound": lambda it: "surrogate" in it.built.provides,
     "bound_is_of_its_terms": lambda it: it.sized,
     "unbiased_gradient_averages_to_the_exact_one": lambda it: it.built.unbiased,
     # evaluators
@@ -166,6 +175,11 @@ def due(check: Check, declared: Declared) -> bool:
 
 def _holds(check: Check, declared: Declared) -> bool:
     return check.name not in SCOPE or SCOPE[check.name](declared)
+
+
+def _meets_holes(specimen: Specimen) -> bool:
+    """Whether there is a combination with it for data of which not all was observed."""
+    return specimen.bench.find({specimen.kind: specimen.ref}, sources=holed()) is not None
 
 
 def _batchwise(it: Declared) -> bool:

@@ -116,7 +116,7 @@ def bound_is_one_figure_per_datum(specimen: Specimen) -> None:
 @contract(
     "estimator",
     due="Surrogate and bound are one finite figure per datum, (B,).",
-    read="estimator.Estimate",
+    read="objective.Estimate",
     explains=OF_BOUNDS,
 )
 def estimate_is_one_figure_per_datum(specimen: Specimen) -> None:

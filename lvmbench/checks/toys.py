@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from lvmbench.checks.contract import Skip
 from lvmbench.checks.partners import needs
 from lvmbench.checks.sources import narrow
-from lvmbench.combinations.parts import Parts, capabilities
+from lvmbench.combinations.parts import Parts
+from lvmbench.combinations.requirements import capabilities
 from lvmbench.decoder import Decoder
 from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution
 from lvmbench.divergence import register_posterior

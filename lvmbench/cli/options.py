@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lvmbench.errors import UserError
-from lvmbench.registry.loader import PluginSelection
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
     from lvmbench.registry.catalogue import Catalogue
     from lvmbench.results.store import Store
-    from lvmbench.suites.suite import Suite
 
 Plugins = Annotated[
     list[str],
@@ -49,17 +46,6 @@ Jobs = Annotated[
 Timeout = Annotated[
     float | None, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Wall-clock limit per job.")
 ]
-
-
-def selection(plugins: list[str], blocked: list[str]) -> PluginSelection:
-    """The plugins of a command; files are made absolute, so that workers and later commands find them."""
-    paths = [str(Path(p).resolve()) if p.endswith(".py") else p for p in plugins]
-    return PluginSelection(tuple(paths), tuple(blocked))
-
-
-def with_seeds(suite: Suite, seeds: int | None) -> Suite:
-    """The suite with seeds 0 ... N-1, where that was asked for."""
-    return suite if seeds is None else replace(suite, seeds=tuple(range(seeds)))
 
 
 def results_directory(directory: Path, file: str = "suite.yaml") -> Path:

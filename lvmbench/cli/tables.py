@@ -36,7 +36,7 @@ def leaderboard(
 
     board = _results(directory, store).board(metric, split)
     if format_ == "table":
-        from lvmbench.api.progress import show_board
+        from lvmbench.cli.shown import show_board
 
         show_board(board)
         return

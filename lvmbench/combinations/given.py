@@ -8,7 +8,7 @@ from types import new_class
 from typing import Any
 
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import default_estimators, first_suitable
+from lvmbench.combinations.requirements import default_estimators, first_suitable
 from lvmbench.component import Component
 from lvmbench.dataset import Data, Dataset
 from lvmbench.errors import UserError

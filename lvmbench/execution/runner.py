@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,9 +18,9 @@ from lvmbench.errors import UserError
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained, weights_file
 from lvmbench.execution.local import Crash, LocalExecutor, cores
+from lvmbench.execution.options import RunOptions
 from lvmbench.execution.progress import Progress, ProgressFile
 from lvmbench.execution.worker import evaluate_job, train_job
-from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
 from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, remarks_in
@@ -36,16 +36,6 @@ class Reporter(Protocol):
     def start(self, packs: int, workers: int) -> None: ...
     def progress(self, name: str, progress: Progress) -> None: ...
     def finish(self, name: str, counts: Counter[str], reason: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How to run: device, worker processes (0: this one; default: one per core), seconds per job, plugins."""
-
-    device: str = "auto"
-    jobs: int | None = None
-    timeout: float | None = None
-    selection: PluginSelection = field(default_factory=PluginSelection)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,18 @@ from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, 
 ENVIRONMENTS = "environment.json"
 BOARD_CSV, BOARD_MARKDOWN = "leaderboard.csv", "leaderboard.md"
 BOARD_FIGURE, CURVES_FIGURE, RATE_FIGURE = "leaderboard.svg", "curves.svg", "rate_distortion.svg"
+FILES = (
+    BOARD_MARKDOWN,
+    BOARD_CSV,
+    BOARD_FIGURE,
+    CURVES_FIGURE,
+    RATE_FIGURE,
+    RECORDS,
+    MEASUREMENTS,
+    EVALUATIONS,
+    CURVES,
+)
+"""What is there to be read, the boards first."""
 
 
 def export(store: Store, out: Path) -> None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from lvmbench.combinations.combination import Combination, run_key
-from lvmbench.combinations.parts import (
-    DataCache,
+from lvmbench.combinations.parts import DataCache, build
+from lvmbench.combinations.requirements import (
     applicable_estimators,
-    build,
     capabilities,
     default_estimators,
     first_suitable,

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from lvmbench import Count, Objective
+from lvmbench import Count, Estimate, Objective, SurrogateObjective, Terms
 from tests.mutants import mutant
 
 
@@ -115,6 +115,43 @@ class OtherDefaultWeight(Plain):
 class SamplesForgotten(Weighted):
     def __init__(self, *, samples: Count = 1):
         super().__init__(samples=1)
+
+
+class Wake(SurrogateObjective):
+    """Reweighted wake-sleep."""
+
+    requires = SurrogateObjective.requires | {"posterior.amortized", "posterior.density"}
+
+    def __init__(self, *, samples: Count = 3):
+        super().__init__()
+        self.samples = samples
+
+    def forward(self, terms, kl_weight=1.0):
+        return terms.log_w(kl_weight).logsumexp(0) - math.log(terms.samples)
+
+    def estimate(self, model, x, noise, kl_weight=1.0):
+        terms = Terms(model, x, noise, self.samples, pathwise=False)
+        share = terms.log_w(kl_weight).softmax(0).detach()
+        surrogate = share * (terms.log_likelihood + kl_weight * terms.log_prior + terms.log_q)
+        return Estimate(surrogate.sum(0), self(terms, kl_weight))
+
+
+@mutant(
+    "reports its surrogate as the bound",
+    own_surrogate_comes_with_the_bound="return the bound beside the surrogate",
+)
+class SurrogateForBound(Wake):
+    def estimate(self, *arguments):
+        surrogate = super().estimate(*arguments).surrogate
+        return Estimate(surrogate, surrogate)
+
+
+@mutant(
+    "a surrogate of its own, and any estimator will do",
+    own_surrogate_comes_with_the_bound="any estimator would be admitted",
+)
+class AnyEstimator(Wake):
+    requires = frozenset({"posterior.amortized", "posterior.density"})
 
 
 @mutant("a default estimator that is not there", default_estimator_works="known:")

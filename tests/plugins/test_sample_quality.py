@@ -79,5 +79,5 @@ def test_one_class_is_refused():
 
 
 def test_labels_are_required_for_the_classifier_only():
-    assert SampleQuality().requires == {"dataset.labels"}
-    assert not SampleQuality(features="pixels").requires
+    assert SampleQuality().requires == {"dataset.labels", "dataset.complete"}
+    assert SampleQuality(features="pixels").requires == {"dataset.complete"}

@@ -81,7 +81,7 @@ def test_a_csv_is_split_into_all_of_its_rows():
     }
     assert rows(data) == expected(NUMBERS)
     assert data.splits["train"].x.dtype == torch.float32
-    assert data.capabilities == {"real"}
+    assert data.capabilities == {"real", "complete"}
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def test_support_follows_the_values():
     bits = pd.DataFrame(np.arange(3 * ROWS).reshape(ROWS, 3) % 2, columns=["a", "b", "c"])
     binary, unit = Table(path=csv(bits)).load(), Table(path=csv(bits / 2)).load()
     assert (binary.support, binary.splits["test"].x.dtype) == ("binary", torch.uint8)
-    assert binary.capabilities == {"binary", "unit"}
+    assert binary.capabilities == {"binary", "unit", "complete"}
     assert rows(binary) == expected(bits)
-    assert unit.capabilities == {"unit", "real"}
+    assert unit.capabilities == {"unit", "real", "complete"}
 
 
 def test_true_and_false_are_binary():
@@ -129,7 +129,7 @@ def test_an_archive_holds_arrays_of_any_shape():
     ).load()
     assert rows(data) == sorted(images.reshape(ROWS, -1).astype(np.float32).tolist())
     assert data.splits["test"].x.shape == (4, 1, 4, 4)
-    assert data.capabilities == {"unit", "real", "labels", "image"}
+    assert data.capabilities == {"unit", "real", "complete", "labels", "image"}
 
 
 def test_the_array_is_x_or_the_only_wide_one():
@@ -442,7 +442,7 @@ def test_counts_are_taken_as_real_numbers_where_the_user_says_so():
     fitted = lvmbench.fit(
         data=f"table[path={csv(COUNTS)},values=real]", decoder="gaussian[hidden=4]", **PARTS
     )
-    assert fitted.data.capabilities == {"real"}
+    assert fitted.data.capabilities == {"real", "complete"}
     assert fitted.data.remarks[0].startswith("columns visits, items: whole numbers only")
 
 

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from lvmbench import UserError
-from lvmbench.data.rules import SUPPORTS, coarse
+from lvmbench.data.columns import coarse
+from lvmbench.data.rules import SUPPORTS
 
 Place = tuple[int, ...]
 

@@ -18,6 +18,7 @@ from lvmbench import (
     Positive,
     Refusal,
     cholesky,
+    observed,
     register_posterior,
 )
 
@@ -29,7 +30,7 @@ class LinearGaussian(Decoder):
     .. math:: p(x|z) = N(x; W z + b, \sigma^2 I)
 
     Under a normal prior :math:`N(m, S)` the posterior is normal with precision :math:`S^{-1} + W^\top W / \sigma^2`; under a
-    mixture of normals it is a mixture of such posteriors.
+    mixture of normals it is a mixture of such posteriors. Where not all of x was observed, :math:`W` has the rows of what was.
 
     References:
         Probabilistic Principal Component Analysis (Tipping, Bishop, 1999), https://doi.org/10.1111/1467-9868.00196;
@@ -56,6 +57,7 @@ class LinearGaussian(Decoder):
                 f"linear_gaussian reads a vector of latents; the prior's are of shape {space.event_shape}"
             )
         self.event_shape, latent = data.event_shape, space.event_shape[0]
+        self.complete = data.complete
         self.weight = nn.Parameter(torch.randn(math.prod(data.event_shape), latent) / math.sqrt(latent))
         self.bias = nn.Parameter(data.mean.flatten().clone())
         self.log_scale = nn.Parameter(torch.tensor(math.log(noise)))
@@ -66,13 +68,22 @@ class LinearGaussian(Decoder):
 
 
 def _condition(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
-    """p(z|x) for x of shape (..., D) and p of batch shape broadcast to (...)."""
+    """p(z|x) for x of shape (..., D), NaN where nothing was observed, and p of batch shape broadcast to (...)."""
     precision = (-2 * p.log_scale).exp()
     scaled = decoder.weight.T * (-2 * decoder.log_scale).exp()  # W' / sigma^2, (Z, D)
-    factor = cholesky(torch.diag_embed(precision) + scaled @ decoder.weight)
-    target = (x - decoder.bias) @ scaled.T + precision * p.loc  # (..., Z)
+    values, told = _told(decoder, x, scaled)
+    factor = cholesky(torch.diag_embed(precision) + told)
+    target = (values - decoder.bias) @ scaled.T + precision * p.loc  # (..., Z)
     loc = torch.cholesky_solve(target.unsqueeze(-1), factor).squeeze(-1)
     return MultivariateNormal(loc, cholesky(torch.cholesky_inverse(factor)))
+
+
+def _told(decoder: LinearGaussian, x: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
+    """x with its mean at z = 0 where nothing was observed, and the precision W' W / sigma^2 that the rest adds, (..., Z, Z)."""
+    if decoder.complete:
+        return x, scaled @ decoder.weight
+    values, mask = observed(x, decoder.bias)
+    return values, (scaled * mask.to(scaled.dtype).unsqueeze(-2)) @ decoder.weight
 
 
 @register_posterior(DiagonalNormal, LinearGaussian)
@@ -88,5 +99,6 @@ def _mixture_posterior(
     components = _condition(p.components, decoder, x)  # batch (B, C)
     z = components.mean
     noise = DiagonalNormal(z @ decoder.weight.T + decoder.bias, decoder.log_scale)
-    evidence = noise.log_prob(x) + p.components.log_prob(z) - components.log_prob(z)  # log p(x | c), (B, C)
+    log_p = noise.log_prob(x) if decoder.complete else noise.observed_log_prob(x)
+    evidence = log_p + p.components.log_prob(z) - components.log_prob(z)  # log p(x | c), (B, C)
     return Mixture(p.log_weights + evidence, components)

@@ -18,7 +18,7 @@ from lvmbench import (
     Objective,
     Probability,
     Terms,
-    network,
+    encoder,
 )
 
 Baseline = Literal["none", "leave_one_out", "moving_average", "network"]
@@ -77,7 +77,7 @@ class Score(Estimator):
             self.register_buffer("total", torch.zeros(()))
             self.register_buffer("weight", torch.zeros(()))
         elif baseline == "network":
-            self.network = network("mlp", data.event_shape, (1,), hidden=hidden, layers=1)
+            self.network = encoder("mlp", data, (1,), hidden=hidden, layers=1)
 
     def forward(
         self,

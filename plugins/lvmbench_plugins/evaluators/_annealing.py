@@ -69,7 +69,7 @@ class Path:
         return State(*(tensor.detach() for tensor in (z, base, tilt, *slopes)))
 
     def _log_densities(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        likelihood, prior = self.model.decoder(z).log_prob(self.x), self.prior.log_prob(z)
+        likelihood, prior = self.model.log_likelihood(self.x, z), self.prior.log_prob(z)
         if self.q is None:
             return prior, likelihood
         base = self.q.log_prob(z)

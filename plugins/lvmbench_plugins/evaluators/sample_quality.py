@@ -60,11 +60,11 @@ class SampleQuality(Evaluator):
 
     Example:
         >>> SampleQuality(features="pixels").requires
-        frozenset()
+        frozenset({'dataset.complete'})
     """
 
     version = 3
-    requires = frozenset({"dataset.labels"})
+    requires = frozenset({"dataset.labels", "dataset.complete"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "squared_mmd": Metric(
             "squared distance", "lower", "squared distance of samples and data; unbiased, may be below 0"
@@ -91,7 +91,7 @@ class SampleQuality(Evaluator):
         self.samples, self.sets, self.features, self.neighbours = samples, sets, features, neighbours
         self.hidden, self.train_data = hidden, train_data
         if features == "pixels":
-            self.requires = frozenset()
+            self.requires = frozenset({"dataset.complete"})
 
     def evaluations(self, work: Work) -> int:
         return self.sets * (self.samples or min(work.size // 2, _MOST))

@@ -33,7 +33,7 @@ class Elbo(Objective):
         samples: The number of samples :math:`K` that the expectations are taken over.
         beta: The weight :math:`\beta` of the KL divergence.
         kl: ``sampled`` from the samples, as every pair of posterior and prior can have it; ``analytic`` in closed form, whose
-            gradient has less noise than that of the samples by `pathwise`, and near the true posterior more than that by `stl`.
+            gradient has less noise than that of the samples by `pathwise`, and near the true posterior more than that by `blend`.
         warm_up: Epochs over which the KL weight rises from 0 to :math:`\beta`; 0 leaves it to the budget.
         cycles: How often it does so, each time staying at :math:`\beta` as long as it rose.
         free_bits: Nats :math:`\lambda` of the KL divergence, in the mean over the batch, that each unit has free while training;
@@ -45,7 +45,7 @@ class Elbo(Objective):
     """
 
     version = 2
-    default_estimators = ("stl", "pathwise", "score")
+    default_estimators = ("blend", "stl", "pathwise", "score")
 
     def __init__(
         self,

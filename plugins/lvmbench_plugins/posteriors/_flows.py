@@ -20,8 +20,7 @@ from zuko.transforms import (
 
 from lvmbench import DataSummary, DiagonalNormal, Distribution, InvertibleFlow, LatentSpace
 from lvmbench.distributions import Coupled
-from lvmbench.networks import Network
-from lvmbench.networks import network as build
+from lvmbench.networks import Network, encoder
 
 Element = Callable[[Tensor], Transform]
 """From parameters ``(..., n, outputs)`` to a transform of vectors of length n, coordinate by coordinate."""
@@ -48,11 +47,12 @@ class Encoder(nn.Module):
         *,
         hidden: int,
         layers: int,
+        mask: bool,
     ) -> None:
         super().__init__()
         size = math.prod(space.event_shape)
         self.sizes = [size, size, further]
-        self.network = build(body, data.event_shape, (sum(self.sizes),), hidden=hidden, layers=layers)
+        self.network = encoder(body, data, (sum(self.sizes),), hidden=hidden, layers=layers, mask=mask)
 
     def forward(self, x: Tensor) -> Tensor:
         parameters: Tensor = self.network(x)

@@ -8,7 +8,7 @@ from typing import final
 from torch import Tensor, nn
 
 from lvmbench import Amortized, Count, DataSummary, InvertibleFlow, LatentSpace, Refusal, Size
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network
 from lvmbench_plugins.posteriors._flows import CouplingStep, Encoder, affine, pushed
 
 
@@ -29,6 +29,7 @@ class Coupling(Amortized):
         network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
         hidden: The width of its hidden layers, and of the two of each step's network.
         layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -52,12 +53,13 @@ class Coupling(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
         if size < 2:
             raise Refusal("coupling splits the latents in two halves; a single latent has none")
-        self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers)
+        self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers, mask=mask)
         self.steps = nn.ModuleList(
             CouplingStep(size, 2, context=context, hidden=hidden, backwards=t % 2 == 1) for t in range(flows)
         )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import AffineTransform, Transform
 
 from lvmbench import Amortized, Count, DataSummary, InvertibleFlow, LatentSpace, Size
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network
 from lvmbench_plugins.posteriors._flows import AutoregressiveStep, Encoder, affine, pushed
 
 OPEN = 2.0
@@ -46,6 +46,7 @@ class Iaf(Amortized):
         network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
         hidden: The width of its hidden layers, and of the two of each step's network.
         layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -70,11 +71,12 @@ class Iaf(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
         self.element = {"gated": _gated, "affine": affine}[form]
-        self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers)
+        self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers, mask=mask)
         self.steps = nn.ModuleList(
             AutoregressiveStep(size, 2, context=context, hidden=hidden, backwards=t % 2 == 1)
             for t in range(flows)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lvmbench import Amortized, Count, DataSummary, Flow, LatentSpace, Size
 from lvmbench.kernels.planar import PlanarMap
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network
 from lvmbench_plugins.posteriors._flows import Encoder
 
 
@@ -32,6 +32,7 @@ class Planar(Amortized):
         network: The body of :math:`\mu`, :math:`\log\sigma` and each step's :math:`u, w, b`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream
@@ -54,11 +55,14 @@ class Planar(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
         self.shape, self.sizes = (flows, 2 * size + 1), (size, size, 1)
-        self.network = Encoder(network, data, space, math.prod(self.shape), hidden=hidden, layers=layers)
+        self.network = Encoder(
+            network, data, space, math.prod(self.shape), hidden=hidden, layers=layers, mask=mask
+        )
         self.network.calm(torch.arange(math.prod(self.shape)).view(self.shape)[:, :size].flatten())  # u
 
     def of(self, parameters: Tensor) -> Flow:

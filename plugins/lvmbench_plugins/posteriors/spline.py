@@ -21,7 +21,7 @@ from lvmbench import (
     Refusal,
     Size,
 )
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network
 from lvmbench_plugins.posteriors._flows import AutoregressiveStep, CouplingStep, Encoder, pushed
 
 
@@ -47,6 +47,7 @@ class Spline(Amortized):
         network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
         hidden: The width of its hidden layers, and of the two of each step's network.
         layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -73,6 +74,7 @@ class Spline(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
@@ -84,7 +86,7 @@ class Spline(Amortized):
         # widths, heights, slopes at inner knots: at the outer ones the slope is that of the identity beyond
         self.bound, self.sizes = bound, [bins, bins, bins - 1]
         step = {"coupling": CouplingStep, "autoregressive": AutoregressiveStep}[form]
-        self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers)
+        self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers, mask=mask)
         self.steps = nn.ModuleList(
             step(size, sum(self.sizes), context=context, hidden=hidden, backwards=t % 2 == 1)
             for t in range(flows)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lvmbench import Amortized, Count, DataSummary, Flow, LatentSpace, Size
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network
 from lvmbench_plugins.posteriors._flows import TINY, Encoder
 
 LARGEST = 0.999
@@ -38,6 +38,7 @@ class Sylvester(Amortized):
         network: The body of :math:`\mu`, :math:`\log\sigma` and each step's :math:`Q, R, \tilde R, b`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream
@@ -62,6 +63,7 @@ class Sylvester(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
@@ -70,7 +72,7 @@ class Sylvester(Amortized):
         self.sizes = [math.prod(shape) for shape in self.shapes]
         self.flows = flows
         further = flows * sum(self.sizes)
-        self.network = Encoder(network, data, space, further, hidden=hidden, layers=layers)
+        self.network = Encoder(network, data, space, further, hidden=hidden, layers=layers, mask=mask)
         of_r = torch.arange(further).view(flows, -1).split(self.sizes, -1)[1]
         self.network.calm(of_r.flatten())
 
