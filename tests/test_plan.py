@@ -253,7 +253,7 @@ def test_data_that_cannot_be_used_are_said_with_the_place_of_the_data_set(plan):
     [
         (
             {"decoders": ["bernoulli"]},
-            r"decoder 'bernoulli' requires dataset.binary, which dataset 'blobs.* does not provide \(.*real\)",
+            r"decoder 'bernoulli' requires dataset.binary, which dataset .* does not provide \(.*real\)",
         ),
         (
             {"decoders": ["gaussian"], "posteriors": ["exact"]},
