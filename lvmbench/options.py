@@ -23,7 +23,9 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 """A number from 0 to 1."""
 APART = "apart"
-"""Marks an option whose choices have tests of their own, so that the checks of a component keep to its default."""
+"""Marks an option whose choices have tests of their own,
+so that the checks of a component keep to its default.
+"""
 
 
 class OptionError(UserError):

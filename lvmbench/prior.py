@@ -24,7 +24,8 @@ ENUMERABLE = 4096
 
 @dataclass(frozen=True)
 class LatentSpace:
-    """Where z lives: the event shape ``*z`` and the support, ``real``, ``binary``, or ``one_hot`` in the last dimension.
+    """Where z lives: the event shape ``*z`` and the support, ``real``, ``binary``,
+    or ``one_hot`` in the last dimension.
 
     >>> LatentSpace((3,), "binary").size, LatentSpace((2, 5), "one_hot").size, LatentSpace((2,)).size
     (8, 25, None)
@@ -42,7 +43,10 @@ class LatentSpace:
         return int(choices**groups)
 
     def vector(self, name: str) -> int:
-        """The number of latents, for a component that is over vectors; raises `Refusal`, with its name, for other shapes."""
+        """The number of latents, for a component that is over vectors.
+
+        Raises `Refusal`, with its name, for other shapes.
+        """
         if len(self.event_shape) != 1:
             raise Refusal(f"{name} is over a vector of latents; the prior's are of shape {self.event_shape}")
         return self.event_shape[0]
@@ -82,7 +86,8 @@ class Prior(nn.Module, Component, ABC):
     """A module whose call returns p(z).
 
     ``__init__(self, data, latent, *, options)`` takes the `DataSummary` and the suite's latent size.
-    ``distribution`` is the class its call returns; what that class can do counts among what the prior provides.
+    ``distribution`` is the class its call returns; what that class can do counts among what the prior
+    provides.
     """
 
     distribution: type[Distribution]

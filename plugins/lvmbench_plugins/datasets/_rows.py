@@ -22,7 +22,9 @@ Place = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Rows:
-    """Numeric values ``(N, *x)``, the names of their columns where they have any, and, where asked for, labels ``(N,)``."""
+    """Numeric values ``(N, *x)``, the names of their columns where they have any, and,
+    where asked for, labels ``(N,)``.
+    """
 
     path: Path
     values: NDArray[Any]
@@ -40,8 +42,9 @@ class Rows:
         if bad.any():
             place, rows = _first(bad)
             raise UserError(
-                f"table '{self.path}': {self.column(place)} has {len(rows)} rows that are missing, NaN, infinite or too "
-                f"large for single precision, the first is row {rows[0] + 1}; fill them or drop them"
+                f"table '{self.path}': {self.column(place)} has {len(rows)} rows that are missing, NaN, "
+                f"infinite or too large for single precision, the first is row {rows[0] + 1}; fill "
+                "them or drop them"
             )
 
     def require_support(self, support: str) -> None:
@@ -52,8 +55,8 @@ class Rows:
             place, rows = _first(bad)
             value = self.values[(rows[0], *place)]
             raise UserError(
-                f"table '{self.path}': {self.column(place)} holds {value:g} in row {rows[0] + 1}; with values={support} "
-                f"each is {words}: give another values="
+                f"table '{self.path}': {self.column(place)} holds {value:g} in row {rows[0] + 1}; with "
+                f"values={support} each is {words}: give another values="
             )
 
     def require_variation(self) -> None:
@@ -63,8 +66,8 @@ class Rows:
             place = (int(constant[0]),)
             others = f" (and {len(constant) - 1} more)" if len(constant) > 1 else ""
             raise UserError(
-                f"table '{self.path}': {self.column(place)}{others} is {self.values[0][place]:g} in every row, where a density "
-                "grows without bound; leave it out, or say values=real"
+                f"table '{self.path}': {self.column(place)}{others} is {self.values[0][place]:g} in every "
+                "row, where a density grows without bound; leave it out, or say values=real"
             )
 
     def require_resolution(self) -> None:
@@ -72,8 +75,8 @@ class Rows:
         columns = coarse(torch.from_numpy(self.values.astype(np.float64)))
         if columns:
             raise UserError(
-                f"table '{self.path}': {self.column(columns[0])} is too far from 0 for its spread: single precision would "
-                "merge its values; say standardize=true"
+                f"table '{self.path}': {self.column(columns[0])} is too far from 0 for its spread: single "
+                "precision would merge its values; say standardize=true"
             )
 
 
@@ -124,7 +127,10 @@ def texts(listed: str | int | None) -> list[str]:
 
 
 def codes(path: Path, name: str, labels: pd.Series[Any], missing: Collection[str]) -> NDArray[np.int64]:
-    """Labels as 0, 1, ... in the order of their values; no text but an empty one is missing, unless it is said to be."""
+    """Labels as 0, 1, ... in the order of their values.
+
+    No text but an empty one is missing, unless it is said to be.
+    """
     absent = labels.isna() | labels.astype(str).str.strip().isin(["", *missing])
     if absent.any():
         raise UserError(

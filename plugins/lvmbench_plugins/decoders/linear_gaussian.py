@@ -29,11 +29,13 @@ class LinearGaussian(Decoder):
 
     .. math:: p(x|z) = N(x; W z + b, \sigma^2 I)
 
-    Under a normal prior :math:`N(m, S)` the posterior is normal with precision :math:`S^{-1} + W^\top W / \sigma^2`; under a
-    mixture of normals it is a mixture of such posteriors. Where not all of x was observed, :math:`W` has the rows of what was.
+    Under a normal prior :math:`N(m, S)` the posterior is normal with precision
+    :math:`S^{-1} + W^\top W / \sigma^2`; under a mixture of normals it is a mixture of such posteriors. Where
+    not all of x was observed, :math:`W` has the rows of what was.
 
     References:
-        Probabilistic Principal Component Analysis (Tipping, Bishop, 1999), https://doi.org/10.1111/1467-9868.00196;
+        Probabilistic Principal Component Analysis (Tipping, Bishop, 1999),
+        https://doi.org/10.1111/1467-9868.00196;
         Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse (Lucas et al., 2019),
         https://arxiv.org/abs/1911.02469
 
@@ -68,7 +70,9 @@ class LinearGaussian(Decoder):
 
 
 def _condition(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
-    """p(z|x) for x of shape (..., D), NaN where nothing was observed, and p of batch shape broadcast to (...)."""
+    """p(z|x) for x of shape (..., D), NaN where nothing was observed,
+    and p of batch shape broadcast to (...).
+    """
     precision = (-2 * p.log_scale).exp()
     scaled = decoder.weight.T * (-2 * decoder.log_scale).exp()  # W' / sigma^2, (Z, D)
     values, told = _told(decoder, x, scaled)
@@ -79,7 +83,9 @@ def _condition(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> Multiva
 
 
 def _told(decoder: LinearGaussian, x: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
-    """x with its mean at z = 0 where nothing was observed, and the precision W' W / sigma^2 that the rest adds, (..., Z, Z)."""
+    """x with its mean at z = 0 where nothing was observed,
+    and the precision W' W / sigma^2 that the rest adds, (..., Z, Z).
+    """
     if decoder.complete:
         return x, scaled @ decoder.weight
     values, mask = observed(x, decoder.bias)

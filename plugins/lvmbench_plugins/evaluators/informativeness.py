@@ -45,31 +45,33 @@ class Informativeness(Evaluator):
     .. math:: R = E_x\, \mathrm{KL}(q(z|x) \,\|\, p(z)), \qquad D = -E_x E_{q(z|x)} \log p(x|z), \qquad
         A = \sum_d \left[\operatorname{Var}_x(E_{q(z|x)} z_d) > \theta\right]
 
-    so that :math:`-R - D` is the ELBO. With the aggregated posterior :math:`q(z) = \frac1N \sum_n q(z|x_n)` of
-    the whole split the rate is exactly
+    so that :math:`-R - D` is the ELBO. With the aggregated posterior :math:`q(z) = \frac1N \sum_n q(z|x_n)`
+    of the whole split the rate is exactly
 
     .. math:: R = I_q(x; z) + \mathrm{KL}(q(z) \,\|\, p(z)), \qquad
         I_q = \frac1N \sum_n E_{q(z|x_n)} \log \frac{q(z|x_n)}{q(z)} \le \log N
 
-    Where z all but names its datum, :math:`I_q` says :math:`\log N` however much z tells of the data that the split is
-    drawn from. With :math:`q(z)` over the :math:`N - 1` other data, the same mean is an upper bound of that, as
-    :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`, the cap binds.
+    Where z all but names its datum, :math:`I_q` says :math:`\log N` however much z tells of the data that the
+    split is drawn from. With :math:`q(z)` over the :math:`N - 1` other data, the same mean is an upper bound
+    of that, as :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`,
+    the cap binds.
 
-    The rate is in closed form where one is known, else from the samples.
-    Posterior and prior both being normal or both Bernoulli with independent coordinates, the rate is also given for each unit.
-    The variance over the data is that of Burda et al., divided by :math:`N`. Active units and the probe need
-    the posterior's mean, the information its density, and the probes need labels; what a combination cannot
-    have is left out. The probes are a logistic regression on standardised means, fitted on the training split, its values as a training visit
-    makes them, and a vote of the nearest neighbours among the means; the logistic regression's C and the
-    number of neighbours are those of the best accuracy in three-fold cross-validation on these data. For a
-    label of one training datum alone there is none: then C = 1, k = 1. Where the training split has one label
-    alone, or the measured one has not two labels of two data or more, there is no probe; ``probe_chance`` is the accuracy of always saying the training
-    data's commonest label.
+    The rate is in closed form where one is known, else from the samples. Posterior and prior both being
+    normal or both Bernoulli with independent coordinates, the rate is also given for each unit. The variance
+    over the data is that of Burda et al., divided by :math:`N`. Active units and the probe need the
+    posterior's mean, the information its density, and the probes need labels; what a combination cannot have
+    is left out. The probes are a logistic regression on standardised means, fitted on the training split, its
+    values as a training visit makes them, and a vote of the nearest neighbours among the means; the logistic
+    regression's C and the number of neighbours are those of the best accuracy in three-fold cross-validation
+    on these data. For a label of one training datum alone there is none: then C = 1, k = 1. Where the
+    training split has one label alone, or the measured one has not two labels of two data or more, there is
+    no probe; ``probe_chance`` is the accuracy of always saying the training data's commonest label.
 
     References:
-        ELBO Surgery (Hoffman, Johnson, 2016), http://approximateinference.org/accepted/HoffmanJohnson2016.pdf;
-        On Variational Bounds of Mutual Information (Poole et al., 2019), https://arxiv.org/abs/1905.06922 (the
-        two bounds);
+        ELBO Surgery (Hoffman, Johnson, 2016),
+        http://approximateinference.org/accepted/HoffmanJohnson2016.pdf;
+        On Variational Bounds of Mutual Information (Poole et al., 2019), https://arxiv.org/abs/1905.06922
+        (the two bounds);
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016),
         https://arxiv.org/abs/1509.00519;
         Fixing a Broken ELBO (Alemi et al., 2018), https://arxiv.org/abs/1711.00464
@@ -77,9 +79,10 @@ class Informativeness(Evaluator):
     Arguments:
         samples: The number of samples of z for each datum.
         threshold: The variance :math:`\theta` above which a unit is active.
-        pairs: How many pairs of a sample of z and a datum the aggregated posterior is found from at most: with at
-            most ``samples`` and at least two samples for each datum.
-        tolerance: The relative difference of the bounds of the information from which the cap is said to bind.
+        pairs: How many pairs of a sample of z and a datum the aggregated posterior is found from at most:
+            with at most ``samples`` and at least two samples for each datum.
+        tolerance: The relative difference of the bounds of the information from which the cap is said to
+            bind.
         probe_data: The largest number of training data, drawn at random, that the probe is fitted on.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
 
