@@ -1,7 +1,7 @@
 """lvmbench: a plugin-based benchmark harness for latent variable models.
 
-Shapes in every docstring: ``K`` samples, ``B`` batch, ``*x`` and ``*z`` event shapes. A log density of ``(K, B, *z)`` has
-shape ``(K, B)``, is in nats per datum, and keeps its sign: higher is better.
+Shapes in every docstring: ``K`` samples, ``B`` batch, ``*x`` and ``*z`` event shapes. A log density of
+``(K, B, *z)`` has shape ``(K, B)``, is in nats per datum, and keeps its sign: higher is better.
 
 Public names are imported when first used, so that importing lvmbench stays free of torch.
 """

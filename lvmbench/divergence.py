@@ -1,4 +1,6 @@
-"""What is known of pairs: closed-form KL divergences and exact posteriors, kept outside both classes of a pair."""
+"""What is known of pairs: closed-form KL divergences and exact posteriors,
+kept outside both classes of a pair.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ _POSTERIOR: dict[tuple[type, type], Callable[[Any, Any, Tensor], Distribution]] 
 
 
 def register_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
-    """Register a formula ``(q, p) -> KL(q || p)`` of shape ``*batch``, in nats, for a pair of distribution classes.
+    """Register a formula ``(q, p) -> KL(q || p)`` of shape ``*batch``, in nats,
+    for a pair of distribution classes.
 
     A mixture is named with what it is of: ``Mixture[DiagonalNormal]``.
     """
@@ -56,8 +59,8 @@ def register_draw_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[
 def register_posterior(p: type[Distribution], decoder: type[Decoder]) -> Callable[[F], F]:
     """Register ``(p(z), decoder, x) -> p(z|x)`` for a class of prior distribution and a decoder class.
 
-    The return annotation of the function names the distribution class that it returns. A mixture is named with what it is of,
-    there as here: ``Mixture[DiagonalNormal]``.
+    The return annotation of the function names the distribution class that it returns. A mixture is named
+    with what it is of, there as here: ``Mixture[DiagonalNormal]``.
     """
     return _registration(_POSTERIOR, (p, decoder))
 
@@ -67,7 +70,8 @@ def _registration(register: dict[tuple[type, type], Any], pair: tuple[type, type
         if getattr(family, "__parameters__", ()):
             name = family_name(family)
             raise LvmbenchError(
-                f"a formula for a {name} is of one kind of {name}; name what is inside, as in {name}[DiagonalNormal]"
+                f"a formula for a {name} is of one kind of {name}; name what is inside, as in "
+                f"{name}[DiagonalNormal]"
             )
 
     def add(formula: F) -> F:

@@ -243,7 +243,7 @@ UNKNOWN = {
         "exact",
         "--kind",
         "prior",
-    ): "unknown prior 'exact'; known: bernoulli, categorical, mixture, standard_normal",
+    ): "unknown prior 'exact'; known: bernoulli, categorical, hierarchy, mixture, standard_normal",
     ("plan", "quik"): "unknown suite 'quik'; did you mean 'quick'? (or give the path of a YAML file)",
     (
         "plan",
@@ -497,7 +497,8 @@ def test_a_folder_without_results_is_one_line(cli, tmp_path, words, what):
     shown = cli(words[0], folder, *words[1:])
     assert (shown.code, shown.out) == (2, "")
     assert shown.err == (
-        f"lvmbench: '{folder}' holds no results (it has no suite.yaml); make some with lvmbench run SUITE --out DIR\n"
+        f"lvmbench: '{folder}' holds no results (it has no suite.yaml); make some with lvmbench "
+        "run SUITE --out DIR\n"
     )
 
 

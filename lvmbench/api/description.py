@@ -78,7 +78,7 @@ class Description:
 
     @property
     def requires(self) -> list[str]:
-        """What it needs, each as ``kind.word``, with its options at their defaults where it can be made alone."""
+        """What it needs, each as ``kind.word``, at its default options where it can be made alone."""
         try:
             return sorted(self.component().requires)
         except TypeError:

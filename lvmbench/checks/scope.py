@@ -1,4 +1,6 @@
-"""Which checks a component must run, by what it declares: found apart from the checks, so that none falls silent."""
+"""Which checks a component must run, by what it declares:
+found apart from the checks, so that none falls silent.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a folder of results holds beside its tables: suite, plugins, remarks on the data; and the board of it all."""
+"""What a folder of results holds beside its tables: suite, plugins, remarks on the data; and its board."""
 
 from __future__ import annotations
 
