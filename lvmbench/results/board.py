@@ -47,9 +47,10 @@ class Board:
 
     Arguments:
         frame: One row per combination and data set, also of those that gave nothing. Columns ``dataset,
-            scale, rank``, the other components, ``seeds`` (how many are ok), ``improving`` (how many of these
-            were, when their training ended), ``status, reason, note`` and for each figure its mean ``NAME`` and
-            95% interval ``NAME_low, NAME_high`` over seeds; sorted by data set, scale and mean.
+            scale, rank``, the other components, ``seeds`` (how many are ok), ``improving`` (how
+            many of these were, when their training ended), ``status, reason, note`` and for each
+            figure its mean ``NAME`` and 95% interval ``NAME_low, NAME_high`` over seeds; sorted by
+            data set, scale and mean.
         runs: One row per run that somebody asks for, as `run_table` gives it.
         records: One row per run that there is.
         metric: The figure that ranks the rows, if any does.
