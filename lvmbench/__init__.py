@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import cholesky as cholesky
     from lvmbench.divergence import analytic_kl as analytic_kl
+    from lvmbench.divergence import estimated_kl as estimated_kl
     from lvmbench.divergence import register_kl as register_kl
     from lvmbench.divergence import register_posterior as register_posterior
     from lvmbench.errors import LvmbenchError as LvmbenchError
@@ -98,7 +99,7 @@ _HOMES = {
         "MultivariateNormal",
         "cholesky",
     ],
-    "divergence": ["analytic_kl", "register_kl", "register_posterior"],
+    "divergence": ["analytic_kl", "estimated_kl", "register_kl", "register_posterior"],
     "errors": ["LvmbenchError", "Refusal", "Unavailable", "UserError", "nearest"],
     "estimator": ["Estimator"],
     "evaluator": ["Evaluator", "Measurement", "Metric", "Subject", "Work"],

@@ -74,10 +74,12 @@ class LatentVariableModel(nn.Module):
 
     @property
     def provides(self) -> frozenset[str]:
-        """What is known of this combination of parts: ``exact_posterior``, ``analytic_kl``."""
+        """What is known of this combination of parts: ``exact_posterior``, ``analytic_kl``, ``estimated_kl``."""
+        pair = self.posterior_distribution, self.prior.distribution
         known = {
             "exact_posterior": self._exact_type is not None,
-            "analytic_kl": has_kl(self.posterior_distribution, self.prior.distribution),
+            "analytic_kl": has_kl(*pair),
+            "estimated_kl": has_kl(*pair, estimate=True),
         }
         return frozenset(name for name, holds in known.items() if holds)
 

@@ -14,6 +14,7 @@ from lvmbench.checks.partners import Case
 from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
 from lvmbench.distributions.base import family_name
+from lvmbench.divergence import estimated_kl
 from lvmbench.terms import Terms
 
 DRAWS = 20_000
@@ -128,14 +129,43 @@ def decoder_depends_on_z(specimen: Specimen) -> None:
     read="divergence.register_kl",
 )
 def kl_is_the_average_log_ratio(specimen: Specimen) -> None:
-    other = "prior" if specimen.kind == "posterior" else "posterior"
-    need = frozenset({"model.analytic_kl"})
-    fixed = {specimen.kind: specimen.ref}
-    refs = specimen.bench.offers[other]
-    cases = {c for ref in refs if (c := specimen.bench.find({**fixed, other: ref}, need))}
+    cases = _known_pairs(specimen, "model.analytic_kl")
     applies(bool(cases), "no formula is registered for it and a partner")
-    for case in sorted(cases, key=str):
+    for case in cases:
         _compare_kl(Trial.of(specimen.kind, case))
+
+
+def _known_pairs(specimen: Specimen, need: str) -> list[Case]:
+    """A combination of a prior or posterior with each of the other that something is registered for."""
+    other = "prior" if specimen.kind == "posterior" else "posterior"
+    fixed, refs = {specimen.kind: specimen.ref}, specimen.bench.offers[other]
+    found = (specimen.bench.find({**fixed, other: ref}, frozenset({need})) for ref in refs)
+    return sorted({case for case in found if case}, key=str)
+
+
+@contract(
+    "prior",
+    "posterior",
+    due="The draws of a registered estimate of KL(q || p) average to what log q - log p does.",
+    read="divergence.register_kl",
+)
+def estimated_kl_is_the_average_log_ratio(specimen: Specimen) -> None:
+    cases = _known_pairs(specimen, "model.estimated_kl")
+    applies(bool(cases), "no estimate is registered for it and a partner")
+    for case in cases:
+        _compare_estimate(Trial.of(specimen.kind, case))
+
+
+@torch.no_grad()
+def _compare_estimate(trial: Trial) -> None:
+    terms = Terms(trial.parts.model, trial.x, trial.noise(), DRAWS)
+    draws = estimated_kl(terms.q, terms.p, trial.noise("estimate"), DRAWS)
+    assert draws is not None
+    require(draws.shape == terms.log_q.shape, f"its draws have shape {tuple(draws.shape)}", "they are (S, B)")
+    names = f"{family_name(terms.q.family)}, {family_name(terms.p.family)}"
+    what = f"the estimate for ({names}) less the log ratio of samples"
+    hint = "compare it with E_q[log q - log p]"
+    require_average(draws - (terms.log_q - terms.log_prior), 0.0, what, hint, slack=1e-4)
 
 
 @torch.no_grad()

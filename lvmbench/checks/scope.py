@@ -74,14 +74,13 @@ class Declared:
         """Whether it has parameters."""
         return any(weight.requires_grad for weight in self.built.parameters())
 
-    @property
-    def kl(self) -> bool:
-        """Whether it has a partner with which the KL divergence is known."""
+    def kl(self, *, estimate: bool = False) -> bool:
+        """Whether it has a partner with which the KL divergence, or an estimate of it, is known."""
         others = self.offered("prior" if self.specimen.kind == "posterior" else "posterior")
         theirs = [other.distribution for other in others if other.distribution]
         if self.specimen.kind == "posterior":
-            return any(has_kl(q, p) for q in self.distributions for p in theirs)
-        return any(has_kl(q, p) for q in theirs for p in self.distributions)
+            return any(has_kl(q, p, estimate=estimate) for q in self.distributions for p in theirs)
+        return any(has_kl(q, p, estimate=estimate) for q in theirs for p in self.distributions)
 
     @property
     def exact(self) -> bool:
@@ -132,7 +131,8 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
         "pathwise" in d.traits and d.traits & {"density", "slope"} for d in it.distributions
     ),
     "amortized_posterior_depends_on_x": lambda it: "amortized" in it.built.provides,
-    "kl_is_the_average_log_ratio": lambda it: it.kl,
+    "kl_is_the_average_log_ratio": lambda it: it.kl(),
+    "estimated_kl_is_the_average_log_ratio": lambda it: it.kl(estimate=True),
     "registered_posterior_is_exact": lambda it: it.exact,
     # objectives and estimators
     "lower_bound_stays_below_log_p": lambda it: it.built.lower_bound,

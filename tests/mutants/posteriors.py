@@ -194,6 +194,24 @@ def _sigma_for_log_sigma(q, p):
     return (0.5 * (q.log_scale.exp() + q.loc**2 - 1) - q.log_scale).sum(-1)
 
 
+class Guessed(DiagonalNormal):
+    pass
+
+
+@register_kl(Guessed, DiagonalNormal, estimate=True)
+def _without_log_q(q, p, noise, samples):
+    z = q.sample(noise, samples)
+    return -p.log_prob(z) - p.log_prob(p.loc.expand_as(q.loc))
+
+
+@mutant(
+    "a registered estimate of the KL that is not of log q",
+    estimated_kl_is_the_average_log_ratio="compare it with E_q",
+)
+class WrongEstimatedKl(Affine):
+    distribution = Guessed
+
+
 @mutant("a registered KL that takes sigma for its square", kl_is_the_average_log_ratio="compare it with E_q")
 class WrongKl(Affine):
     distribution = Doubled

@@ -23,6 +23,7 @@ from lvmbench import (
     Terms,
     Work,
     analytic_kl,
+    estimated_kl,
 )
 from lvmbench_plugins.evaluators._aggregate import Aggregate, aggregate
 from lvmbench_plugins.evaluators._common import (
@@ -56,7 +57,7 @@ class Informativeness(Evaluator):
     drawn from. With :math:`q(z)` over the :math:`N - 1` other data, the same mean is an upper bound of that, as
     :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`, the cap binds.
 
-    The rate is in closed form where one is known, else from the samples. Where log q(z|x) is only estimated or bounded, as with
+    The rate is in closed form where one is known, else by an estimate where one is registered for the pair, else from the samples. Where log q(z|x) is only estimated or bounded, as with
     auxiliary variables, what the samples give is an upper bound of it, ``upper``; an estimate of q(z|x) at fresh auxiliary variables
     gives ``rate_lower``.
     Posterior and prior both being normal or both Bernoulli with independent coordinates, the rate is also given for each unit.
@@ -91,7 +92,7 @@ class Informativeness(Evaluator):
         'nats'
     """
 
-    version = 3
+    version = 4
     metrics: ClassVar[Mapping[str, Metric]] = {
         "rate": Metric("nats", "neither", "KL divergence from the prior to the posterior, mean over data"),
         "rate_lower": Metric("nats", "neither", "lower bound of the rate, where that is an upper bound"),
@@ -188,17 +189,24 @@ def _split_rate(found: Aggregate) -> Figures:
 
 
 def _code(terms: Terms, variant: str) -> Figures:
-    exact = analytic_kl(terms.q, terms.p)
-    if exact is None:
-        figures = {("rate", variant, "sampled"): drawn(terms.log_q - terms.log_prior)}
-    else:
-        figures = {("rate", "", "exact"): known(exact)}
-    figures["distortion", "", ""] = drawn(-terms.log_likelihood)
+    distortion = drawn(-terms.log_likelihood)
+    figures = {**_rate(terms, variant), ("distortion", "", ""): distortion}
     if "estimate" in terms.q.traits:
         lower = terms.q.estimate_log_prob(terms.z, terms.noise) - terms.log_prior
         figures["rate_lower", "", "sampled"] = drawn(lower)
     units = {("kl_per_unit", str(unit), "exact"): known(kl) for unit, kl in _units(terms.q, terms.p)}
     return figures | units
+
+
+def _rate(terms: Terms, variant: str) -> Figures:
+    """In closed form, by a registered estimate, or from the samples."""
+    exact = analytic_kl(terms.q, terms.p)
+    if exact is not None:
+        return {("rate", "", "exact"): known(exact)}
+    draws = estimated_kl(terms.q, terms.p, terms.noise, terms.samples)
+    if draws is not None:
+        return {("rate", "", "estimated"): drawn(draws)}
+    return {("rate", variant, "sampled"): drawn(terms.log_q - terms.log_prior)}
 
 
 def _units(q: Distribution, p: Distribution) -> Iterator[tuple[int, Tensor]]:
