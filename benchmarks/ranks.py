@@ -22,8 +22,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.stats import studentized_range
 
-from lvmbench.results.board import read_results, run_table, seed_values
+from lvmbench.results.board import run_table, seed_values
 from lvmbench.results.statistics import _holm, _pairs
+from lvmbench.results.tables import read_results
 
 Array = npt.NDArray[np.float64]
 Test = Callable[[Array], npt.NDArray[np.bool_]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,22 +28,36 @@ IMPLIED = {"binary": ("unit",), "unit": ("real",)}
 class Split:
     """One split: ``x`` of shape ``(N, *x)`` and, where they exist, integer ``labels`` ``(N,)`` and ``factors`` ``(N, F)``.
 
-    ``factors`` are the values, as whole numbers, of the F causes that a generated datum was made from. ``x`` may be stored in a small type, as it stays on the device; models take ``scale`` times it, in floating point.
+    ``factors`` are the values, as whole numbers, of the F causes that a generated datum was made from. ``x`` may be stored in a
+    small type, as it stays on the device; models take ``scale`` times it, in floating point. ``missing`` is the stored value
+    that means *not observed*: NaN, or a code in a small type; models take NaN. ``whole`` is x as models would take it had all
+    of it been observed, where that is known.
     """
 
     x: Tensor
     labels: Tensor | None = None
     scale: float = 1.0
     factors: Tensor | None = None
+    missing: float | None = None
+    whole: Tensor | None = None
 
     @property
     def values(self) -> Tensor:
         """The values as models take them."""
         return self.decode(self.x)
 
-    def decode(self, x: Tensor) -> Tensor:
-        """Some stored values as models take them."""
-        return x.to(torch.get_default_dtype()) * self.scale
+    def decode(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """Some stored values as models take them, in torch's default type where none is given."""
+        values = x.to(dtype or torch.get_default_dtype()) * self.scale
+        if self.missing is None or math.isnan(self.missing):
+            return values
+        return torch.where(x == self.missing, torch.nan, values)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest value that was observed."""
+        x = self.x if self.missing is None else self.x[~self.values.isnan()]
+        return x.min().item() * self.scale, x.max().item() * self.scale
 
     def __len__(self) -> int:
         return len(self.x)
@@ -54,12 +69,16 @@ class Split:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What components are built from: event shape, support, mean ``(*x)`` and number of the training data."""
+    """What components are built from: event shape, support, mean ``(*x)`` and number of the training data.
+
+    Where the data are not ``complete`` the mean is of what was observed.
+    """
 
     event_shape: tuple[int, ...]
     support: Support
     mean: Tensor
     size: int = 0
+    complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -111,19 +130,26 @@ class Data:
         found = {self.support, *IMPLIED.get(self.support, ())}
         found |= {"labels"} if all(s.labels is not None for s in self.splits.values()) else set()
         found |= {"factors"} if all(s.factors is not None for s in self.splits.values()) else set()
+        found |= {"whole"} if all(s.whole is not None for s in self.splits.values()) else set()
+        found |= {"complete"} if self.complete else set()
         return self.provides | found | ({"log_prob"} if self.log_prob else set())
+
+    @cached_property
+    def complete(self) -> bool:
+        """Whether all of x was observed, in every split."""
+        return not any(s.missing is not None and bool(s.values.isnan().any()) for s in self.splits.values())
 
     @property
     def summary(self) -> DataSummary:
         """What components are built from."""
         train = self.splits["train"]
-        mean = train.values.mean(0)
-        return DataSummary(tuple(mean.shape), self.support, mean, len(train))
+        mean = train.values.mean(0) if self.complete else train.values.nanmean(0)
+        return DataSummary(tuple(mean.shape), self.support, mean, len(train), self.complete)
 
     @property
     def range(self) -> tuple[float, float]:
         """The smallest and the largest value."""
-        ends = [(s.x.min().item() * s.scale, s.x.max().item() * s.scale) for s in self.splits.values()]
+        ends = [s.ends for s in self.splits.values()]
         return min(low for low, _ in ends), max(high for _, high in ends)
 
     @cached_property
@@ -136,9 +162,12 @@ class Data:
         """sha256 over every split's values and labels."""
         digest = hashlib.sha256()
         for name, split in sorted(self.splits.items()):
+            missing = "" if split.missing is None else f" {split.missing}"
             for tensor in (split.x, split.labels, split.factors):
                 if tensor is not None:
-                    digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {split.scale}".encode())
+                    digest.update(
+                        f"{name} {tensor.dtype} {tuple(tensor.shape)} {split.scale}{missing}".encode()
+                    )
                     digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()
 

@@ -1,4 +1,6 @@
-"""What is known of pairs: closed-form KL divergences and exact posteriors, kept outside both classes of a pair."""
+"""What is known of pairs: closed-form KL divergences and exact posteriors,
+kept outside both classes of a pair.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ from torch import Tensor
 from lvmbench.distributions import (
     Bernoulli,
     Categorical,
+    Chain,
     DiagonalNormal,
     Distribution,
     Finite,
+    LinearChain,
     LowRankNormal,
     Mixture,
     MultivariateNormal,
@@ -34,25 +38,30 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _KL: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {}
-_KL_DRAWS: dict[tuple[type, type], Callable[[Any, Any, Noise, int], Tensor]] = {}
+_DRAW_KL: dict[tuple[type, type], Callable[[Any, Any, Tensor, Noise], Tensor]] = {}
 _POSTERIOR: dict[tuple[type, type], Callable[[Any, Any, Tensor], Distribution]] = {}
 
 
-def register_kl(q: type[Distribution], p: type[Distribution], *, estimate: bool = False) -> Callable[[F], F]:
-    """Register a formula ``(q, p) -> KL(q || p)`` of shape ``*batch``, in nats, for a pair of distribution classes.
+def register_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
+    """Register a formula ``(q, p) -> KL(q || p)`` of shape ``*batch``, in nats,
+    for a pair of distribution classes.
 
-    An ``estimate`` is ``(q, p, noise, S)`` to ``S`` independent draws whose mean is the divergence, ``(S, *batch)``, where that is
-    better than the log ratio of samples; instruments state its error. A mixture is named with what it is of:
-    ``Mixture[DiagonalNormal]``.
+    A mixture is named with what it is of: ``Mixture[DiagonalNormal]``.
     """
-    return _registration(_KL_DRAWS if estimate else _KL, (q, p))
+    return _registration(_KL, (q, p))
+
+
+def register_draw_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
+    """Register ``(q, p, z, noise) -> (K, B)`` for a pair of distribution classes: for each draw z ``(K, B, *z)`` of q, a figure of
+    expectation KL(q || p), for a divergence whose parts are known in closed form given the draw, or at a random time."""
+    return _registration(_DRAW_KL, (q, p))
 
 
 def register_posterior(p: type[Distribution], decoder: type[Decoder]) -> Callable[[F], F]:
     """Register ``(p(z), decoder, x) -> p(z|x)`` for a class of prior distribution and a decoder class.
 
-    The return annotation of the function names the distribution class that it returns. A mixture is named with what it is of,
-    there as here: ``Mixture[DiagonalNormal]``.
+    The return annotation of the function names the distribution class that it returns. A mixture is named
+    with what it is of, there as here: ``Mixture[DiagonalNormal]``.
     """
     return _registration(_POSTERIOR, (p, decoder))
 
@@ -62,7 +71,8 @@ def _registration(register: dict[tuple[type, type], Any], pair: tuple[type, type
         if getattr(family, "__parameters__", ()):
             name = family_name(family)
             raise LvmbenchError(
-                f"a formula for a {name} is of one kind of {name}; name what is inside, as in {name}[DiagonalNormal]"
+                f"a formula for a {name} is of one kind of {name}; name what is inside, as in "
+                f"{name}[DiagonalNormal]"
             )
 
     def add(formula: F) -> F:
@@ -77,9 +87,9 @@ def _registration(register: dict[tuple[type, type], Any], pair: tuple[type, type
     return add
 
 
-def has_kl(q: type[Distribution] | None, p: type[Distribution], *, estimate: bool = False) -> bool:
-    """Whether KL(q || p) has a registered formula, or a registered estimate, for these classes."""
-    return (q, p) in (_KL_DRAWS if estimate else _KL)
+def has_kl(q: type[Distribution] | None, p: type[Distribution]) -> bool:
+    """Whether KL(q || p), or its term of a draw, has a registered formula for these classes."""
+    return (q, p) in _KL or (q, p) in _DRAW_KL
 
 
 def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
@@ -93,18 +103,10 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
     return None if formula is None else formula(q, p)
 
 
-def estimated_kl(q: Distribution, p: Distribution, noise: Noise, samples: int) -> Tensor | None:
-    """Independent draws ``(S, *batch)`` whose mean is KL(q || p), or ``None`` where no estimate is registered.
-
-    >>> from lvmbench import Mixture, Stream
-    >>> q = DiagonalNormal(torch.ones(3, 2), torch.zeros(3, 2))
-    >>> p = Mixture(torch.zeros(1), DiagonalNormal(torch.zeros(1, 2), torch.zeros(1, 2)))
-    >>> estimated_kl(q, p, Stream.seeded(0), 2)
-    tensor([[1., 1., 1.],
-            [1., 1., 1.]])
-    """
-    formula = _KL_DRAWS.get((q.family, p.family))
-    return None if formula is None else formula(q, p, noise, samples)
+def draw_kl(q: Distribution, p: Distribution, z: Tensor, noise: Noise) -> Tensor | None:
+    """The term of KL(q || p) of each draw z ``(K, B, *z)`` of q, ``(K, B)``, or ``None`` where no formula is registered."""
+    formula = _DRAW_KL.get((q.family, p.family))
+    return None if formula is None else formula(q, p, z, noise)
 
 
 def posterior_type(p: type[Distribution], decoder: type[Decoder]) -> type[Distribution] | None:
@@ -127,6 +129,7 @@ def _kl_diagonal_diagonal(q: DiagonalNormal, p: DiagonalNormal) -> Tensor:
 
 @register_kl(MultivariateNormal, DiagonalNormal)
 def _kl_full_diagonal(q: MultivariateNormal, p: DiagonalNormal) -> Tensor:
+    # in units of p the divergence is that from N(0, I): (tr L L' + m' m - D) / 2 - log |L|
     inverse = (-p.log_scale).exp()
     scaled = inverse.unsqueeze(-1) * q.scale_tril  # (..., D, D)
     standard = (q.loc - p.loc) * inverse
@@ -137,34 +140,16 @@ def _kl_full_diagonal(q: MultivariateNormal, p: DiagonalNormal) -> Tensor:
 @register_kl(LowRankNormal, DiagonalNormal)
 def _kl_low_rank_diagonal(q: LowRankNormal, p: DiagonalNormal) -> Tensor:
     inverse = (-p.log_scale).exp()
+    # p has independent coordinates: of q's covariance the trace takes the diagonal alone
     variance = (2 * q.log_scale).exp() + q.factor.square().sum(-1)
     standard = (q.loc - p.loc) * inverse
     log_ratio = 2 * p.log_scale.expand_as(q.loc).sum(-1) - q.log_det
     return 0.5 * ((variance * inverse.square() + standard.square() - 1).sum(-1) + log_ratio)
 
 
-@register_kl(DiagonalNormal, Mixture[DiagonalNormal], estimate=True)
-def _kl_normal_mixture(q: DiagonalNormal, p: Mixture[DiagonalNormal], noise: Noise, samples: int) -> Tensor:
-    r"""The variational upper bound less what it is off by: only that is drawn, and with one component it is 0.
-
-    It is drawn at pairs of points on opposite sides of the mean. With :math:`\phi_c \propto \pi_c e^{-\mathrm{KL}(q \| p_c)}` it is
-    :math:`-\log \sum_c \pi_c e^{-\mathrm{KL}(q \| p_c)} - E_q \mathrm{KL}(\phi \| p(c|z))`.
-
-    References:
-        Approximating the Kullback Leibler Divergence Between Gaussian Mixture Models (Hershey, Olsen, 2007),
-        https://doi.org/10.1109/ICASSP.2007.366913
-    """
-    apart = -1 - q.event_dims
-    each = DiagonalNormal(q.loc.unsqueeze(apart), q.log_scale.unsqueeze(apart), q.event_dims)
-    shares = p.log_weights - _kl_diagonal_diagonal(each, p.components)  # (*batch, C)
-    phi = shares.log_softmax(-1)
-    step = q.log_scale.exp() * noise.normal((samples, *q.loc.shape))
-    found = p.log_assign(torch.stack([q.loc + step, q.loc - step]))  # (2, S, *batch, C)
-    return -shares.logsumexp(-1) - (phi.exp() * (phi - found)).sum(-1).mean(0)
-
-
 @register_kl(Bernoulli, Bernoulli)
 def _kl_bernoulli(q: Bernoulli, p: Bernoulli) -> Tensor:
+    # log q(z) - log p(z) is linear in z: its mean is its value at the mean of q
     log_odds = q.mean * (q.logits - p.logits)
     normalisers = torch.nn.functional.softplus(p.logits) - torch.nn.functional.softplus(q.logits)
     return sum_event(log_odds + normalisers, q.event_dims)
@@ -186,4 +171,36 @@ def _kl_finite(q: Finite, p: Distribution) -> Tensor:
 @register_kl(RelaxedCategorical, Categorical)
 @register_kl(StraightThroughCategorical, Categorical)
 def _kl_relaxed(q: Relaxed, p: Distribution) -> Tensor:
+    # of the law that the samples stand for: that of the relaxed samples' own density has no closed form
     return _KL[q.law.family, p.family](q.law, p)
+
+
+@register_draw_kl(DiagonalNormal, Mixture[DiagonalNormal])
+def _kl_normal_mixture(q: DiagonalNormal, p: Mixture[DiagonalNormal], z: Tensor, noise: Noise) -> Tensor:
+    r"""The variational upper bound less what it is off by, at a draw and at its mirror image: with one component that is 0.
+
+    With :math:`\phi_c \propto \pi_c e^{-\mathrm{KL}(q \| p_c)}` the divergence is
+    :math:`-\log \sum_c \pi_c e^{-\mathrm{KL}(q \| p_c)} - E_q \mathrm{KL}(\phi \| p(c|z))`.
+
+    References:
+        Approximating the Kullback Leibler Divergence Between Gaussian Mixture Models (Hershey, Olsen, 2007),
+        https://doi.org/10.1109/ICASSP.2007.366913
+    """
+    apart = -1 - q.event_dims
+    each = DiagonalNormal(q.loc.unsqueeze(apart), q.log_scale.unsqueeze(apart), q.event_dims)
+    shares = p.log_weights - _kl_diagonal_diagonal(each, p.components)  # (*batch, C)
+    phi = shares.log_softmax(-1)
+    off = [(phi.exp() * (phi - p.log_assign(value))).sum(-1) for value in (z, 2 * q.loc - z)]
+    return -shares.logsumexp(-1) - 0.5 * (off[0] + off[1])
+
+
+@register_draw_kl(Chain, Chain)
+@register_draw_kl(Chain, LinearChain)
+def _kl_by_layer(q: Chain, p: Chain, z: Tensor, noise: Noise) -> Tensor:
+    """Layer by layer: in closed form where p(z_l | ...) is given by what q drew before z_l, from the draw elsewhere."""
+    total = z.new_zeros(z.shape[:-1])
+    for one, other, layer in zip(q.given(z), p.given(z), z.split(q.sizes, -1), strict=True):
+        before = q.top_down == p.top_down or other is p.first
+        exact = analytic_kl(one, other) if before else None
+        total = total + (one.log_prob(layer) - other.log_prob(layer) if exact is None else exact)
+    return total

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from lvmbench.component import Component
 from lvmbench.dataset import DataSummary
+from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Noise
 from lvmbench.objective import Estimate, Objective
-from lvmbench.prior import LatentSpace
 
 
 class Estimator(nn.Module, Component, ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -97,7 +98,8 @@ class Subject:
     def part(self, split: str) -> Split:
         """A split by name, with its values ready for the model."""
         part = self.data.splits[split]
-        return Split(self.values(split), part.labels, factors=part.factors)
+        missing = None if part.missing is None else math.nan
+        return Split(self.values(split), part.labels, factors=part.factors, missing=missing, whole=part.whole)
 
     def values(self, split: str) -> Tensor:
         """A split's values as the model takes them."""

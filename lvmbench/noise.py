@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lvmbench.kernels.quantiles import LogGamma
+from lvmbench.quantiles import LogGamma
 
 
 def derive(seed: int, *words: object) -> int:

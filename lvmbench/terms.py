@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lvmbench.distributions import Distribution
-from lvmbench.divergence import analytic_kl
+from lvmbench.divergence import analytic_kl, draw_kl
 from lvmbench.noise import Noise
 
 if TYPE_CHECKING:
     from lvmbench.model import LatentVariableModel
+
+Through = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From samples, ``(K, B, *z)``, log q, ``(K, B)``, and the slope of log q, ``(K, B, *z)``, to samples and log q."""
 
 
 class Terms:
@@ -29,6 +33,9 @@ class Terms:
         fixed: Whether log q is held fixed as a function of z, so that only the path of the samples reaches the posterior's
             parameters.
         p: p(z), where it is at hand; it is found when first asked for otherwise.
+        through: What the samples and log q become on the way to the objective, given both and the slope of log q: the same
+            values with other gradients.
+        spare: How many further samples ``through`` is given, after those that it returns.
     """
 
     _PER_SAMPLE = ("z", "log_q", "log_prior", "log_likelihood")
@@ -43,9 +50,12 @@ class Terms:
         pathwise: bool = True,
         fixed: bool = False,
         p: Distribution | None = None,
+        through: Through | None = None,
+        spare: int = 0,
     ) -> None:
         self.model, self.x, self.noise, self._p = model, x, noise, p
         self.samples, self.pathwise, self.fixed = samples, pathwise, fixed
+        self.through, self.spare = through, spare
 
     @cached_property
     def q(self) -> Distribution:
@@ -59,19 +69,22 @@ class Terms:
 
     @cached_property
     def _draw(self) -> tuple[Tensor, Tensor]:
+        if self.through is not None:
+            return self.through(*self._sloped)
         if self.fixed:
             z, log_q, slope = self._sloped
             return z, _held(z, log_q, slope)
         z, log_q = self.q.sample_and_log_prob(self.noise, self.samples)
         if not self.pathwise:
             z = z.detach()
+            # of the z that stays where it is: the draw's own log q would carry the gradient of the path, too
             return z, self.q.log_prob(z)
         return z, log_q
 
     @cached_property
     def _sloped(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The samples, their log densities and the slopes of these, where q is held fixed."""
-        return self.q.sample_with_slope(self.noise, self.samples)
+        """The samples, their log densities and the slopes of these."""
+        return self.q.sample_with_slope(self.noise, self.samples + self.spare)
 
     @classmethod
     def at(cls, model: LatentVariableModel, x: Tensor, z: Tensor, noise: Noise) -> Terms:
@@ -95,25 +108,36 @@ class Terms:
 
     @cached_property
     def log_likelihood(self) -> Tensor:
-        """log p(x|z), ``(K, B)``."""
-        log_p: Tensor = self.model.decoder(self.z).log_prob(self.x)
-        return log_p
+        """log p(x|z) of what was observed of x, ``(K, B)``."""
+        return self.model.log_likelihood(self.x, self.z)
 
     def log_w(self, kl_weight: Tensor | float = 1.0) -> Tensor:
         """The log weights log p(x|z) + kl_weight (log p(z) - log q(z|x)), ``(K, B)``."""
         return self.log_likelihood + kl_weight * (self.log_prior - self.log_q)
 
+    @cached_property
+    def kl_of_draws(self) -> Tensor:
+        """The term of KL(q(z|x) || p(z)) of each draw, ``(K, B)``: log q - log p, or what is registered for the pair's draws."""
+        registered = draw_kl(self.q, self.p, self.z, self.noise)
+        return self.log_q - self.log_prior if registered is None else registered
+
     def kl(self, *, analytic: bool = False) -> Tensor:
-        """KL(q(z|x) || p(z)), ``(B,)``: from the samples, or in closed form where that is wanted and a formula is registered.
+        """KL(q(z|x) || p(z)), ``(B,)``: from the samples, or in closed form where that is wanted and a formula is registered, for
+        the pair or else for its draws.
 
         Not by default, so that no pair trains with less noise than others for having a formula.
         """
-        exact = analytic_kl(self.q, self.p) if analytic else None
-        return (self.log_q - self.log_prior).mean(0) if exact is None else exact
+        if not analytic:
+            return (self.log_q - self.log_prior).mean(0)
+        exact = analytic_kl(self.q, self.p)
+        return self.kl_of_draws.mean(0) if exact is None else exact
 
     def again(self, samples: int) -> Terms:
         """The terms of fresh samples from the same q and p, which are found only once."""
-        other = Terms(self.model, self.x, self.noise, samples, pathwise=self.pathwise, fixed=self.fixed)
+        names = ("pathwise", "fixed", "through", "spare")
+        options: dict[str, Any] = {name: getattr(self, name) for name in names}
+        other = Terms(self.model, self.x, self.noise, samples, **options)
+        # where `cached_property` looks first
         other.__dict__.update(q=self.q, p=self.p)
         return other
 
@@ -148,7 +172,8 @@ class Terms:
         z, log_q, slope = self._sloped
         factor = scale.reshape(*scale.shape, *[1] * (z.dim() - 2))
         other = copy.copy(self)
-        for name in self._PER_SAMPLE:
+        # the densities at the moved samples are to be found anew
+        for name in (*self._PER_SAMPLE, "kl_of_draws"):
             other.__dict__.pop(name, None)
         # the value of z, with the scaled gradient of the way to it
         moved = z.detach() + factor * (z - z.detach())
@@ -160,6 +185,8 @@ class Terms:
         other = copy.copy(self)
         other.samples = len(index)
         other.__dict__.update({name: getattr(self, name)[index] for name in self._PER_SAMPLE})
+        if "kl_of_draws" in self.__dict__:  # which may have drawn noise of its own
+            other.__dict__["kl_of_draws"] = self.kl_of_draws[index]
         return other
 
     def singles(self) -> list[Terms]:

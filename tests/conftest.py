@@ -16,7 +16,8 @@ from xdist.scheduler import LoadScopeScheduling
 from lvmbench import noise
 from lvmbench.cli import main
 from lvmbench.execution import worker
-from lvmbench.execution.runner import RunOptions, prepare, run
+from lvmbench.execution.options import RunOptions
+from lvmbench.execution.runner import prepare, run
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.results.store import Store
 from lvmbench.suites.plan import make_plan

@@ -102,11 +102,12 @@ class Chance:
 
 HEAD = """# Statistical tests
 
-Every test that leaves something to chance, written by `pytest -m statistical --seeds 20 --audit docs/statistical-tests.md`.
-Each fails at a rate of at most 1e-6 where all is well, for all of its comparisons and each choice of its parameters, by the
-quantiles of the law named here; none depends on the processor. The width is by how much a figure may be off: the largest standard
-error of any, and how many of them; where a level of significance is compared there is none. Runs are of all parameters under
-seeds other than the one that `pytest` runs under.
+Every test that leaves something to chance, written by
+`pytest -m statistical --seeds 20 --audit docs/statistical-tests.md`. Each fails at a rate of at most 1e-6
+where all is well, for all of its comparisons and each choice of its parameters, by the quantiles of the law
+named here; none depends on the processor. The width is by how much a figure may be off: the largest standard
+error of any, and how many of them; where a level of significance is compared there is none. Runs are of all
+parameters under seeds other than the one that `pytest` runs under.
 
 | test | what is compared | how the standard deviation is known | width | false alarms | runs | failures |
 |---|---|---|---|---|---|---|

@@ -114,8 +114,9 @@ def test_suite_from_a_mapping_gives_every_table(results):
 
 
 def test_leaderboard_is_by_the_suites_metric_or_another(results):
-    by_elbo, by_gap = results.leaderboard(), results.leaderboard("gap")
-    assert (by_elbo.attrs["metric"], by_gap.attrs["metric"]) == ("elbo", "gap[exact]")
+    by_elbo, by_gap = results.board(), results.board("gap")
+    assert (by_elbo.metric, by_gap.metric) == ("elbo", "gap[exact]")
+    assert results.leaderboard("gap").equals(by_gap.frame)
     with pytest.raises(UserError, match="elbow"):
         results.leaderboard("elbow")
 

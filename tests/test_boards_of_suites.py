@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 
 import lvmbench
-from lvmbench.results.board import leaderboard, read_results
-from lvmbench.results.export import tables
-from lvmbench.results.markdown import to_csv
-from lvmbench.results.publish import rebuild
+from lvmbench.results.board import leaderboard
+from lvmbench.results.folder import rebuild
+from lvmbench.results.tables import _improving, read_results, stored_tables
 
 TIGHTNESS = "tightness[repeats=5,samples=20]"
 GAP = "gap_split[data=3,steps=5,temperatures=0]"
@@ -16,7 +15,7 @@ GAP = "gap_split[data=3,steps=5,temperatures=0]"
 
 def board_of(tiny, metric=None):
     with tiny.store() as store:
-        return leaderboard(*tables(store), metric=metric)
+        return leaderboard(*stored_tables(store), metric=metric)
 
 
 def said(tiny):
@@ -36,9 +35,9 @@ def test_a_new_evaluator_in_place_of_the_old_is_what_the_board_shows(tiny):
     )
     board = board_of(tiny)
     _, measurements = read_results(tiny.folder / "out")
-    assert board["elbo"].notna().all()
-    assert board.attrs["metric"] == "elbo"
-    assert set(board["prior"]) == {"standard_normal", "mixture[components=3]"}
+    assert board.frame["elbo"].notna().all()
+    assert board.metric == "elbo"
+    assert set(board.frame["prior"]) == {"standard_normal", "mixture[components=3]"}
     assert set(measurements["evaluator"]) == {TIGHTNESS, "tightness[repeats=5,samples=30]"}
     assert f"the suite no longer has are kept and not shown: {TIGHTNESS}" in said(tiny)
     assert "2 runs of combinations that the suite no longer has are kept and not shown" in said(tiny)
@@ -50,7 +49,7 @@ def test_what_the_suite_has_again_is_shown_again(tiny):
     tiny.run(priors=["standard_normal"], evaluators=["clustering"])
     assert "no longer has" in said(tiny)
     tiny.run()
-    assert to_csv(board_of(tiny)) == to_csv(before)
+    assert board_of(tiny).to_csv() == before.to_csv()
 
 
 @pytest.mark.parametrize("evaluator", [GAP, "tightness[samples=3]", "clustering", "cost"])
@@ -59,12 +58,12 @@ def test_an_evaluator_that_is_added_is_shown_and_changes_no_rank(tiny, evaluate,
     before = board_of(tiny)
     shown = evaluate(evaluator)
     after = board_of(tiny)
-    assert after[before.columns].equals(before)
+    assert after.frame[before.frame.columns].equals(before.frame)
     with tiny.store() as store:
-        found = tables(store)[1].query("asked_by == 'evaluate'")
+        found = stored_tables(store)[1].query("asked_by == 'evaluate'")
     assert set(found["evaluator"].str.partition("[")[0]) == {evaluator.partition("[")[0]}
-    first = after.attrs["headline"][1]
-    assert first not in before.attrs["headline"]
+    first = after.headline[1]
+    assert first not in before.headline
     assert first.partition("[")[0].partition("@")[0].partition("_")[0] in shown.out
     assert first in said(tiny)
 
@@ -72,17 +71,17 @@ def test_an_evaluator_that_is_added_is_shown_and_changes_no_rank(tiny, evaluate,
 def test_running_the_suite_again_keeps_what_was_added(tiny, evaluate):
     tiny.run()
     evaluate("clustering")
-    before = board_of(tiny).attrs["headline"]
+    before = board_of(tiny).headline
     tiny.run(seeds=3)
-    assert board_of(tiny).attrs["headline"] == before
+    assert board_of(tiny).headline == before
 
 
 def test_an_evaluator_that_joins_the_suite_after_the_others_does_not_rank(tiny):
     """Though its name comes first, and it measures the same."""
     tiny.run()
     tiny.run(evaluators=[TIGHTNESS, GAP])
-    assert board_of(tiny).attrs["metric"] == f"elbo@{TIGHTNESS}"
-    assert board_of(tiny, "elbo").attrs["metric"] == f"elbo@{TIGHTNESS}"
+    assert board_of(tiny).metric == f"elbo@{TIGHTNESS}"
+    assert board_of(tiny, "elbo").metric == f"elbo@{TIGHTNESS}"
 
 
 def test_runs_of_the_suite_that_are_not_done_this_time_stay_on_the_board(tiny, cli):
@@ -100,7 +99,7 @@ def test_runs_of_the_suite_that_are_not_done_this_time_stay_on_the_board(tiny, c
         "--jobs",
         "0",
     )
-    assert board_of(tiny)["seeds"].tolist() == [3, 3]
+    assert board_of(tiny).frame["seeds"].tolist() == [3, 3]
     assert "no longer has" not in said(tiny)
 
 
@@ -109,8 +108,8 @@ def test_the_board_is_the_same_from_its_files(tiny, evaluate):
     evaluate(GAP)
     tiny.run(priors=["standard_normal"])
     board = board_of(tiny)
-    assert to_csv(rebuild(tiny.folder / "out")) == to_csv(board)
-    assert to_csv(lvmbench.load(tiny.folder / "out").leaderboard()) == to_csv(board)
+    assert rebuild(tiny.folder / "out").to_csv() == board.to_csv()
+    assert lvmbench.load(tiny.folder / "out").board().to_csv() == board.to_csv()
 
 
 BUDGET = {"batch": 20, "learning_rate": 1e-2}
@@ -127,15 +126,19 @@ def test_a_run_was_still_improving_where_its_best_epoch_is_its_last(tiny, patien
     assert (f"{count} of 8 runs ended while still improving" in said(tiny)) == (count > 0)
 
 
-def test_a_run_that_patience_stopped_within_its_last_epochs_was_not_still_improving(tiny):
+@pytest.mark.parametrize(
+    ("stopped", "improving"),
+    [
+        ("budget", [True, True, False]),
+        ("seconds", [True, True, False]),
+        ("patience", [False] * 3),
+        ("untrainable", [False] * 3),
+    ],
+)
+def test_only_a_run_that_was_cut_short_within_its_last_epochs_was_still_improving(stopped, improving):
     """With 60 epochs the last 5% are three, and patience may wait for less."""
-    records = pd.DataFrame({"epochs": [60, 60, 60, 60, 1], "best_epoch": [59, 58, 57, 60, 1]}, dtype="Int64")
-    records = records.assign(status="ok", parameters=pd.array([9, 9, 9, 9, 0], dtype="Int64"))
-    from lvmbench.results.export import _improving
-
-    assert _improving(records, 0).tolist() == [True, True, False, True, False]
-    assert _improving(records, 1).tolist() == [False, False, False, True, False]
-    assert _improving(records, 2).tolist() == [True, False, False, True, False]
+    records = pd.DataFrame({"epochs": [60, 60, 60], "best_epoch": [60, 58, 57]}, dtype="Int64")
+    assert _improving(records.assign(status="ok", stopped=stopped)).tolist() == improving
 
 
 def test_runs_that_are_not_ok_are_not_said_to_improve(tiny):
@@ -177,14 +180,14 @@ def test_a_decoder_of_probabilities_has_a_table_of_its_own(tiny):
         "counts": "count",
     }
     board = board_of(tiny)
-    assert board["scale"].tolist() == ["density", "probability mass"]
-    assert board["rank"].tolist() == [1, 1]
+    assert board.frame["scale"].tolist() == ["density", "probability mass"]
+    assert board.frame["rank"].tolist() == [1, 1]
     assert "· probability mass\n" in said(tiny)
 
 
 def test_a_suite_may_rank_nothing(tiny):
     tiny.run(metric="none")
     board = rebuild(tiny.folder / "out")
-    assert board["rank"].isna().all()
+    assert board.frame["rank"].isna().all()
     assert "Nothing is ranked." in said(tiny)
-    assert np.isfinite(board["elbo"]).all()
+    assert np.isfinite(board.frame["elbo"]).all()

@@ -9,7 +9,8 @@ import torch
 
 from lvmbench import Subject
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import applicable_estimators, build, capabilities
+from lvmbench.combinations.parts import build
+from lvmbench.combinations.requirements import applicable_estimators, capabilities
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref

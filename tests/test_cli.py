@@ -511,7 +511,7 @@ def test_no_store_is_made_where_there_are_no_results(cli, tiny, words):
 
 REFUSED = [
     (("leaderboard", "--metric", "elbow"), "no metric 'elbow' was measured; did you mean 'elbo"),
-    (("leaderboard", "--split", "tst"), "--split: nothing was measured on 'tst'; did you mean 'test'?"),
+    (("leaderboard", "--split", "tst"), "split: nothing was measured on 'tst'; did you mean 'test'?"),
     (("leaderboard", "--format", "xml"), "Invalid value for '--format': "),
     (("retry", "--status", "fail"), "--status: no run can be retried for 'fail'; did you mean 'failed'?"),
     (

@@ -10,7 +10,7 @@ from torch import nn
 import lvmbench
 from lvmbench import Data, Decoder, DiagonalNormal, Distribution, Split, Stream, UserError
 from lvmbench.checks import check
-from lvmbench.data.rules import RESOLUTION, ROUNDING, atoms, coarse, remote
+from lvmbench.data.columns import RESOLUTION, ROUNDING, atoms, coarse, remote
 from lvmbench.errors import DataError
 
 SIZES = {"train": 40, "validation": 10, "test": 20}
@@ -81,7 +81,10 @@ REFUSED = {
         r"not plain data in memory; use .detach\(\)",
     ),
     "no scale": ({"splits": splits(scale=math.nan)}, "scale of 'train' is nan; it is what"),
-    "NaN": ({"splits": splits(spoiled(math.nan))}, r"x\[3, 1\] of 'train' is nan; fill or drop"),
+    "NaN": (
+        {"splits": splits(spoiled(math.nan))},
+        r"x\[3, 1\] of 'train' is nan; if it was not observed say so with Split",
+    ),
     "infinite": ({"splits": splits(spoiled(-math.inf))}, r"x\[3, 1\] of 'train' is -inf; fill or drop"),
     "too large": (
         {"splits": splits(lambda x: spoiled(1e300)(x.double()))},
@@ -184,7 +187,11 @@ def test_dynamic_binarisation_has_grey_training_values_only():
         **splits(bits),
         "train": Split((torch.sigmoid(normal(40, 2)) * 255).to(torch.uint8), scale=1 / 255),
     }
-    assert Data(parts, "binary", "none", visit=lambda x, noise: x.round()).capabilities == {"binary", "unit"}
+    assert Data(parts, "binary", "none", visit=lambda x, noise: x.round()).capabilities == {
+        "binary",
+        "unit",
+        "complete",
+    }
     with pytest.raises(DataError, match="of 'train' is 0"):
         Data(parts, "binary", "none")
 
@@ -207,7 +214,7 @@ def test_the_order_of_splits_does_not_matter():
 
 def test_counts_are_counts_and_nothing_else():
     counts = Data(splits(lambda x: x.abs().mul(3).round()), "count", "none")
-    assert counts.capabilities == {"count"}
+    assert counts.capabilities == {"count", "complete"}
 
 
 def test_the_door_is_where_python_hands_in_data_too():
@@ -250,6 +257,7 @@ def column(values):
     return torch.as_tensor(values, dtype=torch.float64).reshape(-1, 1)
 
 
+UNBOUNDED = "a density grows without bound there"
 SPREAD = torch.linspace(-3, 3, 1001, dtype=torch.float64)
 PRECISE = {
     "years": (SPREAD * 10 + 2000, True),
@@ -317,7 +325,7 @@ def test_a_reader_is_told_what_the_values_and_the_labels_say():
     data = Data(x, "real", "none", columns=("width", "site"), notes=("read from a sheet",))
     assert data.remarks == (
         "read from a sheet",
-        "column site: whole numbers only, or one value in a tenth of the rows or more; a density grows without bound there",
+        f"column site: whole numbers only, or one value in a tenth of the rows or more; {UNBOUNDED}",
         "all 40 labels of train are the same: they tell nothing apart",
         "all 10 labels of validation are the same: they tell nothing apart",
         "each of the 20 rows of test has a label of its own: labels group nothing",

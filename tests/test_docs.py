@@ -22,6 +22,7 @@ from typing import NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
+from lvmbench.api.description import Description
 from lvmbench.cli import main
 from lvmbench.distributions import Distribution
 from lvmbench.options import options_model
@@ -186,7 +187,7 @@ def test_page(page, tmp_path, monkeypatch):
 
 def test_every_page_is_in_the_navigation_and_every_link_leads_somewhere():
     generated = generator().pages()
-    listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "zensical.toml").read_text()))
     assert listed == {*PAGES, *generated}
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", (DOCS / page).read_text()):
@@ -217,6 +218,18 @@ def test_the_generated_pages_have_every_component_with_its_options():
     )
 
 
+TABLED = re.compile(
+    r"^\| \[`(\w+)`\]\((\w+)s\.md#(\w+)\) \| .+\. \| \[.+, \d{4}\]\(https?://.+\) \|$", re.MULTILINE
+)
+
+
+def test_every_component_is_in_a_table_with_the_work_that_it_comes_from():
+    registered = {(e.kind, e.name) for e in load_catalogue().entries() if e.plugin == "reference"}
+    rows = TABLED.findall(generator().pages()["components/index.md"])
+    assert all(name == anchor for name, _, anchor in rows)
+    assert {(kind, name) for name, kind, _ in rows} == {pair for pair in registered if pair[0] != "suite"}
+
+
 RELAXED = """
 suite: relaxed
 datasets: [digits]
@@ -242,8 +255,8 @@ def test_what_trains_together_is_not_said_to_be_apart(tmp_path, suite):
     assert together
     for parts in together:
         for kind, name in parts:
-            others = module._barred(catalogue.entry(kind, name), catalogue)
-            assert not parts & {(other.kind, other.name) for other, _ in others}, f"{kind} {name}"
+            others = module._barred(Description.of(catalogue.entry(kind, name)), catalogue)
+            assert not parts & {(other.entry.kind, other.entry.name) for other, _ in others}, f"{kind} {name}"
 
 
 def test_who_provides_a_requirement_is_named():

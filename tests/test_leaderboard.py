@@ -16,12 +16,13 @@ from lvmbench.errors import UserError
 from lvmbench.results.board import (
     PARTS,
     leaderboard,
-    read_results,
     run_table,
     seed_values,
     suite_leaderboard,
 )
-from lvmbench.results.markdown import cell, sections, to_csv, to_json, to_markdown
+from lvmbench.results.markdown import to_markdown
+from lvmbench.results.sections import cell, sections
+from lvmbench.results.tables import read_results
 from lvmbench.results.terminal import to_rich
 
 FIGURES = [  # metric, variant, method, shift, unit, better
@@ -82,13 +83,13 @@ def results():
             runs += [run("vamp[components=50]", "gaussian", seed, dataset=dataset)]
             lost = seed == 1
             why = ("diverged", "loss is not finite") if lost else ("ok", "")
-            runs += [run("mixture[components=20]", "iaf[layers=4]", seed, *why, dataset=dataset)]
+            runs += [run("mixture[components=20]", "iaf[flows=4]", seed, *why, dataset=dataset)]
             runs += [run("standard_normal", "gaussian", seed, dataset=dataset)]
             runs += [run("standard_normal", "exact", seed, "refused", REASON, dataset=dataset)]
             runs += [
                 run(
                     "vamp[components=50]",
-                    "iaf[layers=2]",
+                    "iaf[flows=2]",
                     seed,
                     "failed",
                     "RuntimeError: a <b>",
@@ -103,9 +104,9 @@ def results():
 
 def test_every_combination_has_a_row(results):
     board = leaderboard(*results)
-    assert len(board) == 10
-    assert board["dataset"].tolist() == ["digits"] * 5 + ["pinwheel"] * 5
-    digits = board[board["dataset"] == "digits"]
+    assert len(board.frame) == 10
+    assert board.frame["dataset"].tolist() == ["digits"] * 5 + ["pinwheel"] * 5
+    digits = board.frame[board.frame["dataset"] == "digits"]
     assert digits["rank"].tolist()[:3] == [1, 2, 3]
     assert digits["rank"].isna().tolist() == [False] * 3 + [True] * 2
     assert digits["seeds"].tolist() == [4, 3, 4, 0, 0]
@@ -116,8 +117,10 @@ def test_every_combination_has_a_row(results):
 def test_means_and_intervals_are_over_ok_seeds(results):
     records, measurements = results
     board = leaderboard(records, measurements)
-    row = board[(board["dataset"] == "digits") & (board["posterior"] == "iaf[layers=4]")].iloc[0]
-    chosen = (measurements["dataset"] == "digits") & (measurements["posterior"] == "iaf[layers=4]")
+    row = board.frame[
+        (board.frame["dataset"] == "digits") & (board.frame["posterior"] == "iaf[flows=4]")
+    ].iloc[0]
+    chosen = (measurements["dataset"] == "digits") & (measurements["posterior"] == "iaf[flows=4]")
     values = measurements.loc[chosen & (measurements["metric"] == "elbo"), "value"]
     low, high = stats.t.interval(0.95, 2, loc=values.mean(), scale=stats.sem(values))
     assert (row["elbo"], row["elbo_low"], row["elbo_high"]) == pytest.approx((values.mean(), low, high))
@@ -128,7 +131,7 @@ def test_columns(results):
     board = leaderboard(*results)
     heads = ["dataset", "rank", "prior", "posterior", "decoder", "objective", "estimator"]
     heads = [heads[0], "scale", *heads[1:], "seeds", "improving", "status", "reason", "note"]
-    assert list(board.columns[:13]) == heads
+    assert list(board.frame.columns[:13]) == heads
     names = {
         "elbo",
         "log_likelihood[exact]",
@@ -138,9 +141,9 @@ def test_columns(results):
         "parameters",
     }
     names |= {"gradient_variance_ratio[score/pathwise]"}
-    assert set(board.columns[13:]) == {name + end for name in names for end in ("", "_low", "_high")}
-    assert board.columns[13] == board.attrs["metric"] == "elbo"
-    assert "log_likelihood[exact]" not in board.attrs["headline"]
+    assert set(board.frame.columns[13:]) == {name + end for name in names for end in ("", "_low", "_high")}
+    assert board.frame.columns[13] == board.metric == "elbo"
+    assert "log_likelihood[exact]" not in board.headline
 
 
 @pytest.mark.parametrize(
@@ -155,7 +158,7 @@ def test_columns(results):
 )
 def test_the_metric_is_found(results, asked, found):
     board = leaderboard(*results, metric=asked)
-    assert (board.attrs["metric"], board.columns[13], board.attrs["headline"][0]) == (found, found, found)
+    assert (board.metric, board.frame.columns[13], board.headline[0]) == (found, found, found)
 
 
 def test_a_bare_metric_is_the_figure_that_the_board_shows(results):
@@ -163,12 +166,12 @@ def test_a_bare_metric_is_the_figure_that_the_board_shows(results):
     records, measurements = results
     other = measurements[measurements["metric"] == "nmi"].assign(variant="gmm", value=0.5)
     both = records, pd.concat([other, measurements])
-    assert "nmi[kmeans]" in leaderboard(*both).attrs["headline"]
-    assert leaderboard(*both, metric="nmi").attrs["metric"] == "nmi[kmeans]"
+    assert "nmi[kmeans]" in leaderboard(*both).headline
+    assert leaderboard(*both, metric="nmi").metric == "nmi[kmeans]"
 
 
 def test_a_figure_may_be_named_with_its_evaluator_though_no_other_gives_it(results):
-    assert leaderboard(*results, metric="elbo@tightness").attrs["metric"] == "elbo"
+    assert leaderboard(*results, metric="elbo@tightness").metric == "elbo"
 
 
 def test_an_unknown_metric_names_the_nearest(results):
@@ -181,34 +184,38 @@ def test_an_unknown_metric_names_the_nearest(results):
 def test_without_elbo_the_first_metric_with_a_direction_ranks(results):
     records, measurements = results
     rest = measurements[measurements["metric"].isin(["gradient_variance_ratio", "nmi"])]
-    assert leaderboard(records, rest).attrs["metric"] == "nmi[kmeans]"
-    assert leaderboard(records, rest, metric="elbo").attrs["metric"] == "nmi[kmeans]"
+    assert leaderboard(records, rest).metric == "nmi[kmeans]"
+    assert leaderboard(records, rest, metric="elbo").metric == "nmi[kmeans]"
 
 
 def test_lower_is_better_where_the_metric_says_so(results):
     records, measurements = results
     board = leaderboard(records, measurements.assign(better="lower"))
-    assert board["prior"].tolist()[:3] == ["standard_normal", "mixture[components=20]", "vamp[components=50]"]
+    assert board.frame["prior"].tolist()[:3] == [
+        "standard_normal",
+        "mixture[components=20]",
+        "vamp[components=50]",
+    ]
 
 
 def test_one_seed_is_shown_but_not_ranked(results):
     records, measurements = (frame[frame["seed"] == 0] for frame in results)
     board = leaderboard(records, measurements)
-    assert board["rank"].isna().all()
-    assert board.loc[0, "note"] == "cannot be called with 1 seed"
-    assert "| – | vamp[components=50] | gaussian |" in to_markdown(board, records)
-    assert "every row: cannot be called with 1 seed" in to_markdown(board, records)
-    assert "nan" not in to_markdown(board, records).lower()
+    assert board.frame["rank"].isna().all()
+    assert board.frame.loc[0, "note"] == "undecided with 1 seed"
+    assert "| – | vamp[components=50] | gaussian |" in to_markdown(board)
+    assert "every row: undecided with 1 seed" in to_markdown(board)
+    assert "nan" not in to_markdown(board).lower()
 
 
 def test_nothing_ok_still_gives_a_board(results):
     records, measurements = results
     records, measurements = records[records["status"] != "ok"], measurements.iloc[:0]
     board = leaderboard(records, measurements)
-    assert (len(board), board.attrs["metric"]) == (6, None)
-    assert "Without a result" in to_markdown(board, records)
+    assert (len(board.frame), board.metric) == (6, None)
+    assert "Without a result" in to_markdown(board)
     assert len(to_rich(board)) == 2
-    assert json.loads(to_json(board))[0]["rank"] is None
+    assert json.loads(board.to_json())[0]["rank"] is None
 
 
 def test_no_runs_is_an_error(results):
@@ -225,16 +232,16 @@ def test_a_seed_without_the_metric_is_noted(results):
         & (measurements["metric"] == "elbo")
     )
     board = leaderboard(records, measurements[~lost])
-    assert board.loc[0, "note"] == "measured in 3 of 4 seeds"
+    assert board.frame.loc[0, "note"] == "measured in 3 of 4 seeds"
     worse = measurements.assign(value=measurements["value"].where(~lost, -np.inf))
-    assert leaderboard(records, worse).loc[0, "note"] == "measured in 3 of 4 seeds"
+    assert leaderboard(records, worse).frame.loc[0, "note"] == "measured in 3 of 4 seeds"
 
 
 def test_measurements_of_runs_that_are_not_ok_do_not_count(results):
     records, measurements = results
-    extra = pd.DataFrame(list(measured(run("mixture[components=20]", "iaf[layers=4]", 1), 1e6)))
+    extra = pd.DataFrame(list(measured(run("mixture[components=20]", "iaf[flows=4]", 1), 1e6)))
     assert_frame_equal(
-        leaderboard(records, pd.concat([measurements, extra])), leaderboard(records, measurements)
+        leaderboard(records, pd.concat([measurements, extra])).frame, leaderboard(records, measurements).frame
     )
 
 
@@ -242,8 +249,8 @@ def test_other_splits_do_not_count(results):
     records, measurements = results
     train = measurements.assign(split="train", value=measurements["value"] + 50)
     both = pd.concat([measurements, train])
-    assert_frame_equal(leaderboard(records, both), leaderboard(records, measurements))
-    assert leaderboard(records, both, split="train").loc[0, "elbo"] == pytest.approx(-30, abs=1)
+    assert_frame_equal(leaderboard(records, both).frame, leaderboard(records, measurements).frame)
+    assert leaderboard(records, both, split="train").frame.loc[0, "elbo"] == pytest.approx(-30, abs=1)
 
 
 def test_repeated_runs_and_figures_are_errors(results):
@@ -261,8 +268,8 @@ def test_two_evaluators_with_the_same_figure_are_told_apart(results):
     records, measurements = results
     other = measurements[measurements["metric"] == "elbo"].assign(evaluator="tightness[samples=9]")
     board = leaderboard(records, pd.concat([measurements, other]))
-    assert {"elbo@tightness", "elbo@tightness[samples=9]"} < set(board.columns)
-    assert board.attrs["metric"] == "elbo@tightness"
+    assert {"elbo@tightness", "elbo@tightness[samples=9]"} < set(board.frame.columns)
+    assert board.metric == "elbo@tightness"
 
 
 def added(measurements, evaluator="brier", metric="score", **words):
@@ -279,8 +286,8 @@ def test_an_evaluator_that_is_added_changes_no_rank_and_no_name(results, metric,
     before, after = (
         leaderboard(records, figures, asked) for figures in (measurements, added(measurements, metric=metric))
     )
-    assert after.attrs["metric"] == before.attrs["metric"]
-    assert_frame_equal(after[before.columns], before)
+    assert after.metric == before.metric
+    assert_frame_equal(after.frame[before.frame.columns], before.frame)
 
 
 def test_without_a_figure_of_the_suite_that_has_a_direction_an_added_one_ranks_nothing(results):
@@ -291,22 +298,22 @@ def test_without_a_figure_of_the_suite_that_has_a_direction_an_added_one_ranks_n
     )
     figures.loc[figures["asked_by"] == "evaluate", "better"] = "higher"
     board = leaderboard(records.drop(columns="train_seconds"), figures[figures["metric"] != "elbo"])
-    assert board.attrs["metric"] is None
-    assert "Nothing is ranked." in to_markdown(board, records)
+    assert board.metric is None
+    assert "Nothing is ranked." in to_markdown(board)
 
 
 def test_an_evaluator_that_is_added_is_shown_beside_what_ranks(results):
     records, measurements = results
     board = leaderboard(records, added(measurements))
-    assert board.attrs["headline"][:2] == ["elbo", "score"]
-    assert "| elbo ↑ | score ↑ |" in to_markdown(board, records)
-    assert leaderboard(records, added(measurements), "score").attrs["metric"] == "score"
+    assert board.headline[:2] == ["elbo", "score"]
+    assert "| elbo ↑ | score ↑ |" in to_markdown(board)
+    assert leaderboard(records, added(measurements), "score").metric == "score"
 
 
 def test_an_evaluator_of_the_suite_that_no_headline_knows_has_a_column(results):
     records, measurements = results
     own = added(measurements).assign(asked_by="suite")
-    assert "score" in leaderboard(records, own).attrs["headline"]
+    assert "score" in leaderboard(records, own).headline
 
 
 def test_what_nobody_asks_for_is_kept_out_and_said(results):
@@ -317,27 +324,27 @@ def test_what_nobody_asks_for_is_kept_out_and_said(results):
     board = leaderboard(records.assign(asked_by=gone), figures)
     kept = records[gone != ""]
     alone = leaderboard(kept, measurements[measurements["key"].isin(kept["key"])])
-    assert_frame_equal(board, alone)
-    text = to_markdown(board, records)
+    assert_frame_equal(board.frame, alone.frame)
+    text = to_markdown(board)
     assert "16 runs of combinations that the suite no longer has are kept and not shown" in text
     assert (
         "figures of evaluators that the suite no longer has are kept and not shown: tightness[samples=9]"
         in text
     )
-    assert "no longer" not in to_markdown(alone, kept)
+    assert "no longer" not in to_markdown(alone)
 
 
 def test_a_suites_metric_that_was_not_measured_is_said(results):
     board = suite_leaderboard(*results, "gap[exact]")
-    assert "Ranks are by elbo, as gap[exact] was not measured;" in to_markdown(board, results[0])
+    assert "Ranks are by elbo, as gap[exact] was not measured;" in to_markdown(board)
 
 
 def test_none_ranks_nothing(results):
     records, measurements = results
     board = leaderboard(records, measurements, "none")
-    assert board["rank"].isna().all()
-    assert set(board["note"]) == {""}
-    text = to_markdown(board, records)
+    assert board.frame["rank"].isna().all()
+    assert set(board.frame["note"]) == {""}
+    text = to_markdown(board)
     assert "| prior | posterior | elbo ↑ |" in text
     assert "Nothing is ranked." in text
     assert len(to_rich(board)) == 4
@@ -351,15 +358,15 @@ def test_bounds_of_different_objectives_are_not_ranked_together(results):
     figures = pd.concat([measurements, higher.assign(value=higher["value"] + 50)])
     both = pd.concat([records, other]), figures.replace({"metric": {"elbo": "bound"}})
     board = leaderboard(*both, metric="bound")
-    ranked = board[board["rank"].notna()]
+    ranked = board.frame[board.frame["rank"].notna()]
     assert ranked.groupby(["dataset", "objective"])["rank"].apply(list).tolist() == [[1, 2, 3]] * 4
     assert set(ranked["scale"]) == {"bound of elbo", "bound of vr_max"}
-    text = to_markdown(board, both[0])
+    text = to_markdown(board)
     assert text.index("## digits · bound of elbo\n") < text.index("## digits · bound of vr_max\n")
     assert "nor the bound of one objective against that of another" in text
     by_nmi = leaderboard(*both, metric="nmi")
-    assert set(by_nmi["scale"]) == {""}
-    assert by_nmi.loc[by_nmi["dataset"] == "digits", "rank"].notna().sum() == 6
+    assert set(by_nmi.frame["scale"]) == {""}
+    assert by_nmi.frame.loc[by_nmi.frame["dataset"] == "digits", "rank"].notna().sum() == 6
 
 
 @pytest.mark.parametrize("metric", ["elbo", "log_likelihood", "nmi"])
@@ -370,7 +377,7 @@ def test_a_density_is_not_ranked_against_a_probability(results, metric):
     figures = measurements.assign(decoder="poisson", key=measurements["key"] + "-poisson")
     every = pd.concat([records.assign(support="real"), counts]), pd.concat([measurements, figures])
     board = leaderboard(*every, metric=metric)
-    digits = board[(board["dataset"] == "digits") & board["rank"].notna()]
+    digits = board.frame[(board.frame["dataset"] == "digits") & board.frame["rank"].notna()]
     scales = [""] if metric == "nmi" else ["density", "probability mass"]
     assert list(dict.fromkeys(digits["scale"])) == scales
     assert [min(part["rank"]) for _, part in digits.groupby("scale")] == [1] * len(scales)
@@ -380,7 +387,7 @@ def test_a_density_is_not_ranked_against_a_probability(results, metric):
 def test_supports_of_one_kind_are_ranked_together(results):
     records, measurements = results
     discrete = records["prior"].eq("standard_normal").map({True: "count", False: "binary"})
-    assert set(leaderboard(records.assign(support=discrete), measurements)["scale"]) == {""}
+    assert set(leaderboard(records.assign(support=discrete), measurements).frame["scale"]) == {""}
 
 
 def test_runs_that_were_still_improving_are_counted(results):
@@ -389,11 +396,15 @@ def test_runs_that_were_still_improving_are_counted(results):
     known = records.assign(improving=improving).where(records["status"] == "ok", other=pd.NA)
     records = records.assign(improving=known["improving"].astype("boolean"))
     board = leaderboard(records, measurements)
-    assert board.loc[board["dataset"] == "digits", "improving"].fillna(-1).tolist() == [2, 1, 2, -1, -1]
-    assert "5 of 11 runs ended while still improving: their best epoch" in to_markdown(board, records)
-    assert "improving" not in to_markdown(
-        leaderboard(records.drop(columns="improving"), measurements), records
-    )
+    assert board.frame.loc[board.frame["dataset"] == "digits", "improving"].fillna(-1).tolist() == [
+        2,
+        1,
+        2,
+        -1,
+        -1,
+    ]
+    assert "5 of 11 runs ended while still improving: their best epoch" in to_markdown(board)
+    assert "improving" not in to_markdown(leaderboard(records.drop(columns="improving"), measurements))
 
 
 def test_latent_sizes_are_told_apart_where_records_mix_them(results):
@@ -401,14 +412,14 @@ def test_latent_sizes_are_told_apart_where_records_mix_them(results):
     wider = records.assign(latent=32, key=records["key"] + "-32")
     figures = measurements.assign(key=measurements["key"] + "-32")
     board = leaderboard(pd.concat([records, wider]), pd.concat([measurements, figures]))
-    assert len(board) == 20
-    assert set(board["latent"]) == {16, 32}
+    assert len(board.frame) == 20
+    assert set(board.frame["latent"]) == {16, 32}
 
 
 def test_seed_values(results):
     values = seed_values(run_table(*results), "elbo")["digits"]
     assert values.shape == (4, 5)
-    assert values["mixture[components=20] · iaf[layers=4] · bernoulli · elbo · pathwise"].isna().tolist() == [
+    assert values["mixture[components=20] · iaf[flows=4] · bernoulli · elbo · pathwise"].isna().tolist() == [
         0,
         1,
         0,
@@ -424,8 +435,8 @@ def test_the_board_is_the_same_after_a_trip_through_csv(results, tmp_path):
     measurements.to_csv(tmp_path / "measurements.csv", index=False)
     again = read_results(tmp_path)
     board, reread = leaderboard(records, measurements), leaderboard(*again)
-    assert to_csv(reread) == to_csv(board)
-    assert to_markdown(reread, again[0]) == to_markdown(board, records)
+    assert reread.to_csv() == board.to_csv()
+    assert to_markdown(reread) == to_markdown(board)
     assert again[1]["value"].tolist() == measurements["value"].tolist()
     assert (again[1]["variant"] == measurements["variant"]).all()
     assert again[0]["seed"].dtype == again[0]["epochs"].dtype == "Int64"
@@ -448,20 +459,19 @@ def test_a_directory_without_results_is_an_error(tmp_path):
 
 def test_order_of_the_records_does_not_matter(results):
     records, measurements = results
-    assert_frame_equal(leaderboard(records[::-1], measurements), leaderboard(*results))
+    assert_frame_equal(leaderboard(records[::-1], measurements).frame, leaderboard(*results).frame)
 
 
 def test_markdown(results):
-    records, _ = results
-    text = to_markdown(leaderboard(*results), records)
+    text = to_markdown(leaderboard(*results))
     assert text.startswith(
         "# Leaderboard: demo (version 1)\n\n## digits\n\ndecoder bernoulli; objective elbo; "
     )
     assert "| rank | prior | posterior | elbo ↑ | log_likelihood ↑ |" in text
     assert "train_seconds ↓ | runs |" in text
     assert f"- **refused** (1): {REASON.replace('|', chr(92) + '|')}\n  - standard_normal · exact\n" in text
-    assert "- **failed** (1): RuntimeError: a &lt;b>\n  - vamp[components=50] · iaf[layers=2]\n" in text
-    assert "- mixture[components=20] · iaf[layers=4]: 3 ok, 1 diverged: loss is not finite" in text
+    assert "- **failed** (1): RuntimeError: a &lt;b>\n  - vamp[components=50] · iaf[flows=2]\n" in text
+    assert "- mixture[components=20] · iaf[flows=4]: 3 ok, 1 diverged: loss is not finite" in text
     assert "Runs: 40 (22 ok, 2 diverged, 8 failed, 8 refused)." in text
     assert "Units: elbo, log_likelihood[importance] in nats; train_seconds in seconds." in text
     assert "nan" not in text.lower()
@@ -471,11 +481,7 @@ def test_every_markdown_row_has_the_cells_of_its_header(results):
     records, measurements = results
     records["prior"] = records["prior"].replace("standard_normal", "a|b\\")
     measurements["prior"] = measurements["prior"].replace("standard_normal", "a|b\\")
-    lines = [
-        line
-        for line in to_markdown(leaderboard(records, measurements), records).split("\n")
-        if line[:1] == "|"
-    ]
+    lines = [line for line in to_markdown(leaderboard(records, measurements)).split("\n") if line[:1] == "|"]
     cells = [line.replace("\\\\", "").replace("\\|", "").count("|") for line in lines]
     assert len(set(cells)) == 1
 
@@ -489,24 +495,24 @@ def test_terminal_tables_fit_and_keep_names_literal(results, width):
     text = console.export_text()
     assert max(map(len, text.split("\n"))) <= width
     assert "mixture[components=20]" in text.replace("\n", "")
-    assert "iaf[layers=4]" in text
+    assert "iaf[flows=4]" in text
     rows = [line for line in text.split("\n") if "±" in line]
     assert len(rows) == 6, "each combination takes one line"
     assert ("left out for width" in text) == (width < 200), "what does not fit is named"
 
 
 def test_json_has_no_nan(results):
-    rows = json.loads(to_json(leaderboard(*results)))
+    rows = json.loads(leaderboard(*results).to_json())
     assert (len(rows), rows[0]["rank"], rows[4]["elbo"], rows[0]["seeds"]) == (10, 1, None, 4)
 
 
 def test_csv_is_the_board(results, tmp_path):
     board = leaderboard(*results)
     path = tmp_path / "leaderboard.csv"
-    path.write_text(to_csv(board))
+    path.write_text(board.to_csv())
     read = pd.read_csv(path, dtype=str)
-    assert read["elbo"].astype(float).dropna().tolist() == board["elbo"].dropna().tolist()
-    assert list(read.columns) == list(board.columns)
+    assert read["elbo"].astype(float).dropna().tolist() == board.frame["elbo"].dropna().tolist()
+    assert list(read.columns) == list(board.frame.columns)
 
 
 def test_a_lone_row_keeps_its_name(results):

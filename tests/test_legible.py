@@ -17,7 +17,8 @@ from lvmbench.cli import main
 from lvmbench.execution.progress import Progress
 from lvmbench.registry.names import Ref
 from lvmbench.results.board import leaderboard
-from lvmbench.results.markdown import sections, to_csv, to_markdown
+from lvmbench.results.markdown import to_markdown
+from lvmbench.results.sections import sections
 from lvmbench.results.terminal import to_rich
 from lvmbench.text import legible, make_legible, printable, shell
 from tests.test_plots import ODD, make
@@ -83,7 +84,7 @@ def board(level, dataset="digits", reason="boom"):
     records, measurements = make(level, seeds=2)
     records["dataset"] = measurements["dataset"] = dataset
     records["reason"] = records["reason"].where(records["reason"] == "", reason)
-    return leaderboard(records, measurements), records
+    return leaderboard(records, measurements)
 
 
 def printed(renderables, encoding, width=100):
@@ -98,7 +99,7 @@ def printed(renderables, encoding, width=100):
 
 @pytest.mark.parametrize("encoding", ENCODINGS[:-1])
 def test_tables_are_straight_in_every_encoding(encoding):
-    made, _ = board({name: -80.0 - i for i, name in enumerate(ODD[:4])})
+    made = board({name: -80.0 - i for i, name in enumerate(ODD[:4])})
     lines = printed(to_rich(made, 100, encoding), encoding).splitlines()
     rows = [line for line in lines if line.lstrip("| ")[:1].isdigit() or "rank" in line]
     assert len(rows) == 5
@@ -108,7 +109,7 @@ def test_tables_are_straight_in_every_encoding(encoding):
 
 def test_markup_of_rich_in_names_and_reasons_is_text():
     odd = "[bold]x[/bold] :smile: [samples=4] a\\[b"
-    made, _ = board({odd: -80.0, "failed": None}, reason=f"\x1b[31m{odd}")
+    made = board({odd: -80.0, "failed": None}, reason=f"\x1b[31m{odd}")
     text = " ".join(printed(to_rich(made, 300), "utf-8", 300).split())
     assert odd in text
     assert rf"\x1b[31m{odd}" in text
@@ -136,15 +137,15 @@ def test_markdown_shows_names_as_they_are_written():
         "1 < 2 & 3 &lt; 4",
         "end\\",
     ]
-    made, records = board({name: -80.0 - i for i, name in enumerate(names)} | {"no": None}, dataset="d*$_|`")
+    made = board({name: -80.0 - i for i, name in enumerate(names)} | {"no": None}, dataset="d*$_|`")
     (section,) = sections(made)
-    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(to_markdown(made, records))
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(to_markdown(made))
     texts = ["".join(part.content for part in t.children) for t in tokens if t.type == "inline"]
     assert all("".join(part.type for part in t.children or ()) != "code_inline" for t in tokens)
     assert [name for name in section.columns["prior"] if name not in texts] == []
     assert "d*$_|`" in texts
-    assert made["prior"].dropna().tolist() == list(made["prior"])
-    assert all(name in to_csv(made) for name in ODD)
+    assert made.frame["prior"].dropna().tolist() == list(made.frame["prior"])
+    assert all(name in made.to_csv() for name in ODD)
 
 
 PUBLISHED = str(Path(lvmbench.__file__).parents[1] / "leaderboards" / "quick")

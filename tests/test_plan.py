@@ -108,15 +108,15 @@ def test_combinations_by_hand_come_last_and_no_rule_excludes_them(plan):
 def test_the_objective_says_which_estimator_is_used_where_the_suite_does_not(plan):
     mine = subclass("objective", "elbo", default_estimators=("score[baseline=leave_one_out]",))
     found = plan(objectives=["elbo", "mine[samples=2]"], extra=[("objective", "mine", mine)])
-    assert combinations(found, "estimator") == [("stl",), ("score[baseline=leave_one_out]",)]
+    assert combinations(found, "estimator") == [("blend",), ("score[baseline=leave_one_out]",)]
     assert combinations(plan(estimators=["score"]), "estimator") == [("score",)]
 
 
 def test_the_default_estimator_is_the_first_that_suits_the_other_parts(plan):
     """Path gradients for flows too, whose density is known at their draws only; scores where nothing is pathwise."""
     for prior, posterior, objective, estimator in [
-        ("standard_normal", "gaussian", "elbo", "stl"),
-        ("standard_normal", "planar", "elbo", "stl"),
+        ("standard_normal", "gaussian", "elbo", "blend"),
+        ("standard_normal", "planar", "elbo", "blend"),
         ("standard_normal", "iaf", "iwae", "dreg"),
         ("standard_normal", "gaussian", "vr_max", "pathwise"),
         ("bernoulli", "bernoulli", "elbo", "score"),
@@ -253,11 +253,11 @@ def test_data_that_cannot_be_used_are_said_with_the_place_of_the_data_set(plan):
     [
         (
             {"decoders": ["bernoulli"]},
-            r"decoder 'bernoulli' requires dataset.binary, which dataset 'blobs.*' with values from .* does not provide \(it provides .*real\)",
+            r"decoder 'bernoulli' requires dataset.binary, which dataset 'blobs.* does not provide \(.*real\)",
         ),
         (
             {"decoders": ["gaussian"], "posteriors": ["exact"]},
-            r"posterior 'exact' requires model.exact_posterior, which this pair of prior and decoder does not provide",
+            r"posterior 'exact' requires model.exact_posterior, which this pair .* does not provide",
         ),
     ],
 )
@@ -377,7 +377,7 @@ SAME = {
     "other evaluators": {"evaluators": ["clustering"], "metric": "nmi"},
     "defaults in full": {
         "posteriors": ["gaussian[hidden=8,layers=1,network=mlp]"],
-        "estimators": ["stl"],
+        "estimators": ["blend"],
     },
     "a schedule at its defaults": {
         "budget": {

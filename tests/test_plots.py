@@ -9,7 +9,7 @@ import pytest
 
 from lvmbench.results.board import leaderboard
 from lvmbench.results.pictures.board import leaderboard_figure, save
-from lvmbench.results.pictures.learning_curves import curves
+from lvmbench.results.pictures.learning_curves import curves_figure
 
 
 def make(level, seeds=4):
@@ -43,7 +43,7 @@ LEVELS = {"vamp[components=50]": -80.0, "standard_normal": -95.0, "mixture": -90
 def drawn(level, **options):
     results = make(level, **options)
     board = leaderboard(*results)
-    return board, leaderboard_figure(board, *results)
+    return board, leaderboard_figure(board)
 
 
 def texts(axes):
@@ -60,13 +60,13 @@ def test_rows_are_the_boards_best_on_top():
     means = [
         line.get_xdata()[0] for line in axes.lines if line.get_markersize() == 5 and line.get_marker() == "o"
     ]
-    assert means == board["elbo"].dropna().tolist()
+    assert means == board.frame["elbo"].dropna().tolist()
 
 
 def test_intervals_are_the_boards():
     board, figure = drawn(LEVELS)
     spans = [tuple(line.get_xdata()) for line in figure.axes[0].lines if line.get_linewidth() == 1.6]
-    assert spans == list(board[["elbo_low", "elbo_high"]].dropna().itertuples(index=False, name=None))
+    assert spans == list(board.frame[["elbo_low", "elbo_high"]].dropna().itertuples(index=False, name=None))
 
 
 def test_every_seed_is_a_dot():
@@ -85,7 +85,7 @@ def test_what_is_far_outside_is_written_instead():
 def test_every_seed_near_the_bulk_is_inside_and_cut_intervals_have_arrow_heads():
     records, measurements = make(LEVELS, seeds=2)
     measurements.loc[1, "value"] -= 60
-    (axes,) = leaderboard_figure(leaderboard(records, measurements), records, measurements).axes
+    (axes,) = leaderboard_figure(leaderboard(records, measurements)).axes
     low, high = axes.get_xlim()
     assert low < measurements["value"].min() < measurements["value"].max() < high
     assert {"<", ">"} == {line.get_marker() for line in axes.lines} - {"o", "None"}
@@ -124,6 +124,14 @@ def curve(records, length=20):
         yield pd.DataFrame({"key": key, "epoch": epochs, "train_bound": bound + 1, "validation_bound": bound})
 
 
+def learning(records, frame=None):
+    """The figure of learning curves of runs that nothing was measured of."""
+    _, measurements = make({"flow": None})
+    return curves_figure(
+        pd.concat(curve(records)) if frame is None else frame, leaderboard(records, measurements)
+    )
+
+
 def validation(axes):
     """The lines of the validation bounds, by name."""
     legend = axes.get_legend()
@@ -144,7 +152,7 @@ def dashes(line):
 
 def test_curves_are_means_over_seeds():
     records, _ = make({"vamp": -80.0, "flow": -81.0}, seeds=2)
-    (axes,) = curves(pd.concat(curve(records)), records).axes
+    (axes,) = learning(records).axes
     lines = validation(axes)
     assert set(lines) == {"vamp", "flow"}
     assert lines["vamp"].get_ydata()[-1] == pytest.approx(-80.5 - 300 * np.exp(-19 / 3))
@@ -154,7 +162,7 @@ def test_a_run_that_stopped_early_keeps_its_last_value():
     records, _ = make({"vamp": -80.0}, seeds=2)
     frame = pd.concat(curve(records))
     stopped = frame[(frame["key"] == "vamp-0") | (frame["epoch"] < 10)]
-    (axes,) = curves(stopped, records).axes
+    (axes,) = learning(records, stopped).axes
     last = frame.set_index(["key", "epoch"])["validation_bound"]
     expected = (last["vamp-0", 19] + last["vamp-1", 9]) / 2
     (line,) = validation(axes).values()
@@ -167,7 +175,7 @@ def test_bounds_of_different_objectives_are_never_on_one_axis():
         records, _ = make({"vamp": -80.0, "flow": -81.0}, seeds=1)
         parts.append(records.assign(objective=objective, key=records["key"] + objective))
     records = pd.concat(parts)
-    figure = curves(pd.concat(curve(records)), records)
+    figure = learning(records)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["digits: elbo", "digits: elbo[beta=4.0]", "digits: iwae[samples=4]"]
     assert [sorted(validation(axes)) for axes in figure.axes] == [["flow", "vamp"]] * 3
@@ -175,7 +183,7 @@ def test_bounds_of_different_objectives_are_never_on_one_axis():
 
 def test_each_of_fifty_curves_has_its_name_and_its_own_look():
     records, _ = make({f"p{i:02d}": -80.0 for i in range(50)}, seeds=1)
-    (axes,) = curves(pd.concat(curve(records)), records).axes
+    (axes,) = learning(records).axes
     lines = validation(axes)
     assert list(lines) == [f"p{i:02d}" for i in range(50)]
     ends = [line.get_ydata()[-1] for line in lines.values()]
@@ -186,7 +194,7 @@ def test_a_curve_that_ends_below_the_frame_says_where():
     records, _ = make({f"p{i}": -80.0 for i in range(6)}, seeds=1)
     frame = pd.concat(curve(records))
     frame.loc[frame["key"] == "p3-0", ["train_bound", "validation_bound"]] -= 1000
-    (axes,) = curves(frame, records).axes
+    (axes,) = learning(records, frame).axes
     assert axes.get_ylim()[0] > -1000
     assert [name for name in validation(axes) if "ends at" in name] == ["p3  (ends at -1084)"]
 
@@ -207,14 +215,16 @@ def test_names_are_shown_as_they_are_written(tmp_path):
     """Whatever signs are in them, which matplotlib may take for a formula, or have no glyphs for."""
     level = {name: -80.0 - i for i, name in enumerate(ODD)}
     records, _ = make(level, seeds=1)
-    learning = curves(pd.concat(curve(records)), records.assign(dataset="table[columns=$x_$]"))
-    for picture in (drawn(level, seeds=1)[1], learning):
+    lines = learning(records.assign(dataset="table[columns=$x_$]"))
+    for picture in (drawn(level, seeds=1)[1], lines):
         save(picture, tmp_path / "figure.svg")
         texts = html.unescape((tmp_path / "figure.svg").read_text(encoding="utf-8"))
         assert [name for name in ODD if f">{name}" not in texts] == []
-    save(learning, tmp_path / "figure.png")
+    save(lines, tmp_path / "figure.png")
 
 
 def test_no_curves_draw_nothing():
     records, _ = make(LEVELS)
-    assert curves(pd.DataFrame(columns=["key", "epoch", "train_bound", "validation_bound"]), records) is None
+    assert (
+        learning(records, pd.DataFrame(columns=["key", "epoch", "train_bound", "validation_bound"])) is None
+    )

@@ -209,7 +209,8 @@ def test_torch_imported_by_the_plugin_has_its_defaults_again(tmp_path):
     code = """
 import torch
 assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
-assert found == [("state", "at import it changed torch's default type, torch's gradient mode, which is undone")], found
+due = "at import it changed torch's default type, torch's gradient mode, which is undone"
+assert found == [("state", due)], found
 """
     fresh(tmp_path, source + HOOK.format(name="fresh", inside=""), code)
 

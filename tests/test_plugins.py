@@ -55,7 +55,8 @@ def test_installed_plugin_is_found_with_its_distribution_and_version(install):
     install(
         "lvmbench-foo",
         HOOK
-        + "register.prior('foo', 'lvmbench_foo:Foo')\n\nclass Foo(lvmbench.Prior):\n    '''A foo.'''\n    version = 3\n",
+        + "register.prior('foo', 'lvmbench_foo:Foo')\n\n"
+        + "class Foo(lvmbench.Prior):\n    '''A foo.'''\n    version = 3\n",
     )
     catalogue = load_catalogue()
     entry = catalogue.entry("prior", "foo")

@@ -17,8 +17,9 @@ from pandas.testing import assert_frame_equal
 
 import lvmbench
 from lvmbench.errors import UserError
-from lvmbench.results.markdown import to_csv
-from lvmbench.results.publish import publish, rebuild
+from lvmbench.results import export
+from lvmbench.results.folder import rebuild
+from lvmbench.results.publish import publish
 
 SUITE = """
 suite: demo
@@ -43,6 +44,9 @@ FILES = {
     "leaderboard.svg",
     "README.md",
 }
+
+DRAW = export._draw
+"""What draws the figures, which `tiny` replaces."""
 
 
 @pytest.fixture
@@ -76,10 +80,10 @@ def directory(tmp_path):
 
 def test_rebuild_ranks_by_the_suites_metric(directory):
     board = rebuild(directory)
-    assert (board.attrs["metric"], board["prior"].tolist()) == ("nmi", ["standard_normal", "mixture"])
+    assert (board.metric, board.frame["prior"].tolist()) == ("nmi", ["standard_normal", "mixture"])
     (directory / "suite.yaml").unlink()
     board = rebuild(directory)
-    assert (board.attrs["metric"], board["prior"].tolist()) == ("elbo", ["mixture", "standard_normal"])
+    assert (board.metric, board.frame["prior"].tolist()) == ("elbo", ["mixture", "standard_normal"])
 
 
 def test_publish_writes_everything_and_leaves_nothing_else(directory, tmp_path):
@@ -239,7 +243,7 @@ def test_a_published_board_is_read_as_it_was_published(made, cli, tmp_path):
     assert (shown.code, shown.err) == (0, "")
     board, results = tmp_path / "board", lvmbench.load(tmp_path / "board")
     published = pd.read_csv(board / "leaderboard.csv")
-    assert_frame_equal(pd.read_csv(StringIO(to_csv(results.leaderboard()))), published)
+    assert_frame_equal(pd.read_csv(StringIO(results.board().to_csv())), published)
     assert cli("leaderboard", board, "--format", "csv").out == (board / "leaderboard.csv").read_text()
     assert cli("leaderboard", board).out == cli("leaderboard", directory).out
     here = lvmbench.load(directory)
@@ -255,8 +259,9 @@ def test_a_published_board_is_read_as_it_was_published(made, cli, tmp_path):
         assert "is a published board" in shown.err
 
 
-def test_the_note_names_plugins_data_seeds_and_later_evaluators(made, cli, tmp_path):
+def test_the_note_names_plugins_data_seeds_and_later_evaluators(made, cli, tmp_path, monkeypatch):
     directory, plugin = made("redo_named")
+    monkeypatch.setattr(export, "_draw", DRAW)
     assert cli("publish", directory, "my board").code == 0
     board = tmp_path / "my board"
     assert (board / "redo_named.py").read_text() == Path(plugin).read_text()

@@ -6,9 +6,8 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from lvmbench.results.board import read_results
-from lvmbench.results.markdown import to_csv, to_markdown
-from lvmbench.results.publish import rebuild
+from lvmbench.results.folder import rebuild
+from lvmbench.results.markdown import to_markdown
 
 PUBLISHED = sorted(path.parent for path in Path(__file__).parent.parent.glob("leaderboards/*/records.csv"))
 NONE = [pytest.param(None, id="none", marks=pytest.mark.skip(reason="no leaderboard is published yet"))]
@@ -16,9 +15,8 @@ NONE = [pytest.param(None, id="none", marks=pytest.mark.skip(reason="no leaderbo
 
 @pytest.mark.parametrize("directory", PUBLISHED or NONE, ids=lambda path: path.name)
 def test_the_table_is_made_from_the_records(directory, tmp_path):
-    records, _ = read_results(directory)
     board = rebuild(directory)
-    (tmp_path / "leaderboard.csv").write_text(to_csv(board), encoding="utf-8")
+    (tmp_path / "leaderboard.csv").write_text(board.to_csv(), encoding="utf-8")
     stored, made = (pd.read_csv(folder / "leaderboard.csv") for folder in (directory, tmp_path))
     assert_frame_equal(made, stored, rtol=1e-9)
-    assert to_markdown(board, records) == (directory / "leaderboard.md").read_text(encoding="utf-8")
+    assert to_markdown(board) == (directory / "leaderboard.md").read_text(encoding="utf-8")

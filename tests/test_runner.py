@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from lvmbench.errors import UserError
 from lvmbench.execution import worker
-from lvmbench.results.board import read_results
+from lvmbench.results.tables import read_results
 
 TABLES = ("records.csv", "measurements.csv", "evaluations.csv", "leaderboard.csv", "leaderboard.md")
 TIMINGS = ["train_seconds", "started", "finished", "environment", "pack", "peak_memory_host"]
@@ -53,7 +53,7 @@ def test_a_suite_from_end_to_end(tiny, monkeypatch):
     assert (summary.counts, summary.evaluations, summary.trained) == ({"ok": 4, "refused": 4}, {"ok": 4}, 4)
     assert not summary.failed
     assert {n for n, *_ in tiny.reporter.finished} == {
-        f"blobs[test=20,train=60,validation=20] · {p} · gaussian[hidden=8,layers=1] · linear_gaussian · elbo · stl"
+        f"blobs[test=20,train=60,validation=20] · {p} · gaussian[hidden=8,layers=1] · linear_gaussian · elbo · blend"
         for p in ("standard_normal", "mixture[components=2]")
     }
     out = tiny.folder / "out"

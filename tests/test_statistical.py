@@ -23,10 +23,10 @@ DRAWN = re.compile(
 )
 """What draws random numbers."""
 CERTAIN = {
-    "tests/plugins/test_flows.py::test_density_of_a_grid_sums_to_one": "a spread sets the grid; its sum is exact",
+    "tests/plugins/test_flows.py::test_density_of_a_grid_sums_to_one": "a spread sets the grid alone",
     "tests/test_networks.py::test_a_residual_body_begins_near_linear": "by construction, whatever is drawn",
     "tests/test_readme.py::test_independent_pixels_are_what_the_readme_says": "of real data",
-    "tests/plugins/test_table.py::test_standardised_by_the_training_rows": "the spread of the rows themselves",
+    "tests/plugins/test_table.py::test_standardised_by_the_training_rows": "the spread of the rows",
 }
 """Tests that look as if they left something to chance, and why they do not."""
 

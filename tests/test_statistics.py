@@ -101,7 +101,7 @@ def test_one_seed_ranks_nothing():
     table = rank_groups(_frame(a=[1.0], b=[100.0]), "higher")
     assert list(table.index) == ["b", "a"]
     assert table["rank"].isna().all()
-    assert set(table["note"]) == {"cannot be called with 1 seed"}
+    assert set(table["note"]) == {"undecided with 1 seed"}
 
 
 def test_a_combination_with_one_seed_left_changes_no_other_rank():
@@ -113,12 +113,12 @@ def test_a_combination_with_one_seed_left_changes_no_other_rank():
         == {"a": 1, "b": 2}
     )
     assert table["n"].to_dict() == {"c": 1, "a": 3, "b": 3, "d": 0}
-    assert table.loc["c", "note"] == "cannot be called with 1 seed"
+    assert table.loc["c", "note"] == "undecided with 1 seed"
     assert table.loc["d", "note"] == ""
 
 
 def test_only_common_seeds_are_compared():
-    """c is better than a on the seeds they share and has the lower mean only because it lacks the easy seed."""
+    """c is better than a on the seeds they share; its mean is lower only because it lacks the easy seed."""
     values = _frame(a=[1.0, 1.1, 0.9, 30.0], c=[2.0, 2.11, 1.9, np.nan])
     table = rank_groups(values, "higher")
     assert list(table.index) == ["a", "c"]
@@ -130,9 +130,7 @@ def test_without_common_seeds_nothing_is_called():
     table = rank_groups(values, "higher")
     assert table.loc["a", "rank"] == 1
     assert pd.isna(table.loc["b", "rank"])
-    assert (
-        table.loc["b", "note"] == "cannot be called with 0 seeds in common with the best of the group above"
-    )
+    assert table.loc["b", "note"] == "undecided with 0 seeds in common with the best of the group above"
 
 
 def test_a_metric_without_direction_is_not_ranked():

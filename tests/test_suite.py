@@ -72,7 +72,7 @@ WRONG = [
     ),
     (
         {"budget": "{schedule: 'step[evry=3]'}"},
-        "8:20: budget.schedule: schedule 'step' has no option 'evry'; did you mean 'every'? (got 'step[evry=3]')",
+        "8:20: budget.schedule: schedule 'step' has no option 'evry'; did you mean 'every'?",
     ),
     (
         {"budget": "{schedule: 'step[every=0]'}"},

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.given import Given, admit, combine
-from lvmbench.combinations.parts import Parts, build, capabilities, refusal
+from lvmbench.combinations.parts import Parts, build
+from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.dataset import Data
 from lvmbench.errors import LvmbenchError, Refusal, UserError, nearest
 from lvmbench.evaluator import Evaluator, Subject
@@ -204,7 +205,7 @@ def fit(
         "decoder": decoder,
         "objective": objective,
     }
-    catalogue = load_catalogue(selection(plugins))
+    catalogue = load_catalogue(PluginSelection.of(plugins))
     with preserved([]):
         catalogue, combination = combine(catalogue, given, estimator, latent)
         return Fitted.untrained(catalogue, combination, seed, where).trained(spent, on_epoch)
@@ -223,12 +224,6 @@ def evaluate(fitted: Fitted, *evaluators: Given, split: str = "test") -> pd.Data
     with preserved([]):
         rows = [row for evaluator in evaluators for row in fitted.measure(evaluator, split)]
     return pd.DataFrame(rows, columns=MEASURES)
-
-
-def selection(plugins: Iterable[str | Path]) -> PluginSelection:
-    """Local plugins; files are made absolute, so that worker processes and later sessions find them."""
-    texts = [str(plugin) for plugin in ([plugins] if isinstance(plugins, str | Path) else plugins)]
-    return PluginSelection(tuple(str(Path(t).resolve()) if t.endswith(".py") else t for t in texts))
 
 
 def stored(

@@ -1,4 +1,4 @@
-"""What a run shows: live progress on a terminal, plain lines elsewhere; results and status."""
+"""What a run shows while it goes on: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Container, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -18,18 +17,10 @@ from rich.segment import Segment
 from rich.text import Text
 
 from lvmbench.execution.progress import Progress
-from lvmbench.kinds import PARTS
-from lvmbench.status import SETTLED, Status
-from lvmbench.text import legible, shell
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from lvmbench.execution.runner import Summary
-    from lvmbench.results.store import Store
+from lvmbench.status import Status
+from lvmbench.text import legible
 
 PIPE_WIDTH = 120
-BOARD_WIDTH = 140  # wider tables are harder to read
 BAR_WIDTH = 60  # what stands beside a name while it trains
 
 
@@ -46,17 +37,6 @@ class LegibleConsole(Console):
 _sized = sys.stdout.isatty() or "COLUMNS" in os.environ
 console = LegibleConsole(highlight=False, markup=False, emoji=False, width=None if _sized else PIPE_WIDTH)
 STYLES = {Status.OK: "green", Status.REFUSED: "yellow", Status.INTERRUPTED: "yellow"}
-FILES = (
-    "leaderboard.md",
-    "leaderboard.csv",
-    "leaderboard.svg",
-    "curves.svg",
-    "rate_distortion.svg",
-    "records.csv",
-    "measurements.csv",
-    "evaluations.csv",
-    "curves.csv",
-)
 
 
 class Live:
@@ -116,7 +96,7 @@ class Live:
             f"[{self._finished}/{self._packs} {time.monotonic() - self._start:5.1f} s] ", style="dim"
         )
         tail = Text(f"  {reason}", style="dim") if reason else Text("")
-        self._console.print(where + _counts(counts) + Text(f"  {name}") + tail, soft_wrap=True)
+        self._console.print(where + status_counts(counts) + Text(f"  {name}") + tail, soft_wrap=True)
 
 
 def counted(n: int, noun: str, plural: str = "s") -> str:
@@ -139,79 +119,8 @@ def _shorten(name: str, width: int) -> str:
     return short if len(short) <= width else short[: max(width, 10) - 1] + "…"
 
 
-def _counts(counts: Counter[str]) -> Text:
+def status_counts(counts: Counter[str]) -> Text:
     """Counts per status, in colour: ``3 ok · 1 failed``."""
     ordered = sorted(counts.items(), key=lambda item: list(Status).index(Status(item[0])))
     pieces = [Text(f"{n} {status}", style=STYLES.get(Status(status), "bold red")) for status, n in ordered]
     return Text(" · ").join(pieces) if pieces else Text("nothing planned")
-
-
-def show_board(board: pd.DataFrame) -> None:
-    """The tables of a leaderboard."""
-    from lvmbench.results.terminal import to_rich
-
-    for table in to_rich(board, width=min(console.width, BOARD_WIDTH), encoding=console.encoding):
-        console.print(table)
-
-
-def show_results(out: Path, store: Store, summary: Summary) -> None:
-    """The leaderboard, the files, and the counts per status."""
-    from lvmbench.results.export import tables
-    from lvmbench.results.publish import board_of
-
-    show_board(board_of(*tables(store), out))
-    _attention(store.evaluations(), settled=SETTLED)
-    say(
-        f"wrote to {out}/: {', '.join([*(name for name in FILES if (out / name).exists()), 'store, weights'])}"
-    )
-    say(_closing(summary))
-    if summary.failed:
-        where = shell(out)
-        say(f"what failed: lvmbench status {where} --traceback   redo it: lvmbench retry {where}")
-
-
-def _closing(summary: Summary) -> Text:
-    refused = {s: n for s, n in summary.evaluations.items() if s != Status.OK}
-    line = Text("runs: ") + _counts(summary.counts)
-    if refused:
-        line += Text("   evaluations: ") + _counts(Counter(refused))
-    return line + Text(f"   trained now: {summary.trained}   {summary.seconds:.1f} s")
-
-
-def show_status(out: Path, store: Store, *, tracebacks: bool) -> None:
-    """Counts per status, and what is not ok with its reason."""
-    meta, records = store.meta(), store.records(details=True)
-    say(f"{out}: suite {meta.get('suite')} version {meta.get('version')}")
-    say(Text("runs: ") + _counts(Counter(records["status"])))
-    evaluations = store.evaluations(details=True)
-    say(Text("evaluations: ") + _counts(Counter(evaluations["status"])))
-    for frame in (records, evaluations):
-        _attention(frame, settled={Status.OK})
-    for frame in (records, evaluations) if tracebacks else ():
-        for _, row in frame[frame["traceback"].notna()].iterrows():
-            say(Text(f"\n{_what(row)} · seed {row['seed']}", style="bold"))
-            say(row["traceback"])
-    unfinished = int((records["status"] == Status.INTERRUPTED).sum())
-    if unfinished:
-        command = f"lvmbench retry {shell(out)} --status interrupted"
-        say(f"{counted(unfinished, 'run')} unfinished: {command}")
-    if not {*records["status"], *evaluations["status"]} <= SETTLED | {Status.INTERRUPTED}:
-        say(f"redo what failed: lvmbench retry {shell(out)}")
-
-
-def _attention(frame: pd.DataFrame, settled: Container[str]) -> None:
-    """What is not settled, one line for each combination and reason."""
-    groups: dict[tuple[str, str, str], list[str]] = {}
-    for _, row in frame.iterrows():
-        if row["status"] not in settled:
-            groups.setdefault((row["status"], _what(row), row["reason"]), []).append(str(row["seed"]))
-    for (status, what, reason), seeds in groups.items():
-        line = Text(status, style=STYLES.get(Status(status), "bold red"))
-        where = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
-        say(line + Text(f": {what} ({where}): {reason}", style=""))
-
-
-def _what(row: pd.Series) -> str:
-    """What a row is about: a combination, or an evaluator of one."""
-    name = " · ".join(str(row[kind]) for kind in PARTS)
-    return f"evaluator {row['evaluator']} of {name}" if "evaluator" in row else name

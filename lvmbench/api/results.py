@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from lvmbench.api.fitted import Fitted, stored
 from lvmbench.combinations.combination import Combination
-from lvmbench.errors import UserError
+from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
-from lvmbench.results.board import read_results, read_table
-from lvmbench.results.export import is_published, plugins_of, tables
-from lvmbench.results.markdown import Section, caption, sections
-from lvmbench.results.publish import board_of
+from lvmbench.results.board import Board
+from lvmbench.results.folder import board_of, is_published, plugins_of
+from lvmbench.results.html import to_html
 from lvmbench.results.store import Store
+from lvmbench.results.tables import read_results, read_table, stored_tables
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ class Results:
 
     Arguments:
         directory: Where ``lvmbench run`` or `run` wrote them, or where they are published; without weights there.
+        store: The URL of their database; by default it is a file in the directory.
     """
 
     directory: Path
+    store: str | None = None
 
     @property
     def records(self) -> pd.DataFrame:
@@ -63,7 +65,15 @@ class Results:
 
         Raises `UserError` for a metric that was not measured.
         """
-        return board_of(*self._tables(), self.directory, metric)
+        return self.board(metric).frame
+
+    def board(self, metric: str | None = None, split: str = "test") -> Board:
+        """The leaderboard with what ranks it, its claims and what it takes to read it; raises as `leaderboard` does."""
+        records, measurements = self._tables()
+        splits = set(measurements["split"])
+        if splits and split not in splits:
+            raise UserError(f"split: nothing was measured on '{split}'{nearest(split, splits)}")
+        return board_of(records, measurements, self.directory, metric, split)
 
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
         """The trained model of a run, given by its key or by its row of `records`; raises as `fitted` does."""
@@ -76,7 +86,7 @@ class Results:
         components are no longer those it was trained with.
         """
         row = self._row(run if isinstance(run, str) else str(run["key"]))
-        with self._store() as store:
+        with self._opened() as store:
             selection = plugins_of(store)
             details = store.records(details=True).set_index("key").loc[row["key"]]
         catalogue = load_catalogue(selection)
@@ -97,40 +107,31 @@ class Results:
         return row
 
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        if is_published(self.directory):
+        if self._published:
             return read_results(self.directory)
-        with self._store() as store:
-            return tables(store)
+        with self._opened() as store:
+            return stored_tables(store)
 
     def _frame(self, table: str) -> pd.DataFrame:
-        if is_published(self.directory):
+        if self._published:
             return read_table(self.directory / f"{table}.csv")
-        with self._store() as store:
+        with self._opened() as store:
             frame: pd.DataFrame = getattr(store, table)()
             return frame
 
-    def _store(self) -> Store:
-        if is_published(self.directory):
+    @property
+    def _published(self) -> bool:
+        return self.store is None and is_published(self.directory)
+
+    def _opened(self) -> Store:
+        if self._published:
             raise UserError(
                 f"'{self.directory}' is a published board, which has no weights; its README.md says how to redo it"
             )
-        return Store.at(self.directory)
+        return Store.at(self.directory, self.store)
 
     def _repr_html_(self) -> str:
         """The number of runs of each status, and the leaderboard."""
         counts = Counter(self.records["status"])
         head = printable(f"{self.directory}: {', '.join(f'{n} {status}' for status, n in counts.items())}")
-        return f"<p>{escape(head)}</p>" + "".join(_html(section) for section in sections(self.leaderboard()))
-
-
-def _html(section: Section) -> str:
-    """The table of one data set, and below it what is the same in each row and what is missing."""
-    rows = [
-        "".join(f"<td>{escape(c)}</td>" for c in row) for row in zip(*section.columns.values(), strict=True)
-    ]
-    header = "".join(f"<th>{escape(name)}</th>" for name in section.columns)
-    holes = [f"{hole.status}: {', '.join(hole.combinations)} ({hole.reason})" for hole in section.holes]
-    below = "<br>".join(escape(line) for line in (caption(section), *section.notes, *holes) if line)
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
-    table = f"<thead><tr>{header}</tr></thead><tbody>{body}</tbody>"
-    return f"<table><caption>{escape(section.dataset)}</caption>{table}</table><p>{below}</p>"
+        return f"<p>{escape(head)}</p>" + to_html(self.board())

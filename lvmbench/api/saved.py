@@ -12,12 +12,12 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 
-from lvmbench.api.fitted import CURVE, Fitted, selection
+from lvmbench.api.fitted import CURVE, Fitted
 from lvmbench.combinations.combination import PROTOCOL
 from lvmbench.combinations.given import Given, combine
 from lvmbench.errors import UserError
 from lvmbench.kinds import PARTS
-from lvmbench.registry.loader import load_catalogue
+from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.weights import write_weights
 from lvmbench.training import pick_device, state
@@ -70,7 +70,7 @@ def load_fitted(path: Path, given: Mapping[str, Given], device: str, plugins: It
     parts = {kind: _component(saved["components"][kind], given.get(kind)) for kind in PARTS}
     try:
         catalogue, combination = combine(
-            load_catalogue(selection(plugins)), parts, parts.pop("estimator"), saved["latent"]
+            load_catalogue(PluginSelection.of(plugins)), parts, parts.pop("estimator"), saved["latent"]
         )
     except UserError as error:
         raise UserError(

@@ -9,27 +9,22 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from lvmbench.api.fitted import selection
+from lvmbench.api.prepared import Prepared
 from lvmbench.api.results import Results
 from lvmbench.api.saved import load_fitted
 from lvmbench.combinations.given import Given
 from lvmbench.errors import UserError, nearest
-from lvmbench.execution.runner import Reporter, RunOptions, prepare
-from lvmbench.execution.runner import run as run_plan
+from lvmbench.execution.options import RunOptions
+from lvmbench.execution.runner import Reporter
 from lvmbench.kinds import PARTS
-from lvmbench.registry.loader import load_catalogue
-from lvmbench.results.export import is_published
-from lvmbench.results.store import Store
-from lvmbench.suites.plan import make_plan
-from lvmbench.suites.suite import load_suite
-from lvmbench.training import pick_device
+from lvmbench.registry.loader import PluginSelection
+from lvmbench.results.folder import is_published
 
 UNGUARDED = (
     "the worker processes cannot start; if a script calls lvmbench.run, they import it: put the call under "
@@ -45,6 +40,8 @@ def run(
     only: Sequence[str] = (),
     device: str = "auto",
     jobs: int | None = None,
+    timeout: float | None = None,
+    store: str | None = None,
     plugins: Sequence[str | Path] = (),
     progress: bool = True,
 ) -> Results:
@@ -60,6 +57,8 @@ def run(
         only: Only combinations with a part of one of these names; ``*`` and ``?`` are wildcards.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         jobs: Worker processes; 0 runs in this process, and by default there is one per core.
+        timeout: Seconds after which a job is ended.
+        store: The URL of a database, instead of a file in the results directory.
         plugins: Local plugins, as files or modules.
         progress: Whether to show how far it has got.
 
@@ -67,22 +66,15 @@ def run(
     """
     if getattr(current_process(), "_inheriting", False):
         raise SystemExit(UNGUARDED)  # a worker process is importing the script
-    pick_device(device)
-    chosen = selection(plugins)
-    catalogue = load_catalogue(chosen)
+    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugins))
     with _file(suite) as path:
-        loaded = load_suite(path, catalogue)
-        if seeds is not None:
-            loaded = replace(loaded, seeds=tuple(range(seeds) if isinstance(seeds, int) else seeds))
-        plan = make_plan(loaded, catalogue, only)
-        directory = Path("lvmbench-results") / loaded.name if out is None else Path(out)
-        prepare(directory)
-        with Store.at(directory) as store, _reporter(progress) as reporter:
+        prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
+        with _reporter(progress) as reporter:
             try:
-                run_plan(plan, directory, store, RunOptions(device, jobs, selection=chosen), reporter)
+                prepared.run(reporter)
             except BrokenProcessPool:
                 raise UserError(UNGUARDED) from None
-    return Results(directory)
+    return Results(prepared.directory, store)
 
 
 def load(

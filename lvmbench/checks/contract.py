@@ -23,6 +23,7 @@ MODULES = (
     "gradients",
     "claims",
     "partnership",
+    "holes",
     "objectives",
     "estimators",
     "evaluators",

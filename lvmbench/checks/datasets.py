@@ -22,7 +22,7 @@ from lvmbench.noise import Recorder
 READ = "dataset.Data"
 
 
-def _data(specimen: Specimen) -> Data:
+def loaded_data(specimen: Specimen) -> Data:
     """The data, loaded once; a `Skip` where that cannot be tried here, or fails."""
     _try_to_load(specimen)
     applies("data" in specimen.memory, "the data do not load: see data_are_admitted")
@@ -81,7 +81,7 @@ def data_are_admitted(specimen: Specimen) -> None:
     read="dataset.Dataset.load",
 )
 def data_are_the_same_at_every_load(specimen: Specimen) -> None:
-    first = _data(specimen).checksum
+    first = loaded_data(specimen).checksum
     torch.manual_seed(1)
     before = global_state()
     again = _source(specimen).load().checksum
@@ -101,7 +101,7 @@ def data_are_the_same_at_every_load(specimen: Specimen) -> None:
 @contract("dataset", due="No row is in two splits.", read=READ)
 def splits_share_no_rows(specimen: Specimen) -> str | None:
     """Equal rows may be chance: a failure is only what equal rows within train make less likely than one in a million."""
-    data = _data(specimen)
+    data = loaded_data(specimen)
     chance = (repeated_rows(data) + 1) / (len(data.splits["train"]) + 1)
     warnings = []
     for name in SPLITS[1:]:
@@ -123,7 +123,7 @@ def splits_share_no_rows(specimen: Specimen) -> str | None:
     read=READ,
 )
 def visits_follow_their_noise(specimen: Specimen) -> None:
-    data = _data(specimen)
+    data = loaded_data(specimen)
     visit = data.visit
     applies(visit is not None, "it has no visit")
     assert visit is not None
@@ -159,7 +159,7 @@ def visits_follow_their_noise(specimen: Specimen) -> None:
 )
 def log_prob_is_that_of_the_data(specimen: Specimen) -> None:
     """By Stein's identities, which hold for the data of any smooth density: E[s] = 0 and E[(x - m) s] = -1 for its score s."""
-    data = _data(specimen)
+    data = loaded_data(specimen)
     applies(data.log_prob is not None, "the density is not known")
     x = torch.cat([split.values for split in data.splits.values()]).clone().requires_grad_()
     assert data.log_prob is not None
@@ -177,7 +177,7 @@ def log_prob_is_that_of_the_data(specimen: Specimen) -> None:
 
 @contract("dataset", due="A known density of one or two values integrates to one.", read=READ)
 def known_density_integrates_to_one(specimen: Specimen) -> None:
-    data = _data(specimen)
+    data = loaded_data(specimen)
     applies(data.log_prob is not None, "the density is not known")
     x = torch.cat([split.values for split in data.splits.values()]).double()
     size = math.prod(data.summary.event_shape)

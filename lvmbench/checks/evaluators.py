@@ -18,7 +18,7 @@ from lvmbench.checks.specimen import Specimen, stream
 from lvmbench.checks.statistics import limit, require_average
 from lvmbench.checks.steps import global_state
 from lvmbench.checks.subjects import measure, subject_of
-from lvmbench.combinations.parts import capabilities
+from lvmbench.combinations.requirements import capabilities
 from lvmbench.errors import Refusal
 from lvmbench.evaluator import Measurement, Subject
 from lvmbench.terms import Terms

@@ -12,9 +12,10 @@ import torch
 
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.options import required, small, variants
-from lvmbench.checks.sources import Source, counts, registered, synthetic
+from lvmbench.checks.sources import Source, counts, holed, registered, synthetic
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import Parts, build, end_capabilities, model_capabilities, prior_capabilities
+from lvmbench.combinations.parts import Parts, build
+from lvmbench.combinations.requirements import end_capabilities, model_capabilities, prior_capabilities
 from lvmbench.errors import Refusal
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
@@ -128,7 +129,7 @@ class Bench:
         for kind, ref in pairs:
             if case := self.find({**fixed, kind: ref}, need):
                 yield f"{kind} '{ref}'", {kind: ref}, case
-        for source in synthetic():
+        for source in (*synthetic(), *holed()):
             if case := self.find(fixed, need, (source,)):
                 yield source.name, {}, case
 
@@ -147,7 +148,7 @@ class Bench:
         """The synthetic data, and the registered only where no synthetic data have what is asked of them."""
         declared = [self.catalogue.entry(kind, ref.name).load().requires for kind, ref in fixed.items()]
         wanted = {c.partition(".")[2] for c in need.union(*declared) if c.startswith("dataset.")}
-        for known in (synthetic(), counts()):
+        for known in (synthetic(), counts(), holed()):
             if any(wanted <= source.data.capabilities for source in known):
                 return known
         return self._registered
@@ -176,9 +177,10 @@ class Bench:
                 for q_ref, q in self._make("posterior", fixed, source, prior.space):
                     if any(word.startswith("prior.") for word in q.requires - offered):
                         continue
-                    for decoder_ref, decoder in self._make("decoder", fixed, source, prior.space):
+                    for decoder_ref, decoder in self._make("decoder", fixed, source, prior.space.visible):
                         refs = {"prior": prior_ref, "posterior": q_ref, "decoder": decoder_ref}
-                        yield source, refs, LatentVariableModel(prior, q, decoder)
+                        model = LatentVariableModel(prior, q, decoder, complete=source.summary.complete)
+                        yield source, refs, model
 
     def _make(
         self, kind: str, fixed: Fixed, source: Source | None = None, space: Any = None

@@ -11,7 +11,8 @@ from torch import Tensor
 from lvmbench.checks.contract import BUILT, Violation, applies, contract
 from lvmbench.checks.partners import Capabilities, Case, Fixed
 from lvmbench.checks.specimen import Specimen, Trial
-from lvmbench.combinations.parts import Parts, capabilities
+from lvmbench.combinations.parts import Parts
+from lvmbench.combinations.requirements import capabilities
 from lvmbench.training.learner import Learner, check_terms, demand
 
 Failure = tuple[str, Exception, Capabilities]

@@ -54,7 +54,8 @@ class CheckResult:
 class Report(tuple[CheckResult, ...]):
     """The results of all checks, in order.
 
-    >>> result = CheckResult("prior/mine", "shapes", Outcome.PASSED, "The shapes are right.", "lvmbench.prior.Prior")
+    >>> due, read = "The shapes are right.", "lvmbench.prior.Prior"
+    >>> result = CheckResult("prior/mine", "shapes", Outcome.PASSED, due, read)
     >>> report = Report([result])
     >>> report.ok, report.summary
     (True, ['prior mine: 1 checks: 1 passed'])

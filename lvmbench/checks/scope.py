@@ -1,17 +1,22 @@
-"""Which checks a component must run, by what it declares: found apart from the checks, so that none falls silent."""
+"""Which checks a component must run, by what it declares:
+found apart from the checks, so that none falls silent.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
 from lvmbench.checks.contract import MODEL_PARTS, Check, Skip
-from lvmbench.checks.datasets import _data
+from lvmbench.checks.datasets import loaded_data
 from lvmbench.checks.evaluators import TRUTHS, first, tried_before
+from lvmbench.checks.holes import COMPLETE
 from lvmbench.checks.labels import names_matter
 from lvmbench.checks.options import ends
 from lvmbench.checks.partners import with_samples
+from lvmbench.checks.sources import holed
 from lvmbench.checks.specimen import Specimen
 from lvmbench.dataset import Data
 from lvmbench.distributions import Distribution, Finite
@@ -37,7 +42,7 @@ class Declared:
     @property
     def data(self) -> Data:
         """The data of a data set; a `Skip` where they cannot be had here."""
-        return _data(self.specimen)
+        return loaded_data(self.specimen)
 
     @cached_property
     def distributions(self) -> list[type[Distribution]]:
@@ -69,18 +74,23 @@ class Declared:
         """Whether what it returns is over one of these."""
         return any(d.support in supports for d in self.distributions)
 
+    def of(self, most: int) -> bool:
+        """Whether there are at most so many latents; all but a prior that sets their number are tried with few."""
+        return self.specimen.kind != "prior" or math.prod(self.built.space.event_shape) <= most
+
     @property
     def trained(self) -> bool:
         """Whether it has parameters."""
         return any(weight.requires_grad for weight in self.built.parameters())
 
-    def kl(self, *, estimate: bool = False) -> bool:
-        """Whether it has a partner with which the KL divergence, or an estimate of it, is known."""
+    @property
+    def kl(self) -> bool:
+        """Whether it has a partner with which the KL divergence is known."""
         others = self.offered("prior" if self.specimen.kind == "posterior" else "posterior")
         theirs = [other.distribution for other in others if other.distribution]
         if self.specimen.kind == "posterior":
-            return any(has_kl(q, p, estimate=estimate) for q in self.distributions for p in theirs)
-        return any(has_kl(q, p, estimate=estimate) for q in theirs for p in self.distributions)
+            return any(has_kl(q, p) for q in self.distributions for p in theirs)
+        return any(has_kl(q, p) for q in theirs for p in self.distributions)
 
     @property
     def exact(self) -> bool:
@@ -90,7 +100,7 @@ class Declared:
                 posterior_type(p.distribution, self.cls) for p in self.offered("prior")
             )
         return bool(self.built.space.enumerable) or any(
-            posterior_type(self.cls.distribution, decoder) for decoder in self.offered("decoder")
+            posterior_type(self.built.distribution, decoder) for decoder in self.offered("decoder")
         )
 
     @property
@@ -113,10 +123,10 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     # parts
     "log_prob_has_its_shape": lambda it: it.trait("density"),
     "sampled_density_is_log_prob": lambda it: it.trait("density"),
-    "density_integrates_to_one": lambda it: it.trait("density") and it.over("real", "binary"),
-    "samples_follow_the_density": lambda it: it.trait("density") and it.over("real", "binary"),
+    "density_integrates_to_one": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
+    "samples_follow_the_density": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
     "own_densities_weigh_a_box": lambda it: (
-        it.specimen.kind != "decoder" and it.over("real") and not _loose(it)
+        it.specimen.kind != "decoder" and it.over("real") and it.of(3) and not _loose(it)
     ),
     "log_q_is_known_as_declared": lambda it: _loose(it) and it.over("real"),
     "mean_is_the_average_of_samples": lambda it: it.trait("mean"),
@@ -131,9 +141,14 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
         "pathwise" in d.traits and d.traits & {"density", "slope"} for d in it.distributions
     ),
     "amortized_posterior_depends_on_x": lambda it: "amortized" in it.built.provides,
-    "kl_is_the_average_log_ratio": lambda it: it.kl(),
-    "estimated_kl_is_the_average_log_ratio": lambda it: it.kl(estimate=True),
+    "kl_is_the_average_log_ratio": lambda it: it.kl,
     "registered_posterior_is_exact": lambda it: it.exact,
+    "holes_leave_gradients_finite": lambda it: _meets_holes(it.specimen),
+    "observed_density_is_the_marginal": lambda it: COMPLETE not in it.built.requires,
+    "holes_are_measured": lambda it: (
+        COMPLETE not in it.built.requires
+        and it.specimen.bench.find({}, it.built.requires, holed()) is not None
+    ),
     # objectives and estimators
     "lower_bound_stays_below_log_p": lambda it: it.built.lower_bound,
     "additive_is_true": lambda it: it.built.additive and it.sized,
@@ -170,6 +185,11 @@ def due(check: Check, declared: Declared) -> bool:
 
 def _holds(check: Check, declared: Declared) -> bool:
     return check.name not in SCOPE or SCOPE[check.name](declared)
+
+
+def _meets_holes(specimen: Specimen) -> bool:
+    """Whether there is a combination with it for data of which not all was observed."""
+    return specimen.bench.find({specimen.kind: specimen.ref}, sources=holed()) is not None
 
 
 def _loose(it: Declared) -> bool:

@@ -67,6 +67,34 @@ def synthetic() -> tuple[Source, ...]:
 
 
 @cache
+def holed() -> tuple[Source, ...]:
+    """Data of which not all was observed, for parts that do not require that it was."""
+    return tuple(_with_holes(source) for source in synthetic()[::3])
+
+
+def _with_holes(source: Source) -> Source:
+    """The same data with a third of the values missing, and of the next datum another third."""
+
+    def holes(split: Split) -> Split:
+        rows, columns = (torch.arange(size) for size in split.x.flatten(1).shape)
+        gaps = ((rows.unsqueeze(1) + columns) % 3 == 0).reshape(split.x.shape)
+        return replace(split, x=split.x.masked_fill(gaps, torch.nan), missing=torch.nan, whole=split.x)
+
+    splits = {name: holes(split) for name, split in source.data.splits.items()}
+    return Source.of(f"{source.name} with holes", replace(source.data, splits=splits, log_prob=None))
+
+
+def without_holes(data: Data) -> Data:
+    """The same data as they would be had all of x been observed."""
+
+    def filled(split: Split) -> Split:
+        assert split.whole is not None
+        return replace(split, x=split.whole, missing=None)
+
+    return replace(data, splits={name: filled(split) for name, split in data.splits.items()})
+
+
+@cache
 def counts() -> tuple[Source, ...]:
     """Counts, for parts that are for nothing else."""
     return (_source("count", 3, 4),)
@@ -91,7 +119,13 @@ def registered(catalogue: Catalogue) -> Iterator[Source]:
 def shortened(data: Data, rows: int | None) -> Data:
     """The first rows of each split; all of them where it is not said how many."""
     splits = {
-        name: Split(s.x[:rows], _first(s.labels, rows), s.scale, _first(s.factors, rows))
+        name: replace(
+            s,
+            x=s.x[:rows],
+            labels=_first(s.labels, rows),
+            factors=_first(s.factors, rows),
+            whole=_first(s.whole, rows),
+        )
         for name, s in data.splits.items()
     }
     return replace(data, splits=splits)

@@ -10,7 +10,7 @@ from torch import Tensor
 from lvmbench.checks.partners import Case
 from lvmbench.checks.sources import shortened
 from lvmbench.checks.specimen import Specimen
-from lvmbench.combinations.parts import applicable_estimators, capabilities
+from lvmbench.combinations.requirements import applicable_estimators, capabilities
 from lvmbench.dataset import Data, Split
 from lvmbench.evaluator import Measurement, Subject
 

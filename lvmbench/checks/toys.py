@@ -12,14 +12,16 @@ from torch import Tensor, nn
 from lvmbench.checks.contract import Skip
 from lvmbench.checks.partners import needs
 from lvmbench.checks.sources import narrow
-from lvmbench.combinations.parts import Parts, capabilities
+from lvmbench.combinations.parts import Parts
+from lvmbench.combinations.requirements import capabilities
 from lvmbench.decoder import Decoder
 from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution
 from lvmbench.divergence import register_posterior
+from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Noise
 from lvmbench.posterior import Posterior
-from lvmbench.prior import LatentSpace, Prior
+from lvmbench.prior import Prior
 from lvmbench.terms import Terms
 
 FAMILIES: tuple[type[Distribution], ...] = (DiagonalNormal, Bernoulli)
@@ -147,7 +149,7 @@ def toys(
                 found = True
                 name = f"{family.__name__}{', exact posterior' if true else ''}{', sharp' if sharp else ''}"
                 with torch.no_grad():
-                    near = model.decoder(torch.tensor([[0.3], [0.5]], dtype=torch.float64)).mean
+                    near = model.decode(torch.tensor([[0.3], [0.5]], dtype=torch.float64)).mean
                 x = near if sharp else torch.tensor([[0.8], [-1.5]], dtype=torch.float64)
                 yield Toy(name, parts, x, provided)
     if not found:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvmbench.cli.options import Blocked, Plugins, selection, warn
+from lvmbench.cli.options import Blocked, Plugins, warn
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import KINDS
 from lvmbench.text import printable
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def _load(plugins: list[str], blocked: list[str]) -> Catalogue:
-    from lvmbench.registry.loader import load_catalogue
+    from lvmbench.registry.loader import PluginSelection, load_catalogue
 
-    return load_catalogue(selection(plugins, blocked))
+    return load_catalogue(PluginSelection.of(plugins, blocked))
 
 
 def _check_kind(kind: str | None) -> None:

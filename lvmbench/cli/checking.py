@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvmbench.cli.options import Blocked, Plugins, selection, warn
+from lvmbench.cli.options import Blocked, Plugins, warn
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import COMPONENTS
 
@@ -44,9 +44,9 @@ def check(
     if target.endswith(".py") and not Path(target).is_file():
         raise UserError(f"no file '{target}'; give a plugin file or the name of a component")
     from lvmbench.checks import check as examine
-    from lvmbench.registry.loader import load_catalogue
+    from lvmbench.registry.loader import PluginSelection, load_catalogue
 
-    catalogue = load_catalogue(selection(plugin, no_plugin))
+    catalogue = load_catalogue(PluginSelection.of(plugin, no_plugin))
     warn(catalogue)
     report = examine(target, catalogue=catalogue, kind=kind, only=only or None)
     _show(report, verbose)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from pydantic.fields import FieldInfo
 from rich.table import Table
 from rich.text import Text
 
+from lvmbench.api.description import Description, Option
 from lvmbench.api.progress import console
-from lvmbench.options import options_model
 from lvmbench.registry.catalogue import Catalogue, Entry
 
 if TYPE_CHECKING:
     from lvmbench.evaluator import Evaluator
+
+_SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 
 
 def show_entry(entry: Entry, catalogue: Catalogue) -> None:
@@ -26,19 +27,18 @@ def show_entry(entry: Entry, catalogue: Catalogue) -> None:
     if entry.kind == "suite":
         console.print(entry.path.read_text(encoding="utf-8"))
         return
-    component = entry.load()
-    console.print(_readable(inspect.cleandoc(component.__doc__ or "")))
+    it = Description.of(entry)
+    console.print(_readable(inspect.cleandoc(it.component.__doc__ or "")))
     console.print()
-    _options(component)
+    _options(it.options)
     console.print()
     if entry.kind == "evaluator":
-        _metrics(component)
+        _metrics(it.component)
         console.print()
-    for what in ("provides", "requires"):
-        names = sorted(getattr(component, what))
+    for what, names in (("provides", sorted(it.provides())), ("requires", it.requires)):
         if names:
             console.print(f"{what}: {', '.join(names)}")
-    console.print(f"version: {component.version}")
+    console.print(f"version: {it.component.version}")
     _relations(entry, catalogue)
 
 
@@ -99,16 +99,27 @@ def _filled(line: str) -> str:
     )
 
 
-def _options(component: type) -> None:
-    fields = options_model(component).model_fields
-    if not fields:
+def _options(options: Sequence[Option]) -> None:
+    if not options:
         console.print("no options")
         return
     table = Table("option", "type", "range", "default", box=None, header_style="bold", pad_edge=False)
-    for name, field in fields.items():
-        default = Text("required", style="yellow") if field.is_required() else Text(_value(field.default))
-        table.add_row(name, _type(field.annotation), Text(_range(field)), default)
+    for option in options:
+        missing = Text("required", style="yellow")
+        limits = ", ".join(f"{_SIGNS[sign]} {limit}" for sign, limit in option.limits)
+        table.add_row(
+            option.name,
+            _type(option),
+            Text(limits),
+            missing if option.default is None else Text(option.default),
+        )
     console.print(table)
+
+
+def _type(option: Option) -> str:
+    if option.choices:
+        return f"one of {', '.join(option.choices)}"
+    return " or ".join("none" if name == "NoneType" else name for name in option.types)
 
 
 def _metrics(evaluator: type[Evaluator]) -> None:
@@ -118,24 +129,3 @@ def _metrics(evaluator: type[Evaluator]) -> None:
         timed = "; by the clock" if metric.timed else ""
         table.add_row(Text(name), Text(metric.unit), Text(metric.better), Text(metric.meaning + timed))
     console.print(table)
-
-
-def _value(value: object) -> str:
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _type(annotation: Any) -> str:
-    if get_origin(annotation) is Literal:
-        return "one of " + ", ".join(map(str, get_args(annotation)))
-    names = [getattr(a, "__name__", str(a)) for a in get_args(annotation)] or [
-        getattr(annotation, "__name__", str(annotation))
-    ]
-    return " or ".join("none" if name == "NoneType" else name for name in names)
-
-
-def _range(field: FieldInfo) -> str:
-    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-    limits = [
-        (sign, getattr(rule, attribute, None)) for rule in field.metadata for attribute, sign in signs.items()
-    ]
-    return ", ".join(f"{sign} {limit}" for sign, limit in limits if limit is not None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lvmbench.cli.options import Blocked, Plugins, selection
+from lvmbench.cli.options import Blocked, Plugins
 from lvmbench.errors import Unavailable, UserError
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def list_(plugin: Plugins = [], no_plugin: Blocked = []) -> None:  # noqa: B006
 
     Example: lvmbench data list
     """
-    from lvmbench.registry.loader import load_catalogue
+    from lvmbench.registry.loader import PluginSelection, load_catalogue
 
-    entries = load_catalogue(selection(plugin, no_plugin)).entries("dataset")
+    entries = load_catalogue(PluginSelection.of(plugin, no_plugin)).entries("dataset")
     width = max(len(entry.name) for entry in entries)
     for entry in entries:
         print(f"{entry.name:{width}}  {_raw_files(entry)}")
@@ -54,9 +54,9 @@ def fetch(
     Example: lvmbench data fetch mnist
     """
     from lvmbench.data.files import fetch as get
-    from lvmbench.registry.loader import load_catalogue
+    from lvmbench.registry.loader import PluginSelection, load_catalogue
 
-    files = load_catalogue(selection(plugin, no_plugin)).entry("dataset", name).load().files
+    files = load_catalogue(PluginSelection.of(plugin, no_plugin)).entry("dataset", name).load().files
     if not files:
         raise UserError(f"dataset '{name}' has no raw files: it is generated, built in or your own")
     for file in files:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lvmbench.errors import UserError
-from lvmbench.registry.loader import PluginSelection
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
     from lvmbench.registry.catalogue import Catalogue
     from lvmbench.results.store import Store
-    from lvmbench.suites.suite import Suite
 
 Plugins = Annotated[
     list[str],
@@ -51,17 +48,6 @@ Timeout = Annotated[
 ]
 
 
-def selection(plugins: list[str], blocked: list[str]) -> PluginSelection:
-    """The plugins of a command; files are made absolute, so that workers and later commands find them."""
-    paths = [str(Path(p).resolve()) if p.endswith(".py") else p for p in plugins]
-    return PluginSelection(tuple(paths), tuple(blocked))
-
-
-def with_seeds(suite: Suite, seeds: int | None) -> Suite:
-    """The suite with seeds 0 ... N-1, where that was asked for."""
-    return suite if seeds is None else replace(suite, seeds=tuple(range(seeds)))
-
-
 def results_directory(directory: Path, file: str = "suite.yaml") -> Path:
     """A directory with results in it; raises `UserError` for another."""
     if not (directory / file).is_file():
@@ -73,8 +59,15 @@ def results_directory(directory: Path, file: str = "suite.yaml") -> Path:
 
 def open_store(directory: Path, url: str | None) -> Store:
     """The store of a results directory, which is not made where it is missing."""
-    from lvmbench.results.export import is_published
     from lvmbench.results.store import Store
+
+    require_store(directory, url)
+    return Store.at(directory, url)
+
+
+def require_store(directory: Path, url: str | None) -> None:
+    """Refuse a folder that has no store."""
+    from lvmbench.results.folder import is_published
 
     results_directory(directory)
     if url is None and is_published(directory):
@@ -83,7 +76,6 @@ def open_store(directory: Path, url: str | None) -> Store:
         )
     if url is None:
         results_directory(directory, "store.sqlite")
-    return Store.at(directory, url)
 
 
 def warn(catalogue: Catalogue) -> None:

@@ -20,7 +20,7 @@ from lvmbench.training.estimate import Estimate, estimate
 if TYPE_CHECKING:
     import torch
 
-    from lvmbench.registry.catalogue import Catalogue
+    from lvmbench.api.prepared import Prepared
     from lvmbench.suites.plan import Effort, Plan, Planned
 
 SHOWN_SEEDS = 10
@@ -30,11 +30,10 @@ Evaluated = Mapping[str, Mapping[str, tuple[str, str]]]
 """Status and reason of the evaluations of each run, as a store gives them."""
 
 
-def show_plan(
-    plan: Plan, catalogue: Catalogue, out: Path, url: str | None, device: torch.device | None
-) -> None:
+def show_plan(prepared: Prepared, device: torch.device | None) -> None:
     """What would run, what is done, what is refused and why, and, where a device is given, about how long it takes."""
-    statuses, evaluated = _known(out, url)
+    plan, catalogue = prepared.plan, prepared.catalogue
+    statuses, evaluated = _known(prepared.directory, prepared.store)
     runnable = [planned for planned in plan.planned if not planned.status]
     due = [planned for planned in runnable if _training_due(statuses, planned)]
     timed = [p for p in runnable if p.parameters and (p in due or _measuring_due(p, evaluated))]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,18 +19,13 @@ from lvmbench.cli.options import (
     SuiteName,
     Timeout,
     open_store,
-    selection,
+    require_store,
     warn,
-    with_seeds,
 )
-from lvmbench.errors import LvmbenchError, UserError, nearest
+from lvmbench.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from lvmbench.execution.runner import RunOptions
-    from lvmbench.registry.catalogue import Catalogue
-    from lvmbench.registry.names import Ref
-    from lvmbench.results.store import Store
-    from lvmbench.suites.plan import Plan
+    from lvmbench.api.prepared import Prepared
 
 RETRIED = "failed,diverged,oom,timeout,killed,unavailable"
 RETRIABLE = [*RETRIED.split(","), "refused", "interrupted"]
@@ -57,26 +51,16 @@ def run(
 
     Example: lvmbench run quick --out results/quick
     """
-    from lvmbench.registry.loader import load_catalogue
-    from lvmbench.suites.suite import load_suite
+    from lvmbench.api.prepared import Prepared
+    from lvmbench.execution.options import RunOptions
+    from lvmbench.registry.loader import PluginSelection
 
-    chosen = selection(plugin, no_plugin)
-    catalogue = load_catalogue(chosen)
-    loaded = with_seeds(load_suite(suite, catalogue), seeds)
-    out = out or Path("lvmbench-results") / loaded.name
-    from lvmbench.cli.planned import show_remarks
-    from lvmbench.execution.runner import RunOptions, prepare
-    from lvmbench.results.store import Store
-    from lvmbench.suites.plan import make_plan
-    from lvmbench.training import pick_device
+    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugin, no_plugin))
+    prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
+    from lvmbench.cli.planned import show_remarks  # which imports torch, so that a wrong name is told at once
 
-    pick_device(device)
-    plan = make_plan(loaded, catalogue, only)
-    show_remarks(plan)
-    prepare(out)
-    warn(catalogue)
-    with Store.at(out, store) as opened:
-        _go(plan, out, opened, RunOptions(device, jobs, timeout, chosen))
+    show_remarks(prepared.plan)
+    _go(prepared)
 
 
 def plan(
@@ -96,20 +80,17 @@ def plan(
 
     Example: lvmbench plan quick
     """
-    from lvmbench.registry.loader import load_catalogue
-    from lvmbench.suites.suite import load_suite
+    from lvmbench.api.prepared import Prepared
+    from lvmbench.execution.options import RunOptions
+    from lvmbench.registry.loader import PluginSelection
 
-    catalogue = load_catalogue(selection(plugin, no_plugin))
-    loaded = with_seeds(load_suite(suite, catalogue), seeds)
+    options = RunOptions(device, selection=PluginSelection.of(plugin, no_plugin))
+    prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
     from lvmbench.cli.planned import show_plan
-    from lvmbench.suites.plan import make_plan
     from lvmbench.training import pick_device
 
-    where = pick_device(device)
-    made = make_plan(loaded, catalogue, only)
-    warn(catalogue)
-    directory = out or Path("lvmbench-results") / loaded.name
-    show_plan(made, catalogue, directory, store, where if estimate else None)
+    warn(prepared.catalogue)
+    show_plan(prepared, pick_device(device) if estimate else None)
 
 
 def status(
@@ -121,7 +102,7 @@ def status(
 
     Example: lvmbench status lvmbench-results/quick --traceback
     """
-    from lvmbench.api.progress import show_status
+    from lvmbench.cli.shown import show_status
 
     with open_store(directory, store) as opened:
         show_status(directory, opened, tracebacks=traceback)
@@ -145,14 +126,16 @@ def retry(
     for word in wanted:
         if word not in RETRIABLE:
             raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
+    from lvmbench.api.prepared import Prepared
+    from lvmbench.execution.options import RunOptions
+
     with open_store(directory, store) as opened:
-        plan, options = _reload(directory, opened, device, jobs, timeout)
-        names = plan.names
-        opened.reopen(
-            key for name, (key, found) in _runs(opened).items() if found in wanted and name in names
-        )
+        prepared = Prepared.again(directory, store, RunOptions(device, jobs, timeout))
+        names = prepared.plan.names
+        runs = {name: run for name, run in opened.runs().items() if name in names}
+        opened.reopen(run.key for run in runs.values() if run.status in wanted)
         opened.reopen_evaluations(wanted)
-        _go(plan, directory, opened, options)
+    _go(prepared)
 
 
 def evaluate(
@@ -169,72 +152,29 @@ def evaluate(
 
     Example: lvmbench evaluate lvmbench-results/quick --evaluator "tightness[samples=5000]"
     """
-    with open_store(directory, store) as opened:
-        plan, options = _reload(directory, opened, device, jobs, timeout, evaluator)
-        _go(plan, directory, opened, options, training=False)
+    from lvmbench.api.prepared import Prepared
+    from lvmbench.execution.options import RunOptions
+
+    require_store(directory, store)
+    prepared = Prepared.again(directory, store, RunOptions(device, jobs, timeout), evaluators=evaluator)
+    _go(prepared, training=False)
 
 
-def _reload(
-    directory: Path,
-    opened: Store,
-    device: str,
-    jobs: int | None,
-    timeout: float | None,
-    evaluators: Sequence[str] = (),
-) -> tuple[Plan, RunOptions]:
-    """The plan and the options of results that are there, with the plugins and seeds they were made with."""
-    from dataclasses import replace
-
-    from lvmbench.execution.runner import RunOptions
-    from lvmbench.registry.loader import load_catalogue
-    from lvmbench.results.export import plugins_of
-    from lvmbench.suites.plan import make_plan
-    from lvmbench.suites.suite import load_suite
-    from lvmbench.training import pick_device
-
-    pick_device(device)
-    chosen = plugins_of(opened)
-    catalogue = load_catalogue(chosen)
-    suite = load_suite(str(directory / "suite.yaml"), catalogue)
-    runs = _runs(opened)
-    suite = replace(suite, seeds=tuple(sorted({seed for *_, seed in runs})) or suite.seeds)
-    wanted = tuple(_evaluator(name, catalogue) for name in evaluators)
-    plan = make_plan(suite, catalogue).restricted(runs)
-    warn(catalogue)
-    plan = replace(plan, evaluators=wanted or plan.evaluators)
-    return plan, RunOptions(device, jobs, timeout, chosen)
-
-
-def _evaluator(name: str, catalogue: Catalogue) -> Ref:
-    from lvmbench.registry.names import Ref
-
-    try:
-        return catalogue.canonical("evaluator", Ref.parse(name))
-    except LvmbenchError as error:
-        raise UserError(f"--evaluator: {error}") from None
-
-
-def _runs(store: Store) -> dict[tuple[Any, ...], tuple[str, str]]:
-    """Key and status of each run in a store, by its name."""
-    from lvmbench.kinds import PARTS
-
-    records = store.records()
-    names = records[[*PARTS, "latent", "seed"]].itertuples(index=False, name=None)
-    return dict(zip(names, zip(records["key"], records["status"], strict=True), strict=True))
-
-
-def _go(plan: Plan, out: Path, store: Store, options: RunOptions, *, training: bool = True) -> None:
+def _go(prepared: Prepared, *, training: bool = True) -> None:
     """Run a plan with a live display; exit code 1 where anything failed, 130 where it was interrupted."""
-    from lvmbench.api.progress import Live, console, say, show_results
-    from lvmbench.execution.runner import run
+    from lvmbench.api.progress import Live, console, say
+    from lvmbench.api.results import Results
+    from lvmbench.cli.shown import show_results
 
+    plan, out = prepared.plan, prepared.directory
+    warn(prepared.catalogue)
     try:
         with Live(console) as live:
-            summary = run(plan, out, store, options, live, training=training)
+            summary = prepared.run(live, training=training)
     except KeyboardInterrupt:
         say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {out})")
         raise typer.Exit(130) from None
-    show_results(out, store, summary)
+    show_results(Results(out, prepared.store), summary)
     if all(planned.status == "refused" for planned in plan.planned):
         reason = plan.planned[0].reason
         raise UserError(f"{plan.suite.path}: nothing can run, every combination is refused: {reason}")

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lvmbench.cli.options import Directory, StoreUrl, open_store, results_directory
-from lvmbench.errors import UserError, nearest
+from lvmbench.cli.options import Directory, StoreUrl, open_store, require_store, results_directory
+from lvmbench.errors import UserError
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from lvmbench.api.results import Results
     from lvmbench.registry.loader import PluginSelection
 
 
@@ -32,36 +31,27 @@ def leaderboard(
 
     Example: lvmbench leaderboard lvmbench-results/quick --metric nmi --format md
     """
-    from lvmbench.results.markdown import to_csv, to_json, to_markdown
-    from lvmbench.results.publish import board_of
+    from lvmbench.results.board import Board
+    from lvmbench.results.markdown import to_markdown
 
-    records, measurements = _tables(directory, store)
-    splits = set(measurements["split"])
-    if splits and split not in splits:
-        raise UserError(f"--split: nothing was measured on '{split}'{nearest(split, splits)}")
-    board = board_of(records, measurements, directory, metric, split)
+    board = _results(directory, store).board(metric, split)
     if format_ == "table":
-        from lvmbench.api.progress import show_board
+        from lvmbench.cli.shown import show_board
 
         show_board(board)
         return
-    renderers = {
-        "csv": lambda: to_csv(board),
-        "json": lambda: to_json(board),
-        "md": lambda: to_markdown(board, records),
-    }
-    print(renderers[format_](), end="")
+    writers = {"csv": Board.to_csv, "json": Board.to_json, "md": to_markdown}
+    print(writers[format_](board), end="")
 
 
-def _tables(directory: Path, url: str | None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The records and measurements of a store, or those of a published board."""
-    from lvmbench.results.board import read_results
-    from lvmbench.results.export import is_published, tables
+def _results(directory: Path, url: str | None) -> Results:
+    """The results in a store, or those of a published board."""
+    from lvmbench.api.results import Results
+    from lvmbench.results.folder import is_published
 
-    if url is None and is_published(directory):
-        return read_results(directory)
-    with open_store(directory, url) as opened:
-        return tables(opened)
+    if url is not None or not is_published(directory):
+        require_store(directory, url)
+    return Results(directory, url)
 
 
 def publish(
@@ -84,7 +74,7 @@ def publish(
 
 def _selection(directory: Path, url: str | None) -> PluginSelection:
     """The plugins that results were made with."""
-    from lvmbench.results.export import is_published, plugins_of
+    from lvmbench.results.folder import is_published, plugins_of
 
     if url is None and is_published(directory):
         raise UserError(f"'{directory}' is a published board already; copy it as it is")

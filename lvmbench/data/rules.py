@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lvmbench.data.columns import CHUNK, FAR, ROUNDING, atoms, coarse, remote
 from lvmbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,22 +25,8 @@ DTYPES = (
 """The types that values may be stored in."""
 SMALL = (torch.bool, torch.uint8, torch.int8, torch.int16)
 """The types of which single precision holds every value."""
-ROUNDING = torch.finfo(torch.float32).eps
-RESOLUTION = 2**-8
-"""Single precision is enough where its steps are at most this share of a column's spread.
-
-Rounding to steps h adds h^2 / 12 to a variance s^2, and as much again to each mean that is compared with x: log densities are
-then off by about (h / s)^2 / 12, which is a millionth of a nat for each value.
-"""
 WHOLE = 2**24 - 1
 """The largest whole number below those that single precision rounds."""
-RECURRING = 0.1
-"""The share of rows from which on a value that recurs in them is an atom."""
-FEW = 5
-"""So few rows may hold the same value by chance, as decimals are rounded."""
-FAR = 30
-"""From so many standard deviations on, training lags: on probabilistic PCA by more than a nat after 100 epochs."""
-CHUNK = 4096
 SHOWN = 5
 
 
@@ -58,7 +45,7 @@ SUPPORTS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "real": (torch.isfinite, "finite"),
 }
 """For each support, which values lie in it, and that in words; nothing else says so."""
-DERIVED = frozenset({*SUPPORTS, "labels", "factors", "log_prob"})
+DERIVED = frozenset({*SUPPORTS, "labels", "factors", "log_prob", "complete", "whole"})
 """The capabilities that follow from the data."""
 
 
@@ -76,6 +63,8 @@ def admit(data: Data) -> None:
     for name, split in data.splits.items():
         _admit_values(data, name, split)
         _admit_labels(name, split)
+        _admit_whole(name, split)
+    _admit_gaps(data)
     _admit_factors(data)
     _admit_precision(data)
 
@@ -130,16 +119,66 @@ def _admit_tensor(what: str, found: object) -> None:
 def _admit_values(data: Data, name: str, split: Split) -> None:
     grey = data.support == "binary" and data.visit is not None and name == "train"
     lies, words = SUPPORTS["unit" if grey else data.support]
-    place = _first(lambda x: ~lies(split.decode(x)), split.x)
+
+    def strays(x: Tensor) -> Tensor:
+        values = split.decode(x)
+        return ~lies(values) if split.missing is None else ~(lies(values) | values.isnan())
+
+    place = _first(strays, split.x)
     if place is not None:
         value = split.decode(split.x[place]).item()
-        remedy = (
-            f"support '{data.support}' is {words}: set scale, transform, or declare another support"
-            if math.isfinite(value)
-            else "fill or drop what is missing or infinite"
-        )
         where = ", ".join(map(str, place))
+        remedy = _remedy(value, f"support '{data.support}' is {words}")
         raise DataError(f"data: x[{where}] of '{name}'{_named(data, place[1:])} is {value:g}; {remedy}")
+
+
+def _remedy(value: float, rule: str) -> str:
+    """What to do about a value that may not be there."""
+    if math.isnan(value):
+        return "if it was not observed say so with Split(..., missing=math.nan), else fill or drop it"
+    if math.isinf(value):
+        return "fill or drop what is infinite"
+    return f"{rule}: set scale, transform, or declare another support"
+
+
+def _admit_gaps(data: Data) -> None:
+    """Something was observed of each datum, and in training of each column; a visit would have to know of gaps."""
+    if data.complete:
+        return
+    _require(
+        data.visit is None, "there is a visit, and values that were not observed", "leave one of them out"
+    )
+    for name, split in data.splits.items():
+        empty = split.values.isnan().flatten(1).all(1).nonzero()
+        if len(empty):
+            row = empty[0].item()
+            raise DataError(f"data: nothing was observed of x[{row}] of '{name}'; drop it")
+    empty = data.splits["train"].values.isnan().all(0).nonzero()
+    if len(empty):
+        place = tuple(empty[0].tolist())
+        where = ", ".join(map(str, place))
+        raise DataError(
+            f"data: nothing was observed in column [{where}]{_named(data, place)} of 'train'; drop it"
+        )
+
+
+def _admit_whole(name: str, split: Split) -> None:
+    if split.whole is None:
+        return
+    _admit_tensor(f"whole of '{name}'", split.whole)
+    values, whole = split.values, split.whole
+    alike = whole.shape == values.shape and whole.is_floating_point()
+    _require(
+        alike,
+        f"whole of '{name}' is {whole.dtype} of shape {tuple(whole.shape)}",
+        "it is x in floating point",
+    )
+    agrees = bool(((whole == values) | (values.isnan() & whole.isfinite())).all())
+    _require(
+        agrees,
+        f"whole of '{name}' differs from what was observed of x",
+        "it is x, and finite where x is missing",
+    )
 
 
 def _admit_labels(name: str, split: Split) -> None:
@@ -179,28 +218,13 @@ def _admit_precision(data: Data) -> None:
     exact = all(split.x.dtype in SMALL for split in data.splits.values())
     if exact or data.support not in ("real", "unit"):
         return
-    columns = coarse(torch.cat([split.x.double() * split.scale for split in data.splits.values()]))
+    columns = coarse(torch.cat([split.decode(split.x, torch.float64) for split in data.splits.values()]))
     if columns:
         place = ", ".join(map(str, columns[0]))
         raise DataError(
             f"data: column [{place}]{_named(data, columns[0])} of x is too far from 0 for its spread: single precision "
             "would merge its values; subtract its mean, in double precision"
         )
-
-
-def coarse(x: Tensor) -> list[tuple[int, ...]]:
-    """The columns of x ``(N, *x)``, in double precision, whose values single precision does not tell apart well enough.
-
-    Its step at the largest value is held against the standard deviation, and its step at the median against the range of the
-    middle half, which no outlier widens.
-    """
-    rows = x.flatten(1)
-    quarters = torch.tensor([0.25, 0.5, 0.75], dtype=rows.dtype)
-    low, middle, high = rows[:: math.ceil(len(rows) / CHUNK)].quantile(quarters, 0)
-    varies, centred = rows.amin(0) < rows.amax(0), low < high
-    everywhere = ROUNDING * rows.abs().amax(0) > RESOLUTION * rows.std(0, correction=0)
-    inside = ROUNDING * middle.abs() > RESOLUTION * (high - low)
-    return _places(x, (varies & everywhere) | (centred & inside))
 
 
 def remarks(data: Data) -> Iterator[str]:
@@ -230,7 +254,10 @@ def _remarks_on_columns(data: Data, x: Tensor) -> Iterator[str]:
             "a density grows without bound there"
         )
     if places := remote(x):
-        yield f"{_listed(data, places)}: {FAR} standard deviations from 0 or more; networks learn slowly there: standardise"
+        yield (
+            f"{_listed(data, places)}: {FAR} standard deviations from 0 or more; "
+            "networks learn slowly there: standardise"
+        )
 
 
 def _remarks_on_labels(name: str, split: Split) -> Iterator[str]:
@@ -241,26 +268,6 @@ def _remarks_on_labels(name: str, split: Split) -> Iterator[str]:
         yield f"each of the {len(split)} rows of {name} has a label of its own: labels group nothing"
 
 
-def atoms(x: Tensor) -> list[tuple[int, ...]]:
-    """The columns of x ``(N, *x)`` that hold whole numbers only, or one value in a tenth of the rows or more.
-
-    No continuous distribution has such columns, and no model's density on them is bounded.
-    """
-    rows = x.flatten(1)
-    ordered = rows[:: math.ceil(len(rows) / CHUNK)].sort(0).values
-    # Of n rows in order, a value in m of them stands at both ends of some stretch of m - 1 steps.
-    step = max(FEW, math.ceil(RECURRING * len(ordered))) - 1
-    recurs = (ordered[step:] == ordered[: max(0, len(ordered) - step)]).any(0)
-    return _places(x, (rows == rows.round()).all(0) | recurs)
-
-
-def remote(x: Tensor) -> list[tuple[int, ...]]:
-    """The columns of x ``(N, *x)`` that are far from 0 for their spread, though not too far for single precision."""
-    rows = x.flatten(1).double()
-    varies = rows.amin(0) < rows.amax(0)
-    return _places(x, varies & (rows.mean(0).abs() >= FAR * rows.std(0, correction=0)))
-
-
 def shared_rows(data: Data, name: str) -> int:
     """How many rows of a split equal one of train."""
     train = set(row_keys(data.splits["train"].x))
@@ -269,7 +276,10 @@ def shared_rows(data: Data, name: str) -> int:
 
 def row_keys(x: Tensor) -> list[bytes]:
     """Something for each row that equal rows have in common, and no others."""
-    return [row.tobytes() for row in x.flatten(1).contiguous().numpy()]
+    alike = (
+        torch.where(x.isnan(), torch.nan, x) if x.is_floating_point() else x
+    )  # NaN has many patterns of bits
+    return [row.tobytes() for row in alike.flatten(1).contiguous().numpy()]
 
 
 def repeated_rows(data: Data) -> int:
@@ -285,11 +295,6 @@ def _first(bad: Callable[[Tensor], Tensor], x: Tensor) -> tuple[int, ...] | None
             row, *place = found.nonzero()[0].tolist()
             return (start + row, *place)
     return None
-
-
-def _places(x: Tensor, columns: Tensor) -> list[tuple[int, ...]]:
-    """The places of the columns that are marked, ``(D,)``, in the shape of a datum."""
-    return [tuple(place) for place in columns.reshape(x.shape[1:]).nonzero().tolist()]
 
 
 def _named(data: Data, place: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import grad
 
 from lvmbench.noise import Noise
+from lvmbench.observation import observed
 
 
 class Distribution(ABC):
@@ -33,6 +34,8 @@ class Distribution(ABC):
 
     traits: ClassVar[frozenset[str]] = frozenset()
     support: ClassVar[str] = "real"
+    event_dims: int
+    """How many of the last dimensions make one event, where ``traits`` has ``units``."""
     law_type: ClassVar[type[Distribution] | None] = None
     """The class of `law`, where that is not this distribution itself."""
 
@@ -44,6 +47,21 @@ class Distribution(ABC):
     @abstractmethod
     def log_prob(self, value: Tensor) -> Tensor:
         """The log density, in nats, of values of shape ``(..., *batch, *event)``: shape ``(..., *batch)``."""
+
+    def observed_log_prob(self, value: Tensor) -> Tensor:
+        """The log density of what was observed of values ``(..., *batch, *event)``, in which NaN means that it was not.
+
+        For independent units, which ``event_dims`` counts, it is the sum over those that were. Others override it, or have none.
+        """
+        if "units" not in self.traits:
+            raise NotImplementedError(
+                f"{type(self).__name__} cannot tell the density of a part of its values; who returns it requires dataset.complete"
+            )
+        values, mask = observed(value)
+        each = self.units.log_prob(values)  # (..., *batch, *units)
+        within = self.units.event_dims
+        seen = mask.flatten(-within).all(-1) if within else mask
+        return sum_event(torch.where(seen, each, 0.0), self.event_dims - within)
 
     @abstractmethod
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:

@@ -33,6 +33,7 @@ class Bernoulli(Distribution):
         self.event_dims = event_dims
 
     def log_prob(self, value: Tensor) -> Tensor:
+        # finite for every logit: a sigmoid that was rounded to 0 or 1 would have no logarithm
         return sum_event(value * self.logits - softplus(self.logits), self.event_dims)
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
@@ -47,7 +48,9 @@ class Bernoulli(Distribution):
         r"""With :math:`u \ge 1 - \theta` where the value is 1: relaxed ones are of the logistic quantile of u, and of another u there."""
         shape = (samples, *self.logits.shape)
         u, v, theta = noise.uniform(shape), noise.uniform(shape), self.mean
+        # logit theta + logit u is above 0 just where u is above 1 - theta: relaxed values round to the value
         value = (u >= 1 - theta).to(theta.dtype).detach()
+        # given the value, u is uniform on [1 - theta, 1) or on [0, 1 - theta); v is another such u
         other = torch.where(value > 0, 1 - theta + v * theta, v * (1 - theta))
         eps = torch.finfo(u.dtype).eps
         first, second = (self.logits + w.logit(eps) for w in (u, other))

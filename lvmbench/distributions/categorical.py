@@ -37,6 +37,7 @@ class Categorical(Distribution):
         return sum_event(value * chosen, self.event_dims)
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        # Gumbel-max: the place of the largest perturbed logit is a draw of softmax(logits)
         chosen = (self.logits + noise.gumbel((samples, *self.logits.shape))).argmax(-1)
         value = one_hot(chosen, self.logits)
         return value, self.log_prob(value)
@@ -50,6 +51,8 @@ class Categorical(Distribution):
         shape = (samples, *self.logits.shape)
         perturbed = self.logits + noise.gumbel(shape)
         value = one_hot(perturbed.argmax(-1), self.logits).detach()
+        # perturbed logits are -log of waiting times of rates pi, which add up to 1. The first to come has
+        # waited at rate 1, whichever it is; each other one then waits on as if it had only begun
         waits = (-noise.gumbel(shape)).exp()  # exponential: -log(v)
         chosen = (waits * value).sum(-1, keepdim=True)
         other = -torch.where(value > 0, waits, waits * (-self.logits).exp() + chosen).log()

@@ -40,6 +40,7 @@ class Finite(Distribution):
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         shape = (samples, *self.log_weights.shape[:-1])
         u = noise.uniform((*shape, 1))
+        # by rounding the last of the cumulative sums may be below u
         index = (u > self.log_weights.exp().cumsum(-1)).sum(-1).clamp(max=len(self.values) - 1)
         log_prob = self.log_weights.expand(*shape, -1).gather(-1, index.unsqueeze(-1)).squeeze(-1)
         return self.values[index], log_prob

@@ -77,6 +77,7 @@ class Flow(Distribution):
     def sample_with_slope(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor, Tensor]:
         z, log_q, slope = self.base.sample_with_slope(noise, samples)
         for step in self.steps:
+            # a number, as log q is to be held fixed: no parameter may have a gradient by way of it
             with torch.no_grad():
                 slope = _pushed(step, z.detach(), slope)
             z, log_det = step(z)
@@ -95,10 +96,12 @@ def _pushed(step: Step, z: Tensor, slope: Tensor) -> Tensor:
         pulled: Tensor = pull((v.expand_as(image), torch.zeros_like(log_det)))[0]
         return pulled
 
+    # the slope of log |det J|, for all vectors at once, as none depends on another
     (bend,) = pull((torch.zeros_like(image), torch.ones_like(log_det)))
     due = slope - bend
     if isinstance(step, Coupled):
         return _of_blocks(back, step.changed, due)
+    # J^T of each unit vector is a column of J^T
     columns = vmap(back)(torch.eye(z.shape[-1], dtype=z.dtype, device=z.device))
     # solve_ex: whether it succeeded is not asked for, which would wait for the device
     solved: Tensor = torch.linalg.solve_ex(columns.movedim(0, -1), due.unsqueeze(-1)).result.squeeze(-1)
@@ -109,6 +112,7 @@ def _of_blocks(back: Callable[[Tensor], Tensor], changed: slice, due: Tensor) ->
     """The solution s of J^T s = due: J^T is the identity on what is kept, and diagonal from changed to changed."""
     mask = torch.zeros(due.shape[-1], dtype=due.dtype, device=due.device)
     mask[changed] = 1
+    # the block from changed to changed is diagonal: J^T of ones there reads off its diagonal
     moved = torch.where(mask > 0, due / (back(mask) * mask + 1 - mask), 0)
     return torch.where(mask > 0, moved, due - back(moved))
 

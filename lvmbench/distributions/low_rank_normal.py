@@ -9,6 +9,7 @@ from lvmbench.distributions.base import Distribution
 from lvmbench.distributions.diagonal_normal import HALF_LOG_2PI
 from lvmbench.distributions.multivariate_normal import cholesky
 from lvmbench.noise import Noise
+from lvmbench.observation import observed
 
 
 class LowRankNormal(Distribution):
@@ -41,13 +42,23 @@ class LowRankNormal(Distribution):
     @property
     def log_det(self) -> Tensor:
         """The log determinant of the covariance, ``*batch``."""
+        # the matrix determinant lemma: |S + F F'| = |S| |I + F' S^-1 F|
         return 2 * (self.log_scale.sum(-1) + self._root.diagonal(dim1=-2, dim2=-1).log().sum(-1))
 
     def log_prob(self, value: Tensor) -> Tensor:
         standard = ((value - self.loc) * (-self.log_scale).exp()).unsqueeze(-1)  # (..., *batch, D, 1)
+        # Woodbury, in units of sigma: (I + G G')^-1 = I - G (I + G' G)^-1 G'
         along: Tensor = torch.linalg.solve_triangular(self._root, self._scaled.mT @ standard, upper=False)
         distance = standard.square().sum((-2, -1)) - along.square().sum((-2, -1))
         return -0.5 * (distance + self.log_det) - HALF_LOG_2PI * value.shape[-1]
+
+    def observed_log_prob(self, value: Tensor) -> Tensor:
+        values, mask = observed(value, self.loc)  # at its mean, a value adds nothing to the square
+        # with a scale of 1 and without a factor it adds nothing to the determinant
+        log_scale = torch.where(mask, self.log_scale, 0.0)
+        factor = torch.where(mask.unsqueeze(-1), self.factor, 0.0)
+        marginal = LowRankNormal(self.loc, log_scale, factor)
+        return marginal.log_prob(values) + HALF_LOG_2PI * (~mask).to(values.dtype).sum(-1)
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         own = noise.normal((samples, *self.loc.shape))

@@ -47,8 +47,14 @@ class Mixture(Distribution, Generic[D]):
     def log_prob(self, value: Tensor) -> Tensor:
         return self._log_joint(value).logsumexp(-1)
 
+    def observed_log_prob(self, value: Tensor) -> Tensor:
+        each = self.components.observed_log_prob(value.unsqueeze(-1 - self.event_dims))
+        return (self.log_weights + each).logsumexp(-1)
+
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         chosen = (self.log_weights + noise.gumbel((samples, *self.log_weights.shape))).argmax(-1)
+        # all components draw and one is kept: as many numbers whatever is chosen. The choice has no gradient:
+        # samples carry none to the weights, and `pathwise` is no trait
         values = self.components.sample(noise, samples)  # (K, *batch, C, *event)
         index = chosen[(..., *[None] * (self.event_dims + 1))]
         value = torch.take_along_dim(values, index, dim=-1 - self.event_dims).squeeze(-1 - self.event_dims)

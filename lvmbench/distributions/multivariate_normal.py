@@ -8,6 +8,7 @@ from torch import Tensor
 from lvmbench.distributions.base import Distribution
 from lvmbench.distributions.diagonal_normal import HALF_LOG_2PI
 from lvmbench.noise import Noise
+from lvmbench.observation import observed
 
 
 def cholesky(matrix: Tensor) -> Tensor:
@@ -45,6 +46,14 @@ class MultivariateNormal(Distribution):
         standard: Tensor = torch.linalg.solve_triangular(self.scale_tril, difference, upper=False).squeeze(-1)
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * (standard**2).sum(-1) - log_det - HALF_LOG_2PI * value.shape[-1]
+
+    def observed_log_prob(self, value: Tensor) -> Tensor:
+        values, mask = observed(value, self.loc)  # at its mean, a value adds nothing to the square
+        seen = mask.to(values.dtype)
+        # rows and columns of what was not observed become those of the identity, which adds nothing to the determinant
+        covariance = self.scale_tril @ self.scale_tril.mT * seen.unsqueeze(-1) * seen.unsqueeze(-2)
+        marginal = MultivariateNormal(self.loc, cholesky(covariance + torch.diag_embed(1 - seen)))
+        return marginal.log_prob(values) + HALF_LOG_2PI * (1 - seen).sum(-1)
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         standard = noise.normal((samples, *self.loc.shape, 1))

@@ -103,6 +103,7 @@ class StraightThroughBernoulli(RelaxedBernoulli):
 
     def _soft(self, noise: Noise, samples: int) -> Tensor:
         soft = super()._soft(noise, samples)
+        # soft - soft is 0 to the bit, so that values stay 0 and 1; it has the gradient of soft
         return (soft > 0.5).to(soft.dtype) + (soft - soft.detach())
 
 

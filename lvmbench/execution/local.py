@@ -21,7 +21,7 @@ from lvmbench.status import Status
 
 T = TypeVar("T")
 J = TypeVar("J")
-Work = Callable[[J, ProgressFile], T]
+Task = Callable[[J, ProgressFile], T]
 
 
 class Crash(Exception):  # noqa: N818
@@ -42,7 +42,7 @@ class LocalExecutor(Generic[J]):
 
     def __init__(self, workers: int, timeout: float | None = None) -> None:
         self.workers, self.timeout = workers, timeout
-        self._waiting: deque[tuple[int, Work[J, Any], J]] = deque()
+        self._waiting: deque[tuple[int, Task[J, Any], J]] = deque()
         self._futures: dict[Future[Any], int] = {}
         self._pool: ProcessPool | None = None
         self._progress = tempfile.TemporaryDirectory(prefix="lvmbench-progress-")
@@ -59,7 +59,7 @@ class LocalExecutor(Generic[J]):
             self._pool.join()
         self._progress.cleanup()
 
-    def submit(self, number: int, work: Work[J, T], job: J, *, first: bool = False) -> None:
+    def submit(self, number: int, work: Task[J, T], job: J, *, first: bool = False) -> None:
         """Queue a job under a number of the caller's, before the ones that wait if ``first``."""
         place = self._waiting.appendleft if first else self._waiting.append
         place((number, work, job))
@@ -144,7 +144,7 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _run_here(work: Work[J, T], job: J, progress: ProgressFile) -> Future[T]:
+def _run_here(work: Task[J, T], job: J, progress: ProgressFile) -> Future[T]:
     future: Future[T] = Future()
     try:
         future.set_result(work(job, progress))

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import Parts, applicable_estimators, unmet
+from lvmbench.combinations.parts import Parts
+from lvmbench.combinations.requirements import applicable_estimators, unmet
 from lvmbench.dataset import Data
 from lvmbench.errors import LvmbenchError, Refusal, nearest
 from lvmbench.evaluator import Evaluator, Measurement, Subject

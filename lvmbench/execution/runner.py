@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,12 +18,12 @@ from lvmbench.errors import UserError
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained, weights_file
 from lvmbench.execution.local import Crash, LocalExecutor, cores
+from lvmbench.execution.options import RunOptions
 from lvmbench.execution.progress import Progress, ProgressFile
 from lvmbench.execution.worker import evaluate_job, train_job
-from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
 from lvmbench.results.export import export
-from lvmbench.results.publish import REMARKS, remarks_in
+from lvmbench.results.folder import REMARKS, remarks_in
 from lvmbench.results.store import Store
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.budget import Budget
@@ -36,16 +36,6 @@ class Reporter(Protocol):
     def start(self, packs: int, workers: int) -> None: ...
     def progress(self, name: str, progress: Progress) -> None: ...
     def finish(self, name: str, counts: Counter[str], reason: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How to run: device, worker processes (0: in this process; default: one per core), seconds per job, plugins."""
-
-    device: str = "auto"
-    jobs: int | None = None
-    timeout: float | None = None
-    selection: PluginSelection = field(default_factory=PluginSelection)
 
 
 @dataclass(frozen=True)
@@ -100,7 +90,7 @@ def run(
     *,
     training: bool = True,
 ) -> Summary:
-    """Do everything of a plan that is not done, and write the tables to ``out``; without ``training`` only evaluate."""
+    """Do what is not done of a plan, and write the tables to ``out``; without ``training`` only evaluate."""
     start = time.monotonic()
     _check_folder(plan, out, store)
     store.claim(plan.suite.name, plan.suite.version)
@@ -140,7 +130,7 @@ def _keep(plan: Plan, out: Path, store: Store, options: RunOptions) -> None:
 
 
 def _note_asked(plan: Plan, store: Store, training: bool) -> None:
-    """Keep what the suite asks for now, or which evaluators are added to its own: that is what a board shows."""
+    """Keep what the suite asks for now, or which evaluators are added to its own: a board shows that."""
     meta, evaluators = store.meta(), [str(evaluator) for evaluator in plan.evaluators]
     if not training:
         added = dict.fromkeys([*json.loads(meta.get("added", "[]")), *evaluators])
@@ -151,7 +141,6 @@ def _note_asked(plan: Plan, store: Store, training: bool) -> None:
         evaluators=json.dumps(evaluators),
         combinations=json.dumps([list(combination.columns.values()) for combination in plan.combinations]),
         supports=json.dumps(json.loads(meta.get("supports", "{}")) | supports),
-        patience=str(plan.suite.budget.patience),
     )
 
 
@@ -185,7 +174,7 @@ def _enter(plan: Plan, store: Store) -> None:
 
 
 class _Due:
-    """What is still to do of a plan, by what the store holds; without ``training`` only what the plan's evaluators ask."""
+    """What is still to do of a plan, by the store; without ``training`` only what evaluators ask."""
 
     def __init__(self, plan: Plan, store: Store, weights: Path, training: bool) -> None:
         self.evaluators, self.weights, self.training = plan.evaluators, weights, training
@@ -206,7 +195,7 @@ class _Due:
         return _Pack(planned.combination, {**trained, **untrained}, untrained, evaluators, facts)
 
     def _is_untrained(self, planned: Planned, key: str) -> bool:
-        """Whether a run never was trained, lacked something that is there now, or has lost weights that are needed."""
+        """Whether a run was never trained, lacked something that is there now, or lost weights it needs."""
         status = self.statuses.get(key)
         if status == Status.OK:
             return bool(self._missing(planned, key)) and not weights_file(self.weights, key).exists()
@@ -264,7 +253,7 @@ class _Session:
                 self._store(executor, *self.tasks[number], outcome)
 
     def _submit(self, executor: LocalExecutor[Any], pack: _Pack, *, first: bool = False) -> None:
-        """Queue the training of a pack, or else its measurements; ``first`` puts them before everything that waits."""
+        """Queue the training of a pack, or else its measurements; ``first`` puts them before the rest."""
         if pack.untrained:
             self._queue(executor, train_job, pack, self._job(pack, pack.untrained), first)
             return

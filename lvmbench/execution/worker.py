@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from safetensors.torch import load
 
-from lvmbench.combinations.parts import DataCache, build, capabilities, refusal
+from lvmbench.combinations.parts import DataCache, build
+from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.errors import LvmbenchError, Refusal, Unavailable
 from lvmbench.evaluator import Evaluator, Measurement
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained

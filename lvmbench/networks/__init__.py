@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from torch import nn
 
 from lvmbench.networks.conv import Conv
 from lvmbench.networks.mlp import MLP
+from lvmbench.networks.partial import Partial
 from lvmbench.networks.residual import Residual
 from lvmbench.options import APART
 
+if TYPE_CHECKING:
+    from lvmbench.dataset import DataSummary
+
 Network = Annotated[Literal["mlp", "residual", "conv"], APART]
 """The names of the bodies."""
+Mask = Annotated[bool, APART]
+"""Whether an encoder is told which values were observed."""
 
 _BODIES: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "residual": Residual, "conv": Conv}
 
@@ -37,3 +43,29 @@ def network(
         torch.Size([5, 3, 2, 4])
     """
     return _BODIES[body](source, target, hidden=hidden, layers=layers)
+
+
+def encoder(
+    body: Network, data: DataSummary, target: tuple[int, ...], *, hidden: int, layers: int, mask: bool = False
+) -> nn.Module:
+    """A network from data to events of shape ``target``, which reads the training mean where nothing was observed.
+
+    Arguments:
+        body: As of `network`.
+        data: What the data are like.
+        target: The shape of one output.
+        hidden: As of `network`.
+        layers: As of `network`.
+        mask: Whether it reads also which values were observed; where all were, that changes nothing.
+
+    Example:
+        >>> import torch
+        >>> from lvmbench import DataSummary
+        >>> data = DataSummary((3,), "real", torch.zeros(3), complete=False)
+        >>> encoder("mlp", data, (2, 4), hidden=16, layers=1)(torch.tensor([[0.5, torch.nan, 1.0]])).shape
+        torch.Size([1, 2, 4])
+    """
+    if data.complete:
+        return network(body, data.event_shape, target, hidden=hidden, layers=layers)
+    source = (2, *data.event_shape) if mask else data.event_shape
+    return Partial(network(body, source, target, hidden=hidden, layers=layers), data.mean, mask=mask)

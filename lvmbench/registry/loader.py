@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -27,7 +27,7 @@ from lvmbench.registry import hookspecs
 from lvmbench.registry.catalogue import Catalogue, Entry, PluginProblem
 from lvmbench.registry.names import NAME
 from lvmbench.registry.sandbox import Note, time_limit
-from lvmbench.registry.stages import Stage, attempt, check_api, check_hooks
+from lvmbench.registry.stages import StageError, attempt, check_api, check_hooks
 
 GROUP = "lvmbench"
 SLOW = (
@@ -42,6 +42,12 @@ class PluginSelection:
 
     extra: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, plugins: Iterable[str | Path], blocked: Iterable[str] = ()) -> PluginSelection:
+        """Local plugins; files are made absolute, so that worker processes and later sessions find them."""
+        texts = [str(plugin) for plugin in ([plugins] if isinstance(plugins, str | Path) else plugins)]
+        return cls(tuple(str(Path(t).resolve()) if t.endswith(".py") else t for t in texts), tuple(blocked))
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ def _admit(
     notes: list[Note] = []
     try:
         found = _entries_of(source, manager, taken, notes)
-    except Stage as error:
+    except StageError as error:
         cause = error.__cause__
         text = "".join(traceback.format_exception(cause)) if cause else ""
         problems.append(source.problem(error.stage, str(error), text))
@@ -186,7 +192,9 @@ def _entries_of(
     attempt("validate", lambda: check_hooks(module), notes)
     attempt("version", lambda: check_api(module), notes)
     if manager.has_plugin(source.name):
-        raise Stage("validate", f"another plugin is called '{source.name}'; entry-point names must be unique")
+        raise StageError(
+            "validate", f"another plugin is called '{source.name}'; entry-point names must be unique"
+        )
     try:
         attempt("validate", lambda: manager.register(module, source.name), notes)
         caller = manager.subset_hook_caller(
@@ -196,7 +204,7 @@ def _entries_of(
         attempt("register", lambda: caller(register=registrar), notes)
         if fast and "torch" in sys.modules:
             notes.append(Note("slow", SLOW))
-    except Stage:
+    except StageError:
         if manager.has_plugin(source.name):
             manager.unregister(name=source.name)
         raise

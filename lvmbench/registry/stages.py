@@ -1,4 +1,4 @@
-"""Admitting a plugin: its code runs under guard, and what is wrong with it has a stage."""
+"""The stages of loading a plugin: its code runs under guard, and what is wrong with it is told by its stage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lvmbench.registry import hookspecs
 from lvmbench.registry.sandbox import Note, Overtime, guarded
 
 
-class Stage(Exception):  # noqa: N818
+class StageError(Exception):
     """A problem with one plugin, and the stage it came up in."""
 
     def __init__(self, stage: str, message: str) -> None:
@@ -25,13 +25,13 @@ def attempt(stage: str, action: Callable[[], Any], notes: list[Note]) -> Any:
     try:
         with guarded(beside):
             return action()
-    except Stage:
+    except StageError:
         raise
     except Overtime as error:
-        raise Stage(stage, str(error)) from None
+        raise StageError(stage, str(error)) from None
     except (Exception, SystemExit) as error:
         message = " ".join(str(error).split())
-        raise Stage(stage, f"{type(error).__name__}: {message}") from error
+        raise StageError(stage, f"{type(error).__name__}: {message}") from error
     finally:
         notes.extend(Note(note.stage, f"at {stage} it {note.message}") for note in beside)
 
@@ -46,11 +46,11 @@ def check_api(module: Any) -> None:
     try:
         suits = hookspecs.API_VERSION in SpecifierSet(declared)
     except (InvalidSpecifier, TypeError, AttributeError):
-        raise Stage(
+        raise StageError(
             "version", f"LVMBENCH_API is {declared!r}, which is no range of versions; write '>=1,<2'"
         ) from None
     if not suits:
-        raise Stage(
+        raise StageError(
             "version",
             f"it is written for version {declared} of the plugin interface, and this lvmbench has "
             f"{hookspecs.API_VERSION}; update the plugin or lvmbench",
@@ -69,8 +69,8 @@ def check_hooks(module: Any) -> None:
     ]
     for name in marked:
         if name not in known:
-            raise Stage("unknown-hook", f"there is no hook '{name}'{nearest(name, known)}")
+            raise StageError("unknown-hook", f"there is no hook '{name}'{nearest(name, known)}")
     if not marked:
-        raise Stage(
+        raise StageError(
             "unknown-hook", f"nothing is marked with @lvmbench.hookimpl; implement {known[0]}(register)"
         )

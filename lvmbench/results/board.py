@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,60 +12,104 @@ import pandas as pd
 
 from lvmbench.errors import UserError
 from lvmbench.kinds import PARTS
-from lvmbench.results.metrics import asked, catalogue, headline, ranking, tidy
+from lvmbench.results.metrics import figure_table, headline, ranking, tidy
 from lvmbench.results.statistics import detectable_difference, half_width, rank_groups
+from lvmbench.results.tables import asked
 
-"""The columns that name a combination and its data set."""
-
-_WHOLE = [
-    "suite_version",
-    "latent",
-    "seed",
-    "epochs",
-    "best_epoch",
-    "parameters",
-    "peak_memory_host",
-    "peak_memory_device",
-    "pack",
-    "epoch",
-]
-_REAL = ["train_seconds", "value", "stderr", "seconds", "train_bound", "validation_bound"]
-_FLAGS = {"True": True, "False": False, "": None}
 DISCRETE = frozenset({"binary", "one_hot", "finite", "count"})
 """The supports on which p(x|z) is a probability mass; on any other it is a density."""
 _MAY_VARY = ("suite", "suite_version", "latent")
 _KNOWN = ("support", "improving")
 _TABLE = ("dataset", "scale")
+_ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 
-def read_results(directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Read ``records.csv`` and ``measurements.csv`` back as they were written.
+@dataclass(frozen=True)
+class Figure:
+    """What a column of a board holds: a metric in some variant, its unit, and whether ``higher``, ``lower`` or ``neither`` is better."""
 
-    Text is text (``""`` where empty), counts are ``Int64`` and flags ``boolean``, which may be missing, and every float is
-    exactly the one written. Raises `UserError` where a file is missing.
+    metric: str
+    unit: str
+    better: str
+
+
+@dataclass(frozen=True)
+class Unasked:
+    """What results hold and a board does not show: so many runs, and the figures of these evaluators."""
+
+    runs: int
+    evaluators: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """A leaderboard: its rows, what ranks them, and what it takes to read them.
+
+    Arguments:
+        frame: One row per combination and data set, also of those that gave nothing. Columns ``dataset, scale, rank``, the other
+            components, ``seeds`` (how many are ok), ``improving`` (how many of these were, when their training ended),
+            ``status, reason, note`` and for each figure its mean ``NAME`` and 95% interval ``NAME_low, NAME_high`` over seeds;
+            sorted by data set, scale and mean.
+        runs: One row per run that somebody asks for, as `run_table` gives it.
+        records: One row per run that there is.
+        metric: The figure that ranks the rows, if any does.
+        instead_of: The metric of the suite, where that was not measured.
+        split: The split whose measurements count.
+        alpha: The chance of telling apart any combinations of a data set that do not differ.
+        names: The columns that tell the combinations of a data set apart.
+        figures: Every figure by the name of its column.
+        headline: The figures that printed tables show.
+        detectable: The difference that the typical pair must have to be told apart, by table; None where that is not known.
+        unasked: What is kept and not shown.
+        claims: What became of each claim of the suite, one row for each, as `judge` gives it.
+        remarks: What to know of the data, by data set.
     """
-    return read_table(directory / "records.csv"), read_table(directory / "measurements.csv")
 
+    frame: pd.DataFrame
+    runs: pd.DataFrame
+    records: pd.DataFrame
+    metric: str | None
+    split: str
+    alpha: float
+    names: Sequence[str]
+    figures: Mapping[str, Figure]
+    headline: Sequence[str]
+    detectable: Mapping[str, float | None]
+    unasked: Unasked
+    instead_of: str | None = None
+    claims: pd.DataFrame = field(default_factory=pd.DataFrame)
+    remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of a results directory back as it was written."""
-    if not path.is_file():
-        raise UserError(
-            f"'{path.parent}' is not a results directory: it has no {path.name}; make one with lvmbench run"
-        )
-    frame = pd.read_csv(path, dtype="str", keep_default_na=False)
-    for name in frame.columns.intersection(_REAL):  # float() is exact whatever the version of pandas
-        frame[name] = [float(text) if text else np.nan for text in frame[name]]
-    for name in frame.columns.intersection(_WHOLE):
-        frame[name] = pd.array([_whole(text) for text in frame[name]], dtype="Int64")
-    if "improving" in frame:
-        frame["improving"] = pd.array([_FLAGS[text] for text in frame["improving"]], dtype="boolean")
-    return frame
+    @property
+    def title(self) -> str:
+        """The suites whose runs these are."""
+        suites = self.records[["suite", "suite_version"]].drop_duplicates().itertuples(index=False)
+        return "Leaderboard: " + ", ".join(f"{suite} (version {version})" for suite, version in suites)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many runs there are of each status, those that are ok first."""
+        counts = {str(status): int(n) for status, n in self.records["status"].value_counts().items()}
+        return dict(sorted(counts.items(), key=lambda count: (count[0] != "ok", count[0])))
 
-def _whole(text: str) -> int | None:
-    """A count, which pandas writes as ``10.0`` where others of its column are missing."""
-    return int(text.removesuffix(".0")) if text else None
+    def header(self, figure: str) -> str:
+        """What the column of a figure is called in print, with an arrow to what is better."""
+        return figure.replace("[importance]", "") + _ARROWS.get(self.figures[figure].better, "")
+
+    def tables(self) -> Iterator[tuple[str, str, pd.DataFrame]]:
+        """The rows that are ranked together: data set, scale and rows of each table."""
+        for (dataset, scale), rows in self.frame.groupby(list(_TABLE)):
+            yield str(dataset), str(scale), rows
+
+    def to_csv(self) -> str:
+        """Every figure as csv; the same board gives the same bytes, and floats read back exactly."""
+        return self.frame.to_csv(index=False, lineterminator="\n")
+
+    def to_json(self) -> str:
+        """An array with one object per row; what is missing is null."""
+        rows = self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")
+        plain: Any = {"ensure_ascii": False, "allow_nan": False, "default": lambda value: value.item()}
+        return json.dumps(rows, indent=2, **plain) + "\n"
 
 
 def identity(records: pd.DataFrame) -> list[str]:
@@ -121,8 +166,8 @@ def leaderboard(
     metric: str | None = None,
     split: str = "test",
     alpha: float = 0.05,
-) -> pd.DataFrame:
-    """Make the table: one row per combination and data set, also of those that gave nothing.
+) -> Board:
+    """Make the board: one row per combination and data set, also of those that gave nothing.
 
     Rows are ranked among those of their ``scale``: a log density is not held against the log of a probability, nor
     the ``bound`` of one objective against that of another.
@@ -137,60 +182,59 @@ def leaderboard(
         split: The split whose measurements count.
         alpha: The chance of telling apart any combinations of a data set that do not differ.
 
-    Returns:
-        Columns ``dataset, scale, rank``, the other components, ``seeds`` (how many are ok), ``improving`` (how many of these
-        were, when their training ended), ``status, reason, note`` and for each figure its mean ``NAME`` and 95% interval
-        ``NAME_low, NAME_high`` over seeds; sorted by data set, scale and mean. ``attrs`` holds ``metric, split, alpha,
-        identity, headline, figures`` (unit and direction), the ``detectable`` differences by table, and what is ``unasked``.
-
     Raises `UserError` where there is no run, the metric was not measured, or a run is there twice.
     """
-    if asked(records).empty:
+    wanted = asked(records)
+    if wanted.empty:
         raise UserError("there are no runs to make a leaderboard of")
     runs = run_table(records, measurements, split)
-    figures = catalogue(tidy(records, measurements, split))
-    chosen = ranking(metric, figures)
+    figures = figure_table(tidy(records, measurements, split))
+    chosen, names = ranking(metric, figures), identity(wanted)[1:]
     shown = headline(figures, chosen)
-    order = list(dict.fromkeys([*shown, *figures.index]))
     runs = runs.assign(scale=_scales(runs, figures, chosen))
-    ranks, detectable = _ranks(runs, chosen, str(figures["better"].get(chosen, "neither")), alpha)
-    board = ranks.join(_statuses(runs)).join(_means(runs, order)).reset_index(level=["dataset", "scale"])
-    names = identity(asked(records))
-    notes = [_note(*row) for row in zip(board["note"], board["seeds"], board["n"], strict=True)]
-    board["note"] = notes if chosen else ""
-    heads = ["dataset", "scale", "rank", *names[1:], "seeds", "improving", "status", "reason", "note"]
-    board = board[heads + [column for name in order for column in (name, f"{name}_low", f"{name}_high")]]
-    board = board.reset_index(drop=True).copy()  # in one piece: columns are added to it later
-    board.attrs = {
-        "metric": chosen,
-        "split": split,
-        "alpha": alpha,
-        "identity": names,
-        "detectable": detectable,
-    }
-    board.attrs["headline"] = shown
-    board.attrs["figures"] = figures[["metric", "unit", "better"]].to_dict("index")
-    board.attrs["unasked"] = _unasked(records, measurements)
-    return board
+    ranks, detectable = _ranks(runs, chosen, figures, alpha)
+    return Board(
+        frame=_frame(runs, ranks, names, list(dict.fromkeys([*shown, *figures.index])), chosen),
+        runs=runs,
+        records=records,
+        metric=chosen,
+        split=split,
+        alpha=alpha,
+        names=names,
+        figures={
+            str(name): Figure(*row) for name, *row in figures[["metric", "unit", "better"]].itertuples()
+        },
+        headline=shown,
+        detectable=detectable,
+        unasked=_unasked(records, measurements),
+    )
 
 
 def suite_leaderboard(
     records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None, split: str = "test"
-) -> pd.DataFrame:
-    """The leaderboard by a suite's metric; by the default one where that was not measured, which ``attrs["instead_of"]`` says."""
+) -> Board:
+    """The leaderboard by a suite's metric; by the default one where that was not measured, and it says instead of which."""
     try:
         return leaderboard(records, measurements, metric=metric, split=split)
     except UserError:
-        board = leaderboard(records, measurements, split=split)
-        board.attrs["instead_of"] = metric
-        return board
+        return replace(leaderboard(records, measurements, split=split), instead_of=metric)
 
 
-def _unasked(records: pd.DataFrame, measurements: pd.DataFrame) -> dict[str, Any]:
-    """What is kept and not shown: how many runs, and the figures of which evaluators."""
+def _frame(
+    runs: pd.DataFrame, ranks: pd.DataFrame, names: list[str], figures: list[str], metric: str | None
+) -> pd.DataFrame:
+    """The rows of a board, in one piece with its columns in order."""
+    rows = ranks.join(_statuses(runs)).join(_means(runs, figures)).reset_index(level=list(_TABLE))
+    notes = [_note(*row) for row in zip(rows["note"], rows["seeds"], rows["n"], strict=True)]
+    rows["note"] = notes if metric else ""
+    heads = [*_TABLE, "rank", *names, "seeds", "improving", "status", "reason", "note"]
+    ends = [column for name in figures for column in (name, f"{name}_low", f"{name}_high")]
+    return rows[heads + ends].reset_index(drop=True).copy()
+
+
+def _unasked(records: pd.DataFrame, measurements: pd.DataFrame) -> Unasked:
     kept = measurements[~measurements.index.isin(asked(measurements).index)]
-    evaluators = list(dict.fromkeys(kept["evaluator"]))
-    return {"runs": len(records) - len(asked(records)), "evaluators": evaluators}
+    return Unasked(len(records) - len(asked(records)), list(dict.fromkeys(kept["evaluator"])))
 
 
 def _scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd.Series[str]:
@@ -217,9 +261,10 @@ def table_name(dataset: str, scale: str) -> str:
 
 
 def _ranks(
-    runs: pd.DataFrame, metric: str | None, better: str, alpha: float
+    runs: pd.DataFrame, metric: str | None, figures: pd.DataFrame, alpha: float
 ) -> tuple[pd.DataFrame, dict[str, float | None]]:
     """`rank_groups` of each table, indexed by (dataset, scale, label) in the order of the board, and detectable differences."""
+    better = str(figures["better"].get(metric, "neither"))
     runs = runs.assign(value=runs[metric] if metric else np.nan)
     parts = {str(scale): seed_values(part, "value") for scale, part in runs.groupby("scale")}
     values = {(dataset, scale): frame for scale, part in parts.items() for dataset, frame in part.items()}

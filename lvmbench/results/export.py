@@ -4,124 +4,72 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from lvmbench.kinds import PARTS
-from lvmbench.registry.loader import PluginSelection
-from lvmbench.results.markdown import to_csv, to_markdown
-from lvmbench.results.publish import CURVES, board_of
+from lvmbench.results.board import Board
+from lvmbench.results.folder import board_of
+from lvmbench.results.markdown import to_markdown
 from lvmbench.results.store import Store
+from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, stored_tables
 
-RECORDS, MEASUREMENTS, EVALUATIONS = "records.csv", "measurements.csv", "evaluations.csv"
 ENVIRONMENTS = "environment.json"
-BOARD_CSV, BOARD_MARKDOWN, BOARD_FIGURE, CURVES_FIGURE, RATE_FIGURE = (
-    "leaderboard.csv",
-    "leaderboard.md",
-    "leaderboard.svg",
-    "curves.svg",
-    "rate_distortion.svg",
+BOARD_CSV, BOARD_MARKDOWN = "leaderboard.csv", "leaderboard.md"
+BOARD_FIGURE, CURVES_FIGURE, RATE_FIGURE = "leaderboard.svg", "curves.svg", "rate_distortion.svg"
+FILES = (
+    BOARD_MARKDOWN,
+    BOARD_CSV,
+    BOARD_FIGURE,
+    CURVES_FIGURE,
+    RATE_FIGURE,
+    RECORDS,
+    MEASUREMENTS,
+    EVALUATIONS,
+    CURVES,
 )
-
-
-LATE = 0.05
-"""A run whose best epoch is among this share of its last ones was still improving."""
+"""What is there to be read, the boards first."""
 
 
 def export(store: Store, out: Path) -> None:
     """Write every table and figure, each whole or not at all."""
-    records, measurements = tables(store)
-    _write(out / RECORDS, records.to_csv(index=False))
-    _write(out / MEASUREMENTS, measurements.to_csv(index=False))
-    _write(out / EVALUATIONS, store.evaluations().to_csv(index=False))
-    _write(out / CURVES, store.curves().to_csv(index=False))
+    records, measurements = stored_tables(store)
+    curves = store.curves()
+    tables = {RECORDS: records, MEASUREMENTS: measurements, EVALUATIONS: store.evaluations(), CURVES: curves}
+    for name, table in tables.items():
+        _write(out / name, table.to_csv(index=False))
     _write(out / ENVIRONMENTS, json.dumps(store.environments(), indent=2) + "\n")
-    _boards(store, records, measurements, out)
+    write_board(board_of(records, measurements, out), curves, out)
 
 
-def tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The records and the measurements of a store, and what its suite, as it is now, makes of them.
+def write_board(board: Board, curves: pd.DataFrame | None, target: Path) -> None:
+    """Write ``leaderboard.csv``, ``.md`` and, where something was measured, the figures to a folder.
 
-    ``asked_by`` is ``suite`` for the runs and the evaluators that the suite asks for, ``evaluate`` for evaluators that were
-    added to them, and empty for what it no longer has. ``support`` is where p(x|z) of a run has its probability. ``improving``
-    says of an ok run whether its best epoch is among the last 5% of those it trained, unless it waited for the budget's
-    patience in vain. Measurements are in the order of the evaluators.
+    The figures take a second and are drawn only where there is something new to see.
+
+    Arguments:
+        board: The board.
+        curves: The learning curves, where they are known.
+        target: The folder to write to.
     """
-    meta, records, measurements = store.meta(), store.records(), store.measurements()
-    records["asked_by"] = _asked_runs(records, meta)
-    supports = json.loads(meta.get("supports", "{}"))
-    records["support"] = [supports.get(decoder, "") for decoder in records["decoder"]]
-    records["improving"] = _improving(records, int(meta.get("patience", "0")))
-    return records, _asked_figures(measurements, meta)
+    _write(target / BOARD_CSV, board.to_csv())
+    if _write(target / BOARD_MARKDOWN, to_markdown(board)) or not (target / BOARD_FIGURE).exists():
+        _draw(board, curves, target)
 
 
-def _asked_runs(records: pd.DataFrame, meta: Mapping[str, str]) -> list[str]:
-    if "combinations" not in meta:
-        return ["suite"] * len(records)
-    asked = set(map(tuple, json.loads(meta["combinations"])))
-    rows = records[[*PARTS, "latent"]].itertuples(index=False, name=None)
-    return ["suite" if row in asked else "" for row in rows]
-
-
-def _asked_figures(measurements: pd.DataFrame, meta: Mapping[str, str]) -> pd.DataFrame:
-    if "evaluators" not in meta:
-        return measurements.assign(asked_by="suite")
-    added = dict.fromkeys(json.loads(meta.get("added", "[]")), "evaluate")
-    asked = dict.fromkeys(json.loads(meta["evaluators"]), "suite")
-    order = {evaluator: i for i, evaluator in enumerate({**asked, **added})}
-    by = [{**added, **asked}.get(evaluator, "") for evaluator in measurements["evaluator"]]
-    place = np.array([order.get(evaluator, len(order)) for evaluator in measurements["evaluator"]], dtype=int)
-    return measurements.assign(asked_by=by).iloc[place.argsort(kind="stable")].reset_index(drop=True)
-
-
-def _improving(records: pd.DataFrame, patience: int) -> pd.Series[bool]:
-    """Whether each run was still improving when its training ended; missing for those that are not ok."""
-    waited = records["epochs"] - records["best_epoch"]
-    stopped = (waited >= patience) & (patience > 0)
-    late = waited < np.ceil(LATE * records["epochs"].astype(float))
-    trained = records["parameters"].astype(float) > 0
-    found = (late & ~stopped & trained).astype("boolean")
-    return found.where(records["status"] == "ok")
-
-
-def plugins_of(store: Store) -> PluginSelection:
-    """The plugins that the runs of a store were made with."""
-    extra, blocked = json.loads(store.meta().get("plugins", "[[], []]"))
-    return PluginSelection(tuple(extra), tuple(blocked))
-
-
-def is_published(directory: Path) -> bool:
-    """Whether a folder is a published board: tables without a store and weights."""
-    return (directory / RECORDS).is_file() and not (directory / "store.sqlite").exists()
-
-
-def _boards(store: Store, records: pd.DataFrame, measurements: pd.DataFrame, out: Path) -> None:
-    board = board_of(records, measurements, out)
-    _write(out / BOARD_CSV, to_csv(board))
-    if _write(out / BOARD_MARKDOWN, to_markdown(board, records)) or not (out / BOARD_FIGURE).exists():
-        _draw(store, board, records, measurements, out)
-
-
-def _draw(
-    store: Store, board: pd.DataFrame, records: pd.DataFrame, measurements: pd.DataFrame, out: Path
-) -> None:
-    """The figures, which take a second, only where there is something new to see."""
+def _draw(board: Board, curves: pd.DataFrame | None, target: Path) -> None:
     from lvmbench.results.pictures.board import leaderboard_figure, save
-    from lvmbench.results.pictures.learning_curves import curves
+    from lvmbench.results.pictures.learning_curves import curves_figure
     from lvmbench.results.pictures.rate_distortion import rate_distortion_figure
 
-    figure = leaderboard_figure(board, records, measurements)
-    if figure:
-        save(figure, out / BOARD_FIGURE)
-    figure = curves(store.curves(), records)
-    if figure:
-        save(figure, out / CURVES_FIGURE)
-    figure = rate_distortion_figure(records, measurements)
-    if figure:
-        save(figure, out / RATE_FIGURE)
+    figures = {
+        BOARD_FIGURE: leaderboard_figure(board),
+        CURVES_FIGURE: None if curves is None else curves_figure(curves, board),
+        RATE_FIGURE: rate_distortion_figure(board),
+    }
+    for name, figure in figures.items():
+        if figure:
+            save(figure, target / name)
 
 
 def _write(path: Path, text: str) -> bool:

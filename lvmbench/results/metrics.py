@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lvmbench.errors import UserError, nearest
+from lvmbench.results.tables import asked
 from lvmbench.suites.suite import NOTHING
 
 HEADLINE = (
@@ -25,11 +26,6 @@ HEADLINE = (
 )
 """The figures that printed tables show, where they were measured; the csv file has all."""
 _COSTS = {"train_seconds": ("seconds", "lower"), "parameters": ("", "neither")}
-
-
-def asked(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows that belong on a board: all but those that ``asked_by``, where there is such a column, says nobody asks for."""
-    return frame[frame["asked_by"] != ""] if "asked_by" in frame else frame
 
 
 def figure_name(metric: str, variant: str = "", method: str = "") -> str:
@@ -86,13 +82,13 @@ def _figures(long: pd.DataFrame) -> list[str]:
     return [f"{name}@{evaluator}" if name in shared[by] else name for name, evaluator, by in rows]
 
 
-def catalogue(measurements: pd.DataFrame) -> pd.DataFrame:
+def figure_table(measurements: pd.DataFrame) -> pd.DataFrame:
     """The figures of a tidy frame in order of appearance, by name: what their measurements say of them."""
     columns = ["metric", "variant", "method", "evaluator", "asked_by", "unit", "better"]
     return measurements.drop_duplicates("figure").set_index("figure")[columns]
 
 
-def resolve(name: str, figures: pd.DataFrame) -> str:
+def find_figure(name: str, figures: pd.DataFrame) -> str:
     """Find a figure by its name, with or without its evaluator, or by its metric alone; raises `UserError` where there is none.
 
     Of several, that is the suite's own before what was added to it, then the one of `HEADLINE`, the one by importance
@@ -101,7 +97,7 @@ def resolve(name: str, figures: pd.DataFrame) -> str:
     >>> names = ["nmi[gmm]", "nmi[kmeans]"]
     >>> same = {"metric": "nmi", "evaluator": "clustering", "asked_by": "suite"}
     >>> figures = pd.DataFrame({"method": ["gmm", "kmeans"], **same}, index=names)
-    >>> resolve("nmi", figures), resolve("nmi[gmm]@clustering", figures)
+    >>> find_figure("nmi", figures), find_figure("nmi[gmm]@clustering", figures)
     ('nmi[kmeans]', 'nmi[gmm]')
     """
     bare = figures.index.str.partition("@").get_level_values(0)
@@ -115,7 +111,7 @@ def resolve(name: str, figures: pd.DataFrame) -> str:
 
 
 def _preferred(figures: pd.DataFrame, asked: str = "") -> str:
-    """The suite's own before what was added, then what is asked for by its name, and so on as `resolve` says."""
+    """The suite's own before what was added, then what is asked for by its name, and so on as `find_figure` says."""
 
     def order(row: tuple[str, str, str]) -> tuple[bool, ...]:
         name, method, by = row
@@ -129,30 +125,30 @@ def default_metric(figures: pd.DataFrame) -> str | None:
     """What a board ranks by: the suite's ELBO, else its first figure with a direction, else nothing."""
     own = figures[figures["asked_by"] == "suite"]
     if (own["metric"] == "elbo").any():
-        return resolve("elbo", own)
+        return find_figure("elbo", own)
     directed = own.index[own["better"].isin(["higher", "lower"])]
     return str(directed[0]) if len(directed) else None
 
 
 def ranking(metric: str | None, figures: pd.DataFrame) -> str | None:
-    """The figure that ranks where this metric is asked for; raises as `resolve` does."""
+    """The figure that ranks where this metric is asked for; raises as `find_figure` does."""
     if metric == NOTHING or figures.empty:
         return None
-    return default_metric(figures) if metric in (None, "elbo") else resolve(str(metric), figures)
+    return default_metric(figures) if metric in (None, "elbo") else find_figure(str(metric), figures)
 
 
 def headline(figures: pd.DataFrame, metric: str | None) -> list[str]:
     """The figures that a printed table shows: what ranks, what was added to the suite's evaluators, `HEADLINE`, and one of
     each evaluator that has none of these."""
     own = figures[figures["asked_by"] == "suite"]
-    found = [name for wanted in HEADLINE for name in _headline(wanted, own)]
-    others = list(_unseen(own, {_head(str(own.loc[name, "evaluator"])) for name in found}))
-    return list(dict.fromkeys([*([metric] if metric else []), *_added(figures), *found, *others]))
+    usual = [name for wanted in HEADLINE for name in _headline(wanted, own)]
+    others = list(_unseen(own, {_head(str(own.loc[name, "evaluator"])) for name in usual}))
+    return list(dict.fromkeys([*([metric] if metric else []), *_added(figures), *usual, *others]))
 
 
 def _headline(wanted: str, figures: pd.DataFrame) -> list[str]:
     if (figures["metric"] == wanted).any():
-        return [resolve(wanted, figures)]
+        return [find_figure(wanted, figures)]
     return [str(name) for name in figures.index if str(name).startswith(wanted.removesuffix("]"))][:1]
 
 

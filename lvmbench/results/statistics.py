@@ -200,6 +200,7 @@ class _Differences:
         """Welch's degrees of freedom; n - 1 where neither varies."""
         a, b = self.variances
         with np.errstate(divide="ignore", invalid="ignore"):
+            # 0 / 0 where neither varies: p is then 0 or 1 whatever the degrees of freedom
             return (self.n - 1) * np.nan_to_num((a + b) ** 2 / (a**2 + b**2), nan=1.0)
 
     def _p(self, freedom: Array, deviation: Array) -> Array:
@@ -215,6 +216,7 @@ class _Differences:
 
     def needed(self, alpha: float, pairs: int) -> Array:
         """How large each difference must be to be told apart among so many pairs, none of which is yet."""
+        # the first of Holm's limits, shared between the two sides: the strictest, as none is told apart yet
         freedom, level = np.maximum(self.freedom, 1), 1 - alpha / (2 * pairs)
         separate = stdtrit(freedom, level) * np.sqrt(
             (self.variances[0] + self.variances[1]) / np.maximum(self.n, 1)
@@ -226,6 +228,7 @@ def _holm(p: Array, alpha: float) -> Flags:
     """Which of the p-values are below Holm's limits, alpha / m, alpha / (m - 1), ... in their order; NaN is no test."""
     order = np.argsort(p)
     limits = alpha / np.maximum(np.isfinite(p).sum() - np.arange(len(p)), 1)
+    # from the smallest on, and no further than the first that fails; NaN sorts last, and fails
     below = np.empty(len(p), dtype=bool)
     below[order] = np.cumprod(p[order] <= limits).astype(bool)
     return below
@@ -262,6 +265,7 @@ def _walk(values: Array, alpha: float) -> tuple[list[int | None], list[str]]:
             ranks.append(None)
             notes.append(_why_not(int(own[i]), int(seeds)))
             continue
+        # held against the first of the group, not its neighbour: in small steps a group would have no end
         if first is None or higher[first, i]:
             firsts[i] = 1 + sum(rank is not None for rank in ranks)
         ranks.append(next(reversed(firsts.values())))
@@ -278,6 +282,4 @@ def _why_not(own: int, common: int) -> str:
     if own == 0:
         return ""
     count = "1 seed" if common == 1 else f"{common} seeds"
-    return f"cannot be called with {count}" + (
-        " in common with the best of the group above" if own >= 2 else ""
-    )
+    return f"undecided with {count}" + (" in common with the best of the group above" if own >= 2 else "")

@@ -173,6 +173,11 @@ class Store:
             self._forget(connection, old.key)
             connection.execute(sa.delete(RUNS).where(RUNS.c.key == old.key))
 
+    def runs(self) -> dict[tuple[Any, ...], sa.Row[Any]]:
+        """``key`` and ``status`` of each run, by what it is called: its components, latent size and seed."""
+        with self._engine.connect() as connection:
+            return self._named(connection)
+
     def statuses(self) -> dict[str, str]:
         """The status of every run, by key."""
         with self._engine.connect() as connection:

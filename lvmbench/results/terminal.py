@@ -6,60 +6,58 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-import pandas as pd
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from lvmbench.results.markdown import JUDGED, Hole, Section, caption, claim_columns, header, sections
+from lvmbench.results.board import Board
+from lvmbench.results.sections import Hole, Section, caption, claims_section, sections
 from lvmbench.text import legible
 
+_CLAIMS_LEAVE_OUT = ("from", "figure", "range")
 _PADDING = 2  # what a column of a terminal table takes beyond its text
 
 
-def to_rich(board: pd.DataFrame, width: int = 110, encoding: str = "utf-8") -> list[Table]:
-    """Make the tables for a terminal: each data set's board, and what gave no result there.
+def to_rich(board: Board, width: int = 110, encoding: str = "utf-8") -> list[Table]:
+    """Make the tables for a terminal: each data set's board, and what gave no result there; then the claims.
 
     Arguments:
-        board: As `leaderboard` made it, with its ``attrs``.
+        board: The board.
         width: Columns of the terminal; figures that do not fit are left out, the last first, and named below.
         encoding: What the terminal can show; other signs are spelled out, and columns are as wide as that needs.
     """
     tables = []
-    figures = {legible(header(name, board.attrs), encoding): name for name in board.attrs["headline"]}
+    figures = {legible(board.header(name), encoding): name for name in board.headline}
     for section in (_spelled(section, encoding) for section in sections(board, short=True)):
         tables += [_rich(section, figures, width)] if section.columns else []
         tables += [_rich_holes(section)] if section.holes else []
-    claims = board.attrs.get("claims")
-    return [*tables, _rich_claims(_spelled_columns(claim_columns(claims), encoding))] if claims else tables
+    claims = claims_section(board)
+    return [*tables, _rich_claims(_spelled(claims, encoding))] if claims else tables
 
 
 def _spelled(section: Section, encoding: str) -> Section:
     """The section in signs that an encoding has."""
-    holes = [
-        Hole(
-            hole.status,
-            legible(hole.reason, encoding),
-            [legible(name, encoding) for name in hole.combinations],
-        )
-        for hole in section.holes
-    ]
-    constant = {kind: legible(name, encoding) for kind, name in section.constant.items()}
-    notes = [legible(note, encoding) for note in section.notes]
-    title = legible(section.dataset, encoding)
-    return Section(title, _spelled_columns(section.columns, encoding), constant, holes, notes)
+
+    def spelled(texts: Iterable[str]) -> list[str]:
+        return [legible(text, encoding) for text in texts]
+
+    return Section(
+        legible(section.title, encoding),
+        dict(zip(spelled(section.columns), map(spelled, section.columns.values()), strict=True)),
+        spelled(section.numbers),
+        dict(zip(section.constant, spelled(section.constant.values()), strict=True)),
+        [Hole(h.status, legible(h.reason, encoding), spelled(h.combinations)) for h in section.holes],
+        spelled(section.notes),
+    )
 
 
-def _spelled_columns(columns: dict[str, list[str]], encoding: str) -> dict[str, list[str]]:
-    return {legible(n, encoding): [legible(text, encoding) for text in v] for n, v in columns.items()}
-
-
-def _rich_claims(columns: dict[str, list[str]]) -> Table:
-    table = _table("claims", JUDGED)
-    shown = [name for name in columns if name not in ("from", "figure", "range")]
+def _rich_claims(section: Section) -> Table:
+    """The claims, without what makes a line too long for a terminal."""
+    table = _table(section.title.lower(), " ".join(section.notes))
+    shown = {name: texts for name, texts in section.columns.items() if name not in _CLAIMS_LEAVE_OUT}
     for name in shown:
-        table.add_column(name, justify="left" if name in ("claim", "verdict") else "right", overflow="fold")
-    for row in zip(*(columns[name] for name in shown), strict=True):
+        table.add_column(name, justify="right" if name in section.numbers else "left", overflow="fold")
+    for row in zip(*shown.values(), strict=True):
         table.add_row(*map(Text, row))
     return table
 
@@ -70,9 +68,9 @@ def _rich(section: Section, figures: dict[str, str], width: int) -> Table:
     below = [caption(section), *section.notes]
     below += [f"left out for width: {', '.join(figures[name] for name in left_out)}"] if left_out else []
     columns = {name: values for name, values in shown.items() if name not in left_out}
-    table = _table(section.dataset, "\n".join(filter(None, below)))
+    table = _table(section.title, "\n".join(filter(None, below)))
     for name in columns:
-        number = name in figures or name == "rank"
+        number = name in section.numbers
         table.add_column(
             Text(_folded(name)), justify="right" if number else "left", no_wrap=number, overflow="fold"
         )
@@ -115,7 +113,7 @@ def _width(name: str, values: Iterable[str]) -> int:
 
 
 def _rich_holes(section: Section) -> Table:
-    table = _table(f"{section.dataset}: without a result")
+    table = _table(f"{section.title}: without a result")
     for name in ("status", "reason", "combinations"):
         table.add_column(name, no_wrap=name == "status", overflow="fold")
     for hole in section.holes:

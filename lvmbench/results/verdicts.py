@@ -12,11 +12,11 @@ from pydantic import TypeAdapter
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS
 from lvmbench.registry.names import matches
-from lvmbench.results.metrics import catalogue, resolve, tidy
+from lvmbench.results.metrics import figure_table, find_figure, tidy
 from lvmbench.results.statistics import paired_difference
 from lvmbench.suites.claims import Claim
 
-HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "cannot be called", "not measured"
+HOLDS, FAILS, UNDECIDED, MISSING = "holds", "does not hold", "undecided", "not measured"
 COLUMNS = ["claim", "source", "figure", "value", "low", "high", "n", "verdict"]
 
 
@@ -38,8 +38,8 @@ def judge(
 
 def _missing(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
     """The row of a claim that cannot be judged, with the figures that are nearest to one that there is not."""
-    figures = catalogue(long)
-    absent = [name for name in claim.figures if _resolved(name, figures) is None]
+    figures = figure_table(long)
+    absent = [name for name in claim.figures if _column(name, figures) is None]
     hint = f": no '{absent[0]}'{nearest(absent[0], figures.index)}" if absent else ""
     return _row(None, None, None, 0, MISSING + hint)
 
@@ -52,8 +52,8 @@ def _order(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
     higher, lower = (side.groupby("seed")["value"].mean() for side in sides)
     found = paired_difference(higher, lower)
     if found.low is None or found.high is None:
-        return _row(found.difference, None, None, found.n, OPEN)
-    verdict = HOLDS if found.low > 0 else FAILS if found.high < 0 else OPEN
+        return _row(found.difference, None, None, found.n, UNDECIDED)
+    verdict = HOLDS if found.low > 0 else FAILS if found.high < 0 else UNDECIDED
     return _row(found.difference, found.low, found.high, found.n, verdict)
 
 
@@ -101,12 +101,12 @@ def _select(claim: Claim, pattern: Mapping[Any, str], long: pd.DataFrame) -> pd.
 
 def _figure(long: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows of one figure, the one that a board would rank by if it were asked for the name."""
-    return long[long["figure"] == _resolved(name, catalogue(long))]
+    return long[long["figure"] == _column(name, figure_table(long))]
 
 
-def _resolved(name: str, figures: pd.DataFrame) -> str | None:
+def _column(name: str, figures: pd.DataFrame) -> str | None:
     try:
-        return resolve(name, figures)
+        return find_figure(name, figures)
     except UserError:
         return None
 

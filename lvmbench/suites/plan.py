@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from lvmbench.combinations.combination import Combination, run_key
-from lvmbench.combinations.parts import (
-    DataCache,
+from lvmbench.combinations.parts import DataCache, build, latent_size
+from lvmbench.combinations.requirements import (
     applicable_estimators,
-    build,
     capabilities,
     default_estimators,
     first_suitable,
@@ -174,11 +173,19 @@ class _Planner:
     def _combination(self, row: Mapping[str, Choice]) -> Combination:
         refs = {kind: self.canonical(choice) for kind, choice in row.items()}
         self.places.setdefault(str(refs["dataset"]), row["dataset"].place)
+        latent = self._latent(refs["prior"])
         if "estimator" not in refs:
-            refs["estimator"] = self._default_estimator(refs)
-        return Combination(refs, self.suite.latent)
+            refs["estimator"] = self._default_estimator(refs, latent)
+        return Combination(refs, latent)
 
-    def _default_estimator(self, refs: Mapping[str, Ref]) -> Ref:
+    def _latent(self, prior: Ref) -> int:
+        """The latent size; the suite's where the prior cannot be imported, which `plan` reports."""
+        try:
+            return latent_size(self.catalogue, prior, self.suite.latent)
+        except Unavailable:
+            return self.suite.latent
+
+    def _default_estimator(self, refs: Mapping[str, Ref], latent: int) -> Ref:
         """The objective's default; some estimator where parts or data cannot be had, which `plan` reports."""
         try:
             defaults = default_estimators(self.catalogue, refs["objective"])
@@ -191,7 +198,7 @@ class _Planner:
         try:
             with preserved([]):
                 data = self.data[refs["dataset"]]
-                return first_suitable(self.catalogue, defaults, refs, self.suite.latent, data)
+                return first_suitable(self.catalogue, defaults, refs, latent, data)
         except (Exception, SystemExit):
             return defaults[0]
 

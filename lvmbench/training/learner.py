@@ -45,6 +45,7 @@ class Learner(nn.Module):
         if training:
             surrogate, bound = self.estimator(self.objective, self.model, x, noise, kl_weight)
             return surrogate, bound
+        # no gradient is taken, and the bound needs no estimator
         value = self.objective(Terms(self.model, x, noise, self.objective.samples), kl_weight)
         return value, value
 
@@ -66,6 +67,7 @@ def restore(parts: Parts, weights: Mapping[str, Tensor]) -> None:
 def demand(learner: Learner, x: Tensor, training: bool) -> Demand:
     """How many random numbers one pass over a batch draws; raises `ContractError` for results of the wrong shape."""
     recorder = Recorder(Stream.seeded(0, "recording", device=x.device))
+    # what is drawn may differ: relaxed posteriors draw continuous values in training only
     learner.train(training)
     with torch.set_grad_enabled(training):
         results = learner.estimate(x, recorder, 1.0, training)
@@ -77,6 +79,7 @@ def demand(learner: Learner, x: Tensor, training: bool) -> Demand:
 @torch.no_grad()
 def check_terms(learner: Learner, x: Tensor) -> None:
     """Check the shapes of everything that a draw for a batch ``(B, *x)`` returns; raises `ContractError`."""
+    # two at least: with one, a result that ignores K has the right shape all the same
     K, B = max(2, learner.objective.samples), len(x)
     space = learner.model.prior.space
     terms = Terms(learner.model, x, Stream.seeded(0, "recording", device=x.device), K)

@@ -129,6 +129,7 @@ class Training:
         self.validation = data.splits["validation"].values.to(device)
         self.kept = tuple(learners[0].state_dict())
         self.sizes = batch_sizes(len(self.source), budget.batch)
+        # on a copy: a trial step may write to buffers, and must leave no trace in what is trained
         tried = copy.deepcopy(learners[0])
         check_terms(tried, self.validation[: self.sizes[0]])
         self.noise = {
@@ -147,6 +148,7 @@ class Training:
         self.visits = [Stream.seeded(seed, "visit", device=device) for seed in seeds]
         self.warm_up = parts[0].objective.warm_up or budget.warm_up
         self.cycles = parts[0].objective.cycles
+        # the epoch from which the KL weight stays 1: the last cycle has risen
         self.warm = math.ceil(self.warm_up * (2 * self.cycles - 1))
         self.refreshes = any(part.refreshes for part in parts[0].components.values())
         self.results = [SeedResult(seed) for seed in seeds]
@@ -195,6 +197,7 @@ class Training:
 
     def _has_stopped(self, result: SeedResult, epoch: int, seconds: float) -> bool:
         """Whether a seed is at its end before the epochs are; its result then says why."""
+        # while the KL weight is below 1 training climbs another bound than the one that is validated
         waited = epoch - max(result.best_epoch, self.warm)
         ends = {
             "diverged": result.status == "diverged",
@@ -214,6 +217,7 @@ class Training:
 
     def _epoch(self, epoch: int) -> Tensor:
         """One pass over the training data; the mean bound of each seed, ``(S,)``, still on the device."""
+        # the order is drawn on the CPU, and so the same for every device
         order = torch.stack([torch.randperm(len(self.source), generator=g) for g in self.order]).to(
             self.device
         )
@@ -236,6 +240,7 @@ class Training:
         surrogates, bounds = self.pack(x, *self.noise[x.shape[1]].draw(), kl_weight, True)
         if self.optimizer is not None:
             self.optimizer.zero_grad()
+            # a sum and no mean: each seed's weights get the gradient of its own surrogate, as if it were alone
             (-surrogates.sum()).backward()
             if self.budget.clip:
                 clip_per_seed(
@@ -249,6 +254,7 @@ class Training:
         """The mean validation bound of each seed, ``(S,)``, with the same noise in every epoch."""
         total = torch.zeros(len(self.seeds), device=self.device)
         for i, x in enumerate(self._validation_batches()):
+            # common random numbers: from epoch to epoch the weights alone make a difference
             noise = PackNoise(
                 self.seeds, self.validation_demands[len(x)], "validation", i, device=self.device
             )

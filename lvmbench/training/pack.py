@@ -36,6 +36,7 @@ class Pack:
     def __init__(self, learners: Sequence[Learner], *, vectorized: bool) -> None:
         self.vectorized = vectorized
         self.parameters, self.buffers = stack_module_state(list(learners))
+        # `functional_call` brings all weights: the skeleton is structure alone, and takes no memory
         self._skeleton = copy.deepcopy(learners[0]).to("meta")
 
     def __call__(
@@ -52,6 +53,7 @@ class Pack:
             )
             return result
 
+        # random numbers are among the inputs: inside vmap a generator could not give each seed its own
         if self.vectorized:
             return vmap(one)(self.parameters, self.buffers, x, normals, uniforms)
         rows = [one(*self.state(s), x[s], normals[s], uniforms[s]) for s in range(len(x))]
@@ -105,6 +107,7 @@ class PackNoise:
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Fresh normals and uniforms, ``(S, n)`` each, in the same memory every time."""
+        # in one call for each seed and kind: numbers must not depend on how many seeds there are
         for row, uniform_row, source in zip(self._normals, self._uniforms, self._generators, strict=True):
             row.normal_(generator=source)
             uniform_row.uniform_(generator=source)
@@ -114,6 +117,7 @@ class PackNoise:
 def clip_per_seed(gradients: Sequence[Tensor], limit: float) -> None:
     """Scale the gradients ``(S, ...)`` of each seed, in place, to a norm of at most ``limit``."""
     norms = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in gradients]).sum(0).sqrt()
+    # by the norm over all parameters of a seed: its step keeps its direction
     scale = (limit / (norms + 1e-12)).clamp(max=1.0)
     for g in gradients:
         g.mul_(scale.view(-1, *[1] * (g.dim() - 1)))

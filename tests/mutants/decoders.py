@@ -65,6 +65,19 @@ class HalfTheGradient(Linear):
         return 0.5 * loc + 0.5 * loc.detach()
 
 
+class ZeroFilled(DiagonalNormal):
+    def observed_log_prob(self, value):
+        return self.log_prob(value.nan_to_num(0.0))
+
+
+@mutant(
+    "takes what was not observed for 0",
+    observed_density_is_the_marginal="without the first value the density of what was observed is off",
+)
+class TakesHolesForZeros(Linear):
+    distribution = ZeroFilled
+
+
 class Conjugate(Linear):
     pass
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from lvmbench import Evaluator, Measurement, Metric, Terms
+from lvmbench import Evaluator, Measurement, Metric, Refusal, Terms
 from tests.mutants import mutant
 
 
@@ -21,6 +21,17 @@ class Elbo(Evaluator):
     def measured(self, subject, draws):
         error = (draws.var(0).sum() / len(draws)).sqrt().item() / draws.shape[1]
         return Measurement("elbo", draws.mean().item(), error, per_datum=draws.mean(0))
+
+
+@mutant(
+    "compares with values that were not observed",
+    holes_are_measured="it refuses data with values that were not observed, and would not without",
+)
+class RefusesHoles(Elbo):
+    def evaluate(self, subject):
+        if subject.x.isnan().any():
+            raise Refusal("the data are not finite")
+        yield from super().evaluate(subject)
 
 
 @mutant(

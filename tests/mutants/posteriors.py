@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from lvmbench import DiagonalNormal, Marginal, Posterior, register_kl
+from lvmbench import DiagonalNormal, Marginal, Posterior, observed, register_draw_kl, register_kl
 from tests.mutants import mutant
 
 
@@ -20,10 +20,26 @@ class Affine(Posterior):
         self.linear = nn.Linear(data.mean.numel(), 2 * torch.Size(self.shape).numel())
 
     def numbers(self, x):
-        return self.linear(x.flatten(1)).unflatten(-1, (2, *self.shape)).unbind(1)
+        return self.linear(observed(x.flatten(1))[0]).unflatten(-1, (2, *self.shape)).unbind(1)
 
     def forward(self, x, model):
         return self.distribution(*self.numbers(x), len(self.shape))
+
+
+@mutant(
+    "masks what it made of values that were not observed",
+    holes_leave_gradients_finite="the gradient of posterior.weight is not finite; take values and mask from lvmbench.observed",
+)
+class MasksTooLate(Affine):
+    """Forward all is well: a NaN that is masked is one whose gradient is 0 times NaN."""
+
+    def __init__(self, data, space):
+        super().__init__(data, space)
+        self.weight = nn.Parameter(torch.ones(data.mean.numel()))
+
+    def numbers(self, x):
+        rows = x.flatten(1)
+        return super().numbers(torch.where(rows.isnan(), 0.0, rows * self.weight))
 
 
 class Shared(DiagonalNormal):
@@ -198,17 +214,16 @@ class Guessed(DiagonalNormal):
     pass
 
 
-@register_kl(Guessed, DiagonalNormal, estimate=True)
-def _without_log_q(q, p, noise, samples):
-    z = q.sample(noise, samples)
-    return -p.log_prob(z) - p.log_prob(p.loc.expand_as(q.loc))
+@register_draw_kl(Guessed, DiagonalNormal)
+def _without_log_q(q, p, z, noise):
+    return -p.log_prob(z) + p.log_prob(p.loc)
 
 
 @mutant(
-    "a registered estimate of the KL that is not of log q",
-    estimated_kl_is_the_average_log_ratio="compare it with E_q",
+    "a registered KL of draws that leaves log q out",
+    kl_is_the_average_log_ratio="compare it with E_q",
 )
-class WrongEstimatedKl(Affine):
+class WrongKlOfDraws(Affine):
     distribution = Guessed
 
 

@@ -239,6 +239,31 @@ class BadDeclarations(NormalPrior):
         super().__init__(data, latent)
 
 
+@mutant("z has a latent more than tables say", latent_size_is_that_of_z="z has 3 latents, and tables say 2")
+class OneMore(NormalPrior):
+    def __init__(self, data, latent):
+        super().__init__(data, latent + 1)
+
+
+class ReadsTwice(LatentSpace):
+    def read(self, z):
+        return z[..., :1].expand(*z.shape[:-1], self.layers[0])
+
+
+class Unregistered(DiagonalNormal):
+    """A normal of which nothing is registered."""
+
+
+@mutant("the decoder is shown one latent for all", decoder_reads_a_part_of_z="each once")
+class OneForAll(NormalPrior):
+    distribution = Unregistered
+
+    @property
+    def space(self):
+        size = len(self.loc)
+        return ReadsTwice((size,), layers=(size,))
+
+
 @mutant("a class that is no prior in full", class_is_of_its_kind="space is missing")
 class Abstract(Prior):
     distribution = DiagonalNormal

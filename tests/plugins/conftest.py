@@ -16,11 +16,12 @@ from lvmbench import (
     DiagonalNormal,
     Estimator,
     LatentVariableModel,
+    Noise,
     Objective,
     Posterior,
     Stream,
 )
-from lvmbench.noise import Buffer
+from lvmbench.noise import Buffer, Recorder
 from lvmbench.registry.loader import load_catalogue
 
 CATALOGUE = load_catalogue()
@@ -93,12 +94,14 @@ class Line(NamedTuple):
         in_w = m * (self.x - w * m) - w * s2
         return torch.tensor([w * (self.x - w * m) - m, 1 - s2 * (1 + w * w), in_w], dtype=torch.float64)
 
-    def gradients(self, objective: Objective, estimator: Estimator, draws: int) -> Tensor:
-        """Independent gradients, (draws, 3), each of one datum, drawn together under vmap."""
+    def gradients(self, objective: Objective, estimator: Estimator, draws: int, *, batch: int = 1) -> Tensor:
+        """Independent gradients, (draws, 3), each the mean of a batch that has x only, drawn together under vmap."""
         surrogate = Surrogate(
-            self.model, objective, estimator, torch.full((1, 1), self.x, dtype=torch.float64)
+            self.model, objective, estimator, torch.full((batch, 1), self.x, dtype=torch.float64)
         )
-        numbers = Stream.seeded(0, "line", dtype=torch.float64).normal((draws, objective.samples))
+        stream = Stream.seeded(0, "line", dtype=torch.float64)
+        surrogate(recorder := Recorder(Stream.seeded(0, dtype=torch.float64)))
+        numbers = stream.normal((draws, recorder.demand.normals))
 
         def value(weights: dict[str, Tensor], numbers: Tensor) -> Tensor:
             return torch.func.functional_call(surrogate, weights, (Buffer(numbers, numbers[:0]),))
@@ -110,7 +113,7 @@ class Line(NamedTuple):
 
 
 class Surrogate(nn.Module):
-    """The surrogate of one datum, as a module."""
+    """The mean surrogate of a batch, as a module."""
 
     def __init__(
         self, model: LatentVariableModel, objective: Objective, estimator: Estimator, x: Tensor
@@ -118,8 +121,8 @@ class Surrogate(nn.Module):
         super().__init__()
         self.model, self.objective, self.estimator, self.x = model, objective, estimator, x
 
-    def forward(self, noise: Buffer) -> Tensor:
-        return self.estimator(self.objective, self.model, self.x, noise).surrogate.sum()
+    def forward(self, noise: Noise) -> Tensor:
+        return self.estimator(self.objective, self.model, self.x, noise).surrogate.mean()
 
 
 @pytest.fixture

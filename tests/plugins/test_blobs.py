@@ -49,4 +49,4 @@ def test_separation_scales_the_centres():
 def test_the_same_at_every_load_and_another_with_another_seed():
     first, again, other = (Blobs(seed=seed).load() for seed in (0, 0, 1))
     assert first.checksum == again.checksum != other.checksum
-    assert first.capabilities == {"real", "log_prob", "labels"}
+    assert first.capabilities == {"real", "complete", "log_prob", "labels"}

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from lvmbench import DataSummary, Decoder, DiagonalNormal, LatentSpace, LatentVariableModel, Refusal, Stream
+from lvmbench.kernels.planar import PlanarMap
 from lvmbench.options import OptionError, resolve
 from lvmbench_plugins.estimators.dreg import Dreg
 from lvmbench_plugins.estimators.pathwise import Pathwise
 from lvmbench_plugins.estimators.stl import Stl
 from lvmbench_plugins.objectives.elbo import Elbo
 from lvmbench_plugins.objectives.iwae import Iwae
-from lvmbench_plugins.posteriors import planar, radial, sylvester
+from lvmbench_plugins.posteriors import radial, sylvester
 from lvmbench_plugins.posteriors.coupling import Coupling
 from lvmbench_plugins.posteriors.gaussian import Gaussian
 from lvmbench_plugins.posteriors.iaf import Iaf
@@ -199,8 +200,8 @@ def test_tables_of_latents_are_as_good_as_vectors(cls, options):
 
 @flows
 def test_a_step_at_least(cls, options):
-    with pytest.raises(OptionError, match="option 'layers' should be greater than or equal to 1, got 0"):
-        resolve(cls, {"layers": 0}, "posterior")
+    with pytest.raises(OptionError, match="option 'flows' should be greater than or equal to 1, got 0"):
+        resolve(cls, {"flows": 0}, "posterior")
 
 
 @pytest.mark.parametrize("cls", [Planar, Radial, Sylvester])
@@ -222,10 +223,10 @@ def test_planar_step_is_invertible_whatever_its_parameters(large):
     u, w = (large * torch.randn(200, 4, dtype=F64) for _ in range(2))
     b = torch.randn(200, 1, dtype=F64)
     along = torch.linspace(-2, 2, 401, dtype=F64).view(-1, 1, 1) * w / w.norm(dim=-1, keepdim=True) ** 2
-    image, log_det = planar._step(u, w, b, along)
+    image, log_det = PlanarMap(u, w, b)(along)
     path = (image * w).sum(-1)
     assert (path.diff(dim=0) >= -1e-9 * path.abs().amax()).all()
-    moved = planar._step(u, w, torch.zeros_like(b), w / w.square().sum(-1, keepdim=True))[0]
+    moved = PlanarMap(u, w, torch.zeros_like(b))(w / w.square().sum(-1, keepdim=True))[0]
     h = math.tanh(1)
     assert (((moved * w).sum(-1) - 1) / h >= -1 - 1e-6).all()  # w'u itself
     assert log_det.isfinite().logical_or((w * u).sum(-1) < -700).all()
@@ -234,7 +235,7 @@ def test_planar_step_is_invertible_whatever_its_parameters(large):
 def test_planar_and_radial_steps_without_strength_are_the_identity():
     z = torch.randn(6, 5, 3, dtype=F64)
     w, c, zero = torch.randn(5, 3).double(), torch.randn(5, 3).double(), torch.zeros(5, 1).double()
-    for image, log_det in (planar._step(0 * w, w, zero + 0.3, z), radial._step(c, zero, zero, z)):
+    for image, log_det in (PlanarMap(0 * w, w, zero + 0.3)(z), radial._step(c, zero, zero, z)):
         torch.testing.assert_close(image, z)
         torch.testing.assert_close(log_det, torch.zeros(6, 5).double(), rtol=0, atol=1e-12)
 
@@ -266,7 +267,7 @@ def test_sylvester_is_orthogonal_and_keeps_its_constraint(units):
 
 @pytest.mark.parametrize("form", ["gated", "affine"])
 def test_iaf_samples_in_one_pass_and_weighs_in_one_per_latent(form):
-    posterior, q = flow(Iaf, {"form": form, "layers": 3}, (4,))
+    posterior, q = flow(Iaf, {"form": form, "flows": 3}, (4,))
     calls = []
     for step in posterior.steps:
         step.network.register_forward_hook(lambda *_: calls.append(1))
@@ -279,7 +280,7 @@ def test_iaf_samples_in_one_pass_and_weighs_in_one_per_latent(form):
 
 @pytest.mark.parametrize(("cls", "options"), [(Iaf, {}), (Spline, {"form": "autoregressive"})])
 def test_autoregressive_jacobians_are_triangular_and_the_order_reversed(cls, options):
-    _, q = flow(cls, {**options, "layers": 4}, (4,), batch=1)
+    _, q = flow(cls, {**options, "flows": 4}, (4,), batch=1)
     for t, step in enumerate(q.steps[:4]):
         z = torch.randn(1, 4, dtype=F64)
         jacobian = jacobian_of(step, z)
@@ -290,7 +291,7 @@ def test_autoregressive_jacobians_are_triangular_and_the_order_reversed(cls, opt
 
 @pytest.mark.parametrize("cls", [Coupling, Spline])
 def test_coupling_keeps_one_half_by_turns(cls):
-    _, q = flow(cls, {"layers": 2}, (5,))
+    _, q = flow(cls, {"flows": 2}, (5,))
     z = torch.randn(3, 5, 5, dtype=F64)
     kept = [(step(z)[0] == z).all((0, 1)).tolist() for step in q.steps[:2]]
     assert kept == [[True, True, False, False, False], [False, False, False, True, True]]

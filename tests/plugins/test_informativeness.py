@@ -130,10 +130,9 @@ def test_rate_is_sampled_where_no_formula_is_known(chance):
     assert not [key for key in found if key[0] == "kl_per_unit"]
 
 
-def test_rate_is_estimated_where_an_estimate_is_registered():
-    """With one component the estimate has no variance; with several, that is held to its law with all other errors."""
+def test_the_rate_takes_the_registered_terms_of_draws():
+    """With one component they have no variance; with several, it is held to its law with all other errors."""
     rate = measure(subject(prior=single()))["rate", ""]
-    assert rate.method == "estimated"
     assert rate.value == pytest.approx(true_rates(subject()).sum().item(), rel=1e-5)
     assert rate.stderr < 1e-6
 

@@ -56,7 +56,7 @@ def test_moments_are_those_of_the_model(split, chance):
 def test_the_same_at_every_load_and_another_with_another_seed():
     first, again, other = (LinearGaussianData(seed=seed).load() for seed in (0, 0, 1))
     assert first.checksum == again.checksum != other.checksum
-    assert first.capabilities == {"real", "log_prob"}
+    assert first.capabilities == {"real", "complete", "log_prob"}
 
 
 def test_no_split_repeats_another_or_depends_on_its_size():

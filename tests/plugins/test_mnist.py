@@ -45,7 +45,7 @@ def test_the_published_images(dataset, mean):
     assert shapes == {name: (size, 1, 28, 28) for name, size in sizes.items()}
     assert 255 * data.splits["test"].values.double().mean().item() == pytest.approx(mean, abs=5e-4)
     assert data.splits["test"].labels.bincount().sum() == 10_000
-    assert data.capabilities == {"unit", "real", "labels", "image"}
+    assert data.capabilities == {"unit", "real", "complete", "labels", "image"}
 
 
 def test_the_first_training_labels_are_the_known_ones():
@@ -71,4 +71,4 @@ def test_static_is_the_same_at_every_load():
     need(Mnist)
     first, again = (Mnist(binarize="static").load() for _ in range(2))
     assert first.checksum == again.checksum
-    assert first.capabilities == {"unit", "binary", "labels", "image"}
+    assert first.capabilities == {"unit", "binary", "complete", "labels", "image"}

@@ -8,7 +8,7 @@ import torch
 
 import lvmbench
 from lvmbench import Refusal
-from lvmbench_plugins.evaluators._two_samples import manifold, squared_mmd, told_apart
+from lvmbench_plugins.evaluators._two_samples import manifold, median_mmd, told_apart
 from lvmbench_plugins.evaluators.sample_quality import SampleQuality
 
 REAL = np.array([[0.0], [1.0], [10.0], [12.0]])
@@ -34,13 +34,13 @@ def test_mmd_by_hand():
     """Two points each: the kernel's width is the distance 1 of the real ones."""
     real, other = np.array([[0.0], [1.0]]), np.array([[2.0], [2.0]])
     within, between = np.exp(-0.5) + 1.0, np.exp(-2.0) + np.exp(-0.5)
-    assert squared_mmd(real, other) == pytest.approx(within - between)
+    assert median_mmd(real, other) == pytest.approx(within - between)
 
 
 @pytest.mark.statistical("the mean of 200 MMDs of equal laws with 0", "of the 200")
 def test_mmd_of_equal_distributions_is_0_on_average(chance):
     rng = np.random.default_rng(chance.seed)
-    chance.agrees([squared_mmd(*rng.normal(size=(2, 20, 3))) for _ in range(200)])
+    chance.agrees([median_mmd(*rng.normal(size=(2, 20, 3))) for _ in range(200)])
 
 
 def test_sets_far_apart_are_told_apart():
@@ -79,5 +79,5 @@ def test_one_class_is_refused():
 
 
 def test_labels_are_required_for_the_classifier_only():
-    assert SampleQuality().requires == {"dataset.labels"}
-    assert not SampleQuality(features="pixels").requires
+    assert SampleQuality().requires == {"dataset.labels", "dataset.complete"}
+    assert SampleQuality(features="pixels").requires == {"dataset.complete"}

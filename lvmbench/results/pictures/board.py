@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lvmbench.results.board import label, run_table, table_name
-from lvmbench.results.markdown import combination_labels, shorten
+from lvmbench.results.board import Board, label, table_name
+from lvmbench.results.sections import combination_labels, shorten
 
 Array = npt.NDArray[np.float64]
 
@@ -64,35 +64,25 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path, bbox_inches="tight", dpi=150, metadata=dated.get(path.suffix))
 
 
-def leaderboard_figure(
-    board: pd.DataFrame, records: pd.DataFrame, measurements: pd.DataFrame
-) -> Figure | None:
+def leaderboard_figure(board: Board) -> Figure | None:
     """Draw the ranking metric of each combination, one panel per table; None where nothing is ranked.
 
     Points are means over seeds with their 95% interval, faint dots are single seeds, numbers are ranks.
-
-    Arguments:
-        board: As `leaderboard` made it from the same records and measurements, with its ``attrs``.
-        records: One row per run.
-        measurements: Long, one row per figure of a run.
     """
-    metric = board.attrs["metric"]
-    rows = board[board[metric].notna()] if metric else board.iloc[:0]
-    if rows.empty:
+    metric = board.metric
+    rows = board.frame[board.frame[metric].notna()] if metric else board.frame.iloc[:0]
+    if metric is None or rows.empty:
         return None
-    runs = run_table(records, measurements, board.attrs["split"])
     tables = [
         (table_name(str(d), str(scale)), part) for (d, scale), part in rows.groupby(["dataset", "scale"])
     ]
+    heights = [_ROW * len(part) + 0.55 for _, part in tables]
     with style():
-        figure, every = panels(
-            [_ROW * len(part) + 0.55 for _, part in tables], width_for(_rows(rows, board.attrs))
-        )
+        figure, every = panels(heights, width_for(_rows(rows, board.names)))
         for axes, (title, part) in zip(every, tables, strict=True):
-            own = runs[(runs["dataset"] == part["dataset"].iloc[0]) & runs[metric].notna()]
-            _panel(axes, part, own, board.attrs)
+            _panel(axes, part, _seeds(board.runs, part, metric), metric, board.names)
             axes.set_title(title, loc="left")
-        every[-1].set_xlabel(_axis_label(board.attrs))
+        every[-1].set_xlabel(_axis_label(board, metric))
     return figure
 
 
@@ -110,17 +100,22 @@ def width_for(names: Iterable[str]) -> float:
     return 5.2 + 0.075 * max(map(len, names), default=0)
 
 
-def _axis_label(attrs: dict[Any, Any]) -> str:
-    figure = attrs["figures"][attrs["metric"]]
-    unit = f" ({figure['unit']})" if figure["unit"] else ""
-    better = f"; {figure['better']} is better" if figure["better"] != "neither" else ""
-    return f"{attrs['metric']}{unit}, {attrs['split']} split{better}"
+def _axis_label(board: Board, metric: str) -> str:
+    figure = board.figures[metric]
+    unit = f" ({figure.unit})" if figure.unit else ""
+    better = f"; {figure.better} is better" if figure.better != "neither" else ""
+    return f"{metric}{unit}, {board.split} split{better}"
 
 
-def _panel(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, attrs: dict[Any, Any]) -> None:
+def _seeds(runs: pd.DataFrame, part: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """The runs of a table that have the metric."""
+    own: pd.Series[bool] = runs["dataset"] == part["dataset"].iloc[0]
+    return runs[own & runs[metric].notna()]
+
+
+def _panel(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, metric: str, names: Sequence[str]) -> None:
     """One data set: the best combination on top."""
-    metric, names = attrs["metric"], attrs["identity"][1:]
-    position = {label(row): i for i, row in enumerate(part[names].itertuples(index=False))}
+    position = {label(row): i for i, row in enumerate(part[list(names)].itertuples(index=False))}
     runs = runs[runs["label"].isin(position)]
     mean, low, high = (part[metric + end].to_numpy(dtype=float) for end in ("", "_low", "_high"))
     seeds, row = runs[metric].to_numpy(dtype=float), runs["label"].map(position).to_numpy(dtype=int)
@@ -132,20 +127,20 @@ def _panel(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, attrs: dict[Any, 
     _label_rows(axes, part, names)
 
 
-def short_labels(part: pd.DataFrame, names: list[str]) -> pd.Series[str]:
+def short_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
     """What the rows of one data set are called, without the options that tell nothing apart; indexed as the rows."""
-    texts = part[names].astype(str)
+    texts = part[list(names)].astype(str)
     return combination_labels(
         texts.assign(**{name: texts[name].map(shorten(texts[name])) for name in names}), names
     )
 
 
-def _rows(rows: pd.DataFrame, attrs: dict[Any, Any]) -> list[str]:
+def _rows(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:
     """The names of all rows of the figure."""
-    return [text for _, part in rows.groupby("dataset") for text in short_labels(part, attrs["identity"][1:])]
+    return [text for _, part in rows.groupby("dataset") for text in short_labels(part, names)]
 
 
-def _label_rows(axes: Axes, part: pd.DataFrame, names: list[str]) -> None:
+def _label_rows(axes: Axes, part: pd.DataFrame, names: Sequence[str]) -> None:
     ranks = ["–" if pd.isna(rank) else str(rank) for rank in part["rank"]]
     lines = [f"{text}   {rank:>2}" for text, rank in zip(short_labels(part, names), ranks, strict=True)]
     axes.set_yticks(range(len(part)), lines)

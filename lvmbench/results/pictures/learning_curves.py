@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lvmbench.results.board import identity
-from lvmbench.results.metrics import asked
+from lvmbench.results.board import Board
 from lvmbench.results.pictures.board import FENCE, PALETTE, panels, short_labels, style, width_for
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ _WITH_TRAINING = len(PALETTE)  # lines; in panels of more, those of training wou
 _LINE = 0.17  # inches for one combination
 
 
-def curves(frame: pd.DataFrame, records: pd.DataFrame) -> Figure | None:
+def curves_figure(frame: pd.DataFrame, board: Board) -> Figure | None:
     """Draw learning curves, one panel per data set and objective, one line per combination: the mean over seeds.
 
     Bounds of different objectives are different quantities, so each has a panel of its own. A run that stopped early keeps
@@ -30,11 +29,10 @@ def curves(frame: pd.DataFrame, records: pd.DataFrame) -> Figure | None:
 
     Arguments:
         frame: ``key, epoch, train_bound, validation_bound``, as the store gives it.
-        records: One row per run.
+        board: The board of these runs.
     """
-    records = asked(records)
-    names = [name for name in identity(records)[1:] if name != "objective"]
-    frame = frame[["key", "epoch", *_BOUNDS]].merge(_lines(records, names), on="key")
+    names = [name for name in board.names if name != "objective"]
+    frame = frame[["key", "epoch", *_BOUNDS]].merge(_lines(board.runs, names), on="key")
     if frame.empty:
         return None
     parts = [(f"{dataset}: {objective}", part) for (dataset, objective), part in _panels(frame)]
@@ -49,10 +47,10 @@ def curves(frame: pd.DataFrame, records: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def _lines(records: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+def _lines(runs: pd.DataFrame, names: list[str]) -> pd.DataFrame:
     """The key of each run with its data set, its objective and what its line is called."""
     parts = []
-    for _, part in records.groupby("dataset"):
+    for _, part in runs.groupby("dataset"):
         parts.append(part[["key", "dataset", "objective"]].assign(line=short_labels(part, names)))
     return pd.concat(parts)
 

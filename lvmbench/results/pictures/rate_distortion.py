@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lvmbench.results.board import identity, run_table
+from lvmbench.results.board import Board
 from lvmbench.results.pictures.board import PALETTE, panels, short_labels, style, width_for
 
 if TYPE_CHECKING:
@@ -18,23 +18,15 @@ _MARKS = "osD^vP"
 _LINE = 0.17  # inches for one name
 
 
-def rate_distortion_figure(
-    records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test"
-) -> Figure | None:
+def rate_distortion_figure(board: Board) -> Figure | None:
     """Draw distortion against rate, one panel per data set; None where they were not measured.
 
     Points are means over seeds with one standard deviation of the seeds either way. On each of the thin lines
     -ELBO = R + D is the same. Combinations that differ in the options of their objective only, such as beta, are joined.
-
-    Arguments:
-        records: One row per run.
-        measurements: Long, one row per figure of a run.
-        split: The split whose measurements count.
     """
-    runs = run_table(records, measurements, split)
-    names = identity(records)
-    found = {metric: _first(runs, metric) for metric in ("rate", "distortion")}
-    runs = runs[[*names, "key"]].assign(**found).dropna(subset=["rate", "distortion"])
+    names = ["dataset", *board.names]
+    values = {metric: _first(board.runs, metric) for metric in ("rate", "distortion")}
+    runs = board.runs[[*names, "key"]].assign(**values).dropna(subset=["rate", "distortion"])
     if runs.empty:
         return None
     points = runs.groupby(names, sort=False)[["rate", "distortion"]].agg(["mean", "std"]).reset_index()
@@ -47,7 +39,7 @@ def rate_distortion_figure(
             _panel(axes, part)
             axes.set_title(dataset, loc="left")
             axes.set_ylabel("distortion (nats)")
-        every[-1].set_xlabel(f"rate (nats), {split} split; thin lines: equal -ELBO = R + D")
+        every[-1].set_xlabel(f"rate (nats), {board.split} split; thin lines: equal -ELBO = R + D")
     return figure
 
 

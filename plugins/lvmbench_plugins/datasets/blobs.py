@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import Count, Data, Dataset, DiagonalNormal, Mixture, Noise, Positive, Size, Stream
-from lvmbench_plugins.datasets._generated import generated
+from lvmbench_plugins.datasets._generated import Missing, generated
 
 
 @final
@@ -31,6 +31,7 @@ class Blobs(Dataset):
         train: The number of training data.
         validation: The number of validation data.
         test: The number of test data.
+        missing: The chance of each value to be taken away; something is left of each datum.
         seed: What the centres and the draws come from.
 
     Example:
@@ -49,9 +50,10 @@ class Blobs(Dataset):
         train: Count = 1000,
         validation: Count = 200,
         test: Count = 500,
+        missing: Missing = 0.0,
         seed: Size = 0,
     ) -> None:
-        self.spread, self.seed = spread, seed
+        self.spread, self.missing, self.seed = spread, missing, seed
         self.sizes = {"train": train, "validation": validation, "test": test}
         stream = Stream.seeded(seed, "blobs", "centres", dtype=torch.float64)
         self.centres = separation * stream.normal((clusters, dims))
@@ -60,7 +62,7 @@ class Blobs(Dataset):
         log_spread = torch.tensor(math.log(self.spread), dtype=torch.float64)
         weights = torch.zeros(len(self.centres), dtype=torch.float64)
         truth = Mixture(weights, DiagonalNormal(self.centres, log_spread))
-        return generated(self._draw, truth, self.sizes, seed=self.seed, name="blobs")
+        return generated(self._draw, truth, self.sizes, seed=self.seed, name="blobs", missing=self.missing)
 
     def _draw(self, noise: Noise, size: int) -> tuple[Tensor, Tensor]:
         labels = (noise.uniform((size,)) * len(self.centres)).long()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import Count, Data, Dataset, MultivariateNormal, Noise, Positive, Size, Stream
-from lvmbench_plugins.datasets._generated import generated
+from lvmbench_plugins.datasets._generated import Missing, generated
 
 
 @final
@@ -29,6 +29,7 @@ class LinearGaussianData(Dataset):
         train: The number of training data.
         validation: The number of validation data.
         test: The number of test data.
+        missing: The chance of each value to be taken away; something is left of each datum.
         seed: What :math:`W`, :math:`b` and the draws come from.
 
     Example:
@@ -46,9 +47,10 @@ class LinearGaussianData(Dataset):
         train: Count = 1000,
         validation: Count = 200,
         test: Count = 500,
+        missing: Missing = 0.0,
         seed: Size = 0,
     ) -> None:
-        self.noise, self.seed = noise, seed
+        self.noise, self.missing, self.seed = noise, missing, seed
         self.sizes = {"train": train, "validation": validation, "test": test}
         stream = Stream.seeded(seed, "linear_gaussian", "parameters", dtype=torch.float64)
         self.weight = stream.normal((dims, latent)) / latent**0.5
@@ -62,7 +64,9 @@ class LinearGaussianData(Dataset):
 
     def load(self) -> Data:
         truth = MultivariateNormal(self.bias, torch.linalg.cholesky(self.covariance))
-        return generated(self._draw, truth, self.sizes, seed=self.seed, name="linear_gaussian")
+        return generated(
+            self._draw, truth, self.sizes, seed=self.seed, name="linear_gaussian", missing=self.missing
+        )
 
     def _draw(self, noise: Noise, size: int) -> tuple[Tensor, None]:
         dims, latent = self.weight.shape

@@ -43,7 +43,7 @@ SHAPES: tuple[tuple[Callable[[Tensor, Tensor], Tensor], float], ...] = (
 
 @final
 class Shapes(Dataset):
-    r"""Images of a square, an ellipse or a triangle, one for each combination of shape, scale, orientation and position.
+    r"""Images of a square, an ellipse or a triangle, one for each shape, scale, orientation and position.
 
     .. math:: x_d = [g_d > \tfrac12], \qquad g_d = \text{share of pixel } d \text{ that the shape covers}
 

@@ -13,7 +13,7 @@ from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Terms
 
 @final
 class Dreg(Estimator):
-    r"""The gradient of a bound of log weights in which the score of the posterior is reparameterised once more.
+    r"""The gradient of a bound of log weights, the score of the posterior in it reparameterised once more.
 
     .. math:: \nabla_\phi L = E\left[\sum_k \left(\tilde w_k - \beta\, \partial_k \tilde w_k\right)
         \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial \phi}\right], \qquad
@@ -46,6 +46,7 @@ class Dreg(Estimator):
         noise: Noise,
         kl_weight: Tensor | float = 1.0,
     ) -> Estimate:
+        # log q held fixed: what its score would add is, reparameterised, the second derivative of the bound
         terms = Terms(model, x, noise, objective.samples, fixed=True)
         log_w = terms.log_w(kl_weight)
         share, bend = (part.detach() for part in _derivatives(objective, log_w.detach()))
@@ -53,6 +54,7 @@ class Dreg(Estimator):
         # of the path's gradient, beside the weight of its sample
         scale = (share - kl_weight * bend) / share.clamp(min=tiny)
         path = terms.along(scale * share.gt(tiny))
+        # prior and decoder get share alone, as the scale is on the way from z to the posterior's parameters
         surrogate = (share * path.log_w(kl_weight)).sum(0)
         bound = objective.of_log_weights(log_w).detach()
         return Estimate(surrogate, bound)
@@ -69,5 +71,6 @@ def _derivatives(objective: Any, log_w: Tensor) -> tuple[Tensor, Tensor]:
         row: Tensor = grad(lambda w: (direction @ first(w)).sum())(log_w)
         return row
 
+    # the diagonal: the score of sample k is reparameterised through z_k, the other samples being as they are
     every = torch.eye(len(log_w), dtype=log_w.dtype, device=log_w.device)
     return first(log_w), vmap(second)(every).diagonal(dim1=0, dim2=1).T

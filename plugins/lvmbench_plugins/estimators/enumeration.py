@@ -40,5 +40,6 @@ class Enumeration(Estimator):
         values = model.prior.space.values(x).unsqueeze(1)
         terms = Terms.at(model, x, values.expand(-1, len(x), *values.shape[2:]), noise)
         each = torch.stack([objective(one, kl_weight) for one in terms.singles()])
+        # nothing is detached: both the weight q(z|x) and the bound at z depend on the parameters
         bound = (terms.log_q.exp() * each).sum(0)
         return Estimate(surrogate=bound, bound=bound)

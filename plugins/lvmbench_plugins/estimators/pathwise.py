@@ -11,7 +11,7 @@ from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Objective,
 
 @final
 class Pathwise(Estimator):
-    r"""The gradient through the samples, :math:`z = g_\phi(x, \epsilon)` with :math:`\epsilon` free of parameters.
+    r"""The gradient through the samples, :math:`z = g_\phi(x, \epsilon)`, where :math:`\epsilon` has no parameters.
 
     .. math:: \nabla_\phi E_{q_\phi(z|x)}[f(z)] = E_\epsilon[\nabla_\phi f(g_\phi(x, \epsilon))]
 
@@ -40,5 +40,6 @@ class Pathwise(Estimator):
     ) -> Estimate:
         terms = Terms(model, x, noise, objective.samples)
         surrogate, genuine = objective(terms, kl_weight), terms.genuine()
+        # log q of a relaxed value is no density: only at values that z can take is it a bound
         bound = surrogate if genuine is terms else objective(genuine, kl_weight).detach()
         return Estimate(surrogate, bound)

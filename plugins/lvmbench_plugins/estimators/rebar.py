@@ -24,7 +24,7 @@ from lvmbench import (
 
 @final
 class Rebar(Estimator):
-    r"""The score gradient of a discrete posterior, from which that of the relaxed model is taken and its exact value added.
+    r"""The score gradient of a discrete posterior, with that of the relaxed model as a control variate.
 
     .. math:: \nabla_\phi L = E\big[(f(b) - \eta f(\tilde z))\, \nabla_\phi \log q_\phi(b|x) + \nabla_\phi f(b)
         + \eta \nabla_\phi f(z) - \eta \nabla_\phi f(\tilde z)\big]
@@ -74,6 +74,7 @@ class Rebar(Estimator):
         each = torch.stack([objective(one, kl_weight) for one in terms.singles()])  # (K, B)
         relaxed = _Relaxed(objective, model).held(x, torch.cat([z, other]), noise, kl_weight)
         at_z, at_other = (self.scale * relaxed).chunk(2)
+        # f(z~) depends on b and is taken away all the same: the last two terms make up for that in the mean
         score = (each - at_other).detach() * terms.log_q
         bound = objective(terms, kl_weight)
         return Estimate(bound + (score + at_z - at_other).mean(0), bound)
@@ -92,6 +93,7 @@ class _Relaxed(nn.Module):
 
     def held(self, *arguments: object) -> Tensor:
         """The same, where the posterior's weights alone have gradients."""
+        # z and z~ have the same law: in prior and decoder the gradient of f(z) - f(z~) has the mean 0
         named = self.named_parameters()
         held = {name: w.detach() for name, w in named if not name.startswith("model.posterior.")}
         bounds: Tensor = functional_call(self, held, arguments)

@@ -18,7 +18,7 @@ from lvmbench import (
     Objective,
     Probability,
     Terms,
-    network,
+    encoder,
 )
 
 Baseline = Literal["none", "leave_one_out", "moving_average", "network"]
@@ -77,7 +77,7 @@ class Score(Estimator):
             self.register_buffer("total", torch.zeros(()))
             self.register_buffer("weight", torch.zeros(()))
         elif baseline == "network":
-            self.network = network("mlp", data.event_shape, (1,), hidden=hidden, layers=1)
+            self.network = encoder("mlp", data, (1,), hidden=hidden, layers=1)
 
     def forward(
         self,
@@ -91,6 +91,7 @@ class Score(Estimator):
         bound = objective(terms, kl_weight)
         expected = self._expected(x)
         signal = self._signal(objective, terms, bound, kl_weight, expected.detach()).detach()
+        # the signal is a number: how the bound itself depends on the parameters is in the first term
         surrogate = bound + (signal * terms.log_q).sum(0)
         self._learn(bound.detach())
         return Estimate(self._with_loss(surrogate, bound.detach(), expected), bound)
@@ -100,8 +101,10 @@ class Score(Estimator):
     ) -> Tensor:
         """L_k - b_k, ``(K, B)``, or ``(1, B)`` where it is the same for all samples."""
         if self.baseline == "leave_one_out":
+            # for the ELBO (f_k - the mean of the others) / K, where f_k is the bound of sample k alone
             signal = bound - torch.stack([objective(others, kl_weight) for others in terms.leave_one_out()])
         elif objective.additive:
+            # the bound is a mean: z_k moves one share in K of it, and is held against as much of the baseline
             singles = torch.stack([objective(one, kl_weight) for one in terms.singles()])
             signal = (singles - expected) / terms.samples
         else:
@@ -114,6 +117,7 @@ class Score(Estimator):
             found: Tensor = self.network(x).squeeze(-1)
             return found
         if self.baseline == "moving_average":
+            # over the weight of what was seen, as Adam does: the average does not start from 0
             known = self.weight > 0
             return torch.where(known, self.total / torch.where(known, self.weight, 1.0), 0.0).expand(len(x))
         return x.new_zeros(len(x))

@@ -20,9 +20,8 @@ class Stl(Estimator):
     which log q enters linearly; where q is the true posterior it has no variance. In a bound that weighs its samples (IWAE with
     K > 1) the score does not average out: there the gradient is biased, and declared so; `dreg` is not. The KL divergence is
     taken from the samples, so that no pair of posterior and prior gains by a closed form. Where q is far narrower than the true
-    posterior the slope of log q is large, and so is the noise: at large learning rates a small model may diverge, where `pathwise`
-    does not. For flows the slope of
-    log q is carried along their steps and needs no inverse.
+    posterior the slope of log q is large, and so is the noise: at large learning rates a small model may diverge, where `pathwise` and
+    `blend` do not. For flows the slope of log q is carried along their steps and needs no inverse.
 
     References:
         Sticking the Landing: Simple, Lower-Variance Gradient Estimators for Variational Inference (Roeder, Wu, Duvenaud,

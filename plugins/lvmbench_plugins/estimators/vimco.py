@@ -12,7 +12,7 @@ from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Terms
 
 @final
 class Vimco(Estimator):
-    r"""The score-function gradient of a bound of log weights, each sample held against the others' geometric mean.
+    r"""The score gradient of a bound of log weights, each sample held against the others' geometric mean.
 
     .. math:: \nabla_\phi L = E\left[\sum_k (L - L_{-k})\, \nabla_\phi \log q_\phi(z_k|x) + \nabla_\phi L\right], \qquad
         L_{-k} = L\Big(w_1, \dots, \exp \tfrac{1}{K - 1} \sum_{j \ne k} \log w_j, \dots, w_K\Big)
@@ -46,6 +46,7 @@ class Vimco(Estimator):
 
 def _baselines(objective: Any, log_w: Tensor) -> Tensor:
     """The bound with each log weight in turn replaced by the mean of the others, ``(K, B)``."""
+    # the geometric mean of weights is the mean of their logs
     others = (log_w.sum(0) - log_w) / (len(log_w) - 1)
     own = torch.eye(len(log_w), dtype=torch.bool, device=log_w.device).unsqueeze(-1)  # (K, K, 1)
     replaced = torch.where(own, others, log_w)  # one replaced sample for each k

@@ -50,6 +50,7 @@ def _held_against(posteriors: list[Distribution], z: Tensor, own: Tensor) -> tup
         log_q = torch.cat([_each(q, z_rows) for q in posteriors], 1)  # (M, N)
         mine, count = log_q.gather(1, own_rows), log_q.shape[1]
         everyone = log_q.logsumexp(1, keepdim=True) - math.log(count)
+        # the leave-one-out bound of Poole et al.: the own posterior is not among those that stand for q(z)
         others = log_q.scatter(1, own_rows, -math.inf).logsumexp(1, keepdim=True) - math.log(count - 1)
         blocks.append(torch.cat([mine - everyone, mine - others], 1))
     first, second = torch.cat(blocks).unbind(1)

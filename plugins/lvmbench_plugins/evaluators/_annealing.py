@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from lvmbench import Distribution, LatentVariableModel, Noise
+from lvmbench.kernels.hmc import transition
 
+# the share of accepted transitions that is best in many dimensions (Neal, 2011), how fast log step sizes
+# follow it, and the first step size
 _TARGET, _RATE, _FIRST = 0.65, 0.2, 0.1
 
 
@@ -31,14 +34,6 @@ class State(NamedTuple):
     tilt: Tensor
     base_slope: Tensor
     tilt_slope: Tensor
-
-    def log_density(self, beta: float) -> Tensor:
-        """log r(z) + beta tilt(z)."""
-        return self.base + beta * self.tilt
-
-    def slope(self, beta: float) -> Tensor:
-        """Its gradient."""
-        return self.base_slope + beta * self.tilt_slope
 
 
 class Path:
@@ -66,6 +61,7 @@ class Path:
         """What is known at z."""
         z = z.detach().requires_grad_()
         base, tilt = self._log_densities(z)
+        # both: at any temperature the slope is a combination of the two, without a further gradient
         slopes = [
             torch.autograd.grad(total, z, retain_graph=True, materialize_grads=True)[0]
             for total in (base.sum(), tilt.sum())
@@ -73,7 +69,7 @@ class Path:
         return State(*(tensor.detach() for tensor in (z, base, tilt, *slopes)))
 
     def _log_densities(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        likelihood, prior = self.model.decoder(z).log_prob(self.x), self.prior.log_prob(z)
+        likelihood, prior = self.model.log_likelihood(self.x, z), self.prior.log_prob(z)
         if self.q is None:
             return prior, likelihood
         base = self.q.log_prob(z)
@@ -84,32 +80,23 @@ class Path:
 
         ``step`` is the step size of each chain, ``(C, B)``.
         """
-        momentum = noise.normal(state.z.shape)
-        size = _pad(step, state.z)
-        proposal, velocity = state, momentum
-        for _ in range(self.leapfrogs):
-            velocity = velocity + 0.5 * size * proposal.slope(beta)
-            proposal = self.at(proposal.z + size * velocity)
-            velocity = velocity + 0.5 * size * proposal.slope(beta)
-        gain = proposal.log_density(beta) - _kinetic(velocity) - state.log_density(beta) + _kinetic(momentum)
-        # a trajectory that diverges to NaN is rejected
-        chance = torch.where(gain.isnan(), -torch.inf, gain).clamp(max=0).exp()
-        accepted = noise.uniform(chance.shape) < chance
-        return _choose(accepted, proposal, state), chance
+        return transition(Tempered(self, beta), state, step, self.leapfrogs, noise)
 
 
-def _pad(values: Tensor, z: Tensor) -> Tensor:
-    """Values of each chain, ``(C, B)``, with as many dimensions as z."""
-    return values.reshape(values.shape + (1,) * (z.dim() - 2))
+class Tempered(NamedTuple):
+    """The density of a path at one inverse temperature: what is known of a place is the same at all of them."""
 
+    path: Path
+    beta: float
 
-def _kinetic(velocity: Tensor) -> Tensor:
-    return 0.5 * velocity.square().flatten(2).sum(-1)
+    def at(self, z: Tensor) -> State:
+        return self.path.at(z)
 
+    def log_density(self, state: State) -> Tensor:
+        return state.base + self.beta * state.tilt
 
-def _choose(accepted: Tensor, one: State, other: State) -> State:
-    pairs = zip(one, other, strict=True)
-    return State(*(torch.where(_pad(accepted, a) if a.dim() > 2 else accepted, a, b) for a, b in pairs))
+    def slope(self, state: State) -> Tensor:
+        return state.base_slope + self.beta * state.tilt_slope
 
 
 class Annealing:
@@ -134,6 +121,7 @@ class Annealing:
         log_step, knots = torch.full_like(state.base, _FIRST).log(), []
         for beta in betas[1:]:
             state, chance = self.path.move(state, beta, log_step.exp(), noise)
+            # by the chance and not by whether it was taken: that has less noise
             log_step = log_step + _RATE * (chance - _TARGET)
             knots.append(log_step.exp())
         return knots
@@ -146,6 +134,7 @@ class Annealing:
         state = self.path.sample(noise, self.chains)
         log_w, moved = self._nothing(state), self._nothing(state)
         for t in range(1, len(self.betas)):
+            # the weight is of where the chain is before it moves at beta_t; after the last it need not move
             log_w += (self.betas[t] - self.betas[t - 1]) * state.tilt
             if t < len(self.betas) - 1:
                 state, chance = self.path.move(state, self.betas[t], self._step(t), noise)
@@ -157,6 +146,7 @@ class Annealing:
         state = self.path.at(z.expand(self.chains, *z.shape))
         log_w, moved = self._nothing(state), self._nothing(state)
         for t in range(len(self.betas) - 1, 0, -1):
+            # forward's order turned round: an exact draw of p(z|x) need not move at first
             if t < len(self.betas) - 1:
                 state, chance = self.path.move(state, self.betas[t], self._step(t), noise)
                 moved += chance

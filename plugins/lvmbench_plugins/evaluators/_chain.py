@@ -90,10 +90,12 @@ class Chain:
         """Store an image, ``(1, *x)``, of this place in the chain."""
         z = self._draw(stack, x, number)
         stack.push_bits(integers(x), self._p(z))
+        # z last, as the reader needs it first: without it there is no p(x|z) to read x under
         self.latents.push_prior(stack, z)
 
     def _pop(self, stack: Stack, number: int) -> Tensor:
         """Read the image that was stored last, ``(1, *x)``."""
+        # what _push did, undone from its end
         z = self.latents.pop_prior(stack)
         p = self._p(z)
         x = torch.from_numpy(stack.pop_bits(p)).to(p.logits).reshape(p.logits.shape[1:])
@@ -109,11 +111,12 @@ class Chain:
         return self.model.q(x)
 
     def _p(self, z: Tensor) -> Any:
-        return self.model.decoder(z[None, None])
+        return self.model.decode(z[None, None])
 
 
 def _words(purpose: str, count: int, *which: int) -> Array:
     """So many pseudo-random words, the same wherever the code is used; fewer are the first of more."""
+    # a uniform number has 24 random bits: two of 16 make a word of 32
     halves = Stream.seeded(0, "bits_back", purpose, *which).uniform((count, 2)) * 2**16
     high, low = halves.long().numpy().T
     words: Array = (high << 16 | low).astype(np.uint32)

@@ -99,6 +99,7 @@ class Stack:
 
     def push_normal(self, symbols: Array, units: tuple[Array, Array]) -> None:
         """Bins of a grid."""
+        # in reverse, as a stack gives back first what came last
         self._coder.encode_reverse(symbols, self._normal, *units)
 
     def pop_normal(self, units: tuple[Array, Array]) -> Array:
@@ -171,6 +172,7 @@ class MixtureLatents(NormalLatents):
         self.weights = prior.log_weights.exp()
 
     def push_prior(self, stack: Stack, z: Tensor) -> None:
+        # bits back once more: -log p(z|c) - log p(c) + log p(c|z) is -log p(z), whichever c is drawn
         component = stack.pop_choice(self.mixture.assign(z))
         stack.push_normal(self._symbols(z), self._units(component))
         stack.push_choice(component, self.weights)

@@ -64,6 +64,7 @@ def drawn(draws: Tensor, size: Tensor | None = None) -> Figure:
 def drawn_together(draws: Tensor) -> Figure:
     """The same where the figures of a batch depend on each other: what each adds to the variance of their mean."""
     mean, size = draws.mean(0), draws.shape[1]
+    # so that a sum over data as if they were independent comes to the variance that their mean has
     variance = (size * draws.mean(1).var() / len(draws)).expand(size)
     return Figure(mean, variance, freedom=torch.full_like(mean, (len(draws) - 1) / size))
 
@@ -91,7 +92,9 @@ class LogMean(NamedTuple):
     def of(cls, log_w: Tensor) -> LogMean:
         """From log weights of independent draws, ``(S, B)``."""
         count = len(log_w)
+        # l - l_-s is minus the log of the others' share of the sum, but for the divisor, S - 1 in place of S
         influence = (1 - count) * (_log_share_of_others(log_w) - math.log1p(-1 / count))
+        # shares have the mean 1 / S: the squared variation coefficient of the mean is S times their variance
         worth = 1 / log_w.softmax(0).var(0) / count
         bias = -influence.var(0) / count / 2
         value = log_w.logsumexp(0) - math.log(count)
@@ -157,6 +160,7 @@ def standard_error(figure: Figure) -> float | None:
         return None
     parts = [figure.variance.double().sum().sqrt().item() / len(figure.variance)]
     if figure.bias is not None:
+        # of one sign for all data: it does not average out
         parts.append(figure.bias.double().mean().item())
     if figure.size is not None:
         parts.append(torch.finfo(figure.value.dtype).eps * figure.size.abs().mean().item())

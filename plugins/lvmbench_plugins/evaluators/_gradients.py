@@ -32,6 +32,7 @@ class Gradients(NamedTuple):
     def of(cls, gradients: Tensor, directions: Tensor) -> Gradients:
         """Of one group of gradients, ``(R, P)``."""
         size, mean = len(gradients), gradients.mean(0, keepdim=True)
+        # so that their mean is the unbiased variance
         deviations = (gradients - mean).square().sum(1) * (size / (size - 1))
         return cls(
             deviations, mean, torch.tensor([size], device=mean.device), gradients @ directions.to(mean)
@@ -89,6 +90,7 @@ class Gradients(NamedTuple):
 
 def _moments(total: Tensor, deviations: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     """The squared norm of the mean without its bias, and the variance, from sums over so many gradients."""
+    # |mean|^2 is V / R too large on average
     variance = deviations / count
     return (total / count.unsqueeze(-1)).square().sum(-1) - variance / count, variance
 

@@ -9,7 +9,6 @@ from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from lvmbench import (
     Amortized,
@@ -20,6 +19,7 @@ from lvmbench import (
     Posterior,
     cholesky,
 )
+from lvmbench.kernels.planar import PlanarMap
 from lvmbench_plugins.evaluators._common import Target
 
 
@@ -73,16 +73,16 @@ class Full(Family):
     def q(self) -> MultivariateNormal:
         shift, log_ratio, lower = self.parameters
         loc = self.loc + (self.factor @ shift.unsqueeze(-1)).squeeze(-1)
+        # a product of lower triangles is one; with all parameters at zero it is the factor itself
         return MultivariateNormal(loc, self.factor @ (lower.tril(-1) + torch.diag_embed(log_ratio.exp())))
 
 
 @final
 class Planar(Distribution):
-    r"""A distribution sent through planar maps :math:`v + u \tanh(w^\top v + b)`.
+    """A distribution sent through planar maps.
 
-    ``u`` and ``w`` are ``(B, M, D)`` and ``b`` is ``(B, M)`` for M maps; the coordinates v are in units of ``centre``, a
-    location and a scale, ``(B, *z)`` each. The slope s of the log density goes through a map with the Jacobian
-    :math:`J = I + h' u w^\top` as :math:`J^{-\top} (s - \nabla \log \det J)`.
+    ``u`` and ``w`` are ``(B, M, D)`` and ``b`` is ``(B, M)`` for M maps; the coordinates are in units of ``centre``, a
+    location and a scale, ``(B, *z)`` each.
     """
 
     traits = frozenset({"pathwise", "slope"})
@@ -90,7 +90,9 @@ class Planar(Distribution):
     def __init__(
         self, base: Distribution, centre: tuple[Tensor, Tensor], u: Tensor, w: Tensor, b: Tensor
     ) -> None:
-        self.base, self.centre, self.u, self.w, self.b = base, centre, _invertible(u, w), w, b
+        self.base, self.centre = base, centre
+        parts = zip(u.unbind(1), w.unbind(1), b.unsqueeze(-1).unbind(1), strict=True)
+        self.maps = [PlanarMap(*part) for part in parts]
 
     def log_prob(self, value: Tensor) -> Tensor:
         raise NotImplementedError("planar maps have no inverse in closed form")
@@ -107,21 +109,10 @@ class Planar(Distribution):
     def _through(self, z: Tensor, log_q: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         loc, scale = self.centre
         v, s = ((z - loc) / scale).flatten(2), (slope * scale).flatten(2)
-        for u, w, b in zip(self.u.unbind(1), self.w.unbind(1), self.b.unbind(1), strict=True):
-            h = torch.tanh((v * w).sum(-1, keepdim=True) + b.unsqueeze(-1))  # (K, B, 1)
-            steep, along = 1 - h.square(), (u * w).sum(-1, keepdim=True)
-            det = 1 + steep * along
-            s = s + 2 * h * steep * along / det * w
-            s = s - steep * (u * s).sum(-1, keepdim=True) / det * w
-            v, log_q = v + u * h, log_q - det.log().squeeze(-1)
+        for step in self.maps:
+            v, log_det, s = step.with_slope(v, s)
+            log_q = log_q - log_det
         return loc + scale * v.reshape(z.shape), log_q, s.reshape(z.shape) / scale
-
-
-def _invertible(u: Tensor, w: Tensor) -> Tensor:
-    """u with its part along w changed so that w'u > -1; zero stays zero."""
-    along = (u * w).sum(-1, keepdim=True)
-    allowed = softplus(along + math.log(math.e - 1)) - 1
-    return u + (allowed - along) * w / w.square().sum(-1, keepdim=True)
 
 
 @final
@@ -156,6 +147,7 @@ class Flow(Family):
     def __init__(self, base: Family, centre: tuple[Tensor, Tensor], maps: int, noise: Noise) -> None:
         self.base, self.centre, self.count = base, centre, len(base.parameters)
         size, dimensions = len(centre[0]), centre[0][0].numel()
+        # with w at zero, too, no parameter would have a gradient
         w = noise.normal((size, maps, dimensions)).to(centre[0])
         self.parameters = [*base.parameters, torch.zeros_like(w), w, torch.zeros_like(w[..., 0])]
 
@@ -233,6 +225,7 @@ def optimise(
     A window is twice as long as the last. The ascent ends when one has gained no more than ``tolerance`` nats, on average
     over the data and on the draws of ``held``, which no step sees; or after ``most`` steps.
     """
+    # every judgement is by the same draws: a difference of two has their common noise taken out
     began, judged = family.parameters, [_judged(target, family, held(), samples)]
     family.parameters = [start.clone().requires_grad_() for start in began]
     adam, lengths = torch.optim.Adam(family.parameters), windows(most)

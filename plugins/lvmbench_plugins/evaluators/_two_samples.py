@@ -6,29 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.spatial.distance import cdist
+import torch
+from scipy.spatial.distance import cdist, pdist
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from lvmbench.kernels.mmd import gaussian, squared_mmd
+
 Array = np.ndarray[Any, Any]
 
 
-def squared_mmd(real: Array, other: Array) -> float:
+def median_mmd(real: Array, other: Array) -> float:
     """The unbiased estimate of the squared MMD under a Gaussian kernel as wide as the median distance of real points."""
-    between = cdist(real, real)
-    width = float(np.median(between[np.triu_indices(len(real), 1)])) or 1.0
-
-    def kernel(distances: Array) -> Array:
-        values: Array = np.exp(-0.5 * (distances / width) ** 2)
-        return values
-
-    def within(distances: Array) -> float:
-        n = len(distances)
-        return float((kernel(distances).sum() - n) / (n * (n - 1)))
-
-    return within(between) + within(cdist(other, other)) - 2 * float(kernel(cdist(real, other)).mean())
+    width = float(np.median(pdist(real))) or 1.0
+    return squared_mmd(gaussian(width), torch.from_numpy(real), torch.from_numpy(other)).item()
 
 
 def told_apart(real: Array, other: Array, seed: int) -> float:

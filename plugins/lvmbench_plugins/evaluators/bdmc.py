@@ -120,7 +120,7 @@ class Bdmc(Evaluator):
     def _simulate(self, subject: Subject, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draws of z and x from the model."""
         z = subject.model.p().sample(noise, self.data)
-        x: Tensor = subject.model.decoder(z.unsqueeze(1)).sample(noise, 1)  # (1, N, 1, *x)
+        x = subject.model.decode(z.unsqueeze(1)).sample(noise, 1)  # (1, N, 1, *x)
         return z, x[0, :, 0]
 
     def _sandwich(
@@ -131,6 +131,7 @@ class Bdmc(Evaluator):
         annealing = Annealing(path, self.temperatures, self.adaptation, self.chains, noise)
         up, moved_up = annealing.forward(noise)
         down, moved_down = annealing.backward(z, noise)
+        # the mean inverse weight is 1 / p(x) on average: by Jensen minus its log is no less than log p(x)
         upper = math.log(self.chains) - (-down).logsumexp(0)
         return LogMean.of(up).figure(), upper, moved_up.mean(0), moved_down.mean(0)
 

@@ -82,7 +82,7 @@ class BitsBack(Evaluator):
     """
 
     version = 2
-    requires = frozenset({"dataset.binary", "posterior.units"})
+    requires = frozenset({"dataset.binary", "dataset.complete", "posterior.units"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "bits_per_dim": Metric("bits/dim", "lower", "length of the images in bits, by pixel"),
     }

@@ -172,6 +172,7 @@ def _slope(variant: str, counts: list[int], snr: list[Measurement]) -> Iterator[
     if len(snr) < 3 or len(errors) < len(snr):
         return
     value = torch.tensor([m.value for m in snr], dtype=torch.float64)
+    # the error of a log is the relative error
     weight = (value / torch.tensor(errors, dtype=torch.float64)).square()
     x, y = torch.tensor(counts, dtype=torch.float64).log(), value.log()
     centred = x - (weight @ x) / weight.sum()
@@ -205,6 +206,7 @@ def _agreement(
 
 def _hotelling(differences: Tensor) -> tuple[float, int, int]:
     """Hotelling's F that the mean of independent rows, ``(R, m)``, is zero, and its degrees of freedom."""
+    # F does not change with the units, and rounding matters less in these
     repeats, standard = len(differences), differences / differences.std(0)
     centred = standard - standard.mean(0)
     values, vectors = torch.linalg.eigh(centred.T @ centred / (repeats - 1))

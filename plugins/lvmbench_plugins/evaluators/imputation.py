@@ -1,10 +1,10 @@
-"""What the model makes of a half that it does not see."""
+"""What the model makes of values that it does not see."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar, Literal, final
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -21,28 +21,60 @@ from lvmbench import (
     Refusal,
     Subject,
     Work,
+    observed,
 )
-from lvmbench_plugins.evaluators._common import Figure, Figures, LogMean, Several, known, measurements
+from lvmbench_plugins.evaluators._common import (
+    Figure,
+    Figures,
+    LogMean,
+    Several,
+    known,
+    measurements,
+    of_some,
+)
 
 _SMALLEST = -5.0  # log standard deviation of a pixel that never changes
 
 
+class _Puzzle(NamedTuple):
+    """Data ``(B, *x)`` of which a part is ``hidden``, to be told from what is ``seen``; what is neither is not known."""
+
+    x: Tensor
+    hidden: Tensor
+    seen: Tensor
+
+    def posed(self) -> _Puzzle:
+        """The data of which something is hidden; raises `Refusal` where there are none."""
+        rows = self.hidden.flatten(1).any(1)
+        if not rows.any():
+            raise Refusal("nothing that is known is hidden of any datum")
+        return _Puzzle(*(part[rows] for part in self))
+
+    def split(self, size: int) -> Iterator[_Puzzle]:
+        """So many data at once at most."""
+        return map(_Puzzle, *(part.split(size) for part in self))
+
+
 @final
 class Imputation(Evaluator):
-    r"""The hidden half of an image, inferred from the half that is seen.
+    r"""The hidden half of an image, or the missing values of a datum, inferred from what is seen.
 
     .. math:: \log p(x_h|x_s) \approx \log \sum_i \bar w_i\, p(x_h|z_i), \qquad
         w_i \propto \frac{p(x_s|z_i)\, p(z_i)}{\frac1{M+1} \left(p(z_i) + \sum_m q(z_i|x^{(m)})\right)}
 
-    The posterior knows whole images only, so the weights correct for it: draws come from q(z|x) of M images whose hidden half
-    is filled in, and from p(z), and are weighted as draws of this mixture: with p(z) in it no weight is large, though
-    q(z|x) is narrower than p(z|x_s). The first round fills in the training means; each later
+    The posterior may know whole data only, so the weights correct for it: draws come from q(z|x) of M data whose hidden values
+    are filled in, and from p(z), and are weighted as draws of this mixture: with p(z) in it no weight is large, though
+    q(z|x) is narrower than p(z|x_s). The first round fills in the training means, or leaves the values out where the posterior
+    has learnt from data that lack some; each later
     round chooses M of the draws by weight and fills in what the decoder draws from them (population Monte Carlo
     with pseudo-Gibbs moves). The last round is what counts. The approximation is that of self-normalised importance
     sampling, right for many draws. The error is the root mean square distance from :math:`\log p(x_h|x_s)`, by the
     jackknife over rows of one draw from each part of the mixture: spread and bias. None is stated where the mean
     weight of half of the data or more is worth fewer than 5 rows of equal weight. ``marginal`` is the
-    baseline of independent pixels with the mean, and for values that are not binary the variance, of the training data.
+    baseline of independent values with the mean, and for values that are not binary the variance, of the training data.
+
+    With ``hidden=missing`` the hidden values are those that the data lack, where the data set knows what they were; data that
+    lack none are left out. Of a half only what was observed counts.
 
     References:
         Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed, Wierstra, 2014),
@@ -50,12 +82,14 @@ class Imputation(Evaluator):
         Population Monte Carlo (Cappe et al., 2004), https://doi.org/10.1198/106186004X12803;
         Leveraging the Exact Likelihood of Deep Latent Variable Models (Mattei, Frellsen, 2018),
         https://arxiv.org/abs/1802.04826;
-        The Jackknife Estimate of Variance (Efron, Stein, 1981), https://doi.org/10.1214/aos/1176345462
+        The Jackknife Estimate of Variance (Efron, Stein, 1981), https://doi.org/10.1214/aos/1176345462;
+        MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets (Mattei, Frellsen, 2019),
+        https://arxiv.org/abs/1812.02633
 
     Arguments:
-        hidden: The half that is hidden.
-        rounds: How often images are filled in.
-        fills: The number M of filled-in images of each datum.
+        hidden: The half of an image that is hidden; or ``missing``, what the data lack.
+        rounds: How often data are filled in.
+        fills: The number M of filled-in copies of each datum.
         samples: The number of draws of z from each of them, and from the prior.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
 
@@ -67,14 +101,12 @@ class Imputation(Evaluator):
     version = 2
     requires = frozenset({"dataset.image", "decoder.units", "posterior.density", "prior.density"})
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "hidden_log_likelihood": Metric(
-            "nats", "higher", "log density of the hidden half given the seen half"
-        ),
+        "hidden_log_likelihood": Metric("nats", "higher", "log density of what is hidden given what is seen"),
         "imputation_accuracy": Metric(
-            "fraction", "higher", "hidden pixels whose likelier value is the true one"
+            "fraction", "higher", "hidden values of which the likelier one is the true one"
         ),
         "imputation_error": Metric(
-            "squared value", "lower", "mean squared error of the hidden pixels' expected values"
+            "squared value", "lower", "mean squared error of the expected hidden values"
         ),
         "effective_sample_size": Metric("samples", "higher", "samples that the importance weights are worth"),
     }
@@ -82,7 +114,7 @@ class Imputation(Evaluator):
     def __init__(
         self,
         *,
-        hidden: Literal["top", "bottom", "left", "right"] = "bottom",
+        hidden: Literal["top", "bottom", "left", "right", "missing"] = "bottom",
         rounds: Count = 5,
         fills: Count = 10,
         samples: Several = 50,
@@ -90,23 +122,33 @@ class Imputation(Evaluator):
     ) -> None:
         self.hidden, self.rounds, self.fills = hidden, rounds, fills
         self.samples, self.chunk = samples, chunk
+        if hidden == "missing":
+            self.requires = self.requires - {"dataset.image"} | {"dataset.whole"}
 
     def evaluations(self, work: Work) -> int:
         return work.size * (self.rounds * (self.fills + 1) * self.samples + (self.rounds - 1) * self.fills)
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
-        mask = _mask(tuple(subject.x.shape[1:]), self.hidden).to(subject.device)
-        marginal = _marginal(subject)
-        noise = subject.noise("imputation")
-        batches = subject.batches(max(1, self.chunk // ((self.fills + 1) * self.samples)))
-        return measurements([self._figures(subject, x, mask, marginal, noise) for x in batches])
+        marginal, noise = _marginal(subject), subject.noise("imputation")
+        puzzle = self._puzzle(subject)
+        batches = puzzle.split(max(1, self.chunk // ((self.fills + 1) * self.samples)))
+        return of_some(measurements([self._figures(subject, b, marginal, noise) for b in batches]), subject)
 
-    def _figures(
-        self, subject: Subject, x: Tensor, mask: Tensor, marginal: Distribution, noise: Noise
-    ) -> Figures:
-        z, log_w = self._infer(subject, x, mask, marginal.mean, noise)
-        p = subject.model.decoder(z).units
+    def _puzzle(self, subject: Subject) -> _Puzzle:
+        """The data of the measured split of which something is hidden that is known."""
+        x, seen = observed(subject.x)
+        if self.hidden != "missing":
+            half = _mask(tuple(x.shape[1:]), self.hidden).to(subject.device)
+            return _Puzzle(x, half & seen, ~half & seen).posed()
+        whole = subject.part(subject.split).whole
+        assert whole is not None
+        return _Puzzle(whole.to(x), ~seen, seen).posed()
+
+    def _figures(self, subject: Subject, puzzle: _Puzzle, marginal: Distribution, noise: Noise) -> Figures:
+        x, mask = puzzle.x, puzzle.hidden
+        z, log_w = self._infer(subject, puzzle, marginal.mean, noise)
+        p = subject.model.decode(z).units
         weights = log_w.softmax(0)
         log_p = log_w + _over(p.log_prob(x), mask)
         expected = (weights.reshape(*weights.shape, *[1] * (x.dim() - 1)) * p.mean).sum(0)
@@ -127,19 +169,19 @@ class Imputation(Evaluator):
         rows = torch.cat([near.unflatten(0, (self.samples, self.fills)), far.unsqueeze(1)], 1)
         return rows.logsumexp(1) - math.log(self.fills + 1)
 
-    def _infer(
-        self, subject: Subject, x: Tensor, mask: Tensor, mean: Tensor, noise: Noise
-    ) -> tuple[Tensor, Tensor]:
+    def _infer(self, subject: Subject, puzzle: _Puzzle, mean: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draws of z given what is seen, ``(S, B, *z)``, and their log weights, ``(S, B)``."""
-        filled = torch.where(mask, mean, x).expand(self.fills, *x.shape)
+        x, seen = puzzle.x, puzzle.seen
+        first = mean if subject.model.complete else torch.nan
+        filled = torch.where(seen, x, first).expand(self.fills, *x.shape)
         p = subject.model.p()
         for last in range(self.rounds):
-            z, log_w = self._weighted(subject, p, filled, x, ~mask, noise)
+            z, log_w = self._weighted(subject, p, filled, x, seen, noise)
             if last < self.rounds - 1:
                 chosen = (log_w.unsqueeze(1) + noise.gumbel((len(z), self.fills, len(x)))).argmax(0)  # (M, B)
                 parents = z[chosen, torch.arange(len(x), device=x.device)]
-                made = subject.model.decoder(parents).sample(noise, 1)[0]
-                filled = torch.where(mask, made, x)
+                made = subject.model.decode(parents).sample(noise, 1)[0]
+                filled = torch.where(seen, x, made)
         return z, log_w
 
     def _weighted(
@@ -154,7 +196,7 @@ class Imputation(Evaluator):
         everywhere = z.unsqueeze(1).expand(len(z), fills, *z.shape[1:]).flatten(1, 2)  # (S, M B, *z)
         log_q, log_p = q.log_prob(everywhere).unflatten(1, (fills, size)), p.log_prob(z)
         proposal = torch.cat([log_q, log_p.unsqueeze(1)], 1).logsumexp(1) - math.log(fills + 1)
-        return z, _over(model.decoder(z).units.log_prob(x), seen) + log_p - proposal
+        return z, _over(model.decode(z).units.log_prob(x), seen) + log_p - proposal
 
 
 def _mask(shape: tuple[int, ...], hidden: str) -> Tensor:
@@ -170,20 +212,21 @@ def _mask(shape: tuple[int, ...], hidden: str) -> Tensor:
 
 
 def _over(values: Tensor, where: Tensor) -> Tensor:
-    """The sum of pixels' values over a part of the image."""
-    return (values * where).flatten(-where.dim()).sum(-1)
+    """The sum of values ``(..., B, *x)`` over a part ``(B, *x)`` of each datum."""
+    return (values * where).flatten(1 - where.dim()).sum(-1)
 
 
 def _marginal(subject: Subject) -> Distribution:
-    """Independent pixels, as often on as in the training data plus one of each kind, or with their mean and variance."""
+    """Independent values, as often on as in the training data plus one of each kind, or with their mean and variance."""
     values = subject.values("train")
-    mean, count = values.mean(0), len(values)
+    mean, count = values.nanmean(0), (~values.isnan()).sum(0)
     if "dataset.binary" in subject.provides:
         return Bernoulli(((count * mean + 1) / (count + 2)).logit(), 0)
-    return DiagonalNormal(mean, values.std(0, correction=0).log().clamp(min=_SMALLEST), 0)
+    deviation = (values - mean).square().nanmean(0).sqrt()
+    return DiagonalNormal(mean, deviation.log().clamp(min=_SMALLEST), 0)
 
 
 def _score(metric: str, expected: Tensor, x: Tensor, mask: Tensor) -> Tensor:
-    """Of each datum, ``(B,)``: the share of hidden pixels that are right, or their mean squared error."""
+    """Of each datum, ``(B,)``: the share of hidden values that are right, or their mean squared error."""
     right = (expected > 0.5) == (x > 0.5) if metric == "imputation_accuracy" else (expected - x).square()
-    return _over(right.to(x.dtype), mask) / mask.sum()
+    return _over(right.to(x.dtype), mask) / mask.flatten(1).sum(1)

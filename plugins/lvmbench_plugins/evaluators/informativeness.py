@@ -23,7 +23,6 @@ from lvmbench import (
     Terms,
     Work,
     analytic_kl,
-    estimated_kl,
 )
 from lvmbench_plugins.evaluators._aggregate import Aggregate, aggregate
 from lvmbench_plugins.evaluators._common import (
@@ -57,7 +56,7 @@ class Informativeness(Evaluator):
     drawn from. With :math:`q(z)` over the :math:`N - 1` other data, the same mean is an upper bound of that, as
     :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`, the cap binds.
 
-    The rate is in closed form where one is known, else by an estimate where one is registered for the pair, else from the samples. Where log q(z|x) is only estimated or bounded, as with
+    The rate is in closed form where one is known, else from the samples. Where log q(z|x) is only estimated or bounded, as with
     auxiliary variables, what the samples give is an upper bound of it, ``upper``; an estimate of q(z|x) at fresh auxiliary variables
     gives ``rate_lower``.
     Posterior and prior both being normal or both Bernoulli with independent coordinates, the rate is also given for each unit.
@@ -153,6 +152,7 @@ class Informativeness(Evaluator):
 
     def _draws(self, count: int) -> int:
         """How many samples of each of so many data the aggregated posterior is found from."""
+        # each sample of each datum is held against all data
         return max(2, min(self.samples, self.pairs // count**2))
 
     def _information(self, subject: Subject) -> Iterator[Measurement]:
@@ -189,24 +189,17 @@ def _split_rate(found: Aggregate) -> Figures:
 
 
 def _code(terms: Terms, variant: str) -> Figures:
-    distortion = drawn(-terms.log_likelihood)
-    figures = {**_rate(terms, variant), ("distortion", "", ""): distortion}
+    exact = analytic_kl(terms.q, terms.p)
+    if exact is None:
+        figures = {("rate", variant, "sampled"): drawn(terms.kl_of_draws)}
+    else:
+        figures = {("rate", "", "exact"): known(exact)}
+    figures["distortion", "", ""] = drawn(-terms.log_likelihood)
     if "estimate" in terms.q.traits:
         lower = terms.q.estimate_log_prob(terms.z, terms.noise) - terms.log_prior
         figures["rate_lower", "", "sampled"] = drawn(lower)
     units = {("kl_per_unit", str(unit), "exact"): known(kl) for unit, kl in _units(terms.q, terms.p)}
     return figures | units
-
-
-def _rate(terms: Terms, variant: str) -> Figures:
-    """In closed form, by a registered estimate, or from the samples."""
-    exact = analytic_kl(terms.q, terms.p)
-    if exact is not None:
-        return {("rate", "", "exact"): known(exact)}
-    draws = estimated_kl(terms.q, terms.p, terms.noise, terms.samples)
-    if draws is not None:
-        return {("rate", "", "estimated"): drawn(draws)}
-    return {("rate", variant, "sampled"): drawn(terms.log_q - terms.log_prior)}
 
 
 def _units(q: Distribution, p: Distribution) -> Iterator[tuple[int, Tensor]]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Stream, Subject, Work, derive
 from lvmbench_plugins.evaluators._common import FREEDOM, Several
 from lvmbench_plugins.evaluators._labels import FEWEST, classes
-from lvmbench_plugins.evaluators._two_samples import Array, manifold, squared_mmd, told_apart
+from lvmbench_plugins.evaluators._two_samples import Array, manifold, median_mmd, told_apart
 
 Features = Callable[[Tensor], Array]
 _MOST = 1000
@@ -60,11 +60,11 @@ class SampleQuality(Evaluator):
 
     Example:
         >>> SampleQuality(features="pixels").requires
-        frozenset()
+        frozenset({'dataset.complete'})
     """
 
-    version = 2
-    requires = frozenset({"dataset.labels"})
+    version = 3
+    requires = frozenset({"dataset.labels", "dataset.complete"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "squared_mmd": Metric(
             "squared distance", "lower", "squared distance of samples and data; unbiased, may be below 0"
@@ -91,7 +91,7 @@ class SampleQuality(Evaluator):
         self.samples, self.sets, self.features, self.neighbours = samples, sets, features, neighbours
         self.hidden, self.train_data = hidden, train_data
         if features == "pixels":
-            self.requires = frozenset()
+            self.requires = frozenset({"dataset.complete"})
 
     def evaluations(self, work: Work) -> int:
         return self.sets * (self.samples or min(work.size // 2, _MOST))
@@ -123,7 +123,7 @@ class SampleQuality(Evaluator):
 
     def _compare(self, real: Array, other: Array) -> dict[str, float]:
         apart = told_apart(real, other, derive(0, "sample_quality", "folds") % 2**32)
-        figures = {"squared_mmd": squared_mmd(real, other), "two_sample_accuracy": apart}
+        figures = {"squared_mmd": median_mmd(real, other), "two_sample_accuracy": apart}
         return {**figures, **manifold(real, other, self.neighbours)}
 
     def _taught(self, subject: Subject) -> Features:

@@ -33,7 +33,7 @@ class Elbo(Objective):
         samples: The number of samples :math:`K` that the expectations are taken over.
         beta: The weight :math:`\beta` of the KL divergence.
         kl: ``sampled`` from the samples, as every pair of posterior and prior can have it; ``analytic`` in closed form, whose
-            gradient has less noise than that of the samples by `pathwise`, and near the true posterior more than that by `stl`.
+            gradient has less noise than that of the samples by `pathwise`, and near the true posterior more than that by `blend`.
         warm_up: Epochs over which the KL weight rises from 0 to :math:`\beta`; 0 leaves it to the budget.
         cycles: How often it does so, each time staying at :math:`\beta` as long as it rose.
         free_bits: Nats :math:`\lambda` of the KL divergence, in the mean over the batch, that each unit has free while training;
@@ -45,7 +45,7 @@ class Elbo(Objective):
     """
 
     version = 2
-    default_estimators = ("stl", "pathwise", "score")
+    default_estimators = ("blend", "stl", "pathwise", "score")
 
     def __init__(
         self,
@@ -75,5 +75,7 @@ class Elbo(Objective):
     def _paid(self, terms: Terms, kl: Tensor) -> Tensor:
         """The divergence of each datum with the free bits of each unit, ``(B,)``."""
         known = terms.unit_kl()
+        # the mean over the batch decides, as in the paper: a unit may tell some data apart and not others
         units = kl.unsqueeze(1) if known is None else known  # (B, U)
+        # a constant has no gradient: nothing pushes the unit further down
         return torch.where(units.mean(0) > self.free_bits, units, self.free_bits).sum(1)

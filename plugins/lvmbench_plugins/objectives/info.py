@@ -7,7 +7,7 @@ from typing import final
 from torch import Tensor
 
 from lvmbench import NonNegative, Objective, Terms
-from lvmbench_plugins.objectives._kernels import Kernel, squared_mmd
+from lvmbench.kernels.mmd import KERNELS, Name, squared_mmd
 
 
 @final
@@ -41,12 +41,13 @@ class Info(Objective):
     default_estimators = ("stl", "pathwise", "score")
     requires = frozenset({"prior.real"})
 
-    def __init__(self, *, alpha: float = 0.0, scale: NonNegative = 10.0, kernel: Kernel = "imq") -> None:
+    def __init__(self, *, alpha: float = 0.0, scale: NonNegative = 10.0, kernel: Name = "imq") -> None:
         super().__init__()
-        self.alpha, self.scale, self.kernel = alpha, scale, kernel
+        self.alpha, self.scale, self.kernel = alpha, scale, KERNELS[kernel]
 
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
         size = len(terms.x)
+        # one sample for each datum, as two of one datum are no independent draws of q(z)
         z = terms.z[0].flatten(1)
         prior = terms.p.sample(terms.noise, size).flatten(1)
         penalty = (self.alpha + self.scale - 1) * squared_mmd(self.kernel, z, prior)

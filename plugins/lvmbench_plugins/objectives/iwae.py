@@ -33,4 +33,5 @@ class Iwae(WeightObjective):
         self.samples, self.warm_up = samples, warm_up
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
+        # in logs: of weights hundreds of nats apart, the exponentials would under- or overflow
         return log_w.logsumexp(0) - math.log(len(log_w))

@@ -12,7 +12,7 @@ from lvmbench import Count, NonNegative, WeightObjective
 
 @final
 class Miwae(WeightObjective):
-    r"""The mean over :math:`M` groups of samples of the importance-weighted bound of each group's :math:`K` samples.
+    r"""The mean over :math:`M` groups of the importance-weighted bound of each group's :math:`K` samples.
 
     .. math:: L_{M,K}(x) = E\left[\frac1M \sum_m \log \frac1K \sum_k \frac{p(x, z_{mk})}{q(z_{mk}|x)}\right]
 
@@ -37,6 +37,7 @@ class Miwae(WeightObjective):
         self.groups, self.samples, self.warm_up = groups, groups * size, warm_up
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
+        # estimators ask for other numbers, too, as a baseline does that leaves one sample out
         each = log_w.unflatten(0, (math.gcd(self.groups, len(log_w)), -1))
         bound: Tensor = (each.logsumexp(1) - math.log(each.shape[1])).mean(0)
         return bound

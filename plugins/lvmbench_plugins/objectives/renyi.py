@@ -51,6 +51,7 @@ class Renyi(WeightObjective):
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
         order = 1 - self.alpha
+        # the quotient is 0 / 0 there; its limit is the ELBO
         if order == 0:
             return log_w.mean(0)
         return ((order * log_w).logsumexp(0) - math.log(len(log_w))) / order

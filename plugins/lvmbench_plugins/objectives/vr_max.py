@@ -36,4 +36,5 @@ class VrMax(WeightObjective):
         self.samples = samples
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
+        # amax, as max would give one of equal samples all of the gradient
         return log_w.amax(0)

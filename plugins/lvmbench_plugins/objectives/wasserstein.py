@@ -6,8 +6,8 @@ from typing import Literal, final
 
 from torch import Tensor
 
-from lvmbench import NonNegative, Objective, Terms
-from lvmbench_plugins.objectives._kernels import Kernel, squared_mmd
+from lvmbench import NonNegative, Objective, Terms, observed
+from lvmbench.kernels.mmd import KERNELS, Name, squared_mmd
 
 
 @final
@@ -41,16 +41,19 @@ class Wasserstein(Objective):
         *,
         scale: NonNegative = 10.0,
         encoder: Literal["random", "deterministic"] = "random",
-        kernel: Kernel = "imq",
+        kernel: Name = "imq",
     ) -> None:
         super().__init__()
-        self.scale, self.encoder, self.kernel = scale, encoder, kernel
+        self.scale, self.encoder, self.kernel = scale, encoder, KERNELS[kernel]
         of_mean = {"posterior.mean"} if encoder == "deterministic" else set()
         self.requires = frozenset({"prior.real", "decoder.mean"} | of_mean)
 
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
+        # one sample for each datum, as two of one datum are no independent draws of q(z)
         z = terms.q.mean.unsqueeze(0) if self.encoder == "deterministic" else terms.z[:1]
         prior = terms.p.sample(terms.noise, len(terms.x)).flatten(1)
-        cost = (terms.model.decoder(z).mean[0] - terms.x).square().flatten(1).sum(1)
+        made = terms.model.decode(z).mean[0]
+        x, _ = observed(terms.x, made)  # what was not observed costs nothing
+        cost = (made - x).square().flatten(1).sum(1)
         value: Tensor = -cost - kl_weight * self.scale * squared_mmd(self.kernel, z[0].flatten(1), prior)
         return value

@@ -20,8 +20,7 @@ from zuko.transforms import (
 
 from lvmbench import DataSummary, DiagonalNormal, Distribution, InvertibleFlow, LatentSpace
 from lvmbench.distributions import Coupled
-from lvmbench.networks import Network
-from lvmbench.networks import network as build
+from lvmbench.networks import Network, encoder
 
 Element = Callable[[Tensor], Transform]
 """From parameters ``(..., n, outputs)`` to a transform of vectors of length n, coordinate by coordinate."""
@@ -48,11 +47,12 @@ class Encoder(nn.Module):
         *,
         hidden: int,
         layers: int,
+        mask: bool,
     ) -> None:
         super().__init__()
         size = math.prod(space.event_shape)
         self.sizes = [size, size, further]
-        self.network = build(body, data.event_shape, (sum(self.sizes),), hidden=hidden, layers=layers)
+        self.network = encoder(body, data, (sum(self.sizes),), hidden=hidden, layers=layers, mask=mask)
 
     def forward(self, x: Tensor) -> Tensor:
         parameters: Tensor = self.network(x)
@@ -97,6 +97,7 @@ class AutoregressiveStep(Step):
     """Each coordinate is changed as the ones before it say, or with ``backwards`` the ones after it: in one pass."""
 
     def __init__(self, size: int, outputs: int, *, context: int, hidden: int, backwards: bool) -> None:
+        # strictly below the diagonal: a coordinate must not see itself, or the Jacobian is not triangular
         seen = torch.ones(size, size, dtype=torch.bool).tril(-1)
         seen = torch.cat([seen.T if backwards else seen, torch.ones(size, context, dtype=torch.bool)], 1)
         network = MaskedMLP(seen.repeat_interleave(outputs, 0), [hidden] * 2, activation=nn.SiLU)
@@ -104,6 +105,7 @@ class AutoregressiveStep(Step):
 
     def forward(self, h: Tensor, element: Element) -> Pushed:
         size, _ = self.shape
+        # drawing takes one pass; the passes are those of the inverse, one for each coordinate
         return AutoregressiveTransform(lambda z: element(self.given(z, h)), passes=size), None
 
 

@@ -32,6 +32,8 @@ def refine(
     moves = torch.ones_like(start[0], dtype=torch.bool)
     for step, epsilon in enumerate(noise.unbind(0)):
         size = rate * 0.5 * (1 + math.cos(math.pi * step / len(noise)))
+        # opposite samples: what is odd in epsilon cancels, as does all noise of the mean's step where
+        # log p(x, z) is quadratic in z
         ahead, widening, promise = _natural(model, x, p, found, torch.cat([epsilon, -epsilon]))
         moves = moves & (promise > ENOUGH)
         way = torch.where(moves, (MOMENTUM * way + size * ahead).clamp(-LONGEST, LONGEST), 0)
@@ -55,6 +57,7 @@ def _natural(
         return (model.log_joint(x, z, p) - normal(held, loc.dim() - 1).log_prob(z)).mean(0).sum()
 
     in_loc, in_log_scale = grad(elbo)(found, found)
+    # the inverse Fisher information times the gradient
     ahead, widening = (2 * found[1]).exp() * in_loc, 0.5 * in_log_scale
     promise = 0.5 * (ahead * in_loc + widening * in_log_scale).flatten(1).sum(1)
     return ahead, widening, promise.reshape(-1, *[1] * (ahead.dim() - 1))

@@ -7,8 +7,7 @@ from typing import final
 from torch import Tensor
 
 from lvmbench import Amortized, Bernoulli, Count, DataSummary, LatentSpace, Size
-from lvmbench.networks import Network
-from lvmbench.networks import network as build
+from lvmbench.networks import Mask, Network, encoder
 
 
 @final
@@ -24,6 +23,7 @@ class BernoulliPosterior(Amortized):
         network: The body of :math:`\ell`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -43,10 +43,11 @@ class BernoulliPosterior(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.event_dims = len(space.event_shape)
-        self.network = build(network, data.event_shape, space.event_shape, hidden=hidden, layers=layers)
+        self.network = encoder(network, data, space.event_shape, hidden=hidden, layers=layers, mask=mask)
 
     def of(self, parameters: Tensor) -> Bernoulli:
         return Bernoulli(parameters, self.event_dims)

@@ -7,8 +7,7 @@ from typing import final
 from torch import Tensor
 
 from lvmbench import Amortized, Categorical, Count, DataSummary, LatentSpace, Size
-from lvmbench.networks import Network
-from lvmbench.networks import network as build
+from lvmbench.networks import Mask, Network, encoder
 
 
 @final
@@ -24,10 +23,12 @@ class CategoricalPosterior(Amortized):
         network: The body of :math:`\ell`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
-        >>> q = CategoricalPosterior(DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2, 5), "one_hot"))
+        >>> data, space = DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2, 5), "one_hot")
+        >>> q = CategoricalPosterior(data, space)
         >>> q(torch.zeros(7, 3), None).mean.shape
         torch.Size([7, 2, 5])
     """
@@ -43,10 +44,11 @@ class CategoricalPosterior(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.event_dims = len(space.event_shape)
-        self.network = build(network, data.event_shape, space.event_shape, hidden=hidden, layers=layers)
+        self.network = encoder(network, data, space.event_shape, hidden=hidden, layers=layers, mask=mask)
 
     def of(self, parameters: Tensor) -> Categorical:
         return Categorical(parameters, self.event_dims)

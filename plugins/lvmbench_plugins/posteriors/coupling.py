@@ -8,7 +8,7 @@ from typing import final
 from torch import Tensor, nn
 
 from lvmbench import Amortized, Count, DataSummary, InvertibleFlow, LatentSpace, Refusal, Size
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network
 from lvmbench_plugins.posteriors._flows import CouplingStep, Encoder, affine, pushed
 
 
@@ -24,11 +24,12 @@ class Coupling(Amortized):
         Density Estimation Using Real NVP (Dinh, Sohl-Dickstein, Bengio, 2017), https://arxiv.org/abs/1605.08803
 
     Arguments:
-        layers: The number of steps :math:`T`.
+        flows: The number of steps :math:`T`.
         context: The size of the context.
         network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
         hidden: The width of its hidden layers, and of the two of each step's network.
-        depth: The number of its hidden layers.
+        layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -37,7 +38,7 @@ class Coupling(Amortized):
         torch.Size([5, 7])
     """
 
-    version = 2
+    version = 3
     distribution = InvertibleFlow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -47,19 +48,20 @@ class Coupling(Amortized):
         data: DataSummary,
         space: LatentSpace,
         *,
-        layers: Count = 4,
+        flows: Count = 4,
         context: Count = 32,
         network: Network = "mlp",
         hidden: Count = 128,
-        depth: Size = 2,
+        layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
         if size < 2:
             raise Refusal("coupling splits the latents in two halves; a single latent has none")
-        self.network = Encoder(network, data, space, context, hidden=hidden, layers=depth)
+        self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers, mask=mask)
         self.steps = nn.ModuleList(
-            CouplingStep(size, 2, context=context, hidden=hidden, backwards=t % 2 == 1) for t in range(layers)
+            CouplingStep(size, 2, context=context, hidden=hidden, backwards=t % 2 == 1) for t in range(flows)
         )
 
     def of(self, parameters: Tensor) -> InvertibleFlow:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @final
 class Exact(Posterior):
-    r"""The true posterior of the model (the E-step), where a pair of prior and decoder has one or the values of z can be summed over.
+    r"""The true posterior (the E-step), where a pair of prior and decoder has one or z can be summed over.
 
     .. math:: q(z|x) = p(z|x), \qquad \mathrm{ELBO} = \log p(x)
 

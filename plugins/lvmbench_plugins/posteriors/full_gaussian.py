@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import Amortized, Count, DataSummary, LatentSpace, MultivariateNormal, Size
-from lvmbench.networks import Network
-from lvmbench.networks import network as build
+from lvmbench.networks import Mask, Network, encoder
 
 
 @final
@@ -29,6 +28,7 @@ class FullGaussian(Amortized):
         network: The body of :math:`\mu` and :math:`L`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -48,12 +48,14 @@ class FullGaussian(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         size = space.vector("full_gaussian")
-        self.network = build(network, data.event_shape, (size + 2, size), hidden=hidden, layers=layers)
+        self.network = encoder(network, data, (size + 2, size), hidden=hidden, layers=layers, mask=mask)
 
     def of(self, parameters: Tensor) -> MultivariateNormal:
         loc, log_diagonal, *rows = parameters.unbind(-2)
+        # variances, sums of up to D squares, do not grow with D at the start
         below = torch.stack(rows, -2).tril(-1) / len(rows) ** 0.5
         return MultivariateNormal(loc, below + torch.diag_embed(log_diagonal.exp()))

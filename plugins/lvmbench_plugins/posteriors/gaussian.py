@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import Amortized, Count, DataSummary, DiagonalNormal, LatentSpace, Size
-from lvmbench.networks import Network
-from lvmbench.networks import network as build
+from lvmbench.networks import Mask, Network, encoder
 
 
 @final
@@ -25,6 +24,7 @@ class Gaussian(Amortized):
         network: The body of :math:`\mu` and :math:`\log\sigma`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -44,10 +44,13 @@ class Gaussian(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.event_dims = len(space.event_shape)
-        self.network = build(network, data.event_shape, (2, *space.event_shape), hidden=hidden, layers=layers)
+        self.network = encoder(
+            network, data, (2, *space.event_shape), hidden=hidden, layers=layers, mask=mask
+        )
 
     def of(self, parameters: Tensor) -> DiagonalNormal:
         loc, log_scale = torch.unbind(parameters, dim=-1 - self.event_dims)

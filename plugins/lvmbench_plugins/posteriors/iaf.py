@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import AffineTransform, Transform
 
 from lvmbench import Amortized, Count, DataSummary, InvertibleFlow, LatentSpace, Size
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network
 from lvmbench_plugins.posteriors._flows import AutoregressiveStep, Encoder, affine, pushed
 
 OPEN = 2.0
@@ -40,12 +40,13 @@ class Iaf(Amortized):
         MADE: Masked Autoencoder for Distribution Estimation (Germain et al., 2015), https://arxiv.org/abs/1502.03509
 
     Arguments:
-        layers: The number of steps :math:`T`.
+        flows: The number of steps :math:`T`.
         form: ``gated`` or ``affine``.
         context: The size of the context.
         network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
         hidden: The width of its hidden layers, and of the two of each step's network.
-        depth: The number of its hidden layers.
+        layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -54,7 +55,7 @@ class Iaf(Amortized):
         torch.Size([5, 7])
     """
 
-    version = 2
+    version = 3
     distribution = InvertibleFlow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -64,20 +65,21 @@ class Iaf(Amortized):
         data: DataSummary,
         space: LatentSpace,
         *,
-        layers: Count = 4,
+        flows: Count = 4,
         form: Literal["gated", "affine"] = "gated",
         context: Count = 32,
         network: Network = "mlp",
         hidden: Count = 128,
-        depth: Size = 2,
+        layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
         self.element = {"gated": _gated, "affine": affine}[form]
-        self.network = Encoder(network, data, space, context, hidden=hidden, layers=depth)
+        self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers, mask=mask)
         self.steps = nn.ModuleList(
             AutoregressiveStep(size, 2, context=context, hidden=hidden, backwards=t % 2 == 1)
-            for t in range(layers)
+            for t in range(flows)
         )
 
     def of(self, parameters: Tensor) -> InvertibleFlow:
@@ -88,4 +90,5 @@ class Iaf(Amortized):
 def _gated(given: Tensor) -> Transform:
     m, s = given.unbind(-1)
     gate = LEAST + (1 - LEAST) * (s + OPEN).sigmoid()
+    # over its first value, so that a step begins near the identity and not as a contraction
     return AffineTransform((1 - gate) * m / FIRST, gate / FIRST, event_dim=1)

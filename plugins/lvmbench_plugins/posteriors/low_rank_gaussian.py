@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import Amortized, Count, DataSummary, LatentSpace, LowRankNormal, Size
-from lvmbench.networks import Network
-from lvmbench.networks import network as build
+from lvmbench.networks import Mask, Network, encoder
 
 
 @final
@@ -32,6 +31,7 @@ class LowRankGaussian(Amortized):
         network: The body of :math:`\mu`, :math:`\log\sigma` and :math:`F`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -52,13 +52,15 @@ class LowRankGaussian(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         size = space.vector("low_rank_gaussian")
         target = (2 + min(rank, size), size)
-        self.network = build(network, data.event_shape, target, hidden=hidden, layers=layers)
+        self.network = encoder(network, data, target, hidden=hidden, layers=layers, mask=mask)
 
     def of(self, parameters: Tensor) -> LowRankNormal:
         loc, log_scale, *columns = parameters.unbind(-2)
+        # the variance along the shared directions, a sum of R squares, does not grow with R at the start
         units = torch.stack(columns, -1) / len(columns) ** 0.5
         return LowRankNormal(loc, log_scale, log_scale.exp().unsqueeze(-1) * units)

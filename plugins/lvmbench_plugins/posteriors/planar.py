@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import final
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from lvmbench import Amortized, Count, DataSummary, Flow, LatentSpace, Size
-from lvmbench.networks import Network
-from lvmbench_plugins.posteriors._flows import TINY, UNIT, Encoder
+from lvmbench.kernels.planar import PlanarMap
+from lvmbench.networks import Mask, Network
+from lvmbench_plugins.posteriors._flows import Encoder
 
 
 @final
@@ -29,10 +28,11 @@ class Planar(Amortized):
         Variational Inference with Normalizing Flows (Rezende, Mohamed, 2015), https://arxiv.org/abs/1505.05770
 
     Arguments:
-        layers: The number of steps :math:`T`.
+        flows: The number of steps :math:`T`.
         network: The body of :math:`\mu`, :math:`\log\sigma` and each step's :math:`u, w, b`.
         hidden: The width of its hidden layers.
-        depth: The number of its hidden layers.
+        layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream
@@ -41,7 +41,7 @@ class Planar(Amortized):
         torch.Size([5, 7, 2])
     """
 
-    version = 2
+    version = 3
     distribution = Flow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -51,30 +51,22 @@ class Planar(Amortized):
         data: DataSummary,
         space: LatentSpace,
         *,
-        layers: Count = 8,
+        flows: Count = 8,
         network: Network = "mlp",
         hidden: Count = 128,
-        depth: Size = 2,
+        layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
-        self.shape, self.sizes = (layers, 2 * size + 1), (size, size, 1)
-        self.network = Encoder(network, data, space, math.prod(self.shape), hidden=hidden, layers=depth)
+        self.shape, self.sizes = (flows, 2 * size + 1), (size, size, 1)
+        self.network = Encoder(
+            network, data, space, math.prod(self.shape), hidden=hidden, layers=layers, mask=mask
+        )
         self.network.calm(torch.arange(math.prod(self.shape)).view(self.shape)[:, :size].flatten())  # u
 
     def of(self, parameters: Tensor) -> Flow:
         base, flat = self.network.split(parameters)
         steps = flat.unflatten(-1, self.shape).unbind(-2)
-        return Flow(
-            base, [partial(_step, *step.split(self.sizes, -1)) for step in steps], self.space.event_shape
-        )
-
-
-def _step(u: Tensor, w: Tensor, b: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """The step of each datum, for parameters ``(B, D)``, ``(B, D)`` and ``(B, 1)``."""
-    along = (w * u).sum(-1, keepdim=True)
-    slope = softplus(along + UNIT)  # 1 + w'u after the correction
-    u = u + (slope - 1 - along) * w / (w.square().sum(-1, keepdim=True) + TINY)
-    h = ((w * z).sum(-1, keepdim=True) + b).tanh()
-    # 1 + (1 - h^2) w'u as a sum of positive terms
-    return z + u * h, (h**2 + (1 - h**2) * slope).log().squeeze(-1)
+        maps = [PlanarMap(*step.split(self.sizes, -1)) for step in steps]
+        return Flow(base, maps, self.space.event_shape)

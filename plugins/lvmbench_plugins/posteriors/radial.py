@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from lvmbench import Amortized, Count, DataSummary, Flow, LatentSpace, Size
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network
 from lvmbench_plugins.posteriors._flows import UNIT, Encoder
 
 
@@ -28,10 +28,11 @@ class Radial(Amortized):
         Variational Inference with Normalizing Flows (Rezende, Mohamed, 2015), https://arxiv.org/abs/1505.05770
 
     Arguments:
-        layers: The number of steps :math:`T`.
+        flows: The number of steps :math:`T`.
         network: The body of :math:`\mu`, :math:`\log\sigma` and each step's :math:`c, \log\alpha, b`.
         hidden: The width of its hidden layers.
-        depth: The number of its hidden layers.
+        layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream
@@ -40,7 +41,7 @@ class Radial(Amortized):
         torch.Size([5, 7, 2])
     """
 
-    version = 2
+    version = 3
     distribution = Flow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -50,15 +51,18 @@ class Radial(Amortized):
         data: DataSummary,
         space: LatentSpace,
         *,
-        layers: Count = 8,
+        flows: Count = 8,
         network: Network = "mlp",
         hidden: Count = 128,
-        depth: Size = 2,
+        layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
-        self.shape, self.sizes = (layers, size + 2), (size, 1, 1)
-        self.network = Encoder(network, data, space, math.prod(self.shape), hidden=hidden, layers=depth)
+        self.shape, self.sizes = (flows, size + 2), (size, 1, 1)
+        self.network = Encoder(
+            network, data, space, math.prod(self.shape), hidden=hidden, layers=layers, mask=mask
+        )
         self.network.calm(torch.arange(math.prod(self.shape)).view(self.shape)[:, -1])  # b
 
     def of(self, parameters: Tensor) -> Flow:
@@ -76,5 +80,6 @@ def _step(c: Tensor, log_alpha: Tensor, b: Tensor, z: Tensor) -> tuple[Tensor, T
     near = alpha / (alpha + r)
     # the stretch across the radius and along it, each as a sum of positive terms
     across, radially = 1 - near + near * slope, 1 - near**2 + near**2 * slope
+    # a sphere around c is stretched alike in all its D - 1 directions
     log_det = (z.shape[-1] - 1) * across.log() + radially.log()
     return z + near * (slope - 1) * (z - c), log_det.squeeze(-1)

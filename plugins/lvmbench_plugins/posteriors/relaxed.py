@@ -19,14 +19,13 @@ from lvmbench import (
     Refusal,
     Size,
 )
-from lvmbench.distributions.relaxed import (
+from lvmbench.distributions import (
     RelaxedBernoulli,
     RelaxedCategorical,
     StraightThroughBernoulli,
     StraightThroughCategorical,
 )
-from lvmbench.networks import Network
-from lvmbench.networks import network as build
+from lvmbench.networks import Mask, Network, encoder
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
@@ -57,6 +56,7 @@ class RelaxedPosterior(Posterior):
         network: The body of :math:`\ell`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
         temperature: The temperature :math:`\tau` at first.
         final_temperature: The temperature after annealing, which is geometric in the step.
         anneal: The number of training steps that annealing takes; 0 keeps the first temperature.
@@ -81,6 +81,7 @@ class RelaxedPosterior(Posterior):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
         temperature: Positive = 1.0,
         final_temperature: Positive = 0.5,
         anneal: Size = 0,
@@ -94,7 +95,7 @@ class RelaxedPosterior(Posterior):
         self.law = LAWS[space.support]
         self.distribution = (HARD if straight_through else SOFT)[space.support]
         self.event_dims = len(space.event_shape)
-        self.network = build(network, data.event_shape, space.event_shape, hidden=hidden, layers=layers)
+        self.network = encoder(network, data, space.event_shape, hidden=hidden, layers=layers, mask=mask)
         self.first, self.ratio, self.anneal = temperature, final_temperature / temperature, anneal
         self.register_buffer("steps", torch.zeros(()))
 

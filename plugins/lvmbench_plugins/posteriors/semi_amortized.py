@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Posterior, Size
-from lvmbench.networks import Network
-from lvmbench.networks import network as build
+from lvmbench.networks import Mask, Network, encoder
 from lvmbench_plugins.posteriors._refine import normal, refine
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ class SemiAmortized(Posterior):
         network: The body of :math:`f`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -66,12 +66,15 @@ class SemiAmortized(Posterior):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.event_dims, self.rate, self.through = len(space.event_shape), rate, through
         refined = self.provides if through else self.provides | {"held_fixed"}
         self.provides = refined if steps else frozenset({"amortized"})
-        self.network = build(network, data.event_shape, (2, *space.event_shape), hidden=hidden, layers=layers)
+        self.network = encoder(
+            network, data, (2, *space.event_shape), hidden=hidden, layers=layers, mask=mask
+        )
         self.register_buffer("noise", torch.randn(steps, pairs, *space.event_shape))
 
     def forward(self, x: Tensor, model: LatentVariableModel) -> DiagonalNormal:
@@ -80,5 +83,6 @@ class SemiAmortized(Posterior):
             return normal(refine(model, x, (loc, log_scale), self.noise, self.rate), self.event_dims)
         with torch.no_grad():
             found = refine(model, x, (loc.detach(), log_scale.detach()), self.noise, self.rate)
+        # the value is where the ascent ended, the gradient that of where it began
         shifts = (found[0] - loc).detach(), (found[1] - log_scale).detach()
         return normal((loc + shifts[0], log_scale + shifts[1]), self.event_dims)

@@ -21,13 +21,13 @@ from lvmbench import (
     Refusal,
     Size,
 )
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network
 from lvmbench_plugins.posteriors._flows import AutoregressiveStep, CouplingStep, Encoder, pushed
 
 
 @final
 class Spline(Amortized):
-    r"""A normal bent by monotonic rational-quadratic splines, coordinate by coordinate, before it is scaled and moved.
+    r"""A normal bent by rational-quadratic splines, coordinate by coordinate, then scaled and moved.
 
     .. math:: z = \mu + \sigma \odot f_T(\dots f_1(\varepsilon)), \qquad \varepsilon \sim N(0, I)
 
@@ -39,14 +39,15 @@ class Spline(Amortized):
         Neural Spline Flows (Durkan et al., 2019), https://arxiv.org/abs/1906.04032
 
     Arguments:
-        layers: The number of steps :math:`T`.
+        flows: The number of steps :math:`T`.
         form: ``coupling`` or ``autoregressive``; a single latent needs the latter.
         bins: The number of bins of a spline.
         bound: The end :math:`B` of the splines.
         context: The size of the context.
         network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
         hidden: The width of its hidden layers, and of the two of each step's network.
-        depth: The number of its hidden layers.
+        layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -55,7 +56,7 @@ class Spline(Amortized):
         torch.Size([5, 7])
     """
 
-    version = 2
+    version = 3
     distribution = InvertibleFlow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -65,14 +66,15 @@ class Spline(Amortized):
         data: DataSummary,
         space: LatentSpace,
         *,
-        layers: Count = 4,
+        flows: Count = 4,
         form: Literal["coupling", "autoregressive"] = "coupling",
         bins: Count = 8,
         bound: Positive = 5.0,
         context: Count = 32,
         network: Network = "mlp",
         hidden: Count = 128,
-        depth: Size = 2,
+        layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
@@ -81,16 +83,18 @@ class Spline(Amortized):
                 "spline in the form 'coupling' splits the latents in two halves; a single latent has none: "
                 "set form=autoregressive"
             )
+        # widths, heights, slopes at inner knots: at the outer ones the slope is that of the identity beyond
         self.bound, self.sizes = bound, [bins, bins, bins - 1]
         step = {"coupling": CouplingStep, "autoregressive": AutoregressiveStep}[form]
-        self.network = Encoder(network, data, space, context, hidden=hidden, layers=depth)
+        self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers, mask=mask)
         self.steps = nn.ModuleList(
             step(size, sum(self.sizes), context=context, hidden=hidden, backwards=t % 2 == 1)
-            for t in range(layers)
+            for t in range(flows)
         )
 
     def of(self, parameters: Tensor) -> InvertibleFlow:
         q, h = self.network.split(parameters)
+        # splines bend what lies within the bound, which is in units of the base: location and scale come last
         base = DiagonalNormal(torch.zeros_like(q.loc), torch.zeros_like(q.loc))
         bent = [step(h, self._spline) for step in self.steps]
         scaled = AffineTransform(q.loc, q.log_scale.exp(), event_dim=1)

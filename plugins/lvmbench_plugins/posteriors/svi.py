@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Posterior
+from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Posterior, observed
 from lvmbench_plugins.posteriors._refine import Parameters, normal, refine
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @final
 class Svi(Posterior):
-    r"""A normal with independent coordinates whose parameters are found for each datum by gradient ascent on its ELBO.
+    r"""A normal with independent coordinates, found for each datum by gradient ascent on its ELBO.
 
     .. math:: \lambda_{t+1} = \lambda_t + \rho_t F(\lambda_t)^{-1} \nabla_\lambda \mathrm{ELBO}(x; \lambda_t), \qquad
         \rho_t = \tfrac{\rho}{2} \left(1 + \cos \tfrac{\pi t}{T}\right), \qquad q(z|x) = N(z; \mu_T, \operatorname{diag} \sigma_T^2)
@@ -30,7 +30,8 @@ class Svi(Posterior):
     The standard normal numbers of the steps are drawn once, other ones for each step and the same for all data, so that q(z|x)
     is a function of x and of the model. The model is trained at :math:`\lambda_T` held fixed. With ``warm`` a table keeps what
     was found for each training datum, from where the ascent goes on before every epoch; a datum then starts from the entry of
-    the training datum that is nearest to it, which is its own where it is one of them.
+    the training datum that is nearest to it, which is its own where it is one of them. There the training mean stands for
+    what was not observed.
 
     References:
         Stochastic Variational Inference (Hoffman, Blei, Wang, Paisley, 2013), https://jmlr.org/papers/v14/hoffman13a.html;
@@ -56,6 +57,7 @@ class Svi(Posterior):
     provides = frozenset({"held_fixed", "reads_model"})
     requires = frozenset({"prior.real", "prior.density", "decoder.density"})
     noise: Tensor
+    mean: Tensor
     rows: Tensor
     table: Tensor
 
@@ -71,8 +73,10 @@ class Svi(Posterior):
     ) -> None:
         super().__init__()
         self.shape, self.rate, self.refreshes = space.event_shape, rate, warm
+        self.complete = data.complete
         size = max(data.size, 1) if warm else 0
         self.register_buffer("rows", torch.zeros(size, math.prod(data.event_shape)))
+        self.register_buffer("mean", data.mean.flatten(), persistent=False)
         self.register_buffer("table", torch.zeros(2, size, *space.event_shape))
         self.register_buffer("noise", torch.randn(steps, pairs, *space.event_shape))
 
@@ -84,11 +88,14 @@ class Svi(Posterior):
     def refresh(self, x: Tensor, model: LatentVariableModel) -> None:
         found = refine(model, x, (self.table[0], self.table[1]), self.noise, self.rate)
         self.table.copy_(torch.stack(found))
-        self.rows.copy_(x.flatten(1))
+        self.rows.copy_(self._row(x))
 
     def _start(self, x: Tensor) -> Parameters:
         if not self.refreshes:
             zeros = self.noise.new_zeros((len(x), *self.shape))
             return zeros, zeros
-        near = torch.cdist(x.flatten(1), self.rows).argmin(1)
+        near = torch.cdist(self._row(x), self.rows).argmin(1)
         return self.table[0][near], self.table[1][near]
+
+    def _row(self, x: Tensor) -> Tensor:
+        return x.flatten(1) if self.complete else observed(x.flatten(1), self.mean)[0]

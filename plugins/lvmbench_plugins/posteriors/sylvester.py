@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lvmbench import Amortized, Count, DataSummary, Flow, LatentSpace, Size
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network
 from lvmbench_plugins.posteriors._flows import TINY, Encoder
 
 LARGEST = 0.999
@@ -32,12 +32,13 @@ class Sylvester(Amortized):
         Sylvester Normalizing Flows for Variational Inference (van den Berg et al., 2018), https://arxiv.org/abs/1803.05649
 
     Arguments:
-        layers: The number of steps :math:`T`.
+        flows: The number of steps :math:`T`.
         units: The number of directions :math:`M` of a step, at most one for each coordinate.
         reflections: The number of reflections whose product is :math:`Q`.
         network: The body of :math:`\mu`, :math:`\log\sigma` and each step's :math:`Q, R, \tilde R, b`.
         hidden: The width of its hidden layers.
-        depth: The number of its hidden layers.
+        layers: The number of its hidden layers.
+        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream
@@ -46,7 +47,7 @@ class Sylvester(Amortized):
         torch.Size([5, 7, 2])
     """
 
-    version = 2
+    version = 3
     distribution = Flow
     requires = frozenset({"prior.real"})
     network: Encoder
@@ -56,27 +57,28 @@ class Sylvester(Amortized):
         data: DataSummary,
         space: LatentSpace,
         *,
-        layers: Count = 4,
+        flows: Count = 4,
         units: Count = 16,
         reflections: Count = 4,
         network: Network = "mlp",
         hidden: Count = 128,
-        depth: Size = 2,
+        layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
         self.space, size = space, math.prod(space.event_shape)
         m = min(units, size)
         self.shapes = [(reflections, size), (m, m), (m, m), (m,)]
         self.sizes = [math.prod(shape) for shape in self.shapes]
-        self.layers = layers
-        further = layers * sum(self.sizes)
-        self.network = Encoder(network, data, space, further, hidden=hidden, layers=depth)
-        of_r = torch.arange(further).view(layers, -1).split(self.sizes, -1)[1]
+        self.flows = flows
+        further = flows * sum(self.sizes)
+        self.network = Encoder(network, data, space, further, hidden=hidden, layers=layers, mask=mask)
+        of_r = torch.arange(further).view(flows, -1).split(self.sizes, -1)[1]
         self.network.calm(of_r.flatten())
 
     def of(self, parameters: Tensor) -> Flow:
         base, flat = self.network.split(parameters)
-        steps = flat.unflatten(-1, (self.layers, -1)).unbind(-2)
+        steps = flat.unflatten(-1, (self.flows, -1)).unbind(-2)
         return Flow(base, [partial(_step, *self._parts(step)) for step in steps], self.space.event_shape)
 
     def _parts(self, step: Tensor) -> list[Tensor]:
@@ -92,7 +94,9 @@ def _step(v: Tensor, r: Tensor, r_tilde: Tensor, b: Tensor, z: Tensor) -> tuple[
     y = _reflected(z, mirrors)[..., :m]
     h = (_times(r_tilde, y) + b).tanh()
     moved = pad(_times(r, h), (0, z.shape[-1] - m))
+    # Sylvester's identity: the determinant is that of I + diag(h') R~ R, M by M and triangular, as Q' Q = I
     product = r.diagonal(dim1=-2, dim2=-1) * r_tilde.diagonal(dim1=-2, dim2=-1)
+    # a reflection undoes itself: in the reverse order they are the transpose of their product
     return z + _reflected(moved, mirrors[::-1]), ((1 - h**2) * product).log1p().sum(-1)
 
 

@@ -31,9 +31,11 @@ class LogGamma(torch.autograd.Function):
     def forward(z: Tensor, shape: Tensor) -> Tensor:
         z64, a = torch.broadcast_tensors(z.double(), shape.double())
         y = _start(z64, a)
+        # the smaller of the two tails, as the other one rounds to 1
         below, target = z64 < 0, _log_lower(-z64.abs())
         for _ in range(_STEPS):
             tail = _tail(a, y.exp(), below).clamp(min=1e-300)
+            # d log tail / dy is the density of y over the tail, up for the lower, down for the upper
             slope = (_log_density(a, y) - tail.log()).exp()
             y = y + torch.where(below, 1.0, -1.0) * (target - tail.log()) / slope
         return y.to(z.dtype)
@@ -47,6 +49,7 @@ class LogGamma(torch.autograd.Function):
         z, shape, y = ctx.saved_tensors
         a, y = torch.broadcast_tensors(shape.double(), y.double())
         x, below, h = y.exp(), z < 0, _STRIDE * a.sqrt()
+        # (8 near - far) / 12 h: the terms of third order cancel, and what is left is of the order h^4
         near = _tail(a + h, x, below) - _tail(a - h, x, below)
         far = _tail(a + 2 * h, x, below) - _tail(a - 2 * h, x, below)
         change = torch.where(below, -1.0, 1.0) * (8 * near - far) / (12 * h)

@@ -1,4 +1,4 @@
-"""What may import what, and how long files and functions may be."""
+"""The house: what is where, what may import what, and how long files and functions may be."""
 
 import ast
 import importlib
@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tokenize
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -55,16 +56,76 @@ def imports(path):
             yield from ((alias.name, None) for alias in node.names)
 
 
+PUBLIC = {"data", "distributions", "kernels", "networks"}
+"""The packages whose names are public beside those of lvmbench itself."""
+
+
 @each_plugin_file
 def test_plugins_import_only_public_names(path):
     for module, name in imports(path):
-        if module == "lvmbench" and name is not None:
-            assert name in lvmbench.__all__
+        if module == "lvmbench":
+            assert name in (None, *lvmbench.__all__)
         elif module.startswith("lvmbench."):
-            assert not any(part.startswith("_") for part in module.split("."))
-            assert name is None or (
-                not name.startswith("_") and hasattr(importlib.import_module(module), name)
-            )
+            assert module.split(".")[1] in PUBLIC
+            assert not any(part.startswith("_") for part in (*module.split("."), name))
+            assert hasattr(importlib.import_module(module), name)
+
+
+def lines_of_the_house():
+    """The rooms of each line of the plan in CONTRIBUTING.md, the lowest first."""
+    plan = re.search(r"```text\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL).group(1)
+    return [line.strip().split(", ") for line in plan.strip().splitlines()][::-1]
+
+
+HEIGHT = {room: i for i, line in enumerate(lines_of_the_house()) for room in line}
+DOORS = {"__init__", "__main__"}
+"""The modules by which one enters: they import from everywhere."""
+
+
+def rooms_used(path):
+    """The rooms that a module imports from, each with whether it does so only for the sake of types."""
+
+    def visit(node, types):
+        for child in ast.iter_child_nodes(node):
+            for_types = types or (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING")
+            if isinstance(child, ast.ImportFrom) and child.module == "lvmbench":
+                assert [alias.name for alias in child.names] == ["__version__"]
+            elif isinstance(child, ast.ImportFrom) and child.module.startswith("lvmbench."):
+                yield child.module.split(".")[1], for_types
+            elif isinstance(child, ast.Import):
+                assert not any(alias.name.startswith("lvmbench") for alias in child.names)
+            yield from visit(child, for_types)
+
+    yield from visit(ast.parse(path.read_text()), types=False)
+
+
+def modules_of_rooms():
+    for path in HARNESS:
+        room = path.relative_to(ROOT / "lvmbench").parts[0].removesuffix(".py")
+        if room not in DOORS:
+            yield room, path
+
+
+def test_the_plan_names_every_room_once():
+    rooms = {room for room, _ in modules_of_rooms()}
+    assert sorted(room for line in lines_of_the_house() for room in line) == sorted(rooms)
+
+
+def test_imports_point_downwards():
+    """Those for the sake of types, too."""
+    used = ((room, other, path.name) for room, path in modules_of_rooms() for other, _ in rooms_used(path))
+    assert [(room, other, name) for room, other, name in used if HEIGHT[other] > HEIGHT[room]] == []
+
+
+def test_no_imports_of_a_running_program_go_in_a_circle():
+    graph = {room: set() for room in HEIGHT}
+    for room, path in modules_of_rooms():
+        graph[room] |= {other for other, for_types in rooms_used(path) if not for_types and other != room}
+    assert len([*TopologicalSorter(graph).static_order()]) == len(HEIGHT)
+
+
+def test_few_modules_stand_outside_the_rooms():
+    assert len([*(ROOT / "lvmbench").glob("*.py")]) <= 25
 
 
 @each_plugin_file
@@ -115,3 +176,27 @@ def test_functions_are_short():
 def test_files_are_short():
     sizes = {str(p.relative_to(ROOT)): len(p.read_text().splitlines()) for p in (*HARNESS, *PLUGINS)}
     assert {name: size for name, size in sizes.items() if size > 350} == {}
+
+
+def answers():
+    """The file and the name in it of each answer of the page for newcomers."""
+    page = (ROOT / "docs" / "find-your-way.md").read_text()
+    return re.findall(r"^\| .* \| `(.*)` \| `(.*)` \|$", page, re.MULTILINE)
+
+
+def names_in(body, before=""):
+    """What a file defines: functions, classes and, after a dot, their methods."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield before + node.name
+        if isinstance(node, ast.ClassDef):
+            yield from names_in(node.body, f"{node.name}.")
+
+
+def test_newcomers_find_what_they_look_for():
+    lost = [
+        (file, name)
+        for file, name in answers()
+        if name not in names_in(ast.parse((ROOT / file).read_text()).body)
+    ]
+    assert (len(answers()) >= 10, lost) == (True, [])

@@ -1,0 +1,139 @@
+"""What the parts of a combination provide and require, and why a combination is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.parts import Parts, build
+from lvmbench.component import Component
+from lvmbench.dataset import Data
+from lvmbench.distributions import Distribution
+from lvmbench.errors import Refusal, Unavailable
+from lvmbench.estimator import Estimator
+from lvmbench.latents import LatentSpace
+from lvmbench.model import LatentVariableModel
+from lvmbench.objective import Objective
+from lvmbench.options import OptionError
+from lvmbench.prior import Prior
+from lvmbench.registry.catalogue import Catalogue
+from lvmbench.registry.names import Ref
+
+DECLARED = ("lower_bound", "density", "additive", "linear", "multi_sample")
+"""What an objective says of itself that others may require."""
+
+
+def default_estimators(catalogue: Catalogue, objective: Ref) -> list[Ref]:
+    """The objective's default estimators."""
+    names = catalogue.entry("objective", objective.name).load().default_estimators
+    return [catalogue.canonical("estimator", Ref.parse(name)) for name in names]
+
+
+def first_suitable(
+    catalogue: Catalogue, estimators: Sequence[Ref], refs: Mapping[str, Ref], latent: int, data: Data
+) -> Ref:
+    """The first of the estimators whose requirements the other parts meet, or else the first of all."""
+
+    def suits(estimator: Ref) -> bool:
+        with suppress(Refusal, Unavailable):
+            parts = build(catalogue, Combination({**refs, "estimator": estimator}, latent), data, seed=0)
+            return parts.estimator.requires <= capabilities(data, parts)
+        return False
+
+    return next(filter(suits, estimators), estimators[0])
+
+
+def capabilities(data: Data, parts: Parts, *, measured: bool = False) -> frozenset[str]:
+    """Everything that the parts of a combination provide, each as ``kind.capability``, in training or when measured."""
+    ends = end_capabilities(parts.objective, parts.estimator)
+    return model_capabilities(data, parts.model, measured=measured) | ends
+
+
+def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool = False) -> frozenset[str]:
+    """What data and model provide."""
+    q = model.posterior_distribution
+    if measured and q:
+        q = q.law_type or q
+    return prior_capabilities(model.prior).union(
+        _words("dataset", data.capabilities),
+        _words("posterior", model.posterior.provides | (_traits(q) if q else frozenset())),
+        _words("decoder", model.decoder.provides | model.decoder.distribution.traits),
+        _words("model", model.provides),
+    )
+
+
+def _traits(q: type[Distribution]) -> frozenset[str]:
+    """What the posterior's distribution can do.
+
+    Where its density is known anywhere, so is its slope; unless there is only a bound of it, the weights average to p(x).
+    """
+    slope = frozenset({"slope"} if "density" in q.traits else ())
+    weights = frozenset({"weights"} if "bound" not in q.traits else ())
+    return q.traits | slope | weights
+
+
+def prior_capabilities(prior: Prior) -> frozenset[str]:
+    """What a prior and its latent space provide."""
+    return _words("prior", prior.provides | prior.distribution.traits | _offered(prior.space))
+
+
+def end_capabilities(objective: Objective, estimator: Estimator) -> frozenset[str]:
+    """What an objective and an estimator provide."""
+    declared = {name for name in DECLARED if getattr(objective, name)}
+    return _words("objective", objective.provides | declared) | _words("estimator", estimator.provides)
+
+
+def _words(kind: str, names: Iterable[str]) -> frozenset[str]:
+    return frozenset(f"{kind}.{name}" for name in names)
+
+
+def _offered(space: LatentSpace) -> frozenset[str]:
+    """What the latent space itself offers."""
+    known = {"enumerable": space.enumerable, "layers": bool(space.layers), "steps": bool(space.steps)}
+    return frozenset({space.support, *(word for word, holds in known.items() if holds)})
+
+
+def unmet(
+    label: str, component: Component, provided: frozenset[str], combination: Combination, data: Data
+) -> str | None:
+    """Why a component cannot be part of a combination, or ``None`` where all it requires is there."""
+    missing = sorted(component.requires - provided)
+    if not missing:
+        return None
+    kind = missing[0].partition(".")[0]
+    offered = sorted(p.partition(".")[2] for p in provided if p.startswith(kind + "."))
+    owner = _owner(kind, combination, data)
+    advice = data.advice.get(missing[0].removeprefix("dataset."))
+    return f"{label} requires {missing[0]}, which {owner} does not provide (it provides {', '.join(offered) or 'nothing'}){f'; {advice}' if advice else ''}"
+
+
+def _owner(kind: str, combination: Combination, data: Data) -> str:
+    """Who should have provided something, in the words of a message."""
+    if kind == "dataset":
+        low, high = data.range
+        return f"dataset '{combination['dataset']}' with values from {low:g} to {high:g}"
+    return f"{kind} '{combination[kind]}'" if kind in combination.refs else "this pair of prior and decoder"
+
+
+def refusal(data: Data, parts: Parts, combination: Combination) -> str | None:
+    """The first unmet requirement among the parts of a combination."""
+    provided = capabilities(data, parts)
+    labelled = ((f"{kind} '{combination[kind]}'", part) for kind, part in parts.components.items())
+    reasons = (unmet(label, part, provided, combination, data) for label, part in labelled)
+    return next((reason for reason in reasons if reason), None)
+
+
+def applicable_estimators(
+    catalogue: Catalogue, parts: Parts, data: Data, provided: frozenset[str], own: Ref
+) -> dict[str, Estimator]:
+    """The combination's own estimator and every registered one, at its defaults, that suits the other parts."""
+    found: dict[str, Estimator] = {}
+    summary = data.summary
+    asked = {need for need in parts.objective.requires if need.startswith("estimator.")}
+    for name in catalogue.names("estimator"):
+        with suppress(Unavailable, OptionError, Refusal):
+            built = catalogue.build("estimator", name, summary, parts.model.prior.space).eval()
+            suits = built.requires <= provided and asked <= _words("estimator", built.provides)
+            found |= {name: built} if suits else {}
+    return {**found, str(own): parts.estimator}

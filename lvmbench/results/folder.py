@@ -1,0 +1,85 @@
+"""What a folder of results says beside its tables: its suite, its plugins, remarks on its data, and the board they make."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from lvmbench.errors import UserError
+from lvmbench.registry.loader import PluginSelection
+from lvmbench.results.board import Board, leaderboard, suite_leaderboard
+from lvmbench.results.tables import RECORDS, read_results
+from lvmbench.results.verdicts import judge
+
+if TYPE_CHECKING:
+    from lvmbench.results.store import Store
+
+REMARKS = "remarks.json"
+"""The file of a results directory that says, by data set, what to know of the data."""
+
+
+def board_of(
+    records: pd.DataFrame,
+    measurements: pd.DataFrame,
+    directory: Path,
+    metric: str | None = None,
+    split: str = "test",
+) -> Board:
+    """The leaderboard by a metric, or by the suite's, or where that was not measured by the default one; with the claims.
+
+    Arguments:
+        records: One row per run.
+        measurements: Long, one row per figure of a run.
+        directory: The folder of the results or of the published board, for its suite.
+        metric: What to rank by instead of the suite's metric; raises `UserError` where it was not measured.
+        split: The split whose measurements count.
+    """
+    suite = suite_of(directory)
+    if metric is None:
+        own = suite.get("metric")
+        board = suite_leaderboard(records, measurements, None if own is None else str(own), split)
+    else:
+        board = leaderboard(records, measurements, metric, split)
+    claims = judge(suite.get("claims", []), records, measurements)
+    return replace(board, claims=claims, remarks=remarks_in(directory))
+
+
+def rebuild(directory: Path) -> Board:
+    """Make the leaderboard again from the tables and the suite of a directory; raises `UserError` where it has none."""
+    return board_of(*read_results(directory), directory)
+
+
+def remarks_in(directory: Path) -> dict[str, list[str]]:
+    """What to know of the data that a results directory was made with, by data set."""
+    path = directory / REMARKS
+    remarks: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return remarks
+
+
+def suite_of(directory: Path) -> dict[str, Any]:
+    """The keys of the suite that a results directory was made by; raises `UserError` where they cannot be read."""
+    path = directory / "suite.yaml"
+    if not path.is_file():
+        return {}
+    try:
+        suite = YAML(typ="safe").load(path)
+    except YAMLError as error:
+        raise UserError(f"'{path}' is not YAML: {' '.join(str(error).split())}") from error
+    return suite if isinstance(suite, dict) else {}
+
+
+def plugins_of(store: Store) -> PluginSelection:
+    """The plugins that the runs of a store were made with."""
+    extra, blocked = json.loads(store.meta().get("plugins", "[[], []]"))
+    return PluginSelection(tuple(extra), tuple(blocked))
+
+
+def is_published(directory: Path) -> bool:
+    """Whether a folder is a published board: tables without a store and weights."""
+    return (directory / RECORDS).is_file() and not (directory / "store.sqlite").exists()

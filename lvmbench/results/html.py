@@ -1,0 +1,27 @@
+"""A leaderboard as html, for notebooks."""
+
+from __future__ import annotations
+
+from html import escape
+
+from lvmbench.results.board import Board
+from lvmbench.results.sections import Section, caption, claims_section, sections
+
+
+def to_html(board: Board) -> str:
+    """The table of each data set with what is the same in each row and what is missing below it, and the claims."""
+    claims = claims_section(board)
+    return "".join(map(_section, [*sections(board), *([claims] if claims else [])]))
+
+
+def _section(section: Section) -> str:
+    header = "".join(f"<th>{escape(name)}</th>" for name in section.columns)
+    rows = "".join(f"<tr>{_cells(row)}</tr>" for row in zip(*section.columns.values(), strict=True))
+    table = f"<thead><tr>{header}</tr></thead><tbody>{rows}</tbody>"
+    holes = [f"{hole.status}: {', '.join(hole.combinations)} ({hole.reason})" for hole in section.holes]
+    below = "<br>".join(escape(line) for line in (caption(section), *section.notes, *holes) if line)
+    return f"<table><caption>{escape(section.title)}</caption>{table}</table><p>{below}</p>"
+
+
+def _cells(row: tuple[str, ...]) -> str:
+    return "".join(f"<td>{escape(text)}</td>" for text in row)

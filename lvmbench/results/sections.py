@@ -1,0 +1,280 @@
+"""A leaderboard laid out as text, section by section; markdown, html and the terminal each only set it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pandas as pd
+
+from lvmbench.results.board import Board, label, table_name
+
+_CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
+_CLAIM_NUMBERS = ("difference", "range", "n")
+JUDGED = (
+    "An order is decided by the 95% interval of the difference, paired over seeds, each claim by itself; an agreement by every "
+    "run, whose smallest and largest difference are given."
+)
+IMPROVING = "their best epoch is among the last 5% of those they trained, and patience had not stopped them"
+SCALES = (
+    "ranked among themselves only: a density is not held against a probability, nor the bound of one objective "
+    "against that of another"
+)
+
+
+def cell(mean: float, low: float, high: float) -> str:
+    """A mean with half the width of its interval, both to the digits that the interval leaves meaningful.
+
+    >>> cell(-95.1234, -95.6234, -94.6234), cell(2.5, math.nan, math.nan), cell(math.nan, math.nan, math.nan)
+    ('-95.12 ± 0.50', '2.5', '–')
+    >>> cell(123456.0, 123000.0, 123912.0), cell(16.0, 16.0, 16.0), cell(3.2e-7, 3.1e-7, 3.3e-7)
+    ('123456 ± 456', '16', '3.20e-07 ± 1.0e-08')
+    """
+    if not math.isfinite(mean):
+        return "–"
+    width = (high - low) / 2
+    if not width > 0:
+        return f"{mean:.4g}" if abs(mean) < 1000 else f"{mean:.0f}"
+    if abs(mean) >= 1e7 or 0 < abs(mean) < 1e-3:
+        return f"{mean:.2e} ± {width:.1e}"
+    digits = min(max(1 - math.floor(math.log10(width)), 0), 4)
+    return f"{mean:.{digits}f} ± {width:.{digits}f}"
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Combinations that have no result on a data set, for the same reason."""
+
+    status: str
+    reason: str
+    combinations: list[str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table as text, of a data set's rows that are ranked together.
+
+    Arguments:
+        title: The data set, and what its rows are ranked by where that differs between them.
+        columns: The text of each row, by header.
+        numbers: The headers of the columns that hold numbers.
+        constant: What is the same in each row.
+        holes: What is missing.
+        notes: What to know of it, one sentence each.
+    """
+
+    title: str
+    columns: dict[str, list[str]]
+    numbers: Sequence[str] = ()
+    constant: dict[str, str] = field(default_factory=dict)
+    holes: Sequence[Hole] = ()
+    notes: Sequence[str] = ()
+
+
+def shorten(names: Iterable[str]) -> dict[str, str]:
+    """For each name: itself without its options, where no other name of that component needs telling apart.
+
+    >>> shorten(["vamp[components=50]", "iaf[flows=2]", "iaf[flows=4]"])
+    {'vamp[components=50]': 'vamp', 'iaf[flows=2]': 'iaf[flows=2]', 'iaf[flows=4]': 'iaf[flows=4]'}
+    """
+    full = list(dict.fromkeys(names))
+    heads = [name.partition("[")[0] for name in full]
+    return {name: head if heads.count(head) == 1 else name for name, head in zip(full, heads, strict=True)}
+
+
+def sections(board: Board, *, short: bool = False) -> list[Section]:
+    """Lay out a board: one section for each data set and scale.
+
+    Arguments:
+        board: The board.
+        short: Whether to `shorten` names; a note then gives them in full.
+    """
+    parts = [
+        _of_dataset(board, str(dataset), rows, short) for dataset, rows in board.frame.groupby("dataset")
+    ]
+    *others, last = [section for part in parts for section in part]
+    return [*others, replace(last, notes=[*last.notes, *_left_out(board)])]
+
+
+def claims_section(board: Board) -> Section | None:
+    """What became of each claim, where the suite makes any."""
+    if board.claims.empty:
+        return None
+    columns = claim_columns(board.claims)
+    return Section("Claims", columns, [name for name in _CLAIM_NUMBERS if name in columns], notes=[JUDGED])
+
+
+def _of_dataset(board: Board, dataset: str, part: pd.DataFrame, short: bool) -> list[Section]:
+    """A section for each scale, the last of which says what gave no result."""
+    measured = part[part["seeds"] > 0]
+    scales = list(dict.fromkeys(measured["scale"])) or [""]
+    rows = [measured[measured["scale"] == scale] for scale in scales]
+    rows[-1] = pd.concat([rows[-1], part[part["seeds"] == 0]])
+    apart = [SCALES] * (len(scales) > 1)
+    *others, last = [
+        _section(board, table_name(dataset, scale), own, short)
+        for scale, own in zip(scales, rows, strict=True)
+    ]
+    last = replace(last, notes=[*board.remarks.get(dataset, ()), *last.notes])
+    return [replace(section, notes=[*section.notes, *apart]) for section in (*others, last)]
+
+
+def _section(board: Board, title: str, part: pd.DataFrame, short: bool) -> Section:
+    names = board.names
+    part = part.assign(**{name: part[name].astype(str) for name in names}, runs=_runs(part))
+    full = [value for name in names for value in part[name]]
+    if short:
+        part = part.assign(**{name: part[name].map(shorten(part[name])) for name in names})
+    filled, empty = part[part["seeds"] > 0], part[part["seeds"] == 0]
+    constant = {name: str(filled[name].iloc[0]) for name in [*names, "runs"] if _same(filled, name)}
+    labels = combination_labels(part, names)
+    legend = _legend(full, [value for name in names for value in part[name]])
+    notes = [*_notes(filled, labels), *legend, *_improving(filled)]
+    numbers = ["rank", *map(board.header, board.headline)]
+    return Section(title, _columns(board, filled, constant), numbers, constant, _holes(empty, labels), notes)
+
+
+def _columns(board: Board, filled: pd.DataFrame, constant: Mapping[str, str]) -> dict[str, list[str]]:
+    """Rank, the components that differ, the figures, and the runs where their number does."""
+    if filled.empty:
+        return {}
+    ranks = {"rank": ["–" if pd.isna(r) else str(r) for r in filled["rank"]]} if board.metric else {}
+    left = {name: filled[name].tolist() for name in board.names if name not in constant}
+    figures = {board.header(name): _cells(filled, name) for name in board.headline}
+    runs = {} if "runs" in constant else {"runs": filled["runs"].tolist()}
+    return {**ranks, **left, **figures, **runs}
+
+
+def _improving(filled: pd.DataFrame) -> list[str]:
+    """How many runs were not trained to an end."""
+    known = filled[filled["improving"].notna()]
+    runs, still = int(known["seeds"].sum()), int(known["improving"].sum())
+    return [f"{still} of {runs} runs ended while still improving: {IMPROVING}"] if still else []
+
+
+def _left_out(board: Board) -> list[str]:
+    """What the results hold and the board does not show."""
+    runs, evaluators = board.unasked.runs, board.unasked.evaluators
+    said = (
+        f"{runs} run{'s' * (runs != 1)} of combinations that the suite no longer has are kept and not shown"
+    )
+    figures = (
+        f"figures of evaluators that the suite no longer has are kept and not shown: {', '.join(evaluators)}"
+    )
+    return [said] * bool(runs) + [figures] * bool(evaluators)
+
+
+def _same(rows: pd.DataFrame, name: str) -> bool:
+    """Whether a column can be said once; a lone row keeps its prior and posterior, to have a name."""
+    return bool(rows[name].nunique() == 1 and (len(rows) > 1 or name not in ("prior", "posterior")))
+
+
+def _runs(part: pd.DataFrame) -> list[str]:
+    return [
+        f"{n} ok" if status == "ok" else str(status)
+        for n, status in zip(part["seeds"], part["status"], strict=True)
+    ]
+
+
+def _legend(full: list[str], shown: list[str]) -> list[str]:
+    cut = dict.fromkeys(name for name, short in zip(full, shown, strict=True) if name != short)
+    return [f"in full: {', '.join(cut)}"] if cut else []
+
+
+def combination_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
+    """A line for each row of one data set, of the components that differ between rows; indexed as the rows.
+
+    >>> rows = pd.DataFrame({"prior": ["vamp", "vamp"], "posterior": ["iaf", "exact"]})
+    >>> combination_labels(rows, ["prior", "posterior"]).tolist()
+    ['iaf', 'exact']
+    """
+    differing = [name for name in names if part[name].nunique(dropna=False) > 1] or list(names)
+    return pd.Series(
+        [label(row) for row in part[differing].itertuples(index=False)], index=part.index, dtype=str
+    )
+
+
+def _cells(part: pd.DataFrame, name: str) -> list[str]:
+    return [cell(*row) for row in part[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)]
+
+
+def _holes(empty: pd.DataFrame, labels: pd.Series[str]) -> list[Hole]:
+    groups = empty.groupby(["status", "reason"])
+    return [Hole(str(s), str(reason), labels[part.index].tolist()) for (s, reason), part in groups]
+
+
+def _notes(filled: pd.DataFrame, labels: pd.Series[str]) -> list[str]:
+    """What happened to single seeds, and why a row has no rank; rows with the same note together."""
+    lost = [f"{s}: {r}" if s != "ok" else "" for s, r in zip(filled["status"], filled["reason"], strict=True)]
+    said = ["; ".join(filter(None, pair)) for pair in zip(lost, filled["note"], strict=True)]
+    groups: dict[str, list[str]] = {}
+    for note, own in zip(said, labels[filled.index], strict=True):
+        groups.setdefault(note, []).append(own)
+    named = {n: "every row" if len(own) == len(filled) > 1 else ", ".join(own) for n, own in groups.items()}
+    return [f"{names}: {note}" for note, names in named.items() if note]
+
+
+def caption(section: Section) -> str:
+    """What is the same in each row of a section's table.
+
+    >>> caption(Section("digits", {}, constant={"decoder": "bernoulli", "runs": "3 ok"}))
+    'decoder bernoulli; each with 3 ok runs'
+    """
+    same = dict(section.constant)
+    runs = same.pop("runs", "")
+    parts = [f"{name} {value}" for name, value in same.items() if value]
+    return "; ".join(parts + [_each(runs)] if runs else parts)
+
+
+def _each(runs: str) -> str:
+    count = runs.removesuffix(" ok")
+    return f"each with {count} ok run{'s' * (count != '1')}" if count.isdigit() else f"each with {runs}"
+
+
+def how(board: Board) -> list[str]:
+    """How the board was made: cells, ranks, what can be told apart, units; one sentence each."""
+    cells = f"Cells are means over seeds ± half the width of the 95% t interval, on the {board.split} split."
+    ranks = ["Nothing is ranked."] if board.metric is None else _ranked(board)
+    return [cells, *ranks, *_units(board)]
+
+
+def _ranked(board: Board) -> list[str]:
+    """What rows are ranked by, when they are told apart, and how far apart that takes."""
+    instead = f", as {board.instead_of} was not measured" if board.instead_of else ""
+    told = (
+        "A row is told apart from the first of the rank above where the 95% interval of their difference, paired over seeds, "
+        "leaves out 0, and Welch's test does by Holm's limits, which allow for all comparisons of a table "
+        f"(alpha {board.alpha:g})."
+    )
+    known = {table: value for table, value in board.detectable.items() if value is not None}
+    smallest = ", ".join(f"{value:.2g} ({table})" for table, value in known.items())
+    needed = f"At this number of seeds the typical pair must differ by {smallest} to be told apart."
+    ranks = f"Ranks are by {board.metric}{instead}; rows that cannot be told apart share one."
+    return [ranks, told, *([needed] if smallest else [])]
+
+
+def _units(board: Board) -> list[str]:
+    units: dict[str, list[str]] = {}
+    for name in board.headline:
+        units.setdefault(board.figures[name].unit, []).append(name)
+    units.pop("", None)
+    said = "; ".join(f"{', '.join(names)} in {unit}" for unit, names in units.items())
+    return [f"Units: {said}."] if said else []
+
+
+def claim_columns(claims: pd.DataFrame) -> dict[str, list[str]]:
+    """What became of each claim, as text by header."""
+    text = {head: claims[name].astype(str).tolist() for name, head in _CLAIM_HEADS.items()}
+    spans = zip(claims["low"], claims["high"], strict=True)
+    return {
+        **text,
+        "difference": [_number(value) for value in claims["value"]],
+        "range": [f"{_number(low)} … {_number(high)}" for low, high in spans],
+        "n": claims["n"].astype(str).tolist(),
+        "verdict": claims["verdict"].astype(str).tolist(),
+    }
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None or pd.isna(value) else f"{value:.4g}"

@@ -1,0 +1,118 @@
+"""The tables of results: records, measurements and the others, as files hold them and as a store gives them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lvmbench.combinations.combination import COLUMNS
+from lvmbench.errors import UserError
+
+if TYPE_CHECKING:
+    from lvmbench.results.store import Store
+
+RECORDS, MEASUREMENTS, EVALUATIONS, CURVES = (
+    "records.csv",
+    "measurements.csv",
+    "evaluations.csv",
+    "curves.csv",
+)
+"""What the tables of a results directory are called."""
+LATE = 0.05
+"""A run whose best epoch is among this share of its last ones was still improving."""
+_WHOLE = [
+    "suite_version",
+    "latent",
+    "seed",
+    "epochs",
+    "best_epoch",
+    "parameters",
+    "peak_memory_host",
+    "peak_memory_device",
+    "pack",
+    "epoch",
+]
+_REAL = ["train_seconds", "value", "stderr", "seconds", "train_bound", "validation_bound"]
+_FLAGS = {"True": True, "False": False, "": None}
+
+
+def read_results(directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read ``records.csv`` and ``measurements.csv`` back as they were written.
+
+    Text is text (``""`` where empty), counts are ``Int64`` and flags ``boolean``, which may be missing, and every float is
+    exactly the one written. Raises `UserError` where a file is missing.
+    """
+    return read_table(directory / RECORDS), read_table(directory / MEASUREMENTS)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table of a results directory back as it was written."""
+    if not path.is_file():
+        raise UserError(
+            f"'{path.parent}' is not a results directory: it has no {path.name}; make one with lvmbench run"
+        )
+    frame = pd.read_csv(path, dtype="str", keep_default_na=False)
+    for name in frame.columns.intersection(_REAL):  # float() is exact whatever the version of pandas
+        frame[name] = [float(text) if text else np.nan for text in frame[name]]
+    for name in frame.columns.intersection(_WHOLE):
+        frame[name] = pd.array([_whole(text) for text in frame[name]], dtype="Int64")
+    if "improving" in frame:
+        frame["improving"] = pd.array([_FLAGS[text] for text in frame["improving"]], dtype="boolean")
+    return frame
+
+
+def _whole(text: str) -> int | None:
+    """A count, which pandas writes as ``10.0`` where others of its column are missing."""
+    return int(text.removesuffix(".0")) if text else None
+
+
+def asked(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows that belong on a board: all but those that ``asked_by``, where there is such a column, says nobody asks for."""
+    return frame[frame["asked_by"] != ""] if "asked_by" in frame else frame
+
+
+def stored_tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The records and the measurements of a store, and what its suite, as it is now, makes of them.
+
+    ``asked_by`` is ``suite`` for the runs and the evaluators that the suite asks for, ``evaluate`` for evaluators that were
+    added to them, and empty for what it no longer has. ``support`` is where p(x|z) of a run has its probability. ``improving``
+    says of an ok run whether its best epoch is among the last 5% of those it trained, unless patience
+    had stopped it. Measurements are in the order of the evaluators.
+    """
+    meta, records, measurements = store.meta(), store.records(), store.measurements()
+    records["asked_by"] = _asked_runs(records, meta)
+    supports = json.loads(meta.get("supports", "{}"))
+    records["support"] = [supports.get(decoder, "") for decoder in records["decoder"]]
+    records["improving"] = _improving(records)
+    return records, _asked_figures(measurements, meta)
+
+
+def _asked_runs(records: pd.DataFrame, meta: Mapping[str, str]) -> list[str]:
+    if "combinations" not in meta:
+        return ["suite"] * len(records)
+    asked = set(map(tuple, json.loads(meta["combinations"])))
+    rows = records[[*COLUMNS]].itertuples(index=False, name=None)
+    return ["suite" if row in asked else "" for row in rows]
+
+
+def _asked_figures(measurements: pd.DataFrame, meta: Mapping[str, str]) -> pd.DataFrame:
+    if "evaluators" not in meta:
+        return measurements.assign(asked_by="suite")
+    added = dict.fromkeys(json.loads(meta.get("added", "[]")), "evaluate")
+    asked = dict.fromkeys(json.loads(meta["evaluators"]), "suite")
+    order = {evaluator: i for i, evaluator in enumerate({**asked, **added})}
+    by = [{**added, **asked}.get(evaluator, "") for evaluator in measurements["evaluator"]]
+    place = np.array([order.get(evaluator, len(order)) for evaluator in measurements["evaluator"]], dtype=int)
+    return measurements.assign(asked_by=by).iloc[place.argsort(kind="stable")].reset_index(drop=True)
+
+
+def _improving(records: pd.DataFrame) -> pd.Series[bool]:
+    """Whether each run was still improving when its training ended; missing for those that are not ok."""
+    late = records["epochs"] - records["best_epoch"] < np.ceil(LATE * records["epochs"].astype(float))
+    cut_short = records["stopped"].isin(["budget", "seconds"])
+    return (late & cut_short).astype("boolean").where(records["status"] == "ok")
