@@ -30,7 +30,10 @@ NOT_CODE = {
 
 
 def test_harness_never_imports_the_reference_plugins():
-    """Every module of lvmbench, in a fresh interpreter; a module that lacks an optional package is passed over."""
+    """Every module of lvmbench, in a fresh interpreter.
+
+    A module that lacks an optional package is passed over.
+    """
     names = [".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in HARNESS]
     code = (
         "import importlib, sys\n"

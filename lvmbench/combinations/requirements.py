@@ -45,7 +45,9 @@ def first_suitable(
 
 
 def capabilities(data: Data, parts: Parts, *, measured: bool = False) -> frozenset[str]:
-    """Everything that the parts of a combination provide, each as ``kind.capability``, in training or when measured."""
+    """Everything that the parts of a combination provide, each as ``kind.capability``,
+    in training or when measured.
+    """
     ends = end_capabilities(parts.objective, parts.estimator)
     return model_capabilities(data, parts.model, measured=measured) | ends
 
@@ -105,7 +107,10 @@ def unmet(
     offered = sorted(p.partition(".")[2] for p in provided if p.startswith(kind + "."))
     owner = _owner(kind, combination, data)
     advice = data.advice.get(missing[0].removeprefix("dataset."))
-    return f"{label} requires {missing[0]}, which {owner} does not provide (it provides {', '.join(offered) or 'nothing'}){f'; {advice}' if advice else ''}"
+    return (
+        f"{label} requires {missing[0]}, which {owner} does not provide (it provides "
+        f"{', '.join(offered) or 'nothing'}){f'; {advice}' if advice else ''}"
+    )
 
 
 def _owner(kind: str, combination: Combination, data: Data) -> str:
@@ -127,7 +132,9 @@ def refusal(data: Data, parts: Parts, combination: Combination) -> str | None:
 def applicable_estimators(
     catalogue: Catalogue, parts: Parts, data: Data, provided: frozenset[str], own: Ref
 ) -> dict[str, Estimator]:
-    """The combination's own estimator and every registered one, at its defaults, that suits the other parts."""
+    """The combination's own estimator and every registered one, at its defaults,
+    that suits the other parts.
+    """
     found: dict[str, Estimator] = {}
     summary = data.summary
     asked = {need for need in parts.objective.requires if need.startswith("estimator.")}

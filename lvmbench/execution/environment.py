@@ -28,7 +28,10 @@ PACKAGES = (
 
 
 def environment(plugins: dict[str, str] | None = None) -> dict[str, Any]:
-    """A description of this machine and its software; ``plugins`` are the distributions of the components, with versions."""
+    """A description of this machine and its software.
+
+    ``plugins`` are the distributions of the components, with versions.
+    """
     import torch
 
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

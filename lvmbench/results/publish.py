@@ -29,7 +29,8 @@ OTHERS = (EVALUATIONS, CURVES, ENVIRONMENTS, REMARKS)
 
 
 def publish(directory: Path, target: Path, selection: PluginSelection | None = None) -> None:
-    """Copy a finished suite to ``target``, with its plugins, its board made again from the records, and how to redo it.
+    """Copy a finished suite to ``target``, with its plugins, its board made again from the records,
+    and how to redo it.
 
     ``target`` appears complete or not at all; a board published there before is replaced.
 
@@ -38,8 +39,8 @@ def publish(directory: Path, target: Path, selection: PluginSelection | None = N
         target: The folder to make, such as ``leaderboards/NAME``.
         selection: The plugins that the runs were made with, beside the installed ones.
 
-    Raises `UserError` where the directory has no results or unfinished runs, ``target`` is something else, or a plugin is
-    no longer what the runs were made with.
+    Raises `UserError` where the directory has no results or unfinished runs, ``target`` is something else, or
+    a plugin is no longer what the runs were made with.
     """
     target = Path(os.path.abspath(target))
     _check(directory, target)
@@ -102,9 +103,10 @@ def _readme(directory: Path, name: str, origin: Origin) -> str:
         "",
         f"Made with lvmbench {', '.join(versions)}" + (f" on {'; '.join(hardware)}." if hardware else "."),
         "",
-        "`suite.yaml` is what was run, `records.csv` has every planned run with its status, `measurements.csv`",
-        "every figure; `leaderboard.csv`, `leaderboard.md` and the pictures are made from these. To read them by",
-        "another metric: `lvmbench leaderboard FOLDER --metric NAME`, or `lvmbench.load(FOLDER)` in Python.",
+        "`suite.yaml` is what was run, `records.csv` has every planned run with its status,",
+        "`measurements.csv` every figure; `leaderboard.csv`, `leaderboard.md` and the pictures are made from",
+        "these. To read them by another metric: `lvmbench leaderboard FOLDER --metric NAME`, or",
+        "`lvmbench.load(FOLDER)` in Python.",
         "",
         *redo(origin, name),
     ]
@@ -112,7 +114,9 @@ def _readme(directory: Path, name: str, origin: Origin) -> str:
 
 
 def _changes(target: Path) -> str:
-    """What the README of a board that was published before says under `CHANGES`, which somebody wrote by hand."""
+    """What the README of a board that was published before says under `CHANGES`,
+    which somebody wrote by hand.
+    """
     before = target / "README.md"
     text = before.read_text(encoding="utf-8") if before.is_file() else ""
     return f"\n{CHANGES}{rest}" if (rest := text.partition(CHANGES)[2]) else ""

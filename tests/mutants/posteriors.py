@@ -28,7 +28,8 @@ class Affine(Posterior):
 
 @mutant(
     "masks what it made of values that were not observed",
-    holes_leave_gradients_finite="the gradient of posterior.weight is not finite; take values and mask from lvmbench.observed",
+    holes_leave_gradients_finite="the gradient of posterior.weight is not finite; take values and mask from "
+    "lvmbench.observed",
 )
 class MasksTooLate(Affine):
     """Forward all is well: a NaN that is masked is one whose gradient is 0 times NaN."""

@@ -36,7 +36,8 @@ class LinearGaussian(Decoder):
     observed, :math:`W` has the rows of what was.
 
     References:
-        Probabilistic Principal Component Analysis (Tipping, Bishop, 1999), https://doi.org/10.1111/1467-9868.00196;
+        Probabilistic Principal Component Analysis (Tipping, Bishop, 1999),
+        https://doi.org/10.1111/1467-9868.00196;
         Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse (Lucas et al., 2019),
         https://arxiv.org/abs/1911.02469
 

@@ -62,23 +62,24 @@ class Imputation(Evaluator):
     .. math:: \log p(x_h|x_s) \approx \log \sum_i \bar w_i\, p(x_h|z_i), \qquad
         w_i \propto \frac{p(x_s|z_i)\, p(z_i)}{\frac1{M+1} \left(p(z_i) + \sum_m q(z_i|x^{(m)})\right)}
 
-    The posterior may know whole data only, so the weights correct for it: draws come from q(z|x) of M data whose hidden values
-    are filled in, and from p(z), and are weighted as draws of this mixture: with p(z) in it no weight is large, though
-    q(z|x) is narrower than p(z|x_s). The first round fills in the training means, or leaves the values out where the posterior
-    has learnt from data that lack some; each later
-    round chooses M of the draws by weight and fills in what the decoder draws from them (population Monte Carlo
-    with pseudo-Gibbs moves). The last round is what counts. The approximation is that of self-normalised importance
-    sampling, right for many draws. The error is the root mean square distance from :math:`\log p(x_h|x_s)`, by the
-    jackknife over rows of one draw from each part of the mixture: spread and bias. None is stated where the mean
-    weight of half of the data or more is worth fewer than 5 rows of equal weight. ``marginal`` is the
-    baseline of independent values with the mean, and for values that are not binary the variance, of the training data.
+    The posterior may know whole data only, so the weights correct for it: draws come from q(z|x) of M data
+    whose hidden values are filled in, and from p(z), and are weighted as draws of this mixture: with p(z) in
+    it no weight is large, though q(z|x) is narrower than p(z|x_s). The first round fills in the training
+    means, or leaves the values out where the posterior has learnt from data that lack some; each later round
+    chooses M of the draws by weight and fills in what the decoder draws from them (population Monte Carlo
+    with pseudo-Gibbs moves). The last round is what counts. The approximation is that of self-normalised
+    importance sampling, right for many draws. The error is the root mean square distance from
+    :math:`\log p(x_h|x_s)`, by the jackknife over rows of one draw from each part of the mixture: spread and
+    bias. None is stated where the mean weight of half of the data or more is worth fewer than 5 rows of equal
+    weight. ``marginal`` is the baseline of independent values with the mean, and for values that are not
+    binary the variance, of the training data.
 
-    With ``hidden=missing`` the hidden values are those that the data lack, where the data set knows what they were; data that
-    lack none are left out. Of a half only what was observed counts.
+    With ``hidden=missing`` the hidden values are those that the data lack, where the data set knows what they
+    were; data that lack none are left out. Of a half only what was observed counts.
 
     References:
-        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed, Wierstra, 2014),
-        https://arxiv.org/abs/1401.4082;
+        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed,
+        Wierstra, 2014), https://arxiv.org/abs/1401.4082;
         Population Monte Carlo (Cappe et al., 2004), https://doi.org/10.1198/106186004X12803;
         Leveraging the Exact Likelihood of Deep Latent Variable Models (Mattei, Frellsen, 2018),
         https://arxiv.org/abs/1802.04826;
@@ -164,7 +165,9 @@ class Imputation(Evaluator):
         }
 
     def _rows(self, log_w: Tensor) -> Tensor:
-        """Log weights of independent rows, ``(samples, B)``, each of one draw from every part of the mixture."""
+        """Log weights of independent rows, ``(samples, B)``,
+        each of one draw from every part of the mixture.
+        """
         near, far = log_w.split([self.samples * self.fills, self.samples])
         rows = torch.cat([near.unflatten(0, (self.samples, self.fills)), far.unsqueeze(1)], 1)
         return rows.logsumexp(1) - math.log(self.fills + 1)
@@ -217,7 +220,9 @@ def _over(values: Tensor, where: Tensor) -> Tensor:
 
 
 def _marginal(subject: Subject) -> Distribution:
-    """Independent values, as often on as in the training data plus one of each kind, or with their mean and variance."""
+    """Independent values, as often on as in the training data plus one of each kind,
+    or with their mean and variance.
+    """
     values = subject.values("train")
     mean, count = values.nanmean(0), (~values.isnan()).sum(0)
     if "dataset.binary" in subject.provides:

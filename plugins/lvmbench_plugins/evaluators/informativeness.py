@@ -46,15 +46,16 @@ class Informativeness(Evaluator):
     .. math:: R = E_x\, \mathrm{KL}(q(z|x) \,\|\, p(z)), \qquad D = -E_x E_{q(z|x)} \log p(x|z), \qquad
         A = \sum_d \left[\operatorname{Var}_x(E_{q(z|x)} z_d) > \theta\right]
 
-    so that :math:`-R - D` is the ELBO. With the aggregated posterior :math:`q(z) = \frac1N \sum_n q(z|x_n)` of
-    the whole split the rate is exactly
+    so that :math:`-R - D` is the ELBO. With the aggregated posterior :math:`q(z) = \frac1N \sum_n q(z|x_n)`
+    of the whole split the rate is exactly
 
     .. math:: R = I_q(x; z) + \mathrm{KL}(q(z) \,\|\, p(z)), \qquad
         I_q = \frac1N \sum_n E_{q(z|x_n)} \log \frac{q(z|x_n)}{q(z)} \le \log N
 
-    Where z all but names its datum, :math:`I_q` says :math:`\log N` however much z tells of the data that the split is
-    drawn from. With :math:`q(z)` over the :math:`N - 1` other data, the same mean is an upper bound of that, as
-    :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`, the cap binds.
+    Where z all but names its datum, :math:`I_q` says :math:`\log N` however much z tells of the data that the
+    split is drawn from. With :math:`q(z)` over the :math:`N - 1` other data, the same mean is an upper bound
+    of that, as :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`,
+    the cap binds.
 
     The rate is in closed form where one is known, else from the samples. Where log q(z|x) is only estimated or bounded, as with
     auxiliary variables, what the samples give is an upper bound of it, ``upper``; an estimate of q(z|x) at fresh auxiliary variables
@@ -70,9 +71,10 @@ class Informativeness(Evaluator):
     data's commonest label.
 
     References:
-        ELBO Surgery (Hoffman, Johnson, 2016), http://approximateinference.org/accepted/HoffmanJohnson2016.pdf;
-        On Variational Bounds of Mutual Information (Poole et al., 2019), https://arxiv.org/abs/1905.06922 (the
-        two bounds);
+        ELBO Surgery (Hoffman, Johnson, 2016),
+        http://approximateinference.org/accepted/HoffmanJohnson2016.pdf;
+        On Variational Bounds of Mutual Information (Poole et al., 2019), https://arxiv.org/abs/1905.06922
+        (the two bounds);
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016),
         https://arxiv.org/abs/1509.00519;
         Fixing a Broken ELBO (Alemi et al., 2018), https://arxiv.org/abs/1711.00464
@@ -80,9 +82,10 @@ class Informativeness(Evaluator):
     Arguments:
         samples: The number of samples of z for each datum.
         threshold: The variance :math:`\theta` above which a unit is active.
-        pairs: How many pairs of a sample of z and a datum the aggregated posterior is found from at most: with at
-            most ``samples`` and at least two samples for each datum.
-        tolerance: The relative difference of the bounds of the information from which the cap is said to bind.
+        pairs: How many pairs of a sample of z and a datum the aggregated posterior is found from at most:
+            with at most ``samples`` and at least two samples for each datum.
+        tolerance: The relative difference of the bounds of the information from which the cap is said to
+            bind.
         probe_data: The largest number of training data, drawn at random, that the probe is fitted on.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
 
