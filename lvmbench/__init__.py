@@ -1,7 +1,7 @@
 """lvmbench: a plugin-based benchmark harness for latent variable models.
 
-Shapes in every docstring: ``K`` samples, ``B`` batch, ``*x`` and ``*z`` event shapes. A log density of ``(K, B, *z)`` has
-shape ``(K, B)``, is in nats per datum, and keeps its sign: higher is better.
+Shapes in every docstring: ``K`` samples, ``B`` batch, ``*x`` and ``*z`` event shapes. A log density of
+``(K, B, *z)`` has shape ``(K, B)``, is in nats per datum, and keeps its sign: higher is better.
 
 Public names are imported when first used, so that importing lvmbench stays free of torch.
 """
@@ -26,19 +26,24 @@ if TYPE_CHECKING:
     from lvmbench.dataset import Dataset as Dataset
     from lvmbench.dataset import DataSummary as DataSummary
     from lvmbench.dataset import Split as Split
+    from lvmbench.dataset import Support as Support
     from lvmbench.decoder import Decoder as Decoder
     from lvmbench.distributions import Bernoulli as Bernoulli
     from lvmbench.distributions import Categorical as Categorical
+    from lvmbench.distributions import Chain as Chain
     from lvmbench.distributions import DiagonalNormal as DiagonalNormal
     from lvmbench.distributions import Distribution as Distribution
     from lvmbench.distributions import Finite as Finite
     from lvmbench.distributions import Flow as Flow
     from lvmbench.distributions import InvertibleFlow as InvertibleFlow
+    from lvmbench.distributions import LinearChain as LinearChain
     from lvmbench.distributions import LowRankNormal as LowRankNormal
+    from lvmbench.distributions import Marginal as Marginal
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import cholesky as cholesky
     from lvmbench.divergence import analytic_kl as analytic_kl
+    from lvmbench.divergence import register_draw_kl as register_draw_kl
     from lvmbench.divergence import register_kl as register_kl
     from lvmbench.divergence import register_posterior as register_posterior
     from lvmbench.errors import LvmbenchError as LvmbenchError
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
     from lvmbench.evaluator import Metric as Metric
     from lvmbench.evaluator import Subject as Subject
     from lvmbench.evaluator import Work as Work
+    from lvmbench.latents import LatentSpace as LatentSpace
     from lvmbench.model import LatentVariableModel as LatentVariableModel
     from lvmbench.networks import encoder as encoder
     from lvmbench.networks import network as network
@@ -72,9 +78,9 @@ if TYPE_CHECKING:
     from lvmbench.options import Positive as Positive
     from lvmbench.options import Probability as Probability
     from lvmbench.options import Size as Size
+    from lvmbench.options import Sizes as Sizes
     from lvmbench.posterior import Amortized as Amortized
     from lvmbench.posterior import Posterior as Posterior
-    from lvmbench.prior import LatentSpace as LatentSpace
     from lvmbench.prior import Prior as Prior
     from lvmbench.registry.hookspecs import Register as Register
     from lvmbench.terms import Terms as Terms
@@ -83,34 +89,38 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api.suites": ["load", "run"],
-    "dataset": ["Data", "Dataset", "DataSummary", "Split"],
+    "dataset": ["Data", "Dataset", "DataSummary", "Split", "Support"],
     "decoder": ["Decoder"],
     "distributions": [
         "Bernoulli",
         "Categorical",
+        "Chain",
         "DiagonalNormal",
         "Distribution",
         "Finite",
         "Flow",
         "InvertibleFlow",
+        "LinearChain",
         "LowRankNormal",
+        "Marginal",
         "Mixture",
         "MultivariateNormal",
         "cholesky",
     ],
-    "divergence": ["analytic_kl", "register_kl", "register_posterior"],
+    "divergence": ["analytic_kl", "register_draw_kl", "register_kl", "register_posterior"],
     "errors": ["LvmbenchError", "Refusal", "Unavailable", "UserError", "nearest"],
     "estimator": ["Estimator"],
     "evaluator": ["Evaluator", "Measurement", "Metric", "Subject", "Work"],
     "api.fitted": ["Fitted", "evaluate", "fit"],
+    "latents": ["LatentSpace"],
     "model": ["LatentVariableModel"],
     "networks": ["encoder", "network"],
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Estimate", "Objective", "SurrogateObjective", "WeightObjective"],
     "observation": ["observed"],
-    "options": ["Count", "NonNegative", "Positive", "Probability", "Size"],
+    "options": ["Count", "NonNegative", "Positive", "Probability", "Size", "Sizes"],
     "posterior": ["Amortized", "Posterior"],
-    "prior": ["LatentSpace", "Prior"],
+    "prior": ["Prior"],
     "data.files": ["RawFile", "fetch"],
     "api.results": ["Results"],
     "terms": ["Terms"],

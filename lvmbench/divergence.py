@@ -1,4 +1,6 @@
-"""What is known of pairs: closed-form KL divergences and exact posteriors, kept outside both classes of a pair."""
+"""What is known of pairs: closed-form KL divergences and exact posteriors,
+kept outside both classes of a pair.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ from torch import Tensor
 from lvmbench.distributions import (
     Bernoulli,
     Categorical,
+    Chain,
     DiagonalNormal,
     Distribution,
     Finite,
+    LinearChain,
     LowRankNormal,
     MultivariateNormal,
 )
@@ -26,28 +30,37 @@ from lvmbench.distributions.relaxed import (
     StraightThroughCategorical,
 )
 from lvmbench.errors import LvmbenchError
+from lvmbench.noise import Noise
 
 if TYPE_CHECKING:
     from lvmbench.decoder import Decoder
 
 F = TypeVar("F", bound=Callable[..., Any])
 _KL: dict[tuple[type, type], Callable[[Any, Any], Tensor]] = {}
+_DRAW_KL: dict[tuple[type, type], Callable[[Any, Any, Tensor, Noise], Tensor]] = {}
 _POSTERIOR: dict[tuple[type, type], Callable[[Any, Any, Tensor], Distribution]] = {}
 
 
 def register_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
-    """Register a formula ``(q, p) -> KL(q || p)`` of shape ``*batch``, in nats, for a pair of distribution classes.
+    """Register a formula ``(q, p) -> KL(q || p)`` of shape ``*batch``, in nats,
+    for a pair of distribution classes.
 
     A mixture is named with what it is of: ``Mixture[DiagonalNormal]``.
     """
     return _registration(_KL, (q, p))
 
 
+def register_draw_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
+    """Register ``(q, p, z, noise) -> (K, B)`` for a pair of distribution classes: for each draw z ``(K, B, *z)`` of q, a figure of
+    expectation KL(q || p), for a divergence whose parts are known in closed form given the draw, or at a random time."""
+    return _registration(_DRAW_KL, (q, p))
+
+
 def register_posterior(p: type[Distribution], decoder: type[Decoder]) -> Callable[[F], F]:
     """Register ``(p(z), decoder, x) -> p(z|x)`` for a class of prior distribution and a decoder class.
 
-    The return annotation of the function names the distribution class that it returns. A mixture is named with what it is of,
-    there as here: ``Mixture[DiagonalNormal]``.
+    The return annotation of the function names the distribution class that it returns. A mixture is named
+    with what it is of, there as here: ``Mixture[DiagonalNormal]``.
     """
     return _registration(_POSTERIOR, (p, decoder))
 
@@ -57,7 +70,8 @@ def _registration(register: dict[tuple[type, type], Any], pair: tuple[type, type
         if getattr(family, "__parameters__", ()):
             name = family_name(family)
             raise LvmbenchError(
-                f"a formula for a {name} is of one kind of {name}; name what is inside, as in {name}[DiagonalNormal]"
+                f"a formula for a {name} is of one kind of {name}; name what is inside, as in "
+                f"{name}[DiagonalNormal]"
             )
 
     def add(formula: F) -> F:
@@ -73,8 +87,8 @@ def _registration(register: dict[tuple[type, type], Any], pair: tuple[type, type
 
 
 def has_kl(q: type[Distribution] | None, p: type[Distribution]) -> bool:
-    """Whether KL(q || p) has a registered formula for these classes."""
-    return (q, p) in _KL
+    """Whether KL(q || p), or its term of a draw, has a registered formula for these classes."""
+    return (q, p) in _KL or (q, p) in _DRAW_KL
 
 
 def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
@@ -86,6 +100,12 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
     """
     formula = _KL.get((q.family, p.family))
     return None if formula is None else formula(q, p)
+
+
+def draw_kl(q: Distribution, p: Distribution, z: Tensor, noise: Noise) -> Tensor | None:
+    """The term of KL(q || p) of each draw z ``(K, B, *z)`` of q, ``(K, B)``, or ``None`` where no formula is registered."""
+    formula = _DRAW_KL.get((q.family, p.family))
+    return None if formula is None else formula(q, p, z, noise)
 
 
 def posterior_type(p: type[Distribution], decoder: type[Decoder]) -> type[Distribution] | None:
@@ -152,3 +172,15 @@ def _kl_finite(q: Finite, p: Distribution) -> Tensor:
 def _kl_relaxed(q: Relaxed, p: Distribution) -> Tensor:
     # of the law that the samples stand for: that of the relaxed samples' own density has no closed form
     return _KL[q.law.family, p.family](q.law, p)
+
+
+@register_draw_kl(Chain, Chain)
+@register_draw_kl(Chain, LinearChain)
+def _kl_by_layer(q: Chain, p: Chain, z: Tensor, noise: Noise) -> Tensor:
+    """Layer by layer: in closed form where p(z_l | ...) is given by what q drew before z_l, from the draw elsewhere."""
+    total = z.new_zeros(z.shape[:-1])
+    for one, other, layer in zip(q.given(z), p.given(z), z.split(q.sizes, -1), strict=True):
+        before = q.top_down == p.top_down or other is p.first
+        exact = analytic_kl(one, other) if before else None
+        total = total + (one.log_prob(layer) - other.log_prob(layer) if exact is None else exact)
+    return total

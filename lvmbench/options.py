@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
 from lvmbench.errors import UserError, nearest
 
@@ -22,8 +23,29 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A finite number of at least 0."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 """A number from 0 to 1."""
+
+
+def sizes_of(text: str) -> tuple[int, ...]:
+    """The sizes that an option of type `Sizes` holds.
+
+    >>> sizes_of("32 8")
+    (32, 8)
+    """
+    return tuple(int(size) for size in text.split())
+
+
+def _are_sizes(text: object) -> object:
+    if not isinstance(text, str) or not re.fullmatch(r"[1-9][0-9]*( [1-9][0-9]*)+", text):
+        raise ValueError("should be two sizes or more with a space between, as in 32 8")
+    return text
+
+
+Sizes = Annotated[str, BeforeValidator(_are_sizes)]
+"""Two or more whole numbers of at least 1, as text: ``32 8``. A list would be a grid."""
 APART = "apart"
-"""Marks an option whose choices have tests of their own, so that the checks of a component keep to its default."""
+"""Marks an option whose choices have tests of their own,
+so that the checks of a component keep to its default.
+"""
 
 
 class OptionError(UserError):
@@ -81,5 +103,5 @@ def _first(error: ValidationError, model: type[BaseModel], label: str) -> Option
         return OptionError(option, f"{label} has no option '{option}'{nearest(option, model.model_fields)}")
     if detail["type"] == "missing":
         return OptionError(option, f"{label} needs option '{option}'; write {option}=VALUE in its brackets")
-    rule = rule.removeprefix("Input ")
+    rule = rule.removeprefix("Value error, ").removeprefix("Input ")
     return OptionError(option, f"{label}: option '{option}' {rule[0].lower()}{rule[1:]}, got {value!r}")

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor
 
 from lvmbench.distributions import Distribution
-from lvmbench.divergence import analytic_kl
+from lvmbench.divergence import analytic_kl, draw_kl
 from lvmbench.noise import Noise
 
 if TYPE_CHECKING:
     from lvmbench.model import LatentVariableModel
 
 Through = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From samples, ``(K, B, *z)``, log q, ``(K, B)``, and the slope of log q, ``(K, B, *z)``, to samples and log q."""
+"""From samples, ``(K, B, *z)``, log q, ``(K, B)``, and the slope of log q, ``(K, B, *z)``,
+to samples and log q.
+"""
 
 
 class Terms:
@@ -30,11 +32,11 @@ class Terms:
         noise: Where random numbers come from.
         samples: The number of samples ``K``.
         pathwise: Whether samples carry gradients to the posterior's parameters.
-        fixed: Whether log q is held fixed as a function of z, so that only the path of the samples reaches the posterior's
-            parameters.
+        fixed: Whether log q is held fixed as a function of z, so that only the path of the samples reaches
+            the posterior's parameters.
         p: p(z), where it is at hand; it is found when first asked for otherwise.
-        through: What the samples and log q become on the way to the objective, given both and the slope of log q: the same
-            values with other gradients.
+        through: What the samples and log q become on the way to the objective, given both and the slope of
+            log q: the same values with other gradients.
         spare: How many further samples ``through`` is given, after those that it returns.
     """
 
@@ -115,13 +117,22 @@ class Terms:
         """The log weights log p(x|z) + kl_weight (log p(z) - log q(z|x)), ``(K, B)``."""
         return self.log_likelihood + kl_weight * (self.log_prior - self.log_q)
 
+    @cached_property
+    def kl_of_draws(self) -> Tensor:
+        """The term of KL(q(z|x) || p(z)) of each draw, ``(K, B)``: log q - log p, or what is registered for the pair's draws."""
+        registered = draw_kl(self.q, self.p, self.z, self.noise)
+        return self.log_q - self.log_prior if registered is None else registered
+
     def kl(self, *, analytic: bool = False) -> Tensor:
-        """KL(q(z|x) || p(z)), ``(B,)``: from the samples, or in closed form where that is wanted and a formula is registered.
+        """KL(q(z|x) || p(z)), ``(B,)``: from the samples, or in closed form where that is wanted and a formula is registered, for
+        the pair or else for its draws.
 
         Not by default, so that no pair trains with less noise than others for having a formula.
         """
-        exact = analytic_kl(self.q, self.p) if analytic else None
-        return (self.log_q - self.log_prior).mean(0) if exact is None else exact
+        if not analytic:
+            return (self.log_q - self.log_prior).mean(0)
+        exact = analytic_kl(self.q, self.p)
+        return self.kl_of_draws.mean(0) if exact is None else exact
 
     def again(self, samples: int) -> Terms:
         """The terms of fresh samples from the same q and p, which are found only once."""
@@ -139,7 +150,9 @@ class Terms:
         return other
 
     def genuine(self) -> Terms:
-        """The terms of values that the latent space has: these, or where samples are relaxed, fresh ones of the law of q."""
+        """The terms of values that the latent space has:
+        these, or where samples are relaxed, fresh ones of the law of q.
+        """
         if self.q.law is self.q:
             return self
         other = self.again(self.samples)
@@ -154,7 +167,8 @@ class Terms:
         return None if exact is None else exact.flatten(1)
 
     def along(self, scale: Tensor) -> Terms:
-        """The terms of the same samples, whose path to the posterior's parameters carries gradients times ``(K, B)``.
+        """The terms of the same samples, whose path to the posterior's parameters carries gradients times
+        ``(K, B)``.
 
         Only where q is held fixed: the gradient of a live log q has a part that is not the path's.
         """
@@ -191,6 +205,7 @@ class Terms:
 def _held(z: Tensor, log_q: Tensor, slope: Tensor) -> Tensor:
     """log q(z) as a function of z alone, ``(K, B)``: its value, and its gradient in z.
 
-    Evaluating a q that was built without gradients would not do: flows run their networks when they are evaluated.
+    Evaluating a q that was built without gradients would not do: flows run their networks when they are
+    evaluated.
     """
     return log_q.detach() + (slope * (z - z.detach())).flatten(2).sum(-1)

@@ -31,7 +31,9 @@ EVALUATORS = {
 
 
 class Asking(Prior):
-    """A mixture of the posteriors of made-up data, as in the VampPrior, which counts how often it is asked."""
+    """A mixture of the posteriors of made-up data, as in the VampPrior,
+    which counts how often it is asked.
+    """
 
     distribution = Mixture[DiagonalNormal]
 

@@ -1,4 +1,6 @@
-"""Leaderboards and renderings: nothing dropped, nothing silently averaged, the same after a trip through csv."""
+"""Leaderboards and renderings: nothing dropped, nothing silently averaged,
+the same after a trip through csv.
+"""
 
 import io
 import json
@@ -540,7 +542,10 @@ def test_cells(mean, width, text):
 
 
 def test_importing_takes_no_torch_and_no_figures():
-    modules = "lvmbench.results.board, lvmbench.results.markdown, lvmbench.results.pictures.board, lvmbench.results.publish"
+    modules = (
+        "lvmbench.results.board, lvmbench.results.markdown, lvmbench.results.pictures.board, "
+        "lvmbench.results.publish"
+    )
     code = f"import sys, {modules}; print({{'torch', 'matplotlib', 'seaborn'}} & set(sys.modules))"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

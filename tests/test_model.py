@@ -1,11 +1,14 @@
 """The latent variable model as a composition of its parts."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
 
-from lvmbench import DataSummary, Decoder, DiagonalNormal, LatentVariableModel, Stream
+import lvmbench
+from lvmbench import DataSummary, Decoder, DiagonalNormal, LatentVariableModel, Stream, Terms
 from lvmbench.registry.loader import load_catalogue
 
 CATALOGUE = load_catalogue()
@@ -48,7 +51,7 @@ def test_generated_data_has_the_moments_of_the_marginal(chance):
 def test_log_joint_adds_prior_and_likelihood():
     built, x, z = model(), torch.randn(4, 3), torch.randn(5, 4, 2)
     assert built.log_joint(x, z).shape == (5, 4)
-    torch.testing.assert_close(built.log_joint(x, z), built.p().log_prob(z) + built.decoder(z).log_prob(x))
+    torch.testing.assert_close(built.log_joint(x, z), built.p().log_prob(z) + built.decode(z).log_prob(x))
 
 
 def test_exact_log_density_is_the_same_from_every_latent():
@@ -81,3 +84,44 @@ def test_a_notebook_shows_the_parts_and_their_sizes():
     html = model()._repr_html_()
     for part, cls, size in (("prior", "StandardNormal", 0), ("decoder", "LinearGaussian", 3 * 2 + 3 + 1)):
         assert f"<th>{part}</th><td>{cls}</td><td>{size}</td>" in html
+
+
+def test_decoders_are_called_by_the_model_alone():
+    """Whoever calls a decoder itself would show it all of z, where it is built for what the space has it read."""
+    root = Path(lvmbench.__file__).parents[1]
+    sources = [
+        p
+        for room in ("lvmbench", "plugins", "examples", "docs")
+        for p in (root / room).rglob("*")
+        if p.is_file()
+    ]
+    texts = {p: p.read_text() for p in sources if p.suffix in {".py", ".md", ".jinja"}}
+    calls = {p.name: re.findall(r"(?<!register)\.decoder\(", text) for p, text in texts.items()}
+    assert {name: len(found) for name, found in calls.items() if found} == {"model.py": 1}
+
+
+class Half(Decoder):
+    """Keeps what it was built for and shown."""
+
+    distribution = DiagonalNormal
+
+    def __init__(self, space):
+        super().__init__()
+        self.space, self.shown = space, []
+
+    def forward(self, z):
+        self.shown.append(z)
+        return DiagonalNormal(z, torch.zeros(()))
+
+
+def test_every_way_to_the_decoder_goes_through_read():
+    prior = CATALOGUE.build("prior", "hierarchy[layers=3 2]", DATA, 8)
+    decoder = Half(prior.space.visible)
+    built = LatentVariableModel(prior, CATALOGUE.build("posterior", "bottom_up", DATA, prior.space), decoder)
+    terms = Terms(built, torch.zeros(4, 3), Stream.seeded(0), 5)
+    for shown, z in ((terms.log_likelihood, terms.z), (built.log_joint(terms.x, terms.z), terms.z)):
+        assert shown.shape == (5, 4)
+        assert torch.equal(decoder.shown[-1], z[..., :3])
+    built.generate(Stream.seeded(0), 6)
+    assert decoder.shown[-1].shape == (6, 1, 3)
+    assert decoder.space.event_shape == (3,)

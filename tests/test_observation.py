@@ -186,7 +186,7 @@ REFUSED = {
     "NaN that is not said to mean anything": (
         {},
         torch.tensor([[1.0, 2.0], [NAN, 1.0]]),
-        r"x\[1, 0\] of 'train' is nan; if it was not observed say so with Split\(..., missing=math.nan\), else fill or drop",
+        r"x\[1, 0\] of 'train' is nan; if it was not observed say so with Split\(..., missing=math.nan\)",
     ),
     "a datum of which nothing was observed": (
         {"missing": NAN},

@@ -53,7 +53,8 @@ def test_a_suite_from_end_to_end(tiny, monkeypatch):
     assert (summary.counts, summary.evaluations, summary.trained) == ({"ok": 4, "refused": 4}, {"ok": 4}, 4)
     assert not summary.failed
     assert {n for n, *_ in tiny.reporter.finished} == {
-        f"blobs[test=20,train=60,validation=20] · {p} · gaussian[hidden=8,layers=1] · linear_gaussian · elbo · blend"
+        f"blobs[test=20,train=60,validation=20] · {p} · gaussian[hidden=8,layers=1] · linear_gaussian "
+        "· elbo · blend"
         for p in ("standard_normal", "mixture[components=2]")
     }
     out = tiny.folder / "out"
@@ -299,7 +300,10 @@ def test_an_evaluator_beside_the_suites_own_is_retried_too(tiny, monkeypatch):
 
 
 def test_measurements_are_stored_and_told_of_one_by_one(tiny, monkeypatch):
-    """One that takes too long, or kills its process, costs no other; and each is in the store before the next begins."""
+    """One that takes too long, or kills its process, costs no other.
+
+    And each is in the store before the next begins.
+    """
     names = ["clustering", "informativeness[samples=20]", "tightness[repeats=5,samples=20]", "cost"]
     stored = []
 
@@ -593,7 +597,9 @@ def lvmbench_register(register):
 
 @pytest.fixture
 def halted(tiny, start):
-    """A real run, with one worker, that has trained and measured one of two models and waits in the next measurement."""
+    """A real run, with one worker, that has trained and measured one of two models and waits
+    in the next measurement.
+    """
     text = WAITING.replace("REACHED", str(tiny.folder / "reached")).replace("GO", str(tiny.folder / "go"))
     plugin = tiny.plugin(f"waiting_{tiny.folder.name}", text)
     what = {"seeds": [0], "evaluators": ["tightness[samples=20,repeats=5]", "waiting"]}
@@ -605,7 +611,9 @@ def halted(tiny, start):
 
 @pytest.fixture
 def start(tiny):
-    """Start real ``lvmbench run`` commands, each in a process group of its own, which ends with the test at the latest."""
+    """Start real ``lvmbench run`` commands, each in a process group of its own,
+    which ends with the test at the latest.
+    """
     started = []
 
     def begin(*options):
@@ -649,7 +657,10 @@ def assert_half_done(tiny):
 
 
 def test_what_was_killed_is_finished_by_the_same_command(tiny, halted):
-    """The worker ends with its runner; a finished measurement outlives both, and nothing finished is done again."""
+    """The worker ends with its runner.
+
+    A finished measurement outlives both, and nothing finished is done again.
+    """
     process, what = halted
     process.kill()
     process.wait()

@@ -50,7 +50,10 @@ def figure(key, value, evaluator="tightness", **changes):
 
 
 def server(folder):
-    """Start a PostgreSQL server in a folder, as its own user where this is root; its URL, and how to stop it."""
+    """Start a PostgreSQL server in a folder, as its own user where this is root.
+
+    Its URL, and how to stop it.
+    """
     user = "postgres" if os.geteuid() == 0 else None
     if user:
         shutil.chown(folder, user)

@@ -162,7 +162,9 @@ WRONG = [
     ),
     (
         {
-            "combinations": "\n- {dataset: blobs, prior: x, posterior: exact, decoder: bernoulli, objective: elbo}"
+            "combinations": (
+                "\n- {dataset: blobs, prior: x, posterior: exact, decoder: bernoulli, objective: elbo}"
+            )
         },
         "9:27: unknown prior 'x'; known: ",
     ),
@@ -271,7 +273,10 @@ def test_a_bare_name_may_be_written_in_many_ways(load, written):
 
 
 def test_combinations_by_hand_stand_beside_the_grid_or_alone(load):
-    row = "{dataset: blobs, prior: mixture: {components: [2, 3]}, posterior: gaussian, decoder: bernoulli, objective: elbo}"
+    row = (
+        "{dataset: blobs, prior: mixture: {components: [2, 3]}, posterior: gaussian, decoder: bernoulli, "
+        "objective: elbo}"
+    )
     rows = "\n- " + row.replace("mixture: {components: [2, 3]}", "{mixture: {components: [2, 3]}}")
     beside = load(combinations=rows)
     alone = load(combinations=rows, **dict.fromkeys(list(KEYS)[1:6]))
@@ -329,6 +334,9 @@ FIGURES = [
 def test_a_claim_about_a_metric_that_does_not_exist_is_said_before_anything_is_trained(tiny, claim):
     """Wherever it names it; with the nearest that there is, the place, and whose claim it is."""
     path = tiny.write(claims=[{"claim": "ours is better", **claim}], evaluators=["clustering"])
-    message = r"tiny.yaml:1:\d+: claim 'ours is better': no evaluator of the suite measures 'nmmi'; did you mean 'nmi'"
+    message = (
+        r"tiny.yaml:1:\d+: claim 'ours is better': no evaluator of the suite measures 'nmmi'; did "
+        r"you mean 'nmi'"
+    )
     with pytest.raises(UserError, match=message):
         make_plan(load_suite(str(path), CATALOGUE), CATALOGUE)

@@ -1,4 +1,7 @@
-"""What is to be said of a component, for the command line and for the documentation; each sets it in its own way."""
+"""What is to be said of a component, for the command line and for the documentation.
+
+Each sets it in its own way.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,10 @@ class Description:
 
     @property
     def requires(self) -> list[str]:
-        """What it needs, each as ``kind.word``; with its options at their defaults, where it can be made by itself."""
+        """What it needs, each as ``kind.word``.
+
+        With its options at their defaults, where it can be made by itself.
+        """
         try:
             return sorted(self.component().requires)
         except TypeError:
@@ -154,7 +160,10 @@ def _of_dataset(cls: Any, measured: bool) -> frozenset[str]:
 
 
 def _of_distribution(cls: Any, measured: bool) -> frozenset[str]:
-    """What the distribution that it returns can do, too; where a density is known anywhere, so is its slope."""
+    """What the distribution that it returns can do, too.
+
+    Where a density is known anywhere, so is its slope.
+    """
     distribution = cls.distribution
     law = (measured and distribution and distribution.law_type) or distribution
     return frozenset(cls.provides) | (law.traits if law else frozenset())

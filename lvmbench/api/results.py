@@ -33,7 +33,8 @@ class Results:
     """The results of a suite in a directory; each table is read anew whenever it is asked for.
 
     Arguments:
-        directory: Where ``lvmbench run`` or `run` wrote them, or where they are published; without weights there.
+        directory: Where ``lvmbench run`` or `run` wrote them, or where they are published; without weights
+            there.
         store: The URL of their database; by default it is a file in the directory.
     """
 
@@ -68,7 +69,10 @@ class Results:
         return self.board(metric).frame
 
     def board(self, metric: str | None = None, split: str = "test") -> Board:
-        """The leaderboard with what ranks it, its claims and what it takes to read it; raises as `leaderboard` does."""
+        """The leaderboard with what ranks it, its claims and what it takes to read it.
+
+        Raises as `leaderboard` does.
+        """
         records, measurements = self._tables()
         splits = set(measurements["split"])
         if splits and split not in splits:
@@ -76,7 +80,10 @@ class Results:
         return board_of(records, measurements, self.directory, metric, split)
 
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
-        """The trained model of a run, given by its key or by its row of `records`; raises as `fitted` does."""
+        """The trained model of a run, given by its key or by its row of `records`.
+
+        Raises as `fitted` does.
+        """
         return self.fitted(run).model
 
     def fitted(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> Fitted:
@@ -126,7 +133,8 @@ class Results:
     def _opened(self) -> Store:
         if self._published:
             raise UserError(
-                f"'{self.directory}' is a published board, which has no weights; its README.md says how to redo it"
+                f"'{self.directory}' is a published board, which has no weights; its README.md says "
+                "how to redo it"
             )
         return Store.at(self.directory, self.store)
 

@@ -64,7 +64,8 @@ def _source(specimen: Specimen) -> Any:
 
 @contract(
     "dataset",
-    due="The data load, and keep the rules of Data: splits, shapes, values, labels, factors and what is declared of them.",
+    due="The data load, and keep the rules of Data: splits, shapes, values, labels, factors and what is "
+    "declared of them.",
     read=READ,
 )
 def data_are_admitted(specimen: Specimen) -> None:
@@ -101,7 +102,9 @@ def data_are_the_same_at_every_load(specimen: Specimen) -> None:
 
 @contract("dataset", due="No row is in two splits.", read=READ)
 def splits_share_no_rows(specimen: Specimen) -> str | None:
-    """Equal rows may be chance: a failure is only what equal rows within train make less likely than one in a million."""
+    """Equal rows may be chance: a failure is only what equal rows within train make less likely than one in a
+    million.
+    """
     data = loaded_data(specimen)
     chance = (repeated_rows(data) + 1) / (len(data.splits["train"]) + 1)
     warnings = []
@@ -159,7 +162,8 @@ def visits_follow_their_noise(specimen: Specimen) -> None:
     read=READ,
 )
 def log_prob_is_that_of_the_data(specimen: Specimen) -> None:
-    """By Stein's identities, which hold for the data of any smooth density: E[s] = 0 and E[(x - m) s] = -1 for its score s.
+    """By Stein's identities, which hold for the data of any smooth density:
+    E[s] = 0 and E[(x - m) s] = -1 for its score s.
 
     So they do for the density of what was observed; what was not is given the value that is due.
     """

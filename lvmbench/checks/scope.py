@@ -1,7 +1,10 @@
-"""Which checks a component must run, by what it declares: found apart from the checks, so that none falls silent."""
+"""Which checks a component must run, by what it declares:
+found apart from the checks, so that none falls silent.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -71,6 +74,10 @@ class Declared:
         """Whether what it returns is over one of these."""
         return any(d.support in supports for d in self.distributions)
 
+    def of(self, most: int) -> bool:
+        """Whether there are at most so many latents; all but a prior that sets their number are tried with few."""
+        return self.specimen.kind != "prior" or math.prod(self.built.space.event_shape) <= most
+
     @property
     def trained(self) -> bool:
         """Whether it has parameters."""
@@ -93,7 +100,7 @@ class Declared:
                 posterior_type(p.distribution, self.cls) for p in self.offered("prior")
             )
         return bool(self.built.space.enumerable) or any(
-            posterior_type(self.cls.distribution, decoder) for decoder in self.offered("decoder")
+            posterior_type(self.built.distribution, decoder) for decoder in self.offered("decoder")
         )
 
     @property
@@ -117,9 +124,12 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     # parts
     "log_prob_has_its_shape": lambda it: it.trait("density"),
     "sampled_density_is_log_prob": lambda it: it.trait("density"),
-    "density_integrates_to_one": lambda it: it.trait("density") and it.over("real", "binary"),
-    "samples_follow_the_density": lambda it: it.trait("density") and it.over("real", "binary"),
-    "own_densities_weigh_a_box": lambda it: it.specimen.kind != "decoder" and it.over("real"),
+    "density_integrates_to_one": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
+    "samples_follow_the_density": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
+    "own_densities_weigh_a_box": lambda it: (
+        it.specimen.kind != "decoder" and it.over("real") and it.of(3) and not _loose(it)
+    ),
+    "log_q_is_known_as_declared": lambda it: _loose(it) and it.over("real"),
     "mean_is_the_average_of_samples": lambda it: it.trait("mean"),
     "components_share_each_value": lambda it: it.trait("components"),
     "gradient_reaches_every_parameter": lambda it: it.trained,
@@ -181,6 +191,10 @@ def _holds(check: Check, declared: Declared) -> bool:
 def _meets_holes(specimen: Specimen) -> bool:
     """Whether there is a combination with it for data of which not all was observed."""
     return specimen.bench.find({specimen.kind: specimen.ref}, sources=holed()) is not None
+
+
+def _loose(it: Declared) -> bool:
+    return it.trait("estimate") or it.trait("bound")
 
 
 def _batchwise(it: Declared) -> bool:

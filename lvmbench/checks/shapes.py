@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
+from contextlib import suppress
 
 import torch
 from safetensors.torch import load, save
@@ -12,6 +14,7 @@ from torch import Tensor
 from lvmbench.checks.contract import BUILT, MODEL_PARTS, Skip, Violation, contract, require
 from lvmbench.checks.specimen import Specimen, Trial
 from lvmbench.distributions.base import family_name
+from lvmbench.errors import Refusal
 from lvmbench.noise import Noise, Stream
 
 SIZES = tuple(itertools.product((1, 3), (1, 7)))
@@ -98,6 +101,44 @@ def log_prob_has_its_shape(specimen: Specimen) -> None:
         given = trial.call().log_prob(trial.given)
         _expect("the log density of given values", given, (samples, batch))
         require(bool(given.isfinite().all()), "a log density is not finite")
+
+
+@contract(
+    "prior",
+    due="What the decoder reads is a part of z, of the shape of the visible space, and the layers or steps make up z.",
+    read="latents.LatentSpace",
+    explains=("works_with_every_partner",),
+)
+def decoder_reads_a_part_of_z(specimen: Specimen) -> None:
+    trial = specimen.trial(samples=2, batch=3)
+    space, z = trial.model.prior.space, trial.z
+    numbered = torch.arange(z[0, 0].numel()).reshape(z[0, 0].shape).expand_as(z)  # each latent by its number
+    seen = space.read(numbered)
+    _expect("what is read of z", seen, (2, 3, *space.visible.event_shape))
+    each = seen[0, 0].flatten()
+    part = bool(torch.isin(each, numbered).all()) and len(each.unique()) == len(each)
+    require(
+        part,
+        "what is read of z is not some of its values, each once",
+        "let read choose among the values of z",
+    )
+    pieces = torch.cat([piece[0, 0].flatten() for piece in space.split(numbered)])
+    whole = bool((pieces.sort().values == numbered[0, 0].flatten()).all())
+    require(whole, "layers or steps do not make up z", "let split give each value of z once")
+
+
+@contract("prior", due="z has as many latents as tables say.", read="prior.Prior.latent_size")
+def latent_size_is_that_of_z(specimen: Specimen) -> None:
+    options = specimen.bench.catalogue.options("prior", specimen.ref)
+    for latent in (2, 3):
+        with suppress(Refusal):
+            found = math.prod(specimen.trial(latent=latent).event_shape)
+            said = specimen.cls.latent_size(latent, options)
+            require(
+                found == said,
+                f"with latent size {latent} z has {found} latents, and tables say {said}",
+                "override latent_size",
+            )
 
 
 @contract(

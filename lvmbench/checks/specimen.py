@@ -16,8 +16,8 @@ from lvmbench.checks.sources import Source
 from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import DataSummary
 from lvmbench.distributions import Distribution
+from lvmbench.latents import LatentSpace
 from lvmbench.noise import Noise, Stream
-from lvmbench.prior import LatentSpace
 from lvmbench.registry.catalogue import Entry
 from lvmbench.registry.names import Ref
 from lvmbench.terms import Terms
@@ -169,8 +169,7 @@ class Trial(nn.Module):
             return model.p()
         if self.kind == "posterior":
             return model.q(self.x)
-        p: Distribution = model.decoder(self.z)
-        return p
+        return model.decode(self.z)
 
     def forward(self, noise: Noise, samples: int = 3) -> tuple[Tensor, ...]:
         """Everything that the component computes: samples and densities of a part, or bound and surrogate."""

@@ -1,4 +1,6 @@
-"""A model of one value whose every expectation is known: by enumeration of a binary z, by quadrature of a normal one."""
+"""A model of one value whose every expectation is known:
+by enumeration of a binary z, by quadrature of a normal one.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,11 @@ from lvmbench.combinations.requirements import capabilities
 from lvmbench.decoder import Decoder
 from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution
 from lvmbench.divergence import register_posterior
+from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Noise
 from lvmbench.posterior import Posterior
-from lvmbench.prior import LatentSpace, Prior
+from lvmbench.prior import Prior
 from lvmbench.terms import Terms
 
 FAMILIES: tuple[type[Distribution], ...] = (DiagonalNormal, Bernoulli)
@@ -104,7 +107,9 @@ def _binary(p: Bernoulli, decoder: ToyDecoder, x: Tensor) -> Bernoulli:
 
 
 class Toy(NamedTuple):
-    """A toy model with an objective and an estimator, values of x ``(B, 1)``, and what the parts provide with such data."""
+    """A toy model with an objective and an estimator, values of x ``(B, 1)``,
+    and what the parts provide with such data.
+    """
 
     name: str
     parts: Parts
@@ -132,9 +137,12 @@ class Toy(NamedTuple):
 def toys(
     objective: Any, estimator: Any, *, exact: Sequence[bool] = (False,), sharp: bool = False
 ) -> Iterator[Toy]:
-    """The toy models that meet the requirements of an objective and an estimator; a `Skip` where there are none.
+    """The toy models that meet the requirements of an objective and an estimator.
 
-    ``exact`` is whether the posterior is the true one; ``sharp`` makes densities large, so that log p(x) is positive.
+    A `Skip` where there are none.
+
+    ``exact`` is whether the posterior is the true one; ``sharp`` makes densities large, so that log p(x) is
+    positive.
     """
     scale = -3.0 if sharp else -0.3
     found = False
@@ -148,7 +156,7 @@ def toys(
                 found = True
                 name = f"{family.__name__}{', exact posterior' if true else ''}{', sharp' if sharp else ''}"
                 with torch.no_grad():
-                    near = model.decoder(torch.tensor([[0.3], [0.5]], dtype=torch.float64)).mean
+                    near = model.decode(torch.tensor([[0.3], [0.5]], dtype=torch.float64)).mean
                 x = near if sharp else torch.tensor([[0.8], [-1.5]], dtype=torch.float64)
                 yield Toy(name, parts, x, provided)
     if not found:

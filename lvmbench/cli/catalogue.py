@@ -68,7 +68,8 @@ def show(
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
-    """Show what a component is: formula, reference, options with types and defaults, what it provides and requires.
+    """Show what a component is: formula, reference, options with types and defaults,
+    what it provides and requires.
 
     Example: lvmbench show mixture
     """

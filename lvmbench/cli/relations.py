@@ -1,4 +1,6 @@
-"""What ``show`` says of a component's relations: what it goes with, what it does not and why, and the boards it is on."""
+"""What ``show`` says of a component's relations:
+what it goes with, what it does not and why, and the boards it is on.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ BOARDS = ("leaderboards", "lvmbench-results")
 
 
 def goes_with(entry: Entry, catalogue: Catalogue) -> Iterator[tuple[str, list[str], list[str]]]:
-    """For each other kind: the names that some combination holds together with this component, and those that none does."""
+    """For each other kind: the names that some combination holds together with this component,
+    and those that none does.
+    """
     if entry.kind not in BUILT:
         return
     bench, own = Bench(catalogue), {entry.kind: Ref(entry.name)}

@@ -13,6 +13,8 @@ from lvmbench.registry.names import Ref
 
 PROTOCOL = 2
 """Raised when the training or evaluation protocol changes results: older results are then not reused."""
+COLUMNS = (*PARTS, "latent")
+"""The columns that name a combination in every table."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Combination:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The columns that name this combination in every table."""
-        return {**{kind: str(self.refs[kind]) for kind in PARTS}, "latent": self.latent}
+        """What names this combination in every table, by column."""
+        return dict(zip(COLUMNS, (*(str(self.refs[kind]) for kind in PARTS), self.latent), strict=True))
 
 
 def run_key(combination: Combination, seed: int, identity: Mapping[str, Any]) -> str:

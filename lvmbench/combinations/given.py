@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from types import new_class
 from typing import Any
 
 from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.parts import latent_size
 from lvmbench.combinations.requirements import default_estimators, first_suitable
 from lvmbench.component import Component
 from lvmbench.dataset import Data, Dataset
 from lvmbench.errors import UserError
 from lvmbench.kinds import TABLE
+from lvmbench.prior import Prior
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
 
@@ -59,6 +62,7 @@ def combine(
     refs: dict[str, Ref] = {}
     for kind, component in given.items():
         catalogue, refs[kind] = admit(catalogue, kind, component)
+    latent = latent_size(catalogue, refs["prior"], latent)
     if estimator is None:
         data = catalogue.build("dataset", refs["dataset"]).load()
         defaults = default_estimators(catalogue, refs["objective"])
@@ -89,7 +93,8 @@ def _registered(catalogue: Catalogue, kind: str, cls: type) -> tuple[Catalogue, 
     if (kind, name) in catalogue:
         owner = catalogue.entry(kind, name)
         raise UserError(
-            f"{owner.label} is registered by {owner.distribution} {owner.version} already; rename the class {cls.__name__}"
+            f"{owner.label} is registered by {owner.distribution} {owner.version} already; rename "
+            f"the class {cls.__name__}"
         )
     return _with(catalogue, kind, name, cls), Ref(name)
 
@@ -101,6 +106,11 @@ def _held(catalogue: Catalogue, kind: str, instance: Component) -> tuple[Catalog
     shared = ("version", "default_estimators")
     members = {key: getattr(instance, key) for key in shared if hasattr(instance, key)}
     members["__new__"] = lambda cls, *arguments: instance
+    if isinstance(instance, Prior):
+        size = math.prod(instance.space.event_shape)
+        members["latent_size"] = lambda *arguments: (
+            size
+        )  # whatever the latent size that it might have been made with
     holder = new_class(
         type(instance).__name__, (TABLE[kind].base(),), exec_body=lambda body: body.update(members)
     )
@@ -117,7 +127,8 @@ def _expect(kind: str, holds: bool, given: Any) -> None:
         shown = " ".join(repr(given).split())[:SHOWN]  # an array's text has many lines
         more = ", or Data of tensors" if kind == "dataset" else ""
         raise UserError(
-            f"{kind}: {shown} is no {TABLE[kind].title}; give a name, a class or an instance of a {kind}{more}"
+            f"{kind}: {shown} is no {TABLE[kind].title}; give a name, a class or an instance "
+            f"of a {kind}{more}"
         )
 
 

@@ -72,8 +72,15 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
         torch.default_generator.manual_seed(derive(seed, "weights"))  # parts are built on the CPU
         prior = catalogue.build("prior", combination["prior"], summary, combination.latent)
         posterior = catalogue.build("posterior", combination["posterior"], summary, prior.space)
-        decoder = catalogue.build("decoder", combination["decoder"], summary, prior.space)
+        decoder = catalogue.build("decoder", combination["decoder"], summary, prior.space.visible)
         objective = catalogue.build("objective", combination["objective"])
         estimator = catalogue.build("estimator", combination["estimator"], summary, prior.space)
     model = LatentVariableModel(prior, posterior, decoder, complete=summary.complete)
     return Parts(model, objective, estimator)
+
+
+def latent_size(catalogue: Catalogue, prior: Ref, latent: int) -> int:
+    """How many latents a combination with this prior has, where the suite's latent size is ``latent``."""
+    options = catalogue.options("prior", prior)
+    size: int = catalogue.entry("prior", prior.name).load().latent_size(latent, options)
+    return size

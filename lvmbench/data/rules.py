@@ -1,4 +1,7 @@
-"""The rules that every data set meets, whoever made it; and what its readers should know although it meets them."""
+"""The rules that every data set meets, whoever made it.
+
+And what its readers should know although it meets them.
+"""
 
 from __future__ import annotations
 
@@ -142,7 +145,10 @@ def _remedy(value: float, rule: str) -> str:
 
 
 def _admit_gaps(data: Data) -> None:
-    """Something was observed of each datum, and in training of each column; a visit would have to know of gaps."""
+    """Something was observed of each datum, and in training of each column.
+
+    A visit would have to know of gaps.
+    """
     if data.complete:
         return
     _require(
@@ -222,8 +228,8 @@ def _admit_precision(data: Data) -> None:
     if columns:
         place = ", ".join(map(str, columns[0]))
         raise DataError(
-            f"data: column [{place}]{_named(data, columns[0])} of x is too far from 0 for its spread: single precision "
-            "would merge its values; subtract its mean, in double precision"
+            f"data: column [{place}]{_named(data, columns[0])} of x is too far from 0 for its spread: single "
+            "precision would merge its values; subtract its mean, in double precision"
         )
 
 

@@ -83,7 +83,8 @@ class Entry:
             options_model(found)
         except (Exception, SystemExit) as error:
             raise Unavailable(
-                f"{self.label} of {self.distribution} {self.version} cannot be used: {type(error).__name__}: {error}"
+                f"{self.label} of {self.distribution} {self.version} cannot be "
+                f"used: {type(error).__name__}: {error}"
             ) from error
         return found
 

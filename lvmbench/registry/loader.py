@@ -1,8 +1,8 @@
 """Finding plugins: each is loaded alone, and what is wrong with one is listed instead of raised.
 
-pluggy's own loader drops a second entry point of a name, lets one plugin's ImportError take the host down, accepts misspelt
-hooks and leaves a plugin half-registered when its registration fails; this loader closes those gaps. A plugin that prints,
-hangs or changes global state while it loads is dealt with and listed.
+pluggy's own loader drops a second entry point of a name, lets one plugin's ImportError take the host down,
+accepts misspelt hooks and leaves a plugin half-registered when its registration fails; this loader closes
+those gaps. A plugin that prints, hangs or changes global state while it loads is dealt with and listed.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class Registrar:
         other = {**self.taken, **{(e.kind, e.name): e for e in self.found}}.get((kind, name))
         if other:
             raise ValueError(
-                f"{kind} '{name}' is already registered by plugin '{other.plugin}' ({other.distribution} {other.version}); "
-                "nothing of this plugin was registered: rename the component"
+                f"{kind} '{name}' is already registered by plugin '{other.plugin}' ({other.distribution} "
+                f"{other.version}); nothing of this plugin was registered: rename the component"
             )
         self.found.append(entry)
 
@@ -119,7 +119,9 @@ def load_catalogue(selection: PluginSelection | None = None) -> Catalogue:
 
 
 def _installed() -> Iterator[_Source]:
-    """The entry points, lvmbench's own distribution first, so that no name of a host's component can be taken over."""
+    """The entry points, lvmbench's own distribution first,
+    so that no name of a host's component can be taken over.
+    """
     found = [(p.dist.name, p.dist.version, p) for p in entry_points(group=GROUP) if p.dist]
     unique = {(name, point.name, point.value): (name, version, point) for name, version, point in found}
     for name, version, point in sorted(unique.values(), key=lambda f: (f[0] != "lvmbench", f[0], f[2].name)):
@@ -169,7 +171,10 @@ def _admit(
     taken: dict[tuple[str, str], Entry],
     problems: list[PluginProblem],
 ) -> None:
-    """Load one plugin and commit its entries, or list its problem and commit nothing; list what else it did."""
+    """Load one plugin and commit its entries, or list its problem and commit nothing.
+
+    List what else it did.
+    """
     notes: list[Note] = []
     try:
         found = _entries_of(source, manager, taken, notes)

@@ -9,8 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, String, Table, Text
 
+from lvmbench.combinations.combination import COLUMNS
 from lvmbench.errors import LvmbenchError
-from lvmbench.kinds import PARTS
 from lvmbench.text import printable
 
 
@@ -25,6 +25,16 @@ class Said(sa.TypeDecorator[str]):
         return None if value is None else printable(value)
 
 
+def _ending() -> list[Column[Any]]:
+    """How a run or an evaluation ended."""
+    reason = Column("reason", Said, nullable=False, default="")
+    return [Column("status", String, nullable=False), reason, Column("traceback", Said)]
+
+
+NAME = (*COLUMNS, "seed")
+"""What a run is called; its key says by what definition of that name it was made."""
+_WHOLE = {"latent": Integer, "seed": BigInteger}
+"""The types of the columns of a name that are no text."""
 METADATA = MetaData()
 META = Table("meta", METADATA, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
 ENVIRONMENTS = Table(
@@ -37,12 +47,8 @@ RUNS = Table(
     Column("position", Integer, nullable=False),
     Column("suite", String, nullable=False),
     Column("suite_version", Integer, nullable=False),
-    *(Column(name, String, nullable=False) for name in PARTS),
-    Column("latent", Integer, nullable=False),
-    Column("seed", BigInteger, nullable=False),
-    Column("status", String, nullable=False),
-    Column("reason", Said, nullable=False, default=""),
-    Column("traceback", Said),
+    *(Column(name, _WHOLE.get(name, String), nullable=False) for name in NAME),
+    *_ending(),
     Column("epochs", Integer),
     Column("best_epoch", Integer),
     Column("stopped", String),
@@ -62,9 +68,7 @@ EVALUATIONS = Table(
     METADATA,
     Column("key", String, primary_key=True),
     Column("evaluator", String, primary_key=True),
-    Column("status", String, nullable=False),
-    Column("reason", Said, nullable=False, default=""),
-    Column("traceback", Said),
+    *_ending(),
     Column("seconds", Float),
 )
 MEASUREMENTS = Table(
@@ -87,8 +91,6 @@ CURVES = Table(
     Column("train_bound", Float, nullable=False),
     Column("validation_bound", Float, nullable=False),
 )
-NAME = (*PARTS, "latent", "seed")
-"""What a run is called; its key says by what definition of that name it was made."""
 RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in {"position", "traceback", "provenance"}]
 
 

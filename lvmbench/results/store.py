@@ -1,4 +1,6 @@
-"""The store: every planned run, what became of it and what was measured, in SQLite or any database of SQLAlchemy."""
+"""The store: every planned run, what became of it and what was measured,
+in SQLite or any database of SQLAlchemy.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,8 @@ class Store:
         found = self.meta().get("schema")
         if found != SCHEMA_VERSION:
             raise UserError(
-                f"the store {self.url} has schema {found}, this lvmbench writes {SCHEMA_VERSION}; use a new --out"
+                f"the store {self.url} has schema {found}, this lvmbench writes {SCHEMA_VERSION}; use "
+                "a new --out"
             )
 
     @contextmanager
@@ -121,8 +124,8 @@ class Store:
         found = (meta.get("suite", suite), meta.get("version", str(version)))
         if found != (suite, str(version)):
             raise UserError(
-                f"the store {self.url} holds suite '{found[0]}' version {found[1]}, not '{suite}' version {version}; "
-                "give another --out"
+                f"the store {self.url} holds suite '{found[0]}' version {found[1]}, not '{suite}' version "
+                f"{version}; give another --out"
             )
         self.note(suite=suite, version=str(version))
 
@@ -147,9 +150,9 @@ class Store:
     def add_runs(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add planned runs; the ones that are there stay as they are, except for their place in the plan.
 
-        There is one row for each combination and seed. One made by another definition of them (another budget, other
-        data, another version of a component) gives way where it has no result, and else raises `UserError`; a run that
-        is unavailable now leaves what is there.
+        There is one row for each combination and seed. One made by another definition of them (another
+        budget, other data, another version of a component) gives way where it has no result, and else raises
+        `UserError`; a run that is unavailable now leaves what is there.
         """
         with self._writing() as connection:
             there = self._named(connection)
@@ -218,7 +221,10 @@ class Store:
 
     @staticmethod
     def _outdate(connection: sa.Connection, key: str) -> None:
-        """Delete what was found of the weights that a run had; whoever measured them is to measure the next ones."""
+        """Delete what was found of the weights that a run had.
+
+        Whoever measured them is to measure the next ones.
+        """
         for table in (CURVES, MEASUREMENTS):
             connection.execute(sa.delete(table).where(table.c.key == key))
         connection.execute(_due_again(EVALUATIONS.c.key == key))
@@ -301,8 +307,8 @@ def _gives_way(old: sa.Row[Any], new: Mapping[str, Any]) -> bool:
         return True
     name = " · ".join(new[kind] for kind in PARTS)
     raise UserError(
-        f"seed {new['seed']} of {name} was trained with another budget, other data or other versions of its components; "
-        "give another --out"
+        f"seed {new['seed']} of {name} was trained with another budget, other data or other versions of its "
+        "components; give another --out"
     )
 
 

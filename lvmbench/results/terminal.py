@@ -24,7 +24,8 @@ def to_rich(board: Board, width: int = 110, encoding: str = "utf-8") -> list[Tab
     Arguments:
         board: The board.
         width: Columns of the terminal; figures that do not fit are left out, the last first, and named below.
-        encoding: What the terminal can show; other signs are spelled out, and columns are as wide as that needs.
+        encoding: What the terminal can show; other signs are spelled out, and columns are as wide as that
+            needs.
     """
     tables = []
     figures = {legible(board.header(name), encoding): name for name in board.headline}

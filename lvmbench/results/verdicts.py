@@ -23,7 +23,9 @@ COLUMNS = ["claim", "source", "figure", "value", "low", "high", "n", "verdict"]
 def judge(
     written: Sequence[Mapping[str, Any]], records: pd.DataFrame, measurements: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row per claim: the difference that was found, its 95% interval over seeds or its extremes over runs, and the verdict."""
+    """One row per claim: the difference that was found, its 95% interval over seeds
+    or its extremes over runs, and the verdict.
+    """
     claims = TypeAdapter(list[Claim]).validate_python(list(written))
     names = [*PARTS, "seed"]  # which the costs among the figures lack
     figures = tidy(records, measurements).drop(columns=names, errors="ignore")
@@ -37,7 +39,9 @@ def judge(
 
 
 def _missing(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
-    """The row of a claim that cannot be judged, with the figures that are nearest to one that there is not."""
+    """The row of a claim that cannot be judged, with the figures that are nearest
+    to one that there is not.
+    """
     figures = figure_table(long)
     absent = [name for name in claim.figures if _column(name, figures) is None]
     hint = f": no '{absent[0]}'{nearest(absent[0], figures.index)}" if absent else ""

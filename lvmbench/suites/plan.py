@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from lvmbench.combinations.combination import Combination, run_key
-from lvmbench.combinations.parts import DataCache, build
+from lvmbench.combinations.parts import DataCache, build, latent_size
 from lvmbench.combinations.requirements import (
     applicable_estimators,
     capabilities,
@@ -28,11 +28,15 @@ from lvmbench.status import Status, answered
 from lvmbench.suites.suite import Choice, Suite
 
 ALWAYS = frozenset({"elbo", "train_seconds", "parameters"})
-"""What a suite may rank by whatever its evaluators: the default, which gives way to others, and what records hold."""
+"""What a suite may rank by whatever its evaluators:
+the default, which gives way to others, and what records hold.
+"""
 
 
 class Effort(NamedTuple):
-    """What measuring one run takes: how often the decoder is evaluated, and how often a density q(z|x) by itself."""
+    """What measuring one run takes: how often the decoder is evaluated,
+    and how often a density q(z|x) by itself.
+    """
 
     evaluations: int
     densities: int
@@ -42,8 +46,8 @@ class Effort(NamedTuple):
 class Planned:
     """One combination of a plan: its runs by seed, or why it cannot run (``status`` refused or unavailable).
 
-    ``support`` is where p(x|z) has its probability; ``efforts`` what each evaluator takes for one of its runs, where that is
-    known.
+    ``support`` is where p(x|z) has its probability; ``efforts`` what each evaluator takes for one of its
+    runs, where that is known.
     """
 
     combination: Combination
@@ -92,7 +96,8 @@ class Plan:
 def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> Plan:
     """Check all options, load the data sets and find out which combinations can run.
 
-    ``only`` keeps the combinations that match each of these patterns. Raises `UserError` for wrong options and unusable data.
+    ``only`` keeps the combinations that match each of these patterns. Raises `UserError` for wrong options
+    and unusable data.
     """
     planner = _Planner(suite, catalogue)
     evaluators = tuple(dict.fromkeys(planner.canonical(choice) for choice in suite.evaluators))
@@ -140,7 +145,10 @@ class _Planner:
         ]
 
     def canonical(self, choice: Choice) -> Ref:
-        """The choice with its options checked; the reference as it is where its component cannot be imported."""
+        """The choice with its options checked.
+
+        The reference as it is where its component cannot be imported.
+        """
         try:
             return self.catalogue.canonical(choice.kind, choice.ref)
         except Unavailable:
@@ -154,7 +162,10 @@ class _Planner:
         return choice.ref.options
 
     def check_figures(self, evaluators: Sequence[Ref]) -> None:
-        """Refuse to rank by, or to make claims about, what nothing in the suite measures; variants show only in results."""
+        """Refuse to rank by, or to make claims about, what nothing in the suite measures.
+
+        variants show only in results.
+        """
         try:
             classes = [self.catalogue.entry("evaluator", e.name).load() for e in evaluators]
         except Unavailable:
@@ -173,11 +184,19 @@ class _Planner:
     def _combination(self, row: Mapping[str, Choice]) -> Combination:
         refs = {kind: self.canonical(choice) for kind, choice in row.items()}
         self.places.setdefault(str(refs["dataset"]), row["dataset"].place)
+        latent = self._latent(refs["prior"])
         if "estimator" not in refs:
-            refs["estimator"] = self._default_estimator(refs)
-        return Combination(refs, self.suite.latent)
+            refs["estimator"] = self._default_estimator(refs, latent)
+        return Combination(refs, latent)
 
-    def _default_estimator(self, refs: Mapping[str, Ref]) -> Ref:
+    def _latent(self, prior: Ref) -> int:
+        """The latent size; the suite's where the prior cannot be imported, which `plan` reports."""
+        try:
+            return latent_size(self.catalogue, prior, self.suite.latent)
+        except Unavailable:
+            return self.suite.latent
+
+    def _default_estimator(self, refs: Mapping[str, Ref], latent: int) -> Ref:
         """The objective's default; some estimator where parts or data cannot be had, which `plan` reports."""
         try:
             defaults = default_estimators(self.catalogue, refs["objective"])
@@ -190,7 +209,7 @@ class _Planner:
         try:
             with preserved([]):
                 data = self.data[refs["dataset"]]
-                return first_suitable(self.catalogue, defaults, refs, self.suite.latent, data)
+                return first_suitable(self.catalogue, defaults, refs, latent, data)
         except (Exception, SystemExit):
             return defaults[0]
 

@@ -270,7 +270,10 @@ class _Reader:
             raise UserError(f"{self.file.place(at)}: {at[0]}: excludes everything; name a component")
 
     def axis(self, kind: str, written: list[Written], *at: str | int) -> Iterator[Iterator[Choice]]:
-        """The choices of each entry of a list; ``at`` ends in the list, or in the entry itself where it stands alone."""
+        """The choices of each entry of a list.
+
+        ``at`` ends in the list, or in the entry itself where it stands alone.
+        """
         alone = len(at) > 1
         for i, entry in enumerate(written):
             yield self._choices(kind, entry, at if alone else (*at, i))

@@ -93,7 +93,8 @@ class JacobianForgotten(NormalPrior):
 
 @mutant(
     "a mixture of other components than it declares",
-    distribution_is_the_declared_one="it returns Mixture[MultivariateNormal], declared is Mixture[DiagonalNormal]",
+    distribution_is_the_declared_one="it returns Mixture[MultivariateNormal], declared is "
+    "Mixture[DiagonalNormal]",
 )
 class OtherComponents(UnnormalisedMixture):
     distribution = Mixture[DiagonalNormal]
@@ -194,7 +195,8 @@ class UnusedParameter(NormalPrior):
 
 @mutant(
     "an option that its smallest value breaks",
-    options_work_at_their_ends="narrow the range of 'width' to what works, width: Annotated[float, Field(ge=0.5, allow_inf_nan",
+    options_work_at_their_ends="narrow the range of 'width' to what works, width: Annotated[float, "
+    "Field(ge=0.5, allow_inf_nan",
 )
 class BrokenAtTheEnd(NormalPrior):
     def __init__(self, data, latent, *, width: Positive = 1.0):
@@ -237,6 +239,31 @@ class BadDeclarations(NormalPrior):
 
     def __init__(self, data, latent, width=1.0):
         super().__init__(data, latent)
+
+
+@mutant("z has a latent more than tables say", latent_size_is_that_of_z="z has 3 latents, and tables say 2")
+class OneMore(NormalPrior):
+    def __init__(self, data, latent):
+        super().__init__(data, latent + 1)
+
+
+class ReadsTwice(LatentSpace):
+    def read(self, z):
+        return z[..., :1].expand(*z.shape[:-1], self.layers[0])
+
+
+class Unregistered(DiagonalNormal):
+    """A normal of which nothing is registered."""
+
+
+@mutant("the decoder is shown one latent for all", decoder_reads_a_part_of_z="each once")
+class OneForAll(NormalPrior):
+    distribution = Unregistered
+
+    @property
+    def space(self):
+        size = len(self.loc)
+        return ReadsTwice((size,), layers=(size,))
 
 
 @mutant("a class that is no prior in full", class_is_of_its_kind="space is missing")

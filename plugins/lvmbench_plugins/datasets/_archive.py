@@ -44,8 +44,8 @@ def _channels_first(path: Path, name: str, values: NDArray[Any], layout: Layout 
         raise UserError(f"table '{path}': layout= is for images, array '{name}' holds {found}; leave it out")
     if layout is None and values.shape[3] <= 4 < values.shape[1]:
         raise UserError(
-            f"table '{path}': array '{name}' has shape {values.shape}, which looks like height, width, channels; "
-            "say layout=hwc, or layout=chw if they are channels, height, width"
+            f"table '{path}': array '{name}' has shape {values.shape}, which looks like height, width, "
+            "channels; say layout=hwc, or layout=chw if they are channels, height, width"
         )
     return np.moveaxis(values, 3, 1) if layout == "hwc" else values
 
@@ -102,6 +102,7 @@ def _labels(path: Path, arrays: Arrays, name: str, rows: int, unlabelled: Sequen
     labels = _named(path, arrays, name)
     if labels.size != rows or len(labels) != rows:
         raise UserError(
-            f"table '{path}': label array '{name}' has shape {labels.shape} for {rows} rows; it must have one per row"
+            f"table '{path}': label array '{name}' has shape {labels.shape} for {rows} rows; it "
+            "must have one per row"
         )
     return codes(path, name, pd.Series(labels.reshape(rows)), unlabelled)

@@ -86,8 +86,8 @@ def _require_separated(path: Path, dialect: Dialect, first: pd.Series[str]) -> N
     best = max(cells, key=lambda name: cells[name])
     if dialect.separator is None and cells[best] > len(first):
         raise UserError(
-            f"table '{path}': its first line has {cells[best]} cells by {best} and {len(first)} by comma; say "
-            f"separator={best} or separator=comma"
+            f"table '{path}': its first line has {cells[best]} cells by {best} and {len(first)} by comma; "
+            f"say separator={best} or separator=comma"
         )
 
 
@@ -101,8 +101,8 @@ def _has_header(path: Path, dialect: Dialect, first: pd.Series[str]) -> bool:
     values = len(numbers) == len(first) or (numbers != numbers.round()).any()
     if values and not counted:
         raise UserError(
-            f"table '{path}' starts with a row of numbers ({first[numbers.index[0]]}, ...); say header=true if they are the "
-            "columns' names, header=false if the columns have none"
+            f"table '{path}' starts with a row of numbers ({first[numbers.index[0]]}, ...); say header=true "
+            "if they are the columns' names, header=false if the columns have none"
         )
     return True
 

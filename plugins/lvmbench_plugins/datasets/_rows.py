@@ -95,8 +95,8 @@ class Rows:
             place, rows = _first(bad)
             value = self.values[(rows[0], *place)]
             raise UserError(
-                f"table '{self.path}': {self.column(place)} holds {value:g} in row {rows[0] + 1}; with values={support} "
-                f"each is {words}: give another values="
+                f"table '{self.path}': {self.column(place)} holds {value:g} in row {rows[0] + 1}; with "
+                f"values={support} each is {words}: give another values="
             )
 
     def require_variation(self) -> None:
@@ -116,8 +116,8 @@ class Rows:
         columns = coarse(torch.from_numpy(self.values.astype(np.float64)))
         if columns:
             raise UserError(
-                f"table '{self.path}': {self.column(columns[0])} is too far from 0 for its spread: single precision would "
-                "merge its values; say standardize=true"
+                f"table '{self.path}': {self.column(columns[0])} is too far from 0 for its spread: single "
+                "precision would merge its values; say standardize=true"
             )
 
 

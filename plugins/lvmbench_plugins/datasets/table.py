@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lvmbench import Data, Dataset, Probability, Size, Split, UserError, generator
+from lvmbench import Data, Dataset, Probability, Size, Split, Support, UserError, generator
 from lvmbench.data.rules import WHOLE
-from lvmbench.dataset import Support
 from lvmbench_plugins.datasets._archive import Layout, read_archive
 from lvmbench_plugins.datasets._frame import Decimal, Dialect, Separator, read_frame
 from lvmbench_plugins.datasets._rows import Rows, texts
@@ -34,16 +33,17 @@ HOLD = {"binary": "only 0 and 1", "count": "only whole numbers"}
 class Table(Dataset):
     """Your own rows of numbers, from a .csv, .parquet or .npz file.
 
-    Data of zeros and ones only is ``binary``, of whole numbers only ``count``; other data is ``real``, and also ``unit`` where it
-    lies between 0 and 1. Rows of three dimensions are images. Rows are shuffled, then split.
+    Data of zeros and ones only is ``binary``, of whole numbers only ``count``; other data is ``real``, and
+    also ``unit`` where it lies between 0 and 1. Rows of three dimensions are images. Rows are shuffled, then
+    split.
 
     References:
         Tidy Data (Wickham, 2014), https://doi.org/10.18637/jss.v059.i10
 
     Arguments:
         path: The file; ``~`` is the home folder, and relative paths start at the current one.
-        columns: The columns of values in a .csv or .parquet file, between spaces, or between semicolons where names
-            hold spaces; all but the label where not given.
+        columns: The columns of values in a .csv or .parquet file, between spaces, or between semicolons where
+            names hold spaces; all but the label where not given.
         label: The column, or in an .npz file the array, of labels: text or whole numbers.
         array: The array of values in an .npz file; where not given, ``x`` or else the only one of two or more dimensions.
         values: What the values are: ``binary``, ``unit``, ``count`` or ``real``. With ``auto`` they say it themselves;
@@ -56,8 +56,8 @@ class Table(Dataset):
             Where not given it has, and a line of numbers is asked about.
         separator: What stands between the cells of a .csv file; where not given a comma.
         decimal: What stands before the decimals in a .csv file; where not given a point.
-        layout: The order of an image's dimensions in an .npz file, channels first or last; where not given channels
-            are first, and what looks otherwise is asked about.
+        layout: The order of an image's dimensions in an .npz file, channels first or last; where not given
+            channels are first, and what looks otherwise is asked about.
         validation: The share of rows for validation.
         test: The share of rows for testing.
         seed: What the shuffle comes from.
@@ -138,7 +138,8 @@ class Table(Dataset):
             if value is not None and name not in OPTIONS[suffix]:
                 known = ", ".join(f"{option}=" for option in OPTIONS[suffix])
                 raise UserError(
-                    f"table '{self.path}': option '{name}' is not for {suffix} files, which have {known}; leave it out"
+                    f"table '{self.path}': option '{name}' is not for {suffix} files, which "
+                    f"have {known}; leave it out"
                 )
         return (
             read_archive(self.path, self.array, self.layout, self.label, self.unlabelled)
@@ -164,7 +165,8 @@ class Table(Dataset):
         if min(sizes.values()) < 1:
             found = ", ".join(f"{size} for {name}" for name, size in sizes.items())
             raise UserError(
-                f"table '{self.path}': {rows} rows make {found}; each needs 1, so add rows or change validation= and test="
+                f"table '{self.path}': {rows} rows make {found}; each needs 1, so add rows or change "
+                "validation= and test="
             )
         order = torch.randperm(rows, generator=generator(self.seed, "table", "split"))
         return {
@@ -173,7 +175,9 @@ class Table(Dataset):
         }
 
     def _support(self, rows: Rows) -> Support:
-        """Where the values lie, once they are standardised if they are to be: as the user says, or as they do themselves."""
+        """Where the values lie, once they are standardised if they are to be:
+        as the user says, or as they do themselves.
+        """
         if self.values != "auto":
             rows.require_support(self.values)
             return self._once_standardized(self.values)
@@ -187,7 +191,8 @@ class Table(Dataset):
     def _once_standardized(self, support: Support) -> Support:
         if self.standardize and support in HOLD:
             raise UserError(
-                f"table '{self.path}' holds {HOLD[support]}, which standardize= would undo; leave it out, or add values=real"
+                f"table '{self.path}' holds {HOLD[support]}, which standardize= would undo; leave it out, or "
+                "add values=real"
             )
         return "real" if self.standardize else support
 
@@ -208,8 +213,9 @@ class Table(Dataset):
         constant = np.argwhere(replace(rows, values=values[train]).constant)
         if len(constant):
             raise UserError(
-                f"table '{self.path}': {len(constant)} columns are constant over the training rows and have no scale, the "
-                f"first is {rows.column(tuple(constant[0]))}; leave them out, or leave out standardize="
+                f"table '{self.path}': {len(constant)} columns are constant over the training rows and have "
+                f"no scale, the first is {rows.column(tuple(constant[0]))}; leave them out, or "
+                "leave out standardize="
             )
         standard: NDArray[np.float64] = (values - mean) / scale
         return standard

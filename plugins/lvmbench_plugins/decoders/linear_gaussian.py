@@ -7,12 +7,14 @@ from typing import final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from lvmbench import (
     DataSummary,
     Decoder,
     DiagonalNormal,
     LatentSpace,
+    LinearChain,
     Mixture,
     MultivariateNormal,
     Positive,
@@ -29,11 +31,13 @@ class LinearGaussian(Decoder):
 
     .. math:: p(x|z) = N(x; W z + b, \sigma^2 I)
 
-    Under a normal prior :math:`N(m, S)` the posterior is normal with precision :math:`S^{-1} + W^\top W / \sigma^2`; under a
-    mixture of normals it is a mixture of such posteriors. Where not all of x was observed, :math:`W` has the rows of what was.
+    Under a normal prior :math:`N(m, S)`, such as a linear hierarchy, the posterior is normal with precision
+    :math:`S^{-1} + W^\top W / \sigma^2`; under a mixture of normals it is a mixture of such posteriors. Where not all of x was
+    observed, :math:`W` has the rows of what was.
 
     References:
-        Probabilistic Principal Component Analysis (Tipping, Bishop, 1999), https://doi.org/10.1111/1467-9868.00196;
+        Probabilistic Principal Component Analysis (Tipping, Bishop, 1999),
+        https://doi.org/10.1111/1467-9868.00196;
         Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse (Lucas et al., 2019),
         https://arxiv.org/abs/1911.02469
 
@@ -67,28 +71,39 @@ class LinearGaussian(Decoder):
         return DiagonalNormal(loc.unflatten(-1, self.event_shape), self.log_scale, len(self.event_shape))
 
 
-def _condition(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
-    """p(z|x) for x of shape (..., D), NaN where nothing was observed, and p of batch shape broadcast to (...)."""
-    precision = (-2 * p.log_scale).exp()
-    scaled = decoder.weight.T * (-2 * decoder.log_scale).exp()  # W' / sigma^2, (Z, D)
-    values, told = _told(decoder, x, scaled)
-    factor = cholesky(torch.diag_embed(precision) + told)
-    target = (values - decoder.bias) @ scaled.T + precision * p.loc  # (..., Z)
-    loc = torch.cholesky_solve(target.unsqueeze(-1), factor).squeeze(-1)
-    return MultivariateNormal(loc, cholesky(torch.cholesky_inverse(factor)))
+def _condition(loc: Tensor, precision: Tensor, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
+    """p(z|x) for x of shape (..., D), NaN where nothing was observed, and normal p(z) of mean (..., Z) and a precision matrix."""
+    # of several layers the decoder reads the first alone: the others have weights of zero
+    weight = pad(decoder.weight, (0, loc.shape[-1] - decoder.weight.shape[-1]))
+    scaled = weight.T * (-2 * decoder.log_scale).exp()  # W' / sigma^2, (Z, D)
+    values, told = _told(decoder, x, scaled, weight)
+    factor = cholesky(precision + told)
+    target = (values - decoder.bias) @ scaled.T + (precision @ loc.unsqueeze(-1)).squeeze(-1)  # (..., Z)
+    mean = torch.cholesky_solve(target.unsqueeze(-1), factor).squeeze(-1)
+    return MultivariateNormal(mean, cholesky(torch.cholesky_inverse(factor)))
 
 
-def _told(decoder: LinearGaussian, x: Tensor, scaled: Tensor) -> tuple[Tensor, Tensor]:
+def _diagonal(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
+    return _condition(p.loc, torch.diag_embed((-2 * p.log_scale).exp()), decoder, x)
+
+
+def _told(decoder: LinearGaussian, x: Tensor, scaled: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """x with its mean at z = 0 where nothing was observed, and the precision W' W / sigma^2 that the rest adds, (..., Z, Z)."""
     if decoder.complete:
-        return x, scaled @ decoder.weight
+        return x, scaled @ weight
     values, mask = observed(x, decoder.bias)
-    return values, (scaled * mask.to(scaled.dtype).unsqueeze(-2)) @ decoder.weight
+    return values, (scaled * mask.to(scaled.dtype).unsqueeze(-2)) @ weight
 
 
 @register_posterior(DiagonalNormal, LinearGaussian)
 def _normal_posterior(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
-    return _condition(p, decoder, x.flatten(1))
+    return _diagonal(p, decoder, x.flatten(1))
+
+
+@register_posterior(LinearChain, LinearGaussian)
+def _chain_posterior(p: LinearChain, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
+    joint = p.joint
+    return _condition(joint.loc, torch.cholesky_inverse(joint.scale_tril), decoder, x.flatten(1))
 
 
 @register_posterior(Mixture[DiagonalNormal], LinearGaussian)
@@ -96,7 +111,7 @@ def _mixture_posterior(
     p: Mixture[DiagonalNormal], decoder: LinearGaussian, x: Tensor
 ) -> Mixture[MultivariateNormal]:
     x = x.flatten(1).unsqueeze(-2)  # (B, 1, D)
-    components = _condition(p.components, decoder, x)  # batch (B, C)
+    components = _diagonal(p.components, decoder, x)  # batch (B, C)
     z = components.mean
     noise = DiagonalNormal(z @ decoder.weight.T + decoder.bias, decoder.log_scale)
     log_p = noise.log_prob(x) if decoder.complete else noise.observed_log_prob(x)

@@ -64,24 +64,25 @@ class Imputation(Evaluator):
     .. math:: \log p(x_h|x_s) \approx \log \sum_i \bar w_i\, p(x_h|z_i), \qquad
         w_i \propto \frac{p(x_s|z_i)\, p(z_i)}{\frac1{M+1} \left(p(z_i) + \sum_m q(z_i|x^{(m)})\right)}
 
-    The posterior may know whole data only, so the weights correct for it: draws come from q(z|x) of M data whose hidden values
-    are filled in, and from p(z), and are weighted as draws of this mixture: with p(z) in it no weight is large, though
-    q(z|x) is narrower than p(z|x_s). The first round fills in the training means, or leaves the values out where the posterior
-    has learnt from data that lack some; each later
-    round chooses M of the draws by weight and fills in what the decoder draws from them (population Monte Carlo
-    with pseudo-Gibbs moves). The last round is what counts. The approximation is that of self-normalised importance
-    sampling, right for many draws. The error is the root mean square distance from :math:`\log p(x_h|x_s)`, by the
-    jackknife over rows of one draw from each part of the mixture: spread and bias. None is stated where the mean
-    weight of half of the data or more is worth fewer than 5 rows of equal weight. ``marginal`` is the
-    baseline of independent values with the mean, and for values that are not binary the variance, of the training data.
+    The posterior may know whole data only, so the weights correct for it: draws come from q(z|x) of M data
+    whose hidden values are filled in, and from p(z), and are weighted as draws of this mixture: with p(z) in
+    it no weight is large, though q(z|x) is narrower than p(z|x_s). The first round fills in the training
+    means, or leaves the values out where the posterior has learnt from data that lack some; each later round
+    chooses M of the draws by weight and fills in what the decoder draws from them (population Monte Carlo
+    with pseudo-Gibbs moves). The last round is what counts. The approximation is that of self-normalised
+    importance sampling, right for many draws. The error is the root mean square distance from
+    :math:`\log p(x_h|x_s)`, by the jackknife over rows of one draw from each part of the mixture: spread and
+    bias. None is stated where the mean weight of half of the data or more is worth fewer than 5 rows of equal
+    weight. ``marginal`` is the baseline of independent values with the mean, and for values that are not
+    binary the variance, of the training data.
 
-    With ``hidden=missing`` the hidden values are those that the data lack, where the data set knows what they were; with
-    ``random`` each value is hidden with a chance of a half, the same ones for every run. Data of which nothing is hidden are
-    left out. Of what is hidden only what was observed counts.
+    With ``hidden=missing`` the hidden values are those that the data lack, where the data set knows what they
+    were; with ``random`` each value is hidden with a chance of a half, the same ones for every run. Data of
+    which nothing is hidden are left out. Of what is hidden only what was observed counts.
 
     References:
-        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed, Wierstra, 2014),
-        https://arxiv.org/abs/1401.4082;
+        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed,
+        Wierstra, 2014), https://arxiv.org/abs/1401.4082;
         Population Monte Carlo (Cappe et al., 2004), https://doi.org/10.1198/106186004X12803;
         Leveraging the Exact Likelihood of Deep Latent Variable Models (Mattei, Frellsen, 2018),
         https://arxiv.org/abs/1802.04826;
@@ -153,7 +154,7 @@ class Imputation(Evaluator):
     def _figures(self, subject: Subject, puzzle: _Puzzle, marginal: Distribution, noise: Noise) -> Figures:
         x, mask = puzzle.x, puzzle.hidden
         z, log_w = self._infer(subject, puzzle, marginal.mean, noise)
-        p = subject.model.decoder(z).units
+        p = subject.model.decode(z).units
         weights = log_w.softmax(0)
         log_p = log_w + _over(p.log_prob(x), mask)
         expected = (weights.reshape(*weights.shape, *[1] * (x.dim() - 1)) * p.mean).sum(0)
@@ -169,7 +170,9 @@ class Imputation(Evaluator):
         }
 
     def _rows(self, log_w: Tensor) -> Tensor:
-        """Log weights of independent rows, ``(samples, B)``, each of one draw from every part of the mixture."""
+        """Log weights of independent rows, ``(samples, B)``,
+        each of one draw from every part of the mixture.
+        """
         near, far = log_w.split([self.samples * self.fills, self.samples])
         rows = torch.cat([near.unflatten(0, (self.samples, self.fills)), far.unsqueeze(1)], 1)
         return rows.logsumexp(1) - math.log(self.fills + 1)
@@ -185,7 +188,7 @@ class Imputation(Evaluator):
             if last < self.rounds - 1:
                 chosen = (log_w.unsqueeze(1) + noise.gumbel((len(z), self.fills, len(x)))).argmax(0)  # (M, B)
                 parents = z[chosen, torch.arange(len(x), device=x.device)]
-                made = subject.model.decoder(parents).sample(noise, 1)[0]
+                made = subject.model.decode(parents).sample(noise, 1)[0]
                 filled = torch.where(seen, x, made)
         return z, log_w
 
@@ -201,7 +204,7 @@ class Imputation(Evaluator):
         everywhere = z.unsqueeze(1).expand(len(z), fills, *z.shape[1:]).flatten(1, 2)  # (S, M B, *z)
         log_q, log_p = q.log_prob(everywhere).unflatten(1, (fills, size)), p.log_prob(z)
         proposal = torch.cat([log_q, log_p.unsqueeze(1)], 1).logsumexp(1) - math.log(fills + 1)
-        return z, _over(model.decoder(z).units.log_prob(x), seen) + log_p - proposal
+        return z, _over(model.decode(z).units.log_prob(x), seen) + log_p - proposal
 
 
 def _random(x: Tensor) -> Tensor:
@@ -228,7 +231,9 @@ def _over(values: Tensor, where: Tensor) -> Tensor:
 
 
 def _marginal(subject: Subject) -> Distribution:
-    """Independent values, as often on as in the training data plus one of each kind, or with their mean and variance."""
+    """Independent values, as often on as in the training data plus one of each kind,
+    or with their mean and variance.
+    """
     values = subject.values("train")
     mean, count = values.nanmean(0), (~values.isnan()).sum(0)
     if "dataset.binary" in subject.provides:

@@ -52,7 +52,7 @@ class Wasserstein(Objective):
         # one sample for each datum, as two of one datum are no independent draws of q(z)
         z = terms.q.mean.unsqueeze(0) if self.encoder == "deterministic" else terms.z[:1]
         prior = terms.p.sample(terms.noise, len(terms.x)).flatten(1)
-        made = terms.model.decoder(z).mean[0]
+        made = terms.model.decode(z).mean[0]
         x, _ = observed(terms.x, made)  # what was not observed costs nothing
         cost = (made - x).square().flatten(1).sum(1)
         value: Tensor = -cost - kl_weight * self.scale * squared_mmd(self.kernel, z[0].flatten(1), prior)

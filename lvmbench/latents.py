@@ -1,0 +1,115 @@
+"""Latent spaces: where z lives, and which part of it the decoder reads."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lvmbench.errors import Refusal
+
+ENUMERABLE = 4096
+"""The largest number of latent values that are summed over."""
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """Where z lives, and how it is made up; z is one tensor in any case.
+
+    Arguments:
+        event_shape: The shape ``*z``.
+        support: ``real``, ``binary``, or ``one_hot`` in the last dimension.
+        layers: The sizes of the layers of a hierarchy, side by side in the last dimension; the decoder reads the first alone.
+        steps: The number of steps of a sequence, which are the first dimension; 0 where z is none.
+
+    >>> LatentSpace((3,), "binary").size, LatentSpace((2, 5), "one_hot").size, LatentSpace((2,)).size
+    (8, 25, None)
+    >>> hierarchy = LatentSpace.layered(32, 8)
+    >>> hierarchy.event_shape, hierarchy.visible.event_shape, hierarchy.read(torch.zeros(5, 7, 40)).shape
+    ((40,), (32,), torch.Size([5, 7, 32]))
+    """
+
+    event_shape: tuple[int, ...]
+    support: str = "real"
+    layers: tuple[int, ...] = ()
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        whole = self.event_shape[-1] if self.event_shape else 0
+        if self.layers and (sum(self.layers) != whole or min(self.layers) < 1 or self.support == "one_hot"):
+            raise ValueError(
+                f"layers {self.layers} do not make up z of shape {self.event_shape} and support '{self.support}'; they are "
+                "positive sizes that add up to the last dimension, of another support than one_hot"
+            )
+        if self.steps and (self.layers or self.event_shape[0] != self.steps):
+            raise ValueError(
+                f"{self.steps} steps do not make up z of shape {self.event_shape}; they are its first dimension, without layers"
+            )
+
+    @classmethod
+    def layered(cls, *layers: int) -> LatentSpace:
+        """Vectors of layers of these sizes; the decoder reads the first."""
+        return cls((sum(layers),), layers=layers)
+
+    @property
+    def visible(self) -> LatentSpace:
+        """The space of what `read` gives, for which the decoder is built."""
+        shape = (*self.event_shape[:-1], self.layers[0]) if self.layers else self.event_shape
+        return LatentSpace(shape, self.support, steps=self.steps)
+
+    def read(self, z: Tensor) -> Tensor:
+        """What the decoder sees of z, ``(..., *z)``: the first of its layers, all where it has none."""
+        return z[..., : self.layers[0]] if self.layers else z
+
+    def split(self, z: Tensor) -> tuple[Tensor, ...]:
+        """The layers of z, ``(..., *z)``, the one that the decoder reads first; or its steps; or z alone."""
+        if not self.layers:
+            return z.unbind(-len(self.event_shape)) if self.steps else (z,)
+        layers: tuple[Tensor, ...] = z.split(self.layers, -1)
+        return layers
+
+    @property
+    def size(self) -> int | None:
+        """The number of its values, or ``None`` where they are not finitely many."""
+        if self.support == "real":
+            return None
+        choices, groups = self._digits
+        return int(choices**groups)
+
+    def vector(self, name: str) -> int:
+        """The number of latents, for a component that is over vectors; raises `Refusal`, with its name, for other shapes."""
+        if len(self.event_shape) != 1:
+            raise Refusal(f"{name} is over a vector of latents; the prior's are of shape {self.event_shape}")
+        return self.event_shape[0]
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether its values are few enough to sum over."""
+        return self.size is not None and self.size <= ENUMERABLE
+
+    def values(self, like: Tensor) -> Tensor:
+        """Every value, ``(N, *z)``, in the type and on the device of another tensor.
+
+        >>> LatentSpace((2,), "binary").values(torch.zeros(()))
+        tensor([[0., 0.],
+                [1., 0.],
+                [0., 1.],
+                [1., 1.]])
+        """
+        if self.size is None:
+            raise ValueError(f"a latent space of support '{self.support}' has no finite list of values")
+        choices, groups = self._digits
+        power = choices ** torch.arange(groups, device=like.device)
+        digits = torch.arange(self.size, device=like.device).unsqueeze(1) // power % choices  # (N, groups)
+        if self.support == "one_hot":  # torch's own one_hot waits for the device
+            digits = digits.unsqueeze(-1) == torch.arange(choices, device=like.device)
+        return digits.to(like.dtype).reshape(-1, *self.event_shape)
+
+    @property
+    def _digits(self) -> tuple[int, int]:
+        """How many choices each independent unit has, and how many units there are."""
+        grouped = self.support == "one_hot"
+        units = self.event_shape[:-1] if grouped else self.event_shape
+        return self.event_shape[-1] if grouped else 2, math.prod(units)
