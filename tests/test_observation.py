@@ -233,9 +233,9 @@ def test_remarks_see_through_holes():
         "none",
     )
     missing, *others = data.remarks
-    assert (
-        missing
-        == f"not all values were observed: missing are {x.isnan().double().mean():.0%} of train, 0% of validation, 0% of test"
+    share = x.isnan().double().mean()
+    assert missing == (
+        f"not all values were observed: missing are {share:.0%} of train, 0% of validation, 0% of test"
     )
     assert [remark.partition(":")[0] for remark in others] == ["column 2", "column 3"]
 
