@@ -20,6 +20,7 @@ MODULES = (
     "shapes",
     "steps",
     "densities",
+    "estimates",
     "gradients",
     "claims",
     "partnership",

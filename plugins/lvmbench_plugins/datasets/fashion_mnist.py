@@ -19,10 +19,10 @@ HASHES = {
 
 @final
 class FashionMnist(Dataset):
-    r"""Articles of clothing in ten classes, 28x28:
-    50,000 for training, 10,000 for validation, 10,000 for test.
+    r"""Articles of clothing in ten classes, 28x28.
 
-    The validation split is the last 10,000 of the 60,000 training images.
+    There are 50,000 for training, 10,000 for validation and 10,000 for test. The validation split is the
+    last 10,000 of the 60,000 training images.
 
     With ``binarize=dynamic`` the training images stay grey and every visit draws
     :math:`x_d \sim \operatorname{Bernoulli}(g_d)` anew; validation and test are one fixed draw, the same as
