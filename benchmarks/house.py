@@ -1,9 +1,11 @@
-"""How a checkout is built: modules in each folder, how long functions are, comments, long lines, and what is there twice.
+"""How a checkout is built: modules in each folder, how long functions are, comments, long lines,
+and what is there twice.
 
 Usage: python benchmarks/house.py [CHECKOUT ...]
 
-Functions are measured in lines of code, their signature included and docstrings left out. Two functions are the same where they
-are once their own name, their variables and their docstring are taken away; those of fewer than `LEAST` statements are passed over.
+Functions are measured in lines of code, their signature included and docstrings left out. Two functions are
+the same where they are once their own name, their variables and their docstring are taken away; those of
+fewer than `LEAST` statements are passed over.
 """
 
 from __future__ import annotations
@@ -124,8 +126,8 @@ def report(checkout: Path) -> None:
     print(f"{checkout}: {len(paths)} modules, {len(lines)} lines, {code} of code")
     print("modules: " + ", ".join(f"{folder} {n}" for folder, n in sorted(folders.items())))
     print(
-        f"functions: {len(counts)}, median {statistics.median(counts):g} lines, 90% {tenths[-1]:.0f}, longest "
-        f"{', '.join(f'{name} {size}' for size, name in longest[:-4:-1])}"
+        f"functions: {len(counts)}, median {statistics.median(counts):g} lines, 90% {tenths[-1]:.0f}, "
+        f"longest {', '.join(f'{name} {size}' for size, name in longest[:-4:-1])}"
     )
     print(f"comments: {100 * sum(map(comments, paths)) / code:.1f} in 100 lines of code")
     print(f"lines over {WIDTH}: {sum(len(line) > WIDTH for line in lines)}")

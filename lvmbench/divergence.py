@@ -51,8 +51,10 @@ def register_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F
 
 
 def register_draw_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
-    """Register ``(q, p, z, noise) -> (K, B)`` for a pair of distribution classes: for each draw z ``(K, B, *z)`` of q, a figure of
-    expectation KL(q || p), for a divergence whose parts are known in closed form given the draw, or at a random time."""
+    """Register ``(q, p, z, noise) -> (K, B)`` for a pair of distribution classes: for each draw z
+    ``(K, B, *z)`` of q, a figure of expectation KL(q || p), for a divergence whose parts are known in closed
+    form given the draw, or at a random time.
+    """
     return _registration(_DRAW_KL, (q, p))
 
 
@@ -103,7 +105,9 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
 
 
 def draw_kl(q: Distribution, p: Distribution, z: Tensor, noise: Noise) -> Tensor | None:
-    """The term of KL(q || p) of each draw z ``(K, B, *z)`` of q, ``(K, B)``, or ``None`` where no formula is registered."""
+    """The term of KL(q || p) of each draw z ``(K, B, *z)`` of q, ``(K, B)``,
+    or ``None`` where no formula is registered.
+    """
     formula = _DRAW_KL.get((q.family, p.family))
     return None if formula is None else formula(q, p, z, noise)
 
@@ -177,7 +181,9 @@ def _kl_relaxed(q: Relaxed, p: Distribution) -> Tensor:
 @register_draw_kl(Chain, Chain)
 @register_draw_kl(Chain, LinearChain)
 def _kl_by_layer(q: Chain, p: Chain, z: Tensor, noise: Noise) -> Tensor:
-    """Layer by layer: in closed form where p(z_l | ...) is given by what q drew before z_l, from the draw elsewhere."""
+    """Layer by layer: in closed form where p(z_l | ...) is given by what q drew before z_l,
+    from the draw elsewhere.
+    """
     total = z.new_zeros(z.shape[:-1])
     for one, other, layer in zip(q.given(z), p.given(z), z.split(q.sizes, -1), strict=True):
         before = q.top_down == p.top_down or other is p.first

@@ -51,12 +51,16 @@ class LatentVariableModel(nn.Module):
         return q if self.training else q.law
 
     def decode(self, z: Tensor) -> Distribution:
-        """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``, of which the decoder sees what the space has it read."""
+        """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``,
+        of which the decoder sees what the space has it read.
+        """
         p: Distribution = self.decoder(self.prior.space.read(z))
         return p
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z) of what was observed of x, ``(K, B)``, for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``."""
+        """log p(x|z) of what was observed of x, ``(K, B)``,
+        for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``.
+        """
         p = self.decode(z)
         return p.log_prob(x) if self.complete else p.observed_log_prob(x)
 

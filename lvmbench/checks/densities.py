@@ -334,10 +334,11 @@ def _weigh(trial: Trial) -> bool:
     read=READ,
 )
 def log_q_is_known_as_declared(specimen: Specimen) -> None:
-    """For an estimate, by what both of its directions have in common, which is bounded however far apart they are.
+    """For an estimate, by what both of its directions have in common,
+    which is bounded however far apart they are.
 
-    With r(a|z) the reverse model and any density f, l = log f(z) r(a|z) - log q(z, a) has E[sigmoid(l)] under q(z, a) equal to
-    E[sigmoid(-l)] under f(z) r(a|z).
+    With r(a|z) the reverse model and any density f, l = log f(z) r(a|z) - log q(z, a) has E[sigmoid(l)] under
+    q(z, a) equal to E[sigmoid(-l)] under f(z) r(a|z).
     """
     trial = specimen.trial(dtype=F64)
     q = trial.call()

@@ -68,7 +68,8 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
 def _traits(q: type[Distribution]) -> frozenset[str]:
     """What the posterior's distribution can do.
 
-    Where its density is known anywhere, so is its slope; unless there is only a bound of it, the weights average to p(x).
+    Where its density is known anywhere, so is its slope; unless there is only a bound of it, the weights
+    average to p(x).
     """
     slope = frozenset({"slope"} if "density" in q.traits else ())
     weights = frozenset({"weights"} if "bound" not in q.traits else ())

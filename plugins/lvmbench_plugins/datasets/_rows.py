@@ -23,8 +23,8 @@ Place = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Rows:
-    """Numeric values ``(N, *x)``, NaN where one is missing, the names of their columns where they have any, and, where asked
-    for, labels ``(N,)``.
+    """Numeric values ``(N, *x)``, NaN where one is missing, the names of their columns where they have any,
+    and, where asked for, labels ``(N,)``.
     """
 
     path: Path
@@ -62,8 +62,8 @@ class Rows:
         if bad.any():
             place, rows = _first(bad)
             raise UserError(
-                f"table '{self.path}': {self.column(place)} has {len(rows)} rows that are infinite or too large for single "
-                f"precision, the first is row {rows[0] + 1}; fill them or drop them"
+                f"table '{self.path}': {self.column(place)} has {len(rows)} rows that are infinite or too "
+                f"large for single precision, the first is row {rows[0] + 1}; fill them or drop them"
             )
 
     def require_complete(self) -> None:
@@ -71,8 +71,8 @@ class Rows:
         if self.gaps.any():
             place, rows = _first(self.gaps)
             raise UserError(
-                f"table '{self.path}': {self.column(place)} has {len(rows)} rows without a value, the first is row "
-                f"{rows[0] + 1}; say missing=nan if these were not observed, or fill them or drop them"
+                f"table '{self.path}': {self.column(place)} has {len(rows)} rows without a value, the first "
+                f"is row {rows[0] + 1}; say missing=nan if these were not observed, or fill them or drop them"
             )
 
     def require_observed(self) -> None:
@@ -81,7 +81,8 @@ class Rows:
         empty = np.flatnonzero(gaps.all(1))
         if len(empty):
             raise UserError(
-                f"table '{self.path}': {len(empty)} rows have no value at all, the first is row {empty[0] + 1}; drop them"
+                f"table '{self.path}': {len(empty)} rows have no value at all, the first is row "
+                f"{empty[0] + 1}; drop them"
             )
         if self.gaps.all(0).any():
             place = tuple(int(i) for i in np.argwhere(self.gaps.all(0))[0])
@@ -107,8 +108,8 @@ class Rows:
             value = np.fmin.reduce(self.values)[place]
             others = f" (and {len(constant) - 1} more)" if len(constant) > 1 else ""
             raise UserError(
-                f"table '{self.path}': {self.column(place)}{others} is {value:g} in every row, where a density "
-                "grows without bound; leave it out, or say values=real"
+                f"table '{self.path}': {self.column(place)}{others} is {value:g} in every row, where a "
+                "density grows without bound; leave it out, or say values=real"
             )
 
     def require_resolution(self) -> None:
@@ -168,7 +169,10 @@ def texts(listed: str | float | None) -> list[str]:
 
 
 def codes(path: Path, name: str, labels: pd.Series[Any], unlabelled: Collection[str]) -> NDArray[np.int64]:
-    """Labels as 0, 1, ... in the order of their values; no text but an empty one is missing, unless it is said to be."""
+    """Labels as 0, 1, ... in the order of their values.
+
+    No text but an empty one is missing, unless it is said to be.
+    """
     absent = labels.isna() | labels.astype(str).str.strip().isin(["", *unlabelled])
     if absent.any():
         raise UserError(

@@ -45,15 +45,17 @@ class Table(Dataset):
         columns: The columns of values in a .csv or .parquet file, between spaces, or between semicolons where
             names hold spaces; all but the label where not given.
         label: The column, or in an .npz file the array, of labels: text or whole numbers.
-        array: The array of values in an .npz file; where not given, ``x`` or else the only one of two or more dimensions.
-        values: What the values are: ``binary``, ``unit``, ``count`` or ``real``. With ``auto`` they say it themselves;
-            ``real`` takes whole numbers as real ones, and lets constant columns pass.
-        standardize: Whether each column is shifted and scaled to mean 0 and standard deviation 1 over the training rows.
-        missing: The texts and numbers that mean a value that was not observed, listed as ``columns`` is; empty cells and NaN
-            then mean it too. Where not given, a missing value is refused.
+        array: The array of values in an .npz file; where not given, ``x`` or else the only one of two or more
+            dimensions.
+        values: What the values are: ``binary``, ``unit``, ``count`` or ``real``. With ``auto`` they say it
+            themselves; ``real`` takes whole numbers as real ones, and lets constant columns pass.
+        standardize: Whether each column is shifted and scaled to mean 0 and standard deviation 1 over the
+            training rows.
+        missing: The texts and numbers that mean a value that was not observed, listed as ``columns`` is;
+            empty cells and NaN then mean it too. Where not given, a missing value is refused.
         unlabelled: The texts that mean a missing label, listed as ``columns`` is; an empty one always does.
-        header: Whether the first line of a .csv file has the columns' names; without them these are called 0, 1, ...
-            Where not given it has, and a line of numbers is asked about.
+        header: Whether the first line of a .csv file has the columns' names; without them these are called 0,
+            1, ... Where not given it has, and a line of numbers is asked about.
         separator: What stands between the cells of a .csv file; where not given a comma.
         decimal: What stands before the decimals in a .csv file; where not given a point.
         layout: The order of an image's dimensions in an .npz file, channels first or last; where not given
@@ -150,7 +152,10 @@ class Table(Dataset):
         )
 
     def _observed(self, rows: Rows) -> Rows:
-        """The rows with NaN for what is said to mean missing; refuses them where something is and nothing is said."""
+        """The rows with NaN for what is said to mean missing.
+
+        Refuses them where something is and nothing is said.
+        """
         rows = rows.without(self.missing or [])
         rows.require_finite()
         if self.missing is None:

@@ -32,8 +32,8 @@ class LinearGaussian(Decoder):
     .. math:: p(x|z) = N(x; W z + b, \sigma^2 I)
 
     Under a normal prior :math:`N(m, S)`, such as a linear hierarchy, the posterior is normal with precision
-    :math:`S^{-1} + W^\top W / \sigma^2`; under a mixture of normals it is a mixture of such posteriors. Where not all of x was
-    observed, :math:`W` has the rows of what was.
+    :math:`S^{-1} + W^\top W / \sigma^2`; under a mixture of normals it is a mixture of such posteriors. Where
+    not all of x was observed, :math:`W` has the rows of what was.
 
     References:
         Probabilistic Principal Component Analysis (Tipping, Bishop, 1999),
@@ -72,7 +72,9 @@ class LinearGaussian(Decoder):
 
 
 def _condition(loc: Tensor, precision: Tensor, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
-    """p(z|x) for x of shape (..., D), NaN where nothing was observed, and normal p(z) of mean (..., Z) and a precision matrix."""
+    """p(z|x) for x of shape (..., D), NaN where nothing was observed,
+    and normal p(z) of mean (..., Z) and a precision matrix.
+    """
     # of several layers the decoder reads the first alone: the others have weights of zero
     weight = pad(decoder.weight, (0, loc.shape[-1] - decoder.weight.shape[-1]))
     scaled = weight.T * (-2 * decoder.log_scale).exp()  # W' / sigma^2, (Z, D)
@@ -88,7 +90,9 @@ def _diagonal(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> Multivar
 
 
 def _told(decoder: LinearGaussian, x: Tensor, scaled: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """x with its mean at z = 0 where nothing was observed, and the precision W' W / sigma^2 that the rest adds, (..., Z, Z)."""
+    """x with its mean at z = 0 where nothing was observed,
+    and the precision W' W / sigma^2 that the rest adds, (..., Z, Z).
+    """
     if decoder.complete:
         return x, scaled @ weight
     values, mask = observed(x, decoder.bias)

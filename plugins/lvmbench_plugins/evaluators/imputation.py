@@ -37,7 +37,10 @@ _SMALLEST = -5.0  # log standard deviation of a pixel that never changes
 
 
 class _Puzzle(NamedTuple):
-    """Data ``(B, *x)`` of which a part is ``hidden``, to be told from what is ``seen``; what is neither is not known."""
+    """Data ``(B, *x)`` of which a part is ``hidden``, to be told from what is ``seen``.
+
+    What is neither is not known.
+    """
 
     x: Tensor
     hidden: Tensor
