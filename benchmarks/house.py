@@ -1,11 +1,10 @@
-"""How a checkout is built: modules in each folder, how long functions are, comments, long lines,
-and what is there twice.
+"""How a checkout is built: modules, lengths of functions, comments, long lines, what is there twice.
 
 Usage: python benchmarks/house.py [CHECKOUT ...]
 
-Functions are measured in lines of code, their signature included and docstrings left out. Two functions are
-the same where they are once their own name, their variables and their docstring are taken away; those of
-fewer than `LEAST` statements are passed over.
+Functions are measured in lines of code, their signature included and docstrings left out. Two functions
+are the same where they are once their own name, their variables and their docstring are taken away;
+those of fewer than `LEAST` statements are passed over.
 """
 
 from __future__ import annotations

@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from lvmbench.options import Probability as Probability
     from lvmbench.options import Size as Size
     from lvmbench.options import Sizes as Sizes
+    from lvmbench.options import sizes_of as sizes_of
     from lvmbench.posterior import Amortized as Amortized
     from lvmbench.posterior import Posterior as Posterior
     from lvmbench.prior import Prior as Prior
@@ -118,7 +119,7 @@ _HOMES = {
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Estimate", "Objective", "SurrogateObjective", "WeightObjective"],
     "observation": ["observed"],
-    "options": ["Count", "NonNegative", "Positive", "Probability", "Size", "Sizes"],
+    "options": ["Count", "NonNegative", "Positive", "Probability", "Size", "Sizes", "sizes_of"],
     "posterior": ["Amortized", "Posterior"],
     "prior": ["Prior"],
     "data.files": ["RawFile", "fetch"],

@@ -19,6 +19,7 @@ from lvmbench.distributions import (
     Finite,
     LinearChain,
     LowRankNormal,
+    Mixture,
     MultivariateNormal,
 )
 from lvmbench.distributions.base import family_name, sum_event
@@ -176,6 +177,25 @@ def _kl_finite(q: Finite, p: Distribution) -> Tensor:
 def _kl_relaxed(q: Relaxed, p: Distribution) -> Tensor:
     # of the law that the samples stand for: that of the relaxed samples' own density has no closed form
     return _KL[q.law.family, p.family](q.law, p)
+
+
+@register_draw_kl(DiagonalNormal, Mixture[DiagonalNormal])
+def _kl_normal_mixture(q: DiagonalNormal, p: Mixture[DiagonalNormal], z: Tensor, noise: Noise) -> Tensor:
+    r"""The variational upper bound less what it is off by, at a draw and at its mirror image: with one component that is 0.
+
+    With :math:`\phi_c \propto \pi_c e^{-\mathrm{KL}(q \| p_c)}` the divergence is
+    :math:`-\log \sum_c \pi_c e^{-\mathrm{KL}(q \| p_c)} - E_q \mathrm{KL}(\phi \| p(c|z))`.
+
+    References:
+        Approximating the Kullback Leibler Divergence Between Gaussian Mixture Models (Hershey, Olsen, 2007),
+        https://doi.org/10.1109/ICASSP.2007.366913
+    """
+    apart = -1 - q.event_dims
+    each = DiagonalNormal(q.loc.unsqueeze(apart), q.log_scale.unsqueeze(apart), q.event_dims)
+    shares = p.log_weights - _kl_diagonal_diagonal(each, p.components)  # (*batch, C)
+    phi = shares.log_softmax(-1)
+    off = [(phi.exp() * (phi - p.log_assign(value))).sum(-1) for value in (z, 2 * q.loc - z)]
+    return -shares.logsumexp(-1) - 0.5 * (off[0] + off[1])
 
 
 @register_draw_kl(Chain, Chain)

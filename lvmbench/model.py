@@ -58,9 +58,7 @@ class LatentVariableModel(nn.Module):
         return p
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z) of what was observed of x, ``(K, B)``,
-        for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``.
-        """
+        """log p(x|z) of what was observed of x, ``(K, B)``, for x ``(B, *x)`` and z ``(K, B, *z)``."""
         p = self.decode(z)
         return p.log_prob(x) if self.complete else p.observed_log_prob(x)
 

@@ -180,7 +180,7 @@ class Terms:
         factor = scale.reshape(*scale.shape, *[1] * (z.dim() - 2))
         other = copy.copy(self)
         # the densities at the moved samples are to be found anew
-        for name in self._PER_SAMPLE:
+        for name in (*self._PER_SAMPLE, "kl_of_draws"):
             other.__dict__.pop(name, None)
         # the value of z, with the scaled gradient of the way to it
         moved = z.detach() + factor * (z - z.detach())
@@ -192,6 +192,8 @@ class Terms:
         other = copy.copy(self)
         other.samples = len(index)
         other.__dict__.update({name: getattr(self, name)[index] for name in self._PER_SAMPLE})
+        if "kl_of_draws" in self.__dict__:  # which may have drawn noise of its own
+            other.__dict__["kl_of_draws"] = self.kl_of_draws[index]
         return other
 
     def singles(self) -> list[Terms]:

@@ -59,7 +59,7 @@ def imports(path):
             yield from ((alias.name, None) for alias in node.names)
 
 
-PUBLIC = {"data", "distributions", "kernels", "networks"}
+PUBLIC = {"checks", "data", "distributions", "kernels", "networks"}
 """The packages whose names are public beside those of lvmbench itself."""
 
 

@@ -34,6 +34,7 @@ DEFAULTS = {
     "estimator": "pathwise",
 }
 DIGITS = {"dataset": "digits", "decoder": "bernoulli[hidden=8,layers=1]"}
+HOLED = "linear_gaussian[missing=0.3,train=90,validation=30]"
 COMBINATIONS = {
     "elbo": {},
     "mixture": {"prior": "mixture[components=3]"},
@@ -43,6 +44,9 @@ COMBINATIONS = {
     "leave one out": {"objective": "iwae[samples=3]", "estimator": "score[baseline=leave_one_out]"},
     "dynamic binarisation": {**DIGITS, "dataset": "digits[binarize=dynamic]"},
     "bernoulli": DIGITS,
+    "missing values": {"dataset": HOLED, "posterior": "gaussian[hidden=8,mask=true]"},
+    "missing values, exact": {"dataset": HOLED, "posterior": "exact", "decoder": "linear_gaussian"},
+    "missing values, svi": {"dataset": HOLED, "posterior": "svi[steps=3,warm=true]", "estimator": "pathwise"},
 }
 every_combination = pytest.mark.parametrize("parts", COMBINATIONS.values(), ids=COMBINATIONS.keys())
 both_ways = pytest.mark.parametrize("vectorized", [True, False], ids=["vectorized", "looped"])

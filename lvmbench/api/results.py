@@ -69,10 +69,7 @@ class Results:
         return self.board(metric).frame
 
     def board(self, metric: str | None = None, split: str = "test") -> Board:
-        """The leaderboard with what ranks it, its claims and what it takes to read it.
-
-        Raises as `leaderboard` does.
-        """
+        """The leaderboard with what ranks it, its claims and how to read it; raises as `leaderboard` does."""
         records, measurements = self._tables()
         splits = set(measurements["split"])
         if splits and split not in splits:
@@ -105,10 +102,10 @@ class Results:
     def _row(self, key: str) -> pd.Series[Any]:
         """The record of a run that has weights, by the beginning of its key."""
         records = self.records
-        found = records[records["key"].str.startswith(key)]
-        if len(found) != 1:
-            raise UserError(f"{len(found)} runs in '{self.directory}' have the key '{key}'; see .records")
-        row = found.iloc[0]
+        rows = records[records["key"].str.startswith(key)]
+        if len(rows) != 1:
+            raise UserError(f"{len(rows)} runs in '{self.directory}' have the key '{key}'; see .records")
+        row = rows.iloc[0]
         if row["status"] != "ok":
             raise UserError(f"the run '{key}' has no weights: it is {row['status']} ({row['reason']})")
         return row

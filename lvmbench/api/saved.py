@@ -81,8 +81,8 @@ def load_fitted(path: Path, given: Mapping[str, Given], device: str, plugins: It
         raise UserError(
             f"'{path}': {error}; what was given to fit is given to load too, or plugins="
         ) from None
-    for kind, found in catalogue.provenance(combination.refs).items():
-        _expect_same(path, f"{kind} '{combination[kind].name}'", found, saved["components"][kind])
+    for kind, here in catalogue.provenance(combination.refs).items():
+        _expect_same(path, f"{kind} '{combination[kind].name}'", here, saved["components"][kind])
     fitted = Fitted.untrained(catalogue, combination, saved["seed"], pick_device(device))
     if fitted.data.checksum != saved["data"]["checksum"]:
         raise UserError(
@@ -113,9 +113,9 @@ def _component(saved: Mapping[str, Any], given: Given | None) -> Given:
     return {given: saved["options"]} if isinstance(given, type) else given
 
 
-def _expect_same(path: Path, label: str, found: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
-    if found["component"] != saved["component"]:
+def _expect_same(path: Path, label: str, here: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    if here["component"] != saved["component"]:
         raise UserError(
             f"'{path}' was made with version {saved['component']} of {label}, this is version "
-            f"{found['component']}, which gives other results; fit anew"
+            f"{here['component']}, which gives other results; fit anew"
         )

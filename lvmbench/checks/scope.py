@@ -115,8 +115,9 @@ class Declared:
 
     @property
     def units(self) -> set[str]:
-        """The units of an evaluator's metrics."""
-        return {metric.unit for metric in self.cls.metrics.values()}
+        """The units of what an evaluator measures."""
+        found = {m.metric for m in first(self.specimen)}
+        return {metric.unit for name, metric in self.cls.metrics.items() if name in found}
 
 
 SCOPE: Mapping[str, Callable[[Declared], bool]] = {

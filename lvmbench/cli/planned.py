@@ -135,8 +135,8 @@ def _room(columns: Sequence[Sequence[str]], width: int) -> int:
 
 
 def _progress(planned: Planned, statuses: Mapping[str, str]) -> str:
-    found = Counter("to do" if _is_due(statuses, key) else statuses[key] for key in planned.keys.values())
-    return " · ".join(f"{n} {status}" for status, n in found.items())
+    counts = Counter("to do" if _is_due(statuses, key) else statuses[key] for key in planned.keys.values())
+    return " · ".join(f"{n} {status}" for status, n in counts.items())
 
 
 def _refusals(plan: Plan) -> None:

@@ -46,5 +46,5 @@ def boards(entry: Entry) -> list[str]:
         column = pd.read_csv(path, usecols=[entry.kind])[entry.kind].astype(str)
         return bool((column.str.partition("[")[0] == entry.name).any())
 
-    found = (path for folder in BOARDS for path in sorted(Path(folder).glob("*/records.csv")))
-    return [str(path.parent) for path in found if has(path)]
+    paths = (path for folder in BOARDS for path in sorted(Path(folder).glob("*/records.csv")))
+    return [str(path.parent) for path in paths if has(path)]

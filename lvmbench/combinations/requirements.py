@@ -59,13 +59,13 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
         q = q.law_type or q
     return prior_capabilities(model.prior).union(
         _words("dataset", data.capabilities),
-        _words("posterior", model.posterior.provides | (_traits(q) if q else frozenset())),
+        _words("posterior", model.posterior.provides | (posterior_traits(q) if q else frozenset())),
         _words("decoder", model.decoder.provides | model.decoder.distribution.traits),
         _words("model", model.provides),
     )
 
 
-def _traits(q: type[Distribution]) -> frozenset[str]:
+def posterior_traits(q: type[Distribution]) -> frozenset[str]:
     """What the posterior's distribution can do.
 
     Where its density is known anywhere, so is its slope; unless there is only a bound of it, the weights

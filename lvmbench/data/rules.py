@@ -236,6 +236,9 @@ def _admit_precision(data: Data) -> None:
 def remarks(data: Data) -> Iterator[str]:
     """What a reader of results on these data should know."""
     yield from data.notes
+    if not data.complete:
+        shares = (f"{s.values.isnan().double().mean():.0%} of {name}" for name, s in data.splits.items())
+        yield f"not all values were observed: missing are {', '.join(shares)}"
     if data.support in ("real", "unit"):
         yield from _remarks_on_columns(data, data.splits["train"].values)
     held = {

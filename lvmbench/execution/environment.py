@@ -39,7 +39,7 @@ def environment(plugins: dict[str, str] | None = None) -> dict[str, Any]:
         "lvmbench": __version__,
         "revision": _revision(),
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "plugins": dict(sorted((plugins or {}).items())),
         "system": platform.platform(),
         "processor": _processor(),

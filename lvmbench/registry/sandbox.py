@@ -133,14 +133,14 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 def _settings() -> list[_Setting]:
     """The global state of the modules that are imported."""
-    found = [_Setting("the seed of random", random.getstate, random.setstate)]
+    settings = [_Setting("the seed of random", random.getstate, random.setstate)]
     numpy: Any = sys.modules.get("numpy")
     torch: Any = sys.modules.get("torch")
     if hasattr(numpy, "random"):
-        found.append(_Setting("the seed of numpy", numpy.random.get_state, numpy.random.set_state))
+        settings.append(_Setting("the seed of numpy", numpy.random.get_state, numpy.random.set_state))
     if hasattr(torch, "get_default_device"):
-        found += _torch_settings(torch)
-    return found
+        settings += _torch_settings(torch)
+    return settings
 
 
 def _torch_settings(torch: Any) -> list[_Setting]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,9 +26,7 @@ _ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 @dataclass(frozen=True)
 class Figure:
-    """What a column of a board holds:
-    a metric in some variant, its unit, and whether ``higher``, ``lower`` or ``neither`` is better.
-    """
+    """What a column of a board holds; ``higher``, ``lower`` or ``neither`` is better."""
 
     metric: str
     unit: str
@@ -48,11 +46,11 @@ class Board:
     """A leaderboard: its rows, what ranks them, and what it takes to read them.
 
     Arguments:
-        frame: One row per combination and data set, also of those that gave nothing. Columns
-            ``dataset, scale, rank``, the other components, ``seeds`` (how many are ok), ``improving`` (how
-            many of these were, when their training ended), ``status, reason, note`` and for each figure its
-            mean ``NAME`` and 95% interval ``NAME_low, NAME_high`` over seeds; sorted by data set, scale and
-            mean.
+        frame: One row per combination and data set, also of those that gave nothing. Columns ``dataset,
+            scale, rank``, the other components, ``seeds`` (how many are ok), ``improving`` (how
+            many of these were, when their training ended), ``status, reason, note`` and for each
+            figure its mean ``NAME`` and 95% interval ``NAME_low, NAME_high`` over seeds; sorted by
+            data set, scale and mean.
         runs: One row per run that somebody asks for, as `run_table` gives it.
         records: One row per run that there is.
         metric: The figure that ranks the rows, if any does.
@@ -62,8 +60,7 @@ class Board:
         names: The columns that tell the combinations of a data set apart.
         figures: Every figure by the name of its column.
         headline: The figures that printed tables show.
-        detectable: The difference that the typical pair must have to be told apart, by table; None where that
-            is not known.
+        detectable: The difference that the typical pair must have to be told apart, by table, where known.
         unasked: What is kept and not shown.
         claims: What became of each claim of the suite, one row for each, as `judge` gives it.
         remarks: What to know of the data, by data set.
@@ -99,11 +96,6 @@ class Board:
     def header(self, figure: str) -> str:
         """What the column of a figure is called in print, with an arrow to what is better."""
         return figure.replace("[importance]", "") + _ARROWS.get(self.figures[figure].better, "")
-
-    def tables(self) -> Iterator[tuple[str, str, pd.DataFrame]]:
-        """The rows that are ranked together: data set, scale and rows of each table."""
-        for (dataset, scale), rows in self.frame.groupby(list(_TABLE)):
-            yield str(dataset), str(scale), rows
 
     def to_csv(self) -> str:
         """Every figure as csv; the same board gives the same bytes, and floats read back exactly."""
@@ -219,10 +211,7 @@ def leaderboard(
 def suite_leaderboard(
     records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None, split: str = "test"
 ) -> Board:
-    """The leaderboard by a suite's metric.
-
-    By the default one where that was not measured, and it says instead of which.
-    """
+    """The leaderboard by a suite's metric, or instead by the default one where that was not measured."""
     try:
         return leaderboard(records, measurements, metric=metric, split=split)
     except UserError:

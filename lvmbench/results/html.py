@@ -9,9 +9,7 @@ from lvmbench.results.sections import Section, caption, claims_section, sections
 
 
 def to_html(board: Board) -> str:
-    """The table of each data set with what is the same in each row
-    and what is missing below it, and the claims.
-    """
+    """The table of each data set, with what is the same in each row and what is missing; and the claims."""
     claims = claims_section(board)
     return "".join(map(_section, [*sections(board), *([claims] if claims else [])]))
 

@@ -13,9 +13,7 @@ _AMPERSAND = re.compile(r"&(?=#?\w+;)")
 
 
 def to_markdown(board: Board) -> str:
-    """Write a board for a reader: a table per data set, what gave no result and why, the claims,
-    and how it was made.
-    """
+    """A board for a reader: a table per data set, what gave no result, the claims, and how it was made."""
     parts = [f"# {_escape(board.title)}", *map(_section, sections(board))]
     if claims := claims_section(board):
         parts.append(f"## {claims.title}\n\n{_grid(claims)}\n\n{' '.join(claims.notes)}")

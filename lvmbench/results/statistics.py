@@ -85,12 +85,12 @@ def paired_difference(a: pd.Series[float], b: pd.Series[float], level: float = 0
     (1.0, 0.2254, 3)
     """
     both = pd.concat([a, b], axis=1, join="inner").to_numpy(dtype=float)
-    found = _Differences(both[:, :1], both[:, 1:])
-    n, mean = int(found.n[0]), float(found.mean[0])
+    differences = _Differences(both[:, :1], both[:, 1:])
+    n, mean = int(differences.n[0]), float(differences.mean[0])
     if n < 2:
         return Comparison(mean if n else None, None, None, None, n)
-    width = float(half_width(found.deviation, n, level)[0])
-    return Comparison(mean, mean - width, mean + width, float(found.paired[0]), n)
+    width = float(half_width(differences.deviation, n, level)[0])
+    return Comparison(mean, mean - width, mean + width, float(differences.paired[0]), n)
 
 
 def rank_groups(values: pd.DataFrame, better: str, alpha: float = 0.05) -> pd.DataFrame:
@@ -163,13 +163,10 @@ def detectable_difference(values: pd.DataFrame, alpha: float = 0.05) -> float | 
 
 
 def _numbers(values: pd.DataFrame) -> Array:
-    """The values of the combinations that have two or more, ``(seeds, C)``.
-
-    What is missing or infinite is NaN.
-    """
-    found = values.to_numpy(dtype=float)
-    found = np.where(np.isfinite(found), found, np.nan)
-    return found[:, np.isfinite(found).sum(axis=0) >= 2]
+    """The values of the combinations with two or more, ``(seeds, C)``; what is missing or infinite is NaN."""
+    numbers = values.to_numpy(dtype=float)
+    numbers = np.where(np.isfinite(numbers), numbers, np.nan)
+    return numbers[:, np.isfinite(numbers).sum(axis=0) >= 2]
 
 
 def _moments(values: Array) -> tuple[Array, Array, Array]:

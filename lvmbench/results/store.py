@@ -99,11 +99,11 @@ class Store:
             connection.execute(sa.insert(META).from_select(["key", "value"], fresh))
 
     def _check_schema(self) -> None:
-        found = self.meta().get("schema")
-        if found != SCHEMA_VERSION:
+        schema = self.meta().get("schema")
+        if schema != SCHEMA_VERSION:
             raise UserError(
-                f"the store {self.url} has schema {found}, this lvmbench writes {SCHEMA_VERSION}; use "
-                "a new --out"
+                f"the store {self.url} has schema {schema}, this lvmbench writes {SCHEMA_VERSION}; "
+                "use a new --out"
             )
 
     @contextmanager
@@ -121,11 +121,11 @@ class Store:
     def claim(self, suite: str, version: int) -> None:
         """Bind the store to a suite; raises `UserError` where it holds another one."""
         meta = self.meta()
-        found = (meta.get("suite", suite), meta.get("version", str(version)))
-        if found != (suite, str(version)):
+        held = (meta.get("suite", suite), meta.get("version", str(version)))
+        if held != (suite, str(version)):
             raise UserError(
-                f"the store {self.url} holds suite '{found[0]}' version {found[1]}, not '{suite}' version "
-                f"{version}; give another --out"
+                f"the store {self.url} holds suite '{held[0]}' version {held[1]}, not '{suite}' "
+                f"version {version}; give another --out"
             )
         self.note(suite=suite, version=str(version))
 
@@ -251,11 +251,11 @@ class Store:
     def evaluated(self) -> dict[str, dict[str, tuple[str, str]]]:
         """Status and reason of every evaluation, by run key and evaluator."""
         columns = (EVALUATIONS.c[name] for name in ("key", "evaluator", "status", "reason"))
-        found: dict[str, dict[str, tuple[str, str]]] = {}
+        endings: dict[str, dict[str, tuple[str, str]]] = {}
         with self._engine.connect() as connection:
             for key, evaluator, *ending in connection.execute(sa.select(*columns)):
-                found.setdefault(key, {})[evaluator] = (ending[0], ending[1])
-        return found
+                endings.setdefault(key, {})[evaluator] = (ending[0], ending[1])
+        return endings
 
     def records(self, *, details: bool = False) -> pd.DataFrame:
         """One row per run, in the order of the plan; with ``details`` also tracebacks and provenance."""

@@ -1,6 +1,4 @@
-"""The tables of results: records, measurements and the others,
-as files hold them and as a store gives them.
-"""
+"""The tables of results, records and measurements, as files hold them and as a store gives them."""
 
 from __future__ import annotations
 
@@ -74,9 +72,7 @@ def _whole(text: str) -> int | None:
 
 
 def asked(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows that belong on a board:
-    all but those that ``asked_by``, where there is such a column, says nobody asks for.
-    """
+    """The rows that belong on a board: without those that, by a column ``asked_by``, nobody asks for."""
     return frame[frame["asked_by"] != ""] if "asked_by" in frame else frame
 
 
@@ -84,9 +80,10 @@ def stored_tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records and the measurements of a store, and what its suite, as it is now, makes of them.
 
     ``asked_by`` is ``suite`` for the runs and the evaluators that the suite asks for, ``evaluate`` for
-    evaluators that were added to them, and empty for what it no longer has. ``support`` is where p(x|z) of a
-    run has its probability. ``improving`` says of an ok run whether its best epoch is among the last 5% of
-    those it trained, unless patience had stopped it. Measurements are in the order of the evaluators.
+    evaluators that were added to them, and empty for what it no longer has. ``support`` is where p(x|z)
+    of a run has its probability. ``improving`` says of an ok run whether its best epoch is among the
+    last 5% of those it trained, unless patience had stopped it. Measurements are in the order of the
+    evaluators.
     """
     meta, records, measurements = store.meta(), store.records(), store.measurements()
     records["asked_by"] = _asked_runs(records, meta)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from lvmbench import DiagonalNormal, Marginal, Posterior, observed, register_kl
+from lvmbench import DiagonalNormal, Marginal, Posterior, observed, register_draw_kl, register_kl
 from tests.mutants import mutant
 
 
@@ -209,6 +209,23 @@ class Doubled(DiagonalNormal):
 @register_kl(Doubled, DiagonalNormal)
 def _sigma_for_log_sigma(q, p):
     return (0.5 * (q.log_scale.exp() + q.loc**2 - 1) - q.log_scale).sum(-1)
+
+
+class Guessed(DiagonalNormal):
+    pass
+
+
+@register_draw_kl(Guessed, DiagonalNormal)
+def _without_log_q(q, p, z, noise):
+    return -p.log_prob(z) + p.log_prob(p.loc)
+
+
+@mutant(
+    "a registered KL of draws that leaves log q out",
+    kl_is_the_average_log_ratio="compare it with E_q",
+)
+class WrongKlOfDraws(Affine):
+    distribution = Guessed
 
 
 @mutant("a registered KL that takes sigma for its square", kl_is_the_average_log_ratio="compare it with E_q")

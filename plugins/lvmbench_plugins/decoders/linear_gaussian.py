@@ -72,8 +72,9 @@ class LinearGaussian(Decoder):
 
 
 def _condition(loc: Tensor, precision: Tensor, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
-    """p(z|x) for x of shape (..., D), NaN where nothing was observed,
-    and normal p(z) of mean (..., Z) and a precision matrix.
+    """p(z|x) for normal p(z) of mean (..., Z) and a precision matrix, and x of shape (..., D).
+
+    NaN in x was not observed.
     """
     # of several layers the decoder reads the first alone: the others have weights of zero
     weight = pad(decoder.weight, (0, loc.shape[-1] - decoder.weight.shape[-1]))
@@ -90,8 +91,9 @@ def _diagonal(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> Multivar
 
 
 def _told(decoder: LinearGaussian, x: Tensor, scaled: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """x with its mean at z = 0 where nothing was observed,
-    and the precision W' W / sigma^2 that the rest adds, (..., Z, Z).
+    """x with its mean at z = 0 where it was not observed, and what the rest adds to the precision.
+
+    That is W' W / sigma^2, (..., Z, Z), of the rows of W that were.
     """
     if decoder.complete:
         return x, scaled @ weight

@@ -19,6 +19,7 @@ from lvmbench import (
     Metric,
     Noise,
     Refusal,
+    Stream,
     Subject,
     Work,
     observed,
@@ -33,6 +34,7 @@ from lvmbench_plugins.evaluators._common import (
     of_some,
 )
 
+_SHARE = 0.5
 _SMALLEST = -5.0  # log standard deviation of a pixel that never changes
 
 
@@ -78,7 +80,8 @@ class Imputation(Evaluator):
     binary the variance, of the training data.
 
     With ``hidden=missing`` the hidden values are those that the data lack, where the data set knows what they
-    were; data that lack none are left out. Of a half only what was observed counts.
+    were; with ``random`` each value is hidden with a chance of a half, the same ones for every run. Data of
+    which nothing is hidden are left out. Of what is hidden only what was observed counts.
 
     References:
         Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed,
@@ -91,7 +94,7 @@ class Imputation(Evaluator):
         https://arxiv.org/abs/1812.02633
 
     Arguments:
-        hidden: The half of an image that is hidden; or ``missing``, what the data lack.
+        hidden: The half of an image that is hidden; or ``random`` values, or ``missing``, what the data lack.
         rounds: How often data are filled in.
         fills: The number M of filled-in copies of each datum.
         samples: The number of draws of z from each of them, and from the prior.
@@ -118,7 +121,7 @@ class Imputation(Evaluator):
     def __init__(
         self,
         *,
-        hidden: Literal["top", "bottom", "left", "right", "missing"] = "bottom",
+        hidden: Literal["top", "bottom", "left", "right", "random", "missing"] = "bottom",
         rounds: Count = 5,
         fills: Count = 10,
         samples: Several = 50,
@@ -126,8 +129,8 @@ class Imputation(Evaluator):
     ) -> None:
         self.hidden, self.rounds, self.fills = hidden, rounds, fills
         self.samples, self.chunk = samples, chunk
-        if hidden == "missing":
-            self.requires = self.requires - {"dataset.image"} | {"dataset.whole"}
+        shown = {"missing": {"dataset.whole"}, "random": set()}.get(hidden, {"dataset.image"})
+        self.requires = self.requires - {"dataset.image"} | shown
 
     def evaluations(self, work: Work) -> int:
         return work.size * (self.rounds * (self.fills + 1) * self.samples + (self.rounds - 1) * self.fills)
@@ -142,12 +145,14 @@ class Imputation(Evaluator):
     def _puzzle(self, subject: Subject) -> _Puzzle:
         """The data of the measured split of which something is hidden that is known."""
         x, seen = observed(subject.x)
-        if self.hidden != "missing":
-            half = _mask(tuple(x.shape[1:]), self.hidden).to(subject.device)
-            return _Puzzle(x, half & seen, ~half & seen).posed()
-        whole = subject.part(subject.split).whole
-        assert whole is not None
-        return _Puzzle(whole.to(x), ~seen, seen).posed()
+        if self.hidden == "missing":
+            whole = subject.part(subject.split).whole
+            assert whole is not None
+            return _Puzzle(whole.to(x), ~seen, seen).posed()
+        hidden = (
+            _random(x) if self.hidden == "random" else _mask(tuple(x.shape[1:]), self.hidden).to(x.device)
+        )
+        return _Puzzle(x, hidden & seen, ~hidden & seen).posed()
 
     def _figures(self, subject: Subject, puzzle: _Puzzle, marginal: Distribution, noise: Noise) -> Figures:
         x, mask = puzzle.x, puzzle.hidden
@@ -203,6 +208,12 @@ class Imputation(Evaluator):
         log_q, log_p = q.log_prob(everywhere).unflatten(1, (fills, size)), p.log_prob(z)
         proposal = torch.cat([log_q, log_p.unsqueeze(1)], 1).logsumexp(1) - math.log(fills + 1)
         return z, _over(model.decode(z).units.log_prob(x), seen) + log_p - proposal
+
+
+def _random(x: Tensor) -> Tensor:
+    """Each value with a chance of a half, the same ones for every run."""
+    noise = Stream.seeded(0, "imputation", "random")
+    return (noise.uniform(x.shape) < _SHARE).to(x.device)
 
 
 def _mask(shape: tuple[int, ...], hidden: str) -> Tensor:

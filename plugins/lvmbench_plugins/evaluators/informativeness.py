@@ -94,7 +94,7 @@ class Informativeness(Evaluator):
         'nats'
     """
 
-    version = 3
+    version = 4
     metrics: ClassVar[Mapping[str, Metric]] = {
         "rate": Metric("nats", "neither", "KL divergence from the prior to the posterior, mean over data"),
         "rate_lower": Metric("nats", "neither", "lower bound of the rate, where that is an upper bound"),

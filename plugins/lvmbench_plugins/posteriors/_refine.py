@@ -33,6 +33,8 @@ def refine(
     normal with independent coordinates. A datum that has arrived stays where it is. What stays is masked, as
     the cost must not depend on data.
     """
+    if not len(noise):
+        return start  # there may be no model to ask
     found, way, p = start, torch.zeros_like(start[0]), model.p()
     moves = torch.ones_like(start[0], dtype=torch.bool)
     for step, epsilon in enumerate(noise.unbind(0)):

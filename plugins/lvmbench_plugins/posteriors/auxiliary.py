@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lvmbench import Amortized, Count, DataSummary, DiagonalNormal, LatentSpace, Marginal, Size
-from lvmbench.networks import Network
+from lvmbench.networks import Mask, Network, encoder
 from lvmbench.networks import network as build
 
 
@@ -38,6 +38,7 @@ class Auxiliary(Amortized):
         network: The body that makes features of x.
         hidden: The number of features, and the width of all hidden layers.
         layers: The number of the body's hidden layers.
+        mask: Whether the body is also told which values were observed; where all were, that changes nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream
@@ -58,9 +59,10 @@ class Auxiliary(Amortized):
         network: Network = "mlp",
         hidden: Count = 128,
         layers: Size = 2,
+        mask: Mask = False,
     ) -> None:
         super().__init__()
-        self.network = build(network, data.event_shape, (hidden,), hidden=hidden, layers=layers)
+        self.network = encoder(network, data, (hidden,), hidden=hidden, layers=layers, mask=mask)
         self.auxiliary = _Normal(hidden, (), (size,))
         self.conditional = _Normal(hidden, (size,), space.event_shape)
         self.reverse = _Normal(hidden, space.event_shape, (size,))

@@ -21,9 +21,9 @@ from lvmbench import (
     Prior,
     Refusal,
     Sizes,
+    sizes_of,
 )
 from lvmbench import network as build
-from lvmbench.options import sizes_of
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
