@@ -181,7 +181,8 @@ def _kl_relaxed(q: Relaxed, p: Distribution) -> Tensor:
 
 @register_draw_kl(DiagonalNormal, Mixture[DiagonalNormal])
 def _kl_normal_mixture(q: DiagonalNormal, p: Mixture[DiagonalNormal], z: Tensor, noise: Noise) -> Tensor:
-    r"""The variational upper bound less what it is off by, at a draw and at its mirror image: with one component that is 0.
+    r"""The variational upper bound less what it is off by, at a draw and at its mirror image:
+    with one component that is 0.
 
     With :math:`\phi_c \propto \pi_c e^{-\mathrm{KL}(q \| p_c)}` the divergence is
     :math:`-\log \sum_c \pi_c e^{-\mathrm{KL}(q \| p_c)} - E_q \mathrm{KL}(\phi \| p(c|z))`.

@@ -97,7 +97,7 @@ class LinearChain(Chain):
 
     Example:
         >>> p = LinearChain([(torch.ones(1, 1), torch.zeros(1), torch.zeros(1))], (1, 1), top_down=True)
-        >>> p.joint.scale_tril @ p.joint.scale_tril.T
+        >>> (p.joint.scale_tril @ p.joint.scale_tril.T).round(decimals=4)
         tensor([[2., 1.],
                 [1., 1.]])
     """
