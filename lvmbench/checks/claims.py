@@ -184,7 +184,7 @@ def _reverse(terms: Terms, kl: Tensor) -> str:
 @contract(
     "prior",
     "decoder",
-    due="With a registered exact posterior, log p(x, z) - log p(z|x) is the same at every z, with holes in x too.",
+    due="With a registered exact posterior log p(x, z) - log p(z|x) is the same at every z, also with holes.",
     read="divergence.register_posterior",
 )
 def registered_posterior_is_exact(specimen: Specimen) -> None:
