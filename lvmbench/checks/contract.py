@@ -20,7 +20,6 @@ MODULES = (
     "shapes",
     "steps",
     "densities",
-    "estimates",
     "gradients",
     "claims",
     "partnership",

@@ -23,8 +23,8 @@ class Distribution(ABC):
     - ``estimate``: the density is known by estimates alone. What comes with samples as their log density is
       such that exp(-log q) has the mean 1 / q(z) given z, and `estimate_log_prob` is the log of an estimate
       of q(z);
-    - ``bound``: what comes with samples as their log density is on average at least that, so that the ELBO
-      is a lower bound still;
+    - ``bound``: what comes with samples as their log density is on average at least that, so that the ELBO is
+      a lower bound still;
     - ``slope``: `sample_with_slope` has the gradient of its log density at its own draws; who has a density
       has it too;
     - ``mean``: `mean` is available;
@@ -88,7 +88,8 @@ class Distribution(ABC):
 
     def estimate_log_prob(self, value: Tensor, noise: Noise) -> Tensor:
         """The log of an unbiased estimate of the density of values ``(..., *batch, *event)``,
-        where ``traits`` has ``estimate``."""
+        where ``traits`` has ``estimate``.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'estimate'")
 
     @final

@@ -19,10 +19,9 @@ HASHES = {
 
 @final
 class FashionMnist(Dataset):
-    r"""Articles of clothing in ten classes, 28x28.
+    r"""Clothing in ten classes, 28x28, in 50,000 training, 10,000 validation and 10,000 test images.
 
-    There are 50,000 for training, 10,000 for validation and 10,000 for test. The validation split is the
-    last 10,000 of the 60,000 training images.
+    The validation split is the last 10,000 of the 60,000 training images.
 
     With ``binarize=dynamic`` the training images stay grey and every visit draws
     :math:`x_d \sim \operatorname{Bernoulli}(g_d)` anew; validation and test are one fixed draw, the same as

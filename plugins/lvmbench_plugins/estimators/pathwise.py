@@ -11,9 +11,7 @@ from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Objective,
 
 @final
 class Pathwise(Estimator):
-    r"""The gradient through the samples, which are a function of noise without parameters.
-
-    With :math:`z = g_\phi(x, \epsilon)` it is
+    r"""The gradient through the samples, :math:`z = g_\phi(x, \epsilon)`, by reparameterisation.
 
     .. math:: \nabla_\phi E_{q_\phi(z|x)}[f(z)] = E_\epsilon[\nabla_\phi f(g_\phi(x, \epsilon))]
 

@@ -12,7 +12,7 @@ from lvmbench import Count, Estimate, LatentVariableModel, Noise, SurrogateObjec
 
 @final
 class Rws(SurrogateObjective):
-    r"""Reweighted wake-sleep, whose posterior learns from the weights of its samples.
+    r"""Reweighted wake-sleep: the model climbs the importance-weighted bound, q comes to meet its weights.
 
     .. math:: g_\theta = \sum_k \tilde w_k \nabla_\theta \log p_\theta(x, z_k), \qquad
         g_\phi = \sum_k \tilde w_k \nabla_\phi \log q_\phi(z_k|x), \qquad
@@ -20,8 +20,8 @@ class Rws(SurrogateObjective):
 
     of samples :math:`z_k \sim q_\phi(z|x)` that carry no gradients, so that they may be discrete. The first
     is the gradient of the bound; the second is that of no bound: as K grows it lowers KL(p(z|x) || q(z|x)),
-    the divergence the other way round. Both phases are those of waking; the phase of sleep, on data that
-    the model dreams, is left out. The bound that is reported is the importance-weighted one.
+    the divergence the other way round. Both phases are those of waking; the phase of sleep, on data that the
+    model dreams, is left out. The bound that is reported is the importance-weighted one.
 
     References:
         Reweighted Wake-Sleep (Bornschein, Bengio, 2015), https://arxiv.org/abs/1406.2751;
