@@ -243,7 +243,7 @@ UNKNOWN = {
         "exact",
         "--kind",
         "prior",
-    ): "unknown prior 'exact'; known: bernoulli, categorical, mixture, standard_normal",
+    ): "unknown prior 'exact'; known: bernoulli, categorical, hierarchy, mixture, standard_normal",
     ("plan", "quik"): "unknown suite 'quik'; did you mean 'quick'? (or give the path of a YAML file)",
     (
         "plan",

@@ -459,7 +459,11 @@ def test_a_key_depends_on_the_values_of_the_data_not_on_their_file_name_alone(ke
 def test_a_plan_is_restricted_to_runs_by_their_names(plan):
     found = plan(seeds=[0, 1], **GRID)
     name = found.planned[2].name(1)
-    assert name == (*(t for (t,) in (combinations(found, k)[2:3][0] for k in PARTS)), 2, 1)
+    assert name == (
+        *(t for (t,) in (combinations(found, k)[2:3][0] for k in PARTS)),
+        *found.planned[2].combination.settings.values(),
+        1,
+    )
     (left,) = found.restricted({name}).planned
     assert left == replace(found.planned[2], keys={1: found.planned[2].keys[1]})
     assert found.restricted(found.names) == found

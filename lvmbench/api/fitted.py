@@ -80,7 +80,7 @@ class Fitted:
         if result.status != Status.OK:
             raise LvmbenchError(f"training {result.status} in {result.reason}; try a smaller learning_rate")
         curve = pd.DataFrame(result.curve, columns=CURVE)
-        ending = {"epochs": result.epochs, "best_epoch": result.best_epoch, "stopped": result.stopped}
+        ending = {"trained_epochs": result.epochs, "best_epoch": result.best_epoch, "stopped": result.stopped}
         facts = {"train_seconds": result.seconds, **ending, **memory.facts}
         return replace(self, curve=curve, facts=facts).restored(result.weights)
 
@@ -208,6 +208,7 @@ def fit(
     catalogue = load_catalogue(PluginSelection.of(plugins))
     with preserved([]):
         catalogue, combination = combine(catalogue, given, estimator, latent)
+        combination = replace(combination, budget=spent)
         return Fitted.untrained(catalogue, combination, seed, where).trained(spent, on_epoch)
 
 

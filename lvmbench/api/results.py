@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvmbench.api.fitted import Fitted, stored
-from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.combination import SETTINGS, Combination
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import load_catalogue
@@ -19,7 +19,8 @@ from lvmbench.results.board import Board
 from lvmbench.results.folder import board_of, is_published, plugins_of
 from lvmbench.results.html import to_html
 from lvmbench.results.store import Store
-from lvmbench.results.tables import read_results, read_table, stored_tables
+from lvmbench.results.tables import names_of, read_results, read_table, stored_tables
+from lvmbench.suites.budget import Budget
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class Results:
             selection = plugins_of(store)
             details = store.records(details=True).set_index("key").loc[row["key"]]
         catalogue = load_catalogue(selection)
-        combination = Combination({kind: Ref.parse(row[kind]) for kind in PARTS}, int(row["latent"]))
+        ((latent, *budget),) = names_of(row.to_frame().T, SETTINGS)
+        spent = Budget(**dict(zip(SETTINGS[1:], budget, strict=True)))
+        combination = Combination({kind: Ref.parse(row[kind]) for kind in PARTS}, latent, spent)
         facts = {str(k): v for k, v in row.dropna().items()}
         seed, folder = int(row["seed"]), self.directory / "weights"
         return stored(catalogue, combination, seed, row["key"], folder, facts, details["provenance"])

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, String, Table, Text
 
+from lvmbench.combinations.combination import SETTINGS
 from lvmbench.errors import LvmbenchError
 from lvmbench.kinds import PARTS
 from lvmbench.text import printable
@@ -30,6 +31,20 @@ META = Table("meta", METADATA, Column("key", String, primary_key=True), Column("
 ENVIRONMENTS = Table(
     "environments", METADATA, Column("id", String, primary_key=True), Column("content", JSON)
 )
+_SETTINGS: dict[str, type[sa.types.TypeEngine[Any]]] = {
+    "latent": Integer,
+    "epochs": Integer,
+    "batch": Integer,
+    "optimizer": String,
+    "learning_rate": Float,
+    "schedule": String,
+    "weight_decay": Float,
+    "patience": Integer,
+    "seconds": Float,
+    "warm_up": Float,
+    "clip": Float,
+}
+_OPTIONAL = ("weight_decay", "seconds", "clip")
 RUNS = Table(
     "runs",
     METADATA,
@@ -38,12 +53,12 @@ RUNS = Table(
     Column("suite", String, nullable=False),
     Column("suite_version", Integer, nullable=False),
     *(Column(name, String, nullable=False) for name in PARTS),
-    Column("latent", Integer, nullable=False),
+    *(Column(name, kind, nullable=name in _OPTIONAL) for name, kind in _SETTINGS.items()),
     Column("seed", BigInteger, nullable=False),
     Column("status", String, nullable=False),
     Column("reason", Said, nullable=False, default=""),
     Column("traceback", Said),
-    Column("epochs", Integer),
+    Column("trained_epochs", Integer),
     Column("best_epoch", Integer),
     Column("stopped", String),
     Column("train_seconds", Float),
@@ -87,7 +102,7 @@ CURVES = Table(
     Column("train_bound", Float, nullable=False),
     Column("validation_bound", Float, nullable=False),
 )
-NAME = (*PARTS, "latent", "seed")
+NAME = (*PARTS, *SETTINGS, "seed")
 """What a run is called; its key says by what definition of that name it was made."""
 RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in {"position", "traceback", "provenance"}]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 
-from lvmbench.results.board import Board, label, table_name
+from lvmbench.results.board import Board, labels, table_name
 
 _CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
 _CLAIM_NUMBERS = ("difference", "range", "n")
@@ -122,7 +123,8 @@ def _of_dataset(board: Board, dataset: str, part: pd.DataFrame, short: bool) -> 
 
 def _section(board: Board, title: str, part: pd.DataFrame, short: bool) -> Section:
     names = board.names
-    part = part.assign(**{name: part[name].astype(str) for name in names}, runs=_runs(part))
+    measures = [name for name in names if pd.api.types.is_numeric_dtype(part[name])]
+    part = part.assign(**{name: as_text(part[name]) for name in names}, runs=_runs(part))
     full = [value for name in names for value in part[name]]
     if short:
         part = part.assign(**{name: part[name].map(shorten(part[name])) for name in names})
@@ -131,8 +133,13 @@ def _section(board: Board, title: str, part: pd.DataFrame, short: bool) -> Secti
     labels = combination_labels(part, names)
     legend = _legend(full, [value for name in names for value in part[name]])
     notes = [*_notes(filled, labels), *legend, *_improving(filled)]
-    numbers = ["rank", *map(board.header, board.headline)]
+    numbers = ["rank", *measures, *map(board.header, board.headline)]
     return Section(title, _columns(board, filled, constant), numbers, constant, _holes(empty, labels), notes)
+
+
+def as_text(values: pd.Series[Any]) -> pd.Series[str]:
+    """The values of a column that tells rows apart, as tables show them."""
+    return values.map(lambda value: "none" if pd.isna(value) else str(value)).astype(str)
 
 
 def _columns(board: Board, filled: pd.DataFrame, constant: Mapping[str, str]) -> dict[str, list[str]]:
@@ -190,9 +197,7 @@ def combination_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[st
     ['iaf', 'exact']
     """
     differing = [name for name in names if part[name].nunique(dropna=False) > 1] or list(names)
-    return pd.Series(
-        [label(row) for row in part[differing].itertuples(index=False)], index=part.index, dtype=str
-    )
+    return labels(part, differing)
 
 
 def _cells(part: pd.DataFrame, name: str) -> list[str]:

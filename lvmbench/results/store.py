@@ -28,7 +28,7 @@ from lvmbench.results.database import (
 )
 from lvmbench.status import Status
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 
 
 class Store:
@@ -147,8 +147,8 @@ class Store:
     def add_runs(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add planned runs; the ones that are there stay as they are, except for their place in the plan.
 
-        There is one row for each combination and seed. One made by another definition of them (another budget, other
-        data, another version of a component) gives way where it has no result, and else raises `UserError`; a run that
+        There is one row for each combination and seed. One made by another definition of them (other data,
+        another version of a component) gives way where it has no result, and else raises `UserError`; a run that
         is unavailable now leaves what is there.
         """
         with self._writing() as connection:
@@ -301,7 +301,7 @@ def _gives_way(old: sa.Row[Any], new: Mapping[str, Any]) -> bool:
         return True
     name = " · ".join(new[kind] for kind in PARTS)
     raise UserError(
-        f"seed {new['seed']} of {name} was trained with another budget, other data or other versions of its components; "
+        f"seed {new['seed']} of {name} was trained with other data or other versions of its components; "
         "give another --out"
     )
 

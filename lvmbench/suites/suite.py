@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from lvmbench.combinations.combination import SETTINGS
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS, TABLE
 from lvmbench.options import Count
@@ -25,7 +26,7 @@ from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import NAME, Ref
 from lvmbench.suites.budget import Budget
 from lvmbench.suites.claims import Claim
-from lvmbench.suites.yamlfile import YamlFile
+from lvmbench.suites.yamlfile import Location, YamlFile
 
 
 def _is_written(value: Any) -> Any:
@@ -38,6 +39,8 @@ def _is_written(value: Any) -> Any:
 Written = Annotated[str | dict[str, dict[str, Any] | None], BeforeValidator(_is_written)]
 """A component as written in YAML: ``name[option=value]`` or ``name: {option: value}``."""
 Names = Annotated[list[Written], Field(min_length=1)]
+Value = str | int | float | None
+"""A setting as written in YAML."""
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 SeedCount = Annotated[int, Field(ge=1, le=10_000)]
 NOTHING = "none"
@@ -70,10 +73,10 @@ class Schema(_Model):
     decoders: Names | None = None
     objectives: Names | None = None
     estimators: Names | None = None
-    combinations: Annotated[list[dict[str, Written]], Field(min_length=1)] | None = None
-    exclude: list[dict[str, str]] = []
-    latent: Count = 8
-    budget: Budget = Budget()
+    combinations: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
+    exclude: list[dict[str, Value]] = []
+    latent: Count | list[Count] = 8
+    budget: dict[str, Any] = {}
     seeds: SeedCount | list[Seed] = 3
     evaluators: Names
     metric: str = "elbo"
@@ -84,6 +87,13 @@ class Schema(_Model):
     def _is_a_name(cls, value: str) -> str:
         if not NAME.fullmatch(value):
             raise ValueError("should be letters, digits, '_', '.' or '-', starting with a letter")
+        return value
+
+    @field_validator("latent")
+    @classmethod
+    def _are_sizes(cls, value: int | list[int]) -> int | list[int]:
+        if value == []:
+            raise ValueError("is empty; give a size, or several")
         return value
 
     @field_validator("seeds")
@@ -108,6 +118,12 @@ class Schema(_Model):
         return self
 
 
+class _Latent(_Model):
+    """A latent size alone."""
+
+    latent: Count
+
+
 SECTIONS: dict[str, type[BaseModel]] = {"budget": Budget, "claims": Claim}
 """The keys that hold keys of their own."""
 
@@ -122,6 +138,29 @@ class Choice:
     option_places: Mapping[str, str] = field(default_factory=dict)
 
 
+class Setting(NamedTuple):
+    """A latent size and a budget."""
+
+    latent: int
+    budget: Budget
+
+
+@dataclass(frozen=True)
+class Row:
+    """Components of a suite, and each setting that they are to be trained with."""
+
+    choices: Mapping[str, Choice]
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What ``exclude`` leaves out: combinations of all of these components, with these values of these settings."""
+
+    choices: Mapping[str, Choice]
+    values: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Suite:
     """A suite whose names and structure are valid; its options are checked when it is planned."""
@@ -129,11 +168,9 @@ class Suite:
     name: str
     version: int
     path: Path
-    grid: tuple[Mapping[str, Choice], ...]
-    picked: tuple[Mapping[str, Choice], ...]
-    exclude: tuple[Mapping[str, Choice], ...]
-    latent: int
-    budget: Budget
+    grid: tuple[Row, ...]
+    picked: tuple[Row, ...]
+    exclude: tuple[Rule, ...]
     seeds: tuple[int, ...]
     evaluators: tuple[Choice, ...]
     metric: str
@@ -157,9 +194,7 @@ def load_suite(name: str, catalogue: Catalogue) -> Suite:
         path=file.path,
         grid=tuple(read.grid(schema)),
         picked=tuple(read.picked(schema)),
-        exclude=tuple(read.patterns(schema)),
-        latent=schema.latent,
-        budget=schema.budget,
+        exclude=tuple(read.rules(schema)),
         seeds=tuple(range(schema.seeds) if isinstance(schema.seeds, int) else schema.seeds),
         evaluators=tuple(
             c for options in read.axis("evaluator", schema.evaluators, "evaluators") for c in options
@@ -184,24 +219,29 @@ def _find(name: str, catalogue: Catalogue) -> Path:
     )
 
 
-def _complaint(error: ValidationError, file: YamlFile) -> str:
-    """The first problem in the file, in one line."""
+def _complaint(
+    error: ValidationError, file: YamlFile, places: Mapping[str, Sequence[str | int]] | None = None
+) -> str:
+    """The first problem in the file, in one line; ``places`` are those of the keys where they are not at its root."""
     first, *others = error.errors()
     # Each branch of a union complains; the one that got furthest is the one that was meant.
     detail = max(
         (d for d in (first, *others) if d["loc"][:1] == first["loc"][:1]), key=lambda d: len(d["loc"])
     )
     location = [step for step in detail["loc"] if not isinstance(step, str) or not _is_type_tag(step)]
-    label = ".".join(str(step) for step in location)
+    if location and places:
+        location[:1] = places[str(location[0])]
+    at_key = detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
+    place, label = file.place(location, key=at_key), ".".join(map(str, location))
     if detail["type"] == "extra_forbidden":
         known = SECTIONS.get(str(location[0]), Schema).model_fields
-        return f"{file.place(location, key=True)}: unknown key '{label}'{nearest(str(location[-1]), known)}"
+        return f"{place}: unknown key '{label}'{nearest(str(location[-1]), known)}"
     if detail["type"] == "missing":
-        return f"{file.place(location)}: key '{label}' is missing; add it"
+        return f"{place}: key '{label}' is missing; add it"
     said = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     rule = RULES.get(detail["type"], said)
     about = f"{label}: {rule} (got {_shown(detail['input'])})" if label else rule
-    return f"{file.place(location)}: {about}"
+    return f"{place}: {about}"
 
 
 def _shown(value: object, width: int = 60) -> str:
@@ -210,8 +250,8 @@ def _shown(value: object, width: int = 60) -> str:
 
 
 def _is_type_tag(step: str) -> bool:
-    """Whether a step of a pydantic location names a branch of a union instead of a key."""
-    return step in {"str", "int"} or step.startswith(("dict[", "list[", "constrained-"))
+    """Whether a step of a pydantic location names a branch of a union, or that a key is meant, instead of a key."""
+    return step in {"str", "int", "float", "[key]"} or step.startswith(("dict[", "list[", "constrained-"))
 
 
 class _Reader:
@@ -220,25 +260,67 @@ class _Reader:
     def __init__(self, file: YamlFile, catalogue: Catalogue) -> None:
         self.file, self.catalogue = file, catalogue
 
-    def grid(self, schema: Schema) -> Iterator[dict[str, Choice]]:
+    def grid(self, schema: Schema) -> Iterator[Row]:
         """The product of the axes, before exclusion."""
         axes = {kind: getattr(schema, TABLE[kind].plural) for kind in PARTS}
+        settings = self._settings(self._own(schema))
         if axes["dataset"]:
-            yield from self._product(
-                {kind: (written, (TABLE[kind].plural,)) for kind, written in axes.items() if written}
-            )
+            rows = {kind: (written, (TABLE[kind].plural,)) for kind, written in axes.items() if written}
+            yield from (Row(choices, settings) for choices in self._product(rows))
 
-    def picked(self, schema: Schema) -> Iterator[dict[str, Choice]]:
-        """The combinations listed by hand, which no rule excludes."""
+    def picked(self, schema: Schema) -> Iterator[Row]:
+        """The combinations listed by hand, which no rule excludes; a setting that a row lacks is the suite's."""
         for i, row in enumerate(schema.combinations or []):
-            self._check_kinds(row, ("combinations", i), required=True)
-            yield from self._product(
-                {kind: ([written], ("combinations", i, kind)) for kind, written in row.items()}
-            )
+            self._check_keys(row, ("combinations", i), required=True)
+            given = {name: (value, ("combinations", i, name)) for name, value in row.items()}
+            own = {name: given[name] for name in SETTINGS if name in given}
+            settings = self._settings({**self._own(schema), **own})
+            parts = {
+                kind: ([self._component(*given[kind])], given[kind][1]) for kind in PARTS if kind in given
+            }
+            yield from (Row(choices, settings) for choices in self._product(parts))
 
-    def _product(
-        self, axes: Mapping[str, tuple[list[Written], tuple[str | int, ...]]]
-    ) -> Iterator[dict[str, Choice]]:
+    def _component(self, value: Any, at: Location) -> Written:
+        try:
+            written: Written = _is_written(value)
+        except ValueError as error:
+            label = ".".join(map(str, at))
+            raise UserError(f"{self.file.place(at)}: {label}: {error} (got {_shown(value)})") from None
+        return written
+
+    @staticmethod
+    def _own(schema: Schema) -> dict[str, tuple[Any, Location]]:
+        """The settings of the suite itself, with their places."""
+        budget = {name: (value, ("budget", name)) for name, value in schema.budget.items()}
+        return {"latent": (schema.latent, ("latent",)), **budget}
+
+    def _settings(self, given: Mapping[str, tuple[Any, Location]]) -> tuple[Setting, ...]:
+        """The product of the settings that are lists, each value checked."""
+        axes = []
+        for name, (value, at) in given.items():
+            if value == []:
+                raise UserError(
+                    f"{self.file.place(at)}: {'.'.join(map(str, at))}: is empty; give a value, or several"
+                )
+            axes.append(
+                [(name, v, (*at, i)) for i, v in enumerate(value)]
+                if isinstance(value, list)
+                else [(name, value, at)]
+            )
+        return tuple(self._setting(row) for row in itertools.product(*axes))
+
+    def _setting(self, row: Iterable[tuple[str, Any, Location]]) -> Setting:
+        values = {name: value for name, value, _ in row}
+        try:
+            latent = _Latent(latent=values.pop("latent")).latent
+            return Setting(latent, Budget(**values))
+        except ValidationError as error:
+            places = {name: ("budget", name) for name in Budget.model_fields} | {
+                name: at for name, _, at in row
+            }
+            raise UserError(_complaint(error, self.file, places)) from None
+
+    def _product(self, axes: Mapping[str, tuple[list[Written], Location]]) -> Iterator[dict[str, Choice]]:
         expanded = [itertools.chain(*self.axis(kind, written, *at)) for kind, (written, at) in axes.items()]
         for row in itertools.product(*expanded):
             yield dict(zip(axes, row, strict=True))
@@ -251,23 +333,36 @@ class _Reader:
             for name in claim.figures:
                 yield self.file.place(["claims", i]), f"claim '{claim.claim}'", name
 
-    def patterns(self, schema: Schema) -> Iterator[dict[str, Choice]]:
+    def rules(self, schema: Schema) -> Iterator[Rule]:
         """The rules of ``exclude``."""
         for i, row in enumerate(schema.exclude):
-            self._check_kinds(row, ("exclude", i), required=False)
-            yield {kind: next(self._choices(kind, text, ("exclude", i, kind))) for kind, text in row.items()}
+            at = ("exclude", i)
+            self._check_keys(row, at, required=False)
+            choices = {
+                kind: next(self._choices(kind, self._component(row[kind], (*at, kind)), (*at, kind)))
+                for kind in PARTS
+                if kind in row
+            }
+            yield Rule(choices, {n: self._value(n, row[n], (*at, n)) for n in SETTINGS if n in row})
 
-    def _check_kinds(self, row: Mapping[str, Any], at: tuple[str | int, ...], *, required: bool) -> None:
-        for kind in row:
-            if kind not in PARTS:
+    def _value(self, name: str, value: Any, at: Location) -> Any:
+        """The value of a setting, checked."""
+        found = self._setting([("latent", 1, ()), (name, value, at)])
+        return found.latent if name == "latent" else getattr(found.budget, name)
+
+    def _check_keys(self, row: Mapping[str, Any], at: Location, *, required: bool) -> None:
+        for key in row:
+            if key not in (*PARTS, *SETTINGS):
                 raise UserError(
-                    f"{self.file.place((*at, kind), key=True)}: unknown kind '{kind}'{nearest(kind, PARTS)}"
+                    f"{self.file.place((*at, key), key=True)}: unknown key '{key}'{nearest(key, (*PARTS, *SETTINGS))}"
                 )
         missing = [kind for kind in PARTS if kind not in row and not TABLE[kind].optional]
         if required and missing:
             raise UserError(f"{self.file.place(at)}: {at[0]}: lacks {', '.join(missing)}; name one of each")
         if not row:
-            raise UserError(f"{self.file.place(at)}: {at[0]}: excludes everything; name a component")
+            raise UserError(
+                f"{self.file.place(at)}: {at[0]}: excludes everything; name a component or a setting"
+            )
 
     def axis(self, kind: str, written: list[Written], *at: str | int) -> Iterator[Iterator[Choice]]:
         """The choices of each entry of a list; ``at`` ends in the list, or in the entry itself where it stands alone."""
@@ -275,7 +370,7 @@ class _Reader:
         for i, entry in enumerate(written):
             yield self._choices(kind, entry, at if alone else (*at, i))
 
-    def _choices(self, kind: str, written: Written, at: tuple[str | int, ...]) -> Iterator[Choice]:
+    def _choices(self, kind: str, written: Written, at: Location) -> Iterator[Choice]:
         place = self.file.place(at)
         try:
             name, options = self._parse(written)
