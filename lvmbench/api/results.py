@@ -16,6 +16,7 @@ from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.board import Board
+from lvmbench.results.effects import effects
 from lvmbench.results.folder import board_of, is_published, plugins_of
 from lvmbench.results.html import to_html
 from lvmbench.results.store import Store
@@ -75,6 +76,14 @@ class Results:
         if splits and split not in splits:
             raise UserError(f"split: nothing was measured on '{split}'{nearest(split, splits)}")
         return board_of(records, measurements, self.directory, metric, split)
+
+    def effects(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
+        """What each axis of the suite's grid is worth, everything else being equal; raises as `leaderboard` does.
+
+        One row for each setting of an axis and table, against the first setting of that axis: `difference`, its interval from
+        `low` to `high` over seeds, and the `verdict`.
+        """
+        return effects(self.board(metric, split))
 
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
         """The trained model of a run, given by its key or by its row of `records`; raises as `fitted` does."""

@@ -145,6 +145,11 @@ def _word(name: str, value: Any) -> str:
     return f"{name}={'none' if pd.isna(value) or value == 'none' else value}"
 
 
+def as_text(values: pd.Series[Any]) -> pd.Series[str]:
+    """The values of a column that tells rows apart, as tables show them."""
+    return values.map(lambda value: "none" if pd.isna(value) else str(value)).astype(str)
+
+
 def run_table(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     """One row per run of any status: identity columns, ``key, seed, status, reason, label`` and each figure.
 
