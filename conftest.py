@@ -1,4 +1,6 @@
-"""Set-up shared by tests and doctests: one thread, a fixed random state, and a guard on torch's global settings."""
+"""Set-up shared by tests and doctests:
+one thread, a fixed random state, and a guard on torch's global settings.
+"""
 
 from __future__ import annotations
 

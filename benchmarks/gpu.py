@@ -1,9 +1,10 @@
 """Checks lvmbench on a GPU, then measures it there, within some minutes.
 
-``python benchmarks/gpu.py --out gpu.md`` prints tables as they come and writes them as markdown after each. First it holds training,
-packs, evaluators and stored weights on the device against the CPU, then it measures steps, packs of seeds, other
-methods, precision and evaluation, beside a loop in bare PyTorch. What fails is a row with its reason, and its traceback
-stands at the end; the rest goes on. ``--device cpu --quick`` tries it all, small, where there is no GPU.
+``python benchmarks/gpu.py --out gpu.md`` prints tables as they come and writes them as markdown after each.
+First it holds training, packs, evaluators and stored weights on the device against the CPU, then it measures
+steps, packs of seeds, other methods, precision and evaluation, beside a loop in bare PyTorch. What fails is a
+row with its reason, and its traceback stands at the end; the rest goes on. ``--device cpu --quick`` tries it
+all, small, where there is no GPU.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """How fast log p(x) is estimated, beside Pythae's ``get_nll`` and beside the decoder's matrix products alone.
 
-``python benchmarks/nll.py`` takes one thread, networks 784-512-512-16 and back, and 1,000 samples for each of 500 points, and
-prints processor seconds. Both sides have the same weights. Pythae is needed for this file alone::
+``python benchmarks/nll.py`` takes one thread, networks 784-512-512-16 and back, and 1,000 samples for each of
+500 points, and prints processor seconds. Both sides have the same weights. Pythae is needed for this file
+alone::
 
     pip install --no-deps --target /tmp/pythae pythae && PYTHONPATH=/tmp/pythae python benchmarks/nll.py
 
-``python benchmarks/nll.py memory`` estimates 10,000 points with 5,000 samples each and prints how far the process grew; the
-decoder is small there, 784-64-16, since its width bears on time and not on what is kept.
+``python benchmarks/nll.py memory`` estimates 10,000 points with 5,000 samples each and prints how far the
+process grew; the decoder is small there, 784-64-16, since its width bears on time and not on what is kept.
 """
 
 from __future__ import annotations
@@ -109,7 +110,8 @@ def speed() -> None:
         return
     x = ours.x
     for graph, batch in ((True, 100), (False, 100), (False, 1000)):
-        # get_nll gives the mean log-likelihood itself, whatever its name says, and keeps a graph unless it is called without
+        # get_nll gives the mean log-likelihood itself, whatever its name says, and keeps a graph unless it is
+        # called without
         with torch.set_grad_enabled(graph):
             theirs, found = seconds(lambda size=batch: other.get_nll(x, n_samples=SAMPLES, batch_size=size))  # type: ignore[misc]
         words = f"log p(x) {float(found):.3f}  {theirs / spent:.1f} x as long as tightness"

@@ -1,7 +1,7 @@
 """How much faster the seeds of a combination train as one vectorised pack than one after another.
 
-``python benchmarks/packs.py`` prints milliseconds per step for networks of several sizes, one thread. The rule that chooses
-between the two, ``lvmbench.training.pack.VECTORIZED_LIMIT``, rests on this table.
+``python benchmarks/packs.py`` prints milliseconds per step for networks of several sizes, one thread. The
+rule that chooses between the two, ``lvmbench.training.pack.VECTORIZED_LIMIT``, rests on this table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What a training step costs with path gradients, beside plain pathwise ones, for each pathwise posterior.
 
-``python benchmarks/path_gradients.py``: five seeds in one pack, on digits, one thread, processor time; the median of some rounds.
+``python benchmarks/path_gradients.py``: five seeds in one pack, on digits, one thread, processor time; the
+median of some rounds.
 """
 
 import statistics

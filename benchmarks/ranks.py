@@ -1,12 +1,14 @@
-"""How often tests call rows different that are not, and how much they see: the ranks of a board beside other procedures.
+"""How often tests call rows different that are not, and how much they see:
+the ranks of a board beside other procedures.
 
-``python benchmarks/ranks.py`` draws tables of rows whose seeds spread alike, as one wild row among others, as those of the
-published boards (``leaderboards/*/measurements.csv``), with heavy tails, with a skew and with seeds in common, at 3 and at 5 seeds.
-It prints, for each test of all pairs at 0.05,
+``python benchmarks/ranks.py`` draws tables of rows whose seeds spread alike, as one wild row among others, as
+those of the published boards (``leaderboards/*/measurements.csv``), with heavy tails, with a skew and with
+seeds in common, at 3 and at 5 seeds. It prints, for each test of all pairs at 0.05,
 
-- the share of tables without any difference in which some pair is told apart, which should be at most 0.05 (skew and unequal spreads together break every test), and
-- the power: the share of truly different pairs that are told apart, where every other row is moved by 8 median
-  standard deviations.
+- the share of tables without any difference in which some pair is told apart, which should be at most 0.05
+  (skew and unequal spreads together break every test), and
+- the power: the share of truly different pairs that are told apart, where every other row is moved by 8
+  median standard deviations.
 
 It takes some minutes. What it gave, with 2,000 tables each, is in ``docs/read-a-leaderboard.md``.
 """
@@ -39,7 +41,9 @@ def _range_quantile(rows: int, freedom: float) -> float:
 
 
 def tukey(values: Array) -> npt.NDArray[np.bool_]:
-    """Tukey's test with seeds as blocks: the mean variance of all pairs, or the pair's own where that is larger."""
+    """Tukey's test with seeds as blocks:
+    the mean variance of all pairs, or the pair's own where that is larger.
+    """
     pairs, (seeds, rows) = _pairs(values), values.shape
     error = np.maximum(pairs.deviation**2, np.mean(pairs.deviation**2)) / seeds
     q = np.sqrt(2) * np.abs(pairs.mean) / np.sqrt(error)
@@ -60,7 +64,10 @@ def paired(values: Array) -> npt.NDArray[np.bool_]:
 
 
 def signs(values: Array) -> npt.NDArray[np.bool_]:
-    """Flipping the signs of whole seeds, which gives no p below 2 to the power of 1 - seeds; by Holm's limits."""
+    """Flipping the signs of whole seeds, which gives no p below 2 to the power of 1 - seeds.
+
+    By Holm's limits.
+    """
     seeds = values.shape[0]
     flips = np.array(np.meshgrid(*[[1, -1]] * seeds)).reshape(seeds, -1)
     i, j = np.triu_indices(values.shape[1], 1)
@@ -128,7 +135,9 @@ def cases() -> dict[str, tuple[Array, Draw]]:
 
 
 def shares(test: Test, spread: Array, draw: Draw, seeds: int, moved: float, tables: int) -> float:
-    """The share of tables without a difference that have a pair told apart, or of the pairs that differ that are."""
+    """The share of tables without a difference that have a pair told apart,
+    or of the pairs that differ that are.
+    """
     rng, rows = np.random.default_rng(0), len(spread)
     moves = np.where(np.arange(rows) % 2, moved * np.median(spread), 0.0)
     i, j = np.triu_indices(rows, 1)
@@ -144,7 +153,10 @@ def main() -> None:
     for seeds in (3, 5):
         rows = {
             name: {
-                title: f"{shares(test, *case, seeds, 0.0, TABLES):.3f} / {shares(test, *case, seeds, MOVE, 100):.2f}"
+                title: (
+                    f"{shares(test, *case, seeds, 0.0, TABLES):.3f} / "
+                    f"{shares(test, *case, seeds, MOVE, 100):.2f}"
+                )
                 for title, test in TESTS.items()
             }
             for name, case in cases().items()

@@ -1,5 +1,5 @@
-"""Looks over the built site: ``python docs/check.py build/site`` names links that lead nowhere, what is loaded from elsewhere,
-and formulas that a browser would need a script for.
+"""Looks over the built site: ``python docs/check.py build/site`` names links that lead nowhere,
+what is loaded from elsewhere, and formulas that a browser would need a script for.
 """
 
 from __future__ import annotations

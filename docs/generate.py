@@ -1,6 +1,7 @@
 """The pages that are made from docstrings and from the command line's help.
 
-``python docs/generate.py [DIR]`` puts them and the pages of this folder into ``build/docs``, of which zensical makes the site.
+``python docs/generate.py [DIR]`` puts them and the pages of this folder into ``build/docs``, of which
+zensical makes the site.
 """
 
 from __future__ import annotations
@@ -136,7 +137,10 @@ def _files(cls: type[Any]) -> str:
 
 
 def _partners(it: Description, catalogue: Catalogue) -> str:
-    """What it asks of the others of its combination and who has that; what it offers, and to whom that is too little."""
+    """What it asks of the others of its combination and who has that.
+
+    What it offers, and to whom that is too little.
+    """
     kind, asked = it.entry.kind, it.requires
     offering = {need: ", ".join(_offering(need, catalogue, kind == "evaluator")) for need in asked}
     lines = [f"- `{need}`: {who or 'as the data set has it'}" for need, who in offering.items()]

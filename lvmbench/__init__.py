@@ -1,7 +1,7 @@
 """lvmbench: a plugin-based benchmark harness for latent variable models.
 
-Shapes in every docstring: ``K`` samples, ``B`` batch, ``*x`` and ``*z`` event shapes. A log density of ``(K, B, *z)`` has
-shape ``(K, B)``, is in nats per datum, and keeps its sign: higher is better.
+Shapes in every docstring: ``K`` samples, ``B`` batch, ``*x`` and ``*z`` event shapes. A log density of
+``(K, B, *z)`` has shape ``(K, B)``, is in nats per datum, and keeps its sign: higher is better.
 
 Public names are imported when first used, so that importing lvmbench stays free of torch.
 """
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lvmbench.dataset import Dataset as Dataset
     from lvmbench.dataset import DataSummary as DataSummary
     from lvmbench.dataset import Split as Split
+    from lvmbench.dataset import Support as Support
     from lvmbench.decoder import Decoder as Decoder
     from lvmbench.distributions import Bernoulli as Bernoulli
     from lvmbench.distributions import Categorical as Categorical
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from lvmbench.distributions import InvertibleFlow as InvertibleFlow
     from lvmbench.distributions import LinearChain as LinearChain
     from lvmbench.distributions import LowRankNormal as LowRankNormal
+    from lvmbench.distributions import Marginal as Marginal
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import cholesky as cholesky
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from lvmbench.options import Probability as Probability
     from lvmbench.options import Size as Size
     from lvmbench.options import Sizes as Sizes
+    from lvmbench.options import sizes_of as sizes_of
     from lvmbench.posterior import Amortized as Amortized
     from lvmbench.posterior import Posterior as Posterior
     from lvmbench.prior import Prior as Prior
@@ -87,7 +90,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api.suites": ["load", "run"],
-    "dataset": ["Data", "Dataset", "DataSummary", "Split"],
+    "dataset": ["Data", "Dataset", "DataSummary", "Split", "Support"],
     "decoder": ["Decoder"],
     "distributions": [
         "Bernoulli",
@@ -100,6 +103,7 @@ _HOMES = {
         "InvertibleFlow",
         "LinearChain",
         "LowRankNormal",
+        "Marginal",
         "Mixture",
         "MultivariateNormal",
         "cholesky",
@@ -115,7 +119,7 @@ _HOMES = {
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Estimate", "Objective", "SurrogateObjective", "WeightObjective"],
     "observation": ["observed"],
-    "options": ["Count", "NonNegative", "Positive", "Probability", "Size", "Sizes"],
+    "options": ["Count", "NonNegative", "Positive", "Probability", "Size", "Sizes", "sizes_of"],
     "posterior": ["Amortized", "Posterior"],
     "prior": ["Prior"],
     "data.files": ["RawFile", "fetch"],

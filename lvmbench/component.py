@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 class Component:
     """One plugin class of any kind.
 
-    ``provides`` are the capabilities it offers to the others of its combination; ``requires`` are the ones it needs of them,
-    each written ``kind.capability`` (``"dataset.binary"``, ``"posterior.pathwise"``). Both are class data; a component whose
-    needs depend on its options sets them anew on the instance, in ``__init__``. A combination whose requirements are not
-    met is refused before any training, with the component and the requirement as the reason.
+    ``provides`` are the capabilities it offers to the others of its combination; ``requires`` are the ones it
+    needs of them, each written ``kind.capability`` (``"dataset.binary"``, ``"posterior.pathwise"``). Both are
+    class data; a component whose needs depend on its options sets them anew on the instance, in ``__init__``.
+    A combination whose requirements are not met is refused before any training, with the component and the
+    requirement as the reason.
 
-    ``version`` is raised when a change alters results: stored results of another version are not reused. ``vectorizable`` is
-    false for a part that cannot run inside ``torch.vmap``; its seeds are then trained one after another, with equal results.
-    ``refreshes`` is true for a part that asks to see the training data before each epoch.
+    ``version`` is raised when a change alters results: stored results of another version are not reused.
+    ``vectorizable`` is false for a part that cannot run inside ``torch.vmap``; its seeds are then trained one
+    after another, with equal results. ``refreshes`` is true for a part that asks to see the training data
+    before each epoch.
     """
 
     version: int = 1
@@ -30,4 +32,7 @@ class Component:
     refreshes: bool = False
 
     def refresh(self, x: Tensor, model: LatentVariableModel) -> None:
-        """Take in the training values ``(N, *x)``, without gradients; what is kept is written into buffers, in place."""
+        """Take in the training values ``(N, *x)``, without gradients.
+
+        What is kept is written into buffers, in place.
+        """

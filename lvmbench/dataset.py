@@ -26,12 +26,13 @@ IMPLIED = {"binary": ("unit",), "unit": ("real",)}
 
 @dataclass(frozen=True)
 class Split:
-    """One split: ``x`` of shape ``(N, *x)`` and, where they exist, integer ``labels`` ``(N,)`` and ``factors`` ``(N, F)``.
+    """One split: ``x`` of shape ``(N, *x)`` and, where they exist,
+    integer ``labels`` ``(N,)`` and ``factors`` ``(N, F)``.
 
-    ``factors`` are the values, as whole numbers, of the F causes that a generated datum was made from. ``x`` may be stored in a
-    small type, as it stays on the device; models take ``scale`` times it, in floating point. ``missing`` is the stored value
-    that means *not observed*: NaN, or a code in a small type; models take NaN. ``whole`` is x as models would take it had all
-    of it been observed, where that is known.
+    ``factors`` are the values, as whole numbers, of the F causes that a generated datum was made from. ``x``
+    may be stored in a small type, as it stays on the device; models take ``scale`` times it, in floating
+    point. ``missing`` is the stored value that means *not observed*: NaN, or a code in a small type; models
+    take NaN. ``whole`` is x as models would take it had all of it been observed, where that is known.
     """
 
     x: Tensor
@@ -83,15 +84,19 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set in memory. Raises `DataError`, a `UserError` with the place, for values, labels or factors that are not as declared.
+    """A data set in memory.
+
+    Raises `DataError`, a `UserError` with the place, for values, labels or factors that are not as declared.
 
     Arguments:
         splits: ``train``, ``validation`` and ``test``, in any order.
-        support: Where values lie: ``binary`` 0 or 1, ``unit`` from 0 to 1, ``count`` whole numbers from 0 on, ``real`` anywhere.
+        support: Where values lie: ``binary`` 0 or 1, ``unit`` from 0 to 1, ``count`` whole numbers from 0 on,
+            ``real`` anywhere.
         licence: Under what terms the data may be used.
-        visit: What a training visit makes of raw values ``(B, *x)``, with noise; dynamic binarisation is one. The training
-            values of ``binary`` data then lie from 0 to 1, and visits make them 0 or 1.
-        log_prob: The true log density of the data, in nats per datum, where it is known: ``(N, *x)`` to ``(N,)``.
+        visit: What a training visit makes of raw values ``(B, *x)``, with noise; dynamic binarisation is one.
+            The training values of ``binary`` data then lie from 0 to 1, and visits make them 0 or 1.
+        log_prob: The true log density of the data, in nats per datum, where it is known: ``(N, *x)`` to
+            ``(N,)``.
         provides: Capabilities beyond those that follow from the fields (``image``, ...).
         factor_names: What the columns of the splits' factors are called.
         columns: What the values of a datum are called, where it is a vector.
@@ -118,14 +123,17 @@ class Data:
         object.__setattr__(self, "splits", {name: self.splits[name] for name in datarules.SPLITS})
 
     def __repr__(self) -> str:
-        return f"Data({', '.join(f'{name}={split}' for name, split in self.splits.items())}, support={self.support!r})"
+        return (
+            f"Data({', '.join(f'{name}={split}' for name, split in self.splits.items())}, "
+            f"support={self.support!r})"
+        )
 
     @property
     def capabilities(self) -> frozenset[str]:
         """What this data set offers to the other components.
 
-        ``unit`` says that values lie in [0, 1], ``real`` that they are continuous: binary data is ``binary`` and ``unit``,
-        unit data is ``unit`` and ``real``; counts are ``count`` and real data is ``real``.
+        ``unit`` says that values lie in [0, 1], ``real`` that they are continuous: binary data is ``binary``
+        and ``unit``, unit data is ``unit`` and ``real``; counts are ``count`` and real data is ``real``.
         """
         found = {self.support, *IMPLIED.get(self.support, ())}
         found |= {"labels"} if all(s.labels is not None for s in self.splits.values()) else set()
@@ -154,7 +162,9 @@ class Data:
 
     @cached_property
     def remarks(self) -> tuple[str, ...]:
-        """What a reader of results on these data should know, each in a line: the notes, and what the values say."""
+        """What a reader of results on these data should know, each in a line:
+        the notes, and what the values say.
+        """
         return tuple(datarules.remarks(self))
 
     @cached_property

@@ -1,4 +1,6 @@
-"""What is known of pairs: closed-form KL divergences and exact posteriors, kept outside both classes of a pair."""
+"""What is known of pairs: closed-form KL divergences and exact posteriors,
+kept outside both classes of a pair.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from lvmbench.distributions import (
     Finite,
     LinearChain,
     LowRankNormal,
+    Mixture,
     MultivariateNormal,
 )
 from lvmbench.distributions.base import family_name, sum_event
@@ -40,7 +43,8 @@ _POSTERIOR: dict[tuple[type, type], Callable[[Any, Any, Tensor], Distribution]] 
 
 
 def register_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
-    """Register a formula ``(q, p) -> KL(q || p)`` of shape ``*batch``, in nats, for a pair of distribution classes.
+    """Register a formula ``(q, p) -> KL(q || p)`` of shape ``*batch``, in nats,
+    for a pair of distribution classes.
 
     A mixture is named with what it is of: ``Mixture[DiagonalNormal]``.
     """
@@ -48,16 +52,19 @@ def register_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F
 
 
 def register_draw_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
-    """Register ``(q, p, z, noise) -> (K, B)`` for a pair of distribution classes: for each draw z ``(K, B, *z)`` of q, a figure of
-    expectation KL(q || p), for a divergence whose parts are known in closed form given the draw, or at a random time."""
+    """Register ``(q, p, z, noise) -> (K, B)`` for a pair of distribution classes.
+
+    For each draw z ``(K, B, *z)`` of q it is a figure of expectation KL(q || p): of a divergence whose parts
+    are known in closed form given the draw, or at a random time.
+    """
     return _registration(_DRAW_KL, (q, p))
 
 
 def register_posterior(p: type[Distribution], decoder: type[Decoder]) -> Callable[[F], F]:
     """Register ``(p(z), decoder, x) -> p(z|x)`` for a class of prior distribution and a decoder class.
 
-    The return annotation of the function names the distribution class that it returns. A mixture is named with what it is of,
-    there as here: ``Mixture[DiagonalNormal]``.
+    The return annotation of the function names the distribution class that it returns. A mixture is named
+    with what it is of, there as here: ``Mixture[DiagonalNormal]``.
     """
     return _registration(_POSTERIOR, (p, decoder))
 
@@ -67,7 +74,8 @@ def _registration(register: dict[tuple[type, type], Any], pair: tuple[type, type
         if getattr(family, "__parameters__", ()):
             name = family_name(family)
             raise LvmbenchError(
-                f"a formula for a {name} is of one kind of {name}; name what is inside, as in {name}[DiagonalNormal]"
+                f"a formula for a {name} is of one kind of {name}; name what is inside, as in "
+                f"{name}[DiagonalNormal]"
             )
 
     def add(formula: F) -> F:
@@ -99,7 +107,7 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
 
 
 def draw_kl(q: Distribution, p: Distribution, z: Tensor, noise: Noise) -> Tensor | None:
-    """The term of KL(q || p) of each draw z ``(K, B, *z)`` of q, ``(K, B)``, or ``None`` where no formula is registered."""
+    """The term of KL(q || p) of each draw z ``(K, B, *z)`` of q, ``(K, B)``; ``None`` without a formula."""
     formula = _DRAW_KL.get((q.family, p.family))
     return None if formula is None else formula(q, p, z, noise)
 
@@ -170,10 +178,29 @@ def _kl_relaxed(q: Relaxed, p: Distribution) -> Tensor:
     return _KL[q.law.family, p.family](q.law, p)
 
 
+@register_draw_kl(DiagonalNormal, Mixture[DiagonalNormal])
+def _kl_normal_mixture(q: DiagonalNormal, p: Mixture[DiagonalNormal], z: Tensor, noise: Noise) -> Tensor:
+    r"""The variational upper bound less what it is off by, at a draw and at its mirror image: with one component that is 0.
+
+    With :math:`\phi_c \propto \pi_c e^{-\mathrm{KL}(q \| p_c)}` the divergence is
+    :math:`-\log \sum_c \pi_c e^{-\mathrm{KL}(q \| p_c)} - E_q \mathrm{KL}(\phi \| p(c|z))`.
+
+    References:
+        Approximating the Kullback Leibler Divergence Between Gaussian Mixture Models (Hershey, Olsen, 2007),
+        https://doi.org/10.1109/ICASSP.2007.366913
+    """
+    apart = -1 - q.event_dims
+    each = DiagonalNormal(q.loc.unsqueeze(apart), q.log_scale.unsqueeze(apart), q.event_dims)
+    shares = p.log_weights - _kl_diagonal_diagonal(each, p.components)  # (*batch, C)
+    phi = shares.log_softmax(-1)
+    off = [(phi.exp() * (phi - p.log_assign(value))).sum(-1) for value in (z, 2 * q.loc - z)]
+    return -shares.logsumexp(-1) - 0.5 * (off[0] + off[1])
+
+
 @register_draw_kl(Chain, Chain)
 @register_draw_kl(Chain, LinearChain)
 def _kl_by_layer(q: Chain, p: Chain, z: Tensor, noise: Noise) -> Tensor:
-    """Layer by layer: in closed form where p(z_l | ...) is given by what q drew before z_l, from the draw elsewhere."""
+    """By layer: in closed form where p(z_l | ...) is given by what q drew before z_l, else of the draw."""
     total = z.new_zeros(z.shape[:-1])
     for one, other, layer in zip(q.given(z), p.given(z), z.split(q.sizes, -1), strict=True):
         before = q.top_down == p.top_down or other is p.first

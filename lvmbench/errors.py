@@ -21,11 +21,15 @@ class DataError(UserError):
 
 
 class Refusal(LvmbenchError, ValueError):  # noqa: N818
-    """A component cannot be part of this combination; raise it from a component's ``__init__`` with the reason."""
+    """A component cannot be part of this combination.
+
+    Raise it from a component's ``__init__`` with the reason.
+    """
 
 
 class Unavailable(LvmbenchError):  # noqa: N818
-    """A component cannot be used here, as something is missing: raise it where that is found, with what to install.
+    """A component cannot be used here, as something is missing:
+    raise it where that is found, with what to install.
 
     A run or an evaluation that is unavailable is done as soon as nothing is missing any more.
     """

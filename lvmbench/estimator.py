@@ -18,11 +18,11 @@ from lvmbench.objective import Estimate, Objective
 class Estimator(nn.Module, Component, ABC):
     """A module that turns an objective into a surrogate whose gradient is taken.
 
-    ``__init__(self, data, space, *, options)`` takes the `DataSummary` and the prior's `LatentSpace`, which most have no use
-    for; without options there is none to write. Weights of its own are
-    trained by the same surrogate; what it keeps from step to step is in buffers, written in place while it is training.
-    ``unbiased`` says whether the surrogate's gradient has the expectation of the bound's gradient, and ``unbiased_where`` what
-    the combination must provide for that, beyond what the estimator requires.
+    ``__init__(self, data, space, *, options)`` takes the `DataSummary` and the prior's `LatentSpace`, which
+    most have no use for; without options there is none to write. Weights of its own are trained by the same
+    surrogate; what it keeps from step to step is in buffers, written in place while it is training.
+    ``unbiased`` says whether the surrogate's gradient has the expectation of the bound's gradient, and
+    ``unbiased_where`` what the combination must provide for that, beyond what the estimator requires.
     """
 
     unbiased: bool = True

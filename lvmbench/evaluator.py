@@ -39,9 +39,9 @@ class Measurement:
     Arguments:
         metric: A name that the evaluator declares in ``metrics``.
         value: The figure, finite.
-        stderr: Its Monte Carlo standard error: the error from the draws of this evaluation, not from data or training. Where
-            draws leave a bias, as the log of a mean of few, it is the root mean square error, bias and all. ``None`` where nothing
-            is drawn, or where the draws are too few to tell.
+        stderr: Its Monte Carlo standard error: the error from the draws of this evaluation, not from data or
+            training. Where draws leave a bias, as the log of a mean of few, it is the root mean square error,
+            bias and all. ``None`` where nothing is drawn, or where the draws are too few to tell.
         variant: Which of several figures of this metric (``"score/posterior"``).
         method: How it was found where there are several ways (``"exact"``, ``"importance"``).
         per_datum: The figure of each datum of the split, ``(N,)``, where it is a mean over data.
@@ -116,7 +116,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Work:
-    """What the cost of an evaluation depends on: objective, estimators, what the combination provides, how many data."""
+    """What the cost of an evaluation depends on:
+    objective, estimators, what the combination provides, how many data.
+    """
 
     objective: Objective
     estimators: Mapping[str, Estimator]
@@ -140,9 +142,14 @@ class Evaluator(Component, ABC):
         """The measurements; raises `Refusal` where the instrument does not apply to this subject."""
 
     def evaluations(self, work: Work) -> int | None:
-        """How often the decoder will be evaluated, once for each pair of z and x; ``None`` where that is not known."""
+        """How often the decoder will be evaluated, once for each pair of z and x.
+
+        ``None`` where that is not known.
+        """
         return None
 
     def densities(self, work: Work) -> int:
-        """How often q(z|x) will be evaluated at a z that was not drawn from it, once for each pair of z and x."""
+        """How often q(z|x) will be evaluated at a z that was not drawn from it,
+        once for each pair of z and x.
+        """
         return 0

@@ -21,7 +21,8 @@ class LatentSpace:
     Arguments:
         event_shape: The shape ``*z``.
         support: ``real``, ``binary``, or ``one_hot`` in the last dimension.
-        layers: The sizes of the layers of a hierarchy, side by side in the last dimension; the decoder reads the first alone.
+        layers: The sizes of the layers of a hierarchy, side by side in the last dimension; the decoder reads
+            the first alone.
         steps: The number of steps of a sequence, which are the first dimension; 0 where z is none.
 
     >>> LatentSpace((3,), "binary").size, LatentSpace((2, 5), "one_hot").size, LatentSpace((2,)).size
@@ -40,12 +41,14 @@ class LatentSpace:
         whole = self.event_shape[-1] if self.event_shape else 0
         if self.layers and (sum(self.layers) != whole or min(self.layers) < 1 or self.support == "one_hot"):
             raise ValueError(
-                f"layers {self.layers} do not make up z of shape {self.event_shape} and support '{self.support}'; they are "
-                "positive sizes that add up to the last dimension, of another support than one_hot"
+                f"layers {self.layers} do not make up z of shape {self.event_shape} and support "
+                f"'{self.support}'; they are positive sizes that add up to the last "
+                "dimension, of another support than one_hot"
             )
         if self.steps and (self.layers or self.event_shape[0] != self.steps):
             raise ValueError(
-                f"{self.steps} steps do not make up z of shape {self.event_shape}; they are its first dimension, without layers"
+                f"{self.steps} steps do not make up z of shape {self.event_shape}; they are its first "
+                "dimension, without layers"
             )
 
     @classmethod
@@ -79,7 +82,7 @@ class LatentSpace:
         return int(choices**groups)
 
     def vector(self, name: str) -> int:
-        """The number of latents, for a component that is over vectors; raises `Refusal`, with its name, for other shapes."""
+        """The number of latents, for a component over vectors; raises `Refusal`, naming it, for others."""
         if len(self.event_shape) != 1:
             raise Refusal(f"{name} is over a vector of latents; the prior's are of shape {self.event_shape}")
         return self.event_shape[0]

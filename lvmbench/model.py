@@ -24,7 +24,8 @@ class LatentVariableModel(nn.Module):
         prior: :math:`p(z)`.
         posterior: :math:`q(z|x)`.
         decoder: :math:`p(x|z)`.
-        complete: Whether all of x is observed. Otherwise NaN in x means not observed, and densities of x are of what was.
+        complete: Whether all of x is observed. Otherwise NaN in x means not observed, and densities of x are
+            of what was.
     """
 
     PARTS = ("prior", "posterior", "decoder")
@@ -42,37 +43,48 @@ class LatentVariableModel(nn.Module):
         return p
 
     def q(self, x: Tensor) -> Distribution:
-        """q(z|x), batch shape ``(B,)``, for ``x`` of shape ``(B, *x)``; where the model is not training, its law."""
+        """q(z|x), batch shape ``(B,)``, for ``x`` of shape ``(B, *x)``.
+
+        Where the model is not training, its law.
+        """
         q: Distribution = self.posterior(x, self)
         return q if self.training else q.law
 
     def decode(self, z: Tensor) -> Distribution:
-        """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``, of which the decoder sees what the space has it read."""
+        """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``.
+
+        The decoder sees what the space has it read.
+        """
         p: Distribution = self.decoder(self.prior.space.read(z))
         return p
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z) of what was observed of x, ``(K, B)``, for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``."""
+        """log p(x|z) of what was observed of x, ``(K, B)``, for x ``(B, *x)`` and z ``(K, B, *z)``."""
         p = self.decode(z)
         return p.log_prob(x) if self.complete else p.observed_log_prob(x)
 
     def log_joint(self, x: Tensor, z: Tensor, p: Distribution | None = None) -> Tensor:
         """log p(x, z), ``(K, B)``, for ``x`` of shape ``(B, *x)`` and ``z`` of shape ``(K, B, *z)``.
 
-        Whoever asks for more than one figure finds ``p``, p(z), once and gives it: a prior may ask a network each time.
+        Whoever asks for more than one figure finds ``p``, p(z), once and gives it: a prior may ask a network
+        each time.
         """
         p = self.p() if p is None else p
         return self.log_likelihood(x, z) + p.log_prob(z)
 
     def exact_posterior(self, x: Tensor, p: Distribution | None = None) -> Distribution:
-        """The true p(z|x) of this model, where it provides ``exact_posterior``: registered for the pair, or by enumeration."""
+        """The true p(z|x) of this model, where it provides ``exact_posterior``:
+        registered for the pair, or by enumeration.
+        """
         if posterior_type(self.prior.distribution, type(self.decoder)):
             return exact_posterior(self.p() if p is None else p, self.decoder, x)
         values = self.prior.space.values(x)
         return Finite(values, self.log_joint(x, values.unsqueeze(1), p).movedim(0, -1))
 
     def exact_log_prob(self, x: Tensor, p: Distribution | None = None) -> Tensor:
-        r"""The exact log p(x) of this model, ``(B,)``: a sum over z, or log p(x, z) - log p(z|x), the same at every z."""
+        r"""The exact log p(x) of this model, ``(B,)``:
+        a sum over z, or log p(x, z) - log p(z|x), the same at every z.
+        """
         if self.prior.space.enumerable:
             return self.log_joint(x, self.prior.space.values(x).unsqueeze(1), p).logsumexp(0)
         p = self.p() if p is None else p

@@ -1,8 +1,9 @@
 """Randomness is an argument: every sampling call takes its source of noise.
 
-The source is a flat run of standard normal and of uniform numbers. While a step is built, a `Recorder` learns how many it
-draws; each step then fills one buffer per seed from that seed's own generator, and a `Buffer` deals it out inside the
-vectorised step. What a seed draws therefore never depends on the seeds that train beside it.
+The source is a flat run of standard normal and of uniform numbers. While a step is built, a `Recorder` learns
+how many it draws; each step then fills one buffer per seed from that seed's own generator, and a `Buffer`
+deals it out inside the vectorised step. What a seed draws therefore never depends on the seeds that train
+beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lvmbench.kernels.quantiles import LogGamma
+from lvmbench.quantiles import LogGamma
 
 
 def derive(seed: int, *words: object) -> int:
@@ -37,12 +38,13 @@ def generator(seed: int, *words: object, device: torch.device | str = "cpu") -> 
 class Noise(ABC):
     """A source of random numbers; one idea, two primitives.
 
-    All others are made of these two, the same number of them for each number, and exactly: they follow their law as far
-    as the primitives follow theirs. Gamma numbers and what is made of them carry gradients to their parameters; those have
-    shapes that broadcast to the asked one, and any positive value.
+    All others are made of these two, the same number of them for each number, and exactly: they follow their
+    law as far as the primitives follow theirs. Gamma numbers and what is made of them carry gradients to
+    their parameters; those have shapes that broadcast to the asked one, and any positive value.
 
     References:
-        Implicit Reparameterization Gradients (Figurnov, Mohamed, Mnih, 2018), https://arxiv.org/abs/1805.08498
+        Implicit Reparameterization Gradients (Figurnov, Mohamed, Mnih, 2018),
+        https://arxiv.org/abs/1805.08498
 
     Example:
         >>> concentration = torch.full((3,), 2.0, requires_grad=True)
@@ -66,7 +68,8 @@ class Noise(ABC):
         return -torch.log(-torch.log(u.clamp(min=tiny, max=1 - torch.finfo(u.dtype).eps / 2)))
 
     def log_gamma(self, shape: Sequence[int], concentration: Tensor) -> Tensor:
-        """Logarithms of gamma numbers of unit rate, finite where the numbers themselves would be rounded to 0.
+        """Logarithms of gamma numbers of unit rate, finite where the numbers themselves would be rounded to
+        0.
 
         G(a) = G(a + 1) u^(1/a), where G(a + 1) is the quantile that a normal number has among normal ones.
         """
@@ -80,7 +83,10 @@ class Noise(ABC):
         return self.log_gamma(shape, concentration).exp()
 
     def beta(self, shape: Sequence[int], a: Tensor, b: Tensor) -> Tensor:
-        """Beta numbers, within 0 and 1; where an end matters, ``log_gamma`` of a less that of b is their logit."""
+        """Beta numbers, within 0 and 1.
+
+        Where an end matters, ``log_gamma`` of a less that of b is their logit.
+        """
         ratio = torch.sigmoid(self.log_gamma(shape, a) - self.log_gamma(shape, b))
         rounding = torch.finfo(ratio.dtype)
         return ratio.clamp(min=rounding.tiny, max=1 - rounding.eps / 2)
@@ -169,7 +175,8 @@ class Buffer(Noise):
     def _deal(flat: Tensor, start: int, size: int) -> Tensor:
         if start + size > flat.shape[-1]:
             raise RuntimeError(
-                f"a step drew {start + size} random numbers but only {flat.shape[-1]} in the step it was measured on; "
-                "a component must draw the same number each step: use masks instead of data-dependent loops"
+                f"a step drew {start + size} random numbers but only {flat.shape[-1]} in the step it was "
+                "measured on; a component must draw the same number each step: use masks instead of "
+                "data-dependent loops"
             )
         return flat[start : start + size]

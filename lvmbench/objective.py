@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 class Objective(nn.Module, Component, ABC):
     """A module whose call turns the `Terms` of a batch into the bound of each datum.
 
-    ``samples`` is the number K of samples of z that it needs; ``lower_bound`` says whether its expectation never exceeds
-    log p(x); ``additive`` whether it is the mean over samples of the bounds of single samples, so that a score estimator
-    credits each sample with its own; ``density`` whether it trains the decoder as a density p(x|z), without which there is no
-    log p(x) to measure; ``linear`` whether log q(z|x) enters it linearly, with weights that do not depend on the samples, so that
-    the score of q has the mean 0 in its gradient; ``batchwise`` whether the bound of a datum depends on the others of its batch; ``warm_up`` is the number
-    of epochs over which the KL weight rises from 0 to 1 (0: the budget's own), and ``cycles`` how often it does so, each time
-    staying at 1 as long as it rose; ``default_estimators`` are those to use where a suite names none: the first whose requirements
-    the combination meets, or else the first of all.
+    ``samples`` is the number K of samples of z that it needs; ``lower_bound`` says whether its expectation
+    never exceeds log p(x); ``additive`` whether it is the mean over samples of the bounds of single samples,
+    so that a score estimator credits each sample with its own; ``density`` whether it trains the decoder as a
+    density p(x|z), without which there is no log p(x) to measure; ``linear`` whether log q(z|x) enters it
+    linearly, with weights that do not depend on the samples, so that the score of q has the mean 0 in its
+    gradient; ``batchwise`` whether the bound of a datum depends on the others of its batch; ``warm_up`` is
+    the number of epochs over which the KL weight rises from 0 to 1 (0: the budget's own), and ``cycles`` how
+    often it does so, each time staying at 1 as long as it rose; ``default_estimators`` are those to use where
+    a suite names none: the first whose requirements the combination meets, or else the first of all.
     """
 
     samples: int = 1
@@ -50,24 +51,31 @@ class Objective(nn.Module, Component, ABC):
         """The bound, ``(B,)``, in nats per datum; ``kl_weight`` below 1 only while training warms up."""
 
     def with_samples(self, samples: int) -> Self:
-        """The same bound of another number of samples, with the same weights; overridden where more depends on the number."""
+        """The same bound of another number of samples, with the same weights.
+
+        Overridden where more depends on the number.
+        """
         other = copy.copy(self)
         other.samples = samples
         return other
 
 
 class Estimate(NamedTuple):
-    """``bound`` is the objective's true value, ``(B,)``; ``surrogate``, ``(B,)``, has the gradient that training follows."""
+    """``bound`` is the objective's true value, ``(B,)``.
+
+    ``surrogate``, ``(B,)``, has the gradient that training follows.
+    """
 
     surrogate: Tensor
     bound: Tensor
 
 
 class SurrogateObjective(Objective, ABC):
-    """An objective that brings a surrogate of its own: what training follows is no estimator's gradient of the bound.
+    """An objective that brings a surrogate of its own:
+    what training follows is no estimator's gradient of the bound.
 
-    Its estimator is `own`, and any other is refused. A subclass keeps ``surrogate`` among what it provides and ``estimator.own``
-    among what it requires; its call is the bound that evaluations report.
+    Its estimator is `own`, and any other is refused. A subclass keeps ``surrogate`` among what it provides
+    and ``estimator.own`` among what it requires; its call is the bound that evaluations report.
     """
 
     provides = frozenset({"surrogate"})
@@ -84,10 +92,12 @@ class SurrogateObjective(Objective, ABC):
 class WeightObjective(Objective, ABC):
     """An objective that is a function of the log weights alone, which estimators may evaluate at others.
 
-    A subclass keeps ``log_weights`` among what it provides, and ``smooth`` where it has two derivatives, and leaves ``forward`` as it is.
+    A subclass keeps ``log_weights`` among what it provides, and ``smooth`` where it has two derivatives, and
+    leaves ``forward`` as it is.
     """
 
     provides = frozenset({"log_weights", "smooth"})
+    requires = frozenset({"posterior.weights"})
     default_estimators = ("dreg", "pathwise", "vimco", "score")
 
     @abstractmethod

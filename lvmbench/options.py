@@ -43,7 +43,9 @@ def _are_sizes(text: object) -> object:
 Sizes = Annotated[str, BeforeValidator(_are_sizes)]
 """Two or more whole numbers of at least 1, as text: ``32 8``. A list would be a grid."""
 APART = "apart"
-"""Marks an option whose choices have tests of their own, so that the checks of a component keep to its default."""
+"""Marks an option whose choices have tests of their own,
+so that the checks of a component keep to its default.
+"""
 
 
 class OptionError(UserError):

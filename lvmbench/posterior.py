@@ -18,20 +18,26 @@ class Posterior(nn.Module, Component, ABC):
     """A module whose call returns q(z|x).
 
     ``__init__(self, data, space, *, options)`` takes the `DataSummary` and the prior's `LatentSpace`.
-    ``distribution`` is the class its call returns, or ``None`` where that is the one registered for the pair of prior and
-    decoder; what that class can do counts among what the posterior provides. One that is a function of x and of its own weights
-    alone provides ``amortized``; one that also asks the model's prior or decoder provides ``reads_model`` instead.
+    ``distribution`` is the class its call returns, or ``None`` where that is the one registered for the pair
+    of prior and decoder; what that class can do counts among what the posterior provides. One that is a
+    function of x and of its own weights alone provides ``amortized``; one that also asks the model's prior or
+    decoder provides ``reads_model`` instead.
     """
 
     distribution: type[Distribution] | None
 
     @abstractmethod
     def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:
-        """q(z|x) of batch shape ``(B,)`` for ``x`` of shape ``(B, *x)``; amortised families ignore ``model``."""
+        """q(z|x) of batch shape ``(B,)`` for ``x`` of shape ``(B, *x)``.
+
+        Amortised families ignore ``model``.
+        """
 
 
 class Amortized(Posterior):
-    """A posterior that is a function of what one network makes of x: its parameters, which may also be set for each datum alone."""
+    """A posterior that is a function of what one network makes of x:
+    its parameters, which may also be set for each datum alone.
+    """
 
     provides = frozenset({"amortized"})
     network: nn.Module

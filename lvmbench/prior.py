@@ -20,7 +20,8 @@ class Prior(nn.Module, Component, ABC):
     """A module whose call returns p(z).
 
     ``__init__(self, data, latent, *, options)`` takes the `DataSummary` and the suite's latent size.
-    ``distribution`` is the class its call returns; what that class can do counts among what the prior provides.
+    ``distribution`` is the class its call returns; what that class can do counts among what the prior
+    provides.
     """
 
     distribution: type[Distribution]

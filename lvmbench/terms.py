@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from lvmbench.model import LatentVariableModel
 
 Through = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From samples, ``(K, B, *z)``, log q, ``(K, B)``, and the slope of log q, ``(K, B, *z)``, to samples and log q."""
+"""From samples, ``(K, B, *z)``, log q, ``(K, B)``, and the slope of log q, ``(K, B, *z)``,
+to samples and log q.
+"""
 
 
 class Terms:
@@ -30,11 +32,11 @@ class Terms:
         noise: Where random numbers come from.
         samples: The number of samples ``K``.
         pathwise: Whether samples carry gradients to the posterior's parameters.
-        fixed: Whether log q is held fixed as a function of z, so that only the path of the samples reaches the posterior's
-            parameters.
+        fixed: Whether log q is held fixed as a function of z, so that only the path of the samples reaches
+            the posterior's parameters.
         p: p(z), where it is at hand; it is found when first asked for otherwise.
-        through: What the samples and log q become on the way to the objective, given both and the slope of log q: the same
-            values with other gradients.
+        through: What the samples and log q become on the way to the objective, given both and the slope of
+            log q: the same values with other gradients.
         spare: How many further samples ``through`` is given, after those that it returns.
     """
 
@@ -117,14 +119,17 @@ class Terms:
 
     @cached_property
     def kl_of_draws(self) -> Tensor:
-        """The term of KL(q(z|x) || p(z)) of each draw, ``(K, B)``: log q - log p, or what is registered for the pair's draws."""
+        """The term of KL(q(z|x) || p(z)) of each draw, ``(K, B)``.
+
+        It is log q - log p, or what is registered for the pair's draws.
+        """
         registered = draw_kl(self.q, self.p, self.z, self.noise)
         return self.log_q - self.log_prior if registered is None else registered
 
     def kl(self, *, analytic: bool = False) -> Tensor:
-        """KL(q(z|x) || p(z)), ``(B,)``: from the samples, or in closed form where that is wanted and a formula is registered, for
-        the pair or else for its draws.
+        """KL(q(z|x) || p(z)), ``(B,)``: from the samples, or in closed form.
 
+        In closed form where that is wanted and a formula is registered, for the pair or else for its draws.
         Not by default, so that no pair trains with less noise than others for having a formula.
         """
         if not analytic:
@@ -148,7 +153,9 @@ class Terms:
         return other
 
     def genuine(self) -> Terms:
-        """The terms of values that the latent space has: these, or where samples are relaxed, fresh ones of the law of q."""
+        """The terms of values that the latent space has:
+        these, or where samples are relaxed, fresh ones of the law of q.
+        """
         if self.q.law is self.q:
             return self
         other = self.again(self.samples)
@@ -163,7 +170,8 @@ class Terms:
         return None if exact is None else exact.flatten(1)
 
     def along(self, scale: Tensor) -> Terms:
-        """The terms of the same samples, whose path to the posterior's parameters carries gradients times ``(K, B)``.
+        """The terms of the same samples, whose path to the posterior's parameters carries gradients times
+        ``(K, B)``.
 
         Only where q is held fixed: the gradient of a live log q has a part that is not the path's.
         """
@@ -173,7 +181,7 @@ class Terms:
         factor = scale.reshape(*scale.shape, *[1] * (z.dim() - 2))
         other = copy.copy(self)
         # the densities at the moved samples are to be found anew
-        for name in self._PER_SAMPLE:
+        for name in (*self._PER_SAMPLE, "kl_of_draws"):
             other.__dict__.pop(name, None)
         # the value of z, with the scaled gradient of the way to it
         moved = z.detach() + factor * (z - z.detach())
@@ -185,6 +193,8 @@ class Terms:
         other = copy.copy(self)
         other.samples = len(index)
         other.__dict__.update({name: getattr(self, name)[index] for name in self._PER_SAMPLE})
+        if "kl_of_draws" in self.__dict__:  # which may have drawn noise of its own
+            other.__dict__["kl_of_draws"] = self.kl_of_draws[index]
         return other
 
     def singles(self) -> list[Terms]:
@@ -200,6 +210,7 @@ class Terms:
 def _held(z: Tensor, log_q: Tensor, slope: Tensor) -> Tensor:
     """log q(z) as a function of z alone, ``(K, B)``: its value, and its gradient in z.
 
-    Evaluating a q that was built without gradients would not do: flows run their networks when they are evaluated.
+    Evaluating a q that was built without gradients would not do: flows run their networks when they are
+    evaluated.
     """
     return log_q.detach() + (slope * (z - z.detach())).flatten(2).sum(-1)

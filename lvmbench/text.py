@@ -1,4 +1,6 @@
-"""Text that can be shown anywhere: control characters are written out, and signs that an encoding lacks in its own letters."""
+"""Text that can be shown anywhere:
+control characters are written out, and signs that an encoding lacks in its own letters.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ _SIGNS = {
     "“": '"',
     "”": '"',
 }
-# control characters but for tab and newline, marks that reorder a line, and halves of pairs, as in undecodable file names
+# control characters but for tab and newline, marks that reorder a line, and halves of pairs, as in
+# undecodable file names
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 

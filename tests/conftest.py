@@ -27,15 +27,18 @@ from tests import statistical
 collect_ignore = ["mutants"]  # wrong on purpose, doctests and all
 
 PROOF = (
-    "Written by `pytest tests/plugins --proof leaderboards/exact/proof.md`; each row is an assertion of a test, and a "
-    "figure outside of what is allowed fails it. Errors allowed as 3 or 4 standard errors are those of the measurement."
+    "Written by `pytest tests/plugins --proof leaderboards/exact/proof.md`; each row is an assertion of a "
+    "test, and a figure outside of what is allowed fails it. Errors allowed as 3 or 4 standard errors are "
+    "those of the measurement."
 )
 ERRORS = (
-    "Written by `pytest tests/plugins/test_coverage.py -m 'slow or not slow' --errors leaderboards/exact/coverage.md`: evaluations of "
-    "the same weights that differ in their seed alone. The true error is the root mean square distance from the truth, or where that is "
-    "not known from the mean over the evaluations; the stated one the root mean square of those stated, by the evaluations that state one "
-    "(`states`). The ratio is known to about 5% from 200 evaluations. `covered` is how often the figure is within two stated errors: 95% "
-    "for normal figures whose error is well known. Where none is stated the evaluator says that it cannot know."
+    "Written by `pytest tests/plugins/test_coverage.py -m 'slow or not slow' --errors "
+    "leaderboards/exact/coverage.md`: evaluations of the same weights that differ in their seed alone. The "
+    "true error is the root mean square distance from the truth, or where that is not known from the mean "
+    "over the evaluations; the stated one the root mean square of those stated, by the evaluations that "
+    "state one (`states`). The ratio is known to about 5% from 200 evaluations. `covered` is how often the "
+    "figure is within two stated errors: 95% for normal figures whose error is well known. Where none is "
+    "stated the evaluator says that it cannot know."
 )
 
 
@@ -88,7 +91,10 @@ def pytest_configure(config):
 
 
 class ByComponent(LoadScopeScheduling):
-    """Tests of one file share what they have computed, so they go to one process; so do the checks of one component."""
+    """Tests of one file share what they have computed, so they go to one process.
+
+    So do the checks of one component.
+    """
 
     def _split_scope(self, nodeid):
         file, _, test = nodeid.partition("::")
@@ -118,7 +124,10 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def chance(request, monkeypatch, record_property):
-    """The comparisons of a statistical test; every stream of noise, and torch's generator, is that of another seed if asked."""
+    """The comparisons of a statistical test.
+
+    Every stream of noise, and torch's generator, is that of another seed if asked.
+    """
     shift = getattr(request, "param", 0)
     if shift:
         derive = noise.derive
@@ -132,7 +141,10 @@ def chance(request, monkeypatch, record_property):
 
 @pytest.fixture(autouse=True)
 def _every_connection_is_closed(monkeypatch):
-    """SQLite connections that a test opens are closed at its end; of those left open Python tells from 3.13 on, and late."""
+    """SQLite connections that a test opens are closed at its end.
+
+    Of those left open Python tells from 3.13 on, and late.
+    """
     opened, connect = [], sqlite3.dbapi2.connect
 
     def tell(*arguments, **options):
@@ -267,7 +279,9 @@ def cli(monkeypatch, capsys):
 
 @pytest.fixture
 def install_project(monkeypatch):
-    """Install a project folder for one test, as `importlib.metadata` sees it: its dist-info, on ``sys.path``."""
+    """Install a project folder for one test, as `importlib.metadata` sees it:
+    its dist-info, on ``sys.path``.
+    """
     before, folders = set(sys.modules), []
 
     def install(folder):

@@ -1,8 +1,10 @@
-"""Statistical tests: what is left to chance is held to its law at a stated rate of false alarms, and under other seeds.
+"""Statistical tests: what is left to chance is held to its law at a stated rate of false alarms,
+and under other seeds.
 
-A test says by ``@pytest.mark.statistical(compared, deviation)`` what it compares and how the standard deviation is known, and
-makes its comparisons by the fixture ``chance``, which shares the rate out among them. ``pytest -m statistical --seeds 20``
-runs each under twenty other seeds, and with ``--audit docs/statistical-tests.md`` writes the table of all.
+A test says by ``@pytest.mark.statistical(compared, deviation)`` what it compares and how the standard
+deviation is known, and makes its comparisons by the fixture ``chance``, which shares the rate out among them.
+``pytest -m statistical --seeds 20`` runs each under twenty other seeds, and with
+``--audit docs/statistical-tests.md`` writes the table of all.
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ from scipy import stats
 
 from lvmbench.checks.statistics import limit, require_average
 
-MARKER = "statistical(compared, deviation, comparisons=1): left to chance; what it compares, and how the deviation is known"
+MARKER = (
+    "statistical(compared, deviation, comparisons=1): left to chance; what it compares, and how the "
+    "deviation is known"
+)
 FALSE_ALARM = 1e-6
 """How often a test fails where all is well: at most, for all of its comparisons together."""
 
@@ -40,7 +45,10 @@ class Chance:
         return limit(freedom, figures * self.comparisons, FALSE_ALARM)
 
     def agrees(self, draws, truth=0.0, *, slack=0.0, above=False):
-        """The average of independent ``draws``, ``(N, ...)``, is ``truth`` by Student's t; with ``above`` at most that."""
+        """The average of independent ``draws``, ``(N, ...)``, is ``truth`` by Student's t.
+
+        With ``above`` at most that.
+        """
         (draws,) = tensors(draws)
         error = draws.std(0) / math.sqrt(len(draws))
         self._note(error, self.limit(len(draws) - 1, error.numel()))
@@ -48,7 +56,9 @@ class Chance:
         require_average(draws, truth, "the figure", **shared)
 
     def allowed(self, error, *, figures=1, freedom=math.inf):
-        """By how much each of these figures may be off, of a standard ``error`` that is normal or has degrees of ``freedom``."""
+        """By how much each of these figures may be off, of a standard ``error`` that is normal
+        or has degrees of ``freedom``.
+        """
         limit = self.limit(freedom, figures)
         self._note(error, limit)
         return limit * error
@@ -61,7 +71,10 @@ class Chance:
         assert (off <= allowed).all(), f"{found} for {truth}: off by {off}, allowed are {allowed}"
 
     def ordered(self, low, high, error):
-        """Figures are in this order; under other seeds by more than chance may take away, which shows that it may be relied on."""
+        """Figures are in this order.
+
+        Under other seeds by more than chance may take away, which shows that it may be relied on.
+        """
         low, high, error = tensors(low, high, error)
         allowed = self.allowed(error, figures=high.numel())
         margin = high - low
@@ -72,8 +85,8 @@ class Chance:
     def spreads(self, values, stated, *, kurtosis=0.0, slack=0.0):
         """The variance of independent ``values`` is the mean square of the ``stated`` errors, by chi-squared.
 
-        An excess ``kurtosis`` of the values leaves their variance so many fewer degrees of freedom; ``slack`` is the share by
-        which the stated error itself may be off.
+        An excess ``kurtosis`` of the values leaves their variance so many fewer degrees of freedom; ``slack``
+        is the share by which the stated error itself may be off.
         """
         values, stated = tensors(values, stated)
         freedom = (len(values) - 1) / (1 + kurtosis / 2)
@@ -94,7 +107,9 @@ class Chance:
         assert least > due, f"a level of significance of {least:.3g}, below {due:.3g}"
 
     def _note(self, error=0.0, errors=0.0):
-        """Count a comparison; of all, ``width`` keeps the largest standard error, and how many of them are allowed."""
+        """Count a comparison; of all, ``width`` keeps the largest standard error,
+        and how many of them are allowed.
+        """
         self.done += 1
         assert self.done <= self.comparisons, "more comparisons than the marker allows for"
         self.width[:] = max(self.width, [float(torch.as_tensor(error).max()), errors])

@@ -1,4 +1,6 @@
-"""lvmbench from Python: suites, results, one model in a few lines, components given as classes and instances."""
+"""lvmbench from Python: suites, results, one model in a few lines,
+components given as classes and instances.
+"""
 
 import json
 import subprocess
@@ -472,7 +474,8 @@ def test_generate_draws_data_or_gives_means():
     assert ((means > 0) & (means < 1)).all()
     assert torch.equal(means, fitted.generate(50, mean=True))
     assert not torch.equal(means, fitted.generate(50, mean=True, seed=1))
-    # the same z: what is drawn is drawn around the mean, so (x - mean) / sd has mean 0, variance 1 and 64 * 50 terms
+    # the same z: what is drawn is drawn around the mean, so (x - mean) / sd has mean 0, variance 1 and 64 *
+    # 50 terms
     z = ((drawn - means) / (means * (1 - means)).sqrt()).mean()
     assert abs(z) < 6 / (64 * 50) ** 0.5
 
@@ -484,7 +487,8 @@ def test_a_decoder_without_a_mean_says_so(monkeypatch):
         fitted.generate(3, mean=True)
 
 
-# --- a model as a file ------------------------------------------------------------------------------------------
+# --- a model as a file
+# ------------------------------------------------------------------------------------------
 
 
 def assert_same_model(one, other):

@@ -291,7 +291,7 @@ TABLES = {
     "header only": ("a,b\n", r"FILE:3:12: table '.*t.csv' is empty"),
     "truncated": (
         "a,b\n" + ROWS + "40",
-        r"FILE:3:12: table '.*t.csv': column 'b' has 1 rows that are missing, NaN, .*fill",
+        r"FILE:3:12: table '.*t.csv': column 'b' has 1 rows without a value, .*missing=nan",
     ),
     "NaN": (
         "a,b\n" + ROWS.replace("7,0.0\n", "7,nan\n", 1),
@@ -342,7 +342,10 @@ def test_values_outside_of_the_support_are_refused_and_recorded(cli, tiny):
         datasets=[f"table[path={path}]"], priors=["standard_normal"], decoders=["bernoulli"], seeds=[0]
     )
     shown = cli("run", suite, "--out", tiny.folder / "out", "--jobs", "0")
-    reason = r"decoder 'bernoulli' requires dataset.binary, which dataset 'table.*' with values from 0 to 2 does not provide \(it provides count\)"
+    reason = (
+        r"decoder 'bernoulli' requires dataset.binary, which dataset 'table.*' with values from 0 to 2 does not "
+        r"provide \(it provides complete, count\)"
+    )
     assert shown.code == 2
     assert re.search(f"nothing can run, every combination is refused: {reason}$", shown.err.strip())
     (record,) = pd.read_csv(tiny.folder / "out" / "records.csv").to_dict("records")

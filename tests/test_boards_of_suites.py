@@ -1,4 +1,6 @@
-"""A results directory's board shows what its suite asks for now, whatever was run, evaluated and changed before."""
+"""A results directory's board shows what its suite asks for now, whatever was run,
+evaluated and changed before.
+"""
 
 import numpy as np
 import pandas as pd

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from lvmbench import DiagonalNormal, LatentSpace, LatentVariableModel, Mixture, Prior, Stream, Subject
-from lvmbench.combinations.parts import Parts, capabilities
+from lvmbench.combinations.parts import Parts
+from lvmbench.combinations.requirements import capabilities
 from lvmbench.dataset import Split
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.training.learner import Learner
@@ -31,7 +32,9 @@ EVALUATORS = {
 
 
 class Asking(Prior):
-    """A mixture of the posteriors of made-up data, as in the VampPrior, which counts how often it is asked."""
+    """A mixture of the posteriors of made-up data, as in the VampPrior,
+    which counts how often it is asked.
+    """
 
     distribution = Mixture[DiagonalNormal]
 

@@ -376,7 +376,9 @@ def test_averages_are_told_from_others():
 
 
 class Largest(WeightObjective):
-    """The largest log weight, with the rounding of another processor: inside vmap a tie goes to the first, else to the last."""
+    """The largest log weight, with the rounding of another processor:
+    inside vmap a tie goes to the first, else to the last.
+    """
 
     provides = frozenset({"log_weights"})
     lower_bound = False

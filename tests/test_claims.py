@@ -1,4 +1,6 @@
-"""What the reference components promise together: bounds in their order, gaps that close, estimators that agree."""
+"""What the reference components promise together:
+bounds in their order, gaps that close, estimators that agree.
+"""
 
 import math
 from functools import cache

@@ -497,7 +497,8 @@ def test_a_folder_without_results_is_one_line(cli, tmp_path, words, what):
     shown = cli(words[0], folder, *words[1:])
     assert (shown.code, shown.out) == (2, "")
     assert shown.err == (
-        f"lvmbench: '{folder}' holds no results (it has no suite.yaml); make some with lvmbench run SUITE --out DIR\n"
+        f"lvmbench: '{folder}' holds no results (it has no suite.yaml); make some with lvmbench "
+        "run SUITE --out DIR\n"
     )
 
 

@@ -1,4 +1,6 @@
-"""The conformance kit over everything in the catalogue: no component is named here, and a new one is covered at once."""
+"""The conformance kit over everything in the catalogue:
+no component is named here, and a new one is covered at once.
+"""
 
 import ast
 import inspect

@@ -1,4 +1,6 @@
-"""The door that all data come through: what is refused, with its place, and what is said of what is let in."""
+"""The door that all data come through:
+what is refused, with its place, and what is said of what is let in.
+"""
 
 import dataclasses
 import math
@@ -239,7 +241,9 @@ def test_an_array_is_no_data_and_is_not_shown_whole():
 
 
 def test_the_limit_is_where_single_precision_costs_a_millionth_of_a_nat():
-    """Rounding to steps h moves the mean log density of N(m, 1) by less than h^2 and, of n draws, by 5 h / sqrt(12 n)."""
+    """Rounding to steps h moves the mean log density of N(m, 1) by less than h^2 and, of n draws,
+    by 5 h / sqrt(12 n).
+    """
     n, mean = 200_000, 0.99 * RESOLUTION / ROUNDING
     x = mean + Stream.seeded(0, "limit", dtype=torch.float64).normal((n, 1))
     assert coarse(x) == []

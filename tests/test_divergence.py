@@ -17,7 +17,7 @@ from lvmbench import (
     divergence,
     register_kl,
 )
-from lvmbench.divergence import analytic_kl, exact_posterior, has_kl, posterior_type
+from lvmbench.divergence import analytic_kl, draw_kl, exact_posterior, has_kl, posterior_type
 
 
 def build(family, *batch):
@@ -119,6 +119,40 @@ def test_a_mixture_is_known_with_its_components_and_as_no_other(monkeypatch):
         analytic_kl(q, Mixture(torch.zeros(1), Mixture(torch.zeros(1, 4), build(DiagonalNormal, 1, 4))))
         is None
     )
+
+
+def spread(scale):
+    """A mixture of four normals over three values, this far apart."""
+    loc, log_scale = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return Mixture(torch.randn(4).double(), DiagonalNormal(scale * loc, log_scale / 3))
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 3.0])
+@pytest.mark.statistical("terms of draws with log ratios", "of 20,000 draws of either")
+def test_the_terms_of_draws_average_to_the_log_ratio_with_less_variance(scale, chance):
+    q, p = build(DiagonalNormal, 7), spread(scale)
+    noise = Stream.seeded(0, dtype=torch.float64)
+    found = draw_kl(q, p, q.sample(noise, 20_000), noise)
+    z, log_q = q.sample_and_log_prob(noise, 20_000)
+    ratio = log_q - p.log_prob(z)
+    assert found.shape == (20_000, 7)
+    chance.agrees(found - ratio)
+    assert found.var(0).mean() < ratio.var(0).mean()
+    assert draw_kl(q, mixture(MultivariateNormal), z, noise) is None
+
+
+def test_the_terms_of_draws_of_one_component_are_its_divergence():
+    q, p = build(DiagonalNormal, 7), build(DiagonalNormal, 1)
+    found = draw_kl(q, Mixture(torch.zeros(1).double(), p), q.sample(Stream.seeded(0), 3), None)
+    torch.testing.assert_close(found, analytic_kl(q, p).expand(3, 7))
+
+
+def test_the_terms_of_draws_sum_over_all_event_dimensions():
+    q, p = (DiagonalNormal(torch.randn(*n, 2, 3), torch.randn(*n, 2, 3) / 3, 2) for n in ((7,), (4,)))
+    flat = [DiagonalNormal(d.loc.flatten(-2), d.log_scale.flatten(-2)) for d in (q, p)]
+    z = q.sample(Stream.seeded(0), 5)
+    one = draw_kl(q, Mixture(torch.zeros(4), p, 2), z, None)
+    torch.testing.assert_close(one, draw_kl(flat[0], Mixture(torch.zeros(4), flat[1]), z.flatten(-2), None))
 
 
 def test_a_formula_for_mixtures_of_anything_is_refused():

@@ -1,9 +1,10 @@
 """What the documentation shows is what happens.
 
-The blocks of a page are taken in order, in a folder of their own. One with a title is written to that file; Python runs, in one
-namespace for the page, and a ``text`` block below it is what it prints; YAML is planned as a suite, the keys it lacks filled
-in; the commands of a ``console`` block run, without worker processes, and must show what stands below them. There ``...``
-stands for anything, times are not compared, and numbers with a decimal point or a ± may differ as they do between processors.
+The blocks of a page are taken in order, in a folder of their own. One with a title is written to that file;
+Python runs, in one namespace for the page, and a ``text`` block below it is what it prints; YAML is planned
+as a suite, the keys it lacks filled in; the commands of a ``console`` block run, without worker processes,
+and must show what stands below them. There ``...`` stands for anything, times are not compared, and numbers
+with a decimal point or a ± may differ as they do between processors.
 """
 
 import ast
@@ -147,7 +148,10 @@ class Page:
 
 
 def run(command):
-    """What a command writes, and its exit code; ``lvmbench`` runs in this process, and ``pip`` is left to CI."""
+    """What a command writes, and its exit code.
+
+    ``lvmbench`` runs in this process, and ``pip`` is left to CI.
+    """
     words = shlex.split(command, comments=True)
     if words[0] == "pip":
         return "", 0
@@ -329,7 +333,9 @@ def test_comparing():
 
 
 def rows(page, heading):
-    """The cells of each row of the page's tables whose first column has this heading, without their backticks."""
+    """The cells of each row of the page's tables whose first column has this heading,
+    without their backticks.
+    """
     text = (DOCS / page).read_text()
     tables = re.findall(rf"^\| {heading} \|.*\n\| ---.*\n((?:\|.*\n)+)", text, re.MULTILINE)
     lines = "".join(tables).replace("`", "").splitlines()

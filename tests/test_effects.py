@@ -10,6 +10,7 @@ from lvmbench.results.board import leaderboard
 from lvmbench.results.effects import effects
 from lvmbench.results.markdown import to_markdown
 from lvmbench.results.statistics import paired_difference
+from lvmbench.results.verdicts import judge
 
 NAMES = {"dataset": "d", "decoder": "b", "objective": "o", "estimator": "e"}
 BUDGET = {"epochs": 10, "batch": 32, "clip": None}
@@ -17,7 +18,7 @@ NOISE = np.array([0.3, -0.2, 0.1])
 
 
 def results(value, seeds=3, better="higher", **axes):
-    """Records and measurements of a full grid; ``value`` is that of each run, given its place on the axes and its seed."""
+    """Records and measurements of a full grid; ``value`` is that of a run, by its place and its seed."""
     records, measurements = [], []
     shared = {"suite": "s", "suite_version": 1, "status": "ok", "reason": ""}
     for place in itertools.product(*axes.values()):
@@ -36,7 +37,7 @@ def results(value, seeds=3, better="higher", **axes):
 
 
 def additive(place, seed):
-    """5 for the posterior b, -2 for the larger latent size, with noise of each seed and of each posterior's."""
+    """5 for the posterior b, -2 for the larger latent size, with noise of the seed and of the posterior."""
     own = NOISE[(seed + 1) % 3] if place["posterior"] == "b" else 0.0
     return 5.0 * (place["posterior"] == "b") - 2.0 * (place["latent"] == 16) + NOISE[seed] + own
 
@@ -129,3 +130,11 @@ def test_the_section_says_what_it_is():
     assert "## Effects\n\n| axis | setting | against | difference | better in | seeds | verdict |" in text
     assert "| posterior | b | a | 5.07 ± 0.63 | 2 of 2 | 3 | better |" in text
     assert "| latent | 16 | 8 | -2.0" in text
+
+
+@pytest.mark.parametrize(("latent", "verdict"), [(8, "holds"), (16, "does not hold"), (9, "not measured")])
+def test_claims_may_select_by_settings(latent, verdict):
+    other = {8: 16, 16: 8, 9: 8}[latent]
+    claim = {"claim": "c", "metric": "elbo", "higher": {"latent": latent}, "lower": {"latent": other}}
+    found = judge([claim], *results(additive, **GRID))
+    assert found["verdict"][0].startswith(verdict)

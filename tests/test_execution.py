@@ -194,7 +194,10 @@ def lvmbench_register(register):
 
 
 def test_a_component_that_changes_global_state_changes_no_other_result(tiny):
-    """The combination that follows the rude one in the same process gives what it gives alone; the rude one says so."""
+    """The combination that follows the rude one in the same process gives what it gives alone.
+
+    The rude one says so.
+    """
     plugin = tiny.plugin("rude_prior", RUDE)
     tiny.run("both", plugins=[plugin], priors=["rude", "standard_normal"])
     tiny.run("alone", priors=["standard_normal"])

@@ -1,9 +1,13 @@
-"""Leaderboards and renderings: nothing dropped, nothing silently averaged, the same after a trip through csv."""
+"""Leaderboards and renderings: nothing dropped, nothing silently averaged,
+the same after a trip through csv.
+"""
 
 import io
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -20,10 +24,12 @@ from lvmbench.results.board import (
     seed_values,
     suite_leaderboard,
 )
+from lvmbench.results.html import to_html
 from lvmbench.results.markdown import to_markdown
-from lvmbench.results.sections import cell, sections
+from lvmbench.results.sections import cell, claims_section, sections
 from lvmbench.results.tables import read_results
 from lvmbench.results.terminal import to_rich
+from lvmbench.results.verdicts import judge
 
 FIGURES = [  # metric, variant, method, shift, unit, better
     ("elbo", "", "", 0.0, "nats", "higher"),
@@ -539,8 +545,37 @@ def test_cells(mean, width, text):
     assert cell(mean, mean - width, mean + width) == text
 
 
+def test_a_board_says_what_it_is_of(results):
+    records, measurements = results
+    board = leaderboard(records, measurements)
+    assert board.title == "Leaderboard: demo (version 1)"
+    assert board.counts == {"ok": 22, "diverged": 2, "failed": 8, "refused": 8}
+    assert [board.header(name) for name in board.headline[:2]] == ["elbo ↑", "log_likelihood ↑"]
+    assert list(board.names) == list(PARTS[1:])
+    assert (board.unasked.runs, board.unasked.evaluators) == (0, [])
+    assert len(board.runs) == len(board.records) == len(records)
+
+
+def test_html_has_every_cell_of_markdown(results):
+    """And the claims, escaped; both are set from the same sections."""
+    claim = {"claim": "a < b", "metric": "elbo", "higher": {"prior": "vamp*"}, "lower": {"prior": "mixture*"}}
+    board = replace(leaderboard(*results), claims=judge([claim], *results))
+    text = to_html(board)
+    claims = claims_section(board)
+    for section in (*sections(board), claims):
+        assert all(
+            f"<td>{escape(cell)}</td>" in text for column in section.columns.values() for cell in column
+        )
+    assert claims.columns["verdict"] == ["holds"]
+    assert "<td>a &lt; b</td>" in text
+    assert f"refused: standard_normal · exact ({escape(REASON)})" in text
+
+
 def test_importing_takes_no_torch_and_no_figures():
-    modules = "lvmbench.results.board, lvmbench.results.markdown, lvmbench.results.pictures.board, lvmbench.results.publish"
+    modules = (
+        "lvmbench.results.board, lvmbench.results.markdown, lvmbench.results.pictures.board, "
+        "lvmbench.results.publish"
+    )
     code = f"import sys, {modules}; print({{'torch', 'matplotlib', 'seaborn'}} & set(sys.modules))"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

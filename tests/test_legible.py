@@ -184,7 +184,9 @@ def spoken(*words, folder, **environment):
 
 @pytest.fixture(scope="module")
 def odd_results(tmp_path_factory, suite):
-    """Runs of which one prior fails in colour, in a folder whose name is no UTF-8, by a suite and a plugin of such names."""
+    """Runs of which one prior fails in colour, in a folder whose name is no UTF-8,
+    by a suite and a plugin of such names.
+    """
     folder = tmp_path_factory.mktemp("odd")
     plugin, file = folder / f"p{BYTES}.py", folder / f"s{BYTES}.yaml"
     plugin.write_text(FAILING, encoding="utf-8")

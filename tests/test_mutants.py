@@ -47,7 +47,8 @@ def escaped(text):
 
 def table():
     rows = (
-        f"| {kind_of(m.cls)} | `{m.cls.__name__}` | {escaped(m.wrong)} | {', '.join(f'`{name}`' for name in m.caught)} |"
+        f"| {kind_of(m.cls)} | `{m.cls.__name__}` | {escaped(m.wrong)} | "
+        f"{', '.join(f'`{name}`' for name in m.caught)} |"
         for m in MUTANTS
     )
     return HEAD + "\n".join(rows) + "\n"

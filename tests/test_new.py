@@ -90,7 +90,9 @@ def test_suite_of_a_project_trains(new, install_project, tiny, kind):
 
 
 def test_tests_of_all_seven_projects_pass(tmp_path):
-    """In one process of their own, as ``pytest`` runs them: every project's checks, its example and its anchor."""
+    """In one process of their own, as ``pytest`` runs them:
+    every project's checks, its example and its anchor.
+    """
     projects = write_all(tmp_path, "own")
     for project in projects:
         name = project.name.removeprefix("lvmbench-")
@@ -145,7 +147,8 @@ def test_next_steps_are_shown(cli, tmp_path, monkeypatch):
     shown = cli("new", "posterior", "my_flow")
     assert shown.out == (
         "wrote lvmbench-my_flow (9 files)\n"
-        "next: pip install -e lvmbench-my_flow; lvmbench check posterior/my_flow; lvmbench run lvmbench-my_flow/suite.yaml\n"
+        "next: pip install -e lvmbench-my_flow; lvmbench check posterior/my_flow; lvmbench run "
+        "lvmbench-my_flow/suite.yaml\n"
     )
     assert all(b"{{" not in p.read_bytes() or p.suffix == ".yml" for p in Path().rglob("*") if p.is_file())
 
@@ -186,7 +189,10 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_name_must_be_an_identifier(new, tmp_path, name):
-    rule = "it must be a Python identifier of ASCII letters, digits and '_' that starts with a letter and does not end in '_'"
+    rule = (
+        "it must be a Python identifier of ASCII letters, digits and '_' that starts with a letter "
+        "and does not end in '_'"
+    )
     assert new("prior", name, code=2) == f"lvmbench: '{name}' cannot be a name: {rule}{BAD[name]}\n"
     assert not (tmp_path / "made").exists()
 

@@ -10,8 +10,8 @@ from scipy import special, stats
 from lvmbench import DiagonalNormal, Distribution, LatentSpace, Mixture, Prior, Stream, derive
 from lvmbench.checks import check
 from lvmbench.checks.statistics import require_average
-from lvmbench.kernels.quantiles import LogGamma
 from lvmbench.noise import Buffer, Demand, Recorder, generator
+from lvmbench.quantiles import LogGamma
 from lvmbench.registry.loader import load_catalogue
 
 DRAWS = [

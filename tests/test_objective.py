@@ -2,7 +2,7 @@
 
 import pytest
 
-from lvmbench.combinations.parts import end_capabilities
+from lvmbench.combinations.requirements import end_capabilities
 from lvmbench.registry.loader import load_catalogue
 
 CATALOGUE = load_catalogue()

@@ -326,7 +326,10 @@ def test_listing_everything_leaves_torch_alone():
 
 FITTING = [">=1,<2", "==1.0", "~=1.0", ">=0.5", "", ">=1"]
 FOREIGN = {
-    ">=2": "it is written for version >=2 of the plugin interface, and this lvmbench has 1.0; update the plugin or lvmbench",
+    ">=2": (
+        "it is written for version >=2 of the plugin interface, and this lvmbench has 1.0; update the "
+        "plugin or lvmbench"
+    ),
     "<1": "it is written for version <1 of the plugin interface",
     "one": "LVMBENCH_API is 'one', which is no range of versions; write '>=1,<2'",
     "1": "LVMBENCH_API is '1', which is no range",

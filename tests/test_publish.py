@@ -216,7 +216,9 @@ def lvmbench_register(register):
 
 @pytest.fixture
 def made(tiny, suite, monkeypatch):
-    """Runs of a local plugin on a table of one's own, named by relative paths, with an evaluator that was added later."""
+    """Runs of a local plugin on a table of one's own, named by relative paths,
+    with an evaluator that was added later.
+    """
     monkeypatch.chdir(tiny.folder)
 
     def make(name):

@@ -21,7 +21,7 @@ def block(language: str) -> str:
 
 def test_lengths():
     assert len(README.splitlines()) <= 100
-    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 40
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 55
 
 
 def test_the_two_commands_are_the_ones_that_ci_runs():

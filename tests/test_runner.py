@@ -53,7 +53,8 @@ def test_a_suite_from_end_to_end(tiny, monkeypatch):
     assert (summary.counts, summary.evaluations, summary.trained) == ({"ok": 4, "refused": 4}, {"ok": 4}, 4)
     assert not summary.failed
     assert {n for n, *_ in tiny.reporter.finished} == {
-        f"blobs[test=20,train=60,validation=20] · {p} · gaussian[hidden=8,layers=1] · linear_gaussian · elbo · blend"
+        f"blobs[test=20,train=60,validation=20] · {p} · gaussian[hidden=8,layers=1] · linear_gaussian "
+        "· elbo · blend"
         for p in ("standard_normal", "mixture[components=2]")
     }
     out = tiny.folder / "out"
@@ -299,7 +300,10 @@ def test_an_evaluator_beside_the_suites_own_is_retried_too(tiny, monkeypatch):
 
 
 def test_measurements_are_stored_and_told_of_one_by_one(tiny, monkeypatch):
-    """One that takes too long, or kills its process, costs no other; and each is in the store before the next begins."""
+    """One that takes too long, or kills its process, costs no other.
+
+    And each is in the store before the next begins.
+    """
     names = ["clustering", "informativeness[samples=20]", "tightness[repeats=5,samples=20]", "cost"]
     stored = []
 
@@ -544,6 +548,31 @@ def test_a_changed_budget_never_mixes_with_the_results_of_the_one_before(tiny):
     assert (board.unasked.runs, "epochs" in board.names) == (before, False)
 
 
+def test_a_grid_of_settings_is_trained_and_told_apart(tiny):
+    what = {"priors": ["standard_normal"], "latent": [2, 3]}
+    budget = {"epochs": 2, "batch": 20, "patience": 0, "learning_rate": [0.01, 0.001]}
+    assert tiny.run(budget=budget, **what).counts == {"ok": 8}
+    results = lvmbench.load(tiny.folder / "out")
+    board = results.board()
+    assert list(board.names[-2:]) == ["latent", "learning_rate"]
+    rows = board.frame[["latent", "learning_rate", "seeds"]].itertuples(index=False, name=None)
+    assert sorted(rows) == [(2, 0.001, 2), (2, 0.01, 2), (3, 0.001, 2), (3, 0.01, 2)]
+    assert set(results.effects()["axis"]) == {"latent", "learning_rate"}
+    text = (tiny.folder / "out" / "leaderboard.md").read_text()
+    assert "| rank | latent | learning_rate | elbo" in text
+    assert "## Effects" in text
+    slow = results.records.query("latent == 3 and learning_rate == 0.001").iloc[0]
+    fitted = results.fitted(slow)
+    assert (fitted.combination.latent, fitted.combination.budget.learning_rate) == (3, 0.001)
+    assert fitted.model.p().mean.shape == (3,)
+    tables, _ = read_results(tiny.folder / "out")
+    assert (tables["learning_rate"].tolist(), tables["clip"].isna().all()) == (
+        results.records["learning_rate"].tolist(),
+        True,
+    )
+    assert tiny.run(budget=budget, **what).trained == 0
+
+
 def test_every_planned_run_has_its_row_before_anything_is_trained(tiny, monkeypatch):
     def stop(*arguments):
         raise KeyboardInterrupt
@@ -596,7 +625,9 @@ def lvmbench_register(register):
 
 @pytest.fixture
 def halted(tiny, start):
-    """A real run, with one worker, that has trained and measured one of two models and waits in the next measurement."""
+    """A real run, with one worker, that has trained and measured one of two models and waits
+    in the next measurement.
+    """
     text = WAITING.replace("REACHED", str(tiny.folder / "reached")).replace("GO", str(tiny.folder / "go"))
     plugin = tiny.plugin(f"waiting_{tiny.folder.name}", text)
     what = {"seeds": [0], "evaluators": ["tightness[samples=20,repeats=5]", "waiting"]}
@@ -608,7 +639,9 @@ def halted(tiny, start):
 
 @pytest.fixture
 def start(tiny):
-    """Start real ``lvmbench run`` commands, each in a process group of its own, which ends with the test at the latest."""
+    """Start real ``lvmbench run`` commands, each in a process group of its own,
+    which ends with the test at the latest.
+    """
     started = []
 
     def begin(*options):
@@ -652,7 +685,10 @@ def assert_half_done(tiny):
 
 
 def test_what_was_killed_is_finished_by_the_same_command(tiny, halted):
-    """The worker ends with its runner; a finished measurement outlives both, and nothing finished is done again."""
+    """The worker ends with its runner.
+
+    A finished measurement outlives both, and nothing finished is done again.
+    """
     process, what = halted
     process.kill()
     process.wait()

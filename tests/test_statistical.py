@@ -17,7 +17,9 @@ BY_LOT = re.compile(
     r"\* ?[\w.]*stderr|stderr \*|\.std\(|\.var\(|pvalue [<>]|binom|\bisf\(|\bppf\("
     r"|(?:rel|abs|tol)=(?:0\.0?[1-9]|[1-9]e-[12])\b"
 )
-"""What a tolerance for chance is made of: a multiple of an error, a spread, a level, a quantile, a hundredth or more."""
+"""What a tolerance for chance is made of:
+a multiple of an error, a spread, a level, a quantile, a hundredth or more.
+"""
 DRAWN = re.compile(
     r"Stream\b|\brandn?\b|default_rng|Generator\(|\.evaluate\(|\.sample\(|\bfit\(|generate\(|\btrain"
 )

@@ -1,4 +1,6 @@
-"""Intervals, comparisons and ranks against scipy, numbers made by hand, and their promise of few false alarms."""
+"""Intervals, comparisons and ranks against scipy, numbers made by hand,
+and their promise of few false alarms.
+"""
 
 from functools import partial
 from itertools import combinations
@@ -197,7 +199,9 @@ def test_two_rows_are_told_apart_where_welchs_test_and_the_paired_one_say_so():
 
 
 def test_all_pairs_of_a_table_count_by_holms_limits():
-    """Of three pairs the clearest is held against alpha / 3, the next against alpha / 2, the last against alpha."""
+    """Of three pairs the clearest is held against alpha / 3, the next against alpha / 2,
+    the last against alpha.
+    """
     rng = np.random.default_rng(1)
     values = pd.DataFrame(rng.normal([8, 3, 0], 0.5, (4, 3)), columns=list("abc"))
     pairs = [("a", "b"), ("a", "c"), ("b", "c")]
@@ -213,7 +217,10 @@ def test_all_pairs_of_a_table_count_by_holms_limits():
 
 
 def test_a_row_below_a_group_from_which_it_is_not_told_apart_says_so():
-    """Its seeds spread too much to tell; that its rank is not the first's comes from the row above it alone."""
+    """Its seeds spread too much to tell.
+
+    That its rank is not the first's comes from the row above it alone.
+    """
     values = _frame(a=[5.0, 5.1, 4.9, 5.0], b=[4.0, 4.1, 3.9, 4.0], c=[8.0, -2.0, 9.0, -4.0])
     table = rank_groups(values, "higher")
     assert table["rank"].to_dict() == {"a": 1, "b": 2, "c": 2}
@@ -222,7 +229,9 @@ def test_a_row_below_a_group_from_which_it_is_not_told_apart_says_so():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_ranks_that_differ_without_a_note_are_told_apart_by_claims_too(seed):
-    """Of five rows one of which is better, at three seeds, where Tukey's limit was below that of a paired interval."""
+    """Of five rows one of which is better, at three seeds,
+    where Tukey's limit was below that of a paired interval.
+    """
     rng = np.random.default_rng(seed)
     values = pd.DataFrame(rng.normal(0, 1, (3, 5)) + [5, 0, 0, 0, 0])
     table = rank_groups(values, "higher")

@@ -54,7 +54,10 @@ def figure(key, value, evaluator="tightness", **changes):
 
 
 def server(folder):
-    """Start a PostgreSQL server in a folder, as its own user where this is root; its URL, and how to stop it."""
+    """Start a PostgreSQL server in a folder, as its own user where this is root.
+
+    Its URL, and how to stop it.
+    """
     user = "postgres" if os.geteuid() == 0 else None
     if user:
         shutil.chown(folder, user)
@@ -383,3 +386,9 @@ def test_the_columns_of_records_hold_no_surprise():
     }
     assert required <= set(RUNS.c.keys())
     assert Path(RUNS.name).name == "runs"
+
+
+def test_every_setting_has_a_column_of_its_type():
+    for name, value in {"latent": 2, **Budget(clip=1.0, seconds=1.0, weight_decay=0.1).model_dump()}.items():
+        assert RUNS.c[name].type.python_type is type(value)
+        assert RUNS.c[name].nullable == (SETTINGS[name] is None)

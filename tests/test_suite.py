@@ -168,7 +168,9 @@ WRONG = [
     ),
     (
         {
-            "combinations": "\n- {dataset: blobs, prior: x, posterior: exact, decoder: bernoulli, objective: elbo}"
+            "combinations": (
+                "\n- {dataset: blobs, prior: x, posterior: exact, decoder: bernoulli, objective: elbo}"
+            )
         },
         "9:27: unknown prior 'x'; known: ",
     ),
@@ -201,13 +203,15 @@ WRONG = [
     ({"exclude": "[{prior: 3}]"}, "8:19: exclude.0.prior: should be one component, as name"),
     (
         {
-            "combinations": "\n- {dataset: blobs, prior: mixture, posterior: gaussian, decoder: gaussian, objective: elbo, batch: 0}"
+            "combinations": "\n- {batch: 0, dataset: blobs, prior: mixture, posterior: exact, "
+            "decoder: bernoulli, objective: elbo}"
         },
-        "9:100: combinations.0.batch: should be greater than or equal to 1 (got 0)",
+        "9:11: combinations.0.batch: should be greater than or equal to 1 (got 0)",
     ),
     (
         {
-            "combinations": "\n- {dataset: blobs, prior: 3, posterior: gaussian, decoder: gaussian, objective: elbo}"
+            "combinations": "\n- {dataset: blobs, prior: 3, posterior: exact, decoder: gaussian, "
+            "objective: elbo}"
         },
         "9:27: combinations.0.prior: should be one component, as name",
     ),
@@ -320,7 +324,10 @@ def test_a_bare_name_may_be_written_in_many_ways(load, written):
 
 
 def test_combinations_by_hand_stand_beside_the_grid_or_alone(load):
-    row = "{dataset: blobs, prior: mixture: {components: [2, 3]}, posterior: gaussian, decoder: bernoulli, objective: elbo}"
+    row = (
+        "{dataset: blobs, prior: mixture: {components: [2, 3]}, posterior: gaussian, decoder: bernoulli, "
+        "objective: elbo}"
+    )
     rows = "\n- " + row.replace("mixture: {components: [2, 3]}", "{mixture: {components: [2, 3]}}")
     beside = load(combinations=rows)
     alone = load(combinations=rows, **dict.fromkeys(list(KEYS)[1:6]))
@@ -378,6 +385,9 @@ FIGURES = [
 def test_a_claim_about_a_metric_that_does_not_exist_is_said_before_anything_is_trained(tiny, claim):
     """Wherever it names it; with the nearest that there is, the place, and whose claim it is."""
     path = tiny.write(claims=[{"claim": "ours is better", **claim}], evaluators=["clustering"])
-    message = r"tiny.yaml:1:\d+: claim 'ours is better': no evaluator of the suite measures 'nmmi'; did you mean 'nmi'"
+    message = (
+        r"tiny.yaml:1:\d+: claim 'ours is better': no evaluator of the suite measures 'nmmi'; did "
+        r"you mean 'nmi'"
+    )
     with pytest.raises(UserError, match=message):
         make_plan(load_suite(str(path), CATALOGUE), CATALOGUE)

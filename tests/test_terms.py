@@ -8,6 +8,7 @@ from lvmbench.noise import Recorder
 from lvmbench.registry.loader import load_catalogue
 
 CATALOGUE = load_catalogue()
+PARTS = (("posterior", "gaussian[hidden=8]"), ("decoder", "linear_gaussian"))
 X = torch.tensor([[0.0, 1.0, 2.0], [1.0, -1.0, 0.5]])
 
 
@@ -69,3 +70,15 @@ def test_leave_one_out_is_everything_but_one_sample(model, asked_before):
         assert torch.equal(other.kl(analytic=True), drawn.kl(analytic=True))
     assert drawn.samples == 4
     assert drawn.z.shape[0] == 4
+
+
+def test_terms_of_draws_are_taken_with_their_samples():
+    """Whether they were asked for before or not."""
+    data = DataSummary((3,), "real", torch.zeros(3))
+    prior = CATALOGUE.build("prior", "mixture[components=3]", data, 2)
+    parts = [CATALOGUE.build(kind, name, data, prior.space) for kind, name in PARTS]
+    drawn = Terms(LatentVariableModel(prior, *parts), torch.randn(5, 3), Stream.seeded(0), 4, fixed=True)
+    late = torch.cat([one.kl_of_draws for one in drawn.singles()])
+    torch.testing.assert_close(late, drawn.kl_of_draws)
+    torch.testing.assert_close(torch.cat([one.kl_of_draws for one in drawn.singles()]), late)
+    torch.testing.assert_close(drawn.along(torch.ones(4, 5)).kl_of_draws, late)

@@ -34,6 +34,7 @@ DEFAULTS = {
     "estimator": "pathwise",
 }
 DIGITS = {"dataset": "digits", "decoder": "bernoulli[hidden=8,layers=1]"}
+HOLED = "linear_gaussian[missing=0.3,train=90,validation=30]"
 COMBINATIONS = {
     "elbo": {},
     "mixture": {"prior": "mixture[components=3]"},
@@ -43,6 +44,9 @@ COMBINATIONS = {
     "leave one out": {"objective": "iwae[samples=3]", "estimator": "score[baseline=leave_one_out]"},
     "dynamic binarisation": {**DIGITS, "dataset": "digits[binarize=dynamic]"},
     "bernoulli": DIGITS,
+    "missing values": {"dataset": HOLED, "posterior": "gaussian[hidden=8,mask=true]"},
+    "missing values, exact": {"dataset": HOLED, "posterior": "exact", "decoder": "linear_gaussian"},
+    "missing values, svi": {"dataset": HOLED, "posterior": "svi[steps=3,warm=true]", "estimator": "pathwise"},
 }
 every_combination = pytest.mark.parametrize("parts", COMBINATIONS.values(), ids=COMBINATIONS.keys())
 both_ways = pytest.mark.parametrize("vectorized", [True, False], ids=["vectorized", "looped"])
@@ -280,7 +284,10 @@ def test_a_schedule_sets_the_learning_rate_of_each_epoch(schedule, rates):
 
 
 def sloping(seeds, how, worse=frozenset()):
-    """The weight of an objective that rises with it, before each epoch; its validation bound falls for ``worse`` seeds."""
+    """The weight of an objective that rises with it, before each epoch.
+
+    Its validation bound falls for ``worse`` seeds.
+    """
     seen = {}
 
     def change(parts, seed):
@@ -306,7 +313,9 @@ def sloping(seeds, how, worse=frozenset()):
 
 
 def test_a_plateau_is_each_seeds_own():
-    """Where validation gets worse with each epoch the rate is halved after every third, and for that seed alone."""
+    """Where validation gets worse with each epoch the rate is halved after every third,
+    and for that seed alone.
+    """
     how = budget(
         epochs=8, batch=90, optimizer="sgd", learning_rate=1.0, schedule="plateau[patience=2,factor=0.5]"
     )
@@ -441,7 +450,10 @@ def test_an_epoch_visits_every_datum_once(batch, sizes):
 
 @both_ways
 def test_batches_of_two_sizes_draw_numbers_of_their_own(vectorized):
-    """Each step has as many random numbers as its batch takes, and none twice; a seed's do not depend on its pack."""
+    """Each step has as many random numbers as its batch takes, and none twice.
+
+    A seed's do not depend on its pack.
+    """
     how = budget(batch=25)
     built, data = make([0, 1])
     training = Training(built, [0, 1], data, how, CPU, vectorized)
@@ -643,7 +655,10 @@ class Operators(TorchDispatchMode):
 
 
 class Calls(TorchFunctionMode):
-    """Counts the methods that copy a tensor to Python; no operator tells of these where the device is the processor."""
+    """Counts the methods that copy a tensor to Python.
+
+    No operator tells of these where the device is the processor.
+    """
 
     SYNCHRONISING = ("item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "__index__")
 

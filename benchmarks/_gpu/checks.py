@@ -84,7 +84,10 @@ def _equal_with_partners(bench: Bench, kind: str, ref: Ref, setting: Setting) ->
 
 
 def _case(bench: Bench, kind: str, ref: Ref) -> Case:
-    """A combination with a network posterior where it suits, as the others train little; else the first one."""
+    """A combination with a network posterior where it suits, as the others train little.
+
+    Else the first one.
+    """
     known = [q for q in bench.offers["posterior"] if q.name in ("gaussian", "relaxed", "bernoulli")]
     for fixed in (*({"posterior": q} for q in reversed(known) if kind != "posterior"), {}):
         if case := bench.find({**fixed, kind: ref}):
@@ -396,7 +399,10 @@ def _results(text: str, device: torch.device, budget: Budget) -> list[SeedResult
 
 
 def _trained(text: str, setting: Setting) -> Check:
-    """The mean difference of the seeds' best validation bounds, in standard errors; it exceeds the bound by chance once in 1,000."""
+    """The mean difference of the seeds' best validation bounds, in standard errors.
+
+    It exceeds the bound by chance once in 1,000.
+    """
     budget = Budget(epochs=1 if setting.quick else 10, learning_rate=3e-3)
     bounds, seconds = [], []
     for device in (CPU, setting.device):
@@ -417,9 +423,10 @@ def _trained(text: str, setting: Setting) -> Check:
 SECTIONS = [
     Section(
         "1. A training step gives the same",
-        "The larger of the relative differences of the mean bound and of the gradient (norm of the difference over norm), at the "
-        "same weights and the same noise, on the device and on the CPU, in float32. Combinations on digits first, with batches of "
-        "64; then every component of the catalogue in the first combination that suits it.",
+        "The larger of the relative differences of the mean bound and of the gradient (norm of the "
+        "difference over norm), at the same weights and the same noise, on the device and on the CPU, in "
+        "float32. Combinations on digits first, with batches of 64; then every component of the catalogue "
+        "in the first combination that suits it.",
         CHECKED,
         equal_steps,
         until=0.4,
@@ -427,7 +434,8 @@ SECTIONS = [
     ),
     Section(
         "2. A pack trains as its seeds do one by one",
-        "Relative difference of the weights of three seeds after 20 steps on the device, inside vmap and in a loop.",
+        "Relative difference of the weights of three seeds after 20 steps on the device, inside vmap "
+        "and in a loop.",
         CHECKED,
         packs,
         until=0.45,
@@ -444,16 +452,18 @@ SECTIONS = [
 LATER = [
     Section(
         "10. Evaluators give the same",
-        "The largest difference of a figure between device and CPU, with the same noise, in units of its standard error and a "
-        "thousandth of itself; the model was fitted on the device and loaded on the CPU.",
+        "The largest difference of a figure between device and CPU, with the same noise, in units of its "
+        "standard error and a thousandth of itself; the model was fitted on the device and loaded "
+        "on the CPU.",
         CHECKED,
         evaluators,
         limit=40,
     ),
     Section(
         "11. Whole trainings end alike",
-        "Four seeds. With the same noise: the largest relative difference of a training bound after two epochs. With the noise of "
-        "each device: the mean difference of the best validation bounds after ten, in its standard errors, beside what chance exceeds once in 1,000.",
+        "Four seeds. With the same noise: the largest relative difference of a training bound after two "
+        "epochs. With the noise of each device: the mean difference of the best validation bounds after "
+        "ten, in its standard errors, beside what chance exceeds once in 1,000.",
         CHECKED,
         trainings,
         limit=40,

@@ -54,7 +54,10 @@ def binary_images(rows: int = 2048) -> Data:
 
 
 def combined(text: str, latent: int = 8, hidden: int | None = None) -> Combination:
-    """A combination from ``prior posterior decoder objective [estimator]``; ``hidden`` units in each of two layers."""
+    """A combination from ``prior posterior decoder objective [estimator]``.
+
+    ``hidden`` units in each of two layers.
+    """
     refs = dict(zip(PARTS[1:], map(Ref.parse, text.split()), strict=False))
     refs.setdefault("estimator", default_estimators(catalogue(), refs["objective"])[0])
     if hidden is not None:

@@ -1,4 +1,6 @@
-"""Sections of the report: items that are run one by one, each in isolation, in a process of the section's own."""
+"""Sections of the report: items that are run one by one, each in isolation,
+in a process of the section's own.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,8 @@ CHECKED = ["what", "figure", "bound", "verdict", "note"]
 class Section:
     """A table: its title, the meaning of its columns, and what gives its rows.
 
-    ``until`` is the share of all the time after which no further item begins; ``limit`` the seconds that an item may take.
+    ``until`` is the share of all the time after which no further item begins; ``limit`` the seconds that an
+    item may take.
     """
 
     title: str
@@ -98,7 +101,9 @@ RESTARTS = 5
 
 
 def collected(section: Section, setting: Setting, method: str) -> Table:
-    """Run a section in a process of its own, so that nothing that it breaks or leaves behind meets the next."""
+    """Run a section in a process of its own, so that nothing that it breaks
+    or leaves behind meets the next.
+    """
     table, start = Table(section), time.time()
     for _ in range(1 + RESTARTS):
         code = _process(table, setting, method)

@@ -99,7 +99,10 @@ def _mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 class BareLoop:
-    """Bare steps on the first batch: choose the rows, loss, gradient, fused Adam; as a CUDA graph on request."""
+    """Bare steps on the first batch: choose the rows, loss, gradient, fused Adam.
+
+    As a CUDA graph on request.
+    """
 
     def __init__(self, size: Size, batch: int, device: torch.device, *, graph: bool) -> None:
         self.model = Bare(size).to(device)
@@ -139,7 +142,10 @@ def captured(step: Callable[[], None], device: torch.device) -> Callable[[], Non
 
 
 class GraphedPack:
-    """Steps of a pack whose forward and backward pass are a CUDA graph; drawing the noise and the optimiser are not in it."""
+    """Steps of a pack whose forward and backward pass are a CUDA graph.
+
+    Drawing the noise and the optimiser are not in it.
+    """
 
     def __init__(self, pack: Training, device: torch.device) -> None:
         rows = pack.sizes[0]
@@ -325,7 +331,9 @@ def _bare_activity(setting: Setting) -> Row:
 
 
 def _profiled(calls: Callable[[int], object], setting: Setting, steps: int = 5) -> Row:
-    """Kernels, copies and busy milliseconds of a step, and its wall time, which is taken without the profiler."""
+    """Kernels, copies and busy milliseconds of a step, and its wall time,
+    which is taken without the profiler.
+    """
     calls(5)
     wall = _paced(calls, setting).median
     if not setting.cuda:
@@ -473,16 +481,17 @@ MEDIAN = "Medians of five timed blocks of about 0.15 s each, after warm-up, with
 SECTIONS = [
     Section(
         "4. A step, 784-512-512-16",
-        f"{MEDIAN}Bernoulli decoder, Gaussian posterior, ELBO, {PIXELS} binary pixels of random data; choosing the batch, noise, "
-        "gradient and fused Adam are all in it. Bare PyTorch is the same model written out, without lvmbench.",
+        f"{MEDIAN}Bernoulli decoder, Gaussian posterior, ELBO, {PIXELS} binary pixels of random data; "
+        "choosing the batch, noise, gradient and fused Adam are all in it. Bare PyTorch is the same model "
+        "written out, without lvmbench.",
         STEPS,
         partial(step_times, large),
     ),
     Section(
         "5. Where the time of a step goes",
         "Same networks, batch 128. Kernels and busy time by torch.profiler; synchronisations by "
-        "`torch.cuda.set_sync_debug_mode`, in a step and in an epoch with its validation; the places are those of the step, or "
-        "where it has none those of the epoch.",
+        "`torch.cuda.set_sync_debug_mode`, in a step and in an epoch with its validation; the places are "
+        "those of the step, or where it has none those of the epoch.",
         ACTIVITY,
         activity,
     ),
@@ -506,7 +515,8 @@ SECTIONS = [
     ),
     Section(
         "9. Precision of matrix products",
-        f"{MEDIAN}`torch.set_float32_matmul_precision`; differences are relative, to the same step at `highest`.",
+        f"{MEDIAN}`torch.set_float32_matmul_precision`; differences are relative, to the same "
+        "step at `highest`.",
         PRECISION,
         precisions,
     ),
@@ -514,8 +524,8 @@ SECTIONS = [
 LATER = [
     Section(
         "13. What a CUDA graph would give",
-        f"{MEDIAN}784-512-512-16, batch 128: the step as it is, and with forward and backward pass replayed as one CUDA graph, on a "
-        "batch that is chosen already.",
+        f"{MEDIAN}784-512-512-16, batch 128: the step as it is, and with forward and backward pass replayed "
+        "as one CUDA graph, on a batch that is chosen already.",
         ["what", "seeds", "how", "ms per step, median (least to most)", "1,000 samples/s"],
         graphs,
     ),

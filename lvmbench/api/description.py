@@ -1,4 +1,4 @@
-"""What is to be said of a component, for the command line and for the documentation; each sets it in its own way."""
+"""What is to be said of a component; the command line and the documentation each set it in their own way."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Description:
 
     @property
     def requires(self) -> list[str]:
-        """What it needs, each as ``kind.word``; with its options at their defaults, where it can be made by itself."""
+        """What it needs, each as ``kind.word``, at its default options where it can be made alone."""
         try:
             return sorted(self.component().requires)
         except TypeError:
@@ -143,7 +143,7 @@ def _declared(cls: Any, measured: bool) -> frozenset[str]:
 
 
 def _of_objective(cls: Any, measured: bool) -> frozenset[str]:
-    from lvmbench.combinations.requirements import DECLARED  # what is only listed does without torch
+    from lvmbench.combinations.requirements import DECLARED
 
     made = cls()
     return frozenset(made.provides) | {word for word in DECLARED if getattr(made, word)}
@@ -153,27 +153,27 @@ def _of_dataset(cls: Any, measured: bool) -> frozenset[str]:
     return frozenset(cls.provides) | (_loaded(cls) or frozenset())
 
 
-def _of_distribution(cls: Any, measured: bool) -> frozenset[str]:
-    """What the distribution that it returns can do, too; where a density is known anywhere, so is its slope."""
-    distribution = cls.distribution
-    law = (measured and distribution and distribution.law_type) or distribution
-    return frozenset(cls.provides) | (law.traits if law else frozenset())
-
-
-def _of_posterior(cls: Any, measured: bool) -> frozenset[str]:
-    words = _of_distribution(cls, measured)
-    return words | ({"slope"} if "density" in words else frozenset())
+def _of_decoder(cls: Any, measured: bool) -> frozenset[str]:
+    return frozenset({*cls.provides, *cls.distribution.traits})
 
 
 def _of_prior(cls: Any, measured: bool) -> frozenset[str]:
-    return _of_distribution(cls, measured) | {cls.distribution.support}
+    return frozenset({*cls.provides, *cls.distribution.traits, cls.distribution.support})
+
+
+def _of_posterior(cls: Any, measured: bool) -> frozenset[str]:
+    """What the distribution that it returns can do, too, unless its pair decides which one that is."""
+    from lvmbench.combinations.requirements import posterior_traits
+
+    q = (measured and cls.distribution and cls.distribution.law_type) or cls.distribution
+    return frozenset(cls.provides) | (posterior_traits(q) if q else frozenset())
 
 
 _PROVIDED = {
     "dataset": _of_dataset,
     "prior": _of_prior,
     "posterior": _of_posterior,
-    "decoder": _of_distribution,
+    "decoder": _of_decoder,
     "objective": _of_objective,
 }
 

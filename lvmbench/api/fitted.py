@@ -138,7 +138,8 @@ class Fitted:
         return self.model.generate(noise, samples, mean=mean)
 
     def save(self, path: str | Path) -> None:
-        """Write the model to a file that `lvmbench.load` reads: weights, components with options and versions, curve.
+        """Write the model to a file that `lvmbench.load` reads:
+        weights, components with options and versions, curve.
 
         The file has no data in it but their checksum, and no code.
         """
@@ -176,9 +177,9 @@ def fit(
 ) -> Fitted:
     """Train one model in this process.
 
-    Each component is a name with options (``"name[option=value]"``), a class, an instance, or a mapping of one of
-    the first two to options (``{MyPrior: {"option": value}}``). What is not registered goes by the name of its
-    class, in snake case.
+    Each component is a name with options (``"name[option=value]"``), a class, an instance, or a mapping of
+    one of the first two to options (``{MyPrior: {"option": value}}``). What is not registered goes by the
+    name of its class, in snake case.
 
     Arguments:
         data: The data set; `Data` in memory also.
@@ -194,8 +195,9 @@ def fit(
         on_epoch: Called after each epoch.
         budget: Keys of a suite's ``budget``: ``epochs``, ``batch``, ``learning_rate``, ``patience``, ...
 
-    Global state of torch, numpy and random is afterwards what it was before. Raises `Refusal` where the components do not
-    suit each other, `UserError` for names and values that cannot be used, and `LvmbenchError` where training diverges.
+    Global state of torch, numpy and random is afterwards what it was before. Raises `Refusal` where the
+    components do not suit each other, `UserError` for names and values that cannot be used, and
+    `LvmbenchError` where training diverges.
     """
     where, spent = pick_device(device), _budget(budget)
     given = {
@@ -238,7 +240,8 @@ def stored(
 ) -> Fitted:
     """A model that a suite has trained, from the folder of its weights.
 
-    Raises `UserError` where they are gone, and where data or versions of components are no longer those of ``provenance``.
+    Raises `UserError` where they are gone, and where data or versions of components are no longer those of
+    ``provenance``.
     """
     file = weights_file(weights, key)
     if not file.is_file():
@@ -248,8 +251,9 @@ def stored(
     now, then = fitted.data.checksum, provenance["dataset"]["sha256"]
     if now != then:  # what was trained on may be called test by now
         raise UserError(
-            f"dataset '{combination['dataset']}' is no longer what this run was trained on (sha256 {now[:12]}, was "
-            f"{then[:12]}); bring the old data back, or run the suite again in another directory"
+            f"dataset '{combination['dataset']}' is no longer what this run was trained on (sha256 "
+            f"{now[:12]}, was {then[:12]}); bring the old data back, or run the suite again "
+            "in another directory"
         )
     return replace(fitted, facts=facts).restored(load(file.read_bytes()))
 
@@ -262,8 +266,8 @@ def _require_versions(
         now, then = part["component"], provenance[kind]["component"]
         if now != then:
             raise UserError(
-                f"{kind} '{combination[kind]}' has version {now} here, this run was trained with version {then}; "
-                "install that one, or run the suite again in another directory"
+                f"{kind} '{combination[kind]}' has version {now} here, this run was trained with version "
+                f"{then}; install that one, or run the suite again in another directory"
             )
 
 

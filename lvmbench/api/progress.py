@@ -28,7 +28,10 @@ class LegibleConsole(Console):
     """A console that writes out control characters of what it is given, and what its encoding lacks."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """What is printed, piece by piece; the codes of colours and of moving bars are pieces of their own."""
+        """What is printed, piece by piece.
+
+        The codes of colours and of moving bars are pieces of their own.
+        """
         for piece in super().render(renderable, options):
             text, style, control = piece
             yield piece if control else Segment(legible(text, self.encoding), style)

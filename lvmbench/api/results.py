@@ -35,7 +35,8 @@ class Results:
     """The results of a suite in a directory; each table is read anew whenever it is asked for.
 
     Arguments:
-        directory: Where ``lvmbench run`` or `run` wrote them, or where they are published; without weights there.
+        directory: Where ``lvmbench run`` or `run` wrote them, or where they are published; without weights
+            there.
         store: The URL of their database; by default it is a file in the directory.
     """
 
@@ -70,7 +71,7 @@ class Results:
         return self.board(metric).frame
 
     def board(self, metric: str | None = None, split: str = "test") -> Board:
-        """The leaderboard with what ranks it, its claims and what it takes to read it; raises as `leaderboard` does."""
+        """The leaderboard with what ranks it, its claims and how to read it; raises as `leaderboard` does."""
         records, measurements = self._tables()
         splits = set(measurements["split"])
         if splits and split not in splits:
@@ -78,15 +79,18 @@ class Results:
         return board_of(records, measurements, self.directory, metric, split)
 
     def effects(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
-        """What each axis of the suite's grid is worth, everything else being equal; raises as `leaderboard` does.
+        """What each axis of the suite's grid is worth, everything else being equal.
 
-        One row for each setting of an axis and table, against the first setting of that axis: `difference`, its interval from
-        `low` to `high` over seeds, and the `verdict`.
+        One row for each setting of an axis and table, against the first of that axis: `difference`, its
+        interval from `low` to `high` over seeds, and the `verdict`. Raises as `leaderboard` does.
         """
         return effects(self.board(metric, split))
 
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
-        """The trained model of a run, given by its key or by its row of `records`; raises as `fitted` does."""
+        """The trained model of a run, given by its key or by its row of `records`.
+
+        Raises as `fitted` does.
+        """
         return self.fitted(run).model
 
     def fitted(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> Fitted:
@@ -110,10 +114,10 @@ class Results:
     def _row(self, key: str) -> pd.Series[Any]:
         """The record of a run that has weights, by the beginning of its key."""
         records = self.records
-        found = records[records["key"].str.startswith(key)]
-        if len(found) != 1:
-            raise UserError(f"{len(found)} runs in '{self.directory}' have the key '{key}'; see .records")
-        row = found.iloc[0]
+        rows = records[records["key"].str.startswith(key)]
+        if len(rows) != 1:
+            raise UserError(f"{len(rows)} runs in '{self.directory}' have the key '{key}'; see .records")
+        row = rows.iloc[0]
         if row["status"] != "ok":
             raise UserError(f"the run '{key}' has no weights: it is {row['status']} ({row['reason']})")
         return row
@@ -138,7 +142,8 @@ class Results:
     def _opened(self) -> Store:
         if self._published:
             raise UserError(
-                f"'{self.directory}' is a published board, which has no weights; its README.md says how to redo it"
+                f"'{self.directory}' is a published board, which has no weights; its README.md says "
+                "how to redo it"
             )
         return Store.at(self.directory, self.store)
 

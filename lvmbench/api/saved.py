@@ -1,4 +1,6 @@
-"""A fitted model as one file: its weights as safetensors, and in the header, as JSON, what they are the weights of."""
+"""A fitted model as one file: its weights as safetensors, and in the header, as JSON,
+what they are the weights of.
+"""
 
 from __future__ import annotations
 
@@ -58,11 +60,14 @@ def _described(fitted: Fitted) -> dict[str, Any]:
 
 
 def load_fitted(path: Path, given: Mapping[str, Given], device: str, plugins: Iterable[str | Path]) -> Fitted:
-    """The model in a file, built of its components by name, but for those given; raises `UserError` where it cannot be.
+    """The model in a file, built of its components by name, but for those given.
+
+    Raises `UserError` where it cannot be.
 
     Arguments:
         path: What `save` wrote.
-        given: Components that have no name that can be looked up, by kind: classes, instances, data in memory.
+        given: Components that have no name that can be looked up, by kind: classes, instances, data in
+            memory.
         device: Where the model is put, by name.
         plugins: Local plugins, as files or modules.
     """
@@ -76,8 +81,8 @@ def load_fitted(path: Path, given: Mapping[str, Given], device: str, plugins: It
         raise UserError(
             f"'{path}': {error}; what was given to fit is given to load too, or plugins="
         ) from None
-    for kind, found in catalogue.provenance(combination.refs).items():
-        _expect_same(path, f"{kind} '{combination[kind].name}'", found, saved["components"][kind])
+    for kind, here in catalogue.provenance(combination.refs).items():
+        _expect_same(path, f"{kind} '{combination[kind].name}'", here, saved["components"][kind])
     fitted = Fitted.untrained(catalogue, combination, saved["seed"], pick_device(device))
     if fitted.data.checksum != saved["data"]["checksum"]:
         raise UserError(
@@ -108,9 +113,9 @@ def _component(saved: Mapping[str, Any], given: Given | None) -> Given:
     return {given: saved["options"]} if isinstance(given, type) else given
 
 
-def _expect_same(path: Path, label: str, found: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
-    if found["component"] != saved["component"]:
+def _expect_same(path: Path, label: str, here: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    if here["component"] != saved["component"]:
         raise UserError(
-            f"'{path}' was made with version {saved['component']} of {label}, this is version {found['component']}, "
-            "which gives other results; fit anew"
+            f"'{path}' was made with version {saved['component']} of {label}, this is version "
+            f"{here['component']}, which gives other results; fit anew"
         )

@@ -47,8 +47,8 @@ def run(
 ) -> Results:
     """Train and measure every combination of a suite; what is finished is not repeated.
 
-    Worker processes import the script that calls this: there the call stands under ``if __name__ == "__main__":``, or
-    ``jobs`` is 0. In a notebook nothing of the kind is needed.
+    Worker processes import the script that calls this: there the call stands under
+    ``if __name__ == "__main__":``, or ``jobs`` is 0. In a notebook nothing of the kind is needed.
 
     Arguments:
         suite: A registered name, the path of a YAML file, or what such a file holds, as a mapping.
@@ -62,7 +62,8 @@ def run(
         plugins: Local plugins, as files or modules.
         progress: Whether to show how far it has got.
 
-    Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its reason.
+    Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its
+    reason.
     """
     if getattr(current_process(), "_inheriting", False):
         raise SystemExit(UNGUARDED)  # a worker process is importing the script
@@ -80,15 +81,15 @@ def run(
 def load(
     path: str | Path, *, device: str = "auto", plugins: Sequence[str | Path] = (), **given: Given
 ) -> Any:
-    """What was written: the `Results` in a directory of `run` or of a published board, or the `Fitted` model in a file of
-    `Fitted.save`.
+    """What was written: the `Results` in a directory of `run` or of a published board,
+    or the `Fitted` model in a file of `Fitted.save`.
 
     Arguments:
         path: The directory or the file.
         device: Where the model is put: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         plugins: Local plugins that the model's components come from, as files or modules.
-        given: Components of the model that are not registered, under the names that `fit` has for them: ``data``,
-            ``prior``, ...
+        given: Components of the model that are not registered, under the names that `fit` has for them:
+            ``data``, ``prior``, ...
 
     Raises `UserError` where there is neither, or where components or data are not those of the model.
     """
@@ -143,5 +144,6 @@ def _plain(value: Any) -> str:
     if isinstance(value, Path):
         return str(value)
     raise UserError(
-        f"suite: {value!r} cannot be written to a file; name components, and give your own as plugins=['file.py']"
+        f"suite: {value!r} cannot be written to a file; name components, and give your own as "
+        "plugins=['file.py']"
     )

@@ -1,7 +1,8 @@
 """The conformance kit: whether a component keeps the contract of its kind.
 
-`check` returns a `Report`; `parametrize_with_checks` makes a pytest test of each check; ``lvmbench check`` is the same on the
-command line. Partners are found in the catalogue by what they declare, so that no check knows a component by name.
+`check` returns a `Report`; `parametrize_with_checks` makes a pytest test of each check; ``lvmbench check`` is
+the same on the command line. Partners are found in the catalogue by what they declare, so that no check knows
+a component by name.
 """
 
 from lvmbench.checks.contract import Violation as Violation

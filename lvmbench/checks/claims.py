@@ -72,7 +72,8 @@ def amortized_posterior_depends_on_x(specimen: Specimen) -> None:
 
 @contract(
     "posterior",
-    due="q(z|x) changes with the weights of prior and decoder where it provides 'reads_model', and nowhere else.",
+    due="q(z|x) changes with the weights of prior and decoder where it provides 'reads_model', "
+    "and nowhere else.",
     read="posterior.Posterior",
 )
 def reads_model_is_true(specimen: Specimen) -> None:
@@ -215,8 +216,8 @@ def training_improves_the_bound(specimen: Specimen) -> None:
 def fit(trial: Trial, weights: list[nn.Parameter], figure: Callable[[], float]) -> None:
     """Go a little downhill by the trial's estimator, then up as training does, and require a figure to rise.
 
-    The way down is there because a part may be at its best as it starts; it may end on a plateau, as where a choice among
-    classes has become certain, from which the way up takes longer.
+    The way down is there because a part may be at its best as it starts; it may end on a plateau, as where a
+    choice among classes has become certain, from which the way up takes longer.
     """
     _descend(trial, weights, figure)
     before = after = figure()

@@ -92,7 +92,10 @@ def contract(
 
 
 def checks_of(kind: str, only: Collection[str] | None = None) -> list[Check]:
-    """The checks of a kind, or those of them that are named; raises `UserError` for a name of no check at all."""
+    """The checks of a kind, or those of them that are named.
+
+    Raises `UserError` for a name of no check at all.
+    """
     for module in MODULES:  # each declares its checks when it is imported
         importlib.import_module(f"lvmbench.checks.{module}")
     known = {check.name for check in _CHECKS}

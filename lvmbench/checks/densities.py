@@ -14,13 +14,15 @@ from lvmbench.checks.contract import MODEL_PARTS, Skip, applies, contract, requi
 from lvmbench.checks.sources import narrow
 from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
-from lvmbench.distributions import Distribution
+from lvmbench.distributions import DiagonalNormal, Distribution
 from lvmbench.errors import Refusal
 
 DRAWS = 20_000
 F64 = torch.float64
 POINTS = {1: 2001, 2: 151}
-"""Points along each axis of a quadrature over one or two values: half of them evenly, half of them where draws are."""
+"""Points along each axis of a quadrature over one or two values:
+half of them evenly, half of them where draws are.
+"""
 ROUGH = 0.05
 """The largest change of an integral with every second point that still counts as resolved."""
 READ = "distributions.base.Distribution"
@@ -39,7 +41,8 @@ def sampled_density_is_log_prob(specimen: Specimen) -> None:
     require(
         error < 1e-8 * (1 + log_prob.abs().max().item()),
         f"they differ by {error:.3g}",
-        "both are the density of the same distribution: look for another scale, sign or constant in one of them",
+        "both are the density of the same distribution: look for another scale, sign or constant in "
+        "one of them",
     )
 
 
@@ -49,7 +52,9 @@ def sampled_density_is_log_prob(specimen: Specimen) -> None:
     read=f"{READ}.sample_and_log_prob",
 )
 def samples_are_independent(specimen: Specimen) -> None:
-    """For discrete values, by the chance that two samples are equal: all of 64 equal has a chance below 1e-6 unless certain."""
+    """For discrete values, by the chance that two samples are equal:
+    all of 64 equal has a chance below 1e-6 unless certain.
+    """
     trial = specimen.trial(samples=1, batch=2)
     trial.x, trial.z = trial.x[:1].expand_as(trial.x), trial.z[:, :1].expand_as(trial.z)
     p = trial.call()
@@ -110,7 +115,9 @@ def components_share_each_value(specimen: Specimen) -> None:
 
 
 class Support(NamedTuple):
-    """A distribution of one or two values, the axes of a grid of points, draws, and which are in the box of the grid."""
+    """A distribution of one or two values, the axes of a grid of points, draws,
+    and which are in the box of the grid.
+    """
 
     p: Distribution
     axes: list[Tensor]
@@ -124,7 +131,10 @@ class Support(NamedTuple):
         return _product(self.axes)
 
     def weights(self, density: Tensor, every: int = 1) -> Tensor:
-        """The density at the points times their volumes, ``(N,)``; of every second point only with ``every`` 2."""
+        """The density at the points times their volumes, ``(N,)``.
+
+        Of every second point only with ``every`` 2.
+        """
         if self.p.support == "binary":
             return density
         grid = density.reshape([len(axis) for axis in self.axes])
@@ -193,7 +203,9 @@ def _support(trial: Trial, p: Distribution) -> Support:
 
 
 def _axis(low: Tensor, high: Tensor, draws: Tensor, points: int) -> Tensor:
-    """Even points alone would miss a spike that is narrower than their distance, and most of a mass may be in one."""
+    """Even points alone would miss a spike that is narrower than their distance,
+    and most of a mass may be in one.
+    """
     even = torch.linspace(float(low), float(high), points // 2 + 1, dtype=F64)
     dense = draws[(draws > low) & (draws < high)].quantile(torch.linspace(0, 1, points // 2, dtype=F64))
     axis: Tensor = torch.cat([even, dense]).unique()
@@ -243,8 +255,8 @@ def density_integrates_to_one(specimen: Specimen) -> None:
 
 def _constant(ratio: float) -> str:
     return (
-        f"the density is {ratio:.4g} times too large, {math.log(max(ratio, 1e-300)):+.3g} nats: look for a missing constant, "
-        "log-determinant, normalised weight or sum over dimensions"
+        f"the density is {ratio:.4g} times too large, {math.log(max(ratio, 1e-300)):+.3g} nats: look for a "
+        "missing constant, log-determinant, normalised weight or sum over dimensions"
     )
 
 
@@ -259,7 +271,8 @@ def samples_follow_the_density(specimen: Specimen) -> None:
                 drawn,
                 support.weights(density) @ moment(support.points),
                 f"the {name} of samples",
-                "sampling and density are of two distributions: look for another scale, sign or Jacobian in one",
+                "sampling and density are of two distributions: look for another scale, sign or "
+                "Jacobian in one",
                 slack=slack,
             )
 
@@ -280,6 +293,8 @@ def _second(z: Tensor) -> Tensor:
 def own_densities_weigh_a_box(specimen: Specimen) -> None:
     """Holds for densities known at their own draws only, too: the mean of 1 / q is 1 / density."""
     applies(specimen.kind != "decoder", "of decoders the density can be evaluated")
+    loose = specimen.trial().call().traits & {"estimate", "bound"}
+    applies(not loose, "the density at its draws is only estimated or bounded")
     done = [_weigh(_smallest(specimen, seed)) for seed in range(3)]
     applies(any(done), "too few samples around the mode, or not up to three real values")
 
@@ -311,3 +326,38 @@ def _weigh(trial: Trial) -> bool:
     hint = _constant(1 / max(share.mean().item(), 1e-9))
     require_average(share, 1.0, "the weight of the box over its volume", hint, slack=2e-3)
     return True
+
+
+@contract(
+    "posterior",
+    due="log q is known in one way, and what is declared an estimate or a bound of it is one.",
+    read=READ,
+)
+def log_q_is_known_as_declared(specimen: Specimen) -> None:
+    """For an estimate, by what both of its directions have in common, which is bounded however far apart they are.
+
+    With r(a|z) the reverse model and any density f, l = log f(z) r(a|z) - log q(z, a) has E[sigmoid(l)] under q(z, a) equal to
+    E[sigmoid(-l)] under f(z) r(a|z).
+    """
+    trial = specimen.trial(dtype=F64)
+    q = trial.call()
+    ways = q.traits & {"density", "estimate", "bound"}
+    require(
+        len(ways) < 2,
+        f"the traits {' and '.join(sorted(ways))} are declared",
+        "choose what log q is known as",
+    )
+    applies(bool(ways - {"density"}) and q.support == "real", "its density is known at its own draws")
+    with torch.no_grad():
+        z, log_q = q.sample_and_log_prob(trial.noise(), DRAWS)
+        f = DiagonalNormal(z.mean(0), z.std(0).log(), z.dim() - 2)
+        forth = f.log_prob(z) - log_q
+        if "bound" in ways:
+            hint = "what comes with samples is on average at least log q"
+            require_average(forth, 0.0, "the ELBO of a normalised density", hint, above=True)
+            return
+        other = f.sample(trial.noise("others"), DRAWS)
+        back = q.estimate_log_prob(other, trial.noise("estimate")) - f.log_prob(other)
+    hint = "look for a density of the auxiliary variables that is left out in one or both, or for its sign"
+    what = "what sample_and_log_prob says less what estimate_log_prob says"
+    require_average(forth.sigmoid() - back.sigmoid(), 0.0, what, hint)

@@ -51,7 +51,10 @@ def _advice(specimen: Specimen, base: dict[str, Any], option: str, value: Any) -
         return False
 
     annotation = narrowed(specimen.cls, option, value, works)
-    return f"narrow the range of '{option}' to what works, {option}: {annotation}, or raise lvmbench.Refusal with the reason"
+    return (
+        f"narrow the range of '{option}' to what works, {option}: {annotation}, or raise lvmbench.Refusal "
+        "with the reason"
+    )
 
 
 def _with(specimen: Specimen, base: dict[str, Any], option: str, value: Any) -> Specimen:

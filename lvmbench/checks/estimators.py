@@ -1,4 +1,6 @@
-"""Checks of gradient estimators: with each objective of the catalogue, on a toy model whose expectations are known."""
+"""Checks of gradient estimators: with each objective of the catalogue,
+on a toy model whose expectations are known.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from lvmbench.terms import Terms
 GROUPS, DRAWS = 100, 200
 """An average gradient is tested over groups of draws."""
 WEIGHTS = 1.0, 0.3
-"""The KL weights of the end of training and of some step before: a gradient that is right at one may be wrong at the other."""
+"""The KL weights of the end of training and of some step before:
+a gradient that is right at one may be wrong at the other.
+"""
 
 
 def _pairs(specimen: Specimen) -> Iterator[tuple[str, Toy]]:
@@ -93,7 +97,10 @@ def unbiased_gradient_averages_to_the_exact_one(specimen: Specimen) -> None:
 
 
 def _compare(name: str, toy: Toy, kl_weight: float) -> None:
-    """Of a bound of each datum alone to its exact expectation; of one of the batch to the pathwise gradient's average."""
+    """Of a bound of each datum alone to its exact expectation.
+
+    Of one of the batch to the pathwise gradient's average.
+    """
     if toy.parts.objective.batchwise:
         plain = toy._replace(parts=replace(toy.parts, estimator=Plain()))
         applies("posterior.pathwise" in toy.provided, "its expectation is not known")
@@ -105,8 +112,8 @@ def _compare(name: str, toy: Toy, kl_weight: float) -> None:
         found,
         due,
         f"a derivative of the surrogate with KL weight {kl_weight} ({name})",
-        "look for a baseline that depends on its own sample, a missing score term, a KL weight left out, the other data "
-        "of a batch, or detach(); or declare unbiased = False",
+        "look for a baseline that depends on its own sample, a missing score term, a KL weight left out, "
+        "the other data of a batch, or detach(); or declare unbiased = False",
         slack=1e-8,
     )
 

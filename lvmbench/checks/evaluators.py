@@ -240,7 +240,10 @@ def measures_every_combination(specimen: Specimen) -> None:
     read="evaluator.Metric",
 )
 def shared_metrics_are_what_they_say(specimen: Specimen) -> None:
-    """On average over evaluations under other seeds, whose spread is seen; what an evaluator states of few draws is not relied on."""
+    """On average over evaluations under other seeds, whose spread is seen.
+
+    What an evaluator states of few draws is not relied on.
+    """
     subject = subject_of(specimen)
     runs = [measure(specimen, replace(subject, seed=seed)) for seed in range(REPEATS)]
     found = [(m.metric, m.method) for m in runs[0] if m.metric in TRUTHS and not m.variant]
@@ -251,7 +254,8 @@ def shared_metrics_are_what_they_say(specimen: Specimen) -> None:
             torch.tensor([_values(run)[metric, "", method] for run in runs]),
             truth,
             metric,
-            "it is a mean over data of nats per datum, higher densities being better: look for a sign, sum or factor",
+            "it is a mean over data of nats per datum, higher densities being better: look for a "
+            "sign, sum or factor",
             slack=0.02 + limit(DRAWS, 1) * error,
         )
 

@@ -1,4 +1,6 @@
-"""Checks of gradients: that they reach every parameter, and agree with finite differences in double precision."""
+"""Checks of gradients: that they reach every parameter,
+and agree with finite differences in double precision.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,8 @@ def density_gradient_agrees_with_differences(specimen: Specimen) -> None:
 
 @contract(
     *MODEL_PARTS,
-    due="Pathwise samples carry the gradients of finite differences at fixed noise; others are not declared pathwise.",
+    due="Pathwise samples carry the gradients of finite differences at fixed noise; others are "
+    "not declared pathwise.",
     read=READ,
 )
 def sample_gradient_agrees_with_differences(specimen: Specimen) -> None:
@@ -142,7 +145,8 @@ def agree(figure: Callable[[], Tensor], weights: dict[str, nn.Parameter], what: 
         scale = 1e-4 * (abs(exact) + abs(measured)) + 1e-8 * (1 + abs(value.item())) / STEP * 1e-6 + 1e-6
         require(
             abs(exact - measured) <= scale,
-            f"the derivative of {what} along '{name}' is {exact:.6g} by autograd and {measured:.6g} by differences",
+            f"the derivative of {what} along '{name}' is {exact:.6g} by autograd and "
+            f"{measured:.6g} by differences",
             _hint(),
         )
 

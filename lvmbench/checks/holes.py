@@ -101,7 +101,8 @@ def _each(values: Tensor, like: Tensor) -> Tensor:
 
 @contract(
     "evaluator",
-    due="What it measures of complete data it measures where not all of x was observed, or it requires dataset.complete.",
+    due="What it measures of complete data it measures where not all of x was observed, or it requires "
+    "dataset.complete.",
     read=READ,
 )
 def holes_are_measured(specimen: Specimen) -> None:

@@ -42,7 +42,8 @@ def names_matter(specimen: Specimen) -> bool:
 
 @contract(
     "evaluator",
-    due="Labels, or factors, that tell nothing apart are not scored: whatever is, would be perfect for nothing.",
+    due="Labels, or factors, that tell nothing apart are not scored: whatever is, would be "
+    "perfect for nothing.",
     read="evaluator.Evaluator",
 )
 def uninformative_labels_are_not_scored(specimen: Specimen) -> None:
@@ -63,7 +64,8 @@ def uninformative_labels_are_not_scored(specimen: Specimen) -> None:
         require(
             not scored,
             f"with {what}, {', '.join(scored[:3])}",
-            "raise Refusal with the reason, or leave out what scores labels, unless two of them have two data or more",
+            "raise Refusal with the reason, or leave out what scores labels, unless two of them "
+            "have two data or more",
         )
 
 

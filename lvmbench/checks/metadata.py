@@ -121,7 +121,8 @@ def example_runs(specimen: Specimen) -> None:
 
 @contract(
     *COMPONENTS,
-    due="provides and requires are sets of names, requires written kind.capability, version is a whole number.",
+    due="provides and requires are sets of names, requires written kind.capability, version is "
+    "a whole number.",
     read=READ,
     once=True,
 )

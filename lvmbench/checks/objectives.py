@@ -27,7 +27,10 @@ READ = "objective.Objective"
 
 
 class Plain(Estimator):
-    """The gradient through the samples, whatever they are; for figures that need no estimator of their own."""
+    """The gradient through the samples, whatever they are.
+
+    For figures that need no estimator of their own.
+    """
 
     def forward(
         self,
@@ -122,8 +125,8 @@ def lower_bound_stays_below_log_p(specimen: Specimen) -> None:
                 bound.T,
                 truth,
                 f"the bound ({toy.name})",
-                "it exceeds log p(x): look for the sign or weight of the KL, a sum where a mean is due, or log K; "
-                "or declare lower_bound = False",
+                "it exceeds log p(x): look for the sign or weight of the KL, a sum where a mean is due, or "
+                "log K; or declare lower_bound = False",
                 above=True,
                 slack=1e-8,
             )
@@ -152,7 +155,9 @@ def additive_is_true(specimen: Specimen) -> None:
     read=READ,
 )
 def linear_is_true(specimen: Specimen) -> None:
-    """By what is gained where log q of each sample is larger: twice as much for twice the change, and the same at other samples."""
+    """By what is gained where log q of each sample is larger:
+    twice as much for twice the change, and the same at other samples.
+    """
     applies(specimen.build().linear, "it is not declared linear")
     for toy in _toys(specimen.build()):
         once, twice, elsewhere = (
@@ -208,7 +213,8 @@ def bound_is_of_its_terms(specimen: Specimen) -> None:
 
 @contract(
     "objective",
-    due="A surrogate of its own comes with the bound that a call gives, and is followed by no other estimator than 'own'.",
+    due="A surrogate of its own comes with the bound that a call gives, and is followed by no other "
+    "estimator than 'own'.",
     read="objective.SurrogateObjective",
 )
 def own_surrogate_comes_with_the_bound(specimen: Specimen) -> None:

@@ -26,7 +26,9 @@ def variants(name: str, component: type, base: dict[str, Any]) -> list[Ref]:
 
 
 def small(component: type, limit: int) -> dict[str, Any]:
-    """Options that make a component small: whole numbers of at most ``limit``, as far as their ranges allow."""
+    """Options that make a component small:
+    whole numbers of at most ``limit``, as far as their ranges allow.
+    """
     found = {}
     for option, field in options_model(component).model_fields.items():
         if field.annotation is int and not field.is_required() and field.default > limit:
@@ -76,7 +78,8 @@ def _highest(field: FieldInfo) -> list[Any]:
 
 
 def narrowed(component: type, option: str, broken: Any, works: Callable[[Any], bool]) -> str:
-    """The annotation of an option that has none of the values from a broken end of its range to the first that works.
+    """The annotation of an option that has none of the values from a broken end of its range
+    to the first that works.
 
     >>> from lvmbench import Count
     >>> class Deep:
@@ -102,7 +105,10 @@ _HALVINGS = 20
 
 
 def _first_that_works(broken: Any, default: Any, works: Callable[[Any], bool]) -> Any:
-    """The value nearest to a broken one, on the way to the default; of numbers that are not whole, to two digits."""
+    """The value nearest to a broken one, on the way to the default.
+
+    Of numbers that are not whole, to two digits.
+    """
     for _ in range(_HALVINGS):
         middle = (broken + default) // 2 if isinstance(default, int) else _rounded((broken + default) / 2)
         if middle in (broken, default):

@@ -93,7 +93,8 @@ class Bench:
         return {kind: self._offers(kind) for kind in BUILT}
 
     def _offers(self, kind: str) -> list[Ref]:
-        """The host's own come first, so that a broken part of another plugin does not spoil the checks of the rest.
+        """The host's own come first, so that a broken part of another plugin does not spoil the checks of the
+        rest.
 
         Of these the ones with the fewest options come first: they are the simplest, and quick.
         """
@@ -124,7 +125,9 @@ class Bench:
         return self._found[key]
 
     def partners(self, fixed: Fixed, need: Capabilities = NOTHING) -> Iterator[tuple[str, Fixed, Case]]:
-        """For each part of another kind and each data set, a combination with it that meets all requirements."""
+        """For each part of another kind and each data set,
+        a combination with it that meets all requirements.
+        """
         pairs = [(kind, ref) for kind in BUILT if kind not in fixed for ref in self.offers[kind]]
         for kind, ref in pairs:
             if case := self.find({**fixed, kind: ref}, need):
@@ -194,7 +197,10 @@ class Bench:
                 yield ref, self._built[key]
 
     def _build(self, kind: str, ref: Ref, source: Source | None, space: Any, *, tolerant: bool) -> Any:
-        """The component, or ``None`` where it refuses; what else a partner raises is not the other's fault."""
+        """The component, or ``None`` where it refuses.
+
+        What else a partner raises is not the other's fault.
+        """
         arguments = () if source is None else (source.summary, space)
         try:
             with torch.random.fork_rng(devices=[]):

@@ -84,7 +84,9 @@ def _inputs(parts: Parts, case: Case) -> tuple[Tensor, Tensor]:
 
 
 def blame(failures: list[Failure], works: list[Capabilities]) -> Violation:
-    """The first failure, with what should have been required: what no combination that fails has, and most that work have."""
+    """The first failure, with what should have been required:
+    what no combination that fails has, and most that work have.
+    """
     partner, error, _ = failures[0]
     text = " ".join(str(error).split())[:200]
     held = Counter(word for provided in works for word in provided)

@@ -70,13 +70,18 @@ class Report(tuple[CheckResult, ...]):
 
     @property
     def failed(self) -> list[CheckResult]:
-        """The failures that were not expected; those that explain others come before them, within each component."""
+        """The failures that were not expected.
+
+        Those that explain others come before them, within each component.
+        """
         found = [result for result in self if result.status == Outcome.FAILED]
         components = list(dict.fromkeys(result.component for result in found))
         return sorted(found, key=lambda r: (components.index(r.component), len(self.causes(r))))
 
     def causes(self, result: CheckResult) -> list[CheckResult]:
-        """The failures of the same component that are likely to be the cause of this one, through others, too."""
+        """The failures of the same component that are likely to be the cause of this one,
+        through others, too.
+        """
         failed = [r for r in self if r.status == Outcome.FAILED and r.component == result.component]
         found, reached = [], [result]
         while reached:

@@ -89,7 +89,9 @@ class Examination:
         )
 
     def _complete(self) -> CheckResult:
-        """Whether the checks that ran are those that what it declares makes due, with each choice of options."""
+        """Whether the checks that ran are those that what it declares makes due,
+        with each choice of options.
+        """
         found = [self.result(check.name) for check in self.checks]
         due = "Each check that applies by what the component declares has run, and no other."
         result = CheckResult(self.component, COMPLETE, Outcome.PASSED, due, "lvmbench.checks.scope.SCOPE")
@@ -196,7 +198,10 @@ def examine(
     only: Collection[str] | None = None,
     bench: Bench | None = None,
 ) -> list[Examination]:
-    """The checks of each component that a target means, not yet run; raises `UserError` for a target that is none."""
+    """The checks of each component that a target means, not yet run.
+
+    Raises `UserError` for a target that is none.
+    """
     whole, found = resolve(target, catalogue, kind)
     expected = dict(expected_failures or {})
     bench = bench if bench is not None and bench.catalogue is whole else Bench(whole)
@@ -219,11 +224,12 @@ def check(
     """Check that a component keeps its contract.
 
     Arguments:
-        target: A registered name (``gaussian``, ``posterior/gaussian``, with options if need be), an `Entry`, a component
-            class, or a plugin file: then everything that it registers.
+        target: A registered name (``gaussian``, ``posterior/gaussian``, with options if need be), an `Entry`,
+            a component class, or a plugin file: then everything that it registers.
         catalogue: Where partners are found; by default what is installed.
         kind: Which kind, where several have the name.
-        expected_failures: Why a check is known to fail, by its name; one that passes all the same is a failure.
+        expected_failures: Why a check is known to fail, by its name; one that passes all the same is a
+            failure.
         only: The names of the checks to run.
     """
     found = examine(target, catalogue=catalogue, kind=kind, expected_failures=expected_failures, only=only)

@@ -1,4 +1,6 @@
-"""Which checks a component must run, by what it declares: found apart from the checks, so that none falls silent."""
+"""Which checks a component must run, by what it declares:
+found apart from the checks, so that none falls silent.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,7 @@ class Declared:
         return any(d.support in supports for d in self.distributions)
 
     def of(self, most: int) -> bool:
-        """Whether there are at most so many latents; all but a prior that sets their number are tried with few."""
+        """Whether there are at most so many latents; all but priors that set them are tried with few."""
         return self.specimen.kind != "prior" or math.prod(self.built.space.event_shape) <= most
 
     @property
@@ -110,8 +112,9 @@ class Declared:
 
     @property
     def units(self) -> set[str]:
-        """The units of an evaluator's metrics."""
-        return {metric.unit for metric in self.cls.metrics.values()}
+        """The units of what an evaluator measures."""
+        found = {m.metric for m in first(self.specimen)}
+        return {metric.unit for name, metric in self.cls.metrics.items() if name in found}
 
 
 SCOPE: Mapping[str, Callable[[Declared], bool]] = {
@@ -123,7 +126,10 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "sampled_density_is_log_prob": lambda it: it.trait("density"),
     "density_integrates_to_one": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
     "samples_follow_the_density": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
-    "own_densities_weigh_a_box": lambda it: it.specimen.kind != "decoder" and it.over("real") and it.of(3),
+    "own_densities_weigh_a_box": lambda it: (
+        it.specimen.kind != "decoder" and it.over("real") and it.of(3) and not _loose(it)
+    ),
+    "log_q_is_known_as_declared": lambda it: _loose(it) and it.over("real"),
     "mean_is_the_average_of_samples": lambda it: it.trait("mean"),
     "components_share_each_value": lambda it: it.trait("components"),
     "gradient_reaches_every_parameter": lambda it: it.trained,
@@ -185,6 +191,10 @@ def _holds(check: Check, declared: Declared) -> bool:
 def _meets_holes(specimen: Specimen) -> bool:
     """Whether there is a combination with it for data of which not all was observed."""
     return specimen.bench.find({specimen.kind: specimen.ref}, sources=holed()) is not None
+
+
+def _loose(it: Declared) -> bool:
+    return it.trait("estimate") or it.trait("bound")
 
 
 def _batchwise(it: Declared) -> bool:

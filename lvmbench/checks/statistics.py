@@ -11,13 +11,17 @@ from torch import Tensor
 from lvmbench.checks.contract import require
 
 FALSE_ALARMS = 1e-6
-"""How often a check fails by chance where all is well, at most, for each choice of options; noise is fixed besides."""
+"""How often a check fails by chance where all is well, at most, for each choice of options.
+
+Noise is fixed besides.
+"""
 AVERAGES = 100
 """A check compares averages at most so many times, and the rate is shared out among them."""
 
 
 def limit(freedom: float, figures: int, rate: float = FALSE_ALARMS / AVERAGES) -> float:
-    """How many standard errors each of several averages may be off, at a rate of false alarms for all of them together.
+    """How many standard errors each of several averages may be off,
+    at a rate of false alarms for all of them together.
 
     >>> 4.8 < limit(20_000, 1, 1e-6) < 5.0
     True
@@ -35,7 +39,9 @@ def require_average(
     above: bool = False,
     rate: float = FALSE_ALARMS / AVERAGES,
 ) -> None:
-    """The average of independent ``draws``, ``(N, ...)``, is ``truth``, or with ``above`` at least no more than it."""
+    """The average of independent ``draws``, ``(N, ...)``, is ``truth``,
+    or with ``above`` at least no more than it.
+    """
     draws, n = draws.detach().double(), len(draws)
     mean, error = draws.mean(0), draws.std(0) / math.sqrt(n)
     expected = torch.as_tensor(truth).detach().double().expand_as(mean)
@@ -45,5 +51,8 @@ def require_average(
     worst = int(ratio.argmax())
     found, due, spread = (t.flatten()[worst].item() for t in (mean, expected, error))
     relation = "at most " if above else ""
-    came = f"{what} should be {relation}{due:.5g}, the average of {n} draws is {found:.5g} (standard error {spread:.2g})"
+    came = (
+        f"{what} should be {relation}{due:.5g}, the average of {n} draws is {found:.5g} "
+        f"(standard error {spread:.2g})"
+    )
     require(bool(ratio[worst] <= 1), came, hint)

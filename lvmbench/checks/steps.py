@@ -19,7 +19,9 @@ from lvmbench.terms import Terms
 
 SEEDS = 3
 MARGIN = 1e-6
-"""By how much log weights must differ, beside their size, for their order to be the same on every processor."""
+"""By how much log weights must differ, beside their size,
+for their order to be the same on every processor.
+"""
 NOISE = "noise.Noise"
 OF_NOISE = (
     "vectorised_equals_looped",
@@ -70,7 +72,8 @@ def global_generators_are_left_alone(specimen: Specimen) -> None:
         used = [name for name, state in global_state().items() if state != before[name]]
         require(
             not used,
-            f"the global generator of {' and '.join(used)} was used in {'training' if mode else 'evaluation'}",
+            f"the global generator of {' and '.join(used)} was used in "
+            f"{'training' if mode else 'evaluation'}",
             "draw from the noise argument; layers such as Dropout do not",
         )
 
@@ -101,7 +104,8 @@ def far_values_have_finite_densities(specimen: Specimen) -> None:
     graded = [weight.grad for weight in trial.trained.values() if weight.grad is not None]
     require(
         all(bool(tensor.isfinite().all()) for tensor in (*outs, *graded)),
-        f"where x and z are {FAR:g} times as far out, or 0 and 1 where they are within these, a figure or gradient is not finite",
+        f"where x and z are {FAR:g} times as far out, or 0 and 1 where they are within these, a figure or "
+        "gradient is not finite",
         "speak logits and log scales, and bound what is taken the exponential of",
     )
 
@@ -171,7 +175,8 @@ def step_never_synchronises(specimen: Specimen) -> None:
             total.backward()
     require(
         not seen.found,
-        f"a step calls {', '.join(sorted(set(seen.found)))} {len(seen.found)} times, each of which waits for the device",
+        f"a step calls {', '.join(sorted(set(seen.found)))} {len(seen.found)} times, each of which "
+        "waits for the device",
         "use torch.where and masks instead of .item(), bool(), if and boolean indexing",
     )
 
@@ -194,8 +199,8 @@ def vectorised_equals_looped(specimen: Specimen) -> None:
 def _settled(specimen: Specimen, case: Case) -> Case | None:
     """A combination whose gradient no rounding can turn, this one if it will do.
 
-    A bound that is not smooth may have a kink where log weights are equal. With the true posterior all of them are, but for
-    rounding, and the order of the instructions decides which is the largest.
+    A bound that is not smooth may have a kink where log weights are equal. With the true posterior all of
+    them are, but for rounding, and the order of the instructions decides which is the largest.
     """
     if specimen.kind in MODEL_PARTS:
         return case

@@ -24,7 +24,10 @@ def case_of(specimen: Specimen) -> Case:
 def subject_of(
     specimen: Specimen, case: Case | None = None, *, labels: bool = True, rows: int | None = None
 ) -> Subject:
-    """A run of a combination for an evaluator to measure, with or without labels; on its first rows where told how many."""
+    """A run of a combination for an evaluator to measure, with or without labels.
+
+    On its first rows where told how many.
+    """
     case = case or case_of(specimen)
     parts = case.parts()
     data = shortened(case.source.data, rows)

@@ -17,7 +17,10 @@ Resolved = list[tuple[Entry, Ref]]
 def resolve(
     target: Target, catalogue: Catalogue | None = None, kind: str | None = None
 ) -> tuple[Catalogue, Resolved]:
-    """The components that a target means, and a catalogue that holds them; raises `UserError` where there are none."""
+    """The components that a target means, and a catalogue that holds them.
+
+    Raises `UserError` where there are none.
+    """
     if isinstance(target, type):
         return _admit([_entry_of(target, kind)], catalogue)
     if isinstance(target, Entry):

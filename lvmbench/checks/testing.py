@@ -22,8 +22,8 @@ def parametrize_with_checks(
 ) -> Callable[[Any], Any]:
     """Make each check of each target a test, named ``posterior/gaussian:density_integrates_to_one``.
 
-    The test is given the check as its argument ``check``, and calls it. ``expected_failures`` maps the name of a check, or
-    ``kind/name:check`` for one component alone, to the reason.
+    The test is given the check as its argument ``check``, and calls it. ``expected_failures`` maps the name
+    of a check, or ``kind/name:check`` for one component alone, to the reason.
 
     ::
 

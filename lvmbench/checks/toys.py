@@ -1,4 +1,6 @@
-"""A model of one value whose every expectation is known: by enumeration of a binary z, by quadrature of a normal one."""
+"""A model of one value whose every expectation is known:
+by enumeration of a binary z, by quadrature of a normal one.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,9 @@ def _binary(p: Bernoulli, decoder: ToyDecoder, x: Tensor) -> Bernoulli:
 
 
 class Toy(NamedTuple):
-    """A toy model with an objective and an estimator, values of x ``(B, 1)``, and what the parts provide with such data."""
+    """A toy model with an objective and an estimator, values of x ``(B, 1)``,
+    and what the parts provide with such data.
+    """
 
     name: str
     parts: Parts
@@ -133,9 +137,12 @@ class Toy(NamedTuple):
 def toys(
     objective: Any, estimator: Any, *, exact: Sequence[bool] = (False,), sharp: bool = False
 ) -> Iterator[Toy]:
-    """The toy models that meet the requirements of an objective and an estimator; a `Skip` where there are none.
+    """The toy models that meet the requirements of an objective and an estimator.
 
-    ``exact`` is whether the posterior is the true one; ``sharp`` makes densities large, so that log p(x) is positive.
+    A `Skip` where there are none.
+
+    ``exact`` is whether the posterior is the true one; ``sharp`` makes densities large, so that log p(x) is
+    positive.
     """
     scale = -3.0 if sharp else -0.3
     found = False

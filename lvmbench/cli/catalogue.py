@@ -68,20 +68,21 @@ def show(
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
-    """Show what a component is: formula, reference, options with types and defaults, what it provides and requires.
+    """Show what a component is: formula, reference, options with types and defaults,
+    what it provides and requires.
 
     Example: lvmbench show mixture
     """
     _check_kind(kind)
     catalogue = _load(plugin, no_plugin)
-    found = [e for e in catalogue.entries(kind) if e.name == name]
-    if not found:
+    entries = [e for e in catalogue.entries(kind) if e.name == name]
+    if not entries:
         known = {e.name for e in catalogue.entries(kind)}
         raise UserError(f"unknown {kind or 'component or suite'} '{name}'{nearest(name, known)}")
     from lvmbench.cli.component import show_entry
 
     warn(catalogue)
-    for entry in found:
+    for entry in entries:
         show_entry(entry, catalogue)
 
 
@@ -104,11 +105,13 @@ def plugins(
     if json:
         import json as writer
 
-        found = [
+        loaded = [
             dict(zip(("plugin", "distribution", "version"), k, strict=True), registers=v)
             for k, v in rows.items()
         ]
-        print(writer.dumps({"plugins": found, "problems": [asdict(p) for p in catalogue.problems]}, indent=2))
+        print(
+            writer.dumps({"plugins": loaded, "problems": [asdict(p) for p in catalogue.problems]}, indent=2)
+        )
         return
     for (name, distribution, version), labels in rows.items():
         print(f"{name} ({distribution} {version}): {len(labels)} registered")
@@ -130,11 +133,11 @@ def doctor() -> None:
     from lvmbench.training import pick_device
 
     catalogue = _load([], [])
-    found = environment()
-    print(f"lvmbench {found['lvmbench']}   python {found['python']}   {found['system']}")
-    print("packages: " + ", ".join(f"{name} {version}" for name, version in found["packages"].items()))
-    print(f"device: {pick_device()}   CUDA: {', '.join(found['cuda']['devices']) or 'none'}")
-    print(f"cores: {found['cores']} ({found['processor']})   memory: {found['memory_gib']} GiB")
+    machine = environment()
+    print(f"lvmbench {machine['lvmbench']}   python {machine['python']}   {machine['system']}")
+    print("packages: " + ", ".join(f"{name} {version}" for name, version in machine["packages"].items()))
+    print(f"device: {pick_device()}   CUDA: {', '.join(machine['cuda']['devices']) or 'none'}")
+    print(f"cores: {machine['cores']} ({machine['processor']})   memory: {machine['memory_gib']} GiB")
     print(f"raw data: {data_home()}{'' if data_home().is_dir() else ' (not there yet)'}")
     broken = [
         (e, message) for e in catalogue.entries() if e.kind != "suite" and (message := _import_problem(e))

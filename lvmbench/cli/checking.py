@@ -20,7 +20,8 @@ def check(
         str,
         typer.Argument(
             metavar="NAME_OR_FILE",
-            help="A component, as name, kind/name or name\\[option=value]; or a plugin file: all that it registers.",
+            help="A component, as name, kind/name or name\\[option=value]; or a plugin file: all "
+            "that it registers.",
         ),
     ],
     kind: Annotated[
@@ -35,7 +36,8 @@ def check(
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
-    """Check that a component keeps the contract of its kind: shapes, densities, gradients, noise, declarations.
+    """Check that a component keeps the contract of its kind:
+    shapes, densities, gradients, noise, declarations.
 
     Example: lvmbench check my_plugin.py
     """
@@ -55,8 +57,10 @@ def check(
 
 
 def _show(report: Report, verbose: bool) -> None:
-    """Each failure with what is due, what came, where to read and what to mend first; the other checks in one line each where
-    asked for; the counts."""
+    """Each failure with what is due, what came, where to read and what to mend first.
+
+    The other checks in one line each where asked for; the counts.
+    """
     from rich.text import Text
 
     from lvmbench.api.progress import say

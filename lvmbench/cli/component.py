@@ -49,8 +49,8 @@ def _relations(entry: Entry, catalogue: Catalogue) -> None:
         console.print(f"goes with {kind}: {', '.join(fits) or 'none'}")
         for name in rest:
             console.print(f"  not with {name}")
-    if found := boards(entry):
-        console.print(f"boards: {', '.join(found)}")
+    if names := boards(entry):
+        console.print(f"boards: {', '.join(names)}")
 
 
 def _readable(documentation: str) -> str:

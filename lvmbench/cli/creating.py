@@ -82,8 +82,8 @@ def _check(names: _Names) -> None:
     name = names.name
     if not IDENTIFIER.fullmatch(name) or keyword.iskeyword(name):
         raise UserError(
-            f"'{name}' cannot be a name: it must be a Python identifier of ASCII letters, digits and '_' that starts "
-            f"with a letter and does not end in '_'{_instead(name)}"
+            f"'{name}' cannot be a name: it must be a Python identifier of ASCII letters, digits and '_' "
+            f"that starts with a letter and does not end in '_'{_instead(name)}"
         )
     catalogue = load_catalogue()
     if (names.kind, name) in catalogue:
@@ -162,5 +162,6 @@ def _next_steps(names: _Names, target: Path, here: bool, count: int) -> str:
         return f"wrote {target}\nnext: lvmbench list {names.kind} --plugin {target}; lvmbench check {target}"
     return (
         f"wrote {target} ({count} files)\n"
-        f"next: pip install -e {target}; lvmbench check {names.kind}/{names.name}; lvmbench run {target / 'suite.yaml'}"
+        f"next: pip install -e {target}; lvmbench check {names.kind}/{names.name}; lvmbench run "
+        f"{target / 'suite.yaml'}"
     )

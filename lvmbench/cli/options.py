@@ -72,7 +72,8 @@ def require_store(directory: Path, url: str | None) -> None:
     results_directory(directory)
     if url is None and is_published(directory):
         raise UserError(
-            f"'{directory}' is a published board, which has neither store nor weights; its README.md says how to redo it"
+            f"'{directory}' is a published board, which has neither store nor weights; its "
+            "README.md says how to redo it"
         )
     if url is None:
         results_directory(directory, "store.sqlite")

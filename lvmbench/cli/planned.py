@@ -31,7 +31,9 @@ Evaluated = Mapping[str, Mapping[str, tuple[str, str]]]
 
 
 def show_plan(prepared: Prepared, device: torch.device | None) -> None:
-    """What would run, what is done, what is refused and why, and, where a device is given, about how long it takes."""
+    """What would run, what is done, what is refused and why, and, where a device is given,
+    about how long it takes.
+    """
     plan, catalogue = prepared.plan, prepared.catalogue
     statuses, evaluated = _known(prepared.directory, prepared.store)
     runnable = [planned for planned in plan.planned if not planned.status]
@@ -126,7 +128,9 @@ def _table(
 
 
 def _room(columns: Sequence[Sequence[str]], width: int) -> int:
-    """The longest piece of a name at which columns of names, broken where their options are, fit into a width."""
+    """The longest piece of a name at which columns of names,
+    broken where their options are, fit into a width.
+    """
 
     def taken(room: int) -> int:
         lines = ([line for name in names for line in wrapped(name, room).split("\n")] for names in columns)
@@ -137,8 +141,8 @@ def _room(columns: Sequence[Sequence[str]], width: int) -> int:
 
 
 def _progress(planned: Planned, statuses: Mapping[str, str]) -> str:
-    found = Counter("to do" if _is_due(statuses, key) else statuses[key] for key in planned.keys.values())
-    return " · ".join(f"{n} {status}" for status, n in found.items())
+    counts = Counter("to do" if _is_due(statuses, key) else statuses[key] for key in planned.keys.values())
+    return " · ".join(f"{n} {status}" for status, n in counts.items())
 
 
 def _refusals(plan: Plan) -> None:
@@ -162,7 +166,10 @@ def _totals(plan: Plan, runnable: Sequence[Planned], statuses: Mapping[str, str]
 def _measuring(
     plan: Plan, runnable: Sequence[Planned], evaluated: Evaluated, costs: Mapping[int, Estimate]
 ) -> float:
-    """Say what each evaluator takes for all runs that it is still to measure; the seconds for all evaluators."""
+    """Say what each evaluator takes for all runs that it is still to measure.
+
+    The seconds for all evaluators.
+    """
     totals: dict[str, _Total] = {}
     for planned in runnable:
         due, cost = _measuring_due(planned, evaluated), costs.get(id(planned))
@@ -178,7 +185,10 @@ def _measuring(
 
 
 class _Total(NamedTuple):
-    """What an evaluator takes for all runs; ``evaluations`` is ``None`` where that is not known of one of them."""
+    """What an evaluator takes for all runs.
+
+    ``evaluations`` is ``None`` where that is not known of one of them.
+    """
 
     evaluations: int | None
     densities: int

@@ -1,4 +1,6 @@
-"""What ``show`` says of a component's relations: what it goes with, what it does not and why, and the boards it is on."""
+"""What ``show`` says of a component's relations:
+what it goes with, what it does not and why, and the boards it is on.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ BOARDS = ("leaderboards", "lvmbench-results")
 
 
 def goes_with(entry: Entry, catalogue: Catalogue) -> Iterator[tuple[str, list[str], list[str]]]:
-    """For each other kind: the names that some combination holds together with this component, and those that none does."""
+    """For each other kind: the names that some combination holds together with this component,
+    and those that none does.
+    """
     if entry.kind not in BUILT:
         return
     bench, own = Bench(catalogue), {entry.kind: Ref(entry.name)}
@@ -42,5 +46,5 @@ def boards(entry: Entry) -> list[str]:
         column = pd.read_csv(path, usecols=[entry.kind])[entry.kind].astype(str)
         return bool((column.str.partition("[")[0] == entry.name).any())
 
-    found = (path for folder in BOARDS for path in sorted(Path(folder).glob("*/records.csv")))
-    return [str(path.parent) for path in found if has(path)]
+    paths = (path for folder in BOARDS for path in sorted(Path(folder).glob("*/records.csv")))
+    return [str(path.parent) for path in paths if has(path)]

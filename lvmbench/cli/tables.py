@@ -61,7 +61,8 @@ def publish(
     ],
     store: StoreUrl = None,
 ) -> None:
-    """Copy suite, plugins, records, measurements and tables to a folder that can be committed, with how to redo them.
+    """Copy suite, plugins, records, measurements and tables to a folder that can be committed,
+    with how to redo them.
 
     Example: lvmbench publish lvmbench-results/quick leaderboards/quick
     """

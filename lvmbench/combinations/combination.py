@@ -14,15 +14,15 @@ from lvmbench.suites.budget import Budget
 
 PROTOCOL = 2
 """Raised when the training or evaluation protocol changes results: older results are then not reused."""
-
-
 SETTINGS = ("latent", *Budget.model_fields)
-"""The numbers, and the choices, of a combination that are no components: the latent size, and the keys of the budget."""
+"""What a combination has beside components: the latent size, and the keys of the budget."""
+COLUMNS = (*PARTS, *SETTINGS)
+"""The columns that name a combination in every table."""
 
 
 @dataclass(frozen=True)
 class Combination:
-    """One choice of dataset, prior, posterior, decoder, objective and estimator, the latent size and the budget.
+    """One choice of each part, the latent size and the budget.
 
     ``shown`` are the settings that its name has, as they tell it from others.
     """
@@ -49,7 +49,7 @@ class Combination:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The columns that name this combination in every table."""
+        """What names this combination in every table, by column."""
         return {**{kind: str(self.refs[kind]) for kind in PARTS}, **self.settings}
 
 

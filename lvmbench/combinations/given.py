@@ -93,7 +93,8 @@ def _registered(catalogue: Catalogue, kind: str, cls: type) -> tuple[Catalogue, 
     if (kind, name) in catalogue:
         owner = catalogue.entry(kind, name)
         raise UserError(
-            f"{owner.label} is registered by {owner.distribution} {owner.version} already; rename the class {cls.__name__}"
+            f"{owner.label} is registered by {owner.distribution} {owner.version} already; rename "
+            f"the class {cls.__name__}"
         )
     return _with(catalogue, kind, name, cls), Ref(name)
 
@@ -126,7 +127,8 @@ def _expect(kind: str, holds: bool, given: Any) -> None:
         shown = " ".join(repr(given).split())[:SHOWN]  # an array's text has many lines
         more = ", or Data of tensors" if kind == "dataset" else ""
         raise UserError(
-            f"{kind}: {shown} is no {TABLE[kind].title}; give a name, a class or an instance of a {kind}{more}"
+            f"{kind}: {shown} is no {TABLE[kind].title}; give a name, a class or an instance "
+            f"of a {kind}{more}"
         )
 
 

@@ -45,7 +45,9 @@ def first_suitable(
 
 
 def capabilities(data: Data, parts: Parts, *, measured: bool = False) -> frozenset[str]:
-    """Everything that the parts of a combination provide, each as ``kind.capability``, in training or when measured."""
+    """Everything that the parts of a combination provide, each as ``kind.capability``,
+    in training or when measured.
+    """
     ends = end_capabilities(parts.objective, parts.estimator)
     return model_capabilities(data, parts.model, measured=measured) | ends
 
@@ -57,15 +59,21 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
         q = q.law_type or q
     return prior_capabilities(model.prior).union(
         _words("dataset", data.capabilities),
-        _words("posterior", model.posterior.provides | (_traits(q) if q else frozenset())),
+        _words("posterior", model.posterior.provides | (posterior_traits(q) if q else frozenset())),
         _words("decoder", model.decoder.provides | model.decoder.distribution.traits),
         _words("model", model.provides),
     )
 
 
-def _traits(q: type[Distribution]) -> frozenset[str]:
-    """What the posterior's distribution can do; where its density is known anywhere, so is its slope."""
-    return q.traits | (frozenset({"slope"}) if "density" in q.traits else frozenset())
+def posterior_traits(q: type[Distribution]) -> frozenset[str]:
+    """What the posterior's distribution can do.
+
+    Where its density is known anywhere, so is its slope; unless there is only a bound of it, the weights
+    average to p(x).
+    """
+    slope = frozenset({"slope"} if "density" in q.traits else ())
+    weights = frozenset({"weights"} if "bound" not in q.traits else ())
+    return q.traits | slope | weights
 
 
 def prior_capabilities(prior: Prior) -> frozenset[str]:
@@ -100,7 +108,10 @@ def unmet(
     offered = sorted(p.partition(".")[2] for p in provided if p.startswith(kind + "."))
     owner = _owner(kind, combination, data)
     advice = data.advice.get(missing[0].removeprefix("dataset."))
-    return f"{label} requires {missing[0]}, which {owner} does not provide (it provides {', '.join(offered) or 'nothing'}){f'; {advice}' if advice else ''}"
+    return (
+        f"{label} requires {missing[0]}, which {owner} does not provide (it provides "
+        f"{', '.join(offered) or 'nothing'}){f'; {advice}' if advice else ''}"
+    )
 
 
 def _owner(kind: str, combination: Combination, data: Data) -> str:
@@ -122,7 +133,9 @@ def refusal(data: Data, parts: Parts, combination: Combination) -> str | None:
 def applicable_estimators(
     catalogue: Catalogue, parts: Parts, data: Data, provided: frozenset[str], own: Ref
 ) -> dict[str, Estimator]:
-    """The combination's own estimator and every registered one, at its defaults, that suits the other parts."""
+    """The combination's own estimator and every registered one, at its defaults,
+    that suits the other parts.
+    """
     found: dict[str, Estimator] = {}
     summary = data.summary
     asked = {need for need in parts.objective.requires if need.startswith("estimator.")}

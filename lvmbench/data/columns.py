@@ -1,4 +1,7 @@
-"""What the columns of x ``(N, *x)`` are like: coarse for their spread, with atoms, or far from 0; NaN was not observed."""
+"""What the columns of x ``(N, *x)`` are like: coarse for their spread, with atoms, or far from 0.
+
+NaN was not observed.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,27 @@ ROUNDING = torch.finfo(torch.float32).eps
 RESOLUTION = 2**-8
 """Single precision is enough where its steps are at most this share of a column's spread.
 
-Rounding to steps h adds h^2 / 12 to a variance s^2, and as much again to each mean that is compared with x: log densities are
-then off by about (h / s)^2 / 12, which is a millionth of a nat for each value.
+Rounding to steps h adds h^2 / 12 to a variance s^2, and as much again to each mean that is compared with x:
+log densities are then off by about (h / s)^2 / 12, which is a millionth of a nat for each value.
 """
 RECURRING = 0.1
 """The share of rows from which on a value that recurs in them is an atom."""
 FEW = 5
 """So few rows may hold the same value by chance, as decimals are rounded."""
 FAR = 30
-"""From so many standard deviations on, training lags: on probabilistic PCA by more than a nat after 100 epochs."""
+"""From so many standard deviations on, training lags:
+on probabilistic PCA by more than a nat after 100 epochs.
+"""
 CHUNK = 4096
 """At most about so many rows are put in order."""
 
 
 def coarse(x: Tensor) -> list[tuple[int, ...]]:
-    """The columns of x ``(N, *x)``, in double precision, whose values single precision does not tell apart well enough.
+    """The columns of x ``(N, *x)``, in double precision, whose values single precision does not tell apart
+    well enough.
 
-    Its step at the largest value is held against the standard deviation, and its step at the median against the range of the
-    middle half, which no outlier widens.
+    Its step at the largest value is held against the standard deviation, and its step at the median against
+    the range of the middle half, which no outlier widens.
     """
     rows = x.flatten(1)
     quarters = torch.tensor([0.25, 0.5, 0.75], dtype=rows.dtype)
@@ -56,7 +62,9 @@ def atoms(x: Tensor) -> list[tuple[int, ...]]:
 
 
 def remote(x: Tensor) -> list[tuple[int, ...]]:
-    """The columns of x ``(N, *x)`` that are far from 0 for their spread, though not too far for single precision."""
+    """The columns of x ``(N, *x)`` that are far from 0 for their spread,
+    though not too far for single precision.
+    """
     spread = _spread(x.flatten(1).double())
     varies = spread.least < spread.most
     return _places(x, varies & (spread.mean.abs() >= FAR * spread.deviation))

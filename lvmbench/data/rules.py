@@ -1,4 +1,7 @@
-"""The rules that every data set meets, whoever made it; and what its readers should know although it meets them."""
+"""The rules that every data set meets, whoever made it.
+
+And what its readers should know although it meets them.
+"""
 
 from __future__ import annotations
 
@@ -142,7 +145,10 @@ def _remedy(value: float, rule: str) -> str:
 
 
 def _admit_gaps(data: Data) -> None:
-    """Something was observed of each datum, and in training of each column; a visit would have to know of gaps."""
+    """Something was observed of each datum, and in training of each column.
+
+    A visit would have to know of gaps.
+    """
     if data.complete:
         return
     _require(
@@ -222,14 +228,17 @@ def _admit_precision(data: Data) -> None:
     if columns:
         place = ", ".join(map(str, columns[0]))
         raise DataError(
-            f"data: column [{place}]{_named(data, columns[0])} of x is too far from 0 for its spread: single precision "
-            "would merge its values; subtract its mean, in double precision"
+            f"data: column [{place}]{_named(data, columns[0])} of x is too far from 0 for its spread: single "
+            "precision would merge its values; subtract its mean, in double precision"
         )
 
 
 def remarks(data: Data) -> Iterator[str]:
     """What a reader of results on these data should know."""
     yield from data.notes
+    if not data.complete:
+        shares = (f"{s.values.isnan().double().mean():.0%} of {name}" for name, s in data.splits.items())
+        yield f"not all values were observed: missing are {', '.join(shares)}"
     if data.support in ("real", "unit"):
         yield from _remarks_on_columns(data, data.splits["train"].values)
     held = {

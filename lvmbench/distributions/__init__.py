@@ -11,6 +11,11 @@ from lvmbench.distributions.flow import Coupled as Coupled
 from lvmbench.distributions.flow import Flow as Flow
 from lvmbench.distributions.flow import InvertibleFlow as InvertibleFlow
 from lvmbench.distributions.low_rank_normal import LowRankNormal as LowRankNormal
+from lvmbench.distributions.marginal import Marginal as Marginal
 from lvmbench.distributions.mixture import Mixture as Mixture
 from lvmbench.distributions.multivariate_normal import MultivariateNormal as MultivariateNormal
 from lvmbench.distributions.multivariate_normal import cholesky as cholesky
+from lvmbench.distributions.relaxed import RelaxedBernoulli as RelaxedBernoulli
+from lvmbench.distributions.relaxed import RelaxedCategorical as RelaxedCategorical
+from lvmbench.distributions.relaxed import StraightThroughBernoulli as StraightThroughBernoulli
+from lvmbench.distributions.relaxed import StraightThroughCategorical as StraightThroughCategorical

@@ -20,11 +20,15 @@ class Distribution(ABC):
 
     - ``pathwise``: its samples carry gradients to its parameters;
     - ``density``: `log_prob` can be evaluated anywhere, not only at its own draws;
+    - ``estimate``: the density is known by estimates alone. What comes with samples as their log density is such that exp(-log q)
+      has the mean 1 / q(z) given z, and `estimate_log_prob` is the log of an estimate of q(z);
+    - ``bound``: what comes with samples as their log density is on average at least that, so that the ELBO is a lower bound still;
     - ``slope``: `sample_with_slope` has the gradient of its log density at its own draws; who has a density has it too;
     - ``mean``: `mean` is available;
     - ``enumerable``: its support is finite and small enough to sum over;
     - ``components``: it is a mixture and can `assign` values to its components;
-    - ``straight_through``: its samples are rounded, and their gradients those of what they were before: no derivatives;
+    - ``straight_through``: its samples are rounded, and their gradients those of what they were before: no
+      derivatives;
     - ``relaxable``: it is discrete, and can draw `relaxations`, continuous values that round to its samples;
     - ``units``: its event is made of independent units, and `units` has them one by one.
     """
@@ -38,7 +42,9 @@ class Distribution(ABC):
 
     @property
     def family(self) -> type[Distribution]:
-        """The class by which pairs know it: its own, with that of what is inside where the class leaves it open."""
+        """The class by which pairs know it:
+        its own, with that of what is inside where the class leaves it open.
+        """
         return type(self)
 
     @abstractmethod
@@ -46,13 +52,16 @@ class Distribution(ABC):
         """The log density, in nats, of values of shape ``(..., *batch, *event)``: shape ``(..., *batch)``."""
 
     def observed_log_prob(self, value: Tensor) -> Tensor:
-        """The log density of what was observed of values ``(..., *batch, *event)``, in which NaN means that it was not.
+        """The log density of what was observed of values ``(..., *batch, *event)``,
+        in which NaN means that it was not.
 
-        For independent units, which ``event_dims`` counts, it is the sum over those that were. Others override it, or have none.
+        For independent units, which ``event_dims`` counts, it is the sum over those that were. Others
+        override it, or have none.
         """
         if "units" not in self.traits:
             raise NotImplementedError(
-                f"{type(self).__name__} cannot tell the density of a part of its values; who returns it requires dataset.complete"
+                f"{type(self).__name__} cannot tell the density of a part of its values; who returns it "
+                "requires dataset.complete"
             )
         values, mask = observed(value)
         each = self.units.log_prob(values)  # (..., *batch, *units)
@@ -74,6 +83,10 @@ class Distribution(ABC):
             slope = grad(lambda value: self.log_prob(value).sum())(z.detach())
         return z, log_q, slope
 
+    def estimate_log_prob(self, value: Tensor, noise: Noise) -> Tensor:
+        """The log of an unbiased estimate of the density of values ``(..., *batch, *event)``, where ``traits`` has ``estimate``."""
+        raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'estimate'")
+
     @final
     def sample(self, noise: Noise, samples: int) -> Tensor:
         """``K`` samples, ``(K, *batch, *event)``."""
@@ -91,16 +104,22 @@ class Distribution(ABC):
 
     @property
     def law(self) -> Distribution:
-        """What a model is measured with: this, or the discrete distribution that relaxed samples stand for."""
+        """What a model is measured with:
+        this, or the discrete distribution that relaxed samples stand for.
+        """
         return self
 
     def relaxations(self, noise: Noise, samples: int, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Samples, relaxed values that round to them, and other relaxed values given the samples alone, ``(K, *batch, *event)``
-        each, where ``traits`` has ``relaxable``; the relaxed values carry gradients to the parameters."""
+        """Samples, relaxed values that round to them, and other relaxed values given the samples alone,
+        ``(K, *batch, *event)`` each, where ``traits`` has ``relaxable``; the relaxed values carry gradients
+        to the parameters.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'relaxable'")
 
     def assign(self, value: Tensor) -> Tensor:
-        """The probability of each component given the value, ``(..., C)``, where ``traits`` has ``components``."""
+        """The probability of each component given the value, ``(..., C)``,
+        where ``traits`` has ``components``.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'components'")
 
 

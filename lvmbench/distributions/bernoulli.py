@@ -45,7 +45,9 @@ class Bernoulli(Distribution):
         return self.logits.sigmoid()
 
     def relaxations(self, noise: Noise, samples: int, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
-        r"""With :math:`u \ge 1 - \theta` where the value is 1: relaxed ones are of the logistic quantile of u, and of another u there."""
+        r"""With :math:`u \ge 1 - \theta` where the value is 1:
+        relaxed ones are of the logistic quantile of u, and of another u there.
+        """
         shape = (samples, *self.logits.shape)
         u, v, theta = noise.uniform(shape), noise.uniform(shape), self.mean
         # logit theta + logit u is above 0 just where u is above 1 - theta: relaxed values round to the value

@@ -10,7 +10,9 @@ from lvmbench.noise import Noise
 
 
 class Categorical(Distribution):
-    r"""Independent choices among :math:`C` classes, one for each group, as one-hot rows; given by their logits.
+    r"""Independent choices among :math:`C` classes, one for each group, as one-hot rows.
+
+    Given by their logits.
 
     .. math:: \log p(x) = \sum_g \sum_c x_{gc} \log \operatorname{softmax}(\ell_g)_c
 
@@ -47,7 +49,10 @@ class Categorical(Distribution):
         return self.logits.exp()
 
     def relaxations(self, noise: Noise, samples: int, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
-        """The largest of the perturbed logits is the value's; given that, the others are Gumbel values below it."""
+        """The largest of the perturbed logits is the value's.
+
+        Given that, the others are Gumbel values below it.
+        """
         shape = (samples, *self.logits.shape)
         perturbed = self.logits + noise.gumbel(shape)
         value = one_hot(perturbed.argmax(-1), self.logits).detach()
@@ -64,6 +69,9 @@ class Categorical(Distribution):
 
 
 def one_hot(chosen: Tensor, like: Tensor) -> Tensor:
-    """One-hot rows for classes, in the type and of the last dimension of another tensor; torch's own waits for the device."""
+    """One-hot rows for classes, in the type and of the last dimension of another tensor.
+
+    torch's own waits for the device.
+    """
     classes = torch.arange(like.shape[-1], device=like.device)
     return (chosen.unsqueeze(-1) == classes).to(like.dtype)

@@ -23,12 +23,13 @@ class Chain(Distribution):
 
     .. math:: \log p(z) = \log p(z_{(1)}) + \sum_{l > 1} \log p(z_{(l)} | z_{(l-1)})
 
-    where :math:`z_{(1)}, z_{(2)}, \dots` are the layers in the order in which they are drawn: from the first to the last in
-    the vector, or, ``top_down``, from the last to the first. The layers have the traits ``pathwise`` and ``density``.
+    where :math:`z_{(1)}, z_{(2)}, \dots` are the layers in the order in which they are drawn: from the first
+    to the last in the vector, or, ``top_down``, from the last to the first. The layers have the traits
+    ``pathwise`` and ``density``.
 
     References:
-        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed, Wierstra, 2014),
-        https://arxiv.org/abs/1401.4082
+        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed,
+        Wierstra, 2014), https://arxiv.org/abs/1401.4082
 
     Arguments:
         first: The distribution of the layer that is drawn first.
@@ -38,7 +39,8 @@ class Chain(Distribution):
 
     Example:
         >>> top = DiagonalNormal(torch.zeros(2), torch.zeros(2))
-        >>> p = Chain(top, [lambda z: DiagonalNormal(z.sum(-1, keepdim=True).expand(*z.shape[:-1], 3), z.new_zeros(3))], (3, 2), True)
+        >>> below = lambda z: DiagonalNormal(torch.cat([z, z[..., :1]], -1), torch.zeros(3))
+        >>> p = Chain(top, [below], (3, 2), top_down=True)
         >>> p.log_prob(torch.zeros(5, 7, 5)).shape
         torch.Size([5, 7])
     """
@@ -69,7 +71,10 @@ class Chain(Distribution):
         return torch.cat(self._in_place(layers), -1), log_p
 
     def given(self, value: Tensor) -> list[Distribution]:
-        """The distribution of each layer given the one before it in these values ``(..., *batch, D)``, in the order of the vector."""
+        """The distribution of each layer given the one before it, in the order of the vector.
+
+        The layers before are those of the values, ``(..., *batch, D)``.
+        """
         before = self._in_place(list(value.split(self.sizes, -1)))[:-1]
         conditionals = [c(layer) for c, layer in zip(self.conditionals, before, strict=True)]
         return self._in_place([self.first, *conditionals])
@@ -82,17 +87,18 @@ class Chain(Distribution):
 class LinearChain(Chain):
     r"""A chain of normals whose means are linear in the layer before: one normal over all layers.
 
-    .. math:: p(z_{(1)}) = N(0, I), \quad p(z_{(l)} | z_{(l-1)}) = N(A_l z_{(l-1)} + b_l, \operatorname{diag} \sigma_l^2)
+    .. math:: p(z_{(1)}) = N(0, I), \qquad
+        p(z_{(l)} | z_{(l-1)}) = N(A_l z_{(l-1)} + b_l, \operatorname{diag} \sigma_l^2)
 
     Arguments:
-        maps: :math:`A_l`, ``(D_l, D_{l-1})``, :math:`b_l` and :math:`\log\sigma_l`, ``(D_l,)``, of each layer but the first, in the
-            order of drawing.
+        maps: :math:`A_l`, ``(D_l, D_{l-1})``, :math:`b_l` and :math:`\log\sigma_l`, ``(D_l,)``, of each layer
+            but the first, in the order of drawing.
         sizes: The sizes of the layers, in the order of the vector.
         top_down: Whether the last layer of the vector is drawn first.
 
     Example:
         >>> p = LinearChain([(torch.ones(1, 1), torch.zeros(1), torch.zeros(1))], (1, 1), top_down=True)
-        >>> p.joint.scale_tril @ p.joint.scale_tril.T
+        >>> (p.joint.scale_tril @ p.joint.scale_tril.T).round()
         tensor([[2., 1.],
                 [1., 1.]])
     """

@@ -15,7 +15,8 @@ HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 class DiagonalNormal(Distribution):
     r"""The normal distribution with independent coordinates.
 
-    .. math:: \log N(x; \mu, \sigma^2) = \sum_d -\tfrac12 (x_d - \mu_d)^2 / \sigma_d^2 - \log \sigma_d - \tfrac12 \log 2\pi
+    .. math:: \log N(x; \mu, \sigma^2) = \sum_d -\tfrac12 (x_d - \mu_d)^2 / \sigma_d^2 - \log \sigma_d
+        - \tfrac12 \log 2\pi
 
     Arguments:
         loc: The mean :math:`\mu`, ``(*batch, *event)``.

@@ -13,14 +13,17 @@ from lvmbench.distributions.base import Distribution
 from lvmbench.noise import Noise
 
 Step = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""A map of z, ``(..., *batch, D)``, that returns its image and the log of its absolute Jacobian determinant, ``(..., *batch)``."""
+"""A map of z, ``(..., *batch, D)``, that returns its image and the log
+of its absolute Jacobian determinant, ``(..., *batch)``.
+"""
 
 
 class Coupled:
-    """A step that changes some coordinates only, each by a map of its own, as the coordinates that it keeps say.
+    """A step that changes some coordinates only, each by a map of its own,
+    as the coordinates that it keeps say.
 
-    Its Jacobian is triangular in two blocks, which makes the slope of its density cheap. Arguments: the step, and which
-    coordinates it changes; where that is all of them, they change independently.
+    Its Jacobian is triangular in two blocks, which makes the slope of its density cheap. Arguments: the step,
+    and which coordinates it changes; where that is all of them, they change independently.
     """
 
     def __init__(self, step: Step, changed: slice) -> None:
@@ -31,18 +34,21 @@ class Coupled:
 
 
 class Flow(Distribution):
-    r"""A distribution over vectors pushed through invertible steps; its density is known at its own draws only.
+    r"""A distribution over vectors pushed through invertible steps.
+
+    Its density is known at its own draws only.
 
     .. math:: \log q(z_T) = \log q_0(z_0) - \sum_t \log \left| \det \partial z_t / \partial z_{t-1} \right|
 
     The slope of the log density follows the same steps, without their inverses: with the Jacobian
     :math:`J_t = \partial z_t / \partial z_{t-1}`,
 
-    .. math:: \nabla \log q_t(z_t) = J_t^{-\top} \left(\nabla \log q_{t-1}(z_{t-1}) - \nabla \log |\det J_t|\right)
+    .. math:: \nabla \log q_t(z_t) = J_t^{-\top} \left(\nabla \log q_{t-1}(z_{t-1})
+        - \nabla \log |\det J_t|\right)
 
     References:
-        Fast and Unified Path Gradient Estimators for Normalizing Flows (Vaitl, Winkler, Richter, Kessel, 2024),
-        https://arxiv.org/abs/2403.15881
+        Fast and Unified Path Gradient Estimators for Normalizing Flows (Vaitl, Winkler, Richter, Kessel,
+        2024), https://arxiv.org/abs/2403.15881
 
     Arguments:
         base: The distribution :math:`q_0` of :math:`z_0`, over vectors.
@@ -109,7 +115,9 @@ def _pushed(step: Step, z: Tensor, slope: Tensor) -> Tensor:
 
 
 def _of_blocks(back: Callable[[Tensor], Tensor], changed: slice, due: Tensor) -> Tensor:
-    """The solution s of J^T s = due: J^T is the identity on what is kept, and diagonal from changed to changed."""
+    """The solution s of J^T s = due:
+    J^T is the identity on what is kept, and diagonal from changed to changed.
+    """
     mask = torch.zeros(due.shape[-1], dtype=due.dtype, device=due.device)
     mask[changed] = 1
     # the block from changed to changed is diagonal: J^T of ones there reads off its diagonal
@@ -125,7 +133,8 @@ class InvertibleFlow(Flow):
     Arguments:
         base: The distribution :math:`q_0` of :math:`z_0`, over vectors.
         steps: The maps :math:`z_{t-1} \mapsto z_t`, each with its log determinant, in the order of sampling.
-        inverses: The map :math:`z_t \mapsto z_{t-1}` of each step, with its own log determinant, in the same order.
+        inverses: The map :math:`z_t \mapsto z_{t-1}` of each step, with its own log determinant, in the same
+            order.
         event_shape: The shape of an event, which has as many values as the vectors have.
 
     Example:

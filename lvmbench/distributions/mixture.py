@@ -66,7 +66,11 @@ class Mixture(Distribution, Generic[D]):
         return (weights * self.components.mean).sum(-1 - self.event_dims)
 
     def assign(self, value: Tensor) -> Tensor:
-        return self._log_joint(value).softmax(-1)
+        return self.log_assign(value).exp()
+
+    def log_assign(self, value: Tensor) -> Tensor:
+        """The log of `assign`, finite where that is rounded to 0."""
+        return self._log_joint(value).log_softmax(-1)
 
     def _log_joint(self, value: Tensor) -> Tensor:
         """log pi_c + log p_c(x), ``(..., C)``."""

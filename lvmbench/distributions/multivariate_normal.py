@@ -14,7 +14,8 @@ from lvmbench.observation import observed
 def cholesky(matrix: Tensor) -> Tensor:
     """The Cholesky factor of matrices ``(..., D, D)``, NaN where one is not positive definite.
 
-    torch's own raises for that, for which it waits for the device, and one bad matrix would cost the whole pack.
+    torch's own raises for that, for which it waits for the device, and one bad matrix would cost the whole
+    pack.
     """
     factor, info = torch.linalg.cholesky_ex(matrix)
     return torch.where((info == 0)[..., None, None], factor, torch.nan)
@@ -23,7 +24,8 @@ def cholesky(matrix: Tensor) -> Tensor:
 class MultivariateNormal(Distribution):
     r"""The normal distribution with covariance :math:`L L^\top`, over vectors.
 
-    .. math:: \log N(x; \mu, L L^\top) = -\tfrac12 \|L^{-1}(x - \mu)\|^2 - \sum_d \log L_{dd} - \tfrac{D}{2} \log 2\pi
+    .. math:: \log N(x; \mu, L L^\top) = -\tfrac12 \|L^{-1}(x - \mu)\|^2 - \sum_d \log L_{dd}
+        - \tfrac{D}{2} \log 2\pi
 
     Arguments:
         loc: The mean :math:`\mu`, ``(*batch, D)``.
@@ -50,7 +52,8 @@ class MultivariateNormal(Distribution):
     def observed_log_prob(self, value: Tensor) -> Tensor:
         values, mask = observed(value, self.loc)  # at its mean, a value adds nothing to the square
         seen = mask.to(values.dtype)
-        # rows and columns of what was not observed become those of the identity, which adds nothing to the determinant
+        # rows and columns of what was not observed become those of the identity, which adds nothing to the
+        # determinant
         covariance = self.scale_tril @ self.scale_tril.mT * seen.unsqueeze(-1) * seen.unsqueeze(-2)
         marginal = MultivariateNormal(self.loc, cholesky(covariance + torch.diag_embed(1 - seen)))
         return marginal.log_prob(values) + HALF_LOG_2PI * (1 - seen).sum(-1)

@@ -16,8 +16,9 @@ from lvmbench.noise import Noise
 class Relaxed(Distribution):
     r"""Samples between the values of a discrete law, which carry gradients to its logits.
 
-    The log density of a sample is the law's log mass, which is linear in the value, not the density of the relaxed samples:
-    no bound is to be reported from them. Where the temperature falls to 0, the samples become those of the law.
+    The log density of a sample is the law's log mass, which is linear in the value, not the density of the
+    relaxed samples: no bound is to be reported from them. Where the temperature falls to 0, the samples
+    become those of the law.
 
     Arguments:
         law: The discrete distribution that they stand for.
@@ -50,7 +51,8 @@ class Relaxed(Distribution):
 class RelaxedBernoulli(Relaxed):
     r"""The binary concrete relaxation of independent binary variables.
 
-    .. math:: z = \operatorname{sigmoid}\left(\frac{\ell - \operatorname{logit} u}{\tau}\right), \quad u \sim U(0, 1)
+    .. math:: z = \operatorname{sigmoid}\left(\frac{\ell - \operatorname{logit} u}{\tau}\right), \quad
+        u \sim U(0, 1)
 
     Arguments:
         law: The binary variables, of logits :math:`\ell`.
@@ -75,7 +77,8 @@ class RelaxedBernoulli(Relaxed):
 class RelaxedCategorical(Relaxed):
     r"""The Gumbel-softmax (concrete) relaxation of independent choices among classes.
 
-    .. math:: z_g = \operatorname{softmax}\left(\frac{\ell_g + \epsilon_g}{\tau}\right), \quad \epsilon_{gc} \sim \mathrm{Gumbel}
+    .. math:: z_g = \operatorname{softmax}\left(\frac{\ell_g + \epsilon_g}{\tau}\right), \quad
+        \epsilon_{gc} \sim \mathrm{Gumbel}
 
     Arguments:
         law: The choices, of logits :math:`\ell`.

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import lvmbench
+from lvmbench import __version__
 
 PACKAGES = (
     "torch",
@@ -28,15 +28,18 @@ PACKAGES = (
 
 
 def environment(plugins: dict[str, str] | None = None) -> dict[str, Any]:
-    """A description of this machine and its software; ``plugins`` are the distributions of the components, with versions."""
+    """A description of this machine and its software.
+
+    ``plugins`` are the distributions of the components, with versions.
+    """
     import torch
 
     cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
-        "lvmbench": lvmbench.__version__,
+        "lvmbench": __version__,
         "revision": _revision(),
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "plugins": dict(sorted((plugins or {}).items())),
         "system": platform.platform(),
         "processor": _processor(),
@@ -61,7 +64,7 @@ def _version(package: str) -> str | None:
 
 def _revision() -> str | None:
     """The git revision of the source, marked where it has changes; ``None`` for an installed copy."""
-    root = Path(lvmbench.__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     try:

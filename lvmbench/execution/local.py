@@ -80,7 +80,10 @@ class LocalExecutor(Generic[J]):
         return ProgressFile(Path(self._progress.name) / str(number))
 
     def completed(self, on_progress: Callable[[int, Progress], None]) -> Iterator[tuple[int, Any]]:
-        """Yield the number and the outcome, or the `Crash`, of each job as it ends; jobs may be submitted meanwhile."""
+        """Yield the number and the outcome, or the `Crash`, of each job as it ends.
+
+        Jobs may be submitted meanwhile.
+        """
         with _interrupted_between_jobs(bool(self.workers)) as stop_if_asked:
             while self._waiting or self._futures:
                 stop_if_asked()
@@ -103,9 +106,12 @@ class LocalExecutor(Generic[J]):
 
 @contextlib.contextmanager
 def _interrupted_between_jobs(wanted: bool) -> Iterator[Callable[[], None]]:
-    """Let the first Ctrl-C wait for the next call of what this gives, which then raises it; a second one is raised at once.
+    """Let the first Ctrl-C wait for the next call of what this gives, which then raises it.
 
-    Raised anywhere, it could leave a lock of a job's future taken, for which the end of the pool would wait forever.
+    A second one is raised at once.
+
+    Raised anywhere, it could leave a lock of a job's future taken, for which the end of the pool would wait
+    forever.
     """
     asked: list[int] = []
 
@@ -130,7 +136,9 @@ def _interrupted_between_jobs(wanted: bool) -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Keep Ctrl-C waiting, and from the processes and threads that are started meanwhile: the runner ends those itself."""
+    """Keep Ctrl-C waiting, and from the processes and threads that are started meanwhile:
+    the runner ends those itself.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

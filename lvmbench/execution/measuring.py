@@ -52,7 +52,10 @@ def figures(evaluator: Evaluator, subject: Subject) -> tuple[list[Measurement], 
 
 
 def _row(measurement: Measurement, evaluator: Evaluator, split: str) -> dict[str, Any]:
-    """A measurement as the store takes it; raises `LvmbenchError` for one that is undeclared or not finite."""
+    """A measurement as the store takes it.
+
+    Raises `LvmbenchError` for one that is undeclared or not finite.
+    """
     name, value, stderr = measurement.metric, float(measurement.value), measurement.stderr
     metric = evaluator.metrics.get(name)
     if metric is None:

@@ -1,4 +1,6 @@
-"""Progress of a job, handed over in a small file: nothing to lock, and nothing left behind by a killed process."""
+"""Progress of a job, handed over in a small file:
+nothing to lock, and nothing left behind by a killed process.
+"""
 
 from __future__ import annotations
 

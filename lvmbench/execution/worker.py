@@ -115,11 +115,13 @@ def evaluate_job(work: Measuring, progress: ProgressFile) -> Evaluated:
     start, remarks, name = time.perf_counter(), list[str](), str(work.evaluator)
     try:
         with noted(remarks):
-            found = _measure(work.job, work)
+            measurements = _measure(work.job, work)
     except (Exception, SystemExit) as error:
         return Evaluated(work.seed, name, *_ending(error))
     seconds = time.perf_counter() - start
-    return Evaluated(work.seed, name, Status.OK, "; ".join(remarks), seconds=seconds, measurements=found)
+    return Evaluated(
+        work.seed, name, Status.OK, "; ".join(remarks), seconds=seconds, measurements=measurements
+    )
 
 
 def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:

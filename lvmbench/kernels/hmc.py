@@ -16,8 +16,9 @@ S = TypeVar("S", bound=tuple[Tensor, ...])
 class Target(Protocol[S]):
     """An unnormalised density, by what is known of it where chains are.
 
-    A state is a named tuple of tensors: first the places z, ``(*chains, *z)``, then whatever else is worth keeping,
-    ``(*chains)`` or ``(*chains, *z)``. It is found once for each place, so that a rejected step costs nothing more.
+    A state is a named tuple of tensors: first the places z, ``(*chains, *z)``, then whatever else is worth
+    keeping, ``(*chains)`` or ``(*chains, *z)``. It is found once for each place, so that a rejected step
+    costs nothing more.
     """
 
     def at(self, z: Tensor) -> S:
@@ -69,9 +70,11 @@ class Density:
 
 
 def leapfrog(target: Target[S], state: S, velocity: Tensor, step: Tensor, count: int) -> tuple[S, Tensor]:
-    """Where a trajectory of ``count`` leapfrog steps of the size ``step``, ``(*chains)``, ends, and its velocity there.
+    """Where a trajectory of ``count`` leapfrog steps of the size ``step``, ``(*chains)``, ends,
+    and its velocity there.
 
-    It keeps volume and, run with the velocity turned round, ends where it began: a proposal needs no Jacobian.
+    It keeps volume and, run with the velocity turned round, ends where it began: a proposal needs no
+    Jacobian.
     """
     size = _pad(step, state[0])
     for _ in range(count):
@@ -82,10 +85,11 @@ def leapfrog(target: Target[S], state: S, velocity: Tensor, step: Tensor, count:
 
 
 def transition(target: Target[S], state: S, step: Tensor, count: int, noise: Noise) -> tuple[S, Tensor]:
-    r"""A Hamiltonian transition of each chain, which leaves the target as it is, and its chance of acceptance, ``(*chains)``.
+    r"""A Hamiltonian transition of each chain, which leaves the target as it is,
+    and its chance of acceptance, ``(*chains)``.
 
-    .. math:: \min\left(1,\; \frac{\pi(z')\, \mathrm{N}(v'; 0, I)}{\pi(z)\, \mathrm{N}(v; 0, I)}\right), \qquad
-        v \sim \mathrm{N}(0, I), \quad (z', v') = \mathrm{leapfrog}(z, v)
+    .. math:: \min\left(1,\; \frac{\pi(z')\, \mathrm{N}(v'; 0, I)}{\pi(z)\, \mathrm{N}(v; 0, I)}\right),
+        \qquad v \sim \mathrm{N}(0, I), \quad (z', v') = \mathrm{leapfrog}(z, v)
 
     References:
         MCMC Using Hamiltonian Dynamics (Neal, 2011), https://arxiv.org/abs/1206.1901

@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
-"""From rows ``(N, D)`` and ``(M, D)`` to the kernel of each pair, ``(N, M)``; of a row with itself it is 1."""
+"""From rows ``(N, D)`` and ``(M, D)`` to the kernel of each pair, ``(N, M)``.
+
+Of a row with itself it is 1.
+"""
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -18,11 +21,12 @@ def imq(a: Tensor, b: Tensor) -> Tensor:
 
     .. math:: k(a, b) = \frac{1}{|S|} \sum_{s \in S} \frac{C_s}{C_s + \|a - b\|^2}, \qquad C_s = 2 D s
 
-    :math:`2 D`, the width of the paper, is the mean squared distance of two standard normal vectors of size D; :math:`S` are
-    scales around it, so that no choice of one width decides what is seen.
+    :math:`2 D`, the width of the paper, is the mean squared distance of two standard normal vectors of size
+    D; :math:`S` are scales around it, so that no choice of one width decides what is seen.
 
     References:
-        Wasserstein Auto-Encoders (Tolstikhin, Bousquet, Gelly, Schoelkopf, 2018), https://arxiv.org/abs/1711.01558
+        Wasserstein Auto-Encoders (Tolstikhin, Bousquet, Gelly, Schoelkopf, 2018),
+        https://arxiv.org/abs/1711.01558
 
     Example:
         >>> imq(torch.zeros(1, 2), torch.zeros(3, 2))
@@ -73,7 +77,8 @@ def gaussian(width: float) -> Kernel:
 
 
 def squared_mmd(kernel: Kernel, a: Tensor, b: Tensor) -> Tensor:
-    r"""An estimate of the squared MMD of the distributions of rows, ``()``: unbiased, so that it may be below 0.
+    r"""An estimate of the squared MMD of the distributions of rows, ``()``:
+    unbiased, so that it may be below 0.
 
     .. math:: \frac{1}{N (N - 1)} \sum_{i \ne j} k(a_i, a_j) + \frac{1}{M (M - 1)} \sum_{i \ne j} k(b_i, b_j)
         - \frac{2}{N M} \sum_{ij} k(a_i, b_j)

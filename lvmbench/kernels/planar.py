@@ -18,11 +18,12 @@ class PlanarMap:
     .. math:: f(z) = z + \hat u \tanh(w^\top z + b), \qquad
         \hat u = u + (m(w^\top u) - w^\top u) \frac{w}{\|w\|^2}, \qquad m(a) = -1 + \log(1 + (e - 1) e^a)
 
-    As :math:`w^\top \hat u = m(w^\top u) > -1` it is invertible, though not in closed form; :math:`m` is that of the paper,
-    moved so that the map with :math:`u = 0` is the identity.
+    As :math:`w^\top \hat u = m(w^\top u) > -1` it is invertible, though not in closed form; :math:`m` is that
+    of the paper, moved so that the map with :math:`u = 0` is the identity.
 
     References:
-        Variational Inference with Normalizing Flows (Rezende, Mohamed, 2015), https://arxiv.org/abs/1505.05770
+        Variational Inference with Normalizing Flows (Rezende, Mohamed, 2015),
+        https://arxiv.org/abs/1505.05770
 
     Arguments:
         u: The direction before it is corrected, ``(*batch, D)``.
@@ -46,14 +47,17 @@ class PlanarMap:
         self.u = u + (self.reach - 1 - along) * w / (w.square().sum(-1, keepdim=True) + _TINY)
 
     def __call__(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The images of z, ``(..., *batch, D)``, and the log of the Jacobian determinant, ``(..., *batch)``."""
+        """The images of z, ``(..., *batch, D)``, and the log
+        of the Jacobian determinant, ``(..., *batch)``.
+        """
         image, _, det = self._at(z)
         return image, det.log().squeeze(-1)
 
     def with_slope(self, z: Tensor, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         r"""The same, and the slope of a log density once it has gone through the map.
 
-        .. math:: s' = J^{-\top} (s - \nabla \log \det J), \qquad J = I + h' \hat u w^\top, \quad h' = 1 - \tanh^2
+        .. math:: s' = J^{-\top} (s - \nabla \log \det J), \qquad J = I + h' \hat u w^\top, \quad
+            h' = 1 - \tanh^2
 
         J is the identity and a matrix of rank 1, which the formula of Sherman and Morrison inverts.
         """
@@ -72,7 +76,9 @@ class PlanarMap:
 
 
 class _Values(NamedTuple):
-    """What is known at a point: the image, the tanh and the determinant, the last two ``(..., *batch, 1)``."""
+    """What is known at a point: the image, the tanh and the determinant,
+    the last two ``(..., *batch, 1)``.
+    """
 
     image: Tensor
     h: Tensor

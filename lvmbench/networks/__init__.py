@@ -30,8 +30,8 @@ def network(
     """A network from events of shape ``source`` to events of shape ``target``.
 
     Arguments:
-        body: ``mlp`` (fully connected layers), ``residual`` (blocks with a way around each) or ``conv`` (convolutions, where
-            one side is an image; raises `Refusal` where none is).
+        body: ``mlp`` (fully connected layers), ``residual`` (blocks with a way around each) or ``conv``
+            (convolutions, where one side is an image; raises `Refusal` where none is).
         source: The shape of one input; leading dimensions are batch.
         target: The shape of one output.
         hidden: The width of the hidden layers; of ``conv``, 8 times the channels nearest to the image.
@@ -48,7 +48,8 @@ def network(
 def encoder(
     body: Network, data: DataSummary, target: tuple[int, ...], *, hidden: int, layers: int, mask: bool = False
 ) -> nn.Module:
-    """A network from data to events of shape ``target``, which reads the training mean where nothing was observed.
+    """A network from data to events of shape ``target``, which reads the training mean
+    where nothing was observed.
 
     Arguments:
         body: As of `network`.

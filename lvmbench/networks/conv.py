@@ -14,26 +14,31 @@ from lvmbench.errors import Refusal
 IMAGE = 3
 """An image has three dimensions: channels, rows and columns."""
 CHANNELS = 8
-"""A convolution has the hidden width divided by this as channels, so that it costs about what a full layer does."""
+"""A convolution has the hidden width divided by this as channels,
+so that it costs about what a full layer does.
+"""
 
 
 class Conv(nn.Module):
-    """Convolutions, each halving rows and columns, from an image; or transposed ones, each doubling them, to an image.
+    """Convolutions, each halving rows and columns, from an image.
 
-    Where the source is an image ``(C, H, W)``, a linear map of the last convolution's output follows; else the target must be one,
-    or several, ``(..., C, H, W)``, and a linear map comes first. Raises `Refusal` where neither side is an image.
+    Or transposed ones, each doubling them, to an image.
+
+    Where the source is an image ``(C, H, W)``, a linear map of the last convolution's output follows; else
+    the target must be one, or several, ``(..., C, H, W)``, and a linear map comes first. Raises `Refusal`
+    where neither side is an image.
 
     References:
-        Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks (Radford, Metz,
-        Chintala, 2016), https://arxiv.org/abs/1511.06434
+        Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks (Radford,
+        Metz, Chintala, 2016), https://arxiv.org/abs/1511.06434
     """
 
     def __init__(self, source: tuple[int, ...], target: tuple[int, ...], *, hidden: int, layers: int) -> None:
         super().__init__()
         if max(len(source), len(target)) < IMAGE:
             raise Refusal(
-                f"network 'conv' is for images of shape (channels, rows, columns), and maps {source} to {target} here; "
-                "take network=mlp or network=residual"
+                f"network 'conv' is for images of shape (channels, rows, columns), and maps {source} to "
+                f"{target} here; take network=mlp or network=residual"
             )
         width = max(hidden // CHANNELS, 1)
         down = len(source) >= IMAGE

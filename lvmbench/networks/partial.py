@@ -9,7 +9,8 @@ from lvmbench.observation import observed
 
 
 class Partial(nn.Module):
-    """A body that is given the training mean where nothing was observed, and with ``mask`` also which values were.
+    """A body that is given the training mean where nothing was observed,
+    and with ``mask`` also which values were.
 
     The mask stands beside the values as another channel: the body reads events of shape ``(2, *x)`` then.
     """

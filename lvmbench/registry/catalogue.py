@@ -76,16 +76,17 @@ class Entry:
 
         try:
             with preserved([]):
-                found = self.target if isinstance(self.target, type) else _attribute(self.target)
+                component = self.target if isinstance(self.target, type) else _attribute(self.target)
             base = TABLE[self.kind].base()
-            if not (isinstance(found, type) and issubclass(found, base)):
-                raise TypeError(f"{found!r} is not a class derived from lvmbench.{base.__name__}")
-            options_model(found)
+            if not (isinstance(component, type) and issubclass(component, base)):
+                raise TypeError(f"{component!r} is not a class derived from lvmbench.{base.__name__}")
+            options_model(component)
         except (Exception, SystemExit) as error:
             raise Unavailable(
-                f"{self.label} of {self.distribution} {self.version} cannot be used: {type(error).__name__}: {error}"
+                f"{self.label} of {self.distribution} {self.version} cannot be "
+                f"used: {type(error).__name__}: {error}"
             ) from error
-        return found
+        return component
 
 
 def _attribute(target: str) -> Any:
@@ -134,8 +135,8 @@ class Catalogue:
 
     def entries(self, kind: str | None = None) -> list[Entry]:
         """The entries of one kind, or all, in the order of kinds and then of names."""
-        found = [e for e in self._entries.values() if kind in (None, e.kind)]
-        return sorted(found, key=lambda e: (KINDS.index(e.kind), e.name))
+        entries = [e for e in self._entries.values() if kind in (None, e.kind)]
+        return sorted(entries, key=lambda e: (KINDS.index(e.kind), e.name))
 
     def names(self, kind: str) -> list[str]:
         """The names of one kind."""
@@ -143,10 +144,10 @@ class Catalogue:
 
     def entry(self, kind: str, name: str) -> Entry:
         """One entry; raises `UserError` with the nearest names where there is none."""
-        found = self._entries.get((kind, name))
-        if found is None:
+        entry = self._entries.get((kind, name))
+        if entry is None:
             raise UserError(f"unknown {kind} '{name}'{nearest(name, self.names(kind))}{self._hint()}")
-        return found
+        return entry
 
     def _hint(self) -> str:
         return f" ({len(self.problems)} plugin problem(s): see lvmbench plugins)" if self.problems else ""

@@ -9,16 +9,19 @@ import pluggy
 hookspec = pluggy.HookspecMarker("lvmbench")
 hookimpl = pluggy.HookimplMarker("lvmbench")
 API_VERSION = "1.0"
-"""The version of what plugins are written against: this hook, the contracts of each kind and the public names of lvmbench.
+"""The version of what plugins are written against:
+this hook, the contracts of each kind and the public names of lvmbench.
 
-A module with the hook may declare which ones it works with, ``LVMBENCH_API = ">=1,<2"``; outside of them it is not loaded.
+A module with the hook may declare which ones it works with, ``LVMBENCH_API = ">=1,<2"``; outside of them it
+is not loaded.
 """
 
 
 class Register(Protocol):
     """What `lvmbench_register` is handed: one method per kind.
 
-    ``target`` is a class, or better a lazy ``"package.module:Class"``; for a suite it is ``"package:folder/file.yaml"``.
+    ``target`` is a class, or better a lazy ``"package.module:Class"``; for a suite it is
+    ``"package:folder/file.yaml"``.
     """
 
     def dataset(self, name: str, target: str | type) -> None: ...

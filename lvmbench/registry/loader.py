@@ -1,8 +1,8 @@
 """Finding plugins: each is loaded alone, and what is wrong with one is listed instead of raised.
 
-pluggy's own loader drops a second entry point of a name, lets one plugin's ImportError take the host down, accepts misspelt
-hooks and leaves a plugin half-registered when its registration fails; this loader closes those gaps. A plugin that prints,
-hangs or changes global state while it loads is dealt with and listed.
+pluggy's own loader drops a second entry point of a name, lets one plugin's ImportError take the host down,
+accepts misspelt hooks and leaves a plugin half-registered when its registration fails; this loader closes
+those gaps. A plugin that prints, hangs or changes global state while it loads is dealt with and listed.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Registrar:
 
     source: _Source
     taken: dict[tuple[str, str], Entry]
-    found: list[Entry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
 
     def __getattr__(self, kind: str) -> Callable[[str, str | type], None]:
         if kind.startswith("_") or kind not in KINDS:
@@ -87,13 +87,13 @@ class Registrar:
                 f"{kind} '{name}': the target must be a class or 'package.module:Class', got {target!r}"
             )
         entry = Entry(kind, name, target, self.source.name, self.source.distribution, self.source.version)
-        other = {**self.taken, **{(e.kind, e.name): e for e in self.found}}.get((kind, name))
+        other = {**self.taken, **{(e.kind, e.name): e for e in self.entries}}.get((kind, name))
         if other:
             raise ValueError(
-                f"{kind} '{name}' is already registered by plugin '{other.plugin}' ({other.distribution} {other.version}); "
-                "nothing of this plugin was registered: rename the component"
+                f"{kind} '{name}' is already registered by plugin '{other.plugin}' ({other.distribution} "
+                f"{other.version}); nothing of this plugin was registered: rename the component"
             )
-        self.found.append(entry)
+        self.entries.append(entry)
 
 
 def load_catalogue(selection: PluginSelection | None = None) -> Catalogue:
@@ -119,9 +119,9 @@ def load_catalogue(selection: PluginSelection | None = None) -> Catalogue:
 
 
 def _installed() -> Iterator[_Source]:
-    """The entry points, lvmbench's own distribution first, so that no name of a host's component can be taken over."""
-    found = [(p.dist.name, p.dist.version, p) for p in entry_points(group=GROUP) if p.dist]
-    unique = {(name, point.name, point.value): (name, version, point) for name, version, point in found}
+    """The entry points, lvmbench's own first, so that no name of a host's component can be taken over."""
+    points = [(p.dist.name, p.dist.version, p) for p in entry_points(group=GROUP) if p.dist]
+    unique = {(name, point.name, point.value): (name, version, point) for name, version, point in points}
     for name, version, point in sorted(unique.values(), key=lambda f: (f[0] != "lvmbench", f[0], f[2].name)):
         yield _Source(point.name, name, version, point.load)
 
@@ -169,16 +169,19 @@ def _admit(
     taken: dict[tuple[str, str], Entry],
     problems: list[PluginProblem],
 ) -> None:
-    """Load one plugin and commit its entries, or list its problem and commit nothing; list what else it did."""
+    """Load one plugin and commit its entries, or list its problem and commit nothing.
+
+    List what else it did.
+    """
     notes: list[Note] = []
     try:
-        found = _entries_of(source, manager, taken, notes)
+        entries = _entries_of(source, manager, taken, notes)
     except StageError as error:
         cause = error.__cause__
         text = "".join(traceback.format_exception(cause)) if cause else ""
         problems.append(source.problem(error.stage, str(error), text))
     else:
-        taken.update({(e.kind, e.name): e for e in found})
+        taken.update({(e.kind, e.name): e for e in entries})
     problems.extend(source.problem(note.stage, note.message) for note in notes)
 
 
@@ -208,4 +211,4 @@ def _entries_of(
         if manager.has_plugin(source.name):
             manager.unregister(name=source.name)
         raise
-    return registrar.found
+    return registrar.entries

@@ -1,4 +1,6 @@
-"""The name grammar: ``vamp[components=50]``, the same in suites, tables, file names and on the command line."""
+"""The name grammar: ``vamp[components=50]``, the same in suites, tables,
+file names and on the command line.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +115,8 @@ def _show(value: Any) -> str:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Whether a name is like a pattern, in which ``*`` and ``?`` are wildcards and the brackets of options are literal.
+    """Whether a name is like a pattern, in which ``*`` and ``?`` are wildcards and the brackets
+    of options are literal.
 
     >>> matches("iwae[samples=50]", "iwae[*]"), matches("iwae", "iwae[samples=50]")
     (True, False)

@@ -1,4 +1,6 @@
-"""Foreign code under guard: what it prints is caught, its time is limited, and global state is as it was before."""
+"""Foreign code under guard: what it prints is caught, its time is limited,
+and global state is as it was before.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ class Note(NamedTuple):
 
 
 class _Setting(NamedTuple):
-    """One piece of global state; ``default`` is what it is where the module has just been imported, if that is known."""
+    """One piece of global state.
+
+    ``default`` is what it is where the module has just been imported, if that is known.
+    """
 
     name: str
     read: Callable[[], Any]
@@ -41,7 +46,10 @@ class _Setting(NamedTuple):
 
 
 def time_limit() -> float:
-    """Seconds that a plugin may take: ``LVMBENCH_PLUGIN_TIMEOUT``, else 20; 0 is no limit. Raises `UserError` for a bad one."""
+    """Seconds that a plugin may take: ``LVMBENCH_PLUGIN_TIMEOUT``, else 20; 0 is no limit.
+
+    Raises `UserError` for a bad one.
+    """
     text = os.environ.get(TIMEOUT) or "20"
     try:
         seconds = float(text)
@@ -54,10 +62,12 @@ def time_limit() -> float:
 
 @contextmanager
 def guarded(notes: list[Note]) -> Iterator[None]:
-    """Run code with its output caught, its time limited and its changes to global state undone; output and changes are noted.
+    """Run code with its output caught, its time limited and its changes to global state undone.
 
-    Raises `Overtime` where the code takes too long, in the main thread of systems that have alarms; elsewhere there is no
-    limit. Only what is written through Python is caught.
+    Output and changes are noted.
+
+    Raises `Overtime` where the code takes too long, in the main thread of systems that have alarms; elsewhere
+    there is no limit. Only what is written through Python is caught.
     """
     printed, changed = io.StringIO(), list[str]()
     try:
@@ -74,8 +84,8 @@ def guarded(notes: list[Note]) -> Iterator[None]:
 def preserved(changed: list[str]) -> Iterator[None]:
     """Undo what code does to global state, and say what it changed.
 
-    That is the default type and device, gradient mode and threads of torch, and the seeds of torch, numpy and random. Where the
-    code itself imports a module, what is known of its defaults is restored.
+    That is the default type and device, gradient mode and threads of torch, and the seeds of torch, numpy and
+    random. Where the code itself imports a module, what is known of its defaults is restored.
     """
     values = {setting.name: setting.read() for setting in _settings()}
     try:
@@ -86,7 +96,10 @@ def preserved(changed: list[str]) -> Iterator[None]:
 
 @contextmanager
 def noted(remarks: list[str]) -> Iterator[None]:
-    """Run a component's work with global state preserved and its warnings kept off the screen; remarks say of what."""
+    """Run a component's work with global state preserved and its warnings kept off the screen.
+
+    Remarks say of what.
+    """
     changed = list[str]()
     with warnings.catch_warnings(record=True) as heard, preserved(changed):
         yield
@@ -120,14 +133,14 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 def _settings() -> list[_Setting]:
     """The global state of the modules that are imported."""
-    found = [_Setting("the seed of random", random.getstate, random.setstate)]
+    settings = [_Setting("the seed of random", random.getstate, random.setstate)]
     numpy: Any = sys.modules.get("numpy")
     torch: Any = sys.modules.get("torch")
     if hasattr(numpy, "random"):
-        found.append(_Setting("the seed of numpy", numpy.random.get_state, numpy.random.set_state))
+        settings.append(_Setting("the seed of numpy", numpy.random.get_state, numpy.random.set_state))
     if hasattr(torch, "get_default_device"):
-        found += _torch_settings(torch)
-    return found
+        settings += _torch_settings(torch)
+    return settings
 
 
 def _torch_settings(torch: Any) -> list[_Setting]:

@@ -1,4 +1,6 @@
-"""The stages of loading a plugin: its code runs under guard, and what is wrong with it is told by its stage."""
+"""The stages of loading a plugin: its code runs under guard,
+and what is wrong with it is told by its stage.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +27,7 @@ _ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 @dataclass(frozen=True)
 class Figure:
-    """What a column of a board holds: a metric in some variant, its unit, and whether ``higher``, ``lower`` or ``neither`` is better."""
+    """What a column of a board holds; ``higher``, ``lower`` or ``neither`` is better."""
 
     metric: str
     unit: str
@@ -47,10 +47,11 @@ class Board:
     """A leaderboard: its rows, what ranks them, and what it takes to read them.
 
     Arguments:
-        frame: One row per combination and data set, also of those that gave nothing. Columns ``dataset, scale, rank``, the other
-            components, ``seeds`` (how many are ok), ``improving`` (how many of these were, when their training ended),
-            ``status, reason, note`` and for each figure its mean ``NAME`` and 95% interval ``NAME_low, NAME_high`` over seeds;
-            sorted by data set, scale and mean.
+        frame: One row per combination and data set, also of those that gave nothing. Columns ``dataset,
+            scale, rank``, the other components, ``seeds`` (how many are ok), ``improving`` (how
+            many of these were, when their training ended), ``status, reason, note`` and for each
+            figure its mean ``NAME`` and 95% interval ``NAME_low, NAME_high`` over seeds; sorted by
+            data set, scale and mean.
         runs: One row per run that somebody asks for, as `run_table` gives it.
         records: One row per run that there is.
         metric: The figure that ranks the rows, if any does.
@@ -60,7 +61,7 @@ class Board:
         names: The columns that tell the combinations of a data set apart.
         figures: Every figure by the name of its column.
         headline: The figures that printed tables show.
-        detectable: The difference that the typical pair must have to be told apart, by table; None where that is not known.
+        detectable: The difference that the typical pair must have to be told apart, by table, where known.
         unasked: What is kept and not shown.
         claims: What became of each claim of the suite, one row for each, as `judge` gives it.
         remarks: What to know of the data, by data set.
@@ -97,11 +98,6 @@ class Board:
         """What the column of a figure is called in print, with an arrow to what is better."""
         return figure.replace("[importance]", "") + _ARROWS.get(self.figures[figure].better, "")
 
-    def tables(self) -> Iterator[tuple[str, str, pd.DataFrame]]:
-        """The rows that are ranked together: data set, scale and rows of each table."""
-        for (dataset, scale), rows in self.frame.groupby(list(_TABLE)):
-            yield str(dataset), str(scale), rows
-
     def to_csv(self) -> str:
         """Every figure as csv; the same board gives the same bytes, and floats read back exactly."""
         return self.frame.to_csv(index=False, lineterminator="\n")
@@ -114,7 +110,7 @@ class Board:
 
 
 def identity(records: pd.DataFrame) -> list[str]:
-    """What tells combinations apart: the components, and the suite and the settings where records mix them."""
+    """What tells combinations apart: the components, and the suite and settings that vary."""
     several = (name for name in _MAY_VARY if name in records and records[name].nunique(dropna=False) > 1)
     return [*PARTS, *several]
 
@@ -131,7 +127,8 @@ def label(words: Iterable[Any]) -> str:
 def labels(rows: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
     """One line for the combination of each row, its settings by name; indexed as the rows.
 
-    >>> labels(pd.DataFrame({"prior": ["vamp"], "latent": [8], "clip": [None]}), ["prior", "latent", "clip"]).tolist()
+    >>> rows = pd.DataFrame({"prior": ["vamp"], "latent": [8], "clip": [None]})
+    >>> labels(rows, ["prior", "latent", "clip"]).tolist()
     ['vamp · latent=8 · clip=none']
     """
     named = [rows[name].map(lambda value, name=name: _word(name, value)) for name in names]
@@ -153,7 +150,8 @@ def as_text(values: pd.Series[Any]) -> pd.Series[str]:
 def run_table(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     """One row per run of any status: identity columns, ``key, seed, status, reason, label`` and each figure.
 
-    Runs that nobody asks for are left out. Raises `UserError` where a combination has a seed twice, or a run a figure.
+    Runs that nobody asks for are left out. Raises `UserError` where a combination has a seed twice, or a run
+    a figure.
     """
     records = asked(records)
     long, names = tidy(records, measurements, split), identity(records)
@@ -193,16 +191,17 @@ def leaderboard(
 ) -> Board:
     """Make the board: one row per combination and data set, also of those that gave nothing.
 
-    Rows are ranked among those of their ``scale``: a log density is not held against the log of a probability, nor
-    the ``bound`` of one objective against that of another.
+    Rows are ranked among those of their ``scale``: a log density is not held against the log of a
+    probability, nor the ``bound`` of one objective against that of another.
 
     Arguments:
-        records: One row per run, all statuses. Where they have a column ``asked_by``, runs for which it is empty are left
-            out; so are such measurements.
-        measurements: Long, one row per figure of a run. Those that are ``asked_by`` ``evaluate`` are shown, and rank only
-            where ``metric`` names them.
-        metric: What to rank by: a figure (``"log_likelihood[exact]"``) or a metric; ``"none"`` ranks nothing. The
-            default, the ELBO, gives way to the suite's first figure with a direction where it was not measured.
+        records: One row per run, all statuses. Where they have a column ``asked_by``, runs for which it is
+            empty are left out; so are such measurements.
+        measurements: Long, one row per figure of a run. Those that are ``asked_by`` ``evaluate`` are shown,
+            and rank only where ``metric`` names them.
+        metric: What to rank by: a figure (``"log_likelihood[exact]"``) or a metric; ``"none"`` ranks nothing.
+            The default, the ELBO, gives way to the suite's first figure with a direction where it was not
+            measured.
         split: The split whose measurements count.
         alpha: The chance of telling apart any combinations of a data set that do not differ.
 
@@ -237,7 +236,7 @@ def leaderboard(
 def suite_leaderboard(
     records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None, split: str = "test"
 ) -> Board:
-    """The leaderboard by a suite's metric; by the default one where that was not measured, and it says instead of which."""
+    """The leaderboard by a suite's metric, or instead by the default one where that was not measured."""
     try:
         return leaderboard(records, measurements, metric=metric, split=split)
     except UserError:
@@ -262,7 +261,9 @@ def _unasked(records: pd.DataFrame, measurements: pd.DataFrame) -> Unasked:
 
 
 def _scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd.Series[str]:
-    """What the ranking metric of each run is the logarithm of, where combinations of a data set differ in it; else ``""``."""
+    """What the ranking metric of each run is the logarithm of,
+    where combinations of a data set differ in it; else ``""``.
+    """
     parts = []
     if metric and figures.loc[metric, "metric"] == "bound":
         parts.append("bound of " + runs["objective"].astype(str))
@@ -287,7 +288,9 @@ def table_name(dataset: str, scale: str) -> str:
 def _ranks(
     runs: pd.DataFrame, metric: str | None, figures: pd.DataFrame, alpha: float
 ) -> tuple[pd.DataFrame, dict[str, float | None]]:
-    """`rank_groups` of each table, indexed by (dataset, scale, label) in the order of the board, and detectable differences."""
+    """`rank_groups` of each table, indexed by (dataset, scale, label) in the order of the board,
+    and detectable differences.
+    """
     better = str(figures["better"].get(metric, "neither"))
     runs = runs.assign(value=runs[metric] if metric else np.nan)
     parts = {str(scale): seed_values(part, "value") for scale, part in runs.groupby("scale")}
@@ -299,7 +302,9 @@ def _ranks(
 
 
 def _statuses(runs: pd.DataFrame) -> pd.DataFrame:
-    """Components, number of ok seeds and what is known of them, what became of the others, by (dataset, scale, label)."""
+    """Components, number of ok seeds and what is known of them, what became of the others,
+    by (dataset, scale, label).
+    """
     groups = runs.groupby([*_TABLE, "label"])
     names = [name for name in runs.columns[: runs.columns.get_loc("key")] if name != "dataset"]
     table = groups[names].first()

@@ -9,9 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, String, Table, Text
 
-from lvmbench.combinations.combination import SETTINGS
+from lvmbench.combinations.combination import COLUMNS
 from lvmbench.errors import LvmbenchError
-from lvmbench.kinds import PARTS
 from lvmbench.text import printable
 
 
@@ -26,25 +25,26 @@ class Said(sa.TypeDecorator[str]):
         return None if value is None else printable(value)
 
 
+def _ending() -> list[Column[Any]]:
+    """How a run or an evaluation ended."""
+    reason = Column("reason", Said, nullable=False, default="")
+    return [Column("status", String, nullable=False), reason, Column("traceback", Said)]
+
+
+NAME = (*COLUMNS, "seed")
+"""What a run is called; its key says by what definition of that name it was made."""
+_TYPES: Mapping[str, type[sa.types.TypeEngine[Any]]] = {
+    **dict.fromkeys(("latent", "epochs", "batch", "patience"), Integer),
+    **dict.fromkeys(("learning_rate", "weight_decay", "seconds", "warm_up", "clip"), Float),
+    "seed": BigInteger,
+}
+"""The types of the columns of a name that are no text."""
+_OPTIONAL = ("weight_decay", "seconds", "clip")
 METADATA = MetaData()
 META = Table("meta", METADATA, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
 ENVIRONMENTS = Table(
     "environments", METADATA, Column("id", String, primary_key=True), Column("content", JSON)
 )
-_SETTINGS: dict[str, type[sa.types.TypeEngine[Any]]] = {
-    "latent": Integer,
-    "epochs": Integer,
-    "batch": Integer,
-    "optimizer": String,
-    "learning_rate": Float,
-    "schedule": String,
-    "weight_decay": Float,
-    "patience": Integer,
-    "seconds": Float,
-    "warm_up": Float,
-    "clip": Float,
-}
-_OPTIONAL = ("weight_decay", "seconds", "clip")
 RUNS = Table(
     "runs",
     METADATA,
@@ -52,12 +52,8 @@ RUNS = Table(
     Column("position", Integer, nullable=False),
     Column("suite", String, nullable=False),
     Column("suite_version", Integer, nullable=False),
-    *(Column(name, String, nullable=False) for name in PARTS),
-    *(Column(name, kind, nullable=name in _OPTIONAL) for name, kind in _SETTINGS.items()),
-    Column("seed", BigInteger, nullable=False),
-    Column("status", String, nullable=False),
-    Column("reason", Said, nullable=False, default=""),
-    Column("traceback", Said),
+    *(Column(name, _TYPES.get(name, String), nullable=name in _OPTIONAL) for name in NAME),
+    *_ending(),
     Column("trained_epochs", Integer),
     Column("best_epoch", Integer),
     Column("stopped", String),
@@ -77,9 +73,7 @@ EVALUATIONS = Table(
     METADATA,
     Column("key", String, primary_key=True),
     Column("evaluator", String, primary_key=True),
-    Column("status", String, nullable=False),
-    Column("reason", Said, nullable=False, default=""),
-    Column("traceback", Said),
+    *_ending(),
     Column("seconds", Float),
 )
 MEASUREMENTS = Table(
@@ -102,8 +96,6 @@ CURVES = Table(
     Column("train_bound", Float, nullable=False),
     Column("validation_bound", Float, nullable=False),
 )
-NAME = (*PARTS, *SETTINGS, "seed")
-"""What a run is called; its key says by what definition of that name it was made."""
 RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in {"position", "traceback", "provenance"}]
 
 

@@ -29,20 +29,23 @@ COLUMNS = (
 
 
 def effects(board: Board) -> pd.DataFrame:
-    r"""How much better each setting of an axis is than the first that the suite lists, paired over everything else and seeds.
+    r"""How much better each setting of an axis is than the first, everything else being equal.
 
-    An axis is a kind of component, the latent size or a key of the budget that varies between the rows of a table. With
-    :math:`y_{abs}` the ranking metric of setting a of the axis, in the combination b of everything else, with seed s,
+    An axis is a kind of component, the latent size or a key of the budget that varies between the rows of a
+    table; its first setting is the first that the suite lists. With :math:`y_{abs}` the ranking metric of
+    setting a of the axis, in the combination b of everything else, with seed s,
 
     .. math:: \Delta_s = \frac{1}{B} \sum_b (y_{abs} - y_{1bs})
 
-    over the :math:`B` combinations that have both settings with every seed. The difference is the mean of :math:`\Delta_s`, and
-    its interval the 95% t interval over seeds: it is about the average over these combinations, not about others.
+    over the :math:`B` combinations that have both settings with every seed. The difference is the mean of
+    :math:`\Delta_s`, and its interval the 95% t interval over seeds: it is about the average over these
+    combinations, not about others.
 
     Returns:
-        One row per setting and table: ``dataset, scale, axis, setting, against, difference, low, high``, the two-sided ``p`` of the
-        paired t test, in how many of the ``pairs`` (B) the setting is ``better_in``, ``seeds``, and the ``verdict``, which Holm's
-        limits decide for all rows of a table together. Nothing where a table has no grid: no row with two pairs.
+        One row per setting and table: ``dataset, scale, axis, setting, against, difference, low, high``, the
+        two-sided ``p`` of the paired t test, in how many of the ``pairs`` (B) the setting is ``better_in``,
+        ``seeds``, and the ``verdict``, which Holm's limits decide for all rows of a table together. Nothing
+        where a table has no grid: no row with two pairs.
     """
     if board.metric is None:
         return pd.DataFrame(columns=list(COLUMNS))

@@ -1,4 +1,4 @@
-"""What a folder of results says beside its tables: its suite, its plugins, remarks on its data, and the board they make."""
+"""What a folder of results holds beside its tables: suite, plugins, remarks on the data; and its board."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def board_of(
     metric: str | None = None,
     split: str = "test",
 ) -> Board:
-    """The leaderboard by a metric, or by the suite's, or where that was not measured by the default one; with the claims.
+    """The leaderboard by a metric, or by the suite's, or by the default one; with what became of the claims.
 
     Arguments:
         records: One row per run.
@@ -51,7 +51,7 @@ def board_of(
 
 
 def rebuild(directory: Path) -> Board:
-    """Make the leaderboard again from the tables and the suite of a directory; raises `UserError` where it has none."""
+    """The leaderboard again, from tables and suite of a directory; raises `UserError` where it has none."""
     return board_of(*read_results(directory), directory)
 
 
@@ -63,7 +63,7 @@ def remarks_in(directory: Path) -> dict[str, list[str]]:
 
 
 def suite_of(directory: Path) -> dict[str, Any]:
-    """The keys of the suite that a results directory was made by; raises `UserError` where they cannot be read."""
+    """The keys of the suite that results were made by; raises `UserError` where they cannot be read."""
     path = directory / "suite.yaml"
     if not path.is_file():
         return {}

@@ -9,7 +9,7 @@ from lvmbench.results.sections import Section, caption, claims_section, effects_
 
 
 def to_html(board: Board) -> str:
-    """The table of each data set with what is the same in each row and what is missing below it, effects and claims."""
+    """The table of each data set with what is the same in its rows and what is missing, effects, claims."""
     ends = filter(None, (effects_section(board), claims_section(board)))
     return "".join(map(_section, [*sections(board), *ends]))
 

@@ -13,7 +13,7 @@ _AMPERSAND = re.compile(r"&(?=#?\w+;)")
 
 
 def to_markdown(board: Board) -> str:
-    """Write a board for a reader: a table per data set, what gave no result and why, effects, claims, and how it was made."""
+    """A board for a reader: a table per data set, what gave no result, effects, claims, how it was made."""
     parts = [f"# {_escape(board.title)}", *map(_section, sections(board))]
     for found in filter(None, (effects_section(board), claims_section(board))):
         parts.append(f"## {found.title}\n\n{_grid(found)}\n\n{_escape(' '.join(found.notes))}")

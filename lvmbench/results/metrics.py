@@ -41,7 +41,8 @@ def figure_name(metric: str, variant: str = "", method: str = "") -> str:
 def tidy(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     """The figures of the ok runs: long, with a ``figure`` column, and with the costs that records hold.
 
-    Left out are measurements of other splits, not those that belong to none (an empty split), and what nobody asks for.
+    Left out are measurements of other splits, not those that belong to none (an empty split), and what nobody
+    asks for.
     """
     ok = asked(records[records["status"] == "ok"])
     long = asked(measurements.fillna({"variant": "", "method": "", "split": "", "unit": ""}))
@@ -89,10 +90,12 @@ def figure_table(measurements: pd.DataFrame) -> pd.DataFrame:
 
 
 def find_figure(name: str, figures: pd.DataFrame) -> str:
-    """Find a figure by its name, with or without its evaluator, or by its metric alone; raises `UserError` where there is none.
+    """Find a figure by its name, with or without its evaluator, or by its metric alone.
 
-    Of several, that is the suite's own before what was added to it, then the one of `HEADLINE`, the one by importance
-    sampling, the first.
+    Raises `UserError` where there is none.
+
+    Of several, that is the suite's own before what was added to it, then the one of `HEADLINE`, the one by
+    importance sampling, the first.
 
     >>> names = ["nmi[gmm]", "nmi[kmeans]"]
     >>> same = {"metric": "nmi", "evaluator": "clustering", "asked_by": "suite"}
@@ -111,7 +114,9 @@ def find_figure(name: str, figures: pd.DataFrame) -> str:
 
 
 def _preferred(figures: pd.DataFrame, asked: str = "") -> str:
-    """The suite's own before what was added, then what is asked for by its name, and so on as `find_figure` says."""
+    """The suite's own before what was added, then what is asked for by its name,
+    and so on as `find_figure` says.
+    """
 
     def order(row: tuple[str, str, str]) -> tuple[bool, ...]:
         name, method, by = row
@@ -138,8 +143,10 @@ def ranking(metric: str | None, figures: pd.DataFrame) -> str | None:
 
 
 def headline(figures: pd.DataFrame, metric: str | None) -> list[str]:
-    """The figures that a printed table shows: what ranks, what was added to the suite's evaluators, `HEADLINE`, and one of
-    each evaluator that has none of these."""
+    """The figures that a printed table shows:
+    what ranks, what was added to the suite's evaluators, `HEADLINE`, and one of each evaluator that has none
+    of these.
+    """
     own = figures[figures["asked_by"] == "suite"]
     usual = [name for wanted in HEADLINE for name in _headline(wanted, own)]
     others = list(_unseen(own, {_head(str(own.loc[name, "evaluator"])) for name in usual}))

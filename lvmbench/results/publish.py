@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-import lvmbench
+from lvmbench import __version__
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.results.export import ENVIRONMENTS, write_board
@@ -29,7 +29,8 @@ OTHERS = (EVALUATIONS, CURVES, ENVIRONMENTS, REMARKS)
 
 
 def publish(directory: Path, target: Path, selection: PluginSelection | None = None) -> None:
-    """Copy a finished suite to ``target``, with its plugins, its board made again from the records, and how to redo it.
+    """Copy a finished suite to ``target``, with its plugins, its board made again from the records,
+    and how to redo it.
 
     ``target`` appears complete or not at all; a board published there before is replaced.
 
@@ -38,8 +39,8 @@ def publish(directory: Path, target: Path, selection: PluginSelection | None = N
         target: The folder to make, such as ``leaderboards/NAME``.
         selection: The plugins that the runs were made with, beside the installed ones.
 
-    Raises `UserError` where the directory has no results or unfinished runs, ``target`` is something else, or a plugin is
-    no longer what the runs were made with.
+    Raises `UserError` where the directory has no results or unfinished runs, ``target`` is something else, or
+    a plugin is no longer what the runs were made with.
     """
     target = Path(os.path.abspath(target))
     _check(directory, target)
@@ -95,18 +96,17 @@ def _check(directory: Path, target: Path) -> None:
 def _readme(directory: Path, name: str, origin: Origin) -> str:
     """What the folder holds, what made it and how to redo it."""
     environments = _environments(directory)
-    versions = dict.fromkeys(str(e["lvmbench"]) for e in environments if "lvmbench" in e) or [
-        lvmbench.__version__
-    ]
+    versions = dict.fromkeys(str(e["lvmbench"]) for e in environments if "lvmbench" in e) or [__version__]
     hardware = list(dict.fromkeys(filter(None, map(_hardware, environments))))
     lines = [
         f"# {printable(name)}",
         "",
         f"Made with lvmbench {', '.join(versions)}" + (f" on {'; '.join(hardware)}." if hardware else "."),
         "",
-        "`suite.yaml` is what was run, `records.csv` has every planned run with its status, `measurements.csv`",
-        "every figure; `leaderboard.csv`, `leaderboard.md` and the pictures are made from these. To read them by",
-        "another metric: `lvmbench leaderboard FOLDER --metric NAME`, or `lvmbench.load(FOLDER)` in Python.",
+        "`suite.yaml` is what was run, `records.csv` has every planned run with its status,",
+        "`measurements.csv` every figure; `leaderboard.csv`, `leaderboard.md` and the pictures are made from",
+        "these. To read them by another metric: `lvmbench leaderboard FOLDER --metric NAME`, or",
+        "`lvmbench.load(FOLDER)` in Python.",
         "",
         *redo(origin, name),
     ]
@@ -114,7 +114,9 @@ def _readme(directory: Path, name: str, origin: Origin) -> str:
 
 
 def _changes(target: Path) -> str:
-    """What the README of a board that was published before says under `CHANGES`, which somebody wrote by hand."""
+    """What the README of a board that was published before says under `CHANGES`,
+    which somebody wrote by hand.
+    """
     before = target / "README.md"
     text = before.read_text(encoding="utf-8") if before.is_file() else ""
     return f"\n{CHANGES}{rest}" if (rest := text.partition(CHANGES)[2]) else ""

@@ -51,7 +51,8 @@ class Origin:
                 )
             if versions and hashlib.sha256(file.read_bytes()).hexdigest()[:8] not in versions:
                 raise UserError(
-                    f"the plugin '{file}' was changed after these runs; run the suite anew with it, or undo the change"
+                    f"the plugin '{file}' was changed after these runs; run the suite anew with it, "
+                    "or undo the change"
                 )
         return files
 
@@ -92,8 +93,9 @@ def _packages(origin: Origin) -> Iterator[str]:
 def _raw_files(datasets: Sequence[str]) -> Iterator[str]:
     if datasets:
         yield (
-            f"the raw files of {', '.join(f'`{name}`' for name in datasets)}, which `lvmbench data fetch` gets from their "
-            "publishers where they are not yet in the folder that `lvmbench data where` names (`LVMBENCH_DATA` sets it)"
+            f"the raw files of {', '.join(f'`{name}`' for name in datasets)}, which `lvmbench data fetch` "
+            "gets from their publishers where they are not yet in the folder that `lvmbench data where` "
+            "names (`LVMBENCH_DATA` sets it)"
         )
 
 

@@ -15,17 +15,18 @@ _CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
 _CLAIM_NUMBERS = ("difference", "range", "n")
 _EFFECT_NUMBERS = ("difference", "better in", "seeds")
 JUDGED = (
-    "An order is decided by the 95% interval of the difference, paired over seeds, each claim by itself; an agreement by every "
-    "run, whose smallest and largest difference are given."
+    "An order is decided by the 95% interval of the difference, paired over seeds, each claim by itself; an "
+    "agreement by every run, whose smallest and largest difference are given."
 )
 EFFECTS = (
-    "paired over everything else and seeds: the mean over the combinations that have both with every seed, ± half the width of "
-    "its 95% t interval over seeds, each by itself. Verdicts are by Holm's limits for all rows of a table. Settings that never meet with everything else equal have no row."
+    "paired over everything else and seeds: the mean over the combinations that have both with every seed, "
+    "± half the width of its 95% t interval over seeds, each by itself. Verdicts are by Holm's limits for "
+    "all rows of a table. Settings that never meet with everything else equal have no row."
 )
 IMPROVING = "their best epoch is among the last 5% of those they trained, and patience had not stopped them"
 SCALES = (
-    "ranked among themselves only: a density is not held against a probability, nor the bound of one objective "
-    "against that of another"
+    "ranked among themselves only: a density is not held against a probability, nor the bound of one "
+    "objective against that of another"
 )
 
 
@@ -267,9 +268,9 @@ def _ranked(board: Board) -> list[str]:
     """What rows are ranked by, when they are told apart, and how far apart that takes."""
     instead = f", as {board.instead_of} was not measured" if board.instead_of else ""
     told = (
-        "A row is told apart from the first of the rank above where the 95% interval of their difference, paired over seeds, "
-        "leaves out 0, and Welch's test does by Holm's limits, which allow for all comparisons of a table "
-        f"(alpha {board.alpha:g})."
+        "A row is told apart from the first of the rank above where the 95% interval of their difference, "
+        "paired over seeds, leaves out 0, and Welch's test does by Holm's limits, which allow for all "
+        f"comparisons of a table (alpha {board.alpha:g})."
     )
     known = {table: value for table, value in board.detectable.items() if value is not None}
     smallest = ", ".join(f"{value:.2g} ({table})" for table, value in known.items())

@@ -85,23 +85,23 @@ def paired_difference(a: pd.Series[float], b: pd.Series[float], level: float = 0
     (1.0, 0.2254, 3)
     """
     both = pd.concat([a, b], axis=1, join="inner").to_numpy(dtype=float)
-    found = _Differences(both[:, :1], both[:, 1:])
-    n, mean = int(found.n[0]), float(found.mean[0])
+    differences = _Differences(both[:, :1], both[:, 1:])
+    n, mean = int(differences.n[0]), float(differences.mean[0])
     if n < 2:
         return Comparison(mean if n else None, None, None, None, n)
-    width = float(half_width(found.deviation, n, level)[0])
-    return Comparison(mean, mean - width, mean + width, float(found.paired[0]), n)
+    width = float(half_width(differences.deviation, n, level)[0])
+    return Comparison(mean, mean - width, mean + width, float(differences.paired[0]), n)
 
 
 def rank_groups(values: pd.DataFrame, better: str, alpha: float = 0.05) -> pd.DataFrame:
     r"""Order combinations by their mean and let those that cannot be told apart share a rank.
 
-    Walking down from the best mean, a combination joins the current group unless it is told apart from the group's
-    first member; then it opens a group, whose rank is its position among the ranked. Two combinations are told apart
-    where both hold on their :math:`n` common seeds:
+    Walking down from the best mean, a combination joins the current group unless it is told apart from the
+    group's first member; then it opens a group, whose rank is its position among the ranked. Two combinations
+    are told apart where both hold on their :math:`n` common seeds:
 
-    - the interval of `paired_difference` at level ``1 - alpha`` leaves out 0, so that no rank says what a claim about
-      the same two cannot;
+    - the interval of `paired_difference` at level ``1 - alpha`` leaves out 0, so that no rank says what a
+      claim about the same two cannot;
     - so does Welch's test, which gives each of the two its own variance,
 
       .. math:: t = \frac{\bar a - \bar b}{\sqrt{(s_a^2 + s_b^2) / n}}, \qquad
@@ -109,15 +109,16 @@ def rank_groups(values: pd.DataFrame, better: str, alpha: float = 0.05) -> pd.Da
 
       and whose p is held against Holm's limits for all pairs of the table.
 
-    So the chance that any pair of equal expectation is told apart is at most ``alpha`` for a table, however many rows it
-    has and however their variances differ. It assumes that seeds are independent, near normal (heavy tails make it more
-    careful; a strong skew does not) and not negatively correlated between rows; ``benchmarks/ranks.py`` has what
-    it keeps, beside tests that do not.
+    So the chance that any pair of equal expectation is told apart is at most ``alpha`` for a table, however
+    many rows it has and however their variances differ. It assumes that seeds are independent, near normal
+    (heavy tails make it more careful; a strong skew does not) and not negatively correlated between rows;
+    ``benchmarks/ranks.py`` has what it keeps, beside tests that do not.
 
     References:
         - The generalization of "Student's" problem when several different population variances are involved
           (Welch, 1947), https://doi.org/10.1093/biomet/34.1-2.28
-        - A simple sequentially rejective multiple test procedure (Holm, 1979), https://www.jstor.org/stable/4615733
+        - A simple sequentially rejective multiple test procedure (Holm, 1979),
+          https://www.jstor.org/stable/4615733
 
     Arguments:
         values: One row per seed, one column per combination; a run that gave no value is NaN.
@@ -147,7 +148,8 @@ def rank_groups(values: pd.DataFrame, better: str, alpha: float = 0.05) -> pd.Da
 def detectable_difference(values: pd.DataFrame, alpha: float = 0.05) -> float | None:
     """The difference below which `rank_groups` would not call the typical pair first; None below two seeds.
 
-    It is the median over pairs of what each would need at the first of Holm's limits, ``alpha`` over their number.
+    It is the median over pairs of what each would need at the first of Holm's limits, ``alpha`` over their
+    number.
 
     Arguments:
         values: One row per seed, one column per combination.
@@ -161,10 +163,10 @@ def detectable_difference(values: pd.DataFrame, alpha: float = 0.05) -> float | 
 
 
 def _numbers(values: pd.DataFrame) -> Array:
-    """The values of the combinations that have two or more, ``(seeds, C)``; what is missing or infinite is NaN."""
-    found = values.to_numpy(dtype=float)
-    found = np.where(np.isfinite(found), found, np.nan)
-    return found[:, np.isfinite(found).sum(axis=0) >= 2]
+    """The values of the combinations with two or more, ``(seeds, C)``; what is missing or infinite is NaN."""
+    numbers = values.to_numpy(dtype=float)
+    numbers = np.where(np.isfinite(numbers), numbers, np.nan)
+    return numbers[:, np.isfinite(numbers).sum(axis=0) >= 2]
 
 
 def _moments(values: Array) -> tuple[Array, Array, Array]:
@@ -192,7 +194,9 @@ class _Differences:
 
     @cached_property
     def separate(self) -> Array:
-        """The two-sided p of Welch's test, which takes the variance of each and asks nothing of the seeds in common."""
+        """The two-sided p of Welch's test, which takes the variance of each and asks nothing
+        of the seeds in common.
+        """
         return self._p(self.freedom, np.sqrt(self.variances[0] + self.variances[1]))
 
     @cached_property
@@ -225,7 +229,10 @@ class _Differences:
 
 
 def holm(p: Array, alpha: float) -> Flags:
-    """Which of the p-values are below Holm's limits, alpha / m, alpha / (m - 1), ... in their order; NaN is no test."""
+    """Which of the p-values are below Holm's limits, alpha / m, alpha / (m - 1), ... in their order.
+
+    NaN is no test.
+    """
     order = np.argsort(p)
     limits = alpha / np.maximum(np.isfinite(p).sum() - np.arange(len(p)), 1)
     # from the smallest on, and no further than the first that fails; NaN sorts last, and fails
@@ -241,7 +248,9 @@ def _pairs(values: Array) -> _Differences:
 
 
 def _told_apart(values: Array, alpha: float) -> tuple[Flags, Array]:
-    """For columns i < j of ``(seeds, C)``: whether i is called higher, and how many seeds they have in common."""
+    """For columns i < j of ``(seeds, C)``:
+    whether i is called higher, and how many seeds they have in common.
+    """
     used = np.flatnonzero(np.isfinite(values).sum(axis=0) >= 2)
     pairs, width = _pairs(values[:, used]), values.shape[1]
     i, j = (used[index] for index in np.triu_indices(len(used), 1))

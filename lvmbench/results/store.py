@@ -1,4 +1,6 @@
-"""The store: every planned run, what became of it and what was measured, in SQLite or any database of SQLAlchemy."""
+"""The store: every planned run, what became of it and what was measured,
+in SQLite or any database of SQLAlchemy.
+"""
 
 from __future__ import annotations
 
@@ -97,10 +99,11 @@ class Store:
             connection.execute(sa.insert(META).from_select(["key", "value"], fresh))
 
     def _check_schema(self) -> None:
-        found = self.meta().get("schema")
-        if found != SCHEMA_VERSION:
+        schema = self.meta().get("schema")
+        if schema != SCHEMA_VERSION:
             raise UserError(
-                f"the store {self.url} has schema {found}, this lvmbench writes {SCHEMA_VERSION}; use a new --out"
+                f"the store {self.url} has schema {schema}, this lvmbench writes {SCHEMA_VERSION}; "
+                "use a new --out"
             )
 
     @contextmanager
@@ -118,11 +121,11 @@ class Store:
     def claim(self, suite: str, version: int) -> None:
         """Bind the store to a suite; raises `UserError` where it holds another one."""
         meta = self.meta()
-        found = (meta.get("suite", suite), meta.get("version", str(version)))
-        if found != (suite, str(version)):
+        held = (meta.get("suite", suite), meta.get("version", str(version)))
+        if held != (suite, str(version)):
             raise UserError(
-                f"the store {self.url} holds suite '{found[0]}' version {found[1]}, not '{suite}' version {version}; "
-                "give another --out"
+                f"the store {self.url} holds suite '{held[0]}' version {held[1]}, not '{suite}' "
+                f"version {version}; give another --out"
             )
         self.note(suite=suite, version=str(version))
 
@@ -147,9 +150,9 @@ class Store:
     def add_runs(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add planned runs; the ones that are there stay as they are, except for their place in the plan.
 
-        There is one row for each combination and seed. One made by another definition of them (other data,
-        another version of a component) gives way where it has no result, and else raises `UserError`; a run that
-        is unavailable now leaves what is there.
+        There is one row for each combination and seed. One made by another definition of them (other
+        data, another version of a component) gives way where it has no result, and else raises `UserError`; a
+        run that is unavailable now leaves what is there.
         """
         with self._writing() as connection:
             there = self._named(connection)
@@ -218,7 +221,10 @@ class Store:
 
     @staticmethod
     def _outdate(connection: sa.Connection, key: str) -> None:
-        """Delete what was found of the weights that a run had; whoever measured them is to measure the next ones."""
+        """Delete what was found of the weights that a run had.
+
+        Whoever measured them is to measure the next ones.
+        """
         for table in (CURVES, MEASUREMENTS):
             connection.execute(sa.delete(table).where(table.c.key == key))
         connection.execute(_due_again(EVALUATIONS.c.key == key))
@@ -245,11 +251,11 @@ class Store:
     def evaluated(self) -> dict[str, dict[str, tuple[str, str]]]:
         """Status and reason of every evaluation, by run key and evaluator."""
         columns = (EVALUATIONS.c[name] for name in ("key", "evaluator", "status", "reason"))
-        found: dict[str, dict[str, tuple[str, str]]] = {}
+        endings: dict[str, dict[str, tuple[str, str]]] = {}
         with self._engine.connect() as connection:
             for key, evaluator, *ending in connection.execute(sa.select(*columns)):
-                found.setdefault(key, {})[evaluator] = (ending[0], ending[1])
-        return found
+                endings.setdefault(key, {})[evaluator] = (ending[0], ending[1])
+        return endings
 
     def records(self, *, details: bool = False) -> pd.DataFrame:
         """One row per run, in the order of the plan; with ``details`` also tracebacks and provenance."""

@@ -1,4 +1,4 @@
-"""The tables of results: records, measurements and the others, as files hold them and as a store gives them."""
+"""The tables of results, records and measurements, as files hold them and as a store gives them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lvmbench.combinations.combination import SETTINGS
+from lvmbench.combinations.combination import COLUMNS
 from lvmbench.errors import UserError
-from lvmbench.kinds import PARTS
 
 if TYPE_CHECKING:
     from lvmbench.results.store import Store
@@ -59,8 +58,8 @@ _FLAGS = {"True": True, "False": False, "": None}
 def read_results(directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read ``records.csv`` and ``measurements.csv`` back as they were written.
 
-    Text is text (``""`` where empty), counts are ``Int64`` and flags ``boolean``, which may be missing, and every float is
-    exactly the one written. Raises `UserError` where a file is missing.
+    Text is text (``""`` where empty), counts are ``Int64`` and flags ``boolean``, which may be missing, and
+    every float is exactly the one written. Raises `UserError` where a file is missing.
     """
     return read_table(directory / RECORDS), read_table(directory / MEASUREMENTS)
 
@@ -87,17 +86,18 @@ def _whole(text: str) -> int | None:
 
 
 def asked(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows that belong on a board: all but those that ``asked_by``, where there is such a column, says nobody asks for."""
+    """The rows that belong on a board: without those that, by a column ``asked_by``, nobody asks for."""
     return frame[frame["asked_by"] != ""] if "asked_by" in frame else frame
 
 
 def stored_tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records and the measurements of a store, and what its suite, as it is now, makes of them.
 
-    ``asked_by`` is ``suite`` for the runs and the evaluators that the suite asks for, ``evaluate`` for evaluators that were
-    added to them, and empty for what it no longer has. ``support`` is where p(x|z) of a run has its probability. ``improving``
-    says of an ok run whether its best epoch is among the last 5% of those it trained, unless patience
-    had stopped it. Measurements are in the order of the evaluators.
+    ``asked_by`` is ``suite`` for the runs and the evaluators that the suite asks for, ``evaluate`` for
+    evaluators that were added to them, and empty for what it no longer has. ``support`` is where p(x|z)
+    of a run has its probability. ``improving`` says of an ok run whether its best epoch is among the
+    last 5% of those it trained, unless patience had stopped it. Measurements are in the order of the
+    evaluators.
     """
     meta, records, measurements = store.meta(), store.records(), store.measurements()
     records["asked_by"] = _asked_runs(records, meta)
@@ -111,7 +111,7 @@ def _asked_runs(records: pd.DataFrame, meta: Mapping[str, str]) -> list[str]:
     if "combinations" not in meta:
         return ["suite"] * len(records)
     asked = set(map(tuple, json.loads(meta["combinations"])))
-    return ["suite" if row in asked else "" for row in names_of(records, (*PARTS, *SETTINGS))]
+    return ["suite" if row in asked else "" for row in names_of(records, COLUMNS)]
 
 
 def names_of(records: pd.DataFrame, columns: Sequence[str]) -> list[tuple[Any, ...]]:

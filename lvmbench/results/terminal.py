@@ -19,12 +19,13 @@ _PADDING = 2  # what a column of a terminal table takes beyond its text
 
 
 def to_rich(board: Board, width: int = 110, encoding: str = "utf-8") -> list[Table]:
-    """Make the tables for a terminal: each data set's board, and what gave no result there; then effects and claims.
+    """Make the tables for a terminal: each data set's board, what gave no result there, effects, claims.
 
     Arguments:
         board: The board.
         width: Columns of the terminal; figures that do not fit are left out, the last first, and named below.
-        encoding: What the terminal can show; other signs are spelled out, and columns are as wide as that needs.
+        encoding: What the terminal can show; other signs are spelled out, and columns are as wide as that
+            needs.
     """
     tables = []
     figures = {legible(board.header(name), encoding): name for name in board.headline}

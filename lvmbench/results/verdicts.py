@@ -24,7 +24,9 @@ COLUMNS = ["claim", "source", "figure", "value", "low", "high", "n", "verdict"]
 def judge(
     written: Sequence[Mapping[str, Any]], records: pd.DataFrame, measurements: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row per claim: the difference that was found, its 95% interval over seeds or its extremes over runs, and the verdict."""
+    """One row per claim: the difference that was found, its 95% interval over seeds
+    or its extremes over runs, and the verdict.
+    """
     claims = TypeAdapter(list[Claim]).validate_python(list(written))
     names = [
         name for name in (*PARTS, *SETTINGS, "seed") if name in records
@@ -40,7 +42,9 @@ def judge(
 
 
 def _missing(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
-    """The row of a claim that cannot be judged, with the figures that are nearest to one that there is not."""
+    """The row of a claim that cannot be judged, with the figures that are nearest
+    to one that there is not.
+    """
     figures = figure_table(long)
     absent = [name for name in claim.figures if _column(name, figures) is None]
     hint = f": no '{absent[0]}'{nearest(absent[0], figures.index)}" if absent else ""
@@ -53,45 +57,45 @@ def _order(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
         return _missing(claim, long)
     # a run that a pattern covers several of counts with the mean of them, so that seeds stay paired
     higher, lower = (side.groupby("seed")["value"].mean() for side in sides)
-    found = paired_difference(higher, lower)
-    if found.low is None or found.high is None:
-        return _row(found.difference, None, None, found.n, UNDECIDED)
-    verdict = HOLDS if found.low > 0 else FAILS if found.high < 0 else UNDECIDED
-    return _row(found.difference, found.low, found.high, found.n, verdict)
+    compared = paired_difference(higher, lower)
+    if compared.low is None or compared.high is None:
+        return _row(compared.difference, None, None, compared.n, UNDECIDED)
+    verdict = HOLDS if compared.low > 0 else FAILS if compared.high < 0 else UNDECIDED
+    return _row(compared.difference, compared.low, compared.high, compared.n, verdict)
 
 
 def _agreement(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
-    found = _held_against(claim, _select(claim, claim.of, long), long)
-    if found.empty:
+    runs = _held_against(claim, _select(claim, claim.of, long), long)
+    if runs.empty:
         return _missing(claim, long)
-    off = found["value"] - found["due"]
+    off = runs["value"] - runs["due"]
     beyond = off if claim.at_most else -off if claim.at_least else off.abs()
-    verdict = HOLDS if bool((beyond <= _limit(claim, found)).all()) else FAILS
+    verdict = HOLDS if bool((beyond <= _limit(claim, runs)).all()) else FAILS
     return _row(float(off.mean()), float(off.min()), float(off.max()), len(off), verdict)
 
 
-def _limit(claim: Claim, found: pd.DataFrame) -> pd.Series[float] | float:
+def _limit(claim: Claim, runs: pd.DataFrame) -> pd.Series[float] | float:
     """How far off each run may be."""
     if claim.errors is not None:
-        return claim.errors * found["error"]
-    return found["due"].abs() * claim.percent / 100 if claim.percent is not None else claim.within or 0.0
+        return claim.errors * runs["error"]
+    return runs["due"].abs() * claim.percent / 100 if claim.percent is not None else claim.within or 0.0
 
 
-def _held_against(claim: Claim, found: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
+def _held_against(claim: Claim, runs: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
     """The ``value`` of each run, what is ``due``, and the Monte Carlo ``error`` of their difference.
 
     Where a claim is in errors, runs whose error is not known cannot be judged.
     """
-    found = found[["key", "value", "stderr"]].astype({"stderr": "float64"})
+    runs = runs[["key", "value", "stderr"]].astype({"stderr": "float64"})
     if isinstance(claim.equals, str):
         other = _figure(long, claim.equals)[["key", "value", "stderr"]].rename(
             columns={"value": "due", "stderr": "other"}
         )
-        found = found.merge(other.astype({"other": "float64"}), on="key")
+        runs = runs.merge(other.astype({"other": "float64"}), on="key")
     else:
-        found = found.assign(due=float(claim.equals or 0.0), other=0.0)
-    found = found.assign(error=np.hypot(found["stderr"], found["other"]))
-    return found if claim.errors is None else found.dropna(subset=["error"])
+        runs = runs.assign(due=float(claim.equals or 0.0), other=0.0)
+    runs = runs.assign(error=np.hypot(runs["stderr"], runs["other"]))
+    return runs if claim.errors is None else runs.dropna(subset=["error"])
 
 
 def _select(claim: Claim, pattern: Mapping[Any, Any], long: pd.DataFrame) -> pd.DataFrame:

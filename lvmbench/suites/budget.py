@@ -35,7 +35,9 @@ class Step:
 
 @final
 class Plateau:
-    """A seed's learning rate is multiplied by ``factor`` after more than ``patience`` epochs without a better bound."""
+    """A seed's learning rate is multiplied by ``factor`` after more than ``patience`` epochs without a better
+    bound.
+    """
 
     def __init__(self, *, patience: Size = 10, factor: Probability = 0.5) -> None:
         self.patience, self.factor = patience, factor
@@ -78,9 +80,9 @@ class Budget(BaseModel):
     ``batch`` is the most data of a step: an epoch visits all, in batches whose sizes differ by at most one.
     ``schedule`` says how the learning rate changes: ``constant``, ``cosine``, ``step`` or ``plateau``.
     ``weight_decay`` is the optimiser's own where it is not given: 0.01 for ``adamw``, 0 for the others.
-    ``patience`` is the number of epochs without a better validation bound after which a seed stops (0: never early);
-    ``seconds`` the training time of a seed after which no further epoch begins;
-    ``warm_up`` the number of epochs over which the KL weight rises to 1; ``clip`` the largest gradient norm of a seed.
+    ``patience`` is the number of epochs without a better validation bound after which a seed stops (0: never
+    early); ``seconds`` the training time of a seed after which no further epoch begins; ``warm_up`` the
+    number of epochs over which the KL weight rises to 1; ``clip`` the largest gradient norm of a seed.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
@@ -102,7 +104,7 @@ class Budget(BaseModel):
         schedule = schedule_of(others.data.get("schedule", "constant"))
         if isinstance(schedule, Plateau) and 0 < patience <= schedule.patience:
             raise ValueError(
-                f"should be more than the {schedule.patience} epochs that schedule plateau waits, which else never "
-                "acts; raise it, or write plateau[patience=N]"
+                f"should be more than the {schedule.patience} epochs that schedule plateau waits, which else "
+                "never acts; raise it, or write plateau[patience=N]"
             )
         return patience

@@ -21,17 +21,20 @@ def _is_named(key: str) -> str:
 
 
 Pattern = dict[Annotated[str, AfterValidator(_is_named)], str | int | float]
-"""Which combinations: each component as tables show it, ``*`` for anything, and values of settings; ``metric`` for another figure
-than the claim's."""
+"""Which combinations: each component as tables show it, ``*`` for anything, and values of settings.
+
+``metric`` for another figure than the claim's.
+"""
 
 
 class Claim(BaseModel):
     """A statement about the figures of a suite.
 
-    Either an order, that ``metric`` is larger in the combinations of ``higher`` than in those of ``lower``: paired over seeds, it
-    holds where the 95% interval of the difference is above 0. Or an agreement, that in every run ``of`` these combinations
-    ``metric`` equals a number or another figure, ``within`` a distance, so many standard ``errors`` or ``percent`` of it; with
-    ``at_most``, it may be below by any amount, with ``at_least`` above.
+    Either an order, that ``metric`` is larger in the combinations of ``higher`` than in those of ``lower``:
+    paired over seeds, it holds where the 95% interval of the difference is above 0. Or an agreement, that in
+    every run ``of`` these combinations ``metric`` equals a number or another figure, ``within`` a distance,
+    so many standard ``errors`` or ``percent`` of it; with ``at_most``, it may be below by any amount, with
+    ``at_least`` above.
 
     >>> Claim(claim="tighter", metric="bound", higher={"objective": "iwae"}, lower={"objective": "elbo"}).kind
     'order'
@@ -57,7 +60,8 @@ class Claim(BaseModel):
         given = 3 - [self.within, self.errors, self.percent].count(None)
         if order == (self.equals is not None) or given != (0 if order else 1):
             raise ValueError(
-                "gives either higher and lower, or equals with one of within, errors and percent (how far off is allowed)"
+                "gives either higher and lower, or equals with one of within, errors and percent (how far "
+                "off is allowed)"
             )
         if self.at_most + self.at_least > (0 if order else 1):
             raise ValueError("takes one of at_most and at_least, beside equals")

@@ -28,11 +28,15 @@ from lvmbench.status import Status, answered
 from lvmbench.suites.suite import Choice, Row, Suite
 
 ALWAYS = frozenset({"elbo", "train_seconds", "parameters"})
-"""What a suite may rank by whatever its evaluators: the default, which gives way to others, and what records hold."""
+"""What a suite may rank by whatever its evaluators:
+the default, which gives way to others, and what records hold.
+"""
 
 
 class Effort(NamedTuple):
-    """What measuring one run takes: how often the decoder is evaluated, and how often a density q(z|x) by itself."""
+    """What measuring one run takes: how often the decoder is evaluated,
+    and how often a density q(z|x) by itself.
+    """
 
     evaluations: int
     densities: int
@@ -42,8 +46,8 @@ class Effort(NamedTuple):
 class Planned:
     """One combination of a plan: its runs by seed, or why it cannot run (``status`` refused or unavailable).
 
-    ``support`` is where p(x|z) has its probability; ``efforts`` what each evaluator takes for one of its runs, where that is
-    known.
+    ``support`` is where p(x|z) has its probability; ``efforts`` what each evaluator takes for one of its
+    runs, where that is known.
     """
 
     combination: Combination
@@ -92,7 +96,8 @@ class Plan:
 def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> Plan:
     """Check all options, load the data sets and find out which combinations can run.
 
-    ``only`` keeps the combinations that match each of these patterns. Raises `UserError` for wrong options and unusable data.
+    ``only`` keeps the combinations that match each of these patterns. Raises `UserError` for wrong options
+    and unusable data.
     """
     planner = _Planner(suite, catalogue)
     evaluators = tuple(dict.fromkeys(planner.canonical(choice) for choice in suite.evaluators))
@@ -123,7 +128,8 @@ def _unmeasured(figure: str, metrics: Iterable[str], evaluators: Iterable[str]) 
 def _matches(combination: Combination, only: Iterable[str]) -> bool:
     """Whether each pattern is in the combination's name, or, with wildcards, matches one of its parts.
 
-    A bare name is matched against the names of the parts; the brackets of options are literal. Settings are written ``latent=8``.
+    A bare name is matched against the names of the parts; the brackets of options are literal.
+    Settings are written ``latent=8``.
     """
     parts = [str(combination[kind]) for kind in PARTS]
     names = [combination[kind].name for kind in PARTS]
@@ -141,7 +147,10 @@ class _Planner:
         ]
 
     def canonical(self, choice: Choice) -> Ref:
-        """The choice with its options checked; the reference as it is where its component cannot be imported."""
+        """The choice with its options checked.
+
+        The reference as it is where its component cannot be imported.
+        """
         try:
             return self.catalogue.canonical(choice.kind, choice.ref)
         except Unavailable:
@@ -155,7 +164,10 @@ class _Planner:
         return choice.ref.options
 
     def check_figures(self, evaluators: Sequence[Ref]) -> None:
-        """Refuse to rank by, or to make claims about, what nothing in the suite measures; variants show only in results."""
+        """Refuse to rank by, or to make claims about, what nothing in the suite measures.
+
+        variants show only in results.
+        """
         try:
             classes = [self.catalogue.entry("evaluator", e.name).load() for e in evaluators]
         except Unavailable:

@@ -155,7 +155,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Rule:
-    """What ``exclude`` leaves out: combinations of all of these components, with these values of these settings."""
+    """What ``exclude`` leaves out: combinations of all of these components, with these settings."""
 
     choices: Mapping[str, Choice]
     values: Mapping[str, Any]
@@ -222,7 +222,7 @@ def _find(name: str, catalogue: Catalogue) -> Path:
 def _complaint(
     error: ValidationError, file: YamlFile, places: Mapping[str, Sequence[str | int]] | None = None
 ) -> str:
-    """The first problem in the file, in one line; ``places`` are those of the keys where they are not at its root."""
+    """The first problem in the file, in one line; ``places`` has keys that are not at its root."""
     first, *others = error.errors()
     # Each branch of a union complains; the one that got furthest is the one that was meant.
     detail = max(
@@ -250,7 +250,7 @@ def _shown(value: object, width: int = 60) -> str:
 
 
 def _is_type_tag(step: str) -> bool:
-    """Whether a step of a pydantic location names a branch of a union, or that a key is meant, instead of a key."""
+    """Whether a step of a pydantic location is no key: a branch of a union, or a note that a key is meant."""
     return step in {"str", "int", "float", "[key]"} or step.startswith(("dict[", "list[", "constrained-"))
 
 
@@ -269,7 +269,7 @@ class _Reader:
             yield from (Row(choices, settings) for choices in self._product(rows))
 
     def picked(self, schema: Schema) -> Iterator[Row]:
-        """The combinations listed by hand, which no rule excludes; a setting that a row lacks is the suite's."""
+        """The combinations listed by hand, which no rule excludes, with the suite's settings or their own."""
         for i, row in enumerate(schema.combinations or []):
             self._check_keys(row, ("combinations", i), required=True)
             given = {name: (value, ("combinations", i, name)) for name, value in row.items()}
@@ -351,11 +351,11 @@ class _Reader:
         return found.latent if name == "latent" else getattr(found.budget, name)
 
     def _check_keys(self, row: Mapping[str, Any], at: Location, *, required: bool) -> None:
+        known = (*PARTS, *SETTINGS)
         for key in row:
-            if key not in (*PARTS, *SETTINGS):
-                raise UserError(
-                    f"{self.file.place((*at, key), key=True)}: unknown key '{key}'{nearest(key, (*PARTS, *SETTINGS))}"
-                )
+            if key not in known:
+                place = self.file.place((*at, key), key=True)
+                raise UserError(f"{place}: unknown key '{key}'{nearest(key, known)}")
         missing = [kind for kind in PARTS if kind not in row and not TABLE[kind].optional]
         if required and missing:
             raise UserError(f"{self.file.place(at)}: {at[0]}: lacks {', '.join(missing)}; name one of each")
@@ -365,7 +365,10 @@ class _Reader:
             )
 
     def axis(self, kind: str, written: list[Written], *at: str | int) -> Iterator[Iterator[Choice]]:
-        """The choices of each entry of a list; ``at`` ends in the list, or in the entry itself where it stands alone."""
+        """The choices of each entry of a list.
+
+        ``at`` ends in the list, or in the entry itself where it stands alone.
+        """
         alone = len(at) > 1
         for i, entry in enumerate(written):
             yield self._choices(kind, entry, at if alone else (*at, i))

@@ -18,7 +18,9 @@ Location = Sequence[str | int]
 
 
 class YamlFile:
-    """A parsed YAML file that knows where each of its nodes stands; raises `UserError` for one that cannot be read.
+    """A parsed YAML file that knows where each of its nodes stands.
+
+    Raises `UserError` for one that cannot be read.
 
     ``plain`` is its content as plain dictionaries, lists and scalars.
     """
@@ -53,7 +55,10 @@ class YamlFile:
         return f"{self.path}:{mark.line + 1}:{mark.column + 1}" if mark else str(self.path)
 
     def place(self, location: Location, *, key: bool = False) -> str:
-        """``file:line:column`` of the deepest node on the way to ``location``; of its key if ``key`` or if it is empty."""
+        """``file:line:column`` of the deepest node on the way to ``location``.
+
+        Of its key if ``key`` or if it is empty.
+        """
         node, line, column = self._node, 0, 0
         for i, step in enumerate(location):
             found = _find(node, step)

@@ -25,7 +25,9 @@ DATA, SAMPLES = 32, 64
 
 
 class Rates(NamedTuple):
-    """Seconds that a trained model takes for q(z|x) of one datum, for one draw of z with its terms, and for one density."""
+    """Seconds that a trained model takes for q(z|x) of one datum, for one draw of z with its terms,
+    and for one density.
+    """
 
     datum: float
     draw: float
@@ -37,7 +39,10 @@ class Rates(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """Seconds that a pack would train if no seed stopped early, and what measuring goes by; ``None`` where that fails."""
+    """Seconds that a pack would train if no seed stopped early, and what measuring goes by.
+
+    ``None`` where that fails.
+    """
 
     training: float | None
     rates: Rates | None

@@ -56,7 +56,10 @@ def state(parts: Parts) -> dict[str, Tensor]:
 
 
 def restore(parts: Parts, weights: Mapping[str, Tensor]) -> None:
-    """Put the weights that training gave into parts built alike; raises `LvmbenchError` for those of other parts."""
+    """Put the weights that training gave into parts built alike.
+
+    Raises `LvmbenchError` for those of other parts.
+    """
     learner = Learner(parts)
     wrong = weights.keys() ^ learner.state_dict().keys()
     if wrong:
@@ -65,7 +68,10 @@ def restore(parts: Parts, weights: Mapping[str, Tensor]) -> None:
 
 
 def demand(learner: Learner, x: Tensor, training: bool) -> Demand:
-    """How many random numbers one pass over a batch draws; raises `ContractError` for results of the wrong shape."""
+    """How many random numbers one pass over a batch draws.
+
+    Raises `ContractError` for results of the wrong shape.
+    """
     recorder = Recorder(Stream.seeded(0, "recording", device=x.device))
     # what is drawn may differ: relaxed posteriors draw continuous values in training only
     learner.train(training)

@@ -33,10 +33,11 @@ class Epoch:
 
 @dataclass
 class SeedResult:
-    """What training one seed gave: its best weights on validation, named as in a `Learner`, and its learning curve.
+    """What training one seed gave: its best weights on validation, named as in a `Learner`,
+    and its learning curve.
 
-    ``stopped`` says why it ended: ``budget`` (all epochs are spent), ``patience``, ``seconds``, ``diverged``, or
-    ``untrainable`` where no parameter can be trained.
+    ``stopped`` says why it ended: ``budget`` (all epochs are spent), ``patience``, ``seconds``, ``diverged``,
+    or ``untrainable`` where no parameter can be trained.
     """
 
     seed: int
@@ -73,7 +74,9 @@ def train(
     report: Callable[[Epoch], None] = lambda epoch: None,
     vectorized: bool | None = None,
 ) -> list[SeedResult]:
-    """Train the seeds of one combination together; each gets its own data order, noise, early stopping and divergence.
+    """Train the seeds of one combination together.
+
+    Each gets its own data order, noise, early stopping and divergence.
 
     Arguments:
         parts: The built parts, one per seed.
@@ -82,13 +85,15 @@ def train(
         budget: Epochs, batch, optimiser, schedule, patience, seconds, warm-up.
         device: Where to train.
         report: Called after each epoch.
-        vectorized: Whether to train the seeds inside ``torch.vmap``; by default where that is possible and faster.
+        vectorized: Whether to train the seeds inside ``torch.vmap``; by default where that is possible and
+            faster.
     """
     return Training(parts, seeds, data, budget, device, vectorized).run(report)
 
 
 def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
-    """The weight of the KL divergence after some epochs: up from 0 to 1 within ``warm_up``, then 1 as long, in each cycle.
+    """The weight of the KL divergence after some epochs:
+    up from 0 to 1 within ``warm_up``, then 1 as long, in each cycle.
 
     >>> [kl_weight(epochs, 2.0, cycles=2) for epochs in (0, 1, 2, 3, 4, 5, 6, 9)]
     [0.0, 0.5, 1.0, 1.0, 0.0, 0.5, 1.0, 1.0]
@@ -99,7 +104,8 @@ def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
 
 
 def batch_sizes(data: int, most: int) -> list[int]:
-    """The sizes of an epoch's batches: as few as can be, and as even as can be, so that none is far noisier than others.
+    """The sizes of an epoch's batches:
+    as few as can be, and as even as can be, so that none is far noisier than others.
 
     >>> batch_sizes(255, 128), batch_sizes(90, 40), batch_sizes(90, 1000)
     ([128, 127], [30, 30, 30], [90])
@@ -240,7 +246,8 @@ class Training:
         surrogates, bounds = self.pack(x, *self.noise[x.shape[1]].draw(), kl_weight, True)
         if self.optimizer is not None:
             self.optimizer.zero_grad()
-            # a sum and no mean: each seed's weights get the gradient of its own surrogate, as if it were alone
+            # a sum and no mean: each seed's weights get the gradient of its own surrogate, as if it were
+            # alone
             (-surrogates.sum()).backward()
             if self.budget.clip:
                 clip_per_seed(

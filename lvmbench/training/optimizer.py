@@ -23,8 +23,8 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 class PackOptimizer:
     """Improves stacked parameters ``(S, ...)`` by their gradients.
 
-    Where each seed has a learning rate of its own, each has an optimiser of its own, whose parameters are the seed's rows
-    of the stack: the same memory.
+    Where each seed has a learning rate of its own, each has an optimiser of its own, whose parameters are the
+    seed's rows of the stack: the same memory.
 
     Arguments:
         parameters: The stacked parameters that are trained.
@@ -49,7 +49,9 @@ class PackOptimizer:
             part.step()
 
     def end_epoch(self, bounds: Sequence[float], *, warm: bool) -> None:
-        """Set the learning rates of the next epoch, by the validation bound of each seed once the model is ``warm``."""
+        """Set the learning rates of the next epoch, by the validation bound
+        of each seed once the model is ``warm``.
+        """
         for part, bound in zip(self._parts, bounds, strict=False):  # a shared rate asks for none
             part.end_epoch(bound, warm)
 
@@ -90,7 +92,8 @@ def _scheduler(
         case Step(every=every, factor=factor):
             return StepLR(optimizer, every, factor)
         case Plateau(patience=patience, factor=factor):
-            # torch's threshold is relative: with it a bound below zero would be better for being a little lower
+            # torch's threshold is relative: with it a bound below zero would be better for being a little
+            # lower
             return ReduceLROnPlateau(
                 optimizer, "max", factor, patience, threshold=0.0, threshold_mode="abs", eps=0.0
             )

@@ -91,7 +91,9 @@ class _Refresher(nn.Module):
 
 
 class PackNoise:
-    """One generator per seed, filling one flat buffer per seed and kind; a seed's numbers never depend on the others.
+    """One generator per seed, filling one flat buffer per seed and kind.
+
+    A seed's numbers never depend on the others.
 
     Arguments:
         seeds: The seeds.

@@ -39,6 +39,7 @@ COMPONENTS = {
         "coupling": "posteriors.coupling:Coupling",
         "spline": "posteriors.spline:Spline",
         "sylvester": "posteriors.sylvester:Sylvester",
+        "auxiliary": "posteriors.auxiliary:Auxiliary",
         "exact": "posteriors.exact:Exact",
         "bernoulli": "posteriors.bernoulli:BernoulliPosterior",
         "categorical": "posteriors.categorical:CategoricalPosterior",

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from lvmbench import DiagonalNormal, Posterior, observed, register_kl
+from lvmbench import DiagonalNormal, Marginal, Posterior, observed, register_draw_kl, register_kl
 from tests.mutants import mutant
 
 
@@ -28,7 +28,8 @@ class Affine(Posterior):
 
 @mutant(
     "masks what it made of values that were not observed",
-    holes_leave_gradients_finite="the gradient of posterior.weight is not finite; take values and mask from lvmbench.observed",
+    holes_leave_gradients_finite="the gradient of posterior.weight is not finite; take values and mask from "
+    "lvmbench.observed",
 )
 class MasksTooLate(Affine):
     """Forward all is well: a NaN that is masked is one whose gradient is 0 times NaN."""
@@ -210,6 +211,23 @@ def _sigma_for_log_sigma(q, p):
     return (0.5 * (q.log_scale.exp() + q.loc**2 - 1) - q.log_scale).sum(-1)
 
 
+class Guessed(DiagonalNormal):
+    pass
+
+
+@register_draw_kl(Guessed, DiagonalNormal)
+def _without_log_q(q, p, z, noise):
+    return -p.log_prob(z) + p.log_prob(p.loc)
+
+
+@mutant(
+    "a registered KL of draws that leaves log q out",
+    kl_is_the_average_log_ratio="compare it with E_q",
+)
+class WrongKlOfDraws(Affine):
+    distribution = Guessed
+
+
 @mutant("a registered KL that takes sigma for its square", kl_is_the_average_log_ratio="compare it with E_q")
 class WrongKl(Affine):
     distribution = Doubled
@@ -250,6 +268,88 @@ class ReadsNothing(Affine):
 )
 class ReadsBoth(AsksTheDecoder):
     provides = frozenset({"amortized", "reads_model"})
+
+
+class Integrated(Affine):
+    """A normal whose location is off by an auxiliary variable; the reverse model is a guess."""
+
+    distribution = Marginal
+
+    def __init__(self, data, space):
+        super().__init__(data, space)
+        self.guess = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x, model):
+        loc, log_scale = self.numbers(x)
+        standard = DiagonalNormal(torch.zeros_like(loc), torch.zeros_like(loc), len(self.shape))
+        return self.distribution(
+            standard,
+            lambda a: DiagonalNormal(loc + a, log_scale, len(self.shape)),
+            lambda z: DiagonalNormal(0.5 * (z - loc), self.guess, len(self.shape)),
+        )
+
+
+class HalfTheReverse(Marginal):
+    def sample_and_log_prob(self, noise, samples):
+        a, log_a = self.auxiliary.sample_and_log_prob(noise, samples)
+        z, log_z = (part[0] for part in self.conditional(a).sample_and_log_prob(noise, 1))
+        return z, log_a + log_z - 0.5 * self.reverse(z).log_prob(a)
+
+
+@mutant(
+    "half of the density of the auxiliary variables given z is left out of an estimated log q",
+    log_q_is_known_as_declared="left out",
+)
+class HalfOfTheReverse(Integrated):
+    distribution = HalfTheReverse
+
+
+class SignOfTheReverse(Marginal):
+    def estimate_log_prob(self, value, noise):
+        a, log_r = (part[0] for part in self.reverse(value).sample_and_log_prob(noise, 1))
+        return self.auxiliary.log_prob(a) + self.conditional(a).log_prob(value) + log_r
+
+
+@mutant("an estimate of the density with a wrong sign", log_q_is_known_as_declared="its sign")
+class WrongSignOfTheReverse(Integrated):
+    distribution = SignOfTheReverse
+
+
+class Bounded(DiagonalNormal):
+    """A normal of whose log density only something larger is said."""
+
+    traits = frozenset({"pathwise", "mean", "bound"})
+    over = 0.3
+
+    def sample_and_log_prob(self, noise, samples):
+        value, log_prob = super().sample_and_log_prob(noise, samples)
+        return value, log_prob + self.over
+
+
+class OnlyBounded(Affine):
+    """A normal whose log q is bounded."""
+
+    distribution = Bounded
+
+
+class Under(Bounded):
+    over = -0.3
+
+
+@mutant("a bound of log q that lies below it", log_q_is_known_as_declared="on average at least log q")
+class BoundOnTheWrongSide(OnlyBounded):
+    distribution = Under
+
+
+class Twice(Marginal):
+    traits = frozenset({"pathwise", "estimate", "bound"})
+
+
+@mutant(
+    "log q is declared an estimate and a bound", log_q_is_known_as_declared="choose what log q is known as"
+)
+class KnownTwice(Integrated):
+    distribution = Twice
 
 
 @mutant("dropout that evaluation leaves on", global_generators_are_left_alone="layers such as Dropout")

@@ -93,7 +93,8 @@ class JacobianForgotten(NormalPrior):
 
 @mutant(
     "a mixture of other components than it declares",
-    distribution_is_the_declared_one="it returns Mixture[MultivariateNormal], declared is Mixture[DiagonalNormal]",
+    distribution_is_the_declared_one="it returns Mixture[MultivariateNormal], declared is "
+    "Mixture[DiagonalNormal]",
 )
 class OtherComponents(UnnormalisedMixture):
     distribution = Mixture[DiagonalNormal]
@@ -194,7 +195,8 @@ class UnusedParameter(NormalPrior):
 
 @mutant(
     "an option that its smallest value breaks",
-    options_work_at_their_ends="narrow the range of 'width' to what works, width: Annotated[float, Field(ge=0.5, allow_inf_nan",
+    options_work_at_their_ends="narrow the range of 'width' to what works, width: Annotated[float, "
+    "Field(ge=0.5, allow_inf_nan",
 )
 class BrokenAtTheEnd(NormalPrior):
     def __init__(self, data, latent, *, width: Positive = 1.0):

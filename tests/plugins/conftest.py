@@ -29,7 +29,9 @@ CATALOGUE = load_catalogue()
 
 @pytest.fixture
 def linear_model() -> Callable[..., LatentVariableModel]:
-    """A linear-Gaussian model in double precision: 3 values from 2 latents, with the named prior and posterior."""
+    """A linear-Gaussian model in double precision:
+    3 values from 2 latents, with the named prior and posterior.
+    """
 
     def make(
         posterior: str = "gaussian[hidden=8]", prior: str = "standard_normal", latent: int = 2
@@ -78,7 +80,8 @@ class LineDecoder(Decoder):
 
 
 class Line(NamedTuple):
-    """A one-dimensional model under a standard normal prior, with the gradient of its ELBO at x in closed form.
+    """A one-dimensional model under a standard normal prior,
+    with the gradient of its ELBO at x in closed form.
 
     ELBO = -((x - w m)^2 + w^2 s^2) / 2 - (m^2 + s^2 - 1) / 2 + log s + constant.
     """
@@ -95,7 +98,9 @@ class Line(NamedTuple):
         return torch.tensor([w * (self.x - w * m) - m, 1 - s2 * (1 + w * w), in_w], dtype=torch.float64)
 
     def gradients(self, objective: Objective, estimator: Estimator, draws: int, *, batch: int = 1) -> Tensor:
-        """Independent gradients, (draws, 3), each the mean of a batch that has x only, drawn together under vmap."""
+        """Independent gradients, (draws, 3), each the mean of a batch that has x only,
+        drawn together under vmap.
+        """
         surrogate = Surrogate(
             self.model, objective, estimator, torch.full((batch, 1), self.x, dtype=torch.float64)
         )

@@ -26,12 +26,13 @@ def digits():
 
 
 TAILS = 3
-"""So many draws of 1,440 latents in 256 bins may fall anywhere: each does with a probability of 256 / 2^24, and more do once
-in 1e8 times (Poisson)."""
+"""So many draws of 1,440 latents in 256 bins may fall anywhere:
+each does with a probability of 256 / 2^24, and more do once in 1e8 times (Poisson)."""
 
 
 def hold_to_elbo(subject, chance, draws=100):
-    """The net length is -ELBO: no shorter than by chance, which is that of one draw of each image, and by the rounding of words.
+    """The net length is -ELBO: no shorter than by chance, which is that of one draw of each image,
+    and by the rounding of words.
 
     It may be longer by what draws cost that fall anywhere on the grid.
     """
@@ -97,7 +98,8 @@ def shifted(loc, log_scale):
 
 @pytest.mark.statistical("the length with -ELBO", SPREAD)
 def test_draws_are_fair_where_the_posterior_is_not_the_prior_on_average(chance):
-    """Every q(z|x) is N(1/2, 0.9^2): drawn from bits that are not uniform, z would drift to 5, where x costs more.
+    """Every q(z|x) is N(1/2, 0.9^2): drawn from bits that are not uniform, z would drift to 5,
+    where x costs more.
 
     The decoder's logits are 2 z - 1, so that the length depends on z.
     """

@@ -1,4 +1,6 @@
-"""The blended gradient: between its two ends as its formula says, without bias, and with little variance at both ends."""
+"""The blended gradient: between its two ends as its formula says, without bias,
+and with little variance at both ends.
+"""
 
 import math
 
@@ -43,7 +45,9 @@ def closed_form(line, beta):
 
 
 def weights(model, x, beta, samples):
-    """The weight c of each datum, by the slopes of log p and of log q at the samples, and of log q at a spare one."""
+    """The weight c of each datum, by the slopes of log p and of log q at the samples,
+    and of log q at a spare one.
+    """
     z, _, slope = model.q(x).sample_with_slope(noise(), samples + 1)
     at = z[:-1].detach().requires_grad_()
     log_p = model.decoder(at).log_prob(x) + beta * model.p().log_prob(at)
@@ -56,7 +60,9 @@ def weights(model, x, beta, samples):
 
 
 def narrow(model):
-    """The same with less of a scale to q than the decoder would have, so that the weight is within its ends."""
+    """The same with less of a scale to q than the decoder would have,
+    so that the weight is within its ends.
+    """
     with torch.no_grad():
         list(model.posterior.network.parameters())[-1].sub_(1)
         model.decoder.weight.mul_(0.1)
@@ -100,7 +106,9 @@ def test_a_batch_of_one_datum_leaves_the_score_out(linear_model, points):
     "variances of two estimators, one below 1 / 500 of the other", "of the 4,000 squares"
 )
 def test_has_all_but_no_variance_where_q_is_the_best(line, beta, chance):
-    """Where that of `stl` has none: what is left is by how much the spare slope of a datum is more than those of the others."""
+    """Where that of `stl` has none: what is left is by how much the spare slope
+    of a datum is more than those of the others.
+    """
     best, objective = optimal(line, beta), Elbo(beta=beta)
     assert best.gradients(objective, Stl(), 100, batch=50)[:, :2].abs().max() < 1e-12
     blend, pathwise = (squares(best.gradients(objective, e, 4000, batch=50)) for e in (Blend(), Pathwise()))
@@ -120,7 +128,10 @@ def test_averages_to_the_closed_form(line, beta, batch, chance):
     "variances of two estimators, one below 1 / 100 of the other", "of the 4,000 squares"
 )
 def test_a_q_that_is_far_too_narrow_makes_little_noise(line, chance):
-    """At s = e^-4 the slope of log q varies by 1 / s^2, about 3,000; by the regression as good as nothing of it is followed."""
+    """At s = e^-4 the slope of log q varies by 1 / s^2, about 3,000.
+
+    By the regression as good as nothing of it is followed.
+    """
     thin = with_posterior(line, 0.4, math.exp(-4))
     blend, stl = (squares(thin.gradients(Elbo(), e, 4000, batch=8)) for e in (Blend(), Stl()))
     difference = stl / 100 - blend

@@ -20,7 +20,9 @@ def test_log_prob_is_scipys():
 
 
 def test_the_density_integrates_to_one():
-    """On a grid of half a standard deviation that reaches eight beyond the centres, the sum is exact to 1e-12."""
+    """On a grid of half a standard deviation that reaches eight beyond the centres,
+    the sum is exact to 1e-12.
+    """
     source = Blobs(spread=0.5)
     low, high = source.centres.min() - 4, source.centres.max() + 4
     step = 0.25

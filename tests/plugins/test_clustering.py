@@ -74,9 +74,11 @@ def test_separate_groups_score_1_whatever_their_names(names, method, proof):
     "adjusted scores of 2,000 labels by lot with 0", "of 100 other labels by lot", comparisons=2
 )
 def test_random_labels_score_0(method, proof, chance):
-    """The scores are centred at 0, of the skewness of chi-squared with 9 degrees, which Student's t with as many covers.
+    """The scores are centred at 0, of the skewness of chi-squared with 9 degrees,
+    which Student's t with as many covers.
 
-    By Hoeffding and a union over the 24 matchings, the accuracy exceeds 0.25 by 0.09 with a probability below 1e-12.
+    By Hoeffding and a union over the 24 matchings, the accuracy exceeds 0.25 by 0.09 with a probability below
+    1e-12.
     """
     means, group = blobs(500)
     labels = Stream.seeded(3, "labels").uniform((101, len(group))).mul(4).long()

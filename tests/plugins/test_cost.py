@@ -33,7 +33,10 @@ print(json.dumps([before, memory.facts]))
 
 
 def test_the_peak_counts_what_was_in_use():
-    """A tensor of 200 MB that was there for a moment; in a process of its own, as one that held more before keeps that."""
+    """A tensor of 200 MB that was there for a moment.
+
+    In a process of its own, as one that held more before keeps that.
+    """
     shown = subprocess.run([sys.executable, "-c", PEAKS], capture_output=True, text=True, check=True)
     before, facts = json.loads(shown.stdout)
     assert facts["peak_memory_host"] > before + 150_000_000

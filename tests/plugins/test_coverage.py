@@ -1,4 +1,6 @@
-"""Every error that an evaluator states, against the one it makes: over evaluations that differ in their seed alone."""
+"""Every error that an evaluator states, against the one it makes:
+over evaluations that differ in their seed alone.
+"""
 
 import dataclasses
 import math
@@ -36,16 +38,19 @@ from lvmbench_plugins.priors.standard_normal import StandardNormal
 CATALOGUE = load_catalogue()
 REPEATS = 200
 WITHIN, ERRORS = 1.2, 6.0
-"""A stated error is within 20% of the true one, to 6 standard deviations of the logarithm of their measured ratio.
+"""A stated error is within 20% of the true one, to 6 standard deviations of the logarithm
+of their measured ratio.
 
-If squared errors are those of a normal, that leaves a false alarm in ten million: of chi-squared with 200 degrees of freedom the
-root is that far below its mean with a probability of 2e-8, and above it with 4e-10.
+If squared errors are those of a normal, that leaves a false alarm in ten million: of chi-squared with 200
+degrees of freedom the root is that far below its mean with a probability of 2e-8, and above it with 4e-10.
 """
 STATE_NOTHING = {"quadrature", "clustering", "disentanglement", "cost"}
 
 
 class Beside(Posterior):
-    """A normal with independent coordinates, ``shift`` standard deviations beside the true posterior and ``width`` as wide."""
+    """A normal with independent coordinates, ``shift`` standard deviations beside the true posterior
+    and ``width`` as wide.
+    """
 
     distribution = DiagonalNormal
 
@@ -156,8 +161,8 @@ SAMPLES, SHARES = "squared_mmd two_sample_accuracy density", "precision recall c
 class Case(NamedTuple):
     """An evaluator, on what, the metrics whose error it states and those whose error it need not know.
 
-    ``truth`` has what it is held against by metric, from the subject and what was found; without it the true error is the
-    standard deviation of the figures.
+    ``truth`` has what it is held against by metric, from the subject and what was found; without it the true
+    error is the standard deviation of the figures.
     """
 
     evaluator: str
@@ -286,8 +291,8 @@ CASES = [
 class Coverage(NamedTuple):
     """One figure's errors: how many evaluations state one, and which share that is.
 
-    Of these evaluations: the true error, the root mean square of those stated, the standard deviation of the logarithm of
-    their ratio, and how often the figure is within two of those stated.
+    Of these evaluations: the true error, the root mean square of those stated, the standard deviation of the
+    logarithm of their ratio, and how often the figure is within two of those stated.
     """
 
     count: int
@@ -321,7 +326,9 @@ class Coverage(NamedTuple):
 
     @property
     def shown(self):
-        """As in the table: how many state an error, the true one, the stated one, their ratio and the coverage."""
+        """As in the table: how many state an error, the true one, the stated one,
+        their ratio and the coverage.
+        """
         if not self.states:
             return ["0%", f"{self.true:.2g}", "none", "", ""]
         return [

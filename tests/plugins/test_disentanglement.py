@@ -86,7 +86,8 @@ def test_a_constant_coordinate_changes_nothing():
 def test_a_rotated_code_is_informative_and_nothing_else(proof, chance):
     """z = (v1 + v2, v1 - v2): each coordinate tells log(2) / 2 of each factor, so that the gaps are 0.
 
-    Each tree gives one of them 1/3 of the importance and the other 2/3, so that of 400 trees the share is near 1/2.
+    Each tree gives one of them 1/3 of the importance and the other 2/3, so that of 400 trees the share is
+    near 1/2.
     """
     found = scores(COINS @ torch.tensor([[1, 1], [1, -1]]), seed=chance.seed, trees=400)
     share = 0.5 + chance.allowed(1 / 6 / 400**0.5, figures=2)
@@ -127,9 +128,11 @@ def test_a_factor_in_two_coordinates_has_no_gap():
     "scores of noise with 0", "chi-squared information in 20 bins; binomial accuracies", comparisons=2
 )
 def test_noise_scores_nothing(proof, chance):
-    """10,000 data: 20,000 times the information of noise in 20 bins is chi-squared with 19 degrees of freedom.
+    """10,000 data: 20,000 times the information of noise in 20 bins is chi-squared
+    with 19 degrees of freedom.
 
-    Accuracies of nearest means err as coins do; the importances of a forest that learned noise are equal to within 1/20.
+    Accuracies of nearest means err as coins do; the importances of a forest that learned noise are equal to
+    within 1/20.
     """
     factors = COINS.repeat(10, 1)
     found = scores(noise(len(factors), 2, chance.seed), factors, seed=chance.seed, trees=5)
@@ -158,7 +161,9 @@ def test_forests_and_means_are_tried_on_the_measured_split(chance):
 
 
 def test_information_gap_of_a_noisy_copy(proof):
-    """One coordinate is the coin turned over with probability 1/10, the other says nothing: 1 - H(1/10) / log 2."""
+    """One coordinate is the coin turned over with probability 1/10, the other says nothing:
+    1 - H(1/10) / log 2.
+    """
     coin = np.repeat([0, 1], 500)
     turned = np.where(np.arange(1000) % 10 == 0, 1 - coin, coin)
     gap = mig(Code(np.stack([turned, np.zeros(1000)], 1), coin[:, None]), bins=20)
@@ -191,8 +196,8 @@ def test_what_is_perfect_for_nothing_is_left_out():
 def test_chance_is_the_gap_of_coordinates_that_know_nothing():
     """A collapsed coordinate and noise, 40 data, 20 coins thrown by lot.
 
-    In k + 1 bins the information of noise is a chi-square of k by 2 N: for k = 15 its share of log 2, averaged over 20 coins,
-    has the mean 0.27 and a standard deviation of 0.022, seven times which is 0.15.
+    In k + 1 bins the information of noise is a chi-square of k by 2 N: for k = 15 its share of log 2,
+    averaged over 20 coins, has the mean 0.27 and a standard deviation of 0.022, seven times which is 0.15.
     """
     codes = torch.cat([noise(40), torch.zeros(40, 1)], 1)
     found = measure(codes, (noise(40, 20, seed=1) > 0).long())

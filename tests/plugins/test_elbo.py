@@ -38,7 +38,8 @@ def test_is_a_lower_bound_from_beta_1_on(beta, lower):
 
 def test_a_registered_formula_changes_nothing_unless_it_is_asked_for(linear_model, points):
     """The same draws under a prior with a formula and under one without that is the same normal."""
-    known, unknown = linear_model(), linear_model(prior="mixture[components=1]")
+    posterior = "full_gaussian[hidden=8]"
+    known, unknown = linear_model(posterior), linear_model(posterior, prior="mixture[components=1]")
     with torch.no_grad():
         unknown.prior.load_state_dict({k: torch.zeros_like(v) for k, v in unknown.prior.state_dict().items()})
     unknown.posterior, unknown.decoder = known.posterior, known.decoder

@@ -1,4 +1,6 @@
-"""A categorical latent with its exact posterior is a Gaussian mixture: trained, it is as likely as EM makes it."""
+"""A categorical latent with its exact posterior is a Gaussian mixture:
+trained, it is as likely as EM makes it.
+"""
 
 import numpy as np
 import pytest
@@ -26,9 +28,9 @@ def table(means):
 def test_trained_mixture_is_as_likely_as_that_of_em():
     """Both start from the same means, unit variances and equal weights.
 
-    The training data, one batch, are the validation data too. With the KL divergence taken from the samples the bound is
-    log p(x) whatever z is drawn, so that the weights kept are the likeliest of all epochs; with the closed form the bound
-    errs by what the likelihood varies with z, and the luckiest epoch would be kept.
+    The training data, one batch, are the validation data too. With the KL divergence taken from the samples
+    the bound is log p(x) whatever z is drawn, so that the weights kept are the likeliest of all epochs; with
+    the closed form the bound errs by what the likelihood varies with z, and the luckiest epoch would be kept.
     """
     blobs = Blobs(clusters=3, separation=3.0, train=300).load().splits["train"]
     x, labels = blobs.values, blobs.labels

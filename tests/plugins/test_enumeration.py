@@ -1,4 +1,6 @@
-"""The sum over every z against autograd of the enumerated ELBO, and the exact posterior of discrete latents."""
+"""The sum over every z against autograd of the enumerated ELBO,
+and the exact posterior of discrete latents.
+"""
 
 import pytest
 import torch

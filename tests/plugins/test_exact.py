@@ -86,7 +86,10 @@ def test_posterior_is_the_true_conditional(model, points):
 )
 @pytest.mark.statistical("the bound with log p(x)", "of the 200,000 draws of the likelihood")
 def test_bound_is_tight_for_every_draw(model, points, objective, chance):
-    """The log weights are constant, so a sampled bound has no variance; the closed-form KL leaves that of the likelihood."""
+    """The log weights are constant, so a sampled bound has no variance.
+
+    The closed-form KL leaves that of the likelihood.
+    """
     terms = Terms(model, points, Stream.seeded(0, dtype=torch.float64), objective.samples)
     if objective.requires <= {f"model.{name}" for name in model.provides} and objective.requires:
         terms.samples = 200_000

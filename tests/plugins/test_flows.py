@@ -46,7 +46,9 @@ invertible = pytest.mark.parametrize(("cls", "options"), INVERTIBLE.values(), id
 
 
 def flow(cls, options, space=(3,), *, batch=5, jitter=0.3):
-    """q(z|x) of a small flow in double precision, with weights moved away from the near-identity of the start."""
+    """q(z|x) of a small flow in double precision, with weights moved away
+    from the near-identity of the start.
+    """
     torch.manual_seed(1)
     posterior = cls(DATA, LatentSpace(space), hidden=12, **options).double()
     with torch.no_grad():
@@ -79,7 +81,9 @@ def test_log_determinant_is_that_of_the_jacobian(cls, options):
 
 @flows
 def test_every_step_keeps_orientation(cls, options):
-    """A determinant that never changes its sign, over draws far into the tails, also with large parameters."""
+    """A determinant that never changes its sign, over draws far into the tails,
+    also with large parameters.
+    """
     _, q = flow(cls, options, batch=1, jitter=1.5)
     z = q.base.loc + 3 * torch.randn(30, 1, 3, dtype=F64)
     for step in q.steps:
@@ -132,7 +136,9 @@ def test_one_value_is_weighed_under_every_datum(cls, options):
 
 @flows
 def test_a_fresh_flow_is_its_normal(cls, options):
-    """Draws and densities are those of the diagonal normal that it starts from, to a few per cent of its width."""
+    """Draws and densities are those of the diagonal normal that it starts from,
+    to a few per cent of its width.
+    """
     torch.manual_seed(0)
     posterior = cls(DATA, LatentSpace((4,)), **options)
     x = torch.randn(5, 3)
@@ -155,7 +161,9 @@ def test_slope_is_that_of_the_density(cls, options):
 
 
 class AsTarget(Decoder):
-    """A decoder that makes log p(x, z) the density of a distribution of z that is held fixed, whatever x is."""
+    """A decoder that makes log p(x, z) the density of a distribution of z
+    that is held fixed, whatever x is.
+    """
 
     distribution = DiagonalNormal
 

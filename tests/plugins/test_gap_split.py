@@ -33,7 +33,9 @@ STATED = "stated, of the draws; the rule of the ascent leaves 0.005"
 
 
 class Off(Posterior):
-    """The best normal with independent coordinates, moved by a share of its scale and widened by the exponential of another."""
+    """The best normal with independent coordinates, moved by a share of its scale and widened
+    by the exponential of another.
+    """
 
     distribution = DiagonalNormal
 
@@ -76,13 +78,17 @@ def measure(subject, **options):
 
 
 def closed_form(subject):
-    """The least KL divergence of a diagonal normal from the true posterior: variances are 1 / diag(precision)."""
+    """The least KL divergence of a diagonal normal from the true posterior:
+    variances are 1 / diag(precision).
+    """
     matrix = precision(subject.model, subject.x)
     return 0.5 * (matrix.diagonal().log().sum() - torch.logdet(matrix)).item()
 
 
 def held(chance, figure, truth, tolerance=0.005):
-    """Whether it is true within its own error and what the rule of the ascent leaves, as arguments of ``proof``."""
+    """Whether it is true within its own error and what the rule of the ascent leaves,
+    as arguments of ``proof``.
+    """
     assert figure.stderr < 0.01
     return figure.value, truth, chance.allowed(figure.stderr) + tolerance
 
@@ -136,7 +142,9 @@ def test_parts_sum_to_the_gap(family, known):
 
 
 def test_a_full_covariance_is_the_true_posterior_to_rounding():
-    """The gradients have no noise where q is the true posterior, so that the ascent ends there and nowhere else."""
+    """The gradients have no noise where q is the true posterior,
+    so that the ascent ends there and nowhere else.
+    """
     found = measure(linear(), family="full", draws=5)
     assert abs(found["approximation_gap", "full"].value) < 1e-4
     assert found["ascent_converged", "full"].value == 1
@@ -150,7 +158,9 @@ def test_planar_maps_close_the_approximation_gap():
 
 @pytest.mark.slow
 def test_parameters_of_an_amortised_posterior_are_freed(proof):
-    """With as many directions as there are latents the family has the true posterior, wherever the network is: no gap is left."""
+    """With as many directions as there are latents the family has the true posterior,
+    wherever the network is: no gap is left.
+    """
     subject = linear(lambda data, space: LowRankGaussian(data, space, rank=4, hidden=8))
     found = measure(subject, rate=0.1, draws=5)
     gap = found["approximation_gap", "same"].value
@@ -161,7 +171,9 @@ def test_parameters_of_an_amortised_posterior_are_freed(proof):
 @pytest.mark.parametrize(("posterior", "prior"), [(PlanarFlow, StandardNormal), (Exact, MixturePrior)])
 @pytest.mark.statistical("what planar maps gain with 0", "stated, of the draws")
 def test_planar_maps_begin_at_the_posterior_and_never_end_below(posterior, prior, chance):
-    """Where its parameters can be freed, a flow's, and where they cannot, a mixture's that has no gap to close."""
+    """Where its parameters can be freed, a flow's, and where they cannot,
+    a mixture's that has no gap to close.
+    """
     subject = linear(posterior, prior)
     found = measure(subject, family="flow", steps=1, rate=1e-9)
     assert abs(found["amortization_gap", "flow"].value) < 1e-4
@@ -186,7 +198,10 @@ def test_slope_of_planar_maps_is_that_of_their_log_density():
 @pytest.mark.parametrize(("temperatures", "method"), [(0, "importance"), (1, "ais"), (40, "ais")])
 @pytest.mark.statistical("log p(x) with the exact one", "stated, of the draws")
 def test_what_finds_log_p_does_not_depend_on_what_is_found(temperatures, method, chance):
-    """From a posterior wide enough for bounded weights; one temperature is importance sampling from the prior."""
+    """From a posterior wide enough for bounded weights.
+
+    One temperature is importance sampling from the prior.
+    """
     subject = linear(functools.partial(Off, moved=0.0, widened=0.5))
     exact = measure(subject, steps=40)["log_likelihood", ""]
     found = measure(dataclasses.replace(subject, provides=frozenset()), steps=40, temperatures=temperatures)

@@ -195,7 +195,9 @@ def at_optimum(line, beside=0.0):
 
 
 def moments_of_ratios(truth, repeats):
-    """The mean of the ratio where the mean gradient is zero, and how often it is clipped at 0: of 50,000 normal means."""
+    """The mean of the ratio where the mean gradient is zero, and how often it is clipped at 0:
+    of 50,000 normal means.
+    """
     z = Stream.seeded(0, "ratios").normal((50_000, 2)).square()
     e, s = truth.pathwise_parts
     excess = (z @ torch.tensor([e, s])) / (e + s) - 1
@@ -204,7 +206,10 @@ def moments_of_ratios(truth, repeats):
 
 @pytest.mark.statistical("40 ratios of no signal with their law", "of the 40; binomial", comparisons=2)
 def test_signal_to_noise_has_no_floor(line, chance):
-    """At a stationary point the mean is zero, and the plain ratio would read 0.14 at 50 repeats; here it is near 0.05."""
+    """At a stationary point the mean is zero, and the plain ratio would read 0.14 at 50 repeats.
+
+    Here it is near 0.05.
+    """
     at_optimum(line)
     assert Truth(line, 2.0).means == pytest.approx((0, 0), abs=1e-6)
     estimators = {"pathwise": Pathwise(None, None)}
@@ -246,7 +251,9 @@ def test_standard_error_of_a_weak_signal_is_that_of_repeated_evaluation(line, ch
 
 
 def test_error_of_a_ratio_near_zero_is_not_stated(line):
-    """Student's t of 9 degrees is beyond 2 in 4% of evaluations: in more than 12 of 40 with a probability of 1e-9."""
+    """Student's t of 9 degrees is beyond 2 in 4% of evaluations:
+    in more than 12 of 40 with a probability of 1e-9.
+    """
     at_optimum(line, beside=0.0)
     given = {"pathwise": Pathwise(None, None)}
     runs = [measure(of(line.model, X[:1], given, seed=s), repeats=20) for s in range(40)]

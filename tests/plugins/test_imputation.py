@@ -1,5 +1,7 @@
 """Imputation: against the exact conditional density of a linear-Gaussian model."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ from lvmbench import (
     Subject,
 )
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
-from lvmbench_plugins.evaluators.imputation import Imputation, _mask
+from lvmbench_plugins.evaluators.imputation import Imputation, _mask, _random
 from lvmbench_plugins.objectives.elbo import Elbo
 from lvmbench_plugins.posteriors.exact import Exact
 from lvmbench_plugins.priors.standard_normal import StandardNormal
@@ -67,6 +69,40 @@ def test_the_conditional_density_is_the_exact_one(hidden, posterior, chance):
     found = {(m.metric, m.method): m for m in Imputation(**options).evaluate(given)}
     figure = found["hidden_log_likelihood", "importance"]
     chance.within(figure.value, exact(given, hidden), figure.stderr, slack=5e-3)
+
+
+@pytest.mark.parametrize("hidden", ["random", "missing"])
+@pytest.mark.statistical(
+    "the density of values here and there with the exact one", "stated, of 40 data; the bias is 1 / samples"
+)
+def test_the_conditional_density_of_values_here_and_there_is_the_exact_one(hidden, chance):
+    given = subject(AsPrior() if hidden == "missing" else None)
+    x, gaps = given.x, _random(given.x)
+    if hidden == "missing":
+        gaps[:, 0, 0, 0] = False  # something is left of each datum
+        split = Split(x.masked_fill(gaps, torch.nan), missing=torch.nan, whole=x)
+        data = Data(dict.fromkeys(given.data.splits, split), "real", "none")
+        given = replace(given, data=data)
+        given.model.complete = False
+    decoder = given.model.decoder
+    covariance = decoder.weight @ decoder.weight.T + (2 * decoder.log_scale).exp() * torch.eye(x[0].numel())
+    joint = MultivariateNormal(decoder.bias, torch.linalg.cholesky(covariance))
+    seen = x.masked_fill(gaps, torch.nan)
+    due = joint.log_prob(x.flatten(1)) - joint.observed_log_prob(seen.flatten(1))
+    posed = seen.isnan().flatten(1).any(1)
+    instrument = Imputation(hidden=hidden, samples=400, fills=5, rounds=3)
+    found = {(m.metric, m.method): m for m in instrument.evaluate(given)}
+    figure = found["hidden_log_likelihood", "importance"]
+    chance.within(figure.value, due[posed].mean(), figure.stderr, slack=5e-3)
+
+
+def test_nothing_hidden_is_refused():
+    given = subject()
+    splits = {
+        name: replace(split, missing=torch.nan, whole=split.x) for name, split in given.data.splits.items()
+    }
+    with pytest.raises(Refusal, match="nothing that is known is hidden"):
+        Imputation(hidden="missing").evaluate(replace(given, data=replace(given.data, splits=splits)))
 
 
 def test_halves():

@@ -125,7 +125,8 @@ def density(fitted, x):
 @pytest.mark.slow
 @pytest.mark.statistical(
     "the density of models that were fitted to incomplete data with that of those fitted to complete data",
-    "by chi-squared: the best fit loses that of as many degrees as there are parameters over 2 N; of the test data measured",
+    "by chi-squared: the best fit loses that of as many degrees as there are parameters over 2 N; of the "
+    "test data measured",
     comparisons=2,
 )
 def test_the_fit_to_incomplete_data_approaches_that_to_complete_data(chance):
@@ -170,7 +171,8 @@ def conditional_mean(x, loc, covariance):
 
 @pytest.mark.slow
 @pytest.mark.statistical(
-    "by how much the expected missing values are nearer to the true ones than the column means, with the true model's",
+    "by how much the expected missing values are nearer to the true ones than the column means, "
+    "with the true model's",
     "measured, of the true model's margin for each datum",
 )
 def test_imputed_values_beat_the_column_means_as_the_true_model_does(chance):

@@ -1,4 +1,6 @@
-"""Full covariance, gradient ascent for each datum, and the two together with a network, on linear-Gaussian models."""
+"""Full covariance, gradient ascent for each datum, and the two together with a network,
+on linear-Gaussian models.
+"""
 
 import inspect
 import itertools
@@ -20,7 +22,9 @@ DEFAULT = STEPS.index(50)
 
 
 def shortfall(q, truth):
-    """KL to the true normal with precision P beyond that of the best diagonal normal, whose variances are 1 / diag P."""
+    """KL to the true normal with precision P beyond that of the best diagonal normal,
+    whose variances are 1 / diag P.
+    """
     precision = torch.cholesky_inverse(truth.scale_tril).reshape(-1, *truth.scale_tril.shape[-2:])[0]
     diagonal, apart = precision.diagonal(), q.loc - truth.loc
     excess = (2 * q.log_scale).exp() * diagonal - 1 - 2 * q.log_scale - diagonal.log()
@@ -29,7 +33,9 @@ def shortfall(q, truth):
 
 @pytest.fixture
 def shortfalls(chance):
-    """Of `svi` for each number of steps and each seed of its numbers, ``(T, S)``, over 20 data in 4 correlated latents."""
+    """Of `svi` for each number of steps and each seed of its numbers, ``(T, S)``,
+    over 20 data in 4 correlated latents.
+    """
     torch.manual_seed(0)
     data = DataSummary((8,), "real", torch.zeros(8))
     prior = StandardNormal(data, 4)
@@ -58,7 +64,10 @@ def test_more_steps_never_make_svi_worse(shortfalls, chance):
 
 @pytest.mark.statistical("the shortfall at the default, below a hundredth of that of 3 steps", "of 20 seeds")
 def test_svi_comes_near_the_best_diagonal_normal_at_its_defaults(shortfalls, chance):
-    """To less than a hundredth of what 3 steps leave. Measured: 0.0036 nats, with an error of up to 0.0014, of 2.9."""
+    """To less than a hundredth of what 3 steps leave.
+
+    Measured: 0.0036 nats, with an error of up to 0.0014, of 2.9.
+    """
     assert inspect.signature(Svi).parameters["steps"].default == STEPS[DEFAULT]
     found = shortfalls[DEFAULT]
     chance.ordered(found.mean(), shortfalls[0].mean() / 100, found.std() / SEEDS**0.5)
@@ -139,7 +148,10 @@ def test_full_gaussian_can_be_the_true_posterior(linear_model, points):
 
 
 def test_a_warm_table_goes_on_where_it_stopped(linear_model, points):
-    """Twenty refreshments of 5 steps come nearer to the best normals than 5 steps from the start; a new datum profits too."""
+    """Twenty refreshments of 5 steps come nearer to the best normals than 5 steps from the start.
+
+    A new datum profits too.
+    """
     model = linear_model("svi")
     data, space = DataSummary((3,), "real", torch.zeros(3), size=len(points)), LatentSpace((2,))
     torch.manual_seed(0)

@@ -34,8 +34,10 @@ def test_without_signal_it_is_the_noise():
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 @pytest.mark.statistical("whitened moments with their laws", "exact, chi-squared")
 def test_moments_are_those_of_the_model(split, chance):
-    """Whitened by W W' + s^2 I, n times the second moment along any direction is chi-square with n degrees, and n times
-    the squared mean is chi-square with D; along e_i and (e_i +- e_j) these determine every covariance."""
+    """Whitened by W W' + s^2 I, n times the second moment along any direction is chi-square with n degrees,
+    and n times the squared mean is chi-square with D; along e_i and (e_i +- e_j) these determine every
+    covariance.
+    """
     n, dims = 5000, 5
     source = LinearGaussianData(dims=dims, latent=2, train=n, validation=n, test=n, seed=chance.seed)
     x = source.load().splits[split].x.double() - source.bias

@@ -1,4 +1,6 @@
-"""Sticking the landing, doubly reparameterised and multi-sample gradients, beyond the checks that hold them to enumeration."""
+"""Sticking the landing, doubly reparameterised and multi-sample gradients,
+beyond the checks that hold them to enumeration.
+"""
 
 import math
 
@@ -55,7 +57,10 @@ def test_dreg_averages_to_the_pathwise_gradient(line, objective, chance):
 
 
 def test_dreg_coefficients_are_the_papers():
-    """For IWAE w - dw/dlog w = w^2; for Renyi alpha w + (1 - alpha) w^2, of the normalised weights of its order."""
+    """For IWAE w - dw/dlog w = w^2.
+
+    For Renyi alpha w + (1 - alpha) w^2, of the normalised weights of its order.
+    """
     log_w = torch.randn(5, 3, dtype=torch.float64)
     for alpha, objective in ((0.0, Iwae(samples=5)), (0.3, Renyi(alpha=0.3, samples=5))):
         share, bend = _derivatives(objective, log_w)
@@ -74,7 +79,10 @@ def snr(gradients):
     comparisons=2,
 )
 def test_the_encoders_signal_grows_with_samples_under_dreg_and_falls_without(line, chance):
-    """From 1 to 64 samples, of the mean's gradient: by sqrt(64) = 8 either way in the limit; at least 2 here."""
+    """From 1 to 64 samples, of the mean's gradient: by sqrt(64) = 8 either way in the limit.
+
+    At least 2 here.
+    """
     dreg, plain = (
         [snr(line.gradients(Iwae(samples=k), e, 4000))[0].item() for k in (1, 64)]
         for e in (Dreg(), Pathwise())
@@ -102,7 +110,10 @@ def test_a_moving_average_follows_the_bound_while_training(linear_model, points)
 
 
 def test_the_baseline_network_alone_is_trained_by_its_error(linear_model, points):
-    """Its gradient is that of half the squared error; the model's is that of the signal with the baseline held fixed."""
+    """Its gradient is that of half the squared error.
+
+    The model's is that of the signal with the baseline held fixed.
+    """
     from lvmbench import DataSummary
 
     data = DataSummary((3,), "real", torch.zeros(3))

@@ -55,7 +55,10 @@ def test_single_precision_will_do():
 
 
 def test_error_says_when_the_grid_is_too_coarse(double):
-    """One round of few nodes cannot find a posterior this narrow; the stated error owns up to most of the true one."""
+    """One round of few nodes cannot find a posterior this narrow.
+
+    The stated error owns up to most of the true one.
+    """
     subject = linear(noise=0.001)
     value, error = Quadrature(side=4, rounds=1).evaluate(subject)
     wrong = (value.per_datum - subject.model.exact_log_prob(subject.x).detach()).abs()

@@ -38,7 +38,9 @@ def model(prior, posterior):
 
 
 def gradients(built, estimator, objective, draws=DRAWS, groups=GROUPS):
-    """Gradients of the weights at one x, the posterior's first, each averaged over a group of draws, ``(groups, W)``."""
+    """Gradients of the weights at one x, the posterior's first,
+    each averaged over a group of draws, ``(groups, W)``.
+    """
     noise = Stream.seeded(0, "rebar", dtype=torch.float64)
     weights = [w for part in (built.posterior, built.decoder) for w in part.parameters()]
     x = torch.tensor([[0.5, -1.0, 2.0]], dtype=torch.float64).expand(draws // groups, 3)

@@ -46,7 +46,10 @@ def test_order_of_one_is_the_elbo_and_of_zero_the_importance_weighted_bound(line
 
 
 def test_the_bound_falls_with_the_order_draw_by_draw(line):
-    """A power mean of the same weights rises with its exponent; the largest weight is above all, the mean log below."""
+    """A power mean of the same weights rises with its exponent.
+
+    The largest weight is above all, the mean log below.
+    """
     every = [bounds(line, Renyi(alpha=a, samples=6), 100) for a in (-5.0, -1.0, 0.0, 0.5, 1.0, 3.0)]
     every = [bounds(line, VrMax(samples=6), 100), *every]
     assert all((a >= b - 1e-12).all() for a, b in itertools.pairwise(every))

@@ -8,7 +8,8 @@ import torch
 from lvmbench import Stream, Terms
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.given import combine
-from lvmbench.combinations.parts import applicable_estimators, build, capabilities, refusal
+from lvmbench.combinations.parts import build
+from lvmbench.combinations.requirements import applicable_estimators, capabilities, refusal
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench_plugins.estimators.own import Own

@@ -54,7 +54,10 @@ def fitted():
 
 
 def test_fair_coins_are_worse_than_real_data():
-    """A model whose weights are 0 tosses a coin for each pixel; half of the real data is held to the other half."""
+    """A model whose weights are 0 tosses a coin for each pixel.
+
+    Half of the real data is held to the other half.
+    """
     coins = fitted()
     with torch.no_grad():
         for weight in coins.model.parameters():

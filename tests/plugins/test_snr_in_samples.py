@@ -1,4 +1,6 @@
-"""The signal-to-noise ratio of gradients as the number of samples grows, on the toy of Rainforth et al. (2018)."""
+"""The signal-to-noise ratio of gradients as the number of samples grows,
+on the toy of Rainforth et al. (2018).
+"""
 
 from __future__ import annotations
 

@@ -116,6 +116,69 @@ def test_support_follows_the_values():
     assert unit.capabilities == {"unit", "real", "complete"}
 
 
+THIRDS = pd.DataFrame({"a": np.arange(ROWS) % 3, "b": np.arange(ROWS)[::-1] % 4})
+HOLES = {(3, 0), (5, 1), (0, 1)}
+
+
+def with_holes(frame: pd.DataFrame, mark: Any) -> pd.DataFrame:
+    frame = frame.astype(object)
+    for row, column in HOLES:
+        frame.iloc[row, column] = mark
+    return frame
+
+
+def parquet(frame: pd.DataFrame, kind: type) -> str:
+    frame.astype(kind).to_parquet("t.parquet")
+    return "t.parquet"
+
+
+@pytest.mark.parametrize(
+    ("write", "mark", "missing"),
+    [
+        (lambda frame, kind: csv(frame), "", "nan"),
+        (lambda frame, kind: csv(frame), "?", "?"),
+        (lambda frame, kind: csv(frame), "no one", "NA;no one"),
+        (lambda frame, kind: csv(frame), -99, -99),
+        (lambda frame, kind: csv(frame), -99.5, -99.5),
+        (parquet, -77, -77),
+        (lambda frame, kind: parquet(frame, float), np.nan, "nan"),
+        (lambda frame, kind: npz(x=frame.to_numpy(kind)), -1, "nan -1"),
+        (lambda frame, kind: npz(x=frame.to_numpy(float)), np.nan, "nan"),
+    ],
+)
+@pytest.mark.parametrize("frame", [THIRDS, THIRDS / 7 + 0.1], ids=["count", "real"])
+def test_what_is_said_to_be_missing_was_not_observed(write, mark, missing, frame):
+    whole = frame is THIRDS
+    data = Table(path=write(with_holes(frame, mark), int if whole else float), missing=missing).load()
+    train = data.splits["train"]
+    values = torch.cat([split.values for split in data.splits.values()])
+    due = torch.tensor(with_holes(frame, np.nan).to_numpy(np.float32))
+    assert sorted(map(str, values.tolist())) == sorted(map(str, due.tolist()))
+    assert "complete" not in data.capabilities
+    assert data.support == ("count" if whole else "unit")
+    assert (train.x.dtype, str(train.missing)) == (torch.uint8, "255") if whole else (torch.float32, "nan")
+
+
+def test_columns_with_holes_are_standardised_by_what_was_observed():
+    data = Table(path=csv(with_holes(NUMBERS, "")), missing="nan", standardize=True).load()
+    train = data.splits["train"].values.double()
+    np.testing.assert_allclose(train.nanmean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(train.square().nanmean(0), 1, atol=1e-6)
+
+
+def test_a_table_that_could_miss_something_and_does_not_is_complete():
+    data, plain = (Table(path=csv(NUMBERS), **options).load() for options in ({"missing": "nan"}, {}))
+    assert data.checksum == plain.checksum
+    assert data.complete
+
+
+def test_a_table_with_holes_trains_by_its_name():
+    path = csv(with_holes(NUMBERS, "?"))
+    fitted = lvmbench.fit(data=f"table[path={path},missing=?]", decoder="gaussian[hidden=4]", **PARTS)
+    assert not fitted.model.complete
+    assert fitted.curve["train_bound"].notna().all()
+
+
 def test_true_and_false_are_binary():
     frame = pd.DataFrame({"a": [True, False] * 10, "b": [False] * 20})
     assert Table(path=csv(frame)).load().support == "binary"
@@ -227,7 +290,7 @@ BROKEN: dict[str, tuple[Callable[[], str], dict[str, Any], list[str]]] = {
     ),
     "a text for missing": (
         lambda: csv(FRAME.replace({"rose": "NA"})),
-        {"label": "kind", "columns": "width", "missing": "NA ?"},
+        {"label": "kind", "columns": "width", "unlabelled": "NA ?"},
         ["label 'kind' has 10 rows without a value, the first is row 1"],
     ),
     "one constant column": (
@@ -275,6 +338,26 @@ BROKEN: dict[str, tuple[Callable[[], str], dict[str, Any], list[str]]] = {
     ),
     "row numbers": (lambda: csv(NUMBERS.to_csv()), {}, ["without a name", "columns="]),
     "nan": (lambda: csv(with_cell("width", np.nan)), {"columns": "width"}, ["'width' has 2 rows", "row 4"]),
+    "nothing in a row": (
+        lambda: csv("a,b\n" + "1,2.5\n,\n" * 10),
+        {"missing": "nan"},
+        ["10 rows have no value at all, the first is row 2", "drop them"],
+    ),
+    "nothing in a column": (
+        lambda: csv("a,b\n" + "1,\n2.5,\n" * 10),
+        {"missing": "nan"},
+        ["column 'b' has no value at all", "leave it out"],
+    ),
+    "infinite beside missing": (
+        lambda: csv("a,b\n" + "1,inf\n2.5,\n" * 10),
+        {"missing": "nan"},
+        ["column 'b' has 10 rows that are infinite"],
+    ),
+    "a code that is not said": (
+        lambda: csv(with_holes(NUMBERS, "?")),
+        {"missing": "nan"},
+        ["column 'width' is not numeric, row 4 holds '?'"],
+    ),
     "infinite": (
         lambda: csv(with_cell("height", np.inf)),
         {"label": "kind"},
@@ -426,7 +509,7 @@ def test_whole_numbers_are_counts_which_no_density_takes():
     data = Table(path=csv(COUNTS)).load()
     assert (data.support, data.capabilities, data.splits["train"].x.dtype) == (
         "count",
-        {"count"},
+        {"count", "complete"},
         torch.float32,
     )
     for decoder in ("gaussian", "linear_gaussian"):
@@ -434,7 +517,7 @@ def test_whole_numbers_are_counts_which_no_density_takes():
             Refusal, match=r"requires dataset.real.*; values=real takes whole numbers as real"
         ):
             lvmbench.fit(data=f"table[path={csv(COUNTS)}]", decoder=decoder, **PARTS)
-    with pytest.raises(Refusal, match=r"requires dataset.binary, .* provides count\)$"):
+    with pytest.raises(Refusal, match=r"requires dataset.binary, .* provides complete, count\)$"):
         lvmbench.fit(data=f"table[path={csv(COUNTS)}]", decoder="bernoulli", **PARTS)
 
 
@@ -464,7 +547,7 @@ def test_values_of_the_other_byte_order_train():
     rng = np.random.default_rng(0)
     path = npz(x=rng.normal(size=(40, 3)).astype(">f4"), y=rng.integers(3, size=40).astype(">i4"))
     fitted = lvmbench.fit(data=f"table[path={path},label=y]", decoder="gaussian[hidden=4]", **PARTS)
-    assert fitted.data.capabilities == {"real", "labels"}
+    assert fitted.data.capabilities == {"real", "complete", "labels"}
 
 
 def test_channels_last_are_brought_to_the_front():

@@ -1,4 +1,6 @@
-"""The figure of a leaderboard, and what all figures share: each is its own Figure and never on pyplot's state."""
+"""The figure of a leaderboard, and what all figures share:
+each is its own Figure and never on pyplot's state.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,8 @@ _FIRST, _OTHER, _GREY = "#1f5fa8", "#4d4d4d", "#9a9a9a"
 def style() -> ExitStack:
     """Seaborn's style, fixed identifiers and text as written inside, whatever the user's own settings are.
 
-    Text in svg files is text: signs that matplotlib's font lacks, and scripts that it cannot set, are the viewer's to draw.
+    Text in svg files is text: signs that matplotlib's font lacks, and scripts that it cannot set, are the
+    viewer's to draw.
     """
     import matplotlib as mpl
     import seaborn as sns
@@ -128,7 +131,10 @@ def _panel(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, metric: str, name
 
 
 def short_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
-    """What the rows of one data set are called, without the options that tell nothing apart; indexed as the rows."""
+    """What the rows of one data set are called, without the options that tell nothing apart.
+
+    Indexed as the rows.
+    """
     texts = part[list(names)].apply(as_text)
     return combination_labels(
         texts.assign(**{name: texts[name].map(shorten(texts[name])) for name in names}), names
@@ -155,7 +161,9 @@ def _label_rows(axes: Axes, part: pd.DataFrame, names: Sequence[str]) -> None:
 def _frame(
     mean: Array, seeds: Array, row: npt.NDArray[np.integer[Any]], intervals: Array
 ) -> tuple[float, float]:
-    """The limits that show each seed, and intervals where they fit, of the rows near the bulk of the means."""
+    """The limits that show each seed, and intervals where they fit,
+    of the rows near the bulk of the means.
+    """
     lower, upper = np.quantile(mean, [0.25, 0.75])
     reach = FENCE * (upper - lower)
     fence = (lower - reach, upper + reach) if reach > 0 else (-np.inf, np.inf)

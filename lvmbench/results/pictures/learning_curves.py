@@ -21,11 +21,13 @@ _LINE = 0.17  # inches for one combination
 
 
 def curves_figure(frame: pd.DataFrame, board: Board) -> Figure | None:
-    """Draw learning curves, one panel per data set and objective, one line per combination: the mean over seeds.
+    """Draw learning curves, one panel per data set and objective, one line per combination:
+    the mean over seeds.
 
-    Bounds of different objectives are different quantities, so each has a panel of its own. A run that stopped early keeps
-    its last value in the mean. Thick lines are the validation bound, thin ones of the same colour the training bound, in
-    panels of few combinations. Names stand in the order in which the lines end.
+    Bounds of different objectives are different quantities, so each has a panel of its own. A run that
+    stopped early keeps its last value in the mean. Thick lines are the validation bound, thin ones of the
+    same colour the training bound, in panels of few combinations. Names stand in the order in which the lines
+    end.
 
     Arguments:
         frame: ``key, epoch, train_bound, validation_bound``, as the store gives it.

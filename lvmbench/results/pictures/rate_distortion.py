@@ -22,7 +22,8 @@ def rate_distortion_figure(board: Board) -> Figure | None:
     """Draw distortion against rate, one panel per data set; None where they were not measured.
 
     Points are means over seeds with one standard deviation of the seeds either way. On each of the thin lines
-    -ELBO = R + D is the same. Combinations that differ in the options of their objective only, such as beta, are joined.
+    -ELBO = R + D is the same. Combinations that differ in the options of their objective only, such as beta,
+    are joined.
     """
     names = ["dataset", *board.names]
     values = {metric: _first(board.runs, metric) for metric in ("rate", "distortion")}

@@ -20,7 +20,7 @@ Arrays = Mapping[str, NDArray[Any] | None]
 
 
 def read_archive(
-    path: Path, array: str | None, layout: Layout | None, label: str | None, missing: Sequence[str]
+    path: Path, array: str | None, layout: Layout | None, label: str | None, unlabelled: Sequence[str]
 ) -> Rows:
     """The rows of one array of an .npz file; images with their channels first."""
     arrays = _arrays(path)
@@ -30,7 +30,9 @@ def read_archive(
     if label is not None and label == name:
         raise UserError(f"table '{path}': array '{name}' is both values and label=; name another one")
     values = _channels_first(path, name, values, layout)
-    return Rows(path, values, None if label is None else _labels(path, arrays, label, len(values), missing))
+    return Rows(
+        path, values, None if label is None else _labels(path, arrays, label, len(values), unlabelled)
+    )
 
 
 def _channels_first(path: Path, name: str, values: NDArray[Any], layout: Layout | None) -> NDArray[Any]:
@@ -42,8 +44,8 @@ def _channels_first(path: Path, name: str, values: NDArray[Any], layout: Layout 
         raise UserError(f"table '{path}': layout= is for images, array '{name}' holds {found}; leave it out")
     if layout is None and values.shape[3] <= 4 < values.shape[1]:
         raise UserError(
-            f"table '{path}': array '{name}' has shape {values.shape}, which looks like height, width, channels; "
-            "say layout=hwc, or layout=chw if they are channels, height, width"
+            f"table '{path}': array '{name}' has shape {values.shape}, which looks like height, width, "
+            "channels; say layout=hwc, or layout=chw if they are channels, height, width"
         )
     return np.moveaxis(values, 3, 1) if layout == "hwc" else values
 
@@ -96,10 +98,11 @@ def _values(path: Path, arrays: Arrays, name: str) -> NDArray[Any]:
     return values.astype(np.uint8) if values.dtype.kind == "b" else values
 
 
-def _labels(path: Path, arrays: Arrays, name: str, rows: int, missing: Sequence[str]) -> NDArray[np.int64]:
+def _labels(path: Path, arrays: Arrays, name: str, rows: int, unlabelled: Sequence[str]) -> NDArray[np.int64]:
     labels = _named(path, arrays, name)
     if labels.size != rows or len(labels) != rows:
         raise UserError(
-            f"table '{path}': label array '{name}' has shape {labels.shape} for {rows} rows; it must have one per row"
+            f"table '{path}': label array '{name}' has shape {labels.shape} for {rows} rows; it "
+            "must have one per row"
         )
-    return codes(path, name, pd.Series(labels.reshape(rows)), missing)
+    return codes(path, name, pd.Series(labels.reshape(rows)), unlabelled)

@@ -11,7 +11,10 @@ from torch import Tensor
 from lvmbench import Data, Noise, Split, Stream
 
 Binarize = Literal["threshold", "static", "dynamic", "none"]
-"""``threshold`` at half intensity; ``static``: sampled once; ``dynamic``: sampled anew at each visit; ``none``: grey."""
+"""``threshold`` at half intensity; ``static``: sampled once; ``dynamic``: sampled anew at each visit.
+
+``none``: grey.
+"""
 
 
 def image_data(raw: Mapping[str, Split], mode: Binarize, *, white: int, name: str, licence: str) -> Data:

@@ -35,12 +35,17 @@ class Dialect:
 
 
 def read_frame(
-    path: Path, dialect: Dialect, columns: str | int | None, label: str | None, missing: Sequence[str]
+    path: Path,
+    dialect: Dialect,
+    columns: str | int | None,
+    label: str | None,
+    unlabelled: Sequence[str],
+    missing: Sequence[str],
 ) -> Rows:
     """The rows of a .csv or .parquet file: the chosen columns, or all but the label."""
     with reading(path):
         csv = path.suffix.lower() == ".csv"
-        frame = _csv(path, dialect, label) if csv else pd.read_parquet(path).reset_index(drop=True)
+        frame = _csv(path, dialect, label, missing) if csv else pd.read_parquet(path).reset_index(drop=True)
     frame = frame.rename(columns=str)
     _require_distinct(path, frame.columns)
     asked = None if columns is None else texts(columns)
@@ -52,11 +57,11 @@ def read_frame(
     for name in names:
         _require_numeric(path, name, frame[name])
     values = frame[names].to_numpy(dtype=np.float64, na_value=np.nan)
-    labels = None if label is None else codes(path, label, frame[label], missing)
+    labels = None if label is None else codes(path, label, frame[label], unlabelled)
     return Rows(path, values, labels, tuple(names))
 
 
-def _csv(path: Path, dialect: Dialect, label: str | None) -> pd.DataFrame:
+def _csv(path: Path, dialect: Dialect, label: str | None, missing: Sequence[str]) -> pd.DataFrame:
     """The file as pandas reads it, but for the label, whose cells stay as they are written."""
     plain = {"header": None, "dtype": str, "keep_default_na": False, **dialect.marks}
     first = pd.read_csv(path, nrows=1, **plain).iloc[0].str.strip()
@@ -67,7 +72,7 @@ def _csv(path: Path, dialect: Dialect, label: str | None) -> pd.DataFrame:
     names = [name or f"{UNNAMED}{i}" for i, name in enumerate(first)] if headed else [*map(str, first.index)]
     _require_distinct(path, names)
     whole = {"header": 0 if headed else None, "names": names, "index_col": False, **dialect.marks}
-    frame: pd.DataFrame = pd.read_csv(path, low_memory=False, **whole)
+    frame: pd.DataFrame = pd.read_csv(path, low_memory=False, na_values=list(missing), **whole)
     if label in names:
         raw = pd.read_csv(path, usecols=[label], dtype=str, keep_default_na=False, **whole)
         frame[label] = raw[label].str.strip()
@@ -81,8 +86,8 @@ def _require_separated(path: Path, dialect: Dialect, first: pd.Series[str]) -> N
     best = max(cells, key=lambda name: cells[name])
     if dialect.separator is None and cells[best] > len(first):
         raise UserError(
-            f"table '{path}': its first line has {cells[best]} cells by {best} and {len(first)} by comma; say "
-            f"separator={best} or separator=comma"
+            f"table '{path}': its first line has {cells[best]} cells by {best} and {len(first)} by comma; "
+            f"say separator={best} or separator=comma"
         )
 
 
@@ -96,8 +101,8 @@ def _has_header(path: Path, dialect: Dialect, first: pd.Series[str]) -> bool:
     values = len(numbers) == len(first) or (numbers != numbers.round()).any()
     if values and not counted:
         raise UserError(
-            f"table '{path}' starts with a row of numbers ({first[numbers.index[0]]}, ...); say header=true if they are the "
-            "columns' names, header=false if the columns have none"
+            f"table '{path}' starts with a row of numbers ({first[numbers.index[0]]}, ...); say header=true "
+            "if they are the columns' names, header=false if the columns have none"
         )
     return True
 

@@ -21,8 +21,9 @@ def generated(
 ) -> Data:
     """Data whose splits are independent draws, each from its own stream, and whose density is ``truth``'s.
 
-    Values are drawn, and the density is computed, in double precision. With ``missing`` that share of the values is taken away
-    completely at random, but the last one of a datum; the others are as they are without, and the density is theirs.
+    Values are drawn, and the density is computed, in double precision. With ``missing`` that share of the
+    values is taken away completely at random, but the last one of a datum; the others are as they are
+    without, and the density is theirs.
     """
 
     def split(part: str, size: int) -> Split:
@@ -42,6 +43,8 @@ def generated(
 
 
 def _gaps(x: Tensor, share: float, noise: Noise) -> Tensor:
-    """Which values of ``(N, D)`` are taken away: each with this chance, but for one of a datum that would have none left."""
+    """Which values of ``(N, D)`` are taken away:
+    each with this chance, but for one of a datum that would have none left.
+    """
     u = noise.uniform(x.shape)
     return (u < share) & (u < u.amax(1, keepdim=True))

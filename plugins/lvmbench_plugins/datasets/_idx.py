@@ -30,7 +30,9 @@ def load_idx(files: tuple[RawFile, ...], mode: Binarize, *, name: str, licence: 
 
 
 def read_idx(path: Path) -> Tensor:
-    """The bytes of a gzipped IDX file: two zeros, the type, the number of sizes, the big-endian sizes, the values."""
+    """The bytes of a gzipped IDX file:
+    two zeros, the type, the number of sizes, the big-endian sizes, the values.
+    """
     content = gzip.decompress(path.read_bytes())
     zeros, kind, dims = content[:2], content[2], content[3]
     if zeros != b"\0\0" or kind != 8:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ Place = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Rows:
-    """Numeric values ``(N, *x)``, the names of their columns where they have any, and, where asked for, labels ``(N,)``."""
+    """Numeric values ``(N, *x)``, NaN where one is missing, the names of their columns where they have any,
+    and, where asked for, labels ``(N,)``.
+    """
 
     path: Path
     values: NDArray[Any]
@@ -33,38 +36,80 @@ class Rows:
         """What a column is called."""
         return f"column '{self.names[place[0]] if self.names else ','.join(map(str, place))}'"
 
+    @cached_property
+    def gaps(self) -> NDArray[np.bool_]:
+        """Which values are missing."""
+        gaps: NDArray[np.bool_] = np.isnan(self.values)
+        return gaps
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """Which columns have one value alone, missing ones apart."""
+        least, most = np.fmin.reduce(self.values), np.fmax.reduce(self.values)
+        same: NDArray[np.bool_] = np.asarray(least == most)
+        return same
+
+    def without(self, codes: Sequence[str]) -> Rows:
+        """The same rows, with NaN for each of these numbers."""
+        numbers = pd.to_numeric(pd.Series(codes, dtype=str), errors="coerce").dropna().to_numpy()
+        coded = np.isin(self.values, numbers)
+        return replace(self, values=np.where(coded, np.nan, self.values)) if coded.any() else self
+
     def require_finite(self) -> None:
-        """Refuse values that are not numbers in single precision, naming the first column that has any."""
+        """Refuse values that are infinite in single precision, naming the first column that has any."""
         with np.errstate(over="ignore"):
-            bad = ~np.isfinite(self.values.astype(np.float32))
+            bad = np.isinf(self.values.astype(np.float32))
         if bad.any():
             place, rows = _first(bad)
             raise UserError(
-                f"table '{self.path}': {self.column(place)} has {len(rows)} rows that are missing, NaN, infinite or too "
+                f"table '{self.path}': {self.column(place)} has {len(rows)} rows that are infinite or too "
                 f"large for single precision, the first is row {rows[0] + 1}; fill them or drop them"
             )
+
+    def require_complete(self) -> None:
+        """Refuse missing values, naming the first column that has any."""
+        if self.gaps.any():
+            place, rows = _first(self.gaps)
+            raise UserError(
+                f"table '{self.path}': {self.column(place)} has {len(rows)} rows without a value, the first "
+                f"is row {rows[0] + 1}; say missing=nan if these were not observed, or fill them or drop them"
+            )
+
+    def require_observed(self) -> None:
+        """Refuse rows and columns of which nothing was observed."""
+        gaps = self.gaps.reshape(len(self.values), -1)
+        empty = np.flatnonzero(gaps.all(1))
+        if len(empty):
+            raise UserError(
+                f"table '{self.path}': {len(empty)} rows have no value at all, the first is row "
+                f"{empty[0] + 1}; drop them"
+            )
+        if self.gaps.all(0).any():
+            place = tuple(int(i) for i in np.argwhere(self.gaps.all(0))[0])
+            raise UserError(f"table '{self.path}': {self.column(place)} has no value at all; leave it out")
 
     def require_support(self, support: str) -> None:
         """Refuse values that do not lie where the user says."""
         lies, words = SUPPORTS[support]
-        bad = ~lies(torch.from_numpy(self.values.astype(np.float64))).numpy()
+        bad = ~lies(torch.from_numpy(self.values.astype(np.float64))).numpy() & ~self.gaps
         if bad.any():
             place, rows = _first(bad)
             value = self.values[(rows[0], *place)]
             raise UserError(
-                f"table '{self.path}': {self.column(place)} holds {value:g} in row {rows[0] + 1}; with values={support} "
-                f"each is {words}: give another values="
+                f"table '{self.path}': {self.column(place)} holds {value:g} in row {rows[0] + 1}; with "
+                f"values={support} each is {words}: give another values="
             )
 
     def require_variation(self) -> None:
         """Refuse columns that say nothing, on which a density grows without bound."""
-        constant = np.flatnonzero((self.values == self.values[0]).all(0))
+        constant = np.flatnonzero(self.constant)
         if len(constant):
             place = (int(constant[0]),)
+            value = np.fmin.reduce(self.values)[place]
             others = f" (and {len(constant) - 1} more)" if len(constant) > 1 else ""
             raise UserError(
-                f"table '{self.path}': {self.column(place)}{others} is {self.values[0][place]:g} in every row, where a density "
-                "grows without bound; leave it out, or say values=real"
+                f"table '{self.path}': {self.column(place)}{others} is {value:g} in every row, where a "
+                "density grows without bound; leave it out, or say values=real"
             )
 
     def require_resolution(self) -> None:
@@ -72,8 +117,8 @@ class Rows:
         columns = coarse(torch.from_numpy(self.values.astype(np.float64)))
         if columns:
             raise UserError(
-                f"table '{self.path}': {self.column(columns[0])} is too far from 0 for its spread: single precision would "
-                "merge its values; say standardize=true"
+                f"table '{self.path}': {self.column(columns[0])} is too far from 0 for its spread: single "
+                "precision would merge its values; say standardize=true"
             )
 
 
@@ -112,7 +157,7 @@ def require_values(path: Path, shape: Sequence[int]) -> None:
         )
 
 
-def texts(listed: str | int | None) -> list[str]:
+def texts(listed: str | float | None) -> list[str]:
     """What is listed in an option, each once: between semicolons where there are any, else between spaces.
 
     >>> texts("a b a"), texts("long name;a"), texts(2001), texts(None)
@@ -123,9 +168,12 @@ def texts(listed: str | int | None) -> list[str]:
     return list(dict.fromkeys(piece.strip() for piece in pieces if piece.strip()))
 
 
-def codes(path: Path, name: str, labels: pd.Series[Any], missing: Collection[str]) -> NDArray[np.int64]:
-    """Labels as 0, 1, ... in the order of their values; no text but an empty one is missing, unless it is said to be."""
-    absent = labels.isna() | labels.astype(str).str.strip().isin(["", *missing])
+def codes(path: Path, name: str, labels: pd.Series[Any], unlabelled: Collection[str]) -> NDArray[np.int64]:
+    """Labels as 0, 1, ... in the order of their values.
+
+    No text but an empty one is missing, unless it is said to be.
+    """
+    absent = labels.isna() | labels.astype(str).str.strip().isin(["", *unlabelled])
     if absent.any():
         raise UserError(
             f"table '{path}': label '{name}' has {absent.sum()} rows without a value, the first is row "

@@ -17,16 +17,16 @@ SIZES = {"train": 1257, "validation": 180, "test": 360}
 class Digits(Dataset):
     r"""Handwritten digits, 8x8, in 1,257 training, 180 validation and 360 test images, always the same ones.
 
-    Intensities :math:`g_d` are sixteenths. With ``binarize=dynamic`` the training images stay grey and every visit draws
-    :math:`x_d \sim \operatorname{Bernoulli}(g_d)` anew; validation and test are one fixed draw, the same as with
-    ``static``.
+    Intensities :math:`g_d` are sixteenths. With ``binarize=dynamic`` the training images stay grey and every
+    visit draws :math:`x_d \sim \operatorname{Bernoulli}(g_d)` anew; validation and test are one fixed draw,
+    the same as with ``static``.
 
     References:
         Optical Recognition of Handwritten Digits (Alpaydin, Kaynak, 1998), https://doi.org/10.24432/C50P49
 
     Arguments:
-        binarize: ``threshold`` at half intensity, ``static`` sampled once, ``dynamic`` sampled anew at each training
-            visit, or ``none``: the intensities from 0 to 1, for the decoders of real-valued data.
+        binarize: ``threshold`` at half intensity, ``static`` sampled once, ``dynamic`` sampled anew at each
+            training visit, or ``none``: the intensities from 0 to 1, for the decoders of real-valued data.
 
     Example:
         >>> data = Digits().load()

@@ -19,21 +19,22 @@ HASHES = {
 
 @final
 class FashionMnist(Dataset):
-    r"""Articles of clothing in ten classes, 28x28: 50,000 for training, 10,000 for validation, 10,000 for test.
+    r"""Articles of clothing in ten classes, 28x28:
+    50,000 for training, 10,000 for validation, 10,000 for test.
 
     The validation split is the last 10,000 of the 60,000 training images.
 
     With ``binarize=dynamic`` the training images stay grey and every visit draws
-    :math:`x_d \sim \operatorname{Bernoulli}(g_d)` anew; validation and test are one fixed draw, the same as with
-    ``static``.
+    :math:`x_d \sim \operatorname{Bernoulli}(g_d)` anew; validation and test are one fixed draw, the same as
+    with ``static``.
 
     References:
-        Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms (Xiao, Rasul, Vollgraf, 2017),
-        https://arxiv.org/abs/1708.07747
+        Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms (Xiao, Rasul,
+        Vollgraf, 2017), https://arxiv.org/abs/1708.07747
 
     Arguments:
-        binarize: ``threshold`` at half intensity, ``static`` sampled once, ``dynamic`` sampled anew at each training
-            visit, or ``none``: the intensities from 0 to 1.
+        binarize: ``threshold`` at half intensity, ``static`` sampled once, ``dynamic`` sampled anew at each
+            training visit, or ``none``: the intensities from 0 to 1.
 
     Example:
         >>> [file.path for file in FashionMnist().files][:1]

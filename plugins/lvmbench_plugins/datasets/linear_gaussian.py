@@ -17,10 +17,12 @@ class LinearGaussianData(Dataset):
 
     .. math:: x = W z + b + \sigma \varepsilon, \qquad p(x) = N(x; b, W W^\top + \sigma^2 I)
 
-    The entries of :math:`W` are :math:`N(0, 1/Z)` for :math:`Z` latents, those of :math:`b` are standard normal.
+    The entries of :math:`W` are :math:`N(0, 1/Z)` for :math:`Z` latents, those of :math:`b` are standard
+    normal.
 
     References:
-        Probabilistic Principal Component Analysis (Tipping, Bishop, 1999), https://doi.org/10.1111/1467-9868.00196
+        Probabilistic Principal Component Analysis (Tipping, Bishop, 1999),
+        https://doi.org/10.1111/1467-9868.00196
 
     Arguments:
         dims: The size of x.

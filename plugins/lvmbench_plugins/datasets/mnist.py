@@ -24,18 +24,20 @@ class Mnist(Dataset):
     The validation split is the last 10,000 of the 60,000 training images.
 
     With ``binarize=dynamic`` the training images stay grey and every visit draws
-    :math:`x_d \sim \operatorname{Bernoulli}(g_d)` anew; validation and test are one fixed draw, the same as with
-    ``static``. Published figures on the dynamic set differ in whether the test images are fixed or drawn anew.
+    :math:`x_d \sim \operatorname{Bernoulli}(g_d)` anew; validation and test are one fixed draw, the same as
+    with ``static``. Published figures on the dynamic set differ in whether the test images are fixed or drawn
+    anew.
 
     References:
         Gradient-Based Learning Applied to Document Recognition (LeCun, Bottou, Bengio, Haffner, 1998),
         https://doi.org/10.1109/5.726791;
-        Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016), https://arxiv.org/abs/1509.00519
+        Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016),
+        https://arxiv.org/abs/1509.00519
 
     Arguments:
-        binarize: ``threshold`` at half intensity, ``static`` sampled once, ``dynamic`` sampled anew at each training
-            visit, or ``none``: the intensities from 0 to 1. The ``static`` sample is this package's own, not the
-            published static binarisation.
+        binarize: ``threshold`` at half intensity, ``static`` sampled once, ``dynamic`` sampled anew at each
+            training visit, or ``none``: the intensities from 0 to 1. The ``static`` sample is this package's
+            own, not the published static binarisation.
 
     Example:
         >>> [file.path for file in Mnist().files][:1]

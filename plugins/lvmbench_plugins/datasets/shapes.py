@@ -38,7 +38,9 @@ SHAPES: tuple[tuple[Callable[[Tensor, Tensor], Tensor], float], ...] = (
     (_ellipse, math.pi),
     (_triangle, math.pi * 2 / 3),
 )
-"""Square, ellipse and triangle within the unit circle, and the angle after which each looks the same again."""
+"""Square, ellipse and triangle within the unit circle,
+and the angle after which each looks the same again.
+"""
 
 
 @final
@@ -47,11 +49,11 @@ class Shapes(Dataset):
 
     .. math:: x_d = [g_d > \tfrac12], \qquad g_d = \text{share of pixel } d \text{ that the shape covers}
 
-    The factors are independent and uniform, and the shape is the label. Orientation :math:`k` of :math:`O` turns
-    a shape by :math:`k / O` of the angle after which it looks the same again (a square: 90 degrees, an ellipse: 180,
-    a triangle: 120), so that no two orientations coincide. Where two combinations give the same pixels all the same,
-    which takes many orientations or scales on few pixels, only the first is kept. The images are dealt
-    out to the splits at random: 70% training, 10% validation and the rest test.
+    The factors are independent and uniform, and the shape is the label. Orientation :math:`k` of :math:`O`
+    turns a shape by :math:`k / O` of the angle after which it looks the same again (a square: 90 degrees, an
+    ellipse: 180, a triangle: 120), so that no two orientations coincide. Where two combinations give the same
+    pixels all the same, which takes many orientations or scales on few pixels, only the first is kept. The
+    images are dealt out to the splits at random: 70% training, 10% validation and the rest test.
 
     References:
         dSprites: Disentanglement Testing Sprites Dataset (Matthey, Higgins, Hassabis, Lerchner, 2017),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -9,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lvmbench import Data, Dataset, Probability, Size, Split, UserError, generator
+from lvmbench import Data, Dataset, Probability, Size, Split, Support, UserError, generator
 from lvmbench.data.rules import WHOLE
-from lvmbench.dataset import Support
 from lvmbench_plugins.datasets._archive import Layout, read_archive
 from lvmbench_plugins.datasets._frame import Decimal, Dialect, Separator, read_frame
 from lvmbench_plugins.datasets._rows import Rows, texts
@@ -23,6 +23,8 @@ OPTIONS = {
     ".npz": ("array", "layout"),
 }
 """The options that only some files have."""
+BYTE = 255
+"""The largest value of a byte, which means a missing one where there are any."""
 HOLD = {"binary": "only 0 and 1", "count": "only whole numbers"}
 """What values of the supports hold that are no interval."""
 
@@ -31,28 +33,33 @@ HOLD = {"binary": "only 0 and 1", "count": "only whole numbers"}
 class Table(Dataset):
     """Your own rows of numbers, from a .csv, .parquet or .npz file.
 
-    Data of zeros and ones only is ``binary``, of whole numbers only ``count``; other data is ``real``, and also ``unit`` where it
-    lies between 0 and 1. Rows of three dimensions are images. Rows are shuffled, then split.
+    Data of zeros and ones only is ``binary``, of whole numbers only ``count``; other data is ``real``, and
+    also ``unit`` where it lies between 0 and 1. Rows of three dimensions are images. Rows are shuffled, then
+    split.
 
     References:
         Tidy Data (Wickham, 2014), https://doi.org/10.18637/jss.v059.i10
 
     Arguments:
         path: The file; ``~`` is the home folder, and relative paths start at the current one.
-        columns: The columns of values in a .csv or .parquet file, between spaces, or between semicolons where names
-            hold spaces; all but the label where not given.
+        columns: The columns of values in a .csv or .parquet file, between spaces, or between semicolons where
+            names hold spaces; all but the label where not given.
         label: The column, or in an .npz file the array, of labels: text or whole numbers.
-        array: The array of values in an .npz file; where not given, ``x`` or else the only one of two or more dimensions.
-        values: What the values are: ``binary``, ``unit``, ``count`` or ``real``. With ``auto`` they say it themselves;
-            ``real`` takes whole numbers as real ones, and lets constant columns pass.
-        standardize: Whether each column is shifted and scaled to mean 0 and standard deviation 1 over the training rows.
-        missing: The texts that mean a missing label, listed as ``columns`` is; an empty one always does.
-        header: Whether the first line of a .csv file has the columns' names; without them these are called 0, 1, ...
-            Where not given it has, and a line of numbers is asked about.
+        array: The array of values in an .npz file; where not given, ``x`` or else the only one of two or more
+            dimensions.
+        values: What the values are: ``binary``, ``unit``, ``count`` or ``real``. With ``auto`` they say it
+            themselves; ``real`` takes whole numbers as real ones, and lets constant columns pass.
+        standardize: Whether each column is shifted and scaled to mean 0 and standard deviation 1 over the
+            training rows.
+        missing: The texts and numbers that mean a value that was not observed, listed as ``columns`` is; empty
+            cells and NaN then mean it too. Where not given, a missing value is refused.
+        unlabelled: The texts that mean a missing label, listed as ``columns`` is; an empty one always does.
+        header: Whether the first line of a .csv file has the columns' names; without them these are called
+            0, 1, ... Where not given it has, and a line of numbers is asked about.
         separator: What stands between the cells of a .csv file; where not given a comma.
         decimal: What stands before the decimals in a .csv file; where not given a point.
-        layout: The order of an image's dimensions in an .npz file, channels first or last; where not given channels
-            are first, and what looks otherwise is asked about.
+        layout: The order of an image's dimensions in an .npz file, channels first or last; where not given
+            channels are first, and what looks otherwise is asked about.
         validation: The share of rows for validation.
         test: The share of rows for testing.
         seed: What the shuffle comes from.
@@ -79,7 +86,8 @@ class Table(Dataset):
         array: str | None = None,
         values: Values = "auto",
         standardize: bool = False,
-        missing: str | int | None = None,
+        missing: str | float | None = None,
+        unlabelled: str | int | None = None,
         header: bool | None = None,
         separator: Separator | None = None,
         decimal: Decimal | None = None,
@@ -91,7 +99,8 @@ class Table(Dataset):
         self.path = Path(path).expanduser()
         self.label = None if label is None else str(label)
         self.array, self.layout, self.columns = array, layout, columns
-        self.dialect, self.missing = Dialect(header, separator, decimal), texts(missing)
+        self.dialect, self.unlabelled = Dialect(header, separator, decimal), texts(unlabelled)
+        self.missing = None if missing is None else texts(missing)
         self.given = {
             "columns": columns,
             "array": array,
@@ -104,15 +113,14 @@ class Table(Dataset):
         self.validation, self.test, self.seed = validation, test, seed
 
     def load(self) -> Data:
-        rows = self._read()
-        rows.require_finite()
+        rows = self._observed(self._read())
         parts = self._parts(len(rows.values))
-        if (rows.values == rows.values[0]).all():
+        if rows.constant.all():
             raise UserError(f"table '{self.path}' is constant: its {len(rows.values)} rows are all the same")
         support = self._support(rows)
-        values = self._kept(rows, support, parts["train"])
+        values, missing = _coded(self._kept(rows, support, parts["train"]), rows.gaps)
         return Data(
-            {name: _split(values, rows.labels, part) for name, part in parts.items()},
+            {name: _split(values, rows.labels, part, missing) for name, part in parts.items()},
             support,
             f"not stated: from '{self.path.name}'",
             provides=frozenset({"image"} if values.ndim == 4 else ()),
@@ -132,13 +140,28 @@ class Table(Dataset):
             if value is not None and name not in OPTIONS[suffix]:
                 known = ", ".join(f"{option}=" for option in OPTIONS[suffix])
                 raise UserError(
-                    f"table '{self.path}': option '{name}' is not for {suffix} files, which have {known}; leave it out"
+                    f"table '{self.path}': option '{name}' is not for {suffix} files, which "
+                    f"have {known}; leave it out"
                 )
         return (
-            read_archive(self.path, self.array, self.layout, self.label, self.missing)
+            read_archive(self.path, self.array, self.layout, self.label, self.unlabelled)
             if suffix == ".npz"
-            else read_frame(self.path, self.dialect, self.columns, self.label, self.missing)
+            else read_frame(
+                self.path, self.dialect, self.columns, self.label, self.unlabelled, self.missing or ()
+            )
         )
+
+    def _observed(self, rows: Rows) -> Rows:
+        """The rows with NaN for what is said to mean missing.
+
+        Refuses them where something is missing and nothing is said.
+        """
+        rows = rows.without(self.missing or [])
+        rows.require_finite()
+        if self.missing is None:
+            rows.require_complete()
+        rows.require_observed()
+        return rows
 
     def _parts(self, rows: int) -> dict[str, NDArray[np.int64]]:
         """The rows of each split."""
@@ -147,7 +170,8 @@ class Table(Dataset):
         if min(sizes.values()) < 1:
             found = ", ".join(f"{size} for {name}" for name, size in sizes.items())
             raise UserError(
-                f"table '{self.path}': {rows} rows make {found}; each needs 1, so add rows or change validation= and test="
+                f"table '{self.path}': {rows} rows make {found}; each needs 1, so add rows or change "
+                "validation= and test="
             )
         order = torch.randperm(rows, generator=generator(self.seed, "table", "split"))
         return {
@@ -156,7 +180,9 @@ class Table(Dataset):
         }
 
     def _support(self, rows: Rows) -> Support:
-        """Where the values lie, once they are standardised if they are to be: as the user says, or as they do themselves."""
+        """Where the values lie, once they are standardised if they are to be:
+        as the user says, or as they do themselves.
+        """
         if self.values != "auto":
             rows.require_support(self.values)
             return self._once_standardized(self.values)
@@ -170,7 +196,8 @@ class Table(Dataset):
     def _once_standardized(self, support: Support) -> Support:
         if self.standardize and support in HOLD:
             raise UserError(
-                f"table '{self.path}' holds {HOLD[support]}, which standardize= would undo; leave it out, or add values=real"
+                f"table '{self.path}' holds {HOLD[support]}, which standardize= would undo; leave it out, or "
+                "add values=real"
             )
         return "real" if self.standardize else support
 
@@ -179,20 +206,21 @@ class Table(Dataset):
         values = rows.values
         if self.standardize:
             return self._standardized(rows, train).astype(np.float32)
-        if _whole(values) and values.max() <= 255:
-            return values.astype(np.uint8)
+        if _whole(values) and np.nanmax(values) <= (BYTE - 1 if rows.gaps.any() else BYTE):
+            return np.where(rows.gaps, BYTE, values).astype(np.uint8)
         if support in ("unit", "real"):
             rows.require_resolution()
         return values.astype(np.float32)
 
     def _standardized(self, rows: Rows, train: NDArray[np.int64]) -> NDArray[np.float64]:
         values = rows.values.astype(np.float64)
-        mean, scale = values[train].mean(0), values[train].std(0)
-        constant = np.argwhere((values[train] == values[train][0]).all(0))
+        mean, scale = np.nanmean(values[train], 0), np.nanstd(values[train], 0)
+        constant = np.argwhere(replace(rows, values=values[train]).constant)
         if len(constant):
             raise UserError(
-                f"table '{self.path}': {len(constant)} columns are constant over the training rows and have no scale, the "
-                f"first is {rows.column(tuple(constant[0]))}; leave them out, or leave out standardize="
+                f"table '{self.path}': {len(constant)} columns are constant over the training rows and have "
+                f"no scale, the first is {rows.column(tuple(constant[0]))}; leave them out, or "
+                "leave out standardize="
             )
         standard: NDArray[np.float64] = (values - mean) / scale
         return standard
@@ -200,14 +228,28 @@ class Table(Dataset):
 
 def _found(values: NDArray[Any]) -> Support:
     """Where values lie; whole numbers that single precision rounds can be no counts."""
-    if _whole(values) and values.max() <= WHOLE:
-        return "binary" if values.max() <= 1 else "count"
-    return "unit" if values.min() >= 0 and values.max() <= 1 else "real"
+    least, most = np.nanmin(values), np.nanmax(values)
+    if _whole(values) and most <= WHOLE:
+        return "binary" if most <= 1 else "count"
+    return "unit" if least >= 0 and most <= 1 else "real"
 
 
 def _whole(values: NDArray[Any]) -> bool:
-    return bool(values.min() >= 0 and (values == np.round(values)).all())
+    return bool(np.nanmin(values) >= 0 and ((values == np.round(values)) | np.isnan(values)).all())
 
 
-def _split(values: NDArray[Any], labels: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> Split:
-    return Split(torch.from_numpy(values[rows]), None if labels is None else torch.from_numpy(labels[rows]))
+def _coded(values: NDArray[Any], gaps: NDArray[np.bool_]) -> tuple[NDArray[Any], float | None]:
+    """Values as they are kept, and what means that one is missing, if any is."""
+    if not gaps.any():
+        return values, None
+    return values, BYTE if values.dtype == np.uint8 else np.nan
+
+
+def _split(
+    values: NDArray[Any],
+    labels: NDArray[np.int64] | None,
+    rows: NDArray[np.int64],
+    missing: float | None,
+) -> Split:
+    known = None if labels is None else torch.from_numpy(labels[rows])
+    return Split(torch.from_numpy(values[rows]), known, missing=missing)

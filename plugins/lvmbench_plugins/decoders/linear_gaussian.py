@@ -32,11 +32,12 @@ class LinearGaussian(Decoder):
     .. math:: p(x|z) = N(x; W z + b, \sigma^2 I)
 
     Under a normal prior :math:`N(m, S)`, such as a linear hierarchy, the posterior is normal with precision
-    :math:`S^{-1} + W^\top W / \sigma^2`; under a mixture of normals it is a mixture of such posteriors. Where not all of x was
-    observed, :math:`W` has the rows of what was.
+    :math:`S^{-1} + W^\top W / \sigma^2`; under a mixture of normals it is a mixture of such posteriors. Where
+    not all of x was observed, :math:`W` has the rows of what was.
 
     References:
-        Probabilistic Principal Component Analysis (Tipping, Bishop, 1999), https://doi.org/10.1111/1467-9868.00196;
+        Probabilistic Principal Component Analysis (Tipping, Bishop, 1999),
+        https://doi.org/10.1111/1467-9868.00196;
         Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse (Lucas et al., 2019),
         https://arxiv.org/abs/1911.02469
 
@@ -71,7 +72,10 @@ class LinearGaussian(Decoder):
 
 
 def _condition(loc: Tensor, precision: Tensor, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
-    """p(z|x) for x of shape (..., D), NaN where nothing was observed, and normal p(z) of mean (..., Z) and a precision matrix."""
+    """p(z|x) for normal p(z) of mean (..., Z) and a precision matrix, and x of shape (..., D).
+
+    NaN in x was not observed.
+    """
     # of several layers the decoder reads the first alone: the others have weights of zero
     weight = pad(decoder.weight, (0, loc.shape[-1] - decoder.weight.shape[-1]))
     scaled = weight.T * (-2 * decoder.log_scale).exp()  # W' / sigma^2, (Z, D)
@@ -87,7 +91,10 @@ def _diagonal(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> Multivar
 
 
 def _told(decoder: LinearGaussian, x: Tensor, scaled: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """x with its mean at z = 0 where nothing was observed, and the precision W' W / sigma^2 that the rest adds, (..., Z, Z)."""
+    """x with its mean at z = 0 where it was not observed, and what the rest adds to the precision.
+
+    That is W' W / sigma^2, (..., Z, Z), of the rows of W that were.
+    """
     if decoder.complete:
         return x, scaled @ weight
     values, mask = observed(x, decoder.bias)

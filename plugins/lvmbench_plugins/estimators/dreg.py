@@ -20,13 +20,15 @@ class Dreg(Estimator):
         \tilde w_k = \frac{\partial L}{\partial \log w_k}, \quad
         \partial_k \tilde w_k = \frac{\partial^2 L}{\partial (\log w_k)^2}
 
-    where :math:`\beta` is the KL weight, with which log q enters the log weights. For IWAE the coefficient at :math:`\beta = 1` is :math:`\tilde w_k^2` with :math:`\tilde w` the normalised weights, and the signal-to-noise
-    ratio of the encoder grows with K where that of the plain gradient falls. Prior and decoder get
-    :math:`\sum_k \tilde w_k \nabla_\theta \log w_k`. The model is evaluated twice: for the weights, and for the gradient.
+    where :math:`\beta` is the KL weight, with which log q enters the log weights. For IWAE the coefficient at
+    :math:`\beta = 1` is :math:`\tilde w_k^2` with :math:`\tilde w` the normalised weights, and the
+    signal-to-noise ratio of the encoder grows with K where that of the plain gradient falls. Prior and
+    decoder get :math:`\sum_k \tilde w_k \nabla_\theta \log w_k`. The model is evaluated twice: for the
+    weights, and for the gradient.
 
     References:
-        Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives (Tucker, Lawson, Gu, Maddison, 2019),
-        https://arxiv.org/abs/1810.04152
+        Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives (Tucker, Lawson, Gu, Maddison,
+        2019), https://arxiv.org/abs/1810.04152
 
     Example:
         >>> sorted(Dreg().requires)

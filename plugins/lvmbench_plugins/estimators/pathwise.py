@@ -11,12 +11,13 @@ from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Objective,
 
 @final
 class Pathwise(Estimator):
-    r"""The gradient through the samples, :math:`z = g_\phi(x, \epsilon)`, where :math:`\epsilon` has no parameters.
+    r"""The gradient through the samples, :math:`z = g_\phi(x, \epsilon)`,
+    where :math:`\epsilon` has no parameters.
 
     .. math:: \nabla_\phi E_{q_\phi(z|x)}[f(z)] = E_\epsilon[\nabla_\phi f(g_\phi(x, \epsilon))]
 
-    Where the samples are relaxed ones of a discrete posterior, it follows the objective at the relaxed values, and reports
-    the bound at values that the posterior can take.
+    Where the samples are relaxed ones of a discrete posterior, it follows the objective at the relaxed
+    values, and reports the bound at values that the posterior can take.
 
     References:
         Auto-Encoding Variational Bayes (Kingma, Welling, 2014), https://arxiv.org/abs/1312.6114;

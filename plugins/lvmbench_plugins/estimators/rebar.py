@@ -26,17 +26,18 @@ from lvmbench import (
 class Rebar(Estimator):
     r"""The score gradient of a discrete posterior, with that of the relaxed model as a control variate.
 
-    .. math:: \nabla_\phi L = E\big[(f(b) - \eta f(\tilde z))\, \nabla_\phi \log q_\phi(b|x) + \nabla_\phi f(b)
-        + \eta \nabla_\phi f(z) - \eta \nabla_\phi f(\tilde z)\big]
+    .. math:: \nabla_\phi L = E\big[(f(b) - \eta f(\tilde z))\, \nabla_\phi \log q_\phi(b|x)
+        + \nabla_\phi f(b) + \eta \nabla_\phi f(z) - \eta \nabla_\phi f(\tilde z)\big]
 
-    where f is the bound of one sample, b a discrete sample, :math:`z` relaxed with :math:`b = \operatorname{round}(z)`, and
-    :math:`\tilde z` another relaxed value given b alone. Unbiased for every temperature :math:`\tau` and scale :math:`\eta`; both
-    are options here and stay fixed, while the paper learns them. The relaxed terms move the posterior only: prior and
-    decoder follow :math:`\nabla f(b)`.
+    where f is the bound of one sample, b a discrete sample, :math:`z` relaxed with
+    :math:`b = \operatorname{round}(z)`, and :math:`\tilde z` another relaxed value given b alone. Unbiased
+    for every temperature :math:`\tau` and scale :math:`\eta`; both are options here and stay fixed, while the
+    paper learns them. The relaxed terms move the posterior only: prior and decoder follow
+    :math:`\nabla f(b)`.
 
     References:
-        REBAR: Low-Variance, Unbiased Gradient Estimates for Discrete Latent Variable Models (Tucker et al., 2017),
-        https://arxiv.org/abs/1703.07370
+        REBAR: Low-Variance, Unbiased Gradient Estimates for Discrete Latent Variable Models (Tucker et al.,
+        2017), https://arxiv.org/abs/1703.07370
 
     Arguments:
         temperature: The temperature :math:`\tau`.

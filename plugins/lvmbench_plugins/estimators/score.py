@@ -28,13 +28,16 @@ Baseline = Literal["none", "leave_one_out", "moving_average", "network"]
 class Score(Estimator):
     r"""The score-function gradient, for any posterior whose density can be evaluated.
 
-    .. math:: \nabla_\phi E_q[L] = E_q\left[\sum_k (L_k - b_k)\, \nabla_\phi \log q_\phi(z_k|x) + \nabla_\phi L\right]
+    .. math:: \nabla_\phi E_q[L] = E_q\left[\sum_k (L_k - b_k)\, \nabla_\phi \log q_\phi(z_k|x)
+        + \nabla_\phi L\right]
 
-    where :math:`L_k` is what :math:`z_k` changes of the bound :math:`L` of :math:`z_{1:K}`, and the baseline :math:`b_k` does
-    not depend on :math:`z_k`. Where the bound is a mean over samples (the ELBO), :math:`L_k` is sample k's share of it, else
-    all of :math:`L`; where it mixes the data of a batch, the sum over the batch, as each draw moves the bounds of all. With ``leave_one_out``, :math:`L_k - b_k` is :math:`L` minus the bound of the other :math:`K - 1` samples;
-    for the ELBO that is the deviation from the mean of the others. ``moving_average`` holds L against its mean over earlier steps,
-    ``network`` against a function of x that is trained along, by least squares; both are what they are where nothing trains.
+    where :math:`L_k` is what :math:`z_k` changes of the bound :math:`L` of :math:`z_{1:K}`, and the baseline
+    :math:`b_k` does not depend on :math:`z_k`. Where the bound is a mean over samples (the ELBO), :math:`L_k`
+    is sample k's share of it, else all of :math:`L`; where it mixes the data of a batch, the sum over the
+    batch, as each draw moves the bounds of all. With ``leave_one_out``, :math:`L_k - b_k` is :math:`L` minus
+    the bound of the other :math:`K - 1` samples; for the ELBO that is the deviation from the mean of the
+    others. ``moving_average`` holds L against its mean over earlier steps, ``network`` against a function of
+    x that is trained along, by least squares; both are what they are where nothing trains.
 
     References:
         Simple Statistical Gradient-Following Algorithms (Williams, 1992), https://doi.org/10.1007/BF00992696;
@@ -44,8 +47,8 @@ class Score(Estimator):
         https://openreview.net/forum?id=r1lgTGL5DE
 
     Arguments:
-        baseline: ``none`` (:math:`b_k = 0`), ``leave_one_out``, which needs an objective of two samples or more,
-            ``moving_average`` or ``network``.
+        baseline: ``none`` (:math:`b_k = 0`), ``leave_one_out``, which needs an objective of two samples or
+            more, ``moving_average`` or ``network``.
         decay: The share of the old value that a step leaves in the moving average.
         hidden: The width of the baseline network's hidden layer.
 
@@ -128,5 +131,8 @@ class Score(Estimator):
             self.weight.mul_(self.decay).add_(1 - self.decay)
 
     def _with_loss(self, surrogate: Tensor, bound: Tensor, expected: Tensor) -> Tensor:
-        """The surrogate with the error of a baseline that is trained; no other weight has a gradient of it."""
+        """The surrogate with the error of a baseline that is trained.
+
+        No other weight has a gradient of it.
+        """
         return surrogate - 0.5 * (bound - expected).square() if self.baseline == "network" else surrogate

@@ -14,13 +14,15 @@ from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Terms
 class Vimco(Estimator):
     r"""The score gradient of a bound of log weights, each sample held against the others' geometric mean.
 
-    .. math:: \nabla_\phi L = E\left[\sum_k (L - L_{-k})\, \nabla_\phi \log q_\phi(z_k|x) + \nabla_\phi L\right], \qquad
+    .. math:: \nabla_\phi L = E\left[\sum_k (L - L_{-k})\, \nabla_\phi \log q_\phi(z_k|x)
+        + \nabla_\phi L\right], \qquad
         L_{-k} = L\Big(w_1, \dots, \exp \tfrac{1}{K - 1} \sum_{j \ne k} \log w_j, \dots, w_K\Big)
 
     where the mean stands in the place of :math:`w_k`, so that the baseline of sample k does not depend on it.
 
     References:
-        Variational Inference for Monte Carlo Objectives (Mnih, Rezende, 2016), https://arxiv.org/abs/1602.06725
+        Variational Inference for Monte Carlo Objectives (Mnih, Rezende, 2016),
+        https://arxiv.org/abs/1602.06725
 
     Example:
         >>> sorted(Vimco().requires)

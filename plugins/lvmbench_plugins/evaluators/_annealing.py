@@ -17,7 +17,9 @@ _TARGET, _RATE, _FIRST = 0.65, 0.2, 0.1
 
 
 def schedule(temperatures: int, steepness: float = 4.0) -> list[float]:
-    """Inverse temperatures from 0 to 1, close to each other at both ends: a sigmoid's, as Wu et al. have them."""
+    """Inverse temperatures from 0 to 1, close to each other at both ends:
+    a sigmoid's, as Wu et al. have them.
+    """
     curve = torch.linspace(-steepness, steepness, temperatures + 1, dtype=torch.float64).sigmoid()
     rescaled: list[float] = ((curve - curve[0]) / (curve[-1] - curve[0])).tolist()
     return rescaled
@@ -26,7 +28,8 @@ def schedule(temperatures: int, steepness: float = 4.0) -> list[float]:
 class State(NamedTuple):
     """Where the chains are, ``z`` of shape ``(C, B, *z)``, and what is known there.
 
-    ``base`` is log r(z) and ``tilt`` is log p(x, z) - log r(z), each ``(C, B)``; the slopes are their gradients.
+    ``base`` is log r(z) and ``tilt`` is log p(x, z) - log r(z), each ``(C, B)``; the slopes are their
+    gradients.
     """
 
     z: Tensor
@@ -37,7 +40,8 @@ class State(NamedTuple):
 
 
 class Path:
-    r"""The densities :math:`\pi_\beta(z) \propto r(z)^{1-\beta}\, p(x, z)^\beta` of each datum, with r the prior or q.
+    r"""The densities :math:`\pi_\beta(z) \propto r(z)^{1-\beta}\, p(x, z)^\beta` of each datum,
+    with r the prior or q.
 
     ``leapfrogs`` is the number of leapfrog steps of a transition.
     """
@@ -76,7 +80,8 @@ class Path:
         return base, likelihood + prior - base
 
     def move(self, state: State, beta: float, step: Tensor, noise: Noise) -> tuple[State, Tensor]:
-        """A Hamiltonian transition that leaves the density at beta as it is, and its chance of acceptance, ``(C, B)``.
+        """A Hamiltonian transition that leaves the density at beta as it is,
+        and its chance of acceptance, ``(C, B)``.
 
         ``step`` is the step size of each chain, ``(C, B)``.
         """
@@ -84,7 +89,9 @@ class Path:
 
 
 class Tempered(NamedTuple):
-    """The density of a path at one inverse temperature: what is known of a place is the same at all of them."""
+    """The density of a path at one inverse temperature:
+    what is known of a place is the same at all of them.
+    """
 
     path: Path
     beta: float
@@ -100,7 +107,8 @@ class Tempered(NamedTuple):
 
 
 class Annealing:
-    """Runs along a path with step sizes that were found beforehand, in a run whose draws are used for nothing else.
+    """Runs along a path with step sizes that were found beforehand,
+    in a run whose draws are used for nothing else.
 
     Arguments:
         path: The path of densities.
@@ -116,7 +124,9 @@ class Annealing:
         self.knots = self._adapted(schedule(adaptation), noise)
 
     def _adapted(self, betas: Sequence[float], noise: Noise) -> list[Tensor]:
-        """The step sizes at each of these temperatures, ``(C, B)``: those that are accepted as often as they should be."""
+        """The step sizes at each of these temperatures, ``(C, B)``:
+        those that are accepted as often as they should be.
+        """
         state = self.path.sample(noise, self.chains)
         log_step, knots = torch.full_like(state.base, _FIRST).log(), []
         for beta in betas[1:]:
@@ -130,7 +140,10 @@ class Annealing:
         return self.knots[index * len(self.knots) // len(self.betas)]
 
     def forward(self, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Log weights of chains from r to p(z|x), and how often they moved, both ``(C, B)``; p(x) is the expected weight."""
+        """Log weights of chains from r to p(z|x), and how often they moved, both ``(C, B)``.
+
+        p(x) is the expected weight.
+        """
         state = self.path.sample(noise, self.chains)
         log_w, moved = self._nothing(state), self._nothing(state)
         for t in range(1, len(self.betas)):
@@ -142,7 +155,10 @@ class Annealing:
         return log_w, moved / max(1, len(self.betas) - 2)
 
     def backward(self, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """The same of chains from an exact draw of p(z|x), ``(B, *z)``, to r; 1 / p(x) is the expected inverse weight."""
+        """The same of chains from an exact draw of p(z|x), ``(B, *z)``, to r.
+
+        1 / p(x) is the expected inverse weight.
+        """
         state = self.path.at(z.expand(self.chains, *z.shape))
         log_w, moved = self._nothing(state), self._nothing(state)
         for t in range(len(self.betas) - 1, 0, -1):

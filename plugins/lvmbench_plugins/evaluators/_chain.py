@@ -1,4 +1,6 @@
-"""Bits-back coding of a chain of images: all that passes from one side to the other is a message in words of 32 bits."""
+"""Bits-back coding of a chain of images:
+all that passes from one side to the other is a message in words of 32 bits.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,8 @@ class Message(NamedTuple):
 class Chain:
     """The code of a model: whoever has the model has the code, and reads messages without anything else.
 
-    The grid of the latents is found from the prior. Seed and pads are pseudo-random, fixed once and for all. Both sides
-    see tensors of the same shapes, one image at a time, and so the same probabilities.
+    The grid of the latents is found from the prior. Seed and pads are pseudo-random, fixed once and for all.
+    Both sides see tensors of the same shapes, one image at a time, and so the same probabilities.
 
     Arguments:
         model: The model, in evaluation mode.
@@ -66,7 +68,10 @@ class Chain:
 
     @torch.no_grad()
     def decode(self, words: Array) -> Tensor:
-        """The images of a message, ``(N, *x)``; raises `LvmbenchError` where the bits that were borrowed do not come back."""
+        """The images of a message, ``(N, *x)``.
+
+        Raises `LvmbenchError` where the bits that were borrowed do not come back.
+        """
         count, stack = int(words[0]), Stack(words[1:], self.bins, seal=False)
         images = [self._pop(stack, number) for number in reversed(range(count))]
         if not np.array_equal(stack.seed, _words("seed", len(stack.seed))):

@@ -20,7 +20,8 @@ NOT_RESTORED = "bits-back: the seed bits were not restored"
 
 
 class Grid(NamedTuple):
-    """Equal bins over the reals, the same for every latent and found from the model alone, so that both sides know it.
+    """Equal bins over the reals, the same for every latent and found from the model alone,
+    so that both sides know it.
 
     Arguments:
         low: The lower end.
@@ -54,7 +55,9 @@ class Grid(NamedTuple):
 
 
 class Stack:
-    """A stack of bits: symbols are pushed under a distribution and popped under the same one, last in first out."""
+    """A stack of bits: symbols are pushed under a distribution
+    and popped under the same one, last in first out.
+    """
 
     def __init__(self, words: Array, bins: int, *, seal: bool = True) -> None:
         stream = importlib.import_module("constriction").stream
@@ -77,7 +80,10 @@ class Stack:
 
     @property
     def seed(self) -> Array:
-        """What is left once everything is popped: the words that it began with; raises `LvmbenchError` where that is none."""
+        """What is left once everything is popped: the words that it began with.
+
+        Raises `LvmbenchError` where that is none.
+        """
         try:
             words: Array = self._coder.get_compressed(unseal=True)
         except AssertionError:  # what is left is no whole number of words
@@ -87,9 +93,9 @@ class Stack:
     def scramble(self, pad: Array) -> None:
         """Flip bits of the words on top by random ones that reader and writer share; once more undoes it.
 
-        Bits that were just pushed are uniform only where the symbols came from the distribution they were pushed under.
-        Flipped, they are uniform whatever they were, and what is popped next is a fair draw. The leading one, which
-        marks the end of the stack, stays.
+        Bits that were just pushed are uniform only where the symbols came from the distribution they were
+        pushed under. Flipped, they are uniform whatever they were, and what is popped next is a fair draw.
+        The leading one, which marks the end of the stack, stays.
         """
         words = self._coder.get_compressed().copy()
         pad = pad[-len(words) :].copy()
@@ -163,8 +169,8 @@ class NormalLatents:
 class MixtureLatents(NormalLatents):
     """The same under a mixture of such priors.
 
-    The component is a latent variable of its own, whose exact posterior given z is known: that it is coded too costs
-    nothing.
+    The component is a latent variable of its own, whose exact posterior given z is known: that it is coded
+    too costs nothing.
     """
 
     def __init__(self, prior: Mixture[DiagonalNormal], grid: Grid) -> None:
@@ -225,7 +231,10 @@ Latents = NormalLatents | BinaryLatents
 
 
 def latents(p: Distribution, family: type[Distribution] | None, bins: int) -> Latents:
-    """How latents of this prior and this family of posteriors are coded; raises `Refusal` where there is no way."""
+    """How latents of this prior and this family of posteriors are coded.
+
+    Raises `Refusal` where there is no way.
+    """
     if family is DiagonalNormal and type(p) is DiagonalNormal:
         return NormalLatents(p, Grid.over(p, bins))
     if family is DiagonalNormal and isinstance(p, Mixture) and p.family == Mixture[DiagonalNormal]:
@@ -234,6 +243,6 @@ def latents(p: Distribution, family: type[Distribution] | None, bins: int) -> La
         return BinaryLatents(p)
     name = family.__name__ if family else "distribution of its own"
     raise Refusal(
-        "bits-back codes latents of a normal prior or a mixture of normals, or binary ones, with a posterior of "
-        f"independent coordinates; p(z) is a {type(p).__name__}, q(z|x) a {name}"
+        "bits-back codes latents of a normal prior or a mixture of normals, or binary ones, with a "
+        f"posterior of independent coordinates; p(z) is a {type(p).__name__}, q(z|x) a {name}"
     )

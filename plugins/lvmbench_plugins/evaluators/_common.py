@@ -17,13 +17,15 @@ Several = Annotated[int, Field(ge=2)]
 """A number of draws that a variance can be estimated from."""
 
 FREEDOM = 4
-"""The fewest degrees of freedom of an error that is stated: two of them then cover 88% by Student's t, 70% with one."""
+"""The fewest degrees of freedom of an error that is stated:
+two of them then cover 88% by Student's t, 70% with one.
+"""
 
 _WORTH = 5.0
 """How many draws of equal weight a mean weight must be as good as for the bias of its log to be known.
 
-Simulated for normal log weights, for bounded ones and for powers with more than 1.5 moments, whatever the number of draws, the
-stated error of means over 40 data or more is then within a fifth of the true one.
+Simulated for normal log weights, for bounded ones and for powers with more than 1.5 moments, whatever the
+number of draws, the stated error of means over 40 data or more is then within a fifth of the true one.
 """
 
 _FEWEST = 4
@@ -33,9 +35,9 @@ _FEWEST = 4
 class Figure(NamedTuple):
     """One figure of each datum, ``(B,)``, and its Monte Carlo variance, ``(B,)``, where it is known.
 
-    ``size``, ``(B,)``, is that of the numbers it was computed from, whose rounding is part of its error; ``freedom``,
-    ``(B,)``, has the variance's degrees of freedom. A figure that is the log of a mean weight has a ``bias`` and a
-    ``worth``, ``(B,)``, as `LogMean` has them.
+    ``size``, ``(B,)``, is that of the numbers it was computed from, whose rounding is part of its error;
+    ``freedom``, ``(B,)``, has the variance's degrees of freedom. A figure that is the log of a mean weight
+    has a ``bias`` and a ``worth``, ``(B,)``, as `LogMean` has them.
     """
 
     value: Tensor
@@ -62,7 +64,9 @@ def drawn(draws: Tensor, size: Tensor | None = None) -> Figure:
 
 
 def drawn_together(draws: Tensor) -> Figure:
-    """The same where the figures of a batch depend on each other: what each adds to the variance of their mean."""
+    """The same where the figures of a batch depend on each other:
+    what each adds to the variance of their mean.
+    """
     mean, size = draws.mean(0), draws.shape[1]
     # so that a sum over data as if they were independent comes to the variance that their mean has
     variance = (size * draws.mean(1).var() / len(draws)).expand(size)
@@ -72,12 +76,13 @@ def drawn_together(draws: Tensor) -> Figure:
 class LogMean(NamedTuple):
     r"""The log of the mean weight of each datum, ``(B,)``, and what is known of its error.
 
-    ``influence``, ``(S, B)``, is what each draw adds to it, by the jackknife: :math:`(S - 1)(\ell - \ell_{-s})`, where
-    :math:`\ell_{-s}` is the log of the mean weight without draw s. The variance that follows is on average at least the
-    true one of S - 1 draws, times :math:`(S - 1) / S`, whatever the weights; the delta method's never exceeds 1, however
-    heavy their tails. ``bias`` is minus half the variance, as for a normal :math:`\ell` whose exponential is unbiased.
-    ``worth`` says how many draws of equal weight the mean weight is as good as: one over its squared coefficient of
-    variation. A mode that no draw has met shows in none of these.
+    ``influence``, ``(S, B)``, is what each draw adds to it, by the jackknife:
+    :math:`(S - 1)(\ell - \ell_{-s})`, where :math:`\ell_{-s}` is the log of the mean weight without draw s.
+    The variance that follows is on average at least the true one of S - 1 draws, times :math:`(S - 1) / S`,
+    whatever the weights; the delta method's never exceeds 1, however heavy their tails. ``bias`` is minus
+    half the variance, as for a normal :math:`\ell` whose exponential is unbiased. ``worth`` says how many
+    draws of equal weight the mean weight is as good as: one over its squared coefficient of variation. A mode
+    that no draw has met shows in none of these.
 
     References:
         The Jackknife Estimate of Variance (Efron, Stein, 1981), https://doi.org/10.1214/aos/1176345462
@@ -118,7 +123,9 @@ class LogMean(NamedTuple):
 
 
 def _log_share_of_others(log_w: Tensor) -> Tensor:
-    """For each draw, ``(S, B)``, the log of the share of the weight that all others have: exact for the heaviest, too."""
+    """For each draw, ``(S, B)``, the log of the share of the weight that all others have:
+    exact for the heaviest, too.
+    """
     share = log_w.softmax(0)
     heaviest = share > 0.5
     rest = log_w.masked_fill(heaviest, -math.inf).logsumexp(0) - log_w.logsumexp(0)
@@ -150,10 +157,11 @@ def _measurement(metric: str, variant: str, method: str, figure: Figure) -> Meas
 def standard_error(figure: Figure) -> float | None:
     """The root mean square error of the mean over data, ``None`` where it is not known.
 
-    It is made of the draws' spread, the bias that all data have in common, and rounding. It is not known from fewer than 4
-    degrees of freedom of all data together, nor where the mean weight of half of the data or more is worth fewer than 5
-    draws. That is decided by how many data there are of that kind and not by their share of the error: evaluations that
-    happen to miss their heaviest weights would else be those that state one, and too small a one.
+    It is made of the draws' spread, the bias that all data have in common, and rounding. It is not known from
+    fewer than 4 degrees of freedom of all data together, nor where the mean weight of half of the data or
+    more is worth fewer than 5 draws. That is decided by how many data there are of that kind and not by their
+    share of the error: evaluations that happen to miss their heaviest weights would else be those that state
+    one, and too small a one.
     """
     few = figure.freedom is not None and round(figure.freedom.double().sum().item()) < FREEDOM
     if figure.variance is None or few or (figure.worth is not None and figure.worth.median() < _WORTH):
@@ -176,6 +184,11 @@ class Target(NamedTuple):
 
     def __call__(self, z: Tensor) -> Tensor:
         return self.model.log_joint(self.x, z, self.p)
+
+
+def side(subject: Subject) -> str:
+    """The variant of figures that log q enters: ``upper`` where it is only estimated or bounded, so that they are upper bounds."""
+    return "" if subject.provides.isdisjoint({"posterior.estimate", "posterior.bound"}) else "upper"
 
 
 @torch.no_grad()

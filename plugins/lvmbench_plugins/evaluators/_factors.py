@@ -88,7 +88,10 @@ def _nearest_mean_scores(z: Array, y: Array, held: Array, truth: Array) -> Array
 
 
 def _concentration(relevance: Array) -> Array:
-    """One minus the entropy of each row in units of that of the uniform; 0 for a row of zeros, 1 for single columns."""
+    """One minus the entropy of each row in units of that of the uniform.
+
+    0 for a row of zeros, 1 for single columns.
+    """
     columns = relevance.shape[1]
     total = relevance.sum(1, keepdims=True)
     shares = np.where(total > 0, relevance / np.maximum(total, np.finfo(float).tiny), 1 / columns)

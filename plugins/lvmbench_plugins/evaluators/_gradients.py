@@ -120,7 +120,10 @@ class _Step(nn.Module):
 
 
 class Sampler:
-    """Draws groups of gradients of one estimator; words tell its noise from that of the same estimator elsewhere."""
+    """Draws groups of gradients of one estimator.
+
+    Words tell its noise from that of the same estimator elsewhere.
+    """
 
     def __init__(self, subject: Subject, name: str, x: Tensor, *words: object) -> None:
         self.step, self.x = _Step(subject, name), x

@@ -1,4 +1,6 @@
-"""Whether labels tell anything apart: a score against labels that do not is perfect, or nothing, whatever is scored."""
+"""Whether labels tell anything apart:
+a score against labels that do not is perfect, or nothing, whatever is scored.
+"""
 
 from __future__ import annotations
 
@@ -24,5 +26,7 @@ def classes(labels: Array) -> int:
 
 
 def told_apart(taught: Array, held: Array) -> bool:
-    """Whether labels of training data have something to teach, and those of measured data something to tell apart."""
+    """Whether labels of training data have something to teach,
+    and those of measured data something to tell apart.
+    """
     return len(np.unique(taught)) > 1 and classes(held) >= FEWEST

@@ -81,8 +81,8 @@ class Full(Family):
 class Planar(Distribution):
     """A distribution sent through planar maps.
 
-    ``u`` and ``w`` are ``(B, M, D)`` and ``b`` is ``(B, M)`` for M maps; the coordinates are in units of ``centre``, a
-    location and a scale, ``(B, *z)`` each.
+    ``u`` and ``w`` are ``(B, M, D)`` and ``b`` is ``(B, M)`` for M maps; the coordinates are in units of
+    ``centre``, a location and a scale, ``(B, *z)`` each.
     """
 
     traits = frozenset({"pathwise", "slope"})
@@ -180,7 +180,9 @@ def path_log_weights(target: Target, family: Family, noise: Noise, samples: int)
 
 
 class Ascent(NamedTuple):
-    """How an ascent went: its steps, whether it ended by its rule, and the nats per datum that its last window gained."""
+    """How an ascent went: its steps, whether it ended by its rule,
+    and the nats per datum that its last window gained.
+    """
 
     steps: int
     converged: bool
@@ -196,7 +198,9 @@ HELD = 500
 
 
 def windows(most: int) -> list[int]:
-    """The lengths of the windows of an ascent of that many steps, each twice that before; the last has what is left, too.
+    """The lengths of the windows of an ascent of that many steps, each twice that before.
+
+    The last has what is left, too.
 
     >>> windows(1500)
     [40, 80, 160, 320, 900]
@@ -222,8 +226,8 @@ def optimise(
 ) -> Ascent:
     """Climb each datum's own ELBO in windows of Adam's steps, whose rate falls to zero as a cosine in each.
 
-    A window is twice as long as the last. The ascent ends when one has gained no more than ``tolerance`` nats, on average
-    over the data and on the draws of ``held``, which no step sees; or after ``most`` steps.
+    A window is twice as long as the last. The ascent ends when one has gained no more than ``tolerance``
+    nats, on average over the data and on the draws of ``held``, which no step sees; or after ``most`` steps.
     """
     # every judgement is by the same draws: a difference of two has their common noise taken out
     began, judged = family.parameters, [_judged(target, family, held(), samples)]
@@ -262,7 +266,8 @@ def _rise(before: Tensor, after: Tensor) -> float:
 
 
 def _put_back(family: Family, began: list[Tensor], before: Tensor, after: Tensor) -> None:
-    """Put a datum that has ended clearly worse back where it began, and all of them if they have not gained together.
+    """Put a datum that has ended clearly worse back where it began,
+    and all of them if they have not gained together.
 
     To choose for each datum by the sign of what it gained would, near the best, be to choose by chance.
     """
@@ -295,7 +300,9 @@ def moments(q: Distribution, noise: Noise, samples: int = 1000) -> tuple[Tensor,
 
 
 def matching_normal(q: Distribution, noise: Noise, samples: int = 1000) -> MultivariateNormal:
-    """The normal with a full covariance that q is, or that has the mean and the covariance of draws from q, over vectors."""
+    """The normal with a full covariance that q is, or that has the mean and the covariance of draws
+    from q, over vectors.
+    """
     if isinstance(q, MultivariateNormal):
         return q
     if isinstance(q, DiagonalNormal):

@@ -18,7 +18,10 @@ _FOLDS = 3
 
 
 class Probe(NamedTuple):
-    """A classifier, and the values that its strength is chosen from; the last is taken where none can be chosen."""
+    """A classifier, and the values that its strength is chosen from.
+
+    The last is taken where none can be chosen.
+    """
 
     classifier: Pipeline
     option: str

@@ -1,4 +1,7 @@
-"""How alike two sets of points are, in any feature space; each function is symmetric work on arrays ``(N, D)``."""
+"""How alike two sets of points are, in any feature space.
+
+Each function is symmetric work on arrays ``(N, D)``.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ Array = np.ndarray[Any, Any]
 
 
 def median_mmd(real: Array, other: Array) -> float:
-    """The unbiased estimate of the squared MMD under a Gaussian kernel as wide as the median distance of real points."""
+    """The unbiased estimate of the squared MMD under a Gaussian kernel as wide
+    as the median distance of real points.
+    """
     width = float(np.median(pdist(real))) or 1.0
     return squared_mmd(gaussian(width), torch.from_numpy(real), torch.from_numpy(other)).item()
 
@@ -34,7 +39,9 @@ def told_apart(real: Array, other: Array, seed: int) -> float:
 
 
 def manifold(real: Array, other: Array, neighbours: int) -> Mapping[str, float]:
-    """Precision, recall, density and coverage, by balls that reach to the k-th nearest point of their own set."""
+    """Precision, recall, density and coverage, by balls that reach
+    to the k-th nearest point of their own set.
+    """
     distances = cdist(real, other)
     in_real = distances <= _radii(real, neighbours)[:, None]
     in_other = distances <= _radii(other, neighbours)[None, :]

@@ -30,15 +30,15 @@ class Ais(Evaluator):
         z_0 \sim r
 
     where :math:`z_t` is moved from :math:`z_{t-1}` by Hamiltonian Monte Carlo at
-    :math:`\pi_t \propto r^{1-\beta_t}\, p(x, z)^{\beta_t}`, and :math:`\beta_t` is a sigmoid of t. The weights'
-    expectation is p(x) whatever the transitions, so that the mean of :math:`\log \hat p` never exceeds
-    log p(x); more temperatures bring it closer. Each chain's step sizes are found in a run of its own and do
-    not change while weights are collected.
+    :math:`\pi_t \propto r^{1-\beta_t}\, p(x, z)^{\beta_t}`, and :math:`\beta_t` is a sigmoid of t. The
+    weights' expectation is p(x) whatever the transitions, so that the mean of :math:`\log \hat p` never
+    exceeds log p(x); more temperatures bring it closer. Each chain's step sizes are found in a run of its own
+    and do not change while weights are collected.
 
-    The error is the root mean square distance from log p(x): what the chains' spread says by the jackknife, and the bias,
-    half the variance of :math:`\log \hat p`. None is stated where the mean weight of half of the data or more is worth
-    fewer than 5 chains of equal weight: take more temperatures. What no chain has found, a mode far away, does not
-    show in it.
+    The error is the root mean square distance from log p(x): what the chains' spread says by the jackknife,
+    and the bias, half the variance of :math:`\log \hat p`. None is stated where the mean weight of half of
+    the data or more is worth fewer than 5 chains of equal weight: take more temperatures. What no chain has
+    found, a mode far away, does not show in it.
 
     References:
         Annealed Importance Sampling (Neal, 2001), https://arxiv.org/abs/physics/9803008;

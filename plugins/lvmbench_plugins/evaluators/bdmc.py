@@ -29,15 +29,16 @@ class Bdmc(Evaluator):
 
     The data are :math:`z \sim p(z)`, :math:`x \sim p(x|z)`, so that z is an exact draw of p(z|x). From there
     the reverse chains start, with weights :math:`\tilde w`, at the temperatures and step sizes of annealed
-    importance sampling. The width of the sandwich bounds the error of both: it is the certificate that so many
-    temperatures suffice for this model. It says so for data like the model's own.
+    importance sampling. The width of the sandwich bounds the error of both: it is the certificate that so
+    many temperatures suffice for this model. It says so for data like the model's own.
 
-    Figures of ``simulated`` variants are means over the same drawn data, and their errors the root mean square
-    distances from the mean log p(x) of these data: spread and bias, which is half the variance. For the lower bound both
-    are the jackknife's. The reverse chains of a datum share their start, so that the spread between them says too little:
-    the variance of the upper bound is what that of the lower one leaves of the width's variance over the data. Neither is
-    stated where the mean weight of half of the data or more is worth fewer than 5 chains of equal weight, nor with fewer
-    than 4 chains. The width's own error is that of other data drawn, and is always known.
+    Figures of ``simulated`` variants are means over the same drawn data, and their errors the root mean
+    square distances from the mean log p(x) of these data: spread and bias, which is half the variance. For
+    the lower bound both are the jackknife's. The reverse chains of a datum share their start, so that the
+    spread between them says too little: the variance of the upper bound is what that of the lower one leaves
+    of the width's variance over the data. Neither is stated where the mean weight of half of the data or more
+    is worth fewer than 5 chains of equal weight, nor with fewer than 4 chains. The width's own error is that
+    of other data drawn, and is always known.
 
     References:
         Sandwiching the Marginal Likelihood Using Bidirectional Monte Carlo (Grosse, Ghahramani, Adams, 2015),

@@ -42,39 +42,43 @@ class BitsBack(Evaluator):
     .. math:: L(x) = -\log_2 p(x|z) - \log_2 p(z) + \log_2 q(z|x), \qquad
         E_{q(z|x)} L(x) = -\mathrm{ELBO} / \ln 2
 
-    Bits-back with asymmetric numeral systems: z is drawn from q(z|x) by decoding bits that are already stored,
-    then x is stored under p(x|z) and z under p(z); reading goes the other way round and gives the bits back.
-    The images are chained, the first one borrowing pseudo-random seed bits. What an image has left on the stack is
-    flipped by pseudo-random bits before the next one draws from it: unless q(z|x) is p(z) on average, such bits are not
-    uniform, and draws made of them would drift into the tails of q(z|x). The evaluation fails unless a reader who has
-    the model and the message, and nothing else, gets every image back bit for bit, and the seed bits.
+    Bits-back with asymmetric numeral systems: z is drawn from q(z|x) by decoding bits that are already
+    stored, then x is stored under p(x|z) and z under p(z); reading goes the other way round and gives the
+    bits back. The images are chained, the first one borrowing pseudo-random seed bits. What an image has left
+    on the stack is flipped by pseudo-random bits before the next one draws from it: unless q(z|x) is p(z) on
+    average, such bits are not uniform, and draws made of them would drift into the tails of q(z|x). The
+    evaluation fails unless a reader who has the model and the message, and nothing else, gets every image
+    back bit for bit, and the seed bits.
 
-    The reader needs nothing that is not counted. Continuous latents are cut into equal bins, which range over 8 standard
-    deviations of the prior, or of each of its components, on either side: that is known with the model, and latents
-    beyond it, which p(z) all but rules out, are cut off at its ends. Seed bits and flipping bits are those of a fixed
-    generator. The message is in whole words of 32 bits, the first of which says how many images there are. The model itself
-    is not counted.
+    The reader needs nothing that is not counted. Continuous latents are cut into equal bins, which range over
+    8 standard deviations of the prior, or of each of its components, on either side: that is known with the
+    model, and latents beyond it, which p(z) all but rules out, are cut off at its ends. Seed bits and
+    flipping bits are those of a fixed generator. The message is in whole words of 32 bits, the first of which
+    says how many images there are. The model itself is not counted.
 
-    ``bits_back_total`` is the length of the message; ``bits_back`` is net of the seed bits that it gives back, as
-    where the chain goes on or the bits are of use, and is what comes close to -ELBO. The seed has as few words as the
-    first image can be drawn from. ``elbo`` is -ELBO of the same images; ``gzip`` is one stream of all
-    images, 8 pixels to the byte, at its highest level, and ``png`` is one 1-bit image with all of them on top of
-    each other, so that neither pays for a header per image. PNG is left out where the data are not images of one
-    channel. Priors are normal, mixtures of normals or Bernoulli, and posteriors normal or Bernoulli with independent
-    coordinates; others are refused. Lossless coding needs probabilities, hence binary data and a Bernoulli decoder.
+    ``bits_back_total`` is the length of the message; ``bits_back`` is net of the seed bits that it gives
+    back, as where the chain goes on or the bits are of use, and is what comes close to -ELBO. The seed has as
+    few words as the first image can be drawn from. ``elbo`` is -ELBO of the same images; ``gzip`` is one
+    stream of all images, 8 pixels to the byte, at its highest level, and ``png`` is one 1-bit image with all
+    of them on top of each other, so that neither pays for a header per image. PNG is left out where the data
+    are not images of one channel. Priors are normal, mixtures of normals or Bernoulli, and posteriors normal
+    or Bernoulli with independent coordinates; others are refused. Lossless coding needs probabilities, hence
+    binary data and a Bernoulli decoder.
 
     References:
-        Practical Lossless Compression with Latent Variables using Bits Back Coding (Townsend, Bird, Barber, 2019),
-        https://arxiv.org/abs/1901.04866;
+        Practical Lossless Compression with Latent Variables using Bits Back Coding (Townsend, Bird, Barber,
+        2019), https://arxiv.org/abs/1901.04866;
         Understanding Entropy Coding With Asymmetric Numeral Systems (Bamler, 2022),
         https://arxiv.org/abs/2201.01741
 
     Arguments:
         data: How many images to compress, the first ones; without it, all of the measured split.
-        bins: The number of bins of each continuous latent. Each gets a probability of at least :math:`2^{-24}`, so that
-            with many bins some draws of z fall far from where q(z|x) is, and cost their image many bits.
+        bins: The number of bins of each continuous latent. Each gets a probability of at least
+            :math:`2^{-24}`, so that with many bins some draws of z fall far from where q(z|x) is, and cost
+            their image many bits.
         samples: The number of draws of each datum that the ELBO is found from.
-        chunk: How many pairs of sample and datum are decoded at once for the ELBO; the random numbers depend on it.
+        chunk: How many pairs of sample and datum are decoded at once for the ELBO; the random numbers depend
+            on it.
 
     Example:
         >>> BitsBack(data=100).metrics["bits_per_dim"].better
@@ -106,8 +110,8 @@ class BitsBack(Evaluator):
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         if subject.model.decoder.distribution is not Bernoulli:
             raise Refusal(
-                "bits_back needs the probability of each pixel, from a decoder whose distribution is Bernoulli; "
-                f"this one's is {subject.model.decoder.distribution.__name__}"
+                "bits_back needs the probability of each pixel, from a decoder whose distribution is "
+                f"Bernoulli; this one's is {subject.model.decoder.distribution.__name__}"
             )
         x = self._images(subject)
         dims = x[0].numel()

@@ -32,15 +32,15 @@ class Clustering(Evaluator):
     where the means do not have them. The many-to-one accuracy gives each cluster its most frequent label and
     so rises with the number of clusters; it is no match for the accuracy.
 
-    Agreement with labels that tell nothing apart is perfect for nothing, and is refused: the measured split needs at least
-    two classes of two data or more. NMI and both accuracies are not adjusted for chance: with many classes, or one
-    that most data belong to, clusters that know nothing score high. ``chance`` is what these scores are on average
-    where the labels are shuffled among the data.
+    Agreement with labels that tell nothing apart is perfect for nothing, and is refused: the measured split
+    needs at least two classes of two data or more. NMI and both accuracies are not adjusted for chance: with
+    many classes, or one that most data belong to, clusters that know nothing score high. ``chance`` is what
+    these scores are on average where the labels are shuffled among the data.
 
-    The methods are ``kmeans``, mixtures of normals with independent coordinates (``gmm_diagonal``) or with any
-    covariance (``gmm_full``), and, for a prior of several components, its own (``prior``), each mean going to
-    the likeliest. The scores are those of the start with the method's own lowest loss; ``start_spread`` is the
-    standard deviation of each score over the starts.
+    The methods are ``kmeans``, mixtures of normals with independent coordinates (``gmm_diagonal``) or with
+    any covariance (``gmm_full``), and, for a prior of several components, its own (``prior``), each mean
+    going to the likeliest. The scores are those of the start with the method's own lowest loss;
+    ``start_spread`` is the standard deviation of each score over the starts.
 
     References:
         Information Theoretic Measures for Clusterings Comparison (Vinh, Epps, Bailey, 2010),
@@ -49,7 +49,8 @@ class Clustering(Evaluator):
         Silhouettes (Rousseeuw, 1987), https://doi.org/10.1016/0377-0427(87)90125-7
 
     Arguments:
-        clusters: The number of clusters of k-means and mixtures; without it, the number of different labels in the measured split.
+        clusters: The number of clusters of k-means and mixtures; without it, the number of different labels
+            in the measured split.
         starts: How many random initialisations of each method to take the best of.
 
     Example:
@@ -113,8 +114,9 @@ def _labels(subject: Subject) -> Array:
     labels: Array = subject.labels.cpu().numpy()
     if (found := classes(labels)) < FEWEST:
         raise Refusal(
-            f"agreement with labels needs two classes of two data or more; the {subject.split} split has {found}, with "
-            f"{len(np.unique(labels))} different labels of {len(labels)} data: measure a larger split, or other labels"
+            f"agreement with labels needs two classes of two data or more; the {subject.split} split has "
+            f"{found}, with {len(np.unique(labels))} different labels of {len(labels)} data: measure a "
+            "larger split, or other labels"
         )
     return labels
 
@@ -166,7 +168,9 @@ def _measurement(metric: str, method: str, value: float | Array) -> Measurement:
 
 
 def _counts(labels: Array, found: Array) -> tuple[Array, Array, Array]:
-    """How many points have each label in each cluster, and the label and the cluster of each point by number."""
+    """How many points have each label in each cluster, and the label and the cluster
+    of each point by number.
+    """
     _, label = np.unique(labels, return_inverse=True)
     _, cluster = np.unique(found, return_inverse=True)
     counts = np.zeros((label.max() + 1, cluster.max() + 1), dtype=np.int64)

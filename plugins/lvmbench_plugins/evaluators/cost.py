@@ -21,10 +21,10 @@ class Cost(Evaluator):
 
     .. math:: \text{samples per second} = n / t
 
-    Training time is that of the run's share of its pack, which trains several seeds at once. Peak memory is that of the
-    whole pack's process while it trained: ``host`` is resident memory with interpreter, libraries and data in it,
-    ``device`` what the accelerator's tensors took. What was not recorded is left out. Times, and what rests on them,
-    differ from one evaluation to the next.
+    Training time is that of the run's share of its pack, which trains several seeds at once. Peak memory is
+    that of the whole pack's process while it trained: ``host`` is resident memory with interpreter, libraries
+    and data in it, ``device`` what the accelerator's tensors took. What was not recorded is left out. Times,
+    and what rests on them, differ from one evaluation to the next.
 
     References:
         Energy and Policy Considerations for Deep Learning in NLP (Strubell, Ganesh, McCallum, 2019),

@@ -23,23 +23,25 @@ class Disentanglement(Evaluator):
         D_d = 1 - H\!\left(\frac{R_{d\cdot}}{\sum_f R_{df}}\right) \Big/ \log F, \qquad
         C_f = 1 - H\!\left(\frac{R_{\cdot f}}{\sum_d R_{df}}\right) \Big/ \log D
 
-    where :math:`z_{(1)}` and :math:`z_{(2)}` are the two of :math:`D` coordinates that tell most of the factor
-    :math:`v_f`, and :math:`R_{df}` is the importance of coordinate d in a random forest that predicts factor f of
-    :math:`F`. Disentanglement is the mean of :math:`D_d` weighted by :math:`\sum_f R_{df}`, completeness that of
-    :math:`C_f`, informativeness the forests' accuracy. SAP is the difference of the two best coordinates'
-    balanced accuracy when each alone predicts the factor by the nearest class mean, so that its largest value is 1 less
-    chance. Mutual information is that of the measured split in bins of equal width; forests and class means are
-    fitted on the training split, its values as a training visit makes them, and tried on the measured one.
-    Each figure is a mean over factors and is given for each factor as well; factors that have not two values
-    in the training split, and two of two data or more each in the measured one, tell nothing apart and are left out. What would be perfect for nothing is left out, too: the gaps and the
-    completeness where there is one coordinate, the disentanglement where there is one factor. In few data MIG is above 0
-    by chance, where coordinates differ in how much they vary: ``chance`` is what it is with the factors shuffled among the data.
+    where :math:`z_{(1)}` and :math:`z_{(2)}` are the two of :math:`D` coordinates that tell most of the
+    factor :math:`v_f`, and :math:`R_{df}` is the importance of coordinate d in a random forest that predicts
+    factor f of :math:`F`. Disentanglement is the mean of :math:`D_d` weighted by :math:`\sum_f R_{df}`,
+    completeness that of :math:`C_f`, informativeness the forests' accuracy. SAP is the difference of the two
+    best coordinates' balanced accuracy when each alone predicts the factor by the nearest class mean, so that
+    its largest value is 1 less chance. Mutual information is that of the measured split in bins of equal
+    width; forests and class means are fitted on the training split, its values as a training visit makes
+    them, and tried on the measured one. Each figure is a mean over factors and is given for each factor as
+    well; factors that have not two values in the training split, and two of two data or more each in the
+    measured one, tell nothing apart and are left out. What would be perfect for nothing is left out, too: the
+    gaps and the completeness where there is one coordinate, the disentanglement where there is one factor. In
+    few data MIG is above 0 by chance, where coordinates differ in how much they vary: ``chance`` is what it
+    is with the factors shuffled among the data.
 
     References:
         Isolating Sources of Disentanglement in Variational Autoencoders (Chen et al., 2018),
         https://arxiv.org/abs/1802.04942 (MIG);
-        A Framework for the Quantitative Evaluation of Disentangled Representations (Eastwood, Williams, 2018),
-        https://openreview.net/forum?id=By-7dz-AZ (DCI);
+        A Framework for the Quantitative Evaluation of Disentangled Representations (Eastwood, Williams,
+        2018), https://openreview.net/forum?id=By-7dz-AZ (DCI);
         Variational Inference of Disentangled Latent Concepts from Unlabeled Observations (Kumar, Sattigeri,
         Balakrishnan, 2018), https://arxiv.org/abs/1711.00848 (SAP)
 
@@ -100,7 +102,9 @@ class Disentanglement(Evaluator):
         return 0
 
     def _codes(self, subject: Subject) -> tuple[Code, Code, list[str]]:
-        """The training and the measured codes with the factors that vary in both, and these factors' names."""
+        """The training and the measured codes with the factors that vary in both,
+        and these factors' names.
+        """
         factors, taught = subject.factors, subject.part("train").factors
         if factors is None or taught is None:
             raise Refusal(
@@ -112,8 +116,8 @@ class Disentanglement(Evaluator):
         ]
         if not varied:
             raise Refusal(
-                f"a factor needs two values of two data or more in the {subject.split} split, and two in the training split; "
-                "none has them: measure a larger split, or set train_data higher"
+                f"a factor needs two values of two data or more in the {subject.split} split, and two in the "
+                "training split; none has them: measure a larger split, or set train_data higher"
             )
         names = subject.data.factor_names or tuple(map(str, range(factors.shape[1])))
         held = Code(posterior_means(subject, subject.x).numpy(), factors[:, varied].numpy())

@@ -33,9 +33,10 @@ class GradientVariance(Evaluator):
     where :math:`g` is the gradient of the batch mean of the surrogate with respect to one part's parameters,
     :math:`R` the number of repeats and :math:`\|\bar g\|^2 - V / R` an unbiased estimate of the squared norm
     of the mean. The plain ratio of :math:`\|\bar g\|` to :math:`\sqrt V` has a floor of :math:`1 / \sqrt R`
-    even where the mean is zero, which is reported as ``gradient_snr_floor``; this one has none. Repeats are drawn in groups; variances are taken within
-    groups, the errors of the mean's norm and of the ratio by a jackknife over them. A norm or a ratio whose square is
-    within two errors of 0 has no error: its root has no derivative there.
+    even where the mean is zero, which is reported as ``gradient_snr_floor``; this one has none. Repeats are
+    drawn in groups; variances are taken within groups, the errors of the mean's norm and of the ratio by a
+    jackknife over them. A norm or a ratio whose square is within two errors of 0 has no error: its root has
+    no derivative there.
 
     Estimators that are declared unbiased must agree in their mean. Each repeat of two of them, with
     independent noise, gives one difference of gradients, projected on 4 fixed random directions for each
@@ -43,11 +44,11 @@ class GradientVariance(Evaluator):
     these :math:`m` projections :math:`d`: near 1 where the means agree and then distributed as
     :math:`F(m, R - m)`, which gives the p-value. What has no variance is left out.
 
-    With ``largest``, the same is measured with the objective at :math:`K = 1, 4, 16, \dots` samples in place of its own
-    number, where it has an option of that name; variants end in ``/K=4``. The slope of log SNR against
-    log K is fitted by least squares weighted by the ratios' errors. For the importance-weighted bound it tends to -1/2
-    in the posterior's parameters and 1/2 in the decoder's. It is left out where there are fewer than
-    three K or the error of one of the ratios is not known.
+    With ``largest``, the same is measured with the objective at :math:`K = 1, 4, 16, \dots` samples in place
+    of its own number, where it has an option of that name; variants end in ``/K=4``. The slope of log SNR
+    against log K is fitted by least squares weighted by the ratios' errors. For the importance-weighted bound
+    it tends to -1/2 in the posterior's parameters and 1/2 in the decoder's. It is left out where there are
+    fewer than three K or the error of one of the ratios is not known.
 
     References:
         Tighter Variational Bounds are Not Necessarily Better (Rainforth et al., 2018),
@@ -60,7 +61,8 @@ class GradientVariance(Evaluator):
         batch: The number of data, drawn from the measured split.
         repeats: How often the gradient is drawn, :math:`R`.
         largest: The largest number of samples K to measure besides the objective's own, in powers of 4.
-        chunk: About how many gradients are held at once, fewer for more samples; the random numbers depend on it.
+        chunk: About how many gradients are held at once, fewer for more samples; the random numbers depend on
+            it.
 
     Example:
         >>> sorted(GradientVariance(batch=8).metrics)[:2]

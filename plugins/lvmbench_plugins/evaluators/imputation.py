@@ -19,6 +19,7 @@ from lvmbench import (
     Metric,
     Noise,
     Refusal,
+    Stream,
     Subject,
     Work,
     observed,
@@ -33,26 +34,30 @@ from lvmbench_plugins.evaluators._common import (
     of_some,
 )
 
+_SHARE = 0.5
 _SMALLEST = -5.0  # log standard deviation of a pixel that never changes
 
 
-class Puzzle(NamedTuple):
-    """Data ``(B, *x)`` of which a part is ``hidden``, to be told from what is ``seen``; what is neither is not known."""
+class _Puzzle(NamedTuple):
+    """Data ``(B, *x)`` of which a part is ``hidden``, to be told from what is ``seen``.
+
+    What is neither is not known.
+    """
 
     x: Tensor
     hidden: Tensor
     seen: Tensor
 
-    def posed(self) -> Puzzle:
+    def posed(self) -> _Puzzle:
         """The data of which something is hidden; raises `Refusal` where there are none."""
         rows = self.hidden.flatten(1).any(1)
         if not rows.any():
             raise Refusal("nothing that is known is hidden of any datum")
-        return Puzzle(*(part[rows] for part in self))
+        return _Puzzle(*(part[rows] for part in self))
 
-    def split(self, size: int) -> Iterator[Puzzle]:
+    def split(self, size: int) -> Iterator[_Puzzle]:
         """So many data at once at most."""
-        return map(Puzzle, *(part.split(size) for part in self))
+        return map(_Puzzle, *(part.split(size) for part in self))
 
 
 @final
@@ -62,23 +67,25 @@ class Imputation(Evaluator):
     .. math:: \log p(x_h|x_s) \approx \log \sum_i \bar w_i\, p(x_h|z_i), \qquad
         w_i \propto \frac{p(x_s|z_i)\, p(z_i)}{\frac1{M+1} \left(p(z_i) + \sum_m q(z_i|x^{(m)})\right)}
 
-    The posterior may know whole data only, so the weights correct for it: draws come from q(z|x) of M data whose hidden values
-    are filled in, and from p(z), and are weighted as draws of this mixture: with p(z) in it no weight is large, though
-    q(z|x) is narrower than p(z|x_s). The first round fills in the training means, or leaves the values out where the posterior
-    has learnt from data that lack some; each later
-    round chooses M of the draws by weight and fills in what the decoder draws from them (population Monte Carlo
-    with pseudo-Gibbs moves). The last round is what counts. The approximation is that of self-normalised importance
-    sampling, right for many draws. The error is the root mean square distance from :math:`\log p(x_h|x_s)`, by the
-    jackknife over rows of one draw from each part of the mixture: spread and bias. None is stated where the mean
-    weight of half of the data or more is worth fewer than 5 rows of equal weight. ``marginal`` is the
-    baseline of independent values with the mean, and for values that are not binary the variance, of the training data.
+    The posterior may know whole data only, so the weights correct for it: draws come from q(z|x) of M data
+    whose hidden values are filled in, and from p(z), and are weighted as draws of this mixture: with p(z) in
+    it no weight is large, though q(z|x) is narrower than p(z|x_s). The first round fills in the training
+    means, or leaves the values out where the posterior has learnt from data that lack some; each later round
+    chooses M of the draws by weight and fills in what the decoder draws from them (population Monte Carlo
+    with pseudo-Gibbs moves). The last round is what counts. The approximation is that of self-normalised
+    importance sampling, right for many draws. The error is the root mean square distance from
+    :math:`\log p(x_h|x_s)`, by the jackknife over rows of one draw from each part of the mixture: spread and
+    bias. None is stated where the mean weight of half of the data or more is worth fewer than 5 rows of equal
+    weight. ``marginal`` is the baseline of independent values with the mean, and for values that are not
+    binary the variance, of the training data.
 
-    With ``hidden=missing`` the hidden values are those that the data lack, where the data set knows what they were; data that
-    lack none are left out. Of a half only what was observed counts.
+    With ``hidden=missing`` the hidden values are those that the data lack, where the data set knows what they
+    were; with ``random`` each value is hidden with a chance of a half, the same ones for every run. Data of
+    which nothing is hidden are left out. Of what is hidden only what was observed counts.
 
     References:
-        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed, Wierstra, 2014),
-        https://arxiv.org/abs/1401.4082;
+        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed,
+        Wierstra, 2014), https://arxiv.org/abs/1401.4082;
         Population Monte Carlo (Cappe et al., 2004), https://doi.org/10.1198/106186004X12803;
         Leveraging the Exact Likelihood of Deep Latent Variable Models (Mattei, Frellsen, 2018),
         https://arxiv.org/abs/1802.04826;
@@ -87,7 +94,7 @@ class Imputation(Evaluator):
         https://arxiv.org/abs/1812.02633
 
     Arguments:
-        hidden: The half of an image that is hidden; or ``missing``, what the data lack.
+        hidden: The half of an image that is hidden; or ``random`` values, or ``missing``, what the data lack.
         rounds: How often data are filled in.
         fills: The number M of filled-in copies of each datum.
         samples: The number of draws of z from each of them, and from the prior.
@@ -114,7 +121,7 @@ class Imputation(Evaluator):
     def __init__(
         self,
         *,
-        hidden: Literal["top", "bottom", "left", "right", "missing"] = "bottom",
+        hidden: Literal["top", "bottom", "left", "right", "random", "missing"] = "bottom",
         rounds: Count = 5,
         fills: Count = 10,
         samples: Several = 50,
@@ -122,8 +129,8 @@ class Imputation(Evaluator):
     ) -> None:
         self.hidden, self.rounds, self.fills = hidden, rounds, fills
         self.samples, self.chunk = samples, chunk
-        if hidden == "missing":
-            self.requires = self.requires - {"dataset.image"} | {"dataset.whole"}
+        shown = {"missing": {"dataset.whole"}, "random": set()}.get(hidden, {"dataset.image"})
+        self.requires = self.requires - {"dataset.image"} | shown
 
     def evaluations(self, work: Work) -> int:
         return work.size * (self.rounds * (self.fills + 1) * self.samples + (self.rounds - 1) * self.fills)
@@ -135,17 +142,19 @@ class Imputation(Evaluator):
         batches = puzzle.split(max(1, self.chunk // ((self.fills + 1) * self.samples)))
         return of_some(measurements([self._figures(subject, b, marginal, noise) for b in batches]), subject)
 
-    def _puzzle(self, subject: Subject) -> Puzzle:
+    def _puzzle(self, subject: Subject) -> _Puzzle:
         """The data of the measured split of which something is hidden that is known."""
         x, seen = observed(subject.x)
-        if self.hidden != "missing":
-            half = _mask(tuple(x.shape[1:]), self.hidden).to(subject.device)
-            return Puzzle(x, half & seen, ~half & seen).posed()
-        whole = subject.part(subject.split).whole
-        assert whole is not None
-        return Puzzle(whole.to(x), ~seen, seen).posed()
+        if self.hidden == "missing":
+            whole = subject.part(subject.split).whole
+            assert whole is not None
+            return _Puzzle(whole.to(x), ~seen, seen).posed()
+        hidden = (
+            _random(x) if self.hidden == "random" else _mask(tuple(x.shape[1:]), self.hidden).to(x.device)
+        )
+        return _Puzzle(x, hidden & seen, ~hidden & seen).posed()
 
-    def _figures(self, subject: Subject, puzzle: Puzzle, marginal: Distribution, noise: Noise) -> Figures:
+    def _figures(self, subject: Subject, puzzle: _Puzzle, marginal: Distribution, noise: Noise) -> Figures:
         x, mask = puzzle.x, puzzle.hidden
         z, log_w = self._infer(subject, puzzle, marginal.mean, noise)
         p = subject.model.decode(z).units
@@ -164,12 +173,14 @@ class Imputation(Evaluator):
         }
 
     def _rows(self, log_w: Tensor) -> Tensor:
-        """Log weights of independent rows, ``(samples, B)``, each of one draw from every part of the mixture."""
+        """Log weights of independent rows, ``(samples, B)``,
+        each of one draw from every part of the mixture.
+        """
         near, far = log_w.split([self.samples * self.fills, self.samples])
         rows = torch.cat([near.unflatten(0, (self.samples, self.fills)), far.unsqueeze(1)], 1)
         return rows.logsumexp(1) - math.log(self.fills + 1)
 
-    def _infer(self, subject: Subject, puzzle: Puzzle, mean: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    def _infer(self, subject: Subject, puzzle: _Puzzle, mean: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """Draws of z given what is seen, ``(S, B, *z)``, and their log weights, ``(S, B)``."""
         x, seen = puzzle.x, puzzle.seen
         first = mean if subject.model.complete else torch.nan
@@ -199,6 +210,12 @@ class Imputation(Evaluator):
         return z, _over(model.decode(z).units.log_prob(x), seen) + log_p - proposal
 
 
+def _random(x: Tensor) -> Tensor:
+    """Each value with a chance of a half, the same ones for every run."""
+    noise = Stream.seeded(0, "imputation", "random")
+    return (noise.uniform(x.shape) < _SHARE).to(x.device)
+
+
 def _mask(shape: tuple[int, ...], hidden: str) -> Tensor:
     """Where an image is hidden."""
     mask = torch.zeros(shape, dtype=torch.bool)
@@ -217,7 +234,9 @@ def _over(values: Tensor, where: Tensor) -> Tensor:
 
 
 def _marginal(subject: Subject) -> Distribution:
-    """Independent values, as often on as in the training data plus one of each kind, or with their mean and variance."""
+    """Independent values, as often on as in the training data plus one of each kind,
+    or with their mean and variance.
+    """
     values = subject.values("train")
     mean, count = values.nanmean(0), (~values.isnan()).sum(0)
     if "dataset.binary" in subject.provides:

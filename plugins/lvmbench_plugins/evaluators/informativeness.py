@@ -32,6 +32,7 @@ from lvmbench_plugins.evaluators._common import (
     known,
     measurements,
     posterior_means,
+    side,
     training_means,
 )
 from lvmbench_plugins.evaluators._labels import told_apart
@@ -45,17 +46,20 @@ class Informativeness(Evaluator):
     .. math:: R = E_x\, \mathrm{KL}(q(z|x) \,\|\, p(z)), \qquad D = -E_x E_{q(z|x)} \log p(x|z), \qquad
         A = \sum_d \left[\operatorname{Var}_x(E_{q(z|x)} z_d) > \theta\right]
 
-    so that :math:`-R - D` is the ELBO. With the aggregated posterior :math:`q(z) = \frac1N \sum_n q(z|x_n)` of
-    the whole split the rate is exactly
+    so that :math:`-R - D` is the ELBO. With the aggregated posterior :math:`q(z) = \frac1N \sum_n q(z|x_n)`
+    of the whole split the rate is exactly
 
     .. math:: R = I_q(x; z) + \mathrm{KL}(q(z) \,\|\, p(z)), \qquad
         I_q = \frac1N \sum_n E_{q(z|x_n)} \log \frac{q(z|x_n)}{q(z)} \le \log N
 
-    Where z all but names its datum, :math:`I_q` says :math:`\log N` however much z tells of the data that the split is
-    drawn from. With :math:`q(z)` over the :math:`N - 1` other data, the same mean is an upper bound of that, as
-    :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`, the cap binds.
+    Where z all but names its datum, :math:`I_q` says :math:`\log N` however much z tells of the data that the
+    split is drawn from. With :math:`q(z)` over the :math:`N - 1` other data, the same mean is an upper bound
+    of that, as :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`,
+    the cap binds.
 
-    The rate is in closed form where one is known, else from the samples.
+    The rate is in closed form where one is known, else from the samples. Where log q(z|x) is only estimated or bounded, as with
+    auxiliary variables, what the samples give is an upper bound of it, ``upper``; an estimate of q(z|x) at fresh auxiliary variables
+    gives ``rate_lower``.
     Posterior and prior both being normal or both Bernoulli with independent coordinates, the rate is also given for each unit.
     The variance over the data is that of Burda et al., divided by :math:`N`. Active units and the probe need
     the posterior's mean, the information its density, and the probes need labels; what a combination cannot
@@ -67,9 +71,10 @@ class Informativeness(Evaluator):
     data's commonest label.
 
     References:
-        ELBO Surgery (Hoffman, Johnson, 2016), http://approximateinference.org/accepted/HoffmanJohnson2016.pdf;
-        On Variational Bounds of Mutual Information (Poole et al., 2019), https://arxiv.org/abs/1905.06922 (the
-        two bounds);
+        ELBO Surgery (Hoffman, Johnson, 2016),
+        http://approximateinference.org/accepted/HoffmanJohnson2016.pdf;
+        On Variational Bounds of Mutual Information (Poole et al., 2019), https://arxiv.org/abs/1905.06922
+        (the two bounds);
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016),
         https://arxiv.org/abs/1509.00519;
         Fixing a Broken ELBO (Alemi et al., 2018), https://arxiv.org/abs/1711.00464
@@ -77,9 +82,10 @@ class Informativeness(Evaluator):
     Arguments:
         samples: The number of samples of z for each datum.
         threshold: The variance :math:`\theta` above which a unit is active.
-        pairs: How many pairs of a sample of z and a datum the aggregated posterior is found from at most: with at
-            most ``samples`` and at least two samples for each datum.
-        tolerance: The relative difference of the bounds of the information from which the cap is said to bind.
+        pairs: How many pairs of a sample of z and a datum the aggregated posterior is found from at most:
+            with at most ``samples`` and at least two samples for each datum.
+        tolerance: The relative difference of the bounds of the information from which the cap is said to
+            bind.
         probe_data: The largest number of training data, drawn at random, that the probe is fitted on.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
 
@@ -88,9 +94,10 @@ class Informativeness(Evaluator):
         'nats'
     """
 
-    version = 3
+    version = 4
     metrics: ClassVar[Mapping[str, Metric]] = {
         "rate": Metric("nats", "neither", "KL divergence from the prior to the posterior, mean over data"),
+        "rate_lower": Metric("nats", "neither", "lower bound of the rate, where that is an upper bound"),
         "distortion": Metric("nats", "lower", "minus the expected log likelihood of the data given z"),
         "kl_per_unit": Metric("nats", "neither", "the rate of one latent unit"),
         "mutual_information": Metric(
@@ -128,7 +135,9 @@ class Informativeness(Evaluator):
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         noise = subject.noise("informativeness")
         batches = subject.batches(max(1, self.chunk // self.samples))
-        yield from measurements([_code(Terms(subject.model, x, noise, self.samples)) for x in batches])
+        yield from measurements(
+            [_code(Terms(subject.model, x, noise, self.samples), side(subject)) for x in batches]
+        )
         if "posterior.density" in subject.provides and len(subject.x) > 1:
             yield from self._information(subject)
         if "posterior.mean" in subject.provides:
@@ -182,13 +191,16 @@ def _split_rate(found: Aggregate) -> Figures:
     }
 
 
-def _code(terms: Terms) -> Figures:
+def _code(terms: Terms, variant: str) -> Figures:
     exact = analytic_kl(terms.q, terms.p)
     if exact is None:
-        figures = {("rate", "", "sampled"): drawn(terms.kl_of_draws)}
+        figures = {("rate", variant, "sampled"): drawn(terms.kl_of_draws)}
     else:
         figures = {("rate", "", "exact"): known(exact)}
     figures["distortion", "", ""] = drawn(-terms.log_likelihood)
+    if "estimate" in terms.q.traits:
+        lower = terms.q.estimate_log_prob(terms.z, terms.noise) - terms.log_prior
+        figures["rate_lower", "", "sampled"] = drawn(lower)
     units = {("kl_per_unit", str(unit), "exact"): known(kl) for unit, kl in _units(terms.q, terms.p)}
     return figures | units
 

@@ -62,11 +62,11 @@ class Quadrature(Evaluator):
 
     .. math:: \log \hat p(x) = \log \Delta \sum_g p(x, z_g), \quad z_g = m + L u_g
 
-    with :math:`u_g` on a regular grid of 8 standard deviations to each side and :math:`\Delta` the volume of a
-    cell. The rule is accurate beyond all powers of the spacing for smooth densities that vanish at the ends.
-    The grid of each datum begins with the prior's mean and covariance and takes, round by round, those of
-    :math:`p(x, z)^\beta` on the grid before, with the largest :math:`\beta \le 1` at which several nodes carry
-    weight: so it finds posteriors that fall between the nodes of a fixed grid.
+    with :math:`u_g` on a regular grid of 8 standard deviations to each side and :math:`\Delta` the volume of
+    a cell. The rule is accurate beyond all powers of the spacing for smooth densities that vanish at the
+    ends. The grid of each datum begins with the prior's mean and covariance and takes, round by round, those
+    of :math:`p(x, z)^\beta` on the grid before, with the largest :math:`\beta \le 1` at which several nodes
+    carry weight: so it finds posteriors that fall between the nodes of a fixed grid.
 
     ``quadrature_error`` compares with the sum over every second node alone and adds the share at the grid's
     edge: a posterior that the grid does not resolve, or does not hold, shows there.
@@ -77,7 +77,8 @@ class Quadrature(Evaluator):
 
     Arguments:
         side: The number of nodes on each side of the centre, along each axis.
-        rounds: How often the grid is fitted: each round narrows it down to about a quarter (with 32 nodes to a side).
+        rounds: How often the grid is fitted: each round narrows it down to about a quarter (with 32 nodes to
+            a side).
         data: How many data of the split to take at most, drawn at random.
 
     Example:
@@ -106,7 +107,8 @@ class Quadrature(Evaluator):
         dimensions = math.prod(subject.model.prior.space.event_shape)
         if dimensions > 2:
             raise Refusal(
-                f"quadrature sums over z of 1 or 2 dimensions, and this model's z has {dimensions}; take ais or tightness"
+                f"quadrature sums over z of 1 or 2 dimensions, and this model's z has {dimensions}; "
+                "take ais or tightness"
             )
         x, nodes = some_data(subject, self.data), self._nodes(dimensions, subject)
         p = subject.model.p()
@@ -168,7 +170,9 @@ def _log_joint(target: Target, z: Tensor) -> Tensor:
 
 
 def _tempered(log_joint: Tensor, crowd: int) -> Tensor:
-    """Weights of the nodes, ``(G, B)``, at the highest power up to 1 that leaves so many nodes with weight."""
+    """Weights of the nodes, ``(G, B)``, at the highest power up to 1
+    that leaves so many nodes with weight.
+    """
     low, high = torch.full_like(log_joint[0], _LEAST), torch.zeros_like(log_joint[0])
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

@@ -30,17 +30,17 @@ class SampleQuality(Evaluator):
     .. math:: \mathrm{MMD}^2 = E\,k(r, r') + E\,k(g, g') - 2\,E\,k(r, g)
 
     with a Gaussian kernel as wide as the median distance of real points; ``two_sample_accuracy`` is the
-    cross-validated accuracy of a linear classifier that tells samples from real data, one half where they cannot be
-    told apart. Precision is the share of samples that lie in the real data's balls, each of which reaches to its
-    k-th nearest neighbour; recall the share of real data in the samples' balls; density counts in how many balls a
-    sample lies, over k; coverage is the share of real balls with a sample in them.
+    cross-validated accuracy of a linear classifier that tells samples from real data, one half where they
+    cannot be told apart. Precision is the share of samples that lie in the real data's balls, each of which
+    reaches to its k-th nearest neighbour; recall the share of real data in the samples' balls; density counts
+    in how many balls a sample lies, over k; coverage is the share of real balls with a sample in them.
 
-    Everything is held against one half of the measured split. The variant ``real`` has the other half in place of
-    samples: what a perfect model would score. Features are the hidden layer of a network that was taught the
-    labels of training data, with nothing downloaded; where there are no labels, ``features=pixels`` takes the values as they
-    are. Halves and classifier are the same for every run on a data set. Samples are draws of x, binary where the
-    data are. The error of the model's figures is over sets of samples, and not known where these are
-    all alike.
+    Everything is held against one half of the measured split. The variant ``real`` has the other half in
+    place of samples: what a perfect model would score. Features are the hidden layer of a network that was
+    taught the labels of training data, with nothing downloaded; where there are no labels,
+    ``features=pixels`` takes the values as they are. Halves and classifier are the same for every run on a
+    data set. Samples are draws of x, binary where the data are. The error of the model's figures is over sets
+    of samples, and not known where these are all alike.
 
     References:
         A Kernel Two-Sample Test (Gretton et al., 2012), https://jmlr.org/papers/v13/gretton12a.html;
@@ -131,7 +131,8 @@ class SampleQuality(Evaluator):
         labels = subject.part("train").labels
         if labels is None or classes(labels.cpu().numpy()) < FEWEST:
             raise Refusal(
-                "the train split has fewer than two classes of two data or more to teach a classifier; use features=pixels"
+                "the train split has fewer than two classes of two data or more to teach a classifier; use "
+                "features=pixels"
             )
         noise = _fixed("classifier")
         values = subject.values("train").cpu()

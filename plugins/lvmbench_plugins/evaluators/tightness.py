@@ -31,6 +31,7 @@ from lvmbench_plugins.evaluators._common import (
     joined,
     known,
     measurements,
+    side,
 )
 
 
@@ -45,19 +46,22 @@ class Tightness(Evaluator):
     is the mean of :math:`\log p(x|z_s) - \mathrm{KL} - c\,(r_s - \mathrm{KL})`, where the mean of
     :math:`r_s = \log q(z_s|x) - \log p(z_s)` is the KL and :math:`0 \le c \le 1` is the regression
     coefficient of log p(x|z) on r for the other data of a batch. Its error is then about as small as with the
-    closed form (:math:`c = 0`) or with the samples alone (:math:`c = 1`), whichever is better, and nothing where q
-    is the true posterior.
+    closed form (:math:`c = 0`) or with the samples alone (:math:`c = 1`), whichever is better, and nothing
+    where q is the true posterior.
 
-    The standard errors are those of what each draw adds to its datum's figure. For :math:`\log \hat p` that is
-    found by the jackknife, and its error is the root mean square distance from log p(x): it counts the bias, half
-    the variance, by which :math:`\log \hat p` is too low on average. For the gap it is the difference of what
-    a draw adds to both, so that what they have in common cancels. The rounding of the log densities is added:
-    where q is the true posterior nothing else is left. No error is stated for these two where the mean weight of
-    half of the data or more is worth fewer than 5 draws of equal weight, nor with fewer than 4 samples: then the bias
-    is not known. What no sample has met, a mode far from q, does not show in it. The effective
-    sample size :math:`(\sum w)^2 / \sum w^2` has no standard error: that would rest on fourth moments of the
-    weights, and came out half as large as it should be where it was tried. The bound has the KL weight 1 and
-    keeps the objective's own weights.
+    The standard errors are those of what each draw adds to its datum's figure. For :math:`\log \hat p` that
+    is found by the jackknife, and its error is the root mean square distance from log p(x): it counts the
+    bias, half the variance, by which :math:`\log \hat p` is too low on average. For the gap it is the
+    difference of what a draw adds to both, so that what they have in common cancels. The rounding of the log
+    densities is added: where q is the true posterior nothing else is left. No error is stated for these two
+    where the mean weight of half of the data or more is worth fewer than 5 draws of equal weight, nor with
+    fewer than 4 samples: then the bias is not known. What no sample has met, a mode far from q, does not show
+    in it. The effective sample size :math:`(\sum w)^2 / \sum w^2` has no standard error: that would rest on
+    fourth moments of the weights, and came out half as large as it should be where it was tried. The bound
+    has the KL weight 1 and keeps the objective's own weights.
+
+    Where log q(z|x) is only estimated or bounded, as with auxiliary variables, the ELBO is a lower bound still, and the gap, as
+    ``upper``, an upper bound of that of q(z|x). Of a bound of log q alone no weights follow, and what rests on them is left out.
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016),
@@ -112,20 +116,26 @@ class Tightness(Evaluator):
         figures = {
             ("elbo", "", ""): drawn(elbo, size=size),
             ("bound", "", ""): self._bound(subject, x, noise, p),
-            ("log_likelihood", "", "importance"): log_p.figure(size),
-            ("effective_sample_size", "", ""): Figure(
-                (1 / log_w.softmax(0).square().sum(0)).clamp(max=self.samples), None
-            ),
         }
+        if "posterior.bound" not in subject.provides:
+            figures |= self._weighed(log_w, log_p.figure(size))
         if "model.exact_posterior" in subject.provides:
             exact = subject.model.exact_log_prob(x, p)
             figures["log_likelihood", "", "exact"] = known(exact)
-            figures["gap", "", "exact"] = drawn(exact - elbo, size=size)
-        else:
-            figures["gap", "", "importance"] = log_p.less_mean(elbo).figure(size)
+            figures["gap", side(subject), "exact"] = drawn(exact - elbo, size=size)
+        elif "posterior.bound" not in subject.provides:
+            figures["gap", side(subject), "importance"] = log_p.less_mean(elbo).figure(size)
         if subject.data.log_prob is not None:
             figures["data_log_prob", "", "exact"] = known(subject.data.log_prob(x.cpu()))
         return figures
+
+    def _weighed(self, log_w: Tensor, log_p: Figure) -> Figures:
+        """What rests on weights whose mean is p(x)."""
+        worth = (1 / log_w.softmax(0).square().sum(0)).clamp(max=self.samples)
+        return {
+            ("log_likelihood", "", "importance"): log_p,
+            ("effective_sample_size", "", ""): Figure(worth, None),
+        }
 
     def _draws(self, terms: Terms) -> tuple[Tensor, Tensor]:
         """What each draw adds to the ELBO, and its log weight, both ``(S, B)``."""

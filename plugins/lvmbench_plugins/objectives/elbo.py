@@ -16,10 +16,11 @@ class Elbo(Objective):
 
     .. math:: \mathrm{ELBO}(x) = E_{q(z|x)}[\log p(x|z)] - \beta\, \mathrm{KL}(q(z|x) \,\|\, p(z))
 
-    Free bits replace the divergence of a unit by :math:`\max(\lambda, \mathrm{KL})` while training, so that a unit below
-    :math:`\lambda` is not pushed further down; in evaluation the bound is the plain one.
+    Free bits replace the divergence of a unit by :math:`\max(\lambda, \mathrm{KL})` while training, so that a
+    unit below :math:`\lambda` is not pushed further down; in evaluation the bound is the plain one.
 
-    With :math:`\beta \ge 1` it never exceeds log p(x); with :math:`\beta < 1` it may, and is not declared a lower bound.
+    With :math:`\beta \ge 1` it never exceeds log p(x); with :math:`\beta < 1` it may, and is not declared a
+    lower bound.
 
     References:
         Auto-Encoding Variational Bayes (Kingma, Welling, 2014), https://arxiv.org/abs/1312.6114;
@@ -27,17 +28,20 @@ class Elbo(Objective):
         https://arxiv.org/abs/1606.04934 (free bits);
         Cyclical Annealing Schedule (Fu et al., 2019), https://arxiv.org/abs/1903.10145;
         beta-VAE (Higgins et al., 2017), https://openreview.net/forum?id=Sy2fzU9gl;
-        Generating Sentences from a Continuous Space (Bowman et al., 2016), https://arxiv.org/abs/1511.06349 (warm-up)
+        Generating Sentences from a Continuous Space (Bowman et al., 2016), https://arxiv.org/abs/1511.06349
+        (warm-up)
 
     Arguments:
         samples: The number of samples :math:`K` that the expectations are taken over.
         beta: The weight :math:`\beta` of the KL divergence.
-        kl: ``sampled`` from the samples, as every pair of posterior and prior can have it; ``analytic`` in closed form, whose
-            gradient has less noise than that of the samples by `pathwise`, and near the true posterior more than that by `blend`.
+        kl: ``sampled`` from the samples, as every pair of posterior and prior can have it; ``analytic`` in
+            closed form, whose gradient has less noise than that of the samples by `pathwise`, and near the
+            true posterior more than that by `blend`.
         warm_up: Epochs over which the KL weight rises from 0 to :math:`\beta`; 0 leaves it to the budget.
         cycles: How often it does so, each time staying at :math:`\beta` as long as it rose.
-        free_bits: Nats :math:`\lambda` of the KL divergence, in the mean over the batch, that each unit has free while training;
-            of all units together where the divergence is not known by unit. By unit it is in closed form.
+        free_bits: Nats :math:`\lambda` of the KL divergence, in the mean over the batch, that each unit has
+            free while training; of all units together where the divergence is not known by unit. By unit it
+            is in closed form.
 
     Example:
         >>> Elbo(beta=0.5).lower_bound

@@ -17,8 +17,8 @@ class Info(Objective):
     .. math:: E_{q(z|x)}[\log p(x|z)] - (1 - \alpha)\, \mathrm{KL}(q(z|x) \,\|\, p(z))
         - (\alpha + \lambda - 1)\, \mathrm{MMD}^2(q(z), p(z))
 
-    The discrepancy is of a sample of z for each datum of the batch from as many of the prior; each datum bears it whole. With
-    :math:`\alpha = 1` it is the MMD-VAE. It is not a lower bound on log p(x).
+    The discrepancy is of a sample of z for each datum of the batch from as many of the prior; each datum
+    bears it whole. With :math:`\alpha = 1` it is the MMD-VAE. It is not a lower bound on log p(x).
 
     References:
         InfoVAE: Balancing Learning and Inference in Variational Autoencoders (Zhao, Song, Ermon, 2019),

@@ -17,11 +17,13 @@ class Iwae(WeightObjective):
     .. math:: L_K(x) = E_{z_{1:K} \sim q(z|x)}\left[\log \frac1K \sum_k \frac{p(x, z_k)}{q(z_k|x)}\right]
 
     References:
-        Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016), https://arxiv.org/abs/1509.00519
+        Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016),
+        https://arxiv.org/abs/1509.00519
 
     Arguments:
         samples: The number of samples :math:`K`.
-        warm_up: Epochs over which the weight of log p(z) - log q(z|x) rises from 0 to 1; 0 leaves it to the budget.
+        warm_up: Epochs over which the weight of log p(z) - log q(z|x) rises from 0 to 1; 0 leaves it to the
+            budget.
 
     Example:
         >>> Iwae(samples=50).samples

@@ -16,16 +16,18 @@ class Miwae(WeightObjective):
 
     .. math:: L_{M,K}(x) = E\left[\frac1M \sum_m \log \frac1K \sum_k \frac{p(x, z_{mk})}{q(z_{mk}|x)}\right]
 
-    As tight as the bound of K samples, with gradients of less variance. Asked for a number of samples that its groups do not
-    divide, it takes as many of them as divide both.
+    As tight as the bound of K samples, with gradients of less variance. Asked for a number of samples that
+    its groups do not divide, it takes as many of them as divide both.
 
     References:
-        Tighter Variational Bounds Are Not Necessarily Better (Rainforth et al., 2018), https://arxiv.org/abs/1802.04537
+        Tighter Variational Bounds Are Not Necessarily Better (Rainforth et al., 2018),
+        https://arxiv.org/abs/1802.04537
 
     Arguments:
         groups: The number of groups :math:`M`.
         size: The number of samples of a group :math:`K`.
-        warm_up: Epochs over which the weight of log p(z) - log q(z|x) rises from 0 to 1; 0 leaves it to the budget.
+        warm_up: Epochs over which the weight of log p(z) - log q(z|x) rises from 0 to 1; 0 leaves it to the
+            budget.
 
     Example:
         >>> Miwae(groups=4, size=16).samples

@@ -20,8 +20,9 @@ class Renyi(WeightObjective):
     .. math:: L_{\alpha, K}(x) = E_{z_{1:K} \sim q(z|x)}\left[\frac{1}{1 - \alpha} \log \frac1K \sum_k
         \left(\frac{p(x, z_k)}{q(z_k|x)}\right)^{1 - \alpha}\right]
 
-    The largest log weight is its limit for :math:`\alpha \to -\infty` (VR-max). It falls with :math:`\alpha`: :math:`\alpha = 0` is the importance-weighted bound, and at :math:`\alpha = 1` the limit is the
-    ELBO. From 0 to 1 it is a lower bound on log p(x) for every K. Below 0 it exceeds log p(x) as K grows, and above 1 it
+    The largest log weight is its limit for :math:`\alpha \to -\infty` (VR-max). It falls with :math:`\alpha`:
+    :math:`\alpha = 0` is the importance-weighted bound, and at :math:`\alpha = 1` the limit is the ELBO. From
+    0 to 1 it is a lower bound on log p(x) for every K. Below 0 it exceeds log p(x) as K grows, and above 1 it
     is below the ELBO in expectation of infinitely many samples only; these are not declared lower bounds.
 
     References:
@@ -31,7 +32,8 @@ class Renyi(WeightObjective):
         alpha: The order :math:`\alpha`.
         samples: The number of samples :math:`K`.
         bound: Whether to refuse an order that gives no lower bound.
-        warm_up: Epochs over which the weight of log p(z) - log q(z|x) rises from 0 to 1; 0 leaves it to the budget.
+        warm_up: Epochs over which the weight of log p(z) - log q(z|x) rises from 0 to 1; 0 leaves it to the
+            budget.
 
     Example:
         >>> Renyi(alpha=0.5).lower_bound, Renyi(alpha=-1.0).lower_bound, Renyi(alpha=2.0).lower_bound
@@ -46,7 +48,8 @@ class Renyi(WeightObjective):
         self.lower_bound = 0 <= alpha <= 1
         if bound and not self.lower_bound:
             raise Refusal(
-                f"renyi of alpha {alpha:g} is no lower bound on log p(x); take alpha from 0 to 1, or bound=false"
+                f"renyi of alpha {alpha:g} is no lower bound on log p(x); take alpha from 0 to "
+                "1, or bound=false"
             )
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:

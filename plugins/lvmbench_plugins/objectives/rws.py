@@ -12,21 +12,22 @@ from lvmbench import Count, Estimate, LatentVariableModel, Noise, SurrogateObjec
 
 @final
 class Rws(SurrogateObjective):
-    r"""Reweighted wake-sleep: the model climbs the importance-weighted bound, the posterior comes to meet its weights.
+    r"""Reweighted wake-sleep: the model climbs the importance-weighted bound,
+    the posterior comes to meet its weights.
 
     .. math:: g_\theta = \sum_k \tilde w_k \nabla_\theta \log p_\theta(x, z_k), \qquad
         g_\phi = \sum_k \tilde w_k \nabla_\phi \log q_\phi(z_k|x), \qquad
         \tilde w_k = \frac{w_k}{\sum_j w_j}, \quad w_k = \frac{p_\theta(x, z_k)}{q_\phi(z_k|x)}
 
-    of samples :math:`z_k \sim q_\phi(z|x)` that carry no gradients, so that they may be discrete. The first is the gradient of the
-    bound; the second is that of no bound: as K grows it lowers KL(p(z|x) || q(z|x)), the divergence the other way round.
-    Both phases are those of waking; the phase of sleep, on data that the model dreams, is left out. The bound that is reported is
-    the importance-weighted one.
+    of samples :math:`z_k \sim q_\phi(z|x)` that carry no gradients, so that they may be discrete. The first
+    is the gradient of the bound; the second is that of no bound: as K grows it lowers KL(p(z|x) || q(z|x)),
+    the divergence the other way round. Both phases are those of waking; the phase of sleep, on data that the
+    model dreams, is left out. The bound that is reported is the importance-weighted one.
 
     References:
         Reweighted Wake-Sleep (Bornschein, Bengio, 2015), https://arxiv.org/abs/1406.2751;
-        Revisiting Reweighted Wake-Sleep for Models with Stochastic Control Flow (Le, Kosiorek, Siddharth, Teh, Wood, 2019),
-        https://arxiv.org/abs/1805.10469
+        Revisiting Reweighted Wake-Sleep for Models with Stochastic Control Flow (Le, Kosiorek, Siddharth,
+        Teh, Wood, 2019), https://arxiv.org/abs/1805.10469
 
     Arguments:
         samples: The number of samples :math:`K`; with one, the posterior learns nothing.

@@ -15,7 +15,8 @@ class VrMax(WeightObjective):
 
     .. math:: L(x) = E_{z_{1:K} \sim q(z|x)}\left[\max_k \log \frac{p(x, z_k)}{q(z_k|x)}\right]
 
-    Only one sample has a gradient; where several are the largest to the last digit, each has an equal share of it. It is no lower bound: with many samples it exceeds log p(x).
+    Only one sample has a gradient; where several are the largest to the last digit, each has an equal share
+    of it. It is no lower bound: with many samples it exceeds log p(x).
 
     References:
         Renyi Divergence Variational Inference (Li, Turner, 2016), https://arxiv.org/abs/1602.02311

@@ -25,10 +25,14 @@ from lvmbench.networks import Network, encoder
 Element = Callable[[Tensor], Transform]
 """From parameters ``(..., n, outputs)`` to a transform of vectors of length n, coordinate by coordinate."""
 Pushed = tuple[Transform, slice | None]
-"""A transform, and the coordinates that it changes where each has a map of its own, which the others steer."""
+"""A transform, and the coordinates that it changes where each has a map of its own,
+which the others steer.
+"""
 
 NEAR = 0.01
-"""The scale, at the start, of the last layer of what bends a flow: every flow starts as near to the identity as this."""
+"""The scale, at the start, of the last layer of what bends a flow:
+every flow starts as near to the identity as this.
+"""
 UNIT = math.log(math.e - 1)
 """Where softplus is 1."""
 TINY = 1e-30
@@ -94,7 +98,9 @@ class Step(nn.Module, ABC):
 
 
 class AutoregressiveStep(Step):
-    """Each coordinate is changed as the ones before it say, or with ``backwards`` the ones after it: in one pass."""
+    """Each coordinate is changed as the ones before it say,
+    or with ``backwards`` the ones after it: in one pass.
+    """
 
     def __init__(self, size: int, outputs: int, *, context: int, hidden: int, backwards: bool) -> None:
         # strictly below the diagonal: a coordinate must not see itself, or the Jacobian is not triangular
@@ -110,7 +116,9 @@ class AutoregressiveStep(Step):
 
 
 class CouplingStep(Step):
-    """The second half of the coordinates is changed as the first one says, or with ``backwards`` the other way round."""
+    """The second half of the coordinates is changed as the first one says,
+    or with ``backwards`` the other way round.
+    """
 
     def __init__(self, size: int, outputs: int, *, context: int, hidden: int, backwards: bool) -> None:
         kept = size // 2
@@ -149,6 +157,8 @@ def pushed(base: Distribution, transforms: Iterable[Pushed], space: LatentSpace)
 
 
 def affine(given: Tensor) -> Transform:
-    """The element that scales and moves: ``given`` has a shift and a log scale, which is kept within 6.9 of 0."""
+    """The element that scales and moves:
+    ``given`` has a shift and a log scale, which is kept within 6.9 of 0.
+    """
     scaled: Transform = DependentTransform(MonotonicAffineTransform(*given.unbind(-1)), 1)
     return scaled

@@ -13,7 +13,10 @@ from lvmbench import DiagonalNormal, Distribution, LatentVariableModel
 Parameters = tuple[Tensor, Tensor]
 """Mean and log standard deviation, ``(B, *z)`` each."""
 MOMENTUM = 0.5
-"""The share of a step of the mean that the next one repeats; it evens out coordinates that depend on each other."""
+"""The share of a step of the mean that the next one repeats.
+
+It evens out coordinates that depend on each other.
+"""
 LONGEST = 0.5
 """No coordinate of the mean, and no log standard deviation, changes by more in one step."""
 ENOUGH = 1e-4
@@ -23,11 +26,15 @@ ENOUGH = 1e-4
 def refine(
     model: LatentVariableModel, x: Tensor, start: Parameters, noise: Tensor, rate: float
 ) -> Parameters:
-    """Ascend from ``start`` in a step for each ``(P, *z)`` of ``noise``, ``(T, P, *z)``, which all data share.
+    """Ascend from ``start`` in a step for each ``(P, *z)`` of ``noise``, ``(T, P, *z)``,
+    which all data share.
 
-    The size of the steps falls from ``rate`` to zero as a cosine; 1 is Newton's step where the posterior is a normal with
-    independent coordinates. A datum that has arrived stays where it is. What stays is masked, as the cost must not depend on data.
+    The size of the steps falls from ``rate`` to zero as a cosine; 1 is Newton's step where the posterior is a
+    normal with independent coordinates. A datum that has arrived stays where it is. What stays is masked, as
+    the cost must not depend on data.
     """
+    if not len(noise):
+        return start  # there may be no model to ask
     found, way, p = start, torch.zeros_like(start[0]), model.p()
     moves = torch.ones_like(start[0], dtype=torch.bool)
     for step, epsilon in enumerate(noise.unbind(0)):
@@ -45,10 +52,12 @@ def refine(
 def _natural(
     model: LatentVariableModel, x: Tensor, p: Distribution, found: Parameters, epsilon: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The natural gradient of the ELBO in mean and log standard deviation, and the nats that following it promises.
+    """The natural gradient of the ELBO in mean and log standard deviation,
+    and the nats that following it promises.
 
-    The Fisher information is 1 / sigma^2 of the mean and 2 of log sigma; the promise is half of what the gradient measures in
-    it. The gradient is that of the path alone: its noise vanishes as q nears the true posterior.
+    The Fisher information is 1 / sigma^2 of the mean and 2 of log sigma; the promise is half of what the
+    gradient measures in it. The gradient is that of the path alone: its noise vanishes as q nears the true
+    posterior.
     """
 
     def elbo(parameters: Parameters, held: Parameters) -> Tensor:

@@ -17,13 +17,15 @@ class BernoulliPosterior(Amortized):
     .. math:: q(z|x) = \prod_d \operatorname{Bernoulli}(z_d; \operatorname{sigmoid} \ell_d(x))
 
     References:
-        Neural Variational Inference and Learning in Belief Networks (Mnih, Gregor, 2014), https://arxiv.org/abs/1402.0030
+        Neural Variational Inference and Learning in Belief Networks (Mnih, Gregor, 2014),
+        https://arxiv.org/abs/1402.0030
 
     Arguments:
         network: The body of :math:`\ell`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
-        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network is also told which values were observed; where all were, that changes
+            nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace

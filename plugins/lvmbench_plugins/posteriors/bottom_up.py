@@ -21,15 +21,17 @@ class BottomUp(Amortized):
         \prod_{l > 1} N(z_l; \mu_l(z_{l-1}), \operatorname{diag} \sigma_l^2(z_{l-1}))
 
     References:
-        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed, Wierstra, 2014),
-        https://arxiv.org/abs/1401.4082;
-        Ladder Variational Autoencoders (Sonderby, Raiko, Maaloe, Sonderby, Winther, 2016), https://arxiv.org/abs/1602.02282
+        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed,
+        Wierstra, 2014), https://arxiv.org/abs/1401.4082;
+        Ladder Variational Autoencoders (Sonderby, Raiko, Maaloe, Sonderby, Winther, 2016),
+        https://arxiv.org/abs/1602.02282
 
     Arguments:
         network: The body of :math:`\mu_1` and :math:`\log\sigma_1`; those of the layers above are ``mlp``.
         hidden: The width of the hidden layers.
         layers: The number of hidden layers of each network.
-        mask: Whether the network of x is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network of x is also told which values were observed; where all were, that changes
+            nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream

@@ -17,13 +17,15 @@ class CategoricalPosterior(Amortized):
     .. math:: q(z|x) = \prod_g \operatorname{Categorical}(z_g; \operatorname{softmax} \ell_g(x))
 
     References:
-        Semi-supervised Learning with Deep Generative Models (Kingma et al., 2014), https://arxiv.org/abs/1406.5298
+        Semi-supervised Learning with Deep Generative Models (Kingma et al., 2014),
+        https://arxiv.org/abs/1406.5298
 
     Arguments:
         network: The body of :math:`\ell`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
-        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network is also told which values were observed; where all were, that changes
+            nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace

@@ -18,10 +18,12 @@ class Coupling(Amortized):
 
     .. math:: z_t^a = z_{t-1}^a, \qquad z_t^b = \exp(s_t) \odot z_{t-1}^b + m_t
 
-    where :math:`m_t, s_t` depend on :math:`z_{t-1}^a` and on a context of x; the halves change places from step to step.
+    where :math:`m_t, s_t` depend on :math:`z_{t-1}^a` and on a context of x; the halves change places from
+    step to step.
 
     References:
-        Density Estimation Using Real NVP (Dinh, Sohl-Dickstein, Bengio, 2017), https://arxiv.org/abs/1605.08803
+        Density Estimation Using Real NVP (Dinh, Sohl-Dickstein, Bengio, 2017),
+        https://arxiv.org/abs/1605.08803
 
     Arguments:
         flows: The number of steps :math:`T`.
@@ -29,7 +31,8 @@ class Coupling(Amortized):
         network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
         hidden: The width of its hidden layers, and of the two of each step's network.
         layers: The number of its hidden layers.
-        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network is also told which values were observed; where all were, that changes
+            nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace

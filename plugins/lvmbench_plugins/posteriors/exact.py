@@ -21,8 +21,8 @@ class Exact(Posterior):
     References:
         Maximum Likelihood from Incomplete Data via the EM Algorithm (Dempster, Laird, Rubin, 1977),
         https://doi.org/10.1111/j.2517-6161.1977.tb01600.x;
-        A View of the EM Algorithm that Justifies Incremental, Sparse, and Other Variants (Neal, Hinton, 1998),
-        https://doi.org/10.1007/978-94-011-5014-9_12
+        A View of the EM Algorithm that Justifies Incremental, Sparse, and Other Variants (Neal, Hinton,
+        1998), https://doi.org/10.1007/978-94-011-5014-9_12
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace

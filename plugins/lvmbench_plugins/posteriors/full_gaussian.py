@@ -17,18 +17,20 @@ class FullGaussian(Amortized):
 
     .. math:: q(z|x) = N(z; \mu(x), L(x) L(x)^\top)
 
-    The diagonal of :math:`L` is the exponential of the network's output; below it are the outputs themselves, divided by the root
-    of the dimension.
+    The diagonal of :math:`L` is the exponential of the network's output; below it are the outputs themselves,
+    divided by the root of the dimension.
 
     References:
         Auto-Encoding Variational Bayes (Kingma, Welling, 2014), https://arxiv.org/abs/1312.6114;
-        An Introduction to Variational Autoencoders (Kingma, Welling, 2019), https://arxiv.org/abs/1906.02691 (section 2.5.1)
+        An Introduction to Variational Autoencoders (Kingma, Welling, 2019), https://arxiv.org/abs/1906.02691
+        (section 2.5.1)
 
     Arguments:
         network: The body of :math:`\mu` and :math:`L`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
-        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network is also told which values were observed; where all were, that changes
+            nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace

@@ -29,15 +29,17 @@ class Iaf(Amortized):
         \quad \text{(gated)}; \qquad z_t = \sigma_t \odot z_{t-1} + m_t, \quad \sigma_t = \exp(s_t)
         \quad \text{(affine)}
 
-    where coordinate :math:`i` of :math:`m_t, s_t` depends on a context of x and on the coordinates of :math:`z_{t-1}` before
-    :math:`i` only; the order is reversed from step to step. The paper has no :math:`\sigma_0`, and so begins with a q that each
-    gate narrows to 0.88 of itself; here a step without strength is the identity. Every :math:`\sigma_t` is kept above 0.001. Sampling takes one
-    pass of each step's network, the density of another value one for each coordinate.
+    where coordinate :math:`i` of :math:`m_t, s_t` depends on a context of x and on the coordinates of
+    :math:`z_{t-1}` before :math:`i` only; the order is reversed from step to step. The paper has no
+    :math:`\sigma_0`, and so begins with a q that each gate narrows to 0.88 of itself; here a step without
+    strength is the identity. Every :math:`\sigma_t` is kept above 0.001. Sampling takes one pass of each
+    step's network, the density of another value one for each coordinate.
 
     References:
         Improving Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016),
         https://arxiv.org/abs/1606.04934;
-        MADE: Masked Autoencoder for Distribution Estimation (Germain et al., 2015), https://arxiv.org/abs/1502.03509
+        MADE: Masked Autoencoder for Distribution Estimation (Germain et al., 2015),
+        https://arxiv.org/abs/1502.03509
 
     Arguments:
         flows: The number of steps :math:`T`.
@@ -46,7 +48,8 @@ class Iaf(Amortized):
         network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
         hidden: The width of its hidden layers, and of the two of each step's network.
         layers: The number of its hidden layers.
-        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network is also told which values were observed; where all were, that changes
+            nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace

@@ -15,14 +15,15 @@ from lvmbench.networks import Mask, Network, encoder
 class LowRankGaussian(Amortized):
     r"""An amortised normal whose coordinates share a few directions.
 
-    .. math:: q(z|x) = N(z; \mu(x), \operatorname{diag} \sigma^2(x) + F(x) F(x)^\top), \qquad F(x) \in R^{D \times R}
+    .. math:: q(z|x) = N(z; \mu(x), \operatorname{diag} \sigma^2(x) + F(x) F(x)^\top), \qquad
+        F(x) \in R^{D \times R}
 
-    The rank is at most the number of latents. The network's output for :math:`F` is in units of :math:`\sigma`, and divided by
-    the root of the rank.
+    The rank is at most the number of latents. The network's output for :math:`F` is in units of
+    :math:`\sigma`, and divided by the root of the rank.
 
     References:
-        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed, Wierstra, 2014),
-        https://arxiv.org/abs/1401.4082 (section 4.3);
+        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed,
+        Wierstra, 2014), https://arxiv.org/abs/1401.4082 (section 4.3);
         Gaussian Variational Approximation with a Factor Covariance Structure (Ong, Nott, Smith, 2018),
         https://arxiv.org/abs/1701.03208
 
@@ -31,7 +32,8 @@ class LowRankGaussian(Amortized):
         network: The body of :math:`\mu`, :math:`\log\sigma` and :math:`F`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
-        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network is also told which values were observed; where all were, that changes
+            nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace

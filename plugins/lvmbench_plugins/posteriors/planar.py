@@ -21,18 +21,20 @@ class Planar(Amortized):
     .. math:: z_t = z_{t-1} + \hat u \tanh(w^\top z_{t-1} + b), \qquad
         \hat u = u + (m(w^\top u) - w^\top u) \frac{w}{\|w\|^2}, \qquad m(a) = -1 + \log(1 + (e - 1) e^a)
 
-    As :math:`w^\top \hat u = m(w^\top u) > -1`, every step is invertible; :math:`m` is that of the paper, moved so that a
-    step with :math:`u = 0` is the identity.
+    As :math:`w^\top \hat u = m(w^\top u) > -1`, every step is invertible; :math:`m` is that of the paper,
+    moved so that a step with :math:`u = 0` is the identity.
 
     References:
-        Variational Inference with Normalizing Flows (Rezende, Mohamed, 2015), https://arxiv.org/abs/1505.05770
+        Variational Inference with Normalizing Flows (Rezende, Mohamed, 2015),
+        https://arxiv.org/abs/1505.05770
 
     Arguments:
         flows: The number of steps :math:`T`.
         network: The body of :math:`\mu`, :math:`\log\sigma` and each step's :math:`u, w, b`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
-        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network is also told which values were observed; where all were, that changes
+            nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream

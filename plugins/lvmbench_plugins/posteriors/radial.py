@@ -19,20 +19,24 @@ from lvmbench_plugins.posteriors._flows import UNIT, Encoder
 class Radial(Amortized):
     r"""A normal drawn to points or pushed away from them, each datum's own.
 
-    .. math:: z_t = z_{t-1} + \frac{\beta}{\alpha + r} (z_{t-1} - c), \qquad r = \|z_{t-1} - c\|, \quad \beta > -\alpha
+    .. math:: z_t = z_{t-1} + \frac{\beta}{\alpha + r} (z_{t-1} - c), \qquad r = \|z_{t-1} - c\|, \quad
+        \beta > -\alpha
 
-    The network gives :math:`c`, :math:`\log\alpha` and :math:`b`, with :math:`\beta = \alpha \log(1 + (e - 1) e^b) - \alpha`,
-    so that every step is invertible and one with :math:`b = 0` is the identity.
+    The network gives :math:`c`, :math:`\log\alpha` and :math:`b`, with
+    :math:`\beta = \alpha \log(1 + (e - 1) e^b) - \alpha`, so that every step is invertible and one with
+    :math:`b = 0` is the identity.
 
     References:
-        Variational Inference with Normalizing Flows (Rezende, Mohamed, 2015), https://arxiv.org/abs/1505.05770
+        Variational Inference with Normalizing Flows (Rezende, Mohamed, 2015),
+        https://arxiv.org/abs/1505.05770
 
     Arguments:
         flows: The number of steps :math:`T`.
         network: The body of :math:`\mu`, :math:`\log\sigma` and each step's :math:`c, \log\alpha, b`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
-        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network is also told which values were observed; where all were, that changes
+            nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream

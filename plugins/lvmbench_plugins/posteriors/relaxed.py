@@ -19,7 +19,7 @@ from lvmbench import (
     Refusal,
     Size,
 )
-from lvmbench.distributions.relaxed import (
+from lvmbench.distributions import (
     RelaxedBernoulli,
     RelaxedCategorical,
     StraightThroughBernoulli,
@@ -39,15 +39,18 @@ LAWS: dict[str, Any] = {"binary": Bernoulli, "one_hot": Categorical}
 class RelaxedPosterior(Posterior):
     r"""An amortised discrete posterior, trained through Gumbel-softmax or binary concrete samples.
 
-    .. math:: z = \operatorname{softmax}\left(\frac{\ell(x) + \epsilon}{\tau}\right), \quad \epsilon_c \sim \mathrm{Gumbel}
+    .. math:: z = \operatorname{softmax}\left(\frac{\ell(x) + \epsilon}{\tau}\right), \quad
+        \epsilon_c \sim \mathrm{Gumbel}
 
-    While it trains, the objective is followed at relaxed samples, where log q and log p are those of the discrete laws, linear
-    in the value; that is no bound. `elbo[kl=analytic]` takes the discrete KL divergence in their place, as the papers do. What is
-    reported and measured is the discrete posterior of the same logits :math:`\ell(x)`. The relaxed gradients are biased by the
-    temperature, those of straight-through samples also by their rounding.
+    While it trains, the objective is followed at relaxed samples, where log q and log p are those of the
+    discrete laws, linear in the value; that is no bound. `elbo[kl=analytic]` takes the discrete KL divergence
+    in their place, as the papers do. What is reported and measured is the discrete posterior of the same
+    logits :math:`\ell(x)`. The relaxed gradients are biased by the temperature, those of straight-through
+    samples also by their rounding.
 
     References:
-        Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2017), https://arxiv.org/abs/1611.01144;
+        Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2017),
+        https://arxiv.org/abs/1611.01144;
         The Concrete Distribution (Maddison, Mnih, Teh, 2017), https://arxiv.org/abs/1611.00712;
         Estimating or Propagating Gradients Through Stochastic Neurons (Bengio, Leonard, Courville, 2013),
         https://arxiv.org/abs/1308.3432 (straight-through)
@@ -56,11 +59,13 @@ class RelaxedPosterior(Posterior):
         network: The body of :math:`\ell`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
-        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network is also told which values were observed; where all were, that changes
+            nothing.
         temperature: The temperature :math:`\tau` at first.
         final_temperature: The temperature after annealing, which is geometric in the step.
         anneal: The number of training steps that annealing takes; 0 keeps the first temperature.
-        straight_through: Whether samples are rounded to discrete values, with the gradients of the relaxed ones.
+        straight_through: Whether samples are rounded to discrete values, with the gradients of the relaxed
+            ones.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace

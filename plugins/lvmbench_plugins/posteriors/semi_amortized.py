@@ -22,14 +22,15 @@ class SemiAmortized(Posterior):
     .. math:: \lambda_0 = f_\phi(x), \qquad
         \lambda_{t+1} = \lambda_t + \rho_t F(\lambda_t)^{-1} \nabla_\lambda \mathrm{ELBO}(x; \lambda_t)
 
-    with the steps of `svi`, those of the natural gradient, which shrink from :math:`\rho` to zero as a cosine.
-    With ``through`` the gradient of the bound reaches the network through the steps. Without, the steps count as a shift
-    that does not depend on :math:`\phi`: the network gets the gradient at :math:`\lambda_T` as if it were at
-    :math:`\lambda_0`, and the model is trained at :math:`\lambda_T` held fixed. The random numbers of the steps are drawn
-    once, as those of `svi`.
+    with the steps of `svi`, those of the natural gradient, which shrink from :math:`\rho` to zero as a
+    cosine. With ``through`` the gradient of the bound reaches the network through the steps. Without, the
+    steps count as a shift that does not depend on :math:`\phi`: the network gets the gradient at
+    :math:`\lambda_T` as if it were at :math:`\lambda_0`, and the model is trained at :math:`\lambda_T` held
+    fixed. The random numbers of the steps are drawn once, as those of `svi`.
 
     References:
-        Semi-Amortized Variational Autoencoders (Kim, Wiseman, Miller, Sontag, Rush, 2018), https://arxiv.org/abs/1802.02550
+        Semi-Amortized Variational Autoencoders (Kim, Wiseman, Miller, Sontag, Rush, 2018),
+        https://arxiv.org/abs/1802.02550
 
     Arguments:
         steps: The number of steps :math:`T`; with none it is the amortised posterior.
@@ -39,7 +40,8 @@ class SemiAmortized(Posterior):
         network: The body of :math:`f`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
-        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network is also told which values were observed; where all were, that changes
+            nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace

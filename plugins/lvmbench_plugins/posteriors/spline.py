@@ -31,9 +31,10 @@ class Spline(Amortized):
 
     .. math:: z = \mu + \sigma \odot f_T(\dots f_1(\varepsilon)), \qquad \varepsilon \sim N(0, I)
 
-    Each :math:`f_t` bends within :math:`[-B, B]`, by splines whose knots depend on a context of x and, in the form
-    ``coupling``, on the half of the coordinates that it keeps, in the form ``autoregressive``, on the coordinates before; halves
-    and order change from step to step. Splines bend what is not yet scaled, so that their bins suit posteriors of any width.
+    Each :math:`f_t` bends within :math:`[-B, B]`, by splines whose knots depend on a context of x and, in the
+    form ``coupling``, on the half of the coordinates that it keeps, in the form ``autoregressive``, on the
+    coordinates before; halves and order change from step to step. Splines bend what is not yet scaled, so
+    that their bins suit posteriors of any width.
 
     References:
         Neural Spline Flows (Durkan et al., 2019), https://arxiv.org/abs/1906.04032
@@ -47,7 +48,8 @@ class Spline(Amortized):
         network: The body of :math:`\mu`, :math:`\log\sigma` and the context.
         hidden: The width of its hidden layers, and of the two of each step's network.
         layers: The number of its hidden layers.
-        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network is also told which values were observed; where all were, that changes
+            nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace

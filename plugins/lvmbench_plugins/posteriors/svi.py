@@ -19,30 +19,34 @@ if TYPE_CHECKING:
 class Svi(Posterior):
     r"""A normal with independent coordinates, found for each datum by gradient ascent on its ELBO.
 
-    .. math:: \lambda_{t+1} = \lambda_t + \rho_t F(\lambda_t)^{-1} \nabla_\lambda \mathrm{ELBO}(x; \lambda_t), \qquad
-        \rho_t = \tfrac{\rho}{2} \left(1 + \cos \tfrac{\pi t}{T}\right), \qquad q(z|x) = N(z; \mu_T, \operatorname{diag} \sigma_T^2)
+    .. math:: \lambda_{t+1} = \lambda_t + \rho_t F(\lambda_t)^{-1} \nabla_\lambda \mathrm{ELBO}(x; \lambda_t),
+        \qquad \rho_t = \tfrac{\rho}{2} \left(1 + \cos \tfrac{\pi t}{T}\right), \qquad
+        q(z|x) = N(z; \mu_T, \operatorname{diag} \sigma_T^2)
 
-    from the standard normal, where :math:`F` is the Fisher information of q: steps of the natural gradient, with momentum in
-    :math:`\mu`. There is no network: inference costs :math:`2 P T` gradients of the model for each datum, in training as in
-    evaluation. The gradients are those of the path, from pairs of samples on opposite sides of the mean. As the steps shrink
-    more of them bring q nearer to the best, and a datum to which a step promises less than 0.0001 nats stays where it is.
+    from the standard normal, where :math:`F` is the Fisher information of q: steps of the natural gradient,
+    with momentum in :math:`\mu`. There is no network: inference costs :math:`2 P T` gradients of the model
+    for each datum, in training as in evaluation. The gradients are those of the path, from pairs of samples
+    on opposite sides of the mean. As the steps shrink more of them bring q nearer to the best, and a datum to
+    which a step promises less than 0.0001 nats stays where it is.
 
-    The standard normal numbers of the steps are drawn once, other ones for each step and the same for all data, so that q(z|x)
-    is a function of x and of the model. The model is trained at :math:`\lambda_T` held fixed. With ``warm`` a table keeps what
-    was found for each training datum, from where the ascent goes on before every epoch; a datum then starts from the entry of
-    the training datum that is nearest to it, which is its own where it is one of them. There the training mean stands for
-    what was not observed.
+    The standard normal numbers of the steps are drawn once, other ones for each step and the same for all
+    data, so that q(z|x) is a function of x and of the model. The model is trained at :math:`\lambda_T` held
+    fixed. With ``warm`` a table keeps what was found for each training datum, from where the ascent goes on
+    before every epoch; a datum then starts from the entry of the training datum that is nearest to it, which
+    is its own where it is one of them. There the training mean stands for what was not observed.
 
     References:
-        Stochastic Variational Inference (Hoffman, Blei, Wang, Paisley, 2013), https://jmlr.org/papers/v14/hoffman13a.html;
-        Fast and Simple Natural-Gradient Variational Inference with Mixture of Exponential-family Approximations (Lin, Khan,
-        Schmidt, 2019), https://arxiv.org/abs/1906.02914;
-        Sticking the Landing: Simple, Lower-Variance Gradient Estimators for Variational Inference (Roeder, Wu, Duvenaud,
-        2017), https://arxiv.org/abs/1703.09194
+        Stochastic Variational Inference (Hoffman, Blei, Wang, Paisley, 2013),
+        https://jmlr.org/papers/v14/hoffman13a.html;
+        Fast and Simple Natural-Gradient Variational Inference with Mixture of Exponential-family
+        Approximations (Lin, Khan, Schmidt, 2019), https://arxiv.org/abs/1906.02914;
+        Sticking the Landing: Simple, Lower-Variance Gradient Estimators for Variational Inference (Roeder,
+        Wu, Duvenaud, 2017), https://arxiv.org/abs/1703.09194
 
     Arguments:
         steps: The number of steps :math:`T`.
-        rate: The first step size :math:`\rho`; 1 is Newton's where the true posterior is a normal with independent coordinates.
+        rate: The first step size :math:`\rho`; 1 is Newton's where the true posterior is a normal with
+            independent coordinates.
         pairs: The number of pairs of samples :math:`P` that each gradient is taken from.
         warm: Whether to start from the table.
 

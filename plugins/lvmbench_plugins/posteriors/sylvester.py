@@ -24,12 +24,13 @@ class Sylvester(Amortized):
 
     .. math:: z_t = z_{t-1} + Q R \tanh(\tilde R Q^\top z_{t-1} + b)
 
-    :math:`Q` is the first :math:`M` columns of a product of Householder reflections, :math:`R` and :math:`\tilde R` are upper
-    triangular with diagonals within (-1, 1), so that every step is invertible, and
+    :math:`Q` is the first :math:`M` columns of a product of Householder reflections, :math:`R` and
+    :math:`\tilde R` are upper triangular with diagonals within (-1, 1), so that every step is invertible, and
     :math:`\log|\det| = \sum_m \log(1 + \tanh'(\cdot)_m R_{mm} \tilde R_{mm})`.
 
     References:
-        Sylvester Normalizing Flows for Variational Inference (van den Berg et al., 2018), https://arxiv.org/abs/1803.05649
+        Sylvester Normalizing Flows for Variational Inference (van den Berg et al., 2018),
+        https://arxiv.org/abs/1803.05649
 
     Arguments:
         flows: The number of steps :math:`T`.
@@ -38,7 +39,8 @@ class Sylvester(Amortized):
         network: The body of :math:`\mu`, :math:`\log\sigma` and each step's :math:`Q, R, \tilde R, b`.
         hidden: The width of its hidden layers.
         layers: The number of its hidden layers.
-        mask: Whether the network is also told which values were observed; where all were, that changes nothing.
+        mask: Whether the network is also told which values were observed; where all were, that changes
+            nothing.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace, Stream
@@ -82,7 +84,9 @@ class Sylvester(Amortized):
         return Flow(base, [partial(_step, *self._parts(step)) for step in steps], self.space.event_shape)
 
     def _parts(self, step: Tensor) -> list[Tensor]:
-        """The parameters of one step: reflections ``(B, H, D)``, two matrices ``(B, M, M)``, a shift ``(B, M)``."""
+        """The parameters of one step: reflections ``(B, H, D)``, two matrices ``(B, M, M)``,
+        a shift ``(B, M)``.
+        """
         parts = step.split(self.sizes, -1)
         return [part.unflatten(-1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
 

@@ -22,10 +22,12 @@ class CategoricalPrior(Prior):
     The latent size is that of all groups together; one group makes the model a finite mixture.
 
     References:
-        Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2017), https://arxiv.org/abs/1611.01144
+        Categorical Reparameterization with Gumbel-Softmax (Jang, Gu, Poole, 2017),
+        https://arxiv.org/abs/1611.01144
 
     Arguments:
-        classes: The number of classes :math:`C` of each group, which must divide the latent size; 0 for one group of all.
+        classes: The number of classes :math:`C` of each group, which must divide the latent size; 0 for one
+            group of all.
         learned: Whether the probabilities :math:`\pi_{gc}` are trained, or stay equal.
 
     Example:
@@ -41,7 +43,8 @@ class CategoricalPrior(Prior):
         classes = classes or latent
         if latent % classes:
             raise Refusal(
-                f"prior 'categorical' needs a latent size that its classes divide, got latent size {latent} and {classes} classes"
+                f"prior 'categorical' needs a latent size that its classes divide, got latent size {latent} "
+                f"and {classes} classes"
             )
         self.logits = nn.Parameter(torch.zeros(latent // classes, classes), requires_grad=learned)
 

@@ -21,9 +21,9 @@ from lvmbench import (
     Prior,
     Refusal,
     Sizes,
+    sizes_of,
 )
 from lvmbench import network as build
-from lvmbench.options import sizes_of
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
@@ -33,20 +33,22 @@ if TYPE_CHECKING:
 class Hierarchy(Prior):
     r"""Layers of normals, each given the layer above; the decoder reads the bottom one.
 
-    .. math:: p(z) = N(z_L; 0, I) \prod_{l < L} N(z_l; \mu_l(z_{l+1}), \operatorname{diag} \sigma_l^2(z_{l+1}))
+    .. math:: p(z) = N(z_L; 0, I)
+        \prod_{l < L} N(z_l; \mu_l(z_{l+1}), \operatorname{diag} \sigma_l^2(z_{l+1}))
 
     The latents of all layers together are the latent size that tables have.
 
     References:
-        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed, Wierstra, 2014),
-        https://arxiv.org/abs/1401.4082;
-        Ladder Variational Autoencoders (Sonderby, Raiko, Maaloe, Sonderby, Winther, 2016), https://arxiv.org/abs/1602.02282
+        Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed,
+        Wierstra, 2014), https://arxiv.org/abs/1401.4082;
+        Ladder Variational Autoencoders (Sonderby, Raiko, Maaloe, Sonderby, Winther, 2016),
+        https://arxiv.org/abs/1602.02282
 
     Arguments:
-        layers: The sizes of the layers from the bottom up, as in ``32 8``; where it is not given, two that share the suite's latent
-            size, the upper with a third of it.
-        network: What :math:`\mu_l` and :math:`\log\sigma_l` are: ``mlp``, with one hidden layer, or ``linear``, where :math:`\sigma_l`
-            does not depend on the layer above; all layers together are then normal.
+        layers: The sizes of the layers from the bottom up, as in ``32 8``; where it is not given, two that
+            share the suite's latent size, the upper with a third of it.
+        network: What :math:`\mu_l` and :math:`\log\sigma_l` are: ``mlp``, with one hidden layer, or
+            ``linear``, where :math:`\sigma_l` does not depend on the layer above; all layers together are then normal.
         hidden: The width of the hidden layer of ``mlp``.
 
     Example:

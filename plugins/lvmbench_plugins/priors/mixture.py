@@ -20,8 +20,8 @@ class MixturePrior(Prior):
     .. math:: p(z) = \sum_c \pi_c\, N(z; \mu_c, \operatorname{diag} \sigma_c^2)
 
     References:
-        Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dilokthanakul et al., 2016),
-        https://arxiv.org/abs/1611.02648;
+        Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders (Dilokthanakul et al.,
+        2016), https://arxiv.org/abs/1611.02648;
         VAE with a VampPrior (Tomczak, Welling, 2018), https://arxiv.org/abs/1705.07120
 
     Arguments:

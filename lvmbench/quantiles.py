@@ -13,16 +13,20 @@ _STRIDE = 1e-3  # of the differences in the shape, in standard deviations
 
 
 class LogGamma(torch.autograd.Function):
-    r"""The logarithm y of the quantile of a gamma distribution of unit rate where a normal number z has its own quantile.
+    r"""The logarithm y of the quantile of a gamma distribution of unit rate
+    where a normal number z has its own quantile.
 
-    .. math:: P(a, e^y) = \Phi(z), \qquad \frac{\partial y}{\partial a} = -\frac{\partial P(a, x)}{\partial a} \Big/ (x\, p(x; a))
+    .. math:: P(a, e^y) = \Phi(z), \qquad
+        \frac{\partial y}{\partial a} = -\frac{\partial P(a, x)}{\partial a} \Big/ (x\, p(x; a))
 
-    for shapes :math:`a \ge 1`. In y the logarithms of the lower and of the upper tail are concave, so that Newton's method converges from
-    anywhere; the smaller tail of the two is solved for. The derivative is the implicit one, with that of P in the shape from
-    differences of fourth order. All in double precision: y and its derivative are exact to 1e-7.
+    for shapes :math:`a \ge 1`. In y the logarithms of the lower and of the upper tail are concave, so that
+    Newton's method converges from anywhere; the smaller tail of the two is solved for. The derivative is the
+    implicit one, with that of P in the shape from differences of fourth order. All in double precision: y and
+    its derivative are exact to 1e-7.
 
     References:
-        Implicit Reparameterization Gradients (Figurnov, Mohamed, Mnih, 2018), https://arxiv.org/abs/1805.08498
+        Implicit Reparameterization Gradients (Figurnov, Mohamed, Mnih, 2018),
+        https://arxiv.org/abs/1805.08498
     """
 
     generate_vmap_rule = True
@@ -68,7 +72,10 @@ def _log_density(a: Tensor, y: Tensor) -> Tensor:
 
 
 def _log_lower(z: Tensor) -> Tensor:
-    """The logarithm of the lower tail of a normal number; of `torch.special`, ndtr is rough there and log_ndtr not for vmap."""
+    """The logarithm of the lower tail of a normal number.
+
+    Of `torch.special`, ndtr is rough there and log_ndtr not for vmap.
+    """
     log_tail: Tensor = (0.5 * erfc(-z / 2**0.5)).log()
     return log_tail
 
