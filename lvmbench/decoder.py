@@ -13,9 +13,8 @@ from lvmbench.distributions import Distribution
 class Decoder(nn.Module, Component, ABC):
     """A module whose call returns p(x|z); it speaks logits and log scales, never saturated probabilities.
 
-    ``__init__(self, data, space, *, options)`` takes the `DataSummary` and the
-    `LatentSpace` of what it reads of the prior's z.
-    ``distribution`` is the class its call returns.
+    ``__init__(self, data, space, *, options)`` takes the `DataSummary` and the `LatentSpace` of what it reads
+    of the prior's z. ``distribution`` is the class its call returns.
     """
 
     distribution: type[Distribution]

@@ -52,10 +52,9 @@ def register_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F
 
 
 def register_draw_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
-    """Register ``(q, p, z, noise) -> (K, B)`` for a pair of distribution classes.
-
-    For each draw z ``(K, B, *z)`` of q it is a figure of expectation KL(q || p): of a divergence whose parts
-    are known in closed form given the draw, or at a random time.
+    """Register ``(q, p, z, noise) -> (K, B)`` for a pair of distribution classes: for each draw z
+    ``(K, B, *z)`` of q, a figure of expectation KL(q || p), for a divergence whose parts are known in closed
+    form given the draw, or at a random time.
     """
     return _registration(_DRAW_KL, (q, p))
 
@@ -107,7 +106,9 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
 
 
 def draw_kl(q: Distribution, p: Distribution, z: Tensor, noise: Noise) -> Tensor | None:
-    """The term of KL(q || p) of each draw z ``(K, B, *z)`` of q, ``(K, B)``; ``None`` without a formula."""
+    """The term of KL(q || p) of each draw z ``(K, B, *z)`` of q, ``(K, B)``,
+    or ``None`` where no formula is registered.
+    """
     formula = _DRAW_KL.get((q.family, p.family))
     return None if formula is None else formula(q, p, z, noise)
 
@@ -180,7 +181,8 @@ def _kl_relaxed(q: Relaxed, p: Distribution) -> Tensor:
 
 @register_draw_kl(DiagonalNormal, Mixture[DiagonalNormal])
 def _kl_normal_mixture(q: DiagonalNormal, p: Mixture[DiagonalNormal], z: Tensor, noise: Noise) -> Tensor:
-    r"""The variational upper bound less what it is off by, at a draw and at its mirror image: with one component that is 0.
+    r"""The variational upper bound less what it is off by, at a draw and at its mirror image:
+    with one component that is 0.
 
     With :math:`\phi_c \propto \pi_c e^{-\mathrm{KL}(q \| p_c)}` the divergence is
     :math:`-\log \sum_c \pi_c e^{-\mathrm{KL}(q \| p_c)} - E_q \mathrm{KL}(\phi \| p(c|z))`.
@@ -200,7 +202,9 @@ def _kl_normal_mixture(q: DiagonalNormal, p: Mixture[DiagonalNormal], z: Tensor,
 @register_draw_kl(Chain, Chain)
 @register_draw_kl(Chain, LinearChain)
 def _kl_by_layer(q: Chain, p: Chain, z: Tensor, noise: Noise) -> Tensor:
-    """By layer: in closed form where p(z_l | ...) is given by what q drew before z_l, else of the draw."""
+    """Layer by layer: in closed form where p(z_l | ...) is given by what q drew before z_l,
+    from the draw elsewhere.
+    """
     total = z.new_zeros(z.shape[:-1])
     for one, other, layer in zip(q.given(z), p.given(z), z.split(q.sizes, -1), strict=True):
         before = q.top_down == p.top_down or other is p.first

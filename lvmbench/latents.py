@@ -42,8 +42,8 @@ class LatentSpace:
         if self.layers and (sum(self.layers) != whole or min(self.layers) < 1 or self.support == "one_hot"):
             raise ValueError(
                 f"layers {self.layers} do not make up z of shape {self.event_shape} and support "
-                f"'{self.support}'; they are positive sizes that add up to the last "
-                "dimension, of another support than one_hot"
+                f"'{self.support}'; they are positive sizes that add up to the last dimension, of another "
+                "support than one_hot"
             )
         if self.steps and (self.layers or self.event_shape[0] != self.steps):
             raise ValueError(
@@ -82,7 +82,10 @@ class LatentSpace:
         return int(choices**groups)
 
     def vector(self, name: str) -> int:
-        """The number of latents, for a component over vectors; raises `Refusal`, naming it, for others."""
+        """The number of latents, for a component that is over vectors.
+
+        Raises `Refusal`, with its name, for other shapes.
+        """
         if len(self.event_shape) != 1:
             raise Refusal(f"{name} is over a vector of latents; the prior's are of shape {self.event_shape}")
         return self.event_shape[0]

@@ -51,9 +51,8 @@ class LatentVariableModel(nn.Module):
         return q if self.training else q.law
 
     def decode(self, z: Tensor) -> Distribution:
-        """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``.
-
-        The decoder sees what the space has it read.
+        """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``,
+        of which the decoder sees what the space has it read.
         """
         p: Distribution = self.decoder(self.prior.space.read(z))
         return p

@@ -119,15 +119,15 @@ class Terms:
 
     @cached_property
     def kl_of_draws(self) -> Tensor:
-        """The term of KL(q(z|x) || p(z)) of each draw, ``(K, B)``.
-
-        It is log q - log p, or what is registered for the pair's draws.
+        """The term of KL(q(z|x) || p(z)) of each draw, ``(K, B)``:
+        log q - log p, or what is registered for the pair's draws.
         """
         registered = draw_kl(self.q, self.p, self.z, self.noise)
         return self.log_q - self.log_prior if registered is None else registered
 
     def kl(self, *, analytic: bool = False) -> Tensor:
-        """KL(q(z|x) || p(z)), ``(B,)``: from the samples, or in closed form.
+        """KL(q(z|x) || p(z)), ``(B,)``: from the samples, or in closed form where that is wanted
+        and a formula is registered, for the pair or else for its draws.
 
         In closed form where that is wanted and a formula is registered, for the pair or else for its draws.
         Not by default, so that no pair trains with less noise than others for having a formula.

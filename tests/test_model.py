@@ -87,7 +87,9 @@ def test_a_notebook_shows_the_parts_and_their_sizes():
 
 
 def test_decoders_are_called_by_the_model_alone():
-    """Whoever calls a decoder itself would show it all of z, where it is built for what is read."""
+    """Whoever calls a decoder itself would show it all of z,
+    where it is built for what the space has it read.
+    """
     root = Path(lvmbench.__file__).parents[1]
     sources = [
         p

@@ -26,7 +26,7 @@ DRAWN = re.compile(
 """What draws random numbers."""
 CERTAIN = {
     "tests/plugins/test_flows.py::test_density_of_a_grid_sums_to_one": "a spread sets the grid alone",
-    "tests/test_networks.py::test_a_residual_body_begins_near_linear": "by construction, whatever is drawn",
+    "tests/networks/test_networks.py::test_a_residual_body_begins_near_linear": "by construction",
     "tests/test_readme.py::test_independent_pixels_are_what_the_readme_says": "of real data",
     "tests/plugins/test_table.py::test_standardised_by_the_training_rows": "the spread of the rows",
 }

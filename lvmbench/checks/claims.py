@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lvmbench.checks.contract import BUILT, MODEL_PARTS, applies, contract, require
 from lvmbench.checks.partners import Case
+from lvmbench.checks.sources import holed
 from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
 from lvmbench.distributions.base import family_name
@@ -183,14 +184,19 @@ def _reverse(terms: Terms, kl: Tensor) -> str:
 @contract(
     "prior",
     "decoder",
-    due="With a registered exact posterior, log p(x, z) - log p(z|x) is the same at every z.",
+    due="With a registered exact posterior log p(x, z) - log p(z|x) is the same at every z, also with holes.",
     read="divergence.register_posterior",
 )
 def registered_posterior_is_exact(specimen: Specimen) -> None:
     other = "decoder" if specimen.kind == "prior" else "prior"
     need, fixed = frozenset({"model.exact_posterior"}), {specimen.kind: specimen.ref}
     refs = specimen.bench.offers[other]
-    cases = {c for ref in refs if (c := specimen.bench.find({**fixed, other: ref}, need))}
+    cases = {
+        c
+        for ref in refs
+        for sources in (None, holed())
+        if (c := specimen.bench.find({**fixed, other: ref}, need, sources))
+    }
     applies(bool(cases), "no exact posterior is registered for it and a partner")
     for case in sorted(cases, key=str):
         trial = Trial.of(specimen.kind, case, samples=5, dtype=torch.float64)

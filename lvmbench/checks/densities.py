@@ -20,9 +20,7 @@ from lvmbench.errors import Refusal
 DRAWS = 20_000
 F64 = torch.float64
 POINTS = {1: 2001, 2: 151}
-"""Points along each axis of a quadrature over one or two values:
-half of them evenly, half of them where draws are.
-"""
+"""Points along each axis of a quadrature over one or two values, half evenly, half where draws are."""
 ROUGH = 0.05
 """The largest change of an integral with every second point that still counts as resolved."""
 READ = "distributions.base.Distribution"
@@ -41,8 +39,7 @@ def sampled_density_is_log_prob(specimen: Specimen) -> None:
     require(
         error < 1e-8 * (1 + log_prob.abs().max().item()),
         f"they differ by {error:.3g}",
-        "both are the density of the same distribution: look for another scale, sign or constant in "
-        "one of them",
+        "both are the density of one distribution: look for another scale, sign or constant in one of them",
     )
 
 
@@ -52,9 +49,7 @@ def sampled_density_is_log_prob(specimen: Specimen) -> None:
     read=f"{READ}.sample_and_log_prob",
 )
 def samples_are_independent(specimen: Specimen) -> None:
-    """For discrete values, by the chance that two samples are equal:
-    all of 64 equal has a chance below 1e-6 unless certain.
-    """
+    """For discrete values, by how often two samples are equal: all of 64, at a chance below 1e-6."""
     trial = specimen.trial(samples=1, batch=2)
     trial.x, trial.z = trial.x[:1].expand_as(trial.x), trial.z[:, :1].expand_as(trial.z)
     p = trial.call()
@@ -115,9 +110,7 @@ def components_share_each_value(specimen: Specimen) -> None:
 
 
 class Support(NamedTuple):
-    """A distribution of one or two values, the axes of a grid of points, draws,
-    and which are in the box of the grid.
-    """
+    """A distribution of one or two values, the axes of a grid, draws, and which are within the grid."""
 
     p: Distribution
     axes: list[Tensor]
@@ -131,10 +124,7 @@ class Support(NamedTuple):
         return _product(self.axes)
 
     def weights(self, density: Tensor, every: int = 1) -> Tensor:
-        """The density at the points times their volumes, ``(N,)``.
-
-        Of every second point only with ``every`` 2.
-        """
+        """The density at the points times their volumes, ``(N,)``; with ``every`` 2, of every second one."""
         if self.p.support == "binary":
             return density
         grid = density.reshape([len(axis) for axis in self.axes])
@@ -203,9 +193,7 @@ def _support(trial: Trial, p: Distribution) -> Support:
 
 
 def _axis(low: Tensor, high: Tensor, draws: Tensor, points: int) -> Tensor:
-    """Even points alone would miss a spike that is narrower than their distance,
-    and most of a mass may be in one.
-    """
+    """Even points alone would miss a spike between them, and most of a mass may be in one."""
     even = torch.linspace(float(low), float(high), points // 2 + 1, dtype=F64)
     dense = draws[(draws > low) & (draws < high)].quantile(torch.linspace(0, 1, points // 2, dtype=F64))
     axis: Tensor = torch.cat([even, dense]).unique()
@@ -271,8 +259,7 @@ def samples_follow_the_density(specimen: Specimen) -> None:
                 drawn,
                 support.weights(density) @ moment(support.points),
                 f"the {name} of samples",
-                "sampling and density are of two distributions: look for another scale, sign or "
-                "Jacobian in one",
+                "sampling and density are of two distributions: look for another scale, sign or Jacobian",
                 slack=slack,
             )
 
@@ -334,10 +321,10 @@ def _weigh(trial: Trial) -> bool:
     read=READ,
 )
 def log_q_is_known_as_declared(specimen: Specimen) -> None:
-    """For an estimate, by what both of its directions have in common, which is bounded however far apart they are.
+    """For an estimate, by what both of its directions share, bounded however far apart they are.
 
-    With r(a|z) the reverse model and any density f, l = log f(z) r(a|z) - log q(z, a) has E[sigmoid(l)] under q(z, a) equal to
-    E[sigmoid(-l)] under f(z) r(a|z).
+    With r(a|z) the reverse model and any density f, l = log f(z) r(a|z) - log q(z, a) has E[sigmoid(l)] under
+    q(z, a) equal to E[sigmoid(-l)] under f(z) r(a|z).
     """
     trial = specimen.trial(dtype=F64)
     q = trial.call()

@@ -57,8 +57,8 @@ def _finite(figures: dict[str, Tensor], hint: str) -> None:
 )
 @torch.no_grad()
 def observed_density_is_the_marginal(specimen: Specimen) -> None:
-    applies(COMPLETE not in specimen.cls.requires, "it requires complete data")
     trial = specimen.trial(dtype=torch.float64)
+    applies(COMPLETE not in trial.component.requires, "it requires complete data")
     p, (first, *_) = trial.call(), trial.x.flatten(1).T
     hint = f"override observed_log_prob of {type(p).__name__}, or declare that it requires {COMPLETE}"
     _agree("with every value", p.observed_log_prob(trial.x), p.log_prob(trial.x), hint)

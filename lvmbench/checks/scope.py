@@ -75,7 +75,10 @@ class Declared:
         return any(d.support in supports for d in self.distributions)
 
     def of(self, most: int) -> bool:
-        """Whether there are at most so many latents; all but priors that set them are tried with few."""
+        """Whether there are at most so many latents.
+
+        All but a prior that sets their number are tried with few.
+        """
         return self.specimen.kind != "prior" or math.prod(self.built.space.event_shape) <= most
 
     @property

@@ -105,7 +105,8 @@ def log_prob_has_its_shape(specimen: Specimen) -> None:
 
 @contract(
     "prior",
-    due="What the decoder reads is a part of z, as the visible space says, and layers or steps make up z.",
+    due="What the decoder reads is a part of z, of the shape of the visible space, and the layers "
+    "or steps make up z.",
     read="latents.LatentSpace",
     explains=("works_with_every_partner",),
 )

@@ -20,10 +20,13 @@ class Distribution(ABC):
 
     - ``pathwise``: its samples carry gradients to its parameters;
     - ``density``: `log_prob` can be evaluated anywhere, not only at its own draws;
-    - ``estimate``: the density is known by estimates alone. What comes with samples as their log density is such that exp(-log q)
-      has the mean 1 / q(z) given z, and `estimate_log_prob` is the log of an estimate of q(z);
-    - ``bound``: what comes with samples as their log density is on average at least that, so that the ELBO is a lower bound still;
-    - ``slope``: `sample_with_slope` has the gradient of its log density at its own draws; who has a density has it too;
+    - ``estimate``: the density is known by estimates alone. What comes with samples as their log density is
+      such that exp(-log q) has the mean 1 / q(z) given z, and `estimate_log_prob` is the log of an estimate
+      of q(z);
+    - ``bound``: what comes with samples as their log density is on average at least that, so that the ELBO is
+      a lower bound still;
+    - ``slope``: `sample_with_slope` has the gradient of its log density at its own draws; who has a density
+      has it too;
     - ``mean``: `mean` is available;
     - ``enumerable``: its support is finite and small enough to sum over;
     - ``components``: it is a mixture and can `assign` values to its components;
@@ -84,7 +87,9 @@ class Distribution(ABC):
         return z, log_q, slope
 
     def estimate_log_prob(self, value: Tensor, noise: Noise) -> Tensor:
-        """The log of an unbiased estimate of the density of values ``(..., *batch, *event)``, where ``traits`` has ``estimate``."""
+        """The log of an unbiased estimate of the density of values ``(..., *batch, *event)``,
+        where ``traits`` has ``estimate``.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'estimate'")
 
     @final

@@ -39,8 +39,8 @@ class Chain(Distribution):
 
     Example:
         >>> top = DiagonalNormal(torch.zeros(2), torch.zeros(2))
-        >>> below = lambda z: DiagonalNormal(torch.cat([z, z[..., :1]], -1), torch.zeros(3))
-        >>> p = Chain(top, [below], (3, 2), top_down=True)
+        >>> means = lambda z: z.sum(-1, keepdim=True).expand(*z.shape[:-1], 3)
+        >>> p = Chain(top, [lambda z: DiagonalNormal(means(z), z.new_zeros(3))], (3, 2), True)
         >>> p.log_prob(torch.zeros(5, 7, 5)).shape
         torch.Size([5, 7])
     """
@@ -71,9 +71,8 @@ class Chain(Distribution):
         return torch.cat(self._in_place(layers), -1), log_p
 
     def given(self, value: Tensor) -> list[Distribution]:
-        """The distribution of each layer given the one before it, in the order of the vector.
-
-        The layers before are those of the values, ``(..., *batch, D)``.
+        """The distribution of each layer given the one before it in these values ``(..., *batch, D)``,
+        in the order of the vector.
         """
         before = self._in_place(list(value.split(self.sizes, -1)))[:-1]
         conditionals = [c(layer) for c, layer in zip(self.conditionals, before, strict=True)]
@@ -87,7 +86,7 @@ class Chain(Distribution):
 class LinearChain(Chain):
     r"""A chain of normals whose means are linear in the layer before: one normal over all layers.
 
-    .. math:: p(z_{(1)}) = N(0, I), \qquad
+    .. math:: p(z_{(1)}) = N(0, I), \quad
         p(z_{(l)} | z_{(l-1)}) = N(A_l z_{(l-1)} + b_l, \operatorname{diag} \sigma_l^2)
 
     Arguments:
@@ -98,7 +97,7 @@ class LinearChain(Chain):
 
     Example:
         >>> p = LinearChain([(torch.ones(1, 1), torch.zeros(1), torch.zeros(1))], (1, 1), top_down=True)
-        >>> (p.joint.scale_tril @ p.joint.scale_tril.T).round()
+        >>> (p.joint.scale_tril @ p.joint.scale_tril.T).round(decimals=4)
         tensor([[2., 1.],
                 [1., 1.]])
     """

@@ -14,13 +14,16 @@ Conditional = Callable[[Tensor], Distribution]
 
 
 class Marginal(Distribution):
-    r"""A distribution with auxiliary variables :math:`a` that are integrated out; its density is known by estimates alone.
+    r"""A distribution with auxiliary variables :math:`a` that are integrated out.
+
+    Its density is known by estimates alone.
 
     .. math:: q(z) = \int q(a)\, q(z|a)\, da, \qquad
         \log \tilde q(z, a) = \log q(a) + \log q(z|a) - \log r(a|z)
 
-    With :math:`a` as z was drawn, :math:`1 / \tilde q` is an unbiased estimate of :math:`1 / q(z)`; with :math:`a \sim r(a|z)`,
-    :math:`\tilde q` is one of :math:`q(z)`. Where the reverse model :math:`r(a|z)` is :math:`q(a|z)`, both are exact.
+    With :math:`a` as z was drawn, :math:`1 / \tilde q` is an unbiased estimate of :math:`1 / q(z)`; with
+    :math:`a \sim r(a|z)`, :math:`\tilde q` is one of :math:`q(z)`. Where the reverse model :math:`r(a|z)` is
+    :math:`q(a|z)`, both are exact.
 
     Arguments:
         auxiliary: :math:`q(a)`, of batch shape ``*batch``.

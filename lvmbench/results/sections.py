@@ -108,8 +108,7 @@ def claims_section(board: Board) -> Section | None:
     """What became of each claim, where the suite makes any."""
     if board.claims.empty:
         return None
-    columns = claim_columns(board.claims)
-    return Section("Claims", columns, [name for name in _CLAIM_NUMBERS if name in columns], notes=[JUDGED])
+    return Section("Claims", claim_columns(board.claims), _CLAIM_NUMBERS, notes=[JUDGED])
 
 
 def effects_section(board: Board) -> Section | None:

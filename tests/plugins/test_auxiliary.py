@@ -39,7 +39,9 @@ PRECISION = 1 + (WAY.square().sum() / NOISE**2).item()
 
 
 class Mixed(Posterior):
-    """q(a) = N(0, 1) and q(z|x, a) = N(x + w a, s^2), with the true reverse model moved and widened by its weights."""
+    """q(a) = N(0, 1) and q(z|x, a) = N(x + w a, s^2), with the true reverse model moved
+    and widened by its weights.
+    """
 
     distribution = Marginal
     provides = frozenset({"amortized"})

@@ -15,7 +15,9 @@ LINEAR = "hierarchy[layers=3 2 2,network=linear]"
 
 
 def model(prior=LINEAR, posterior="exact", decoder="linear_gaussian[noise=0.7]"):
-    """Double precision, with weights so small that log scales vary little: no heavy tails."""
+    """Double precision, with weights so small that log scales, which are of the layer above,
+    vary little: no heavy tails.
+    """
     p = CATALOGUE.build("prior", prior, DATA, 7)
     q = CATALOGUE.build("posterior", posterior, DATA, p.space)
     built = LatentVariableModel(p, q, CATALOGUE.build("decoder", decoder, DATA, p.space.visible)).double()
@@ -27,7 +29,9 @@ def model(prior=LINEAR, posterior="exact", decoder="linear_gaussian[noise=0.7]")
 
 
 def dense(prior):
-    """Mean and covariance of all layers, by the recursion of moments from the top down."""
+    """Mean and covariance of all layers, from the bottom up,
+    by the recursion of moments from the top down.
+    """
     mean, blocks = [torch.zeros(SIZES[-1]).double()], [[torch.eye(SIZES[-1]).double()]]
     for weight, bias, log_scale in ([t.detach() for t in m()] for m in prior.maps):
         mean = [weight @ mean[0] + bias, *mean]

@@ -19,8 +19,7 @@ HASHES = {
 
 @final
 class FashionMnist(Dataset):
-    r"""Articles of clothing in ten classes, 28x28:
-    50,000 for training, 10,000 for validation, 10,000 for test.
+    r"""Clothing in ten classes, 28x28, in 50,000 training, 10,000 validation and 10,000 test images.
 
     The validation split is the last 10,000 of the 60,000 training images.
 

@@ -51,8 +51,8 @@ class Table(Dataset):
             themselves; ``real`` takes whole numbers as real ones, and lets constant columns pass.
         standardize: Whether each column is shifted and scaled to mean 0 and standard deviation 1 over the
             training rows.
-        missing: The texts and numbers that mean a value that was not observed, listed as ``columns`` is; empty
-            cells and NaN then mean it too. Where not given, a missing value is refused.
+        missing: The texts and numbers that mean a value that was not observed, listed as ``columns`` is;
+            empty cells and NaN then mean it too. Where not given, a missing value is refused.
         unlabelled: The texts that mean a missing label, listed as ``columns`` is; an empty one always does.
         header: Whether the first line of a .csv file has the columns' names; without them these are called
             0, 1, ... Where not given it has, and a line of numbers is asked about.

@@ -12,8 +12,7 @@ from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Objective,
 
 @final
 class Blend(Estimator):
-    r"""A blend of `stl` and `pathwise`:
-    the score of q is a control variate whose weight is regressed on the other data.
+    r"""A blend of `stl` and `pathwise`, the score of q being a control variate of regressed weight.
 
     .. math:: \nabla_\phi \mathrm{ELBO} = E_\epsilon\left[\left(\nabla_z \log p(x, z)
         - c\, s\right) \nabla_\phi z - (1 - c)\, \nabla_\phi \log q_\phi(z|x)\right], \qquad

@@ -11,8 +11,7 @@ from lvmbench import Estimate, Estimator, LatentVariableModel, Noise, Objective,
 
 @final
 class Pathwise(Estimator):
-    r"""The gradient through the samples, :math:`z = g_\phi(x, \epsilon)`,
-    where :math:`\epsilon` has no parameters.
+    r"""The gradient through the samples, :math:`z = g_\phi(x, \epsilon)`, by reparameterisation.
 
     .. math:: \nabla_\phi E_{q_\phi(z|x)}[f(z)] = E_\epsilon[\nabla_\phi f(g_\phi(x, \epsilon))]
 

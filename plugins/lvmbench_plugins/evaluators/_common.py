@@ -187,7 +187,9 @@ class Target(NamedTuple):
 
 
 def side(subject: Subject) -> str:
-    """The variant of figures that log q enters: ``upper`` where it is only estimated or bounded, so that they are upper bounds."""
+    """The variant of figures that log q enters:
+    ``upper`` where it is only estimated or bounded, so that they are upper bounds.
+    """
     return "" if subject.provides.isdisjoint({"posterior.estimate", "posterior.bound"}) else "upper"
 
 

@@ -78,11 +78,12 @@ class GapSplit(Evaluator):
     depend on what they find; ``method`` says it. Either falls short by about half of the variance of its log,
     which the errors include.
 
-    ``same`` frees the mean and the scale of normal posteriors, and of the other amortised ones (flows, ...) what
-    their network returns; it is refused for the rest. The other families suit every posterior with real z, and tell what a
-    richer one could gain: ``flow`` is planar maps on what ``same`` frees, or on q itself where there is nothing to free;
-    ``full`` is a normal with full covariance, which does not contain a posterior that is no normal. Where log q(z|x) is only
-    estimated, as with auxiliary variables, the gap, as ``upper``, is an upper bound of that of q(z|x), and what is split is that.
+    ``same`` frees the mean and the scale of normal posteriors, and of the other amortised ones (flows, ...)
+    what their network returns; it is refused for the rest. The other families suit every posterior with real
+    z, and tell what a richer one could gain: ``flow`` is planar maps on what ``same`` frees, or on q itself
+    where there is nothing to free; ``full`` is a normal with full covariance, which does not contain a
+    posterior that is no normal. Where log q(z|x) is only estimated, as with auxiliary variables, the gap, as
+    ``upper``, is an upper bound of that of q(z|x), and what is split is that.
 
     References:
         Inference Suboptimality in Variational Autoencoders (Cremer, Li, Duvenaud, 2018),

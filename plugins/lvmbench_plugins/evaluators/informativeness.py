@@ -57,18 +57,18 @@ class Informativeness(Evaluator):
     of that, as :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`,
     the cap binds.
 
-    The rate is in closed form where one is known, else from the samples. Where log q(z|x) is only estimated or bounded, as with
-    auxiliary variables, what the samples give is an upper bound of it, ``upper``; an estimate of q(z|x) at fresh auxiliary variables
-    gives ``rate_lower``.
-    Posterior and prior both being normal or both Bernoulli with independent coordinates, the rate is also given for each unit.
-    The variance over the data is that of Burda et al., divided by :math:`N`. Active units and the probe need
-    the posterior's mean, the information its density, and the probes need labels; what a combination cannot
-    have is left out. The probes are a logistic regression on standardised means, fitted on the training split, its values as a training visit
-    makes them, and a vote of the nearest neighbours among the means; the logistic regression's C and the
-    number of neighbours are those of the best accuracy in three-fold cross-validation on these data. For a
-    label of one training datum alone there is none: then C = 1, k = 1. Where the training split has one label
-    alone, or the measured one has not two labels of two data or more, there is no probe; ``probe_chance`` is the accuracy of always saying the training
-    data's commonest label.
+    The rate is in closed form where one is known, else from the samples. Where log q(z|x) is only estimated
+    or bounded, as with auxiliary variables, what the samples give is an upper bound of it, ``upper``; an
+    estimate of q(z|x) at fresh auxiliary variables gives ``rate_lower``. Posterior and prior both being
+    normal or both Bernoulli with independent coordinates, the rate is also given for each unit. The variance
+    over the data is that of Burda et al., divided by :math:`N`. Active units and the probe need the
+    posterior's mean, the information its density, and the probes need labels; what a combination cannot have
+    is left out. The probes are a logistic regression on standardised means, fitted on the training split, its
+    values as a training visit makes them, and a vote of the nearest neighbours among the means; the logistic
+    regression's C and the number of neighbours are those of the best accuracy in three-fold cross-validation
+    on these data. For a label of one training datum alone there is none: then C = 1, k = 1. Where the
+    training split has one label alone, or the measured one has not two labels of two data or more, there is
+    no probe; ``probe_chance`` is the accuracy of always saying the training data's commonest label.
 
     References:
         ELBO Surgery (Hoffman, Johnson, 2016),

@@ -60,8 +60,9 @@ class Tightness(Evaluator):
     fourth moments of the weights, and came out half as large as it should be where it was tried. The bound
     has the KL weight 1 and keeps the objective's own weights.
 
-    Where log q(z|x) is only estimated or bounded, as with auxiliary variables, the ELBO is a lower bound still, and the gap, as
-    ``upper``, an upper bound of that of q(z|x). Of a bound of log q alone no weights follow, and what rests on them is left out.
+    Where log q(z|x) is only estimated or bounded, as with auxiliary variables, the ELBO is a lower bound
+    still, and the gap, as ``upper``, an upper bound of that of q(z|x). Of a bound of log q alone no weights
+    follow, and what rests on them is left out.
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016),

@@ -12,8 +12,7 @@ from lvmbench import Count, Estimate, LatentVariableModel, Noise, SurrogateObjec
 
 @final
 class Rws(SurrogateObjective):
-    r"""Reweighted wake-sleep: the model climbs the importance-weighted bound,
-    the posterior comes to meet its weights.
+    r"""Reweighted wake-sleep: the model climbs the importance-weighted bound, q comes to meet its weights.
 
     .. math:: g_\theta = \sum_k \tilde w_k \nabla_\theta \log p_\theta(x, z_k), \qquad
         g_\phi = \sum_k \tilde w_k \nabla_\phi \log q_\phi(z_k|x), \qquad

@@ -21,14 +21,16 @@ class Auxiliary(Amortized):
     .. math:: q(z|x) = \int q(a|x)\, q(z|x, a)\, da, \qquad
         \log p(x) \ge E_{q(a, z|x)}\left[\log \frac{p(x, z)\, r(a|x, z)}{q(a|x)\, q(z|x, a)}\right]
 
-    All three are normal, with independent coordinates and means and scales from networks that read the features of x. The
-    reverse model :math:`r(a|x, z)` is trained along; the bound falls short of the ELBO of q(z|x) by
-    KL(q(a|x, z) || r(a|x, z)), and is as tight where r is the truth. The weights estimate p(x) without bias, so that bounds of
-    several samples hold, too. Rate and gap that are measured are upper bounds of those of q(z|x). Gradients are those of the whole path:
-    to hold log q fixed, as path derivatives do, would leave r untrained.
+    All three are normal, with independent coordinates and means and scales from networks that read the
+    features of x. The reverse model :math:`r(a|x, z)` is trained along; the bound falls short of the ELBO of
+    q(z|x) by KL(q(a|x, z) || r(a|x, z)), and is as tight where r is the truth. The weights estimate p(x)
+    without bias, so that bounds of several samples hold, too. Rate and gap that are measured are upper bounds
+    of those of q(z|x). Gradients are those of the whole path: to hold log q fixed, as path derivatives do,
+    would leave r untrained.
 
     References:
-        Auxiliary Deep Generative Models (Maaloe, Sonderby, Sonderby, Winther, 2016), https://arxiv.org/abs/1602.05473;
+        Auxiliary Deep Generative Models (Maaloe, Sonderby, Sonderby, Winther, 2016),
+        https://arxiv.org/abs/1602.05473;
         Hierarchical Variational Models (Ranganath, Tran, Blei, 2016), https://arxiv.org/abs/1511.02386
 
     Arguments:

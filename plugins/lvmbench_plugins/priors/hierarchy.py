@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class Hierarchy(Prior):
     r"""Layers of normals, each given the layer above; the decoder reads the bottom one.
 
-    .. math:: p(z) = N(z_L; 0, I)
-        \prod_{l < L} N(z_l; \mu_l(z_{l+1}), \operatorname{diag} \sigma_l^2(z_{l+1}))
+    .. math:: p(z) = N(z_L; 0, I) \prod_{l < L} N(z_l; \mu_l(z_{l+1}), \operatorname{diag}
+        \sigma_l^2(z_{l+1}))
 
     The latents of all layers together are the latent size that tables have.
 
@@ -48,7 +48,8 @@ class Hierarchy(Prior):
         layers: The sizes of the layers from the bottom up, as in ``32 8``; where it is not given, two that
             share the suite's latent size, the upper with a third of it.
         network: What :math:`\mu_l` and :math:`\log\sigma_l` are: ``mlp``, with one hidden layer, or
-            ``linear``, where :math:`\sigma_l` does not depend on the layer above; all layers together are then normal.
+            ``linear``, where :math:`\sigma_l` does not depend on the layer above; all layers together are
+            then normal.
         hidden: The width of the hidden layer of ``mlp``.
 
     Example:

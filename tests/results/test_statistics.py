@@ -162,7 +162,7 @@ def test_rows_without_a_difference_are_told_apart_in_at_most_alpha_of_tables(nam
     chance.likely(_told_apart(np.random.default_rng(chance.seed), SPREADS[name], seeds, 100))
 
 
-PUBLISHED = sorted(Path(__file__).parent.parent.glob("leaderboards/*/measurements.csv"))
+PUBLISHED = sorted(Path(__file__).parents[2].glob("leaderboards/*/measurements.csv"))
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from lvmbench.results.markdown import to_markdown
 from lvmbench.results.sections import sections
 from lvmbench.results.terminal import to_rich
 from lvmbench.text import legible, make_legible, printable, shell
-from tests.test_plots import ODD, make
+from tests.results.test_plots import ODD, make
 
 ENCODINGS = ["ascii", "latin-1", "cp1252", "cp437", "utf-8", "utf-16"]
 EVERYTHING = "".join(map(chr, range(0x3000))) + "".join(map(chr, range(0xD800, 0xE000))) + "😀\U0010ffff"

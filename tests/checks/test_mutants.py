@@ -13,7 +13,7 @@ from tests.mutants import mutants
 
 CATALOGUE = load_catalogue()
 MUTANTS = mutants()
-TABLE = Path(__file__).parent.parent / "docs" / "mutants.md"
+TABLE = Path(__file__).parents[2] / "docs" / "mutants.md"
 BASES = dict.fromkeys(
     base for m in MUTANTS for base in m.cls.__mro__[1:] if base.__module__ == m.cls.__module__
 )
@@ -30,7 +30,7 @@ DOCUMENTATION = {
 HEAD = """# Mutants
 
 Components that are wrong on purpose, and the checks of `lvmbench check` that catch them. Written by
-`python -m tests.test_mutants`; a test holds that it is up to date, and that each mutant is caught.
+`python -m tests.checks.test_mutants`; a test holds that it is up to date, and that each mutant is caught.
 
 | kind | mutant | what is wrong | caught by |
 |---|---|---|---|
@@ -81,7 +81,7 @@ def test_every_check_catches_a_mutant():
 
 
 def test_the_table_is_up_to_date():
-    assert TABLE.read_text() == table(), "write it anew: python -m tests.test_mutants"
+    assert TABLE.read_text() == table(), "write it anew: python -m tests.checks.test_mutants"
 
 
 if __name__ == "__main__":

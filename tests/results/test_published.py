@@ -9,7 +9,7 @@ from pandas.testing import assert_frame_equal
 from lvmbench.results.folder import rebuild
 from lvmbench.results.markdown import to_markdown
 
-PUBLISHED = sorted(path.parent for path in Path(__file__).parent.parent.glob("leaderboards/*/records.csv"))
+PUBLISHED = sorted(path.parent for path in Path(__file__).parents[2].glob("leaderboards/*/records.csv"))
 NONE = [pytest.param(None, id="none", marks=pytest.mark.skip(reason="no leaderboard is published yet"))]
 
 
