@@ -129,7 +129,6 @@ class Terms:
         """KL(q(z|x) || p(z)), ``(B,)``: from the samples, or in closed form where that is wanted
         and a formula is registered, for the pair or else for its draws.
 
-        In closed form where that is wanted and a formula is registered, for the pair or else for its draws.
         Not by default, so that no pair trains with less noise than others for having a formula.
         """
         if not analytic:
