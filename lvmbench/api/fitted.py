@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from safetensors.torch import load
 from torch import Tensor
 
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.given import Given, admit, combine
 from lvmbench.combinations.parts import Parts, build
@@ -30,7 +31,6 @@ from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import preserved
 from lvmbench.status import Status
-from lvmbench.suites.budget import Budget
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
 

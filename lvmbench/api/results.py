@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvmbench.api.fitted import Fitted, stored
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import SETTINGS, Combination
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS
@@ -21,7 +22,6 @@ from lvmbench.results.folder import board_of, is_published, plugins_of
 from lvmbench.results.html import to_html
 from lvmbench.results.store import Store
 from lvmbench.results.tables import names_of, read_results, read_table, stored_tables
-from lvmbench.suites.budget import Budget
 from lvmbench.text import printable
 
 if TYPE_CHECKING:

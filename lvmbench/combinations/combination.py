@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lvmbench.combinations.budget import Budget
 from lvmbench.kinds import PARTS
 from lvmbench.registry.names import Ref
-from lvmbench.suites.budget import Budget
 
 PROTOCOL = 2
 """Raised when the training or evaluation protocol changes results: older results are then not reused."""

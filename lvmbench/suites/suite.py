@@ -3,129 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
     ValidationError,
-    field_validator,
-    model_validator,
 )
 
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import SETTINGS
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS, TABLE
-from lvmbench.options import Count
 from lvmbench.registry.catalogue import Catalogue
-from lvmbench.registry.names import NAME, Ref
-from lvmbench.suites.budget import Budget
-from lvmbench.suites.claims import Claim
+from lvmbench.registry.names import Ref
+from lvmbench.suites.schema import NOTHING, Latent, Schema, Written, complaint, is_written, shown
 from lvmbench.suites.yamlfile import Location, YamlFile
-
-
-def _is_written(value: Any) -> Any:
-    named = isinstance(value, dict) and all(v is None or isinstance(v, dict) for v in value.values())
-    if not isinstance(value, str) and not (named and len(value) == 1):
-        raise ValueError("should be one component, as name, name[option=value] or name: {option: value}")
-    return value
-
-
-Written = Annotated[str | dict[str, dict[str, Any] | None], BeforeValidator(_is_written)]
-"""A component as written in YAML: ``name[option=value]`` or ``name: {option: value}``."""
-Names = Annotated[list[Written], Field(min_length=1)]
-Value = str | int | float | None
-"""A setting as written in YAML."""
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-SeedCount = Annotated[int, Field(ge=1, le=10_000)]
-NOTHING = "none"
-"""The metric of a suite whose board is a table without ranks."""
-RULES = {
-    "list_type": "should be a list",
-    "dict_type": "should be a mapping of keys",
-    "model_type": "should be a mapping of keys",
-    "string_type": "should be text",
-    "int_type": "should be a whole number",
-    "int_from_float": "should be a whole number",
-    "float_type": "should be a number",
-    "too_short": "is empty; give at least one",
-}
-"""What pydantic says, in the words of YAML."""
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Schema(_Model):
-    """The keys of a suite file."""
-
-    suite: str
-    version: Count = 1
-    datasets: Names | None = None
-    priors: Names | None = None
-    posteriors: Names | None = None
-    decoders: Names | None = None
-    objectives: Names | None = None
-    estimators: Names | None = None
-    combinations: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
-    exclude: list[dict[str, Value]] = []
-    latent: Count | list[Count] = 8
-    budget: dict[str, Any] = {}
-    seeds: SeedCount | list[Seed] = 3
-    evaluators: Names
-    metric: str = "elbo"
-    claims: list[Claim] = []
-
-    @field_validator("suite")
-    @classmethod
-    def _is_a_name(cls, value: str) -> str:
-        if not NAME.fullmatch(value):
-            raise ValueError("should be letters, digits, '_', '.' or '-', starting with a letter")
-        return value
-
-    @field_validator("latent")
-    @classmethod
-    def _are_sizes(cls, value: int | list[int]) -> int | list[int]:
-        if value == []:
-            raise ValueError("is empty; give a size, or several")
-        return value
-
-    @field_validator("seeds")
-    @classmethod
-    def _are_distinct(cls, value: int | list[int]) -> int | list[int]:
-        twice = [s for s in value if value.count(s) > 1] if isinstance(value, list) else []
-        if twice:
-            raise ValueError(f"gives seed {twice[0]} twice; remove one")
-        if value == []:
-            raise ValueError("is empty; give how many, or a list of them")
-        return value
-
-    @model_validator(mode="after")
-    def _has_combinations(self) -> Schema:
-        required = [TABLE[kind].plural for kind in PARTS if not TABLE[kind].optional]
-        present = [axis for axis in required if getattr(self, axis)]
-        if len(present) < len(required) and (present or not self.combinations):
-            missing = ", ".join(a for a in required if a not in present)
-            raise ValueError(
-                f"the grid is empty: it lacks {missing}; give them, or list combinations by hand"
-            )
-        return self
-
-
-class _Latent(_Model):
-    """A latent size alone."""
-
-    latent: Count
-
-
-SECTIONS: dict[str, type[BaseModel]] = {"budget": Budget, "claims": Claim}
-"""The keys that hold keys of their own."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +80,7 @@ def load_suite(name: str, catalogue: Catalogue) -> Suite:
     try:
         schema = Schema(**file.plain)
     except ValidationError as error:
-        raise UserError(_complaint(error, file)) from None
+        raise UserError(complaint(error, file)) from None
     read = _Reader(file, catalogue)
     return Suite(
         name=schema.suite,
@@ -219,41 +113,6 @@ def _find(name: str, catalogue: Catalogue) -> Path:
     )
 
 
-def _complaint(
-    error: ValidationError, file: YamlFile, places: Mapping[str, Sequence[str | int]] | None = None
-) -> str:
-    """The first problem in the file, in one line; ``places`` has keys that are not at its root."""
-    first, *others = error.errors()
-    # Each branch of a union complains; the one that got furthest is the one that was meant.
-    detail = max(
-        (d for d in (first, *others) if d["loc"][:1] == first["loc"][:1]), key=lambda d: len(d["loc"])
-    )
-    location = [step for step in detail["loc"] if not isinstance(step, str) or not _is_type_tag(step)]
-    if location and places:
-        location[:1] = places[str(location[0])]
-    at_key = detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
-    place, label = file.place(location, key=at_key), ".".join(map(str, location))
-    if detail["type"] == "extra_forbidden":
-        known = SECTIONS.get(str(location[0]), Schema).model_fields
-        return f"{place}: unknown key '{label}'{nearest(str(location[-1]), known)}"
-    if detail["type"] == "missing":
-        return f"{place}: key '{label}' is missing; add it"
-    said = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    rule = RULES.get(detail["type"], said)
-    about = f"{label}: {rule} (got {_shown(detail['input'])})" if label else rule
-    return f"{place}: {about}"
-
-
-def _shown(value: object, width: int = 60) -> str:
-    text = "nothing" if value is None else repr(value)
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _is_type_tag(step: str) -> bool:
-    """Whether a step of a pydantic location is no key: a branch of a union, or a note that a key is meant."""
-    return step in {"str", "int", "float", "[key]"} or step.startswith(("dict[", "list[", "constrained-"))
-
-
 class _Reader:
     """Turns what a suite file writes into choices of registered components."""
 
@@ -282,10 +141,10 @@ class _Reader:
 
     def _component(self, value: Any, at: Location) -> Written:
         try:
-            written: Written = _is_written(value)
+            written: Written = is_written(value)
         except ValueError as error:
             label = ".".join(map(str, at))
-            raise UserError(f"{self.file.place(at)}: {label}: {error} (got {_shown(value)})") from None
+            raise UserError(f"{self.file.place(at)}: {label}: {error} (got {shown(value)})") from None
         return written
 
     @staticmethod
@@ -312,13 +171,13 @@ class _Reader:
     def _setting(self, row: Iterable[tuple[str, Any, Location]]) -> Setting:
         values = {name: value for name, value, _ in row}
         try:
-            latent = _Latent(latent=values.pop("latent")).latent
+            latent = Latent(latent=values.pop("latent")).latent
             return Setting(latent, Budget(**values))
         except ValidationError as error:
             places = {name: ("budget", name) for name in Budget.model_fields} | {
                 name: at for name, _, at in row
             }
-            raise UserError(_complaint(error, self.file, places)) from None
+            raise UserError(complaint(error, self.file, places)) from None
 
     def _product(self, axes: Mapping[str, tuple[list[Written], Location]]) -> Iterator[dict[str, Choice]]:
         expanded = [itertools.chain(*self.axis(kind, written, *at)) for kind, (written, at) in axes.items()]

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from lvmbench.combinations.budget import Budget
 from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.results.store import RUNS, SCHEMA_VERSION, Store
-from lvmbench.suites.budget import Budget
 
 PARTS = {
     "dataset": "digits",

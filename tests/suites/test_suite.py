@@ -2,9 +2,9 @@
 
 import pytest
 
+from lvmbench.combinations.budget import Budget
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import load_catalogue
-from lvmbench.suites.budget import Budget
 from lvmbench.suites.plan import make_plan
 from lvmbench.suites.suite import Setting, load_suite
 
