@@ -66,7 +66,7 @@ def _listed(entries: Iterable[Entry]) -> Iterator[str]:
 def _tabled(entries: Iterable[Entry]) -> Iterator[str]:
     yield from ("| name | what it is | from |", "| --- | --- | --- |")
     for it in map(_described, entries):
-        what = _code(markdown(it.text.partition("\n")[0]))
+        what = _code(" ".join(markdown(it.text.partition("\n\n")[0]).split()))
         yield f"| {_link(it.entry)} | {what} | {_origin(it.references[0])} |"
 
 

@@ -54,7 +54,7 @@ def register_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F
 def register_draw_kl(q: type[Distribution], p: type[Distribution]) -> Callable[[F], F]:
     """Register ``(q, p, z, noise) -> (K, B)`` for a pair of distribution classes: for each draw z
     ``(K, B, *z)`` of q, a figure of expectation KL(q || p), for a divergence whose parts are known in closed
-    form given the draw, or at a random time.
+    form given the draw, or at a random time, or that has a better estimate than the log ratio.
     """
     return _registration(_DRAW_KL, (q, p))
 

@@ -38,14 +38,14 @@ class Entry:
     def summary(self) -> str:
         """The first sentence of its documentation, read without importing it."""
         if isinstance(self.target, type):
-            return _first_line(self.target.__doc__)
+            return _summary(self.target.__doc__)
         try:
             return self._heading() if self.kind == "suite" else self._docstring()
         except (Exception, SystemExit) as error:
             return f"unavailable: {' '.join(str(error).split())}"
 
     def _heading(self) -> str:
-        first = _first_line(self.path.read_text(encoding="utf-8"))
+        first = self.path.read_text(encoding="utf-8").strip().partition("\n")[0]
         return first.lstrip("# ") if first.startswith("#") else ""
 
     def _docstring(self) -> str:
@@ -55,7 +55,7 @@ class Entry:
             for n in ast.parse(_source(module).read_text(encoding="utf-8")).body
             if isinstance(n, ast.ClassDef)
         )
-        return next((_first_line(ast.get_docstring(n)) for n in classes if n.name == attribute), "")
+        return next((_summary(ast.get_docstring(n)) for n in classes if n.name == attribute), "")
 
     @property
     def path(self) -> Path:
@@ -103,9 +103,14 @@ def _source(module: str) -> Path:
     return Path(spec.origin)
 
 
-def _first_line(text: str | None) -> str:
-    """The first line, its formulas without their markup."""
-    return re.sub(r":math:`([^`]*)`", r"\1", (text or "").strip().partition("\n")[0])
+def _summary(documentation: str | None) -> str:
+    """The sentence that documentation begins with, its formulas without their markup.
+
+    >>> _summary("A normal of :math:`z`,\\nor two.\\n\\nMore.")
+    'A normal of z, or two.'
+    """
+    first = " ".join((documentation or "").strip().partition("\n\n")[0].split())
+    return re.sub(r":math:`([^`]*)`", r"\1", first)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Iaf(Amortized):
     step's network, the density of another value one for each coordinate.
 
     References:
-        Improving Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016),
+        Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016),
         https://arxiv.org/abs/1606.04934;
         MADE: Masked Autoencoder for Distribution Estimation (Germain et al., 2015),
         https://arxiv.org/abs/1502.03509
