@@ -12,11 +12,11 @@ import time
 import torch
 
 from lvmbench import Data, Split
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import build
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
-from lvmbench.suites.budget import Budget
 from lvmbench.training.loop import Training
 
 CASES = [(64, 32, 10), (64, 128, 3), (64, 128, 10), (784, 128, 3), (784, 256, 3), (784, 512, 3)]

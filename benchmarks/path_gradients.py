@@ -10,13 +10,13 @@ import time
 import torch
 
 from lvmbench import Data
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import build
 from lvmbench.kinds import PARTS
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
-from lvmbench.suites.suite import Budget
 from lvmbench.training.loop import Training
 
 POSTERIORS = (

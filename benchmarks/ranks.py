@@ -25,7 +25,7 @@ import pandas as pd
 from scipy.stats import studentized_range
 
 from lvmbench.results.board import run_table, seed_values
-from lvmbench.results.statistics import _holm, _pairs
+from lvmbench.results.statistics import _pairs, holm
 from lvmbench.results.tables import read_results
 
 Array = npt.NDArray[np.float64]
@@ -60,7 +60,7 @@ def games_howell(values: Array) -> npt.NDArray[np.bool_]:
 
 def paired(values: Array) -> npt.NDArray[np.bool_]:
     """Paired t tests by Holm's limits."""
-    return _holm(_pairs(values).paired, ALPHA)
+    return holm(_pairs(values).paired, ALPHA)
 
 
 def signs(values: Array) -> npt.NDArray[np.bool_]:
@@ -73,7 +73,7 @@ def signs(values: Array) -> npt.NDArray[np.bool_]:
     i, j = np.triu_indices(values.shape[1], 1)
     difference = values[:, i] - values[:, j]
     means = np.abs(flips.T @ difference)
-    return _holm((means >= np.abs(difference.sum(0)) * (1 - 1e-9)).mean(0), ALPHA)
+    return holm((means >= np.abs(difference.sum(0)) * (1 - 1e-9)).mean(0), ALPHA)
 
 
 def ranks(values: Array) -> npt.NDArray[np.bool_]:

@@ -25,13 +25,14 @@ from ruamel.yaml import YAML
 
 from lvmbench.api.description import Description
 from lvmbench.cli import main
+from lvmbench.combinations.budget import SCHEDULES, Budget
 from lvmbench.distributions import Distribution
 from lvmbench.options import options_model
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.status import Status
-from lvmbench.suites.budget import SCHEDULES
 from lvmbench.suites.plan import make_plan
-from lvmbench.suites.suite import Budget, Schema, load_suite
+from lvmbench.suites.schema import Schema
+from lvmbench.suites.suite import load_suite
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -24,10 +24,10 @@ from lvmbench.checks.options import small
 from lvmbench.checks.partners import Bench, Case
 from lvmbench.checks.shapes import device_is_followed
 from lvmbench.checks.specimen import Specimen
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.parts import build
 from lvmbench.execution.measuring import check_suits, figures
 from lvmbench.registry.names import Ref
-from lvmbench.suites.budget import Budget
 from lvmbench.training import SeedResult, pick_device, train
 from lvmbench.training.estimate import _timed
 from lvmbench.training.memory import PeakMemory

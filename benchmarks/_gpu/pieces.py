@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import Data, Demand, Split, Stream
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import Parts, build, default_estimators
 from lvmbench.kinds import PARTS
@@ -20,7 +21,6 @@ from lvmbench.options import options_model
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
-from lvmbench.suites.budget import Budget
 from lvmbench.training.learner import Learner, demand
 from lvmbench.training.loop import Training
 

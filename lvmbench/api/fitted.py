@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from safetensors.torch import load
 from torch import Tensor
 
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.given import Given, admit, combine
 from lvmbench.combinations.parts import Parts, build
@@ -30,7 +31,6 @@ from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import preserved
 from lvmbench.status import Status
-from lvmbench.suites.budget import Budget
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
 
@@ -80,7 +80,7 @@ class Fitted:
         if result.status != Status.OK:
             raise LvmbenchError(f"training {result.status} in {result.reason}; try a smaller learning_rate")
         curve = pd.DataFrame(result.curve, columns=CURVE)
-        ending = {"epochs": result.epochs, "best_epoch": result.best_epoch, "stopped": result.stopped}
+        ending = {"trained_epochs": result.epochs, "best_epoch": result.best_epoch, "stopped": result.stopped}
         facts = {"train_seconds": result.seconds, **ending, **memory.facts}
         return replace(self, curve=curve, facts=facts).restored(result.weights)
 
@@ -210,6 +210,7 @@ def fit(
     catalogue = load_catalogue(PluginSelection.of(plugins))
     with preserved([]):
         catalogue, combination = combine(catalogue, given, estimator, latent)
+        combination = replace(combination, budget=spent)
         return Fitted.untrained(catalogue, combination, seed, where).trained(spent, on_epoch)
 
 

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvmbench.api.fitted import Fitted, stored
-from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.budget import Budget
+from lvmbench.combinations.combination import SETTINGS, Combination
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.board import Board
+from lvmbench.results.effects import effects
 from lvmbench.results.folder import board_of, is_published, plugins_of
 from lvmbench.results.html import to_html
 from lvmbench.results.store import Store
-from lvmbench.results.tables import read_results, read_table, stored_tables
+from lvmbench.results.tables import names_of, read_results, read_table, stored_tables
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
@@ -76,6 +78,14 @@ class Results:
             raise UserError(f"split: nothing was measured on '{split}'{nearest(split, splits)}")
         return board_of(records, measurements, self.directory, metric, split)
 
+    def effects(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
+        """What each axis of the suite's grid is worth, everything else being equal.
+
+        One row for each setting of an axis and table, against the first of that axis: `difference`, its
+        interval from `low` to `high` over seeds, and the `verdict`. Raises as `leaderboard` does.
+        """
+        return effects(self.board(metric, split))
+
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
         """The trained model of a run, given by its key or by its row of `records`.
 
@@ -94,7 +104,9 @@ class Results:
             selection = plugins_of(store)
             details = store.records(details=True).set_index("key").loc[row["key"]]
         catalogue = load_catalogue(selection)
-        combination = Combination({kind: Ref.parse(row[kind]) for kind in PARTS}, int(row["latent"]))
+        ((latent, *budget),) = names_of(row.to_frame().T, SETTINGS)
+        spent = Budget(**dict(zip(SETTINGS[1:], budget, strict=True)))
+        combination = Combination({kind: Ref.parse(row[kind]) for kind in PARTS}, latent, spent)
         facts = {str(k): v for k, v in row.dropna().items()}
         seed, folder = int(row["seed"]), self.directory / "weights"
         return stored(catalogue, combination, seed, row["key"], folder, facts, details["provenance"])

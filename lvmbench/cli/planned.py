@@ -90,8 +90,10 @@ def _heading(plan: Plan, runnable: Sequence[Planned]) -> None:
     suite, same = plan.suite, [f"{kind} {runnable[0].combination[kind]}" for kind in _constant(runnable)]
     seeds = ", ".join(map(str, suite.seeds[:SHOWN_SEEDS])) + (", ..." if suite.seeds[SHOWN_SEEDS:] else "")
     say(f"suite {suite.name} version {suite.version}: {counted(len(suite.seeds), 'seed')} ({seeds})")
+    shown = runnable[0].combination.shown if runnable else ()
     if same:
-        say(Text(f"in every row: {'; '.join([*same, f'latent {suite.latent}'])}"))
+        latent = [] if "latent" in shown else [f"latent {runnable[0].combination.latent}"]
+        say(Text(f"in every row: {'; '.join([*same, *latent])}"))
 
 
 def _constant(runnable: Sequence[Planned]) -> list[str]:
@@ -103,6 +105,10 @@ def _table(
 ) -> Table:
     varying = [kind for kind in PARTS if kind not in _constant(runnable)]
     names = {kind: [kind, *(str(planned.combination[kind]) for planned in runnable)] for kind in varying}
+    settings = {
+        n: [n, *(str(p.combination.settings[n]) for p in runnable)] for n in runnable[0].combination.shown
+    }
+    names |= settings
     columns = {
         "runs": [_progress(planned, statuses) for planned in runnable],
         "parameters": ["" if p.parameters is None else f"{p.parameters:,}" for p in runnable],
@@ -111,8 +117,8 @@ def _table(
     taken = sum(max(map(len, [name, *cells])) + GAP for name, cells in columns.items())
     room = _room([*names.values()], console.width - taken)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0))
-    for kind in varying:
-        table.add_column(kind, overflow="fold")
+    for name in names:
+        table.add_column(name, overflow="fold", justify="right" if name in settings else "left")
     for name in columns:
         table.add_column(name, justify="left" if name == "runs" else "right", no_wrap=True)
     broken = [[Text(wrapped(name, room)) for name in cells[1:]] for cells in names.values()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 from rich.text import Text
 
 from lvmbench.api.progress import STYLES, console, counted, say, status_counts
-from lvmbench.kinds import PARTS
+from lvmbench.results.board import identity, labels
 from lvmbench.results.export import FILES
 from lvmbench.results.terminal import to_rich
 from lvmbench.status import SETTLED, Status
@@ -36,7 +36,7 @@ def show_results(results: Results, summary: Summary) -> None:
     """The leaderboard, the files, and the counts per status."""
     out = results.directory
     show_board(results.board())
-    _attention(results.evaluations, settled=SETTLED)
+    _attention(results.evaluations, results.records, settled=SETTLED)
     written = [name for name in FILES if (out / name).exists()]
     say(f"wrote to {out}/: {', '.join([*written, 'store, weights'])}")
     say(_closing(summary))
@@ -61,10 +61,10 @@ def show_status(out: Path, store: Store, *, tracebacks: bool) -> None:
     evaluations = store.evaluations(details=True)
     say(Text("evaluations: ") + status_counts(Counter(evaluations["status"])))
     for frame in (records, evaluations):
-        _attention(frame, settled={Status.OK})
+        _attention(frame, records, settled={Status.OK})
     for frame in (records, evaluations) if tracebacks else ():
-        for _, row in frame[frame["traceback"].notna()].iterrows():
-            say(Text(f"\n{_what(row)} · seed {row['seed']}", style="bold"))
+        for what, (_, row) in _named(frame[frame["traceback"].notna()], records):
+            say(Text(f"\n{what} · seed {row['seed']}", style="bold"))
             say(row["traceback"])
     unfinished = int((records["status"] == Status.INTERRUPTED).sum())
     if unfinished:
@@ -74,19 +74,21 @@ def show_status(out: Path, store: Store, *, tracebacks: bool) -> None:
         say(f"redo what failed: lvmbench retry {shell(out)}")
 
 
-def _attention(frame: pd.DataFrame, settled: Container[str]) -> None:
+def _attention(frame: pd.DataFrame, records: pd.DataFrame, settled: Container[str]) -> None:
     """What is not settled, one line for each combination and reason."""
     groups: dict[tuple[str, str, str], list[str]] = {}
-    for _, row in frame.iterrows():
+    for what, (_, row) in _named(frame, records):
         if row["status"] not in settled:
-            groups.setdefault((row["status"], _what(row), row["reason"]), []).append(str(row["seed"]))
+            groups.setdefault((row["status"], what, row["reason"]), []).append(str(row["seed"]))
     for (status, what, reason), seeds in groups.items():
         line = Text(status, style=STYLES.get(Status(status), "bold red"))
         where = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
         say(line + Text(f": {what} ({where}): {reason}", style=""))
 
 
-def _what(row: pd.Series[Any]) -> str:
-    """What a row is about: a combination, or an evaluator of one."""
-    name = " · ".join(str(row[kind]) for kind in PARTS)
-    return f"evaluator {row['evaluator']} of {name}" if "evaluator" in row else name
+def _named(frame: pd.DataFrame, records: pd.DataFrame) -> Iterator[tuple[str, tuple[Any, pd.Series[Any]]]]:
+    """Each row with what it is about: the combination of a run of these records, or an evaluator of one."""
+    names = frame["key"].map(labels(records, identity(records)).set_axis(records["key"]))
+    if "evaluator" in frame:
+        names = "evaluator " + frame["evaluator"].astype(str) + " of " + names
+    return zip(names, frame.iterrows(), strict=True)

@@ -5,38 +5,52 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from lvmbench.combinations.budget import Budget
 from lvmbench.kinds import PARTS
 from lvmbench.registry.names import Ref
 
 PROTOCOL = 2
 """Raised when the training or evaluation protocol changes results: older results are then not reused."""
-COLUMNS = (*PARTS, "latent")
+SETTINGS = ("latent", *Budget.model_fields)
+"""What a combination has beside components: the latent size, and the keys of the budget."""
+COLUMNS = (*PARTS, *SETTINGS)
 """The columns that name a combination in every table."""
 
 
 @dataclass(frozen=True)
 class Combination:
-    """One choice of dataset, prior, posterior, decoder, objective and estimator, and the latent size."""
+    """One choice of each part, the latent size and the budget.
+
+    ``shown`` are the settings that its name has, as they tell it from others.
+    """
 
     refs: Mapping[str, Ref]
     latent: int
+    budget: Budget = field(default_factory=Budget)
+    shown: tuple[str, ...] = field(default=(), compare=False)
 
     def __getitem__(self, kind: str) -> Ref:
         return self.refs[kind]
 
     def __str__(self) -> str:
-        return " · ".join(str(self.refs[kind]) for kind in PARTS)
+        settings = (f"{name}={self.settings[name]}" for name in self.shown)
+        return " · ".join([*(str(self.refs[kind]) for kind in PARTS), *settings])
 
     def __hash__(self) -> int:
-        return hash((str(self), self.latent))
+        return hash(tuple(self.columns.values()))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The latent size, and each key of the budget."""
+        return {"latent": self.latent, **self.budget.model_dump()}
 
     @property
     def columns(self) -> dict[str, Any]:
         """What names this combination in every table, by column."""
-        return dict(zip(COLUMNS, (*(str(self.refs[kind]) for kind in PARTS), self.latent), strict=True))
+        return {**{kind: str(self.refs[kind]) for kind in PARTS}, **self.settings}
 
 
 def run_key(combination: Combination, seed: int, identity: Mapping[str, Any]) -> str:

@@ -11,7 +11,6 @@ from lvmbench.combinations.combination import Combination
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
 from lvmbench.status import Status
-from lvmbench.suites.budget import Budget
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,6 @@ class Job:
     Arguments:
         combination: What to train.
         keys: The run key of each seed.
-        budget: How long.
         device: Where, by name.
         selection: The plugins that the worker loads.
         weights: The folder of the stored weights.
@@ -29,7 +27,6 @@ class Job:
 
     combination: Combination
     keys: Mapping[int, str]
-    budget: Budget
     device: str
     selection: PluginSelection
     weights: Path

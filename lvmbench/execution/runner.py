@@ -26,7 +26,6 @@ from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, remarks_in
 from lvmbench.results.store import Store
 from lvmbench.status import SETTLED, Status
-from lvmbench.suites.budget import Budget
 from lvmbench.suites.plan import Plan, Planned
 
 
@@ -102,7 +101,7 @@ def run(
     packs = [pack for planned in plan.planned if (pack := due.pack(planned))]
     trained = sum(len(pack.untrained) for pack in packs)
     try:
-        _Session(store, options, out / "weights", described, plan.suite.budget, reporter).run(packs)
+        _Session(store, options, out / "weights", described, reporter).run(packs)
     finally:
         export(store, out)
     counts = Counter(store.statuses().values())
@@ -232,11 +231,10 @@ class _Session:
         options: RunOptions,
         weights: Path,
         described: str,
-        budget: Budget,
         reporter: Reporter,
     ) -> None:
         self.store, self.options, self.weights = store, options, weights
-        self.described, self.budget, self.reporter = described, budget, reporter
+        self.described, self.reporter = described, reporter
         self.tasks: list[tuple[_Pack, Job | Measuring]] = []
 
     def run(self, packs: Sequence[_Pack]) -> None:
@@ -264,7 +262,7 @@ class _Session:
 
     def _job(self, pack: _Pack, keys: Mapping[int, str]) -> Job:
         options = self.options
-        return Job(pack.combination, keys, self.budget, options.device, options.selection, self.weights)
+        return Job(pack.combination, keys, options.device, options.selection, self.weights)
 
     def _queue(
         self,

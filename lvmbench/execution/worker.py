@@ -61,10 +61,10 @@ def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Tra
     def on_epoch(epoch: Epoch) -> None:
         finite = [v for v in epoch.validation.values() if math.isfinite(v)]
         bound = fmean(finite) if finite else None
-        progress.write(Progress("train", epoch.epoch, job.budget.epochs, bound))
+        progress.write(Progress("train", epoch.epoch, job.combination.budget.epochs, bound))
 
     memory = PeakMemory(device)
-    results = train(parts, seeds, data, job.budget, device, on_epoch)
+    results = train(parts, seeds, data, job.combination.budget, device, on_epoch)
     peak = memory.facts
     trained = []
     for result in results:
@@ -72,7 +72,7 @@ def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Tra
             write_weights(result.weights, job.weights_file(result.seed))
         facts: dict[str, Any] = {
             "started": started,
-            "epochs": result.epochs,
+            "trained_epochs": result.epochs,
             "best_epoch": result.best_epoch,
             "stopped": result.stopped,
             "train_seconds": round(result.seconds, 3),

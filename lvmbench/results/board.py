@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lvmbench.combinations.combination import SETTINGS
 from lvmbench.errors import UserError
 from lvmbench.kinds import PARTS
 from lvmbench.results.metrics import figure_table, headline, ranking, tidy
@@ -18,7 +19,7 @@ from lvmbench.results.tables import asked
 
 DISCRETE = frozenset({"binary", "one_hot", "finite", "count"})
 """The supports on which p(x|z) is a probability mass; on any other it is a density."""
-_MAY_VARY = ("suite", "suite_version", "latent")
+_MAY_VARY = ("suite", "suite_version", *SETTINGS)
 _KNOWN = ("support", "improving")
 _TABLE = ("dataset", "scale")
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
@@ -109,8 +110,9 @@ class Board:
 
 
 def identity(records: pd.DataFrame) -> list[str]:
-    """What tells combinations apart: the components, and the suite or latent size where records mix them."""
-    return [*PARTS] + [name for name in _MAY_VARY if name in records and records[name].nunique() > 1]
+    """What tells combinations apart: the components, and the suite and settings that vary."""
+    several = (name for name in _MAY_VARY if name in records and records[name].nunique(dropna=False) > 1)
+    return [*PARTS, *several]
 
 
 def label(words: Iterable[Any]) -> str:
@@ -120,6 +122,29 @@ def label(words: Iterable[Any]) -> str:
     'mixture[components=20] · gaussian · elbo'
     """
     return " · ".join(str(word) for word in words if not pd.isna(word) and str(word))
+
+
+def labels(rows: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
+    """One line for the combination of each row, its settings by name; indexed as the rows.
+
+    >>> rows = pd.DataFrame({"prior": ["vamp"], "latent": [8], "clip": [None]})
+    >>> labels(rows, ["prior", "latent", "clip"]).tolist()
+    ['vamp · latent=8 · clip=none']
+    """
+    named = [rows[name].map(lambda value, name=name: _word(name, value)) for name in names]
+    return pd.Series([label(words) for words in zip(*named, strict=True)], index=rows.index, dtype=str)
+
+
+def _word(name: str, value: Any) -> str:
+    """A component as it is called, a setting with its name."""
+    if name not in SETTINGS:
+        return "" if pd.isna(value) else str(value)
+    return f"{name}={'none' if pd.isna(value) or value == 'none' else value}"
+
+
+def as_text(values: pd.Series[Any]) -> pd.Series[str]:
+    """The values of a column that tells rows apart, as tables show them."""
+    return values.map(lambda value: "none" if pd.isna(value) else str(value)).astype(str)
 
 
 def run_table(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test") -> pd.DataFrame:
@@ -135,7 +160,7 @@ def run_table(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "t
         raise UserError(f"measurements.csv has '{twice}' twice for the same run")
     known = [name for name in _KNOWN if name in records]
     runs = records[[*names, "key", "seed", "status", "reason", *known]].fillna({"reason": ""})
-    runs = runs.assign(label=[label(words) for words in runs[names[1:]].itertuples(index=False)])
+    runs = runs.assign(label=labels(runs, names[1:]))
     repeated = runs.duplicated(["dataset", "label", "seed"])
     if repeated.any():
         run = runs[repeated].iloc[0]

@@ -33,8 +33,13 @@ def _ending() -> list[Column[Any]]:
 
 NAME = (*COLUMNS, "seed")
 """What a run is called; its key says by what definition of that name it was made."""
-_WHOLE = {"latent": Integer, "seed": BigInteger}
+_TYPES: Mapping[str, type[sa.types.TypeEngine[Any]]] = {
+    **dict.fromkeys(("latent", "epochs", "batch", "patience"), Integer),
+    **dict.fromkeys(("learning_rate", "weight_decay", "seconds", "warm_up", "clip"), Float),
+    "seed": BigInteger,
+}
 """The types of the columns of a name that are no text."""
+_OPTIONAL = ("weight_decay", "seconds", "clip")
 METADATA = MetaData()
 META = Table("meta", METADATA, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
 ENVIRONMENTS = Table(
@@ -47,9 +52,9 @@ RUNS = Table(
     Column("position", Integer, nullable=False),
     Column("suite", String, nullable=False),
     Column("suite_version", Integer, nullable=False),
-    *(Column(name, _WHOLE.get(name, String), nullable=False) for name in NAME),
+    *(Column(name, _TYPES.get(name, String), nullable=name in _OPTIONAL) for name in NAME),
     *_ending(),
-    Column("epochs", Integer),
+    Column("trained_epochs", Integer),
     Column("best_epoch", Integer),
     Column("stopped", String),
     Column("train_seconds", Float),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from html import escape
 
 from lvmbench.results.board import Board
-from lvmbench.results.sections import Section, caption, claims_section, sections
+from lvmbench.results.sections import Section, caption, claims_section, effects_section, sections
 
 
 def to_html(board: Board) -> str:
-    """The table of each data set, with what is the same in each row and what is missing; and the claims."""
-    claims = claims_section(board)
-    return "".join(map(_section, [*sections(board), *([claims] if claims else [])]))
+    """The table of each data set with what is the same in its rows and what is missing, effects, claims."""
+    ends = filter(None, (effects_section(board), claims_section(board)))
+    return "".join(map(_section, [*sections(board), *ends]))
 
 
 def _section(section: Section) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lvmbench.errors import UserError, nearest
 from lvmbench.results.tables import asked
-from lvmbench.suites.suite import NOTHING
+from lvmbench.suites.schema import NOTHING
 
 HEADLINE = (
     "elbo",

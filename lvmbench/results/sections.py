@@ -8,13 +8,20 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from lvmbench.results.board import Board, label, table_name
+from lvmbench.results.board import Board, as_text, labels, table_name
+from lvmbench.results.effects import effects
 
 _CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
 _CLAIM_NUMBERS = ("difference", "range", "n")
+_EFFECT_NUMBERS = ("difference", "better in", "seeds")
 JUDGED = (
     "An order is decided by the 95% interval of the difference, paired over seeds, each claim by itself; an "
     "agreement by every run, whose smallest and largest difference are given."
+)
+EFFECTS = (
+    "paired over everything else and seeds: the mean over the combinations that have both with every seed, "
+    "± half the width of its 95% t interval over seeds, each by itself. Verdicts are by Holm's limits for "
+    "all rows of a table. Settings that never meet with everything else equal have no row."
 )
 IMPROVING = "their best epoch is among the last 5% of those they trained, and patience had not stopped them"
 SCALES = (
@@ -104,6 +111,23 @@ def claims_section(board: Board) -> Section | None:
     return Section("Claims", claim_columns(board.claims), _CLAIM_NUMBERS, notes=[JUDGED])
 
 
+def effects_section(board: Board) -> Section | None:
+    """What each axis of a grid is worth, where a table has one."""
+    found = effects(board)
+    if found.empty:
+        return None
+    notes = [f"{board.metric} of a setting less that of the first of its axis, {EFFECTS}"]
+    tables = [table_name(*place) for place in found[["dataset", "scale"]].itertuples(index=False)]
+    shown = {"axis": found["axis"], "setting": found["setting"], "against": found["against"]}
+    columns = {"table": tables, **{head: values.tolist() for head, values in shown.items()}}
+    if len(set(tables)) == 1:
+        del columns["table"]
+    columns["difference"] = _cells(found, "difference", "low", "high")
+    columns["better in"] = [f"{n} of {of}" for n, of in zip(found["better_in"], found["pairs"], strict=True)]
+    columns["seeds"] = found["seeds"].astype(str).tolist()
+    return Section("Effects", {**columns, "verdict": found["verdict"].tolist()}, _EFFECT_NUMBERS, notes=notes)
+
+
 def _of_dataset(board: Board, dataset: str, part: pd.DataFrame, short: bool) -> list[Section]:
     """A section for each scale, the last of which says what gave no result."""
     measured = part[part["seeds"] > 0]
@@ -121,7 +145,8 @@ def _of_dataset(board: Board, dataset: str, part: pd.DataFrame, short: bool) -> 
 
 def _section(board: Board, title: str, part: pd.DataFrame, short: bool) -> Section:
     names = board.names
-    part = part.assign(**{name: part[name].astype(str) for name in names}, runs=_runs(part))
+    measures = [name for name in names if pd.api.types.is_numeric_dtype(part[name])]
+    part = part.assign(**{name: as_text(part[name]) for name in names}, runs=_runs(part))
     full = [value for name in names for value in part[name]]
     if short:
         part = part.assign(**{name: part[name].map(shorten(part[name])) for name in names})
@@ -130,7 +155,7 @@ def _section(board: Board, title: str, part: pd.DataFrame, short: bool) -> Secti
     labels = combination_labels(part, names)
     legend = _legend(full, [value for name in names for value in part[name]])
     notes = [*_notes(filled, labels), *legend, *_improving(filled)]
-    numbers = ["rank", *map(board.header, board.headline)]
+    numbers = ["rank", *measures, *map(board.header, board.headline)]
     return Section(title, _columns(board, filled, constant), numbers, constant, _holes(empty, labels), notes)
 
 
@@ -140,7 +165,9 @@ def _columns(board: Board, filled: pd.DataFrame, constant: Mapping[str, str]) ->
         return {}
     ranks = {"rank": ["–" if pd.isna(r) else str(r) for r in filled["rank"]]} if board.metric else {}
     left = {name: filled[name].tolist() for name in board.names if name not in constant}
-    figures = {board.header(name): _cells(filled, name) for name in board.headline}
+    figures = {
+        board.header(name): _cells(filled, name, f"{name}_low", f"{name}_high") for name in board.headline
+    }
     runs = {} if "runs" in constant else {"runs": filled["runs"].tolist()}
     return {**ranks, **left, **figures, **runs}
 
@@ -189,13 +216,11 @@ def combination_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[st
     ['iaf', 'exact']
     """
     differing = [name for name in names if part[name].nunique(dropna=False) > 1] or list(names)
-    return pd.Series(
-        [label(row) for row in part[differing].itertuples(index=False)], index=part.index, dtype=str
-    )
+    return labels(part, differing)
 
 
-def _cells(part: pd.DataFrame, name: str) -> list[str]:
-    return [cell(*row) for row in part[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)]
+def _cells(part: pd.DataFrame, mean: str, low: str, high: str) -> list[str]:
+    return [cell(*row) for row in part[[mean, low, high]].astype(float).itertuples(index=False)]
 
 
 def _holes(empty: pd.DataFrame, labels: pd.Series[str]) -> list[Hole]:

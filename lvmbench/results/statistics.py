@@ -216,7 +216,7 @@ class _Differences:
 
     def apart(self, alpha: float) -> Flags:
         """Which pairs are told apart."""
-        return _holm(self.separate, alpha) & (self.paired <= alpha)
+        return holm(self.separate, alpha) & (self.paired <= alpha)
 
     def needed(self, alpha: float, pairs: int) -> Array:
         """How large each difference must be to be told apart among so many pairs, none of which is yet."""
@@ -228,7 +228,7 @@ class _Differences:
         return np.maximum(separate, half_width(self.deviation, self.n, 1 - alpha))
 
 
-def _holm(p: Array, alpha: float) -> Flags:
+def holm(p: Array, alpha: float) -> Flags:
     """Which of the p-values are below Holm's limits, alpha / m, alpha / (m - 1), ... in their order.
 
     NaN is no test.

@@ -30,7 +30,7 @@ from lvmbench.results.database import (
 )
 from lvmbench.status import Status
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 
 
 class Store:
@@ -150,9 +150,9 @@ class Store:
     def add_runs(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add planned runs; the ones that are there stay as they are, except for their place in the plan.
 
-        There is one row for each combination and seed. One made by another definition of them (another
-        budget, other data, another version of a component) gives way where it has no result, and else raises
-        `UserError`; a run that is unavailable now leaves what is there.
+        There is one row for each combination and seed. One made by another definition of them (other
+        data, another version of a component) gives way where it has no result, and else raises `UserError`; a
+        run that is unavailable now leaves what is there.
         """
         with self._writing() as connection:
             there = self._named(connection)
@@ -307,8 +307,8 @@ def _gives_way(old: sa.Row[Any], new: Mapping[str, Any]) -> bool:
         return True
     name = " · ".join(new[kind] for kind in PARTS)
     raise UserError(
-        f"seed {new['seed']} of {name} was trained with another budget, other data or other versions of its "
-        "components; give another --out"
+        f"seed {new['seed']} of {name} was trained with other data or other versions of its components; "
+        "give another --out"
     )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,9 @@ _WHOLE = [
     "latent",
     "seed",
     "epochs",
+    "batch",
+    "patience",
+    "trained_epochs",
     "best_epoch",
     "parameters",
     "peak_memory_host",
@@ -37,7 +40,18 @@ _WHOLE = [
     "pack",
     "epoch",
 ]
-_REAL = ["train_seconds", "value", "stderr", "seconds", "train_bound", "validation_bound"]
+_REAL = [
+    "learning_rate",
+    "weight_decay",
+    "seconds",
+    "warm_up",
+    "clip",
+    "train_seconds",
+    "value",
+    "stderr",
+    "train_bound",
+    "validation_bound",
+]
 _FLAGS = {"True": True, "False": False, "": None}
 
 
@@ -97,8 +111,18 @@ def _asked_runs(records: pd.DataFrame, meta: Mapping[str, str]) -> list[str]:
     if "combinations" not in meta:
         return ["suite"] * len(records)
     asked = set(map(tuple, json.loads(meta["combinations"])))
-    rows = records[[*COLUMNS]].itertuples(index=False, name=None)
-    return ["suite" if row in asked else "" for row in rows]
+    return ["suite" if row in asked else "" for row in names_of(records, COLUMNS)]
+
+
+def names_of(records: pd.DataFrame, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """What runs are called, one for each row, with ``None`` for what is missing."""
+    return [tuple(map(_plain, row)) for row in records[list(columns)].itertuples(index=False, name=None)]
+
+
+def _plain(value: Any) -> Any:
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _asked_figures(measurements: pd.DataFrame, meta: Mapping[str, str]) -> pd.DataFrame:
@@ -114,6 +138,7 @@ def _asked_figures(measurements: pd.DataFrame, meta: Mapping[str, str]) -> pd.Da
 
 def _improving(records: pd.DataFrame) -> pd.Series[bool]:
     """Whether each run was still improving when its training ended; missing for those that are not ok."""
-    late = records["epochs"] - records["best_epoch"] < np.ceil(LATE * records["epochs"].astype(float))
+    trained = records["trained_epochs"]
+    late = trained - records["best_epoch"] < np.ceil(LATE * trained.astype(float))
     cut_short = records["stopped"].isin(["budget", "seconds"])
     return (late & cut_short).astype("boolean").where(records["status"] == "ok")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lvmbench.results.board import Board
-from lvmbench.results.sections import Hole, Section, caption, claims_section, sections
+from lvmbench.results.sections import Hole, Section, caption, claims_section, effects_section, sections
 from lvmbench.text import legible
 
 _CLAIMS_LEAVE_OUT = ("from", "figure", "range")
@@ -19,7 +19,7 @@ _PADDING = 2  # what a column of a terminal table takes beyond its text
 
 
 def to_rich(board: Board, width: int = 110, encoding: str = "utf-8") -> list[Table]:
-    """Make the tables for a terminal: each data set's board, and what gave no result there; then the claims.
+    """Make the tables for a terminal: each data set's board, what gave no result there, effects, claims.
 
     Arguments:
         board: The board.
@@ -32,8 +32,8 @@ def to_rich(board: Board, width: int = 110, encoding: str = "utf-8") -> list[Tab
     for section in (_spelled(section, encoding) for section in sections(board, short=True)):
         tables += [_rich(section, figures, width)] if section.columns else []
         tables += [_rich_holes(section)] if section.holes else []
-    claims = claims_section(board)
-    return [*tables, _rich_claims(_spelled(claims, encoding))] if claims else tables
+    ends = filter(None, (effects_section(board), claims_section(board)))
+    return [*tables, *(_rich_summary(_spelled(section, encoding)) for section in ends)]
 
 
 def _spelled(section: Section, encoding: str) -> Section:
@@ -52,8 +52,8 @@ def _spelled(section: Section, encoding: str) -> Section:
     )
 
 
-def _rich_claims(section: Section) -> Table:
-    """The claims, without what makes a line too long for a terminal."""
+def _rich_summary(section: Section) -> Table:
+    """Effects or claims, without what makes a line too long for a terminal."""
     table = _table(section.title.lower(), " ".join(section.notes))
     shown = {name: texts for name, texts in section.columns.items() if name not in _CLAIMS_LEAVE_OUT}
     for name in shown:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter
 
+from lvmbench.combinations.combination import SETTINGS
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS
 from lvmbench.registry.names import matches
@@ -27,7 +28,9 @@ def judge(
     or its extremes over runs, and the verdict.
     """
     claims = TypeAdapter(list[Claim]).validate_python(list(written))
-    names = [*PARTS, "seed"]  # which the costs among the figures lack
+    names = [
+        name for name in (*PARTS, *SETTINGS, "seed") if name in records
+    ]  # which the costs among the figures lack
     figures = tidy(records, measurements).drop(columns=names, errors="ignore")
     long = figures.merge(records[["key", *names]], on="key")
     rows = [(_order if claim.kind == "order" else _agreement)(claim, long) for claim in claims]
@@ -95,12 +98,20 @@ def _held_against(claim: Claim, runs: pd.DataFrame, long: pd.DataFrame) -> pd.Da
     return runs if claim.errors is None else runs.dropna(subset=["error"])
 
 
-def _select(claim: Claim, pattern: Mapping[Any, str], long: pd.DataFrame) -> pd.DataFrame:
+def _select(claim: Claim, pattern: Mapping[Any, Any], long: pd.DataFrame) -> pd.DataFrame:
     rows = _figure(long, pattern.get("metric", claim.metric))
-    for kind, text in pattern.items():
-        if kind != "metric":
-            rows = rows[rows[kind].map(lambda name, text=text: matches(str(name), text)).astype(bool)]
+    for name, wanted in pattern.items():
+        if name != "metric":
+            values = rows[name] if name in rows else pd.Series(None, index=rows.index, dtype=object)
+            rows = rows[values.map(lambda value, wanted=wanted: _fits(value, wanted)).astype(bool)]
     return rows
+
+
+def _fits(value: Any, wanted: str | float) -> bool:
+    """Whether a component is like a pattern, or a setting has a value."""
+    if isinstance(wanted, str):
+        return matches(str(value), wanted)
+    return bool(pd.notna(value) and value == wanted)
 
 
 def _figure(long: pd.DataFrame, name: str) -> pd.DataFrame:

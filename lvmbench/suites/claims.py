@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from lvmbench.combinations.combination import SETTINGS
+from lvmbench.errors import nearest
+from lvmbench.kinds import PARTS
 from lvmbench.options import NonNegative
 
-Pattern = dict[Literal["dataset", "prior", "posterior", "decoder", "objective", "estimator", "metric"], str]
-"""Which combinations: each component as tables show it, ``*`` for anything.
+NAMED = (*PARTS, *SETTINGS, "metric")
+
+
+def _is_named(key: str) -> str:
+    if key not in NAMED:
+        raise ValueError(f"should be a kind of component, a setting or metric{nearest(key, NAMED)}")
+    return key
+
+
+Pattern = dict[Annotated[str, AfterValidator(_is_named)], str | int | float]
+"""Which combinations: each component as tables show it, ``*`` for anything, and values of settings.
 
 ``metric`` for another figure than the claim's.
 """

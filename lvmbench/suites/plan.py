@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from lvmbench.combinations.combination import Combination, run_key
+from lvmbench.combinations.combination import SETTINGS, Combination, run_key
 from lvmbench.combinations.parts import DataCache, build, latent_size
 from lvmbench.combinations.requirements import (
     applicable_estimators,
@@ -25,7 +25,7 @@ from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref, matches
 from lvmbench.registry.sandbox import preserved
 from lvmbench.status import Status, answered
-from lvmbench.suites.suite import Choice, Suite
+from lvmbench.suites.suite import Choice, Row, Suite
 
 ALWAYS = frozenset({"elbo", "train_seconds", "parameters"})
 """What a suite may rank by whatever its evaluators:
@@ -61,7 +61,7 @@ class Planned:
     efforts: Mapping[str, Effort | None] = field(default_factory=dict)
 
     def name(self, seed: int) -> tuple[Any, ...]:
-        """What one of its runs is called: components, latent size and seed."""
+        """What one of its runs is called: components, settings and seed."""
         return (*self.combination.columns.values(), seed)
 
 
@@ -86,7 +86,7 @@ class Plan:
         return {name: data.remarks for name, data in self.data.items() if data.remarks}
 
     def restricted(self, names: Container[tuple[Any, ...]]) -> Plan:
-        """The plan of these runs only, each named by its components, latent size and seed."""
+        """The plan of these runs only, each named by its components, settings and seed."""
         kept = [
             replace(p, keys={s: k for s, k in p.keys.items() if p.name(s) in names}) for p in self.planned
         ]
@@ -129,10 +129,12 @@ def _matches(combination: Combination, only: Iterable[str]) -> bool:
     """Whether each pattern is in the combination's name, or, with wildcards, matches one of its parts.
 
     A bare name is matched against the names of the parts; the brackets of options are literal.
+    Settings are written ``latent=8``.
     """
     parts = [str(combination[kind]) for kind in PARTS]
     names = [combination[kind].name for kind in PARTS]
-    return all(any(matches(p, o) for p in (*parts, *names)) for o in only)
+    settings = [f"{name}={value}" for name, value in combination.settings.items()]
+    return all(any(matches(p, o) for p in (*parts, *names, *settings)) for o in only)
 
 
 class _Planner:
@@ -140,8 +142,8 @@ class _Planner:
         self.suite, self.catalogue, self.data = suite, catalogue, DataCache(catalogue)
         self.places: dict[str, str] = {}
         self.excluded = [
-            {kind: Ref(c.ref.name, self._resolved(c)) for kind, c in pattern.items()}
-            for pattern in suite.exclude
+            ({kind: Ref(c.ref.name, self._resolved(c)) for kind, c in rule.choices.items()}, rule.values)
+            for rule in suite.exclude
         ]
 
     def canonical(self, choice: Choice) -> Ref:
@@ -177,24 +179,30 @@ class _Planner:
 
     def combinations(self) -> list[Combination]:
         """The distinct combinations of the grid that no rule excludes, then the ones picked by hand."""
-        grid = map(self._combination, self.suite.grid)
-        kept = [c for c in grid if not any(self._is(c, rule) for rule in self.excluded)]
-        return list(dict.fromkeys([*kept, *map(self._combination, self.suite.picked)]))
+        grid = [c for row in self.suite.grid for c in self._of(row)]
+        kept = [c for c in grid if not any(self._is(c, *rule) for rule in self.excluded)]
+        found = list(dict.fromkeys([*kept, *(c for row in self.suite.picked for c in self._of(row))]))
+        shown = tuple(name for name in SETTINGS if len({c.settings[name] for c in found}) > 1)
+        return [replace(c, shown=shown) for c in found]
 
-    def _combination(self, row: Mapping[str, Choice]) -> Combination:
-        refs = {kind: self.canonical(choice) for kind, choice in row.items()}
-        self.places.setdefault(str(refs["dataset"]), row["dataset"].place)
-        latent = self._latent(refs["prior"])
-        if "estimator" not in refs:
-            refs["estimator"] = self._default_estimator(refs, latent)
-        return Combination(refs, latent)
+    def _of(self, row: Row) -> Iterator[Combination]:
+        """The combinations of a row, one for each setting."""
+        refs = {kind: self.canonical(choice) for kind, choice in row.choices.items()}
+        self.places.setdefault(str(refs["dataset"]), row.choices["dataset"].place)
+        estimators: dict[int, Ref] = {}
+        for setting in row.settings:
+            latent = self._latent(refs["prior"], setting.latent)
+            if "estimator" not in refs and latent not in estimators:
+                estimators[latent] = self._default_estimator(refs, latent)
+            own = {} if "estimator" in refs else {"estimator": estimators[latent]}
+            yield Combination({**refs, **own}, latent, setting.budget)
 
-    def _latent(self, prior: Ref) -> int:
+    def _latent(self, prior: Ref, latent: int) -> int:
         """The latent size; the suite's where the prior cannot be imported, which `plan` reports."""
         try:
-            return latent_size(self.catalogue, prior, self.suite.latent)
+            return latent_size(self.catalogue, prior, latent)
         except Unavailable:
-            return self.suite.latent
+            return latent
 
     def _default_estimator(self, refs: Mapping[str, Ref], latent: int) -> Ref:
         """The objective's default; some estimator where parts or data cannot be had, which `plan` reports."""
@@ -213,7 +221,7 @@ class _Planner:
         except (Exception, SystemExit):
             return defaults[0]
 
-    def _is(self, combination: Combination, rule: Mapping[str, Ref]) -> bool:
+    def _is(self, combination: Combination, parts: Mapping[str, Ref], values: Mapping[str, Any]) -> bool:
         def fits(kind: str, pattern: Ref) -> bool:
             ref = combination[kind]
             if ref.name != pattern.name:
@@ -221,7 +229,8 @@ class _Planner:
             options = self._options(kind, ref) if pattern.options else {}
             return all(name in options and options[name] == value for name, value in pattern.options.items())
 
-        return all(fits(kind, pattern) for kind, pattern in rule.items())
+        same = all(combination.settings[name] == value for name, value in values.items())
+        return same and all(fits(kind, pattern) for kind, pattern in parts.items())
 
     def _options(self, kind: str, ref: Ref) -> Mapping[str, Any]:
         """All options of a component; the ones given where it cannot be imported."""
@@ -303,7 +312,7 @@ class _Planner:
         options = {kind: self.catalogue.options(kind, ref) for kind, ref in combination.refs.items()}
         loaded = {kind: self.catalogue.entry(kind, ref.name).load() for kind, ref in combination.refs.items()}
         parts = {kind: [combination[kind].name, options[kind], loaded[kind].version] for kind in PARTS}
-        return {"parts": parts, "data": data.checksum, "budget": self.suite.budget.model_dump()}
+        return {"parts": parts, "data": data.checksum, "budget": combination.budget.model_dump()}
 
     def _keys(self, combination: Combination, identity: Mapping[str, Any]) -> dict[int, str]:
         return {seed: run_key(combination, seed, identity) for seed in self.suite.seeds}

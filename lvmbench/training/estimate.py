@@ -67,7 +67,7 @@ def _training(
 ) -> float | None:
     from lvmbench.training.loop import Training
 
-    budget = plan.suite.budget
+    budget = planned.combination.budget
     training = Training(parts, list(planned.keys), data, budget, device)
     step = _timed(lambda: training.steps_of(TIMED_STEPS), device) / TIMED_STEPS
     longest = float("inf") if budget.seconds is None else budget.seconds * len(parts)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import Data
 from lvmbench.noise import Stream, generator
-from lvmbench.suites.budget import Budget
 from lvmbench.training.learner import Learner, check_terms, demand
 from lvmbench.training.optimizer import PackOptimizer
 from lvmbench.training.pack import Pack, PackNoise, clip_per_seed, gains_from_vectorizing

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, ReduceLROnPlateau, StepLR
 
-from lvmbench.suites.budget import Budget, Constant, Cosine, Plateau, Schedule, Step, schedule_of
+from lvmbench.combinations.budget import Budget, Constant, Cosine, Plateau, Schedule, Step, schedule_of
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),

@@ -461,7 +461,7 @@ def test_fit_reports_epochs_and_is_a_table_in_a_notebook():
 
 def test_fit_says_why_it_stopped():
     fitted = lvmbench.fit(**{**TINY, "seconds": 1e-9})
-    assert (fitted.facts["stopped"], fitted.facts["epochs"]) == ("seconds", 1)
+    assert (fitted.facts["stopped"], fitted.facts["trained_epochs"]) == ("seconds", 1)
 
 
 def test_generate_draws_data_or_gives_means():

@@ -18,7 +18,7 @@ import torch
 from pebble import ProcessExpired
 from safetensors.torch import load_file
 
-from lvmbench.errors import UserError
+import lvmbench
 from lvmbench.execution import worker
 from lvmbench.results.tables import read_results
 
@@ -74,7 +74,7 @@ def test_a_suite_from_end_to_end(tiny, monkeypatch):
     records = tiny.frame()
     assert records["seed"].tolist() == [0, 1] * 4
     ok = records[records["status"] == "ok"]
-    assert set(ok["epochs"]) == {3}
+    assert set(ok["trained_epochs"]) == {3}
     assert set(ok["pack"]) == {2}
     assert set(ok["device"]) == {"cpu"}
     refused = records[records["status"] == "refused"]
@@ -537,12 +537,40 @@ def test_a_component_that_becomes_available_is_trained(tiny):
     assert tiny.run(plugins=[without], **what).counts == {"ok": 2}
 
 
-def test_a_changed_suite_of_the_same_version_never_mixes_with_its_results(tiny):
-    tiny.run()
-    before = content(tiny.folder / "out", [*TABLES, "suite.yaml"])
-    with pytest.raises(UserError, match="trained with another budget, other data or other versions"):
-        tiny.run(budget={"epochs": 2, "batch": 20, "patience": 0})
-    assert content(tiny.folder / "out", [*TABLES, "suite.yaml"]) == before
+def test_a_changed_budget_never_mixes_with_the_results_of_the_one_before(tiny):
+    before = tiny.run().trained
+    assert tiny.run(budget={"epochs": 2, "batch": 20, "patience": 0}).trained == before
+    records = lvmbench.load(tiny.folder / "out").records
+    asked = records[records["asked_by"] == "suite"]
+    assert (len(records), len(asked)) == (2 * before, before)
+    assert set(asked["epochs"]) == {2}
+    board = lvmbench.load(tiny.folder / "out").board()
+    assert (board.unasked.runs, "epochs" in board.names) == (before, False)
+
+
+def test_a_grid_of_settings_is_trained_and_told_apart(tiny):
+    what = {"priors": ["standard_normal"], "latent": [2, 3]}
+    budget = {"epochs": 2, "batch": 20, "patience": 0, "learning_rate": [0.01, 0.001]}
+    assert tiny.run(budget=budget, **what).counts == {"ok": 8}
+    results = lvmbench.load(tiny.folder / "out")
+    board = results.board()
+    assert list(board.names[-2:]) == ["latent", "learning_rate"]
+    rows = board.frame[["latent", "learning_rate", "seeds"]].itertuples(index=False, name=None)
+    assert sorted(rows) == [(2, 0.001, 2), (2, 0.01, 2), (3, 0.001, 2), (3, 0.01, 2)]
+    assert set(results.effects()["axis"]) == {"latent", "learning_rate"}
+    text = (tiny.folder / "out" / "leaderboard.md").read_text()
+    assert "| rank | latent | learning_rate | elbo" in text
+    assert "## Effects" in text
+    slow = results.records.query("latent == 3 and learning_rate == 0.001").iloc[0]
+    fitted = results.fitted(slow)
+    assert (fitted.combination.latent, fitted.combination.budget.learning_rate) == (3, 0.001)
+    assert fitted.model.p().mean.shape == (3,)
+    tables, _ = read_results(tiny.folder / "out")
+    assert (tables["learning_rate"].tolist(), tables["clip"].isna().all()) == (
+        results.records["learning_rate"].tolist(),
+        True,
+    )
+    assert tiny.run(budget=budget, **what).trained == 0
 
 
 def test_every_planned_run_has_its_row_before_anything_is_trained(tiny, monkeypatch):

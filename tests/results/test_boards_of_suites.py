@@ -122,7 +122,7 @@ def test_a_run_was_still_improving_where_its_best_epoch_is_its_last(tiny, patien
     """At 20 epochs the last 5% are one. What waited for its patience in vain had stopped."""
     tiny.run(seeds=4, budget={**BUDGET, "learning_rate": 0.3, "epochs": 20, "patience": patience})
     records, _ = read_results(tiny.folder / "out")
-    waited = records["epochs"] - records["best_epoch"]
+    waited = records["trained_epochs"] - records["best_epoch"]
     assert (records["improving"] == (waited == 0)).all()
     count = int((waited == 0).sum())
     assert (f"{count} of 8 runs ended while still improving" in said(tiny)) == (count > 0)
@@ -139,7 +139,7 @@ def test_a_run_was_still_improving_where_its_best_epoch_is_its_last(tiny, patien
 )
 def test_only_a_run_that_was_cut_short_within_its_last_epochs_was_still_improving(stopped, improving):
     """With 60 epochs the last 5% are three, and patience may wait for less."""
-    records = pd.DataFrame({"epochs": [60, 60, 60], "best_epoch": [60, 58, 57]}, dtype="Int64")
+    records = pd.DataFrame({"trained_epochs": [60, 60, 60], "best_epoch": [60, 58, 57]}, dtype="Int64")
     assert _improving(records.assign(status="ok", stopped=stopped)).tolist() == improving
 
 

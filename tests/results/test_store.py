@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from lvmbench.combinations.budget import Budget
 from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.results.store import RUNS, SCHEMA_VERSION, Store
 
@@ -26,10 +27,13 @@ PARTS = {
 }
 
 
+SETTINGS = {"latent": 2, **Budget().model_dump()}
+
+
 def planned(key, seed=0, **changes):
     """A planned run, as the runner enters it."""
     start = {"status": "interrupted", "reason": "not finished yet", "provenance": {"prior": {"version": "1"}}}
-    named = {"position": 0, "suite": "tiny", "suite_version": 1, "latent": 2, "parameters": None}
+    named = {"position": 0, "suite": "tiny", "suite_version": 1, "parameters": None, **SETTINGS}
     return {"key": key, "seed": seed, **named, **PARTS, **start, **changes}
 
 
@@ -112,7 +116,7 @@ def test_a_run_comes_back_as_it_was_written(store):
     facts = {
         "status": "ok",
         "reason": "",
-        "epochs": 7,
+        "trained_epochs": 7,
         "train_seconds": 0.1 + 0.2,
         "parameters": 5_000_000_000,
     }
@@ -123,7 +127,7 @@ def test_a_run_comes_back_as_it_was_written(store):
     assert {name: first[name] for name in (*PARTS, *facts)} == {**PARTS, **facts}
     assert first["provenance"] == {"prior": {"version": "1"}}
     assert (second["status"], second["reason"]) == ("interrupted", "not finished yet")
-    assert math.isnan(second["epochs"])
+    assert math.isnan(second["trained_epochs"])
     assert store.curves().to_numpy().tolist() == [["a", 1, -3.5, -4.0], ["a", 2, -3.0, 1 / 3]]
     assert store.statuses() == {"a": "ok", "b": "interrupted"}
     assert store.endings(["b"]) == [("interrupted", "not finished yet")]
@@ -368,6 +372,23 @@ def test_a_url_that_cannot_be_used_is_one_line_without_its_password(url, cause):
 
 def test_the_columns_of_records_hold_no_surprise():
     """What other tools read from records.csv; adding is fine, losing is not."""
-    required = {*PARTS, "seed", "status", "reason", "key", "latent", "epochs", "best_epoch", "train_seconds"}
+    required = {
+        *PARTS,
+        "seed",
+        "status",
+        "reason",
+        "key",
+        "latent",
+        "epochs",
+        "trained_epochs",
+        "best_epoch",
+        "train_seconds",
+    }
     assert required <= set(RUNS.c.keys())
     assert Path(RUNS.name).name == "runs"
+
+
+def test_every_setting_has_a_column_of_its_type():
+    for name, value in {"latent": 2, **Budget(clip=1.0, seconds=1.0, weight_decay=0.1).model_dump()}.items():
+        assert RUNS.c[name].type.python_type is type(value)
+        assert RUNS.c[name].nullable == (SETTINGS[name] is None)

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from lvmbench import Subject
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import build
 from lvmbench.combinations.requirements import applicable_estimators, capabilities
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
-from lvmbench.suites.suite import Budget
 from lvmbench.training import restore, train
 
 CATALOGUE = load_catalogue()

@@ -85,6 +85,55 @@ def test_exclude_removes_what_fits_by_name_and_by_the_options_it_names(plan, rul
     assert combinations(found, "prior") == [(name,) for name in left]
 
 
+SETTINGS = {"latent": [2, 3], "budget": {"epochs": 3, "learning_rate": [0.01, 0.001]}}
+
+
+def settings(plan, *names):
+    return [tuple(p.combination.settings[name] for name in names) for p in plan.planned]
+
+
+def test_settings_that_are_lists_make_a_grid(plan):
+    found = plan(priors=["standard_normal", "mixture"], **SETTINGS)
+    one = [(2, 0.01), (2, 0.001), (3, 0.01), (3, 0.001)]
+    assert settings(found, "latent", "learning_rate") == [*one, *one]
+    assert len({key for p in found.planned for key in p.keys.values()}) == 8
+    assert str(found.planned[1].combination).endswith("· latent=2 · learning_rate=0.001")
+
+
+def test_rules_may_name_settings(plan):
+    found = plan(
+        exclude=[{"latent": 3, "learning_rate": 0.001}, {"prior": "mixture", "latent": 2}], **SETTINGS
+    )
+    assert settings(found, "latent", "learning_rate") == [(2, 0.01), (2, 0.001), (3, 0.01)]
+
+
+@pytest.mark.parametrize(
+    ("only", "left"), [(["latent=2"], 2), (["latent=3", "learning_rate=0.0*"], 2), (["epochs=3"], 4)]
+)
+def test_only_may_name_settings(plan, only, left):
+    assert len(plan(only, **SETTINGS).planned) == left
+
+
+def test_a_prior_that_sets_its_latents_is_one_combination(plan):
+    found = plan(priors=["standard_normal", "hierarchy[layers=3 2]"], latent=[2, 3])
+    assert settings(found, "latent") == [(2,), (3,), (5,)]
+    assert {p.status for p in found.planned} == {None}
+
+
+def test_combinations_by_hand_may_have_settings_of_their_own(plan):
+    parts = {"posterior": "gaussian", "decoder": "linear_gaussian", "objective": "elbo"}
+    row = {"dataset": DATA, "prior": "mixture", **parts, "latent": [4, 5], "learning_rate": 0.1}
+    found = plan(combinations=[row, {**row, "latent": 4}], latent=2, budget={"epochs": 3, "batch": [20, 30]})
+    assert settings(found, "latent", "learning_rate", "batch", "epochs") == [
+        (2, 0.001, 20, 3),
+        (2, 0.001, 30, 3),
+        (4, 0.1, 20, 3),
+        (4, 0.1, 30, 3),
+        (5, 0.1, 20, 3),
+        (5, 0.1, 30, 3),
+    ]
+
+
 def test_combinations_by_hand_come_last_and_no_rule_excludes_them(plan):
     row = {
         "dataset": DATA,
@@ -466,7 +515,11 @@ def test_a_key_depends_on_the_values_of_the_data_not_on_their_file_name_alone(ke
 def test_a_plan_is_restricted_to_runs_by_their_names(plan):
     found = plan(seeds=[0, 1], **GRID)
     name = found.planned[2].name(1)
-    assert name == (*(t for (t,) in (combinations(found, k)[2:3][0] for k in PARTS)), 2, 1)
+    assert name == (
+        *(t for (t,) in (combinations(found, k)[2:3][0] for k in PARTS)),
+        *found.planned[2].combination.settings.values(),
+        1,
+    )
     (left,) = found.restricted({name}).planned
     assert left == replace(found.planned[2], keys={1: found.planned[2].keys[1]})
     assert found.restricted(found.names) == found

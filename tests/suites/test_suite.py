@@ -2,11 +2,11 @@
 
 import pytest
 
+from lvmbench.combinations.budget import Budget
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import load_catalogue
-from lvmbench.suites.budget import Budget
 from lvmbench.suites.plan import make_plan
-from lvmbench.suites.suite import load_suite
+from lvmbench.suites.suite import Setting, load_suite
 
 CATALOGUE = load_catalogue()
 KEYS = {  # a line each, in this order
@@ -34,7 +34,13 @@ def load(tmp_path):
 
 
 def names(suite, kind):
-    return [str(row[kind].ref) for row in suite.grid]
+    return [str(row.choices[kind].ref) for row in suite.grid]
+
+
+def budget_of(suite):
+    """The budget of a suite that has one."""
+    ((_, budget),) = suite.grid[0].settings
+    return budget
 
 
 WRONG = [
@@ -155,7 +161,7 @@ WRONG = [
     ({"priors": "['mixture[components=[]]']"}, "3:10: prior 'mixture': option 'components' is an empty list"),
     # combinations and exclude
     ({"combinations": "[]"}, "8:15: combinations: is empty; give at least one (got [])"),
-    ({"combinations": "[{priors: mixture}]"}, "8:17: unknown kind 'priors'; did you mean 'prior'"),
+    ({"combinations": "[{priors: mixture}]"}, "8:17: unknown key 'priors'; did you mean 'prior'"),
     (
         {"combinations": "[{prior: mixture}]"},
         "8:16: combinations: lacks dataset, posterior, decoder, objective; name one",
@@ -168,10 +174,51 @@ WRONG = [
         },
         "9:27: unknown prior 'x'; known: ",
     ),
-    ({"exclude": "[{evaluator: tightness}]"}, "8:12: unknown kind 'evaluator'; known: "),
+    ({"exclude": "[{evaluator: tightness}]"}, "8:12: unknown key 'evaluator'; known: "),
     ({"exclude": "[{prior: mixtur}]"}, "8:19: unknown prior 'mixtur'; did you mean 'mixture'?"),
     ({"exclude": "[{}]"}, "8:11: exclude: excludes everything; name a component"),
     ({"exclude": ""}, "8:1: exclude: should be a list (got nothing)"),
+    # lists of settings
+    ({"latent": "[]"}, "8:9: latent: is empty; give a size, or several (got [])"),
+    ({"latent": "[2, 0]"}, "8:13: latent.1: should be greater than or equal to 1 (got 0)"),
+    ({"latent": "[2, x]"}, "8:13: latent.1: should be a whole number (got 'x')"),
+    ({"budget": "{learning_rate: []}"}, "8:25: budget.learning_rate: is empty; give a value, or several"),
+    (
+        {"budget": "{learning_rate: [0.1, -1]}"},
+        "8:31: budget.learning_rate.1: should be greater than 0 (got -1)",
+    ),
+    (
+        {"budget": "{optimizer: [adam, adm]}"},
+        "8:28: budget.optimizer.1: should be 'adam', 'adamw', 'adamax', 'rmsprop' or 'sgd' (got 'adm')",
+    ),
+    (
+        {"budget": "{schedule: [constant, plateau], patience: [30, 5]}"},
+        "8:56: budget.patience.1: should be more than the 10 epochs that schedule plateau waits",
+    ),
+    ({"exclude": "[{latent: x}]"}, "8:20: exclude.0.latent: should be a whole number (got 'x')"),
+    (
+        {"exclude": "[{learning_rate: -1}]"},
+        "8:27: exclude.0.learning_rate: should be greater than 0 (got -1)",
+    ),
+    ({"exclude": "[{prior: 3}]"}, "8:19: exclude.0.prior: should be one component, as name"),
+    (
+        {
+            "combinations": "\n- {batch: 0, dataset: blobs, prior: mixture, posterior: exact, "
+            "decoder: bernoulli, objective: elbo}"
+        },
+        "9:11: combinations.0.batch: should be greater than or equal to 1 (got 0)",
+    ),
+    (
+        {
+            "combinations": "\n- {dataset: blobs, prior: 3, posterior: exact, decoder: gaussian, "
+            "objective: elbo}"
+        },
+        "9:27: combinations.0.prior: should be one component, as name",
+    ),
+    (
+        {"claims": "[{claim: x, metric: elbo, higher: {latnt: 8}, lower: {latent: 2}}]"},
+        "8:44: claims.0.higher.latnt: should be a kind of component, a setting or metric; did you mean",
+    ),
 ]
 
 
@@ -218,16 +265,17 @@ def test_a_suite_that_is_not_there_is_said_with_what_is(tmp_path, monkeypatch, n
 
 def test_what_is_left_out_has_a_default(load):
     suite = load()
-    assert (suite.version, suite.latent, suite.seeds, suite.metric) == (1, 8, (0, 1, 2), "elbo")
-    assert suite.budget == Budget()
-    assert "estimator" not in suite.grid[0]
+    assert (suite.version, suite.seeds, suite.metric) == (1, (0, 1, 2), "elbo")
+    assert suite.grid[0].settings == (Setting(8, Budget()),)
+    assert "estimator" not in suite.grid[0].choices
 
 
 def test_a_schedule_is_written_as_names_are(load):
     assert (
-        load(budget="{schedule: 'plateau[factor=0.5, patience=5]'}").budget.schedule == "plateau[patience=5]"
+        budget_of(load(budget="{schedule: 'plateau[factor=0.5, patience=5]'}")).schedule
+        == "plateau[patience=5]"
     )
-    assert load(budget="{schedule: plateau, patience: 0}").budget.patience == 0
+    assert budget_of(load(budget="{schedule: plateau, patience: 0}")).patience == 0
 
 
 def test_seeds_are_how_many_or_which(load):
@@ -240,7 +288,10 @@ def test_a_grid_is_the_product_of_its_axes_in_their_order(load):
     suite = load(
         priors="[standard_normal, mixture]", objectives="[elbo, iwae]", estimators="[score, pathwise]"
     )
-    rows = [tuple(str(row[kind].ref) for kind in ("prior", "objective", "estimator")) for row in suite.grid]
+    rows = [
+        tuple(str(row.choices[kind].ref) for kind in ("prior", "objective", "estimator"))
+        for row in suite.grid
+    ]
     assert rows == [
         (p, o, e)
         for p in ("standard_normal", "mixture")
@@ -283,7 +334,7 @@ def test_combinations_by_hand_stand_beside_the_grid_or_alone(load):
     assert len(beside.grid) == 1
     assert alone.grid == ()
     for suite in (beside, alone):
-        assert [str(r["prior"].ref) for r in suite.picked] == [
+        assert [str(r.choices["prior"].ref) for r in suite.picked] == [
             "mixture[components=2]",
             "mixture[components=3]",
         ]
@@ -291,7 +342,7 @@ def test_combinations_by_hand_stand_beside_the_grid_or_alone(load):
 
 def test_a_choice_knows_where_it_and_its_options_stand(load, tmp_path):
     suite = load(priors="\n  - standard_normal\n  - mixture:\n      components: 2\n      spread: 1.0")
-    first, second = (row["prior"] for row in suite.grid)
+    first, second = (row.choices["prior"] for row in suite.grid)
     here = tmp_path / "tiny.yaml"
     assert (first.place, first.option_places) == (f"{here}:4:5", {})
     assert second.place == f"{here}:5:5"
@@ -303,7 +354,7 @@ def test_windows_line_endings_and_merge_keys_change_nothing(load, tmp_path):
     text = (tmp_path / "tiny.yaml").read_text()
     (tmp_path / "tiny.yaml").write_bytes(text.replace("\n", "\r\n").encode())
     assert load_suite(str(tmp_path / "tiny.yaml"), CATALOGUE) == suite
-    assert load(budget="{<<: {epochs: 3}, batch: 20}").budget == suite.budget
+    assert budget_of(load(budget="{<<: {epochs: 3}, batch: 20}")) == budget_of(suite)
 
 
 @pytest.mark.parametrize(

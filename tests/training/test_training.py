@@ -13,11 +13,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lvmbench import Decoder, DiagonalNormal, Estimate, Estimator, Objective, Posterior, Prior
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import build
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
-from lvmbench.suites.budget import Budget
 from lvmbench.training import restore, train
 from lvmbench.training.learner import ContractError
 from lvmbench.training.loop import Training

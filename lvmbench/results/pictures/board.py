@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lvmbench.results.board import Board, label, table_name
+from lvmbench.results.board import Board, as_text, labels, table_name
 from lvmbench.results.sections import combination_labels, shorten
 
 Array = npt.NDArray[np.float64]
@@ -118,7 +118,7 @@ def _seeds(runs: pd.DataFrame, part: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def _panel(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, metric: str, names: Sequence[str]) -> None:
     """One data set: the best combination on top."""
-    position = {label(row): i for i, row in enumerate(part[list(names)].itertuples(index=False))}
+    position = {text: i for i, text in enumerate(labels(part, names))}
     runs = runs[runs["label"].isin(position)]
     mean, low, high = (part[metric + end].to_numpy(dtype=float) for end in ("", "_low", "_high"))
     seeds, row = runs[metric].to_numpy(dtype=float), runs["label"].map(position).to_numpy(dtype=int)
@@ -135,7 +135,7 @@ def short_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
 
     Indexed as the rows.
     """
-    texts = part[list(names)].astype(str)
+    texts = part[list(names)].apply(as_text)
     return combination_labels(
         texts.assign(**{name: texts[name].map(shorten(texts[name])) for name in names}), names
     )
