@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load
 
 from lvmbench.api.fitted import CURVE, Fitted
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import PROTOCOL
 from lvmbench.combinations.given import Given, combine
 from lvmbench.errors import UserError
@@ -47,6 +48,7 @@ def _described(fitted: Fitted) -> dict[str, Any]:
             for kind, about in catalogue.provenance(combination.refs).items()
         },
         "latent": combination.latent,
+        "budget": combination.budget.model_dump(),
         "seed": fitted.seed,
         "data": {
             "checksum": fitted.data.checksum,
@@ -81,6 +83,7 @@ def load_fitted(path: Path, given: Mapping[str, Given], device: str, plugins: It
         raise UserError(
             f"'{path}': {error}; what was given to fit is given to load too, or plugins="
         ) from None
+    combination = replace(combination, budget=Budget(**saved["budget"]))
     for kind, here in catalogue.provenance(combination.refs).items():
         _expect_same(path, f"{kind} '{combination[kind].name}'", here, saved["components"][kind])
     fitted = Fitted.untrained(catalogue, combination, saved["seed"], pick_device(device))
