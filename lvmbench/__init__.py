@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from lvmbench.evaluator import Measurement as Measurement
     from lvmbench.evaluator import Metric as Metric
     from lvmbench.evaluator import Subject as Subject
-    from lvmbench.evaluator import Work as Work
+    from lvmbench.evaluator import Workload as Workload
     from lvmbench.latents import LatentSpace as LatentSpace
     from lvmbench.model import LatentVariableModel as LatentVariableModel
     from lvmbench.networks import encoder as encoder
@@ -111,7 +111,7 @@ _HOMES = {
     "divergence": ["analytic_kl", "register_draw_kl", "register_kl", "register_posterior"],
     "errors": ["LvmbenchError", "Refusal", "Unavailable", "UserError", "nearest"],
     "estimator": ["Estimator"],
-    "evaluator": ["Evaluator", "Measurement", "Metric", "Subject", "Work"],
+    "evaluator": ["Evaluator", "Measurement", "Metric", "Subject", "Workload"],
     "api.fitted": ["Fitted", "evaluate", "fit"],
     "latents": ["LatentSpace"],
     "model": ["LatentVariableModel"],

@@ -115,7 +115,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What the cost of an evaluation depends on:
     objective, estimators, what the combination provides, how many data.
     """
@@ -141,14 +141,14 @@ class Evaluator(Component, ABC):
     def evaluate(self, subject: Subject) -> Iterable[Measurement]:
         """The measurements; raises `Refusal` where the instrument does not apply to this subject."""
 
-    def evaluations(self, work: Work) -> int | None:
+    def evaluations(self, work: Workload) -> int | None:
         """How often the decoder will be evaluated, once for each pair of z and x.
 
         ``None`` where that is not known.
         """
         return None
 
-    def densities(self, work: Work) -> int:
+    def densities(self, work: Workload) -> int:
         """How often q(z|x) will be evaluated at a z that was not drawn from it,
         once for each pair of z and x.
         """

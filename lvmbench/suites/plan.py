@@ -18,7 +18,7 @@ from lvmbench.combinations.requirements import (
 )
 from lvmbench.dataset import Data
 from lvmbench.errors import Refusal, Unavailable, UserError, nearest
-from lvmbench.evaluator import Evaluator, Work
+from lvmbench.evaluator import Evaluator, Workload
 from lvmbench.kinds import PARTS
 from lvmbench.options import OptionError
 from lvmbench.registry.catalogue import Catalogue
@@ -279,7 +279,7 @@ class _Planner:
         applied = [e for e in evaluators if str(e) not in refused]
         estimators = applicable_estimators(self.catalogue, parts, data, provided, combination["estimator"])
         sizes = {name: len(s) for name, s in data.splits.items()}
-        work = Work(parts.objective, estimators, sizes, provides=provided)
+        work = Workload(parts.objective, estimators, sizes, provides=provided)
         return replace(
             planned,
             parameters=parts.model.parameters_count,
@@ -288,7 +288,7 @@ class _Planner:
             efforts={str(e): self._effort(e, work) for e in applied},
         )
 
-    def _effort(self, evaluator: Ref, work: Work) -> Effort | None:
+    def _effort(self, evaluator: Ref, work: Workload) -> Effort | None:
         try:
             built: Evaluator = self.catalogue.build("evaluator", evaluator)
             count, densities = built.evaluations(work), built.densities(work)

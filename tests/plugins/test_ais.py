@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from lvmbench import Data, DataSummary, LatentVariableModel, Split, Stream, Subject, Work
+from lvmbench import Data, DataSummary, LatentVariableModel, Split, Stream, Subject, Workload
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.evaluators._annealing import schedule
 from lvmbench_plugins.evaluators.ais import Ais
@@ -99,7 +99,7 @@ def test_transitions_are_accepted_about_as_often_as_aimed_at(evaluator):
 def test_decoder_is_evaluated_as_often_as_said():
     subject, pairs = linear(count=30), []
     subject.model.decoder.register_forward_hook(lambda _, args, __: pairs.append(args[0].shape[:2].numel()))
-    work = Work(subject.objective, {}, {"test": 30})
+    work = Workload(subject.objective, {}, {"test": 30})
     for evaluator in (Ais(temperatures=10, chains=3, data=20), Bdmc(temperatures=10, chains=3, data=20)):
         pairs.clear()
         measure(evaluator, dataclasses.replace(subject, provides=frozenset()))

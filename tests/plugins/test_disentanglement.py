@@ -18,7 +18,7 @@ from lvmbench import (
     Refusal,
     Split,
     Subject,
-    Work,
+    Workload,
 )
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.evaluators._factors import Code, mig
@@ -211,4 +211,4 @@ def test_needs_factors():
         Refusal, match="the true factors of the test split or of the training split are not known"
     ):
         measure(COINS, None)
-    assert Disentanglement().evaluations(Work(Elbo(), {}, {"test": 10})) == 0
+    assert Disentanglement().evaluations(Workload(Elbo(), {}, {"test": 10})) == 0

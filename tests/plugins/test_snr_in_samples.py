@@ -22,7 +22,7 @@ from lvmbench import (
     Posterior,
     Split,
     Subject,
-    Work,
+    Workload,
 )
 from lvmbench_plugins.estimators.pathwise import Pathwise
 from lvmbench_plugins.evaluators.gradient_variance import GradientVariance
@@ -126,6 +126,6 @@ def test_the_objective_is_left_as_it_was_and_the_cost_is_known() -> None:
     subject, evaluator = toy(Iwae(samples=5)), GradientVariance(repeats=20, largest=4)
     measure(subject, evaluator)
     assert subject.objective.samples == 5
-    work = Work(subject.objective, subject.estimators, {"test": 1})
+    work = Workload(subject.objective, subject.estimators, {"test": 1})
     assert evaluator.evaluations(work) == 21 * (5 + 1 + 4)
     assert GradientVariance(repeats=20).evaluations(work) == 21 * 5

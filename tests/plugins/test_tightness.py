@@ -17,7 +17,7 @@ from lvmbench import (
     Refusal,
     Split,
     Subject,
-    Work,
+    Workload,
 )
 from lvmbench.checks.toys import ToyDecoder, ToyPosterior, ToyPrior
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
@@ -139,7 +139,7 @@ def test_decoder_is_evaluated_as_often_as_said():
     subject.model.decoder.register_forward_hook(lambda _, args, __: pairs.append(args[0].shape[:2].numel()))
     measure(subject, samples=130, repeats=10)
     assert sum(pairs) == Tightness(samples=130, repeats=10).evaluations(
-        Work(subject.objective, {}, {"test": len(subject.x)})
+        Workload(subject.objective, {}, {"test": len(subject.x)})
     )
 
 

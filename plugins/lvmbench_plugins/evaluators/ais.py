@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Work
+from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Workload
 from lvmbench_plugins.evaluators._annealing import Annealing, Path
 from lvmbench_plugins.evaluators._common import (
     Figure,
@@ -84,7 +84,7 @@ class Ais(Evaluator):
             {"objective.density", "prior.real", "prior.density", "decoder.density"} | of_q
         )
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         moves = self.adaptation + self.temperatures - 1
         return min(self.data, work.size) * self.chains * (moves * self.leapfrogs + 2)
 

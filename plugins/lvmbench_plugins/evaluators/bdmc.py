@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Refusal, Subject, Work
+from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Refusal, Subject, Workload
 from lvmbench_plugins.evaluators._annealing import Annealing, Path
 from lvmbench_plugins.evaluators._common import (
     Figure,
@@ -85,7 +85,7 @@ class Bdmc(Evaluator):
             {"objective.density", "prior.real", "prior.density", "decoder.density"} | of_q
         )
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         moves = self.adaptation + 2 * (self.temperatures - 1)
         return self.data * (self.chains * (moves * self.leapfrogs + 3) + 1)
 

@@ -25,7 +25,7 @@ from lvmbench import (
     Subject,
     Terms,
     Unavailable,
-    Work,
+    Workload,
 )
 from lvmbench_plugins.evaluators._chain import Chain, Message
 from lvmbench_plugins.evaluators._coder import Array
@@ -103,7 +103,7 @@ class BitsBack(Evaluator):
             raise Unavailable("bits_back needs the coder 'constriction': pip install 'lvmbench[coding]'")
         self.data, self.bins, self.samples, self.chunk = data, bins, samples, chunk
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         return (self.data or work.size) * (self.samples + 2)
 
     @torch.no_grad()

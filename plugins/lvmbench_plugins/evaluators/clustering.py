@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn import metrics as scores
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject, Work, derive
+from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject, Workload, derive
 from lvmbench_plugins.evaluators._clusters import METHODS, Array, starts
 from lvmbench_plugins.evaluators._common import posterior_means
 from lvmbench_plugins.evaluators._labels import FEWEST, classes
@@ -103,7 +103,7 @@ class Clustering(Evaluator):
             yield from _scores("prior", z.numpy(), labels, found)
             yield from _chance("prior", shuffled, found)
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         return 0
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, final
 
 import torch
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Work
+from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Workload
 from lvmbench_plugins.evaluators._common import Several
 
 _MIB = 2**20
@@ -49,7 +49,7 @@ class Cost(Evaluator):
     def __init__(self, *, samples: Count = 1000, repeats: Several = 10) -> None:
         self.samples, self.repeats = samples, repeats
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         return self.samples * (self.repeats + 1)
 
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject, Work, derive
+from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject, Workload, derive
 from lvmbench_plugins.evaluators._common import posterior_means, training_means
 from lvmbench_plugins.evaluators._factors import Array, Code, Dci, dci, mig, sap
 from lvmbench_plugins.evaluators._labels import told_apart
@@ -98,7 +98,7 @@ class Disentanglement(Evaluator):
         error = float(np.std(values, ddof=1)) / _SHUFFLES**0.5
         return Measurement("chance", float(np.mean(values)), error, variant="mig")
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         return 0
 
     def _codes(self, subject: Subject) -> tuple[Code, Code, list[str]]:

@@ -21,7 +21,7 @@ from lvmbench import (
     Refusal,
     Size,
     Subject,
-    Work,
+    Workload,
 )
 from lvmbench_plugins.evaluators._common import (
     Figure,
@@ -152,7 +152,7 @@ class GapSplit(Evaluator):
         of_ais = self.ais.requires if self.ais else frozenset({"prior.density", "decoder.density"})
         self.requires = of_ais | {"objective.density", "posterior.weights", "prior.real"}
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         """At most: with all steps, and with annealed importance sampling,
         which is not needed where log p(x) is known.
         """

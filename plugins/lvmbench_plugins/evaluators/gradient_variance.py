@@ -14,7 +14,7 @@ from pydantic import Field
 from scipy import stats
 from torch import Tensor
 
-from lvmbench import Count, Estimator, Evaluator, Measurement, Metric, Objective, Refusal, Subject, Work
+from lvmbench import Count, Estimator, Evaluator, Measurement, Metric, Objective, Refusal, Subject, Workload
 from lvmbench_plugins.evaluators._gradients import Gradients, Sampler
 
 Repeats = Annotated[int, Field(ge=20)]
@@ -105,7 +105,7 @@ class GradientVariance(Evaluator):
         for name, estimator in subject.estimators.items():
             yield from self._sweep(subject, name, self._counts(subject.objective, estimator))
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         counts = (
             [work.objective.samples, *self._counts(work.objective, estimator)]
             for estimator in work.estimators.values()

@@ -21,7 +21,7 @@ from lvmbench import (
     Refusal,
     Stream,
     Subject,
-    Work,
+    Workload,
     observed,
 )
 from lvmbench_plugins.evaluators._common import (
@@ -132,7 +132,7 @@ class Imputation(Evaluator):
         shown = {"missing": {"dataset.whole"}, "random": set()}.get(hidden, {"dataset.image"})
         self.requires = self.requires - {"dataset.image"} | shown
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         return work.size * (self.rounds * (self.fills + 1) * self.samples + (self.rounds - 1) * self.fills)
 
     @torch.no_grad()

@@ -21,7 +21,7 @@ from lvmbench import (
     Positive,
     Subject,
     Terms,
-    Work,
+    Workload,
     analytic_kl,
 )
 from lvmbench_plugins.evaluators._aggregate import Aggregate, aggregate
@@ -147,10 +147,10 @@ class Informativeness(Evaluator):
             yield Measurement("collapsed_units", 1 - active.double().mean().item())
             yield from self._probes(subject, means)
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         return self.samples * work.size
 
-    def densities(self, work: Work) -> int:
+    def densities(self, work: Workload) -> int:
         return self._draws(work.size) * work.size**2 if "posterior.density" in work.provides else 0
 
     def _draws(self, count: int) -> int:

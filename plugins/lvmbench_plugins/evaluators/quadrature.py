@@ -19,7 +19,7 @@ from lvmbench import (
     Noise,
     Refusal,
     Subject,
-    Work,
+    Workload,
     cholesky,
 )
 from lvmbench_plugins.evaluators._common import Figure, Target, measurements, of_some, some_data
@@ -98,7 +98,7 @@ class Quadrature(Evaluator):
     def __init__(self, *, side: Side = 32, rounds: Count = 6, data: Count = 500) -> None:
         self.nodes, self.rounds, self.data = 2 * side + 1, rounds, data
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         """For two dimensions of z; one needs the root of it for each datum."""
         return min(self.data, work.size) * (self.rounds + 1) * self.nodes**2
 

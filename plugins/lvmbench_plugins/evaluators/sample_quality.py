@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Stream, Subject, Work, derive
+from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Stream, Subject, Workload, derive
 from lvmbench_plugins.evaluators._common import FREEDOM, Several
 from lvmbench_plugins.evaluators._labels import FEWEST, classes
 from lvmbench_plugins.evaluators._two_samples import Array, manifold, median_mmd, told_apart
@@ -93,7 +93,7 @@ class SampleQuality(Evaluator):
         if features == "pixels":
             self.requires = frozenset({"dataset.complete"})
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         return self.sets * (self.samples or min(work.size // 2, _MOST))
 
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:

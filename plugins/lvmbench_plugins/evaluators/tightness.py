@@ -18,7 +18,7 @@ from lvmbench import (
     Noise,
     Subject,
     Terms,
-    Work,
+    Workload,
     analytic_kl,
 )
 from lvmbench_plugins.evaluators._common import (
@@ -98,7 +98,7 @@ class Tightness(Evaluator):
     def __init__(self, *, samples: Several = 1000, repeats: Several = 100, chunk: Count = 2048) -> None:
         self.samples, self.repeats, self.chunk = samples, repeats, chunk
 
-    def evaluations(self, work: Work) -> int:
+    def evaluations(self, work: Workload) -> int:
         bound = self._repeats(work.objective.samples) * work.objective.samples
         return work.size * (self.samples + bound)
 
