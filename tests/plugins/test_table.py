@@ -356,7 +356,7 @@ BROKEN: dict[str, tuple[Callable[[], str], dict[str, Any], list[str]]] = {
     "a code that is not said": (
         lambda: csv(with_holes(NUMBERS, "?")),
         {"missing": "nan"},
-        ["column 'width' is not numeric, row 4 holds '?'"],
+        ["column 'width' is not numeric, row 4 holds '?'", "say missing=? if that was not observed"],
     ),
     "infinite": (
         lambda: csv(with_cell("height", np.inf)),

@@ -139,7 +139,10 @@ def _require_numeric(path: Path, name: str, column: pd.Series[Any]) -> None:
     found = f"row {odd.index[0] + 1} holds '{odd.iloc[0]}'" if len(odd) else f"it holds {column.dtype}"
     comma = pd.to_numeric(odd.head(1).str.replace(",", "."), errors="coerce").notna().any()
     decimal = "say decimal=comma if that is a fraction, " if comma else ""
+    # among numbers, a few texts may stand for what was not observed
+    few = 0 < 2 * odd.nunique() <= len(text) - len(odd)
+    missing = f"say missing={odd.iloc[0]} if that was not observed, " if few and not comma else ""
     raise UserError(
         f"table '{path}': column '{name}' is not numeric, {found}; "
-        f"{decimal}leave it out with columns= or use it as label="
+        f"{decimal}{missing}leave it out with columns= or use it as label="
     )
