@@ -245,7 +245,7 @@ def test_standard_error_of_a_weak_signal_is_that_of_repeated_evaluation(line, ch
     snr = [run["gradient_snr", "pathwise/posterior"] for run in runs]
     values = torch.tensor([m.value for m in snr], dtype=torch.float64)
     stated = torch.tensor([m.stderr for m in snr if m.stderr is not None], dtype=torch.float64)
-    assert 0.4 < values.mean() < 0.8
+    assert 0 < values.mean() < 1  # weaker than its noise; how weak it is hangs on the datum
     assert len(stated) > 35
     chance.spreads(values, stated, kurtosis=1.0)
 
