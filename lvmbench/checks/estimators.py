@@ -56,9 +56,8 @@ def _objectives(specimen: Specimen) -> list[Ref]:
 )
 def reported_bound_is_the_objectives(specimen: Specimen) -> None:
     for name, toy in _pairs(specimen):
-        repeats = (
-            50 if toy.parts.objective.batchwise else 2000
-        )  # the cost of a bound of the batch is its square
+        # the cost of a bound of the batch is its square
+        repeats = 50 if toy.parts.objective.batchwise else 2000
         x = toy.x.repeat_interleave(repeats, 0)
         for kl_weight in WEIGHTS:
             with torch.no_grad():

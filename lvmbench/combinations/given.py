@@ -15,6 +15,7 @@ from lvmbench.component import Component
 from lvmbench.dataset import Data, Dataset
 from lvmbench.errors import UserError
 from lvmbench.kinds import TABLE
+from lvmbench.objective import Objective
 from lvmbench.prior import Prior
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
@@ -103,14 +104,13 @@ def _held(catalogue: Catalogue, kind: str, instance: Component) -> tuple[Catalog
     """An instance as it is: whoever builds the component is handed this very object."""
     _expect(kind, isinstance(instance, TABLE[kind].base()), instance)
     name = snake_case(type(instance).__name__)
-    shared = ("version", "default_estimators")
-    members = {key: getattr(instance, key) for key in shared if hasattr(instance, key)}
-    members["__new__"] = lambda cls, *arguments: instance
+    members: dict[str, Any] = {"version": instance.version, "__new__": lambda cls, *arguments: instance}
+    if isinstance(instance, Objective):
+        members["default_estimators"] = instance.default_estimators
     if isinstance(instance, Prior):
+        # whatever the latent size that it might have been made with
         size = math.prod(instance.space.event_shape)
-        members["latent_size"] = lambda *arguments: (
-            size
-        )  # whatever the latent size that it might have been made with
+        members["latent_size"] = lambda *arguments: size
     holder = new_class(
         type(instance).__name__, (TABLE[kind].base(),), exec_body=lambda body: body.update(members)
     )

@@ -285,9 +285,8 @@ def shared_rows(data: Data, name: str) -> int:
 
 def row_keys(x: Tensor) -> list[bytes]:
     """Something for each row that equal rows have in common, and no others."""
-    alike = (
-        torch.where(x.isnan(), torch.nan, x) if x.is_floating_point() else x
-    )  # NaN has many patterns of bits
+    # NaN has many patterns of bits
+    alike = torch.where(x.isnan(), torch.nan, x) if x.is_floating_point() else x
     return [row.tobytes() for row in alike.flatten(1).contiguous().numpy()]
 
 

@@ -210,9 +210,8 @@ class _Differences:
     def _p(self, freedom: Array, deviation: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.where(self.mean == 0, 0.0, np.abs(self.mean) / (deviation / np.sqrt(self.n)))
-        return np.where(
-            self.n >= 2, 2 * stdtr(np.maximum(freedom, 1), -t), np.nan
-        )  # at t = 0: p = 1, not 0 / 0
+        # at t = 0: p = 1, not 0 / 0
+        return np.where(self.n >= 2, 2 * stdtr(np.maximum(freedom, 1), -t), np.nan)
 
     def apart(self, alpha: float) -> Flags:
         """Which pairs are told apart."""

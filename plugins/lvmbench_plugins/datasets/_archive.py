@@ -60,9 +60,8 @@ def _arrays(path: Path) -> Arrays:
 def _array(archive: Mapping[str, NDArray[Any]], name: str) -> NDArray[Any] | None:
     try:
         array = archive[name]
-        return array.astype(
-            array.dtype.newbyteorder("="), copy=False
-        )  # neither pandas nor torch takes the other order
+        # neither pandas nor torch takes the other order
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
     except ValueError as error:
         if "allow_pickle" in str(error):
             return None
