@@ -16,6 +16,10 @@ PROTOCOL = 2
 """Raised when the training or evaluation protocol changes results: older results are then not reused."""
 SETTINGS = ("latent", *Budget.model_fields)
 """What a combination has beside components: the latent size, and the keys of the budget."""
+WHOLE_SETTINGS = ("latent", "epochs", "batch", "patience")
+"""The settings that are whole numbers."""
+REAL_SETTINGS = ("learning_rate", "weight_decay", "seconds", "warm_up", "clip")
+"""The settings that are real numbers; all others are text."""
 COLUMNS = (*PARTS, *SETTINGS)
 """The columns that name a combination in every table."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import JSON, BigInteger, Column, Float, Integer, MetaData, String, Table, Text
 
-from lvmbench.combinations.combination import COLUMNS
+from lvmbench.combinations.combination import COLUMNS, REAL_SETTINGS, WHOLE_SETTINGS
 from lvmbench.errors import LvmbenchError
 from lvmbench.text import printable
 
@@ -34,8 +34,8 @@ def _ending() -> list[Column[Any]]:
 NAME = (*COLUMNS, "seed")
 """What a run is called; its key says by what definition of that name it was made."""
 _TYPES: Mapping[str, type[sa.types.TypeEngine[Any]]] = {
-    **dict.fromkeys(("latent", "epochs", "batch", "patience"), Integer),
-    **dict.fromkeys(("learning_rate", "weight_decay", "seconds", "warm_up", "clip"), Float),
+    **dict.fromkeys(WHOLE_SETTINGS, Integer),
+    **dict.fromkeys(REAL_SETTINGS, Float),
     "seed": BigInteger,
 }
 """The types of the columns of a name that are no text."""

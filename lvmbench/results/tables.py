@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from lvmbench.combinations.combination import COLUMNS
+from lvmbench.combinations.combination import COLUMNS, REAL_SETTINGS, WHOLE_SETTINGS
 from lvmbench.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,12 +26,9 @@ RECORDS, MEASUREMENTS, EVALUATIONS, CURVES = (
 LATE = 0.05
 """A run whose best epoch is among this share of its last ones was still improving."""
 _WHOLE = [
+    *WHOLE_SETTINGS,
     "suite_version",
-    "latent",
     "seed",
-    "epochs",
-    "batch",
-    "patience",
     "trained_epochs",
     "best_epoch",
     "parameters",
@@ -41,11 +38,7 @@ _WHOLE = [
     "epoch",
 ]
 _REAL = [
-    "learning_rate",
-    "weight_decay",
-    "seconds",
-    "warm_up",
-    "clip",
+    *REAL_SETTINGS,  # `seconds` is also what an evaluation took
     "train_seconds",
     "value",
     "stderr",
