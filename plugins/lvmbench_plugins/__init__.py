@@ -23,6 +23,8 @@ COMPONENTS = {
         "standard_normal": "priors.standard_normal:StandardNormal",
         "mixture": "priors.mixture:MixturePrior",
         "vamp": "priors.vamp:VampPrior",
+        "flow": "priors.flow:FlowPrior",
+        "autoregressive": "priors.autoregressive:Autoregressive",
         "bernoulli": "priors.bernoulli:BernoulliPrior",
         "categorical": "priors.categorical:CategoricalPrior",
         "hierarchy": "priors.hierarchy:Hierarchy",
