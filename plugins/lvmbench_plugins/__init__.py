@@ -23,6 +23,7 @@ COMPONENTS = {
         "standard_normal": "priors.standard_normal:StandardNormal",
         "mixture": "priors.mixture:MixturePrior",
         "vamp": "priors.vamp:VampPrior",
+        "associative": "priors.associative:Associative",
         "flow": "priors.flow:FlowPrior",
         "autoregressive": "priors.autoregressive:Autoregressive",
         "bernoulli": "priors.bernoulli:BernoulliPrior",
