@@ -31,6 +31,7 @@ COMPONENTS = {
         "full_gaussian": "posteriors.full_gaussian:FullGaussian",
         "low_rank_gaussian": "posteriors.low_rank_gaussian:LowRankGaussian",
         "bottom_up": "posteriors.bottom_up:BottomUp",
+        "ladder": "posteriors.ladder:Ladder",
         "svi": "posteriors.svi:Svi",
         "semi_amortized": "posteriors.semi_amortized:SemiAmortized",
         "planar": "posteriors.planar:Planar",

@@ -59,6 +59,7 @@ class Hierarchy(Prior):
     """
 
     distribution: type[Distribution] = Chain  # or LinearChain, as the network has it
+    provides = frozenset({"top_down"})
     zeros: Tensor
 
     def __init__(
