@@ -17,6 +17,7 @@ COMPONENTS = {
         "shapes": "datasets.shapes:Shapes",
         "table": "datasets.table:Table",
         "mnist": "datasets.mnist:Mnist",
+        "static_mnist": "datasets.static_mnist:StaticMnist",
         "fashion_mnist": "datasets.fashion_mnist:FashionMnist",
     },
     "prior": {
