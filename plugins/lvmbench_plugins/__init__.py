@@ -52,6 +52,7 @@ COMPONENTS = {
         "bernoulli": "decoders.bernoulli:BernoulliDecoder",
         "gaussian": "decoders.gaussian:GaussianDecoder",
         "linear_gaussian": "decoders.linear_gaussian:LinearGaussian",
+        "pixelcnn": "decoders.pixelcnn:PixelCnn",
     },
     "objective": {
         "elbo": "objectives.elbo:Elbo",
