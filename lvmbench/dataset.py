@@ -16,7 +16,7 @@ from torch import Tensor
 from lvmbench.component import Component
 from lvmbench.data import rules as datarules
 from lvmbench.data.files import RawFile
-from lvmbench.errors import DataError
+from lvmbench.errors import DataError, Refusal
 from lvmbench.noise import Noise
 
 Support = Literal["binary", "unit", "count", "real"]
@@ -80,6 +80,18 @@ class DataSummary:
     mean: Tensor
     size: int = 0
     complete: bool = True
+
+    def plane(self, name: str) -> tuple[int, int]:
+        """The rows and columns, for a component that is for images of one channel.
+
+        Raises `Refusal`, with its name, for other shapes.
+        """
+        if len(self.event_shape) != 3 or self.event_shape[0] != 1:
+            raise Refusal(
+                f"{name} is for images of one channel, (1, rows, columns); the data are of shape "
+                f"{self.event_shape}"
+            )
+        return self.event_shape[1], self.event_shape[2]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import Parts, build_model
 from lvmbench.component import Component
 from lvmbench.dataset import Data
-from lvmbench.distributions import Distribution
+from lvmbench.distributions import Distribution, closed, traits_of
 from lvmbench.errors import Refusal, Unavailable
 from lvmbench.estimator import Estimator
 from lvmbench.latents import LatentSpace
@@ -80,10 +80,10 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
     q = model.posterior_distribution
     if measured and q:
         q = q.law_type or q
-    return prior_capabilities(model.prior).union(
+    return prior_capabilities(model.prior, model.posterior.distribution).union(
         _words("dataset", data.capabilities),
         _words("posterior", model.posterior.provides | (posterior_traits(q) if q else frozenset())),
-        _words("decoder", model.decoder.provides | model.decoder.distribution.traits),
+        _words("decoder", model.decoder.provides | traits_of(model.decoder.distribution)),
         _words("model", model.provides),
     )
 
@@ -94,14 +94,16 @@ def posterior_traits(q: type[Distribution]) -> frozenset[str]:
     Where its density is known anywhere, so is its slope; unless there is only a bound of it, the weights
     average to p(x).
     """
-    slope = frozenset({"slope"} if "density" in q.traits else ())
-    weights = frozenset({"weights"} if "bound" not in q.traits else ())
-    return q.traits | slope | weights
+    traits = traits_of(q)
+    slope = frozenset({"slope"} if "density" in traits else ())
+    weights = frozenset({"weights"} if "bound" not in traits else ())
+    return traits | slope | weights
 
 
-def prior_capabilities(prior: Prior) -> frozenset[str]:
-    """What a prior and its latent space provide."""
-    return _words("prior", prior.provides | prior.distribution.traits | _offered(prior.space))
+def prior_capabilities(prior: Prior, q: type[Distribution] | None = None) -> frozenset[str]:
+    """What a prior and its latent space provide beside a posterior that returns ``q``."""
+    traits = traits_of(closed(prior.distribution, q))
+    return _words("prior", prior.provides | traits | _offered(prior.space))
 
 
 def end_capabilities(objective: Objective, estimator: Estimator) -> frozenset[str]:
