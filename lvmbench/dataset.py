@@ -68,7 +68,7 @@ class Split:
         return f"Split(x={tuple(self.x.shape)}{''.join(f', {name}' for name in beside)})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataSummary:
     """What components are built from: event shape, support, mean ``(*x)`` and number of the training data.
 
@@ -159,14 +159,14 @@ class Data:
         """Whether all of x was observed, in every split."""
         return not any(s.missing is not None and bool(s.values.isnan().any()) for s in self.splits.values())
 
-    @property
+    @cached_property
     def summary(self) -> DataSummary:
         """What components are built from."""
         train = self.splits["train"]
         mean = train.values.mean(0) if self.complete else train.values.nanmean(0)
         return DataSummary(tuple(mean.shape), self.support, mean, len(train), self.complete)
 
-    @property
+    @cached_property
     def range(self) -> tuple[float, float]:
         """The smallest and the largest value."""
         ends = [s.ends for s in self.splits.values()]
