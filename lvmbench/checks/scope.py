@@ -147,6 +147,7 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
         "pathwise" in traits_of(d) and traits_of(d) & {"density", "slope"} for d in it.distributions
     ),
     "amortized_posterior_depends_on_x": lambda it: "amortized" in it.built.provides,
+    "top_down_is_true": lambda it: "top_down" in it.built.provides,
     "kl_is_the_average_log_ratio": lambda it: it.kl,
     "registered_posterior_is_exact": lambda it: it.exact,
     "holes_leave_gradients_finite": lambda it: _meets_holes(it.specimen),

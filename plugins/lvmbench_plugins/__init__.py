@@ -17,6 +17,7 @@ COMPONENTS = {
         "shapes": "datasets.shapes:Shapes",
         "table": "datasets.table:Table",
         "mnist": "datasets.mnist:Mnist",
+        "static_mnist": "datasets.static_mnist:StaticMnist",
         "fashion_mnist": "datasets.fashion_mnist:FashionMnist",
     },
     "prior": {
@@ -35,6 +36,7 @@ COMPONENTS = {
         "full_gaussian": "posteriors.full_gaussian:FullGaussian",
         "low_rank_gaussian": "posteriors.low_rank_gaussian:LowRankGaussian",
         "bottom_up": "posteriors.bottom_up:BottomUp",
+        "ladder": "posteriors.ladder:Ladder",
         "svi": "posteriors.svi:Svi",
         "semi_amortized": "posteriors.semi_amortized:SemiAmortized",
         "planar": "posteriors.planar:Planar",
@@ -44,6 +46,7 @@ COMPONENTS = {
         "spline": "posteriors.spline:Spline",
         "sylvester": "posteriors.sylvester:Sylvester",
         "auxiliary": "posteriors.auxiliary:Auxiliary",
+        "draw": "posteriors.draw:Draw",
         "exact": "posteriors.exact:Exact",
         "bernoulli": "posteriors.bernoulli:BernoulliPosterior",
         "categorical": "posteriors.categorical:CategoricalPosterior",
@@ -53,6 +56,8 @@ COMPONENTS = {
         "bernoulli": "decoders.bernoulli:BernoulliDecoder",
         "gaussian": "decoders.gaussian:GaussianDecoder",
         "linear_gaussian": "decoders.linear_gaussian:LinearGaussian",
+        "pixelcnn": "decoders.pixelcnn:PixelCnn",
+        "draw": "decoders.draw:DrawDecoder",
     },
     "objective": {
         "elbo": "objectives.elbo:Elbo",
