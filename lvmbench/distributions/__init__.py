@@ -18,6 +18,7 @@ from lvmbench.distributions.marginal import Marginal as Marginal
 from lvmbench.distributions.mixture import Mixture as Mixture
 from lvmbench.distributions.multivariate_normal import MultivariateNormal as MultivariateNormal
 from lvmbench.distributions.multivariate_normal import cholesky as cholesky
+from lvmbench.distributions.recurrent import Recurrent as Recurrent
 from lvmbench.distributions.relaxed import RelaxedBernoulli as RelaxedBernoulli
 from lvmbench.distributions.relaxed import RelaxedCategorical as RelaxedCategorical
 from lvmbench.distributions.relaxed import StraightThroughBernoulli as StraightThroughBernoulli

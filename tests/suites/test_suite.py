@@ -1,5 +1,7 @@
 """Suite files: what they mean, and the place of everything that is wrong with them."""
 
+import itertools
+
 import pytest
 
 from lvmbench.combinations.budget import Budget
@@ -185,6 +187,23 @@ WRONG = [
         },
         "9:27: unknown prior 'x'; known: ",
     ),
+    (
+        {
+            "combinations": (
+                "\n- {dataset: blobs, prior: [mixture, x], posterior: exact, "
+                "decoder: bernoulli, objective: elbo}"
+            )
+        },
+        "9:37: unknown prior 'x'; known: ",
+    ),
+    (
+        {
+            "combinations": (
+                "\n- {dataset: blobs, prior: [], posterior: exact, decoder: bernoulli, objective: elbo}"
+            )
+        },
+        "9:27: combinations.0.prior: should be one component, as name, ",
+    ),
     ({"exclude": "[{evaluator: tightness}]"}, "8:12: unknown key 'evaluator'; known: "),
     ({"exclude": "[{prior: mixtur}]"}, "8:19: unknown prior 'mixtur'; did you mean 'mixture'?"),
     ({"exclude": "[{}]"}, "8:11: exclude: excludes everything; name a component"),
@@ -355,6 +374,13 @@ def test_combinations_by_hand_stand_beside_the_grid_or_alone(load):
             "mixture[components=2]",
             "mixture[components=3]",
         ]
+
+
+def test_a_combination_by_hand_may_list_several_of_a_kind(load):
+    row = "{dataset: blobs, prior: [standard_normal, mixture], posterior: gaussian, decoder: bernoulli, "
+    suite = load(combinations="\n- " + row + "objective: [elbo, 'iwae[samples=2]']}")
+    found = [(str(r.choices["prior"].ref), str(r.choices["objective"].ref)) for r in suite.picked]
+    assert found == list(itertools.product(["standard_normal", "mixture"], ["elbo", "iwae[samples=2]"]))
 
 
 def test_a_choice_knows_where_it_and_its_options_stand(load, tmp_path):
