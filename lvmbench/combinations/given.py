@@ -9,7 +9,7 @@ from types import new_class
 from typing import Any
 
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import latent_size
+from lvmbench.combinations.parts import DataCache, latent_size
 from lvmbench.combinations.requirements import default_estimators, first_suitable
 from lvmbench.component import Component
 from lvmbench.dataset import Data, Dataset
@@ -63,11 +63,11 @@ def combine(
     refs: dict[str, Ref] = {}
     for kind, component in given.items():
         catalogue, refs[kind] = admit(catalogue, kind, component)
-    latent = latent_size(catalogue, refs["prior"], latent)
+    data = DataCache(catalogue)
+    latent = latent_size(catalogue, refs["prior"], latent, lambda: data[refs["dataset"]].summary)
     if estimator is None:
-        data = catalogue.build("dataset", refs["dataset"]).load()
         defaults = default_estimators(catalogue, refs["objective"])
-        refs["estimator"] = first_suitable(catalogue, defaults, refs, latent, data)
+        refs["estimator"] = first_suitable(catalogue, defaults, refs, latent, data[refs["dataset"]])
     else:
         catalogue, refs["estimator"] = admit(catalogue, "estimator", estimator)
     return catalogue, Combination(refs, latent)
