@@ -100,7 +100,16 @@ COMPONENTS = {
     },
 }
 """The class of each component, by kind and name."""
-SUITES = ("quick", "exact", "variational", "estimators", "compatibility")
+SUITES = (
+    "quick",
+    "exact",
+    "variational",
+    "estimators",
+    "compatibility",
+    "paper/iwae",
+    "paper/ladder",
+    "paper/vampprior",
+)
 
 
 @lvmbench.hookimpl

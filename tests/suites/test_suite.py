@@ -55,8 +55,8 @@ WRONG = [
     ({"3": "4"}, "8:1: unknown key '3'; known: "),
     # types and ranges
     (
-        {"suite": "a/b"},
-        "1:8: suite: should be letters, digits, '_', '.' or '-', starting with a letter (got 'a/b')",
+        {"suite": "a//b"},
+        "1:8: suite: should be letters, digits, '_', '.' or '-', starting with a letter, or several such",
     ),
     ({"suite": "3"}, "1:8: suite: should be text (got 3)"),
     ({"version": "'1'"}, "8:10: version: should be a whole number (got '1')"),
