@@ -18,6 +18,7 @@ from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS, TABLE
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
+from lvmbench.suites.references import Reference
 from lvmbench.suites.schema import NOTHING, Latent, Schema, Written, complaint, is_written, shown
 from lvmbench.suites.yamlfile import Location, YamlFile
 
@@ -70,6 +71,8 @@ class Suite:
     metric: str
     figures: tuple[tuple[str, str, str], ...] = ()
     """The figures that its board depends on: the place, what it is for, and the name."""
+    references: tuple[tuple[str, Reference], ...] = ()
+    """The published figures, each with its place."""
 
 
 def load_suite(name: str, catalogue: Catalogue) -> Suite:
@@ -93,6 +96,7 @@ def load_suite(name: str, catalogue: Catalogue) -> Suite:
         evaluators=tuple(read.choices("evaluator", _placed(schema.evaluators, ("evaluators",)))),
         metric=schema.metric,
         figures=tuple(read.figures(schema)),
+        references=tuple(read.references(schema)),
     )
 
 
@@ -193,12 +197,19 @@ class _Reader:
             yield dict(zip(axes, row, strict=True))
 
     def figures(self, schema: Schema) -> Iterator[tuple[str, str, str]]:
-        """What ranks, unless nothing does, and what claims are about."""
+        """What ranks, unless nothing does, and what claims and references are about."""
         if schema.metric != NOTHING:
             yield self.file.place(["metric"]), "metric", schema.metric
         for i, claim in enumerate(schema.claims):
             for name in claim.figures:
                 yield self.file.place(["claims", i]), f"claim '{claim.claim}'", name
+        for place, reference in self.references(schema):
+            yield place, f"reference '{reference.source}'", reference.metric
+
+    def references(self, schema: Schema) -> Iterator[tuple[str, Reference]]:
+        """The published figures, each with its place."""
+        for i, reference in enumerate(schema.references):
+            yield self.file.place(["references", i]), reference
 
     def rules(self, schema: Schema) -> Iterator[Rule]:
         """The rules of ``exclude``."""
