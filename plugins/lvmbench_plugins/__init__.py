@@ -17,11 +17,16 @@ COMPONENTS = {
         "shapes": "datasets.shapes:Shapes",
         "table": "datasets.table:Table",
         "mnist": "datasets.mnist:Mnist",
+        "static_mnist": "datasets.static_mnist:StaticMnist",
         "fashion_mnist": "datasets.fashion_mnist:FashionMnist",
     },
     "prior": {
         "standard_normal": "priors.standard_normal:StandardNormal",
         "mixture": "priors.mixture:MixturePrior",
+        "vamp": "priors.vamp:VampPrior",
+        "associative": "priors.associative:Associative",
+        "flow": "priors.flow:FlowPrior",
+        "autoregressive": "priors.autoregressive:Autoregressive",
         "bernoulli": "priors.bernoulli:BernoulliPrior",
         "categorical": "priors.categorical:CategoricalPrior",
         "hierarchy": "priors.hierarchy:Hierarchy",
@@ -43,6 +48,7 @@ COMPONENTS = {
         "spline": "posteriors.spline:Spline",
         "sylvester": "posteriors.sylvester:Sylvester",
         "auxiliary": "posteriors.auxiliary:Auxiliary",
+        "draw": "posteriors.draw:Draw",
         "exact": "posteriors.exact:Exact",
         "bernoulli": "posteriors.bernoulli:BernoulliPosterior",
         "categorical": "posteriors.categorical:CategoricalPosterior",
@@ -52,6 +58,8 @@ COMPONENTS = {
         "bernoulli": "decoders.bernoulli:BernoulliDecoder",
         "gaussian": "decoders.gaussian:GaussianDecoder",
         "linear_gaussian": "decoders.linear_gaussian:LinearGaussian",
+        "pixelcnn": "decoders.pixelcnn:PixelCnn",
+        "draw": "decoders.draw:DrawDecoder",
     },
     "objective": {
         "elbo": "objectives.elbo:Elbo",
@@ -92,7 +100,16 @@ COMPONENTS = {
     },
 }
 """The class of each component, by kind and name."""
-SUITES = ("quick", "exact", "variational", "estimators", "compatibility")
+SUITES = (
+    "quick",
+    "exact",
+    "variational",
+    "estimators",
+    "compatibility",
+    "paper/iwae",
+    "paper/ladder",
+    "paper/vampprior",
+)
 
 
 @lvmbench.hookimpl
