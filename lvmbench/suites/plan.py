@@ -184,8 +184,7 @@ class _Planner:
     def _summary(self, dataset: Ref) -> DataSummary:
         """What a data set is like; `Unavailable` where it cannot be had."""
         try:
-            with preserved([]):
-                return self.data[dataset].summary
+            return self.data[dataset].summary
         except (Exception, SystemExit) as error:
             raise Unavailable(str(error)) from error
 
