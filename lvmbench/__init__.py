@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from lvmbench.distributions import Bernoulli as Bernoulli
     from lvmbench.distributions import Categorical as Categorical
     from lvmbench.distributions import Chain as Chain
+    from lvmbench.distributions import Denoised as Denoised
     from lvmbench.distributions import DiagonalNormal as DiagonalNormal
     from lvmbench.distributions import Distribution as Distribution
     from lvmbench.distributions import Finite as Finite
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from lvmbench.distributions import Marginal as Marginal
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
+    from lvmbench.distributions import Noised as Noised
     from lvmbench.distributions import Recurrent as Recurrent
     from lvmbench.distributions import cholesky as cholesky
     from lvmbench.divergence import analytic_kl as analytic_kl
@@ -101,6 +103,7 @@ _HOMES = {
         "Bernoulli",
         "Categorical",
         "Chain",
+        "Denoised",
         "DiagonalNormal",
         "Distribution",
         "Finite",
@@ -111,6 +114,7 @@ _HOMES = {
         "Marginal",
         "Mixture",
         "MultivariateNormal",
+        "Noised",
         "Recurrent",
         "cholesky",
     ],

@@ -111,8 +111,8 @@ class Distribution(ABC):
 
     @property
     def law(self) -> Distribution:
-        """What a model is measured with:
-        this, or the discrete distribution that relaxed samples stand for.
+        """What a model is measured with: this, or the discrete distribution that relaxed samples stand for,
+        or the density that a prior has a bound of.
         """
         return self
 

@@ -19,7 +19,7 @@ from lvmbench.combinations.requirements import (
     unmet,
     unmet_by_parts,
 )
-from lvmbench.dataset import Data
+from lvmbench.dataset import Data, DataSummary
 from lvmbench.errors import Refusal, Unavailable, UserError
 from lvmbench.evaluator import Evaluator, Workload
 from lvmbench.kinds import PARTS
@@ -169,18 +169,28 @@ class _Planner:
         self.places.setdefault(str(refs["dataset"]), row.choices["dataset"].place)
         estimators: dict[int, Ref] = {}
         for setting in row.settings:
-            latent = self._latent(refs["prior"], setting.latent)
+            latent = self._latent(refs, setting.latent)
             if "estimator" not in refs and latent not in estimators:
                 estimators[latent] = self._default_estimator(refs, latent)
             own = {} if "estimator" in refs else {"estimator": estimators[latent]}
             yield Combination({**refs, **own}, latent, setting.budget)
 
-    def _latent(self, prior: Ref, latent: int) -> int:
-        """The latent size; the suite's where the prior cannot be imported, which `plan` reports."""
+    def _latent(self, refs: Mapping[str, Ref], latent: int) -> int:
+        """The latent size; the suite's where the prior cannot be imported, or the data that it asks for
+        cannot be had, which `plan` reports.
+        """
         try:
-            return latent_size(self.catalogue, prior, latent)
+            return latent_size(self.catalogue, refs["prior"], latent, partial(self._summary, refs["dataset"]))
         except Unavailable:
             return latent
+
+    def _summary(self, dataset: Ref) -> DataSummary:
+        """What a data set is like; `Unavailable` where it cannot be had."""
+        try:
+            with preserved([]):
+                return self.data[dataset].summary
+        except (Exception, SystemExit) as error:
+            raise Unavailable(str(error)) from error
 
     def _default_estimator(self, refs: Mapping[str, Ref], latent: int) -> Ref:
         """The objective's default; some estimator where parts or data cannot be had, which `plan` reports."""

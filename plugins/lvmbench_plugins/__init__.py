@@ -30,6 +30,7 @@ COMPONENTS = {
         "bernoulli": "priors.bernoulli:BernoulliPrior",
         "categorical": "priors.categorical:CategoricalPrior",
         "hierarchy": "priors.hierarchy:Hierarchy",
+        "diffusion": "priors.diffusion:Diffusion",
     },
     "posterior": {
         "gaussian": "posteriors.gaussian:Gaussian",
@@ -37,6 +38,7 @@ COMPONENTS = {
         "low_rank_gaussian": "posteriors.low_rank_gaussian:LowRankGaussian",
         "bottom_up": "posteriors.bottom_up:BottomUp",
         "ladder": "posteriors.ladder:Ladder",
+        "noising": "posteriors.noising:Noising",
         "svi": "posteriors.svi:Svi",
         "semi_amortized": "posteriors.semi_amortized:SemiAmortized",
         "planar": "posteriors.planar:Planar",
