@@ -6,7 +6,7 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -80,6 +80,10 @@ class DataSummary:
     mean: Tensor
     size: int = 0
     complete: bool = True
+
+    def copy(self) -> DataSummary:
+        """The same with a mean of its own, which a component may keep as a weight."""
+        return replace(self, mean=self.mean.clone())
 
     def plane(self, name: str) -> tuple[int, int]:
         """The rows and columns, for a component that is for images of one channel.
