@@ -23,6 +23,8 @@ POINTS = {1: 2001, 2: 151}
 """Points along each axis of a quadrature over one or two values, half evenly, half where draws are."""
 ROUGH = 0.05
 """The largest change of an integral with every second point that still counts as resolved."""
+SUMMED = ("binary", "count", "levels")
+"""The supports over one or two values of which a density is summed."""
 READ = "distributions.base.Distribution"
 
 
@@ -55,7 +57,7 @@ def samples_are_independent(specimen: Specimen) -> None:
     p = trial.call()
     values = p.sample(trial.noise(), 64).detach()  # (64, *batch, *event)
     rows = values.flatten(0, -1 - len(trial.event_shape)).flatten(1)
-    if p.support == "real":
+    if p.support in ("real", "unit"):
         sorted_, _ = rows.sort(0)
         repeated = (sorted_.diff(dim=0) == 0).all(0)
         applies(not (rows == rows[0]).all(), "the samples are all the same")
@@ -125,7 +127,7 @@ class Support(NamedTuple):
 
     def weights(self, density: Tensor, every: int = 1) -> Tensor:
         """The density at the points times their volumes, ``(N,)``; with ``every`` 2, of every second one."""
-        if self.p.support == "binary":
+        if self.p.support in SUMMED:
             return density
         grid = density.reshape([len(axis) for axis in self.axes])
         grid = grid[(slice(None, None, every),) * grid.dim()]
@@ -152,7 +154,8 @@ def _find_supports(specimen: Specimen) -> Iterator[tuple[Support, Tensor]]:
     for trial in _small(specimen):
         p = trial.call()
         applies("density" in p.traits, "the density is known at its own draws only")
-        applies(p.support in ("real", "binary"), f"no quadrature for the support '{p.support}'")
+        known = p.support in ("real", "unit", *SUMMED)
+        applies(known, f"no quadrature for the support '{p.support}'")
         if math.prod(trial.event_shape) <= max(POINTS):
             found += 1
             support = _support(trial, p)
@@ -177,10 +180,9 @@ def _support(trial: Trial, p: Distribution) -> Support:
         values = p.sample(trial.noise(), DRAWS).reshape(DRAWS, -1)
         others = p.sample(trial.noise("box"), DRAWS).reshape(DRAWS, -1)
     size = values.shape[1]
-    if p.support == "binary":
-        axes = [torch.arange(2.0, dtype=torch.float64)] * size
-        inside = torch.ones(DRAWS, dtype=torch.bool)
-        return Support(p, axes, values, inside, trial.event_shape)
+    if p.support in SUMMED:
+        every = _every(trial, p, others)
+        return Support(p, [every] * size, values, (values <= every[-1]).all(1), trial.event_shape)
     low, high = others.quantile(1e-3, dim=0), others.quantile(1 - 1e-3, dim=0)
     low, high = low - 2 * (high - low), high + 2 * (high - low)
     low, high = torch.maximum(low, others.min(0).values), torch.minimum(high, others.max(0).values)
@@ -190,6 +192,13 @@ def _support(trial: Trial, p: Distribution) -> Support:
     axes = [_axis(*ends, POINTS[size]) for ends in zip(low, high, others.unbind(1), strict=True)]
     inside = ((values >= low) & (values <= high)).all(1)
     return Support(p, axes, values, inside, trial.event_shape)
+
+
+def _every(trial: Trial, p: Distribution, draws: Tensor) -> Tensor:
+    """Every value that there is; of counts up to the largest of these draws."""
+    summary = trial.case.source.summary
+    last = {"binary": 1, "levels": summary.levels - 1}.get(p.support, int(draws.max()))
+    return torch.arange(last + 1, dtype=F64) * (summary.step if p.support == "levels" else 1)
 
 
 def _axis(low: Tensor, high: Tensor, draws: Tensor, points: int) -> Tensor:
@@ -212,7 +221,7 @@ def _trapezoids(axis: Tensor) -> Tensor:
 
 def _resolved(support: Support, density: Tensor) -> float:
     """How much an integral changes with every second point; a skip where that is too much."""
-    if support.p.support == "binary":
+    if support.p.support in SUMMED:
         return 0.0
     half, whole = (support.weights(density, every).sum() for every in (2, 1))
     change = float((half - whole).abs() / whole.clamp(min=1e-30))

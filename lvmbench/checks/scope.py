@@ -120,6 +120,8 @@ class Declared:
         return {metric.unit for name, metric in self.cls.metrics.items() if name in found}
 
 
+SUMMABLE = ("real", "unit", "binary", "count", "levels")
+"""The supports over which a density of one or two values can be summed or integrated."""
 SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "options_work_at_their_ends": lambda it: any(ends(it.cls)),
     "batch_rows_are_independent": lambda it: it.specimen.kind != "prior" and not _batchwise(it),
@@ -127,8 +129,8 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     # parts
     "log_prob_has_its_shape": lambda it: it.trait("density"),
     "sampled_density_is_log_prob": lambda it: it.trait("density"),
-    "density_integrates_to_one": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
-    "samples_follow_the_density": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
+    "density_integrates_to_one": lambda it: it.trait("density") and it.over(*SUMMABLE) and it.of(2),
+    "samples_follow_the_density": lambda it: it.trait("density") and it.over(*SUMMABLE) and it.of(2),
     "own_densities_weigh_a_box": lambda it: (
         it.specimen.kind != "decoder" and it.over("real") and it.of(3) and not _loose(it)
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -46,12 +46,22 @@ def _logistic(x: Tensor) -> Tensor:
 def _source(support: Support, *shape: int, provides: str = "") -> Source:
     u = _uniform(*shape)
     x = {"binary": (u < 0.4).float(), "unit": u, "count": (-3 * u.log()).floor(), "real": u.logit()}[support]
-    labels = (x.flatten(1).mean(1) > x.mean()).long()
-    splits = {name: Split(x[i::3], labels[i::3]) for i, name in enumerate(("train", "validation", "test"))}
     density = _logistic if support == "real" else None
-    known = frozenset({provides} - {""})
-    data = Data(splits, support, "synthetic", log_prob=density, provides=known)
+    data = Data(_splits(x), support, "synthetic", log_prob=density, provides=frozenset({provides} - {""}))
     return Source.of(f"{support} data of shape {shape}", data)
+
+
+def _levels(*shape: int) -> Source:
+    """Values from 0 to 1 at 5 levels."""
+    x = (5 * _uniform(*shape)).floor().to(torch.uint8)
+    return Source.of(f"unit data of shape {shape} at 5 levels", Data(_splits(x, 1 / 4), "unit", "synthetic"))
+
+
+def _splits(x: Tensor, scale: float = 1.0) -> dict[str, Split]:
+    means = x.flatten(1).double().mean(1)
+    labels = (means > means.mean()).long()
+    names = enumerate(("train", "validation", "test"))
+    return {name: Split(x[i::3], labels[i::3], scale) for i, name in names}
 
 
 @cache
@@ -59,8 +69,8 @@ def synthetic() -> tuple[Source, ...]:
     """One of each support, as vectors, tables and images."""
     return (
         _source("real", 5),
+        _levels(3, 4),
         _source("binary", 3, 4),
-        _source("unit", 3, 4),
         _source("binary", 1, 8, 8, provides="image"),
         _source("unit", 1, 8, 8, provides="image"),
     )
@@ -103,7 +113,8 @@ def counts() -> tuple[Source, ...]:
 @cache
 def narrow() -> tuple[Source, ...]:
     """Data of one or two values, over which a density can be summed."""
-    return tuple(_source(support, size) for support in ("real", "unit", "binary") for size in (2, 1))
+    makers = [partial(_source, support) for support in ("real", "unit", "binary", "count")]
+    return tuple(make(size) for make in (*makers, _levels) for size in (2, 1))
 
 
 def registered(catalogue: Catalogue) -> Iterator[Source]:

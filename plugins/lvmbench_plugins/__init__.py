@@ -49,6 +49,10 @@ COMPONENTS = {
         "bernoulli": "decoders.bernoulli:BernoulliDecoder",
         "gaussian": "decoders.gaussian:GaussianDecoder",
         "linear_gaussian": "decoders.linear_gaussian:LinearGaussian",
+        "continuous_bernoulli": "decoders.continuous_bernoulli:ContinuousBernoulliDecoder",
+        "categorical": "decoders.categorical:CategoricalDecoder",
+        "logistic_mixture": "decoders.logistic_mixture:LogisticMixture",
+        "negative_binomial": "decoders.negative_binomial:NegativeBinomialDecoder",
     },
     "objective": {
         "elbo": "objectives.elbo:Elbo",
