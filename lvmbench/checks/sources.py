@@ -18,6 +18,8 @@ from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 
 ROWS = 60
+BYTE = 255
+"""What means a missing value where values are bytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,8 @@ def synthetic() -> tuple[Source, ...]:
 @cache
 def holed() -> tuple[Source, ...]:
     """Data of which not all was observed, for parts that do not require that it was."""
-    return tuple(_with_holes(source) for source in synthetic()[::3])
+    real, levels, _, binary, _ = synthetic()
+    return tuple(map(_with_holes, (real, binary, levels, *counts())))
 
 
 def _with_holes(source: Source) -> Source:
@@ -88,7 +91,8 @@ def _with_holes(source: Source) -> Source:
     def holes(split: Split) -> Split:
         rows, columns = (torch.arange(size) for size in split.x.flatten(1).shape)
         gaps = ((rows.unsqueeze(1) + columns) % 3 == 0).reshape(split.x.shape)
-        return replace(split, x=split.x.masked_fill(gaps, torch.nan), missing=torch.nan, whole=split.x)
+        code = torch.nan if split.x.is_floating_point() else BYTE
+        return replace(split, x=split.x.masked_fill(gaps, code), missing=code, whole=split.values)
 
     splits = {name: holes(split) for name, split in source.data.splits.items()}
     return Source.of(f"{source.name} with holes", replace(source.data, splits=splits, log_prob=None))
@@ -99,7 +103,7 @@ def without_holes(data: Data) -> Data:
 
     def filled(split: Split) -> Split:
         assert split.whole is not None
-        return replace(split, x=split.whole, missing=None)
+        return replace(split, x=split.whole, scale=1.0, missing=None)
 
     return replace(data, splits={name: filled(split) for name, split in data.splits.items()})
 
