@@ -115,11 +115,12 @@ class DiscretizedLogisticMixture(Distribution):
 
     @property
     def _log_width(self) -> Tensor:
-        """log(1 - exp(-w)), where w is a step in units of the scale; log w - w / 2 where that is small."""
+        """log(1 - exp(-w)), where w is a step in units of the scale."""
         log_w = math.log(self.step) - self.log_scale
         small = log_w < -5
-        w = torch.where(small, 1.0, log_w.exp())
-        return torch.where(small, log_w - log_w.exp() / 2, torch.log(-torch.expm1(-w)))
+        far, near = torch.where(small, 1.0, log_w.exp()), torch.where(small, log_w, 0.0).exp()
+        # where w is small by its series, as 1 - exp(-w) may be rounded to 0
+        return torch.where(small, log_w - near / 2 + near**2 / 24, torch.log(-torch.expm1(-far)))
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         shape = (samples, *self.log_weights.shape)
