@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -117,8 +117,8 @@ def counts() -> tuple[Source, ...]:
 @cache
 def narrow() -> tuple[Source, ...]:
     """Data of one or two values, over which a density can be summed."""
-    makers = [partial(_source, support) for support in ("real", "unit", "binary", "count")]
-    return tuple(make(size) for make in (*makers, _levels) for size in (2, 1))
+    supports: tuple[Support, ...] = ("real", "unit", "binary", "count")
+    return (*(_source(support, size) for support in supports for size in (2, 1)), _levels(2), _levels(1))
 
 
 def registered(catalogue: Catalogue) -> Iterator[Source]:

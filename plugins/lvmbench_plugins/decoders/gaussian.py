@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Literal, final
 
 import torch
@@ -86,19 +87,15 @@ class GaussianDecoder(Decoder):
         super().__init__()
         event, size = data.event_shape, math.prod(data.event_shape)
         self.event_dims, self.floor = len(event), floor
-        self.distribution, self.head, more = {
-            "isotropic": (DiagonalNormal, _isotropic, 0),
-            "diagonal": (DiagonalNormal, _diagonal, 0),
-            "low_rank": (LowRankNormal, _low_rank, min(rank, size)),
-            "full": (MultivariateNormal, _full, size),
-        }[covariance]
+        self.distribution, self.head = HEADS[covariance]
+        more = {"low_rank": min(rank, size), "full": size}.get(covariance, 0)
         self.maps = (1, 1 + more) if scale == "network" else (1, 0)
         self.network = build(
             network, space.event_shape, (sum(self.maps), *event), hidden=hidden, layers=layers
         )
         self.offset = nn.Parameter(data.mean.clone())
-        constant = _start(more, 1 if covariance == "isotropic" else size)
-        self.rows = nn.Parameter(constant) if scale == "constant" else None
+        width = 1 if covariance == "isotropic" else size
+        self.rows = nn.Parameter(_start(more, width)) if scale == "constant" else None
 
     def forward(self, z: Tensor) -> Distribution:
         loc, made = self.network(z).split(self.maps, -1 - self.event_dims)
@@ -113,10 +110,12 @@ def _start(more: int, size: int) -> Tensor:
     return torch.cat([torch.zeros(1, size), 0.1 * torch.randn(more, size)])
 
 
-# Each is given the mean (..., *x), the log scales (..., D), further rows (..., R, D) and the dimensions of x.
+Head = Callable[[Tensor, Tensor, Tensor, int], Distribution]
+"""From the mean ``(..., *x)``, log scales ``(..., D)``, more rows ``(..., R, D)`` and the dimensions of x."""
 
 
 def _isotropic(loc: Tensor, log_scale: Tensor, more: Tensor, dims: int) -> DiagonalNormal:
+    # a network has an output for each value, as bodies that make images do: they count with their mean
     return DiagonalNormal(loc, log_scale.mean(-1)[(..., *[None] * dims)], dims)
 
 
@@ -125,7 +124,7 @@ def _diagonal(loc: Tensor, log_scale: Tensor, more: Tensor, dims: int) -> Diagon
 
 
 def _low_rank(loc: Tensor, log_scale: Tensor, more: Tensor, dims: int) -> LowRankNormal:
-    # in units of sigma; the variance along the shared directions does not grow with their number at the start
+    # in units of sigma; the variance along the shared directions does not grow with R at the start
     units = more.mT / more.shape[-2] ** 0.5
     return LowRankNormal(loc, log_scale, log_scale.exp().unsqueeze(-1) * units, dims)
 
@@ -134,3 +133,12 @@ def _full(loc: Tensor, log_scale: Tensor, more: Tensor, dims: int) -> Multivaria
     # variances, sums of up to D squares, do not grow with D at the start
     below = more.tril(-1) / more.shape[-2] ** 0.5
     return MultivariateNormal(loc, below + torch.diag_embed(log_scale.exp()), dims)
+
+
+HEADS: Mapping[Covariance, tuple[type[Distribution], Head]] = {
+    "isotropic": (DiagonalNormal, _isotropic),
+    "diagonal": (DiagonalNormal, _diagonal),
+    "low_rank": (LowRankNormal, _low_rank),
+    "full": (MultivariateNormal, _full),
+}
+"""What each kind of covariance returns, and how."""

@@ -75,5 +75,5 @@ class LogisticMixture(Decoder):
         logits, loc, log_scale = self.network(z).unbind(-2 - self.event_dims)
         loc = self.reach * (loc + self.loc)
         log_scale = math.log(self.reach) + (log_scale + self.log_scale).clamp(min=FLOOR)
-        maps = (m.movedim(-1 - self.event_dims, -1) for m in (logits, loc, log_scale))
-        return DiscretizedLogisticMixture(*maps, self.levels, self.step, self.event_dims)
+        logits, loc, log_scale = (m.movedim(-1 - self.event_dims, -1) for m in (logits, loc, log_scale))
+        return DiscretizedLogisticMixture(logits, loc, log_scale, self.levels, self.step, self.event_dims)
