@@ -12,6 +12,7 @@ from typing import Any
 from lvmbench.checks.contract import MODEL_PARTS, Check, Skip
 from lvmbench.checks.datasets import loaded_data
 from lvmbench.checks.evaluators import TRUTHS, first, tried_before
+from lvmbench.checks.grid import SUMMABLE
 from lvmbench.checks.holes import COMPLETE
 from lvmbench.checks.labels import names_matter
 from lvmbench.checks.options import ends
@@ -120,8 +121,6 @@ class Declared:
         return {metric.unit for name, metric in self.cls.metrics.items() if name in found}
 
 
-SUMMABLE = ("real", "unit", "binary", "count", "levels")
-"""The supports over which a density of one or two values can be summed or integrated."""
 SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "options_work_at_their_ends": lambda it: any(ends(it.cls)),
     "batch_rows_are_independent": lambda it: it.specimen.kind != "prior" and not _batchwise(it),
