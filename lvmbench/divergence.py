@@ -21,8 +21,9 @@ from lvmbench.distributions import (
     LowRankNormal,
     Mixture,
     MultivariateNormal,
+    Recurrent,
 )
-from lvmbench.distributions.base import family_name, sum_event
+from lvmbench.distributions.base import family_name, is_open, sum_event
 from lvmbench.distributions.relaxed import (
     Relaxed,
     RelaxedBernoulli,
@@ -70,7 +71,7 @@ def register_posterior(p: type[Distribution], decoder: type[Decoder]) -> Callabl
 
 def _registration(register: dict[tuple[type, type], Any], pair: tuple[type, type]) -> Callable[[F], F]:
     for family in pair:
-        if getattr(family, "__parameters__", ()):
+        if is_open(family):
             name = family_name(family)
             raise LvmbenchError(
                 f"a formula for a {name} is of one kind of {name}; name what is inside, as in "
@@ -197,6 +198,16 @@ def _kl_normal_mixture(q: DiagonalNormal, p: Mixture[DiagonalNormal], z: Tensor,
     phi = shares.log_softmax(-1)
     off = [(phi.exp() * (phi - p.log_assign(value))).sum(-1) for value in (z, 2 * q.loc - z)]
     return -shares.logsumexp(-1) - 0.5 * (off[0] + off[1])
+
+
+@register_draw_kl(Recurrent, DiagonalNormal)
+def _kl_by_step(q: Recurrent, p: DiagonalNormal, z: Tensor, noise: Noise) -> Tensor:
+    """Step by step in closed form, given the steps that q drew before."""
+    locs, log_scales = (part.split(q.sizes, -1) for part in (p.loc, p.log_scale))
+    total = z.new_zeros(z.shape[:-1])
+    for step, loc, log_scale in zip(q.given(z), locs, log_scales, strict=True):
+        total = total + _kl_diagonal_diagonal(step, DiagonalNormal(loc, log_scale))
+    return total
 
 
 @register_draw_kl(Chain, Chain)

@@ -1,6 +1,9 @@
 """Distributions that draw from explicit noise and work inside ``torch.vmap``."""
 
 from lvmbench.distributions.base import Distribution as Distribution
+from lvmbench.distributions.base import closed as closed
+from lvmbench.distributions.base import is_open as is_open
+from lvmbench.distributions.base import traits_of as traits_of
 from lvmbench.distributions.bernoulli import Bernoulli as Bernoulli
 from lvmbench.distributions.categorical import Categorical as Categorical
 from lvmbench.distributions.chain import Chain as Chain
@@ -19,6 +22,7 @@ from lvmbench.distributions.mixture import Mixture as Mixture
 from lvmbench.distributions.multivariate_normal import MultivariateNormal as MultivariateNormal
 from lvmbench.distributions.multivariate_normal import cholesky as cholesky
 from lvmbench.distributions.negative_binomial import NegativeBinomial as NegativeBinomial
+from lvmbench.distributions.recurrent import Recurrent as Recurrent
 from lvmbench.distributions.relaxed import RelaxedBernoulli as RelaxedBernoulli
 from lvmbench.distributions.relaxed import RelaxedCategorical as RelaxedCategorical
 from lvmbench.distributions.relaxed import StraightThroughBernoulli as StraightThroughBernoulli

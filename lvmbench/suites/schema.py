@@ -21,6 +21,7 @@ from lvmbench.kinds import PARTS, TABLE
 from lvmbench.options import Count
 from lvmbench.registry.names import NAME
 from lvmbench.suites.claims import Claim
+from lvmbench.suites.references import Reference
 from lvmbench.suites.yamlfile import YamlFile
 
 
@@ -76,6 +77,7 @@ class Schema(_Model):
     evaluators: Names
     metric: str = "elbo"
     claims: list[Claim] = []
+    references: list[Reference] = []
 
     @field_validator("suite")
     @classmethod
@@ -119,7 +121,7 @@ class Latent(_Model):
     latent: Count
 
 
-SECTIONS: dict[str, type[BaseModel]] = {"budget": Budget, "claims": Claim}
+SECTIONS: dict[str, type[BaseModel]] = {"budget": Budget, "claims": Claim, "references": Reference}
 """The keys that hold keys of their own."""
 
 
