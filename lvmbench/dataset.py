@@ -72,7 +72,8 @@ class Split:
 class DataSummary:
     """What components are built from: event shape, support, mean ``(*x)`` and number of the training data.
 
-    Where the data are not ``complete`` the mean is of what was observed.
+    Where the data are not ``complete`` the mean is of what was observed. ``levels`` is how many equally
+    spaced values there are, or 0 where values are no such levels.
     """
 
     event_shape: tuple[int, ...]
@@ -80,6 +81,12 @@ class DataSummary:
     mean: Tensor
     size: int = 0
     complete: bool = True
+    levels: int = 0
+
+    @property
+    def step(self) -> float:
+        """How far the levels, which start at 0, are apart."""
+        return 1 / (self.levels - 1) if self.support == "unit" else 1.0
 
     def copy(self) -> DataSummary:
         """The same with a mean of its own, which a component may keep as a weight."""
@@ -150,12 +157,14 @@ class Data:
 
         ``unit`` says that values lie in [0, 1], ``real`` that they are continuous: binary data is ``binary``
         and ``unit``, unit data is ``unit`` and ``real``; counts are ``count`` and real data is ``real``.
+        ``levels`` says that values are equally spaced, from 0 on.
         """
         found = {self.support, *IMPLIED.get(self.support, ())}
         found |= {"labels"} if all(s.labels is not None for s in self.splits.values()) else set()
         found |= {"factors"} if all(s.factors is not None for s in self.splits.values()) else set()
         found |= {"whole"} if all(s.whole is not None for s in self.splits.values()) else set()
         found |= {"complete"} if self.complete else set()
+        found |= {"levels"} if self.levels else set()
         return self.provides | found | ({"log_prob"} if self.log_prob else set())
 
     @cached_property
@@ -164,11 +173,18 @@ class Data:
         return not any(s.missing is not None and bool(s.values.isnan().any()) for s in self.splits.values())
 
     @cached_property
+    def levels(self) -> int:
+        """How many equally spaced values there are, from 0 to 1 in steps of 1 / (levels - 1) or, of counts,
+        in steps of 1 to the largest of any split; 0 where values are no such levels, or are more than 256.
+        """
+        return datarules.levels(self)
+
+    @cached_property
     def summary(self) -> DataSummary:
         """What components are built from."""
         train = self.splits["train"]
         mean = train.values.mean(0) if self.complete else train.values.nanmean(0)
-        return DataSummary(tuple(mean.shape), self.support, mean, len(train), self.complete)
+        return DataSummary(tuple(mean.shape), self.support, mean, len(train), self.complete, self.levels)
 
     @cached_property
     def range(self) -> tuple[float, float]:
