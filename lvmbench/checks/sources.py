@@ -101,9 +101,26 @@ def counts() -> tuple[Source, ...]:
 
 
 @cache
+def caused() -> tuple[Source, ...]:
+    """Bits that two known bits each go with, for parts that are for nothing else."""
+    return (_with_causes(_source("binary", 3, 4)),)
+
+
+def _with_causes(source: Source) -> Source:
+    """The same binary data with the first and the last of its values as factors."""
+
+    def causes(split: Split) -> Split:
+        return replace(split, factors=split.x.flatten(1)[:, [0, -1]].long())
+
+    splits = {name: causes(split) for name, split in source.data.splits.items()}
+    return Source.of(f"{source.name} with binary factors", replace(source.data, splits=splits))
+
+
+@cache
 def narrow() -> tuple[Source, ...]:
-    """Data of one or two values, over which a density can be summed."""
-    return tuple(_source(support, size) for support in ("real", "unit", "binary") for size in (2, 1))
+    """Data of one or two values, over which a density can be summed, and bits with known causes."""
+    plain = tuple(_source(support, size) for support in ("real", "unit", "binary") for size in (2, 1))
+    return (*plain, *map(_with_causes, plain[-2:]))
 
 
 def registered(catalogue: Catalogue) -> Iterator[Source]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 COMPONENTS = {
     "dataset": {
         "digits": "datasets.digits:Digits",
+        "digit_halves": "datasets.digit_halves:DigitHalves",
         "linear_gaussian": "datasets.linear_gaussian:LinearGaussianData",
         "blobs": "datasets.blobs:Blobs",
         "shapes": "datasets.shapes:Shapes",
@@ -25,6 +26,7 @@ COMPONENTS = {
         "bernoulli": "priors.bernoulli:BernoulliPrior",
         "categorical": "priors.categorical:CategoricalPrior",
         "hierarchy": "priors.hierarchy:Hierarchy",
+        "fully_visible": "priors.fully_visible:FullyVisiblePrior",
     },
     "posterior": {
         "gaussian": "posteriors.gaussian:Gaussian",
@@ -42,6 +44,7 @@ COMPONENTS = {
         "auxiliary": "posteriors.auxiliary:Auxiliary",
         "exact": "posteriors.exact:Exact",
         "bernoulli": "posteriors.bernoulli:BernoulliPosterior",
+        "bernoulli_svi": "posteriors.bernoulli_svi:BernoulliSvi",
         "categorical": "posteriors.categorical:CategoricalPosterior",
         "relaxed": "posteriors.relaxed:RelaxedPosterior",
     },
@@ -49,6 +52,7 @@ COMPONENTS = {
         "bernoulli": "decoders.bernoulli:BernoulliDecoder",
         "gaussian": "decoders.gaussian:GaussianDecoder",
         "linear_gaussian": "decoders.linear_gaussian:LinearGaussian",
+        "fully_visible": "decoders.fully_visible:FullyVisibleDecoder",
     },
     "objective": {
         "elbo": "objectives.elbo:Elbo",
@@ -85,11 +89,12 @@ COMPONENTS = {
         "bits_back": "evaluators.bits_back:BitsBack",
         "sample_quality": "evaluators.sample_quality:SampleQuality",
         "imputation": "evaluators.imputation:Imputation",
+        "completion": "evaluators.completion:Completion",
         "cost": "evaluators.cost:Cost",
     },
 }
 """The class of each component, by kind and name."""
-SUITES = ("quick", "exact", "variational", "estimators", "compatibility")
+SUITES = ("quick", "exact", "variational", "estimators", "digit_halves", "compatibility")
 
 
 @lvmbench.hookimpl
