@@ -33,5 +33,5 @@ class Component:
     def refresh(self, train: Split, model: LatentVariableModel) -> None:
         """Take in the training data, whose ``x`` is as models take it, without gradients.
 
-        What is kept is written into buffers, or into parameters that training leaves alone, in place.
+        What is kept is written into buffers, in place; before the first epoch parameters may be set as well.
         """

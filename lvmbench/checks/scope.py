@@ -18,8 +18,9 @@ from lvmbench.checks.options import ends
 from lvmbench.checks.partners import with_samples
 from lvmbench.checks.sources import holed
 from lvmbench.checks.specimen import Specimen
+from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import Data
-from lvmbench.distributions import Distribution, Finite
+from lvmbench.distributions import Distribution, Finite, closed, is_open, traits_of
 from lvmbench.divergence import has_kl, posterior_type
 
 
@@ -37,7 +38,12 @@ class Declared:
     def built(self) -> Any:
         """The component, built in a combination where it is a part of one."""
         kind = self.specimen.kind
-        return self.specimen.case().parts().components[kind] if kind in MODEL_PARTS else self.specimen.build()
+        return self.parts.components[kind] if kind in MODEL_PARTS else self.specimen.build()
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The first combination that a part of a model works in."""
+        return self.specimen.case().parts()
 
     @property
     def data(self) -> Data:
@@ -46,8 +52,10 @@ class Declared:
 
     @cached_property
     def distributions(self) -> list[type[Distribution]]:
-        """The class that it returns, or where its pair decides, each that one may."""
+        """The class that it returns, or where its partner decides or its pair, each that one may."""
         own = self.built.distribution
+        if own and is_open(own):
+            return [closed(own, q.distribution) for q in self.offered("posterior") if q.distribution]
         return [own] if own else [*self._exact()]
 
     def _exact(self) -> set[type[Distribution]]:
@@ -68,18 +76,15 @@ class Declared:
 
     def trait(self, *names: str) -> bool:
         """Whether what it returns has all of these traits."""
-        return any(set(names) <= d.traits for d in self.distributions)
+        return any(set(names) <= traits_of(d) for d in self.distributions)
 
     def over(self, *supports: str) -> bool:
         """Whether what it returns is over one of these."""
         return any(d.support in supports for d in self.distributions)
 
     def of(self, most: int) -> bool:
-        """Whether there are at most so many latents.
-
-        All but a prior that sets their number are tried with few.
-        """
-        return self.specimen.kind != "prior" or math.prod(self.built.space.event_shape) <= most
+        """Whether there are at most so many latents: few are tried, but where the prior sets their number."""
+        return math.prod(self.parts.model.prior.space.event_shape) <= most
 
     @property
     def trained(self) -> bool:
@@ -103,7 +108,7 @@ class Declared:
                 posterior_type(p.distribution, self.cls) for p in self.offered("prior")
             )
         return bool(self.built.space.enumerable) or any(
-            posterior_type(self.built.distribution, decoder) for decoder in self.offered("decoder")
+            posterior_type(p, decoder) for p in self.distributions for decoder in self.offered("decoder")
         )
 
     @property
@@ -127,8 +132,8 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     # parts
     "log_prob_has_its_shape": lambda it: it.trait("density"),
     "sampled_density_is_log_prob": lambda it: it.trait("density"),
-    "density_integrates_to_one": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
-    "samples_follow_the_density": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
+    "density_integrates_to_one": lambda it: _on_a_grid(it),
+    "samples_follow_the_density": lambda it: _on_a_grid(it),
     "own_densities_weigh_a_box": lambda it: (
         it.specimen.kind != "decoder" and it.over("real") and it.of(3) and not _loose(it)
     ),
@@ -142,9 +147,10 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     ),
     "sample_gradient_agrees_with_differences": lambda it: _pathwise(it) and not _fixed(it),
     "slope_is_that_of_the_density": lambda it: any(
-        "pathwise" in d.traits and d.traits & {"density", "slope"} for d in it.distributions
+        "pathwise" in traits_of(d) and traits_of(d) & {"density", "slope"} for d in it.distributions
     ),
     "amortized_posterior_depends_on_x": lambda it: "amortized" in it.built.provides,
+    "top_down_is_true": lambda it: "top_down" in it.built.provides,
     "kl_is_the_average_log_ratio": lambda it: it.kl,
     "registered_posterior_is_exact": lambda it: it.exact,
     "holes_leave_gradients_finite": lambda it: _meets_holes(it.specimen),
@@ -196,6 +202,11 @@ def _meets_holes(specimen: Specimen) -> bool:
     return specimen.bench.find({specimen.kind: specimen.ref}, sources=holed()) is not None
 
 
+def _on_a_grid(it: Declared) -> bool:
+    few = it.specimen.kind == "decoder" or it.of(2)
+    return it.trait("density") and it.over("real", "binary") and few
+
+
 def _loose(it: Declared) -> bool:
     return it.trait("estimate") or it.trait("bound")
 
@@ -209,7 +220,8 @@ def _fixed(it: Declared) -> bool:
 
 
 def _pathwise(it: Declared) -> bool:
-    return any("pathwise" in d.traits and "straight_through" not in d.traits for d in it.distributions)
+    known = [traits_of(d) for d in it.distributions]
+    return any("pathwise" in traits and "straight_through" not in traits for traits in known)
 
 
 def _plane(it: Declared) -> bool:

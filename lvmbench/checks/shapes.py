@@ -65,7 +65,8 @@ OF_BOUNDS = (
 def distribution_is_the_declared_one(specimen: Specimen) -> None:
     trial = specimen.trial()
     model = trial.parts.model
-    declared = model.posterior_distribution if specimen.kind == "posterior" else trial.component.distribution
+    known = {"prior": model.prior_distribution, "posterior": model.posterior_distribution}
+    declared = known.get(specimen.kind, trial.component.distribution)
     found = trial.call().family
     name = family_name(declared) if declared else "none"
     require(
@@ -133,8 +134,10 @@ def latent_size_is_that_of_z(specimen: Specimen) -> None:
     options = specimen.bench.catalogue.options("prior", specimen.ref)
     for latent in (2, 3):
         with suppress(Refusal):
-            found = math.prod(specimen.trial(latent=latent).event_shape)
-            said = specimen.cls.latent_size(latent, options)
+            trial = specimen.trial(latent=latent)
+            found = math.prod(trial.event_shape)
+            summary = trial.case.source.summary
+            said = specimen.cls.latent_size(latent, options, lambda summary=summary: summary)
             require(
                 found == said,
                 f"with latent size {latent} z has {found} latents, and tables say {said}",

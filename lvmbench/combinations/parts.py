@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.component import Component
-from lvmbench.dataset import Data
+from lvmbench.dataset import Data, DataSummary
 from lvmbench.estimator import Estimator
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import derive
@@ -70,17 +70,27 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
     summary = data.summary
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "weights"))  # parts are built on the CPU
-        prior = catalogue.build("prior", combination["prior"], summary, combination.latent)
-        posterior = catalogue.build("posterior", combination["posterior"], summary, prior.space)
-        decoder = catalogue.build("decoder", combination["decoder"], summary, prior.space.visible)
+        model = build_model(catalogue, combination.refs, combination.latent, data)
         objective = catalogue.build("objective", combination["objective"])
-        estimator = catalogue.build("estimator", combination["estimator"], summary, prior.space)
-    model = LatentVariableModel(prior, posterior, decoder, complete=summary.complete)
+        estimator = catalogue.build("estimator", combination["estimator"], summary, model.prior.space)
     return Parts(model, objective, estimator)
 
 
-def latent_size(catalogue: Catalogue, prior: Ref, latent: int) -> int:
-    """How many latents a combination with this prior has, where the suite's latent size is ``latent``."""
+def build_model(
+    catalogue: Catalogue, refs: Mapping[str, Ref], latent: int, data: Data
+) -> LatentVariableModel:
+    """Build prior, posterior and decoder, with weights from torch's global generator."""
+    summary = data.summary
+    prior = catalogue.build("prior", refs["prior"], summary, latent)
+    posterior = catalogue.build("posterior", refs["posterior"], summary, prior.space)
+    decoder = catalogue.build("decoder", refs["decoder"], summary, prior.space.visible)
+    return LatentVariableModel(prior, posterior, decoder, complete=summary.complete)
+
+
+def latent_size(catalogue: Catalogue, prior: Ref, latent: int, data: Callable[[], DataSummary]) -> int:
+    """How many latents a combination with this prior has on these data,
+    where the suite's latent size is ``latent``.
+    """
     options = catalogue.options("prior", prior)
-    size: int = catalogue.entry("prior", prior.name).load().latent_size(latent, options)
+    size: int = catalogue.entry("prior", prior.name).load().latent_size(latent, options, data)
     return size

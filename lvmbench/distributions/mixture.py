@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+import math
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from lvmbench.distributions.base import Distribution
+from lvmbench.distributions.base import Distribution, closed
 from lvmbench.noise import Noise
 
+CHUNK = 2**24
+"""How many numbers are held at once where values are weighed under all components."""
 D = TypeVar("D", bound=Distribution)
 
 
@@ -18,7 +21,9 @@ class Mixture(Distribution, Generic[D]):
 
     .. math:: \log p(x) = \log \sum_c \pi_c\, p_c(x)
 
-    A component that returns one declares what it is a mixture of: ``distribution = Mixture[DiagonalNormal]``.
+    A component that returns one declares what it is a mixture of: ``distribution = Mixture[DiagonalNormal]``;
+    a prior that leaves that open, ``distribution = Mixture``, has a mixture of what the posterior returns.
+    The mean is known where the components have one.
 
     Arguments:
         logits: The unnormalised log weights :math:`\log\pi`, ``(*batch, C)``.
@@ -33,6 +38,7 @@ class Mixture(Distribution, Generic[D]):
     """
 
     traits = frozenset({"density", "mean", "components"})
+    lent = frozenset({"density", "mean"})
 
     def __init__(self, logits: Tensor, components: D, event_dims: int = 1) -> None:
         self.log_weights = logits.log_softmax(-1)
@@ -41,8 +47,7 @@ class Mixture(Distribution, Generic[D]):
 
     @property
     def family(self) -> type[Distribution]:
-        cls: Any = type(self)
-        return cls[self.components.family] if cls.__parameters__ else cls  # type: ignore[no-any-return]
+        return closed(type(self), self.components.family)
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self._log_joint(value).logsumexp(-1)
@@ -73,5 +78,13 @@ class Mixture(Distribution, Generic[D]):
         return self._log_joint(value).log_softmax(-1)
 
     def _log_joint(self, value: Tensor) -> Tensor:
-        """log pi_c + log p_c(x), ``(..., C)``."""
-        return self.log_weights + self.components.log_prob(value.unsqueeze(-1 - self.event_dims))
+        """log pi_c + log p_c(x), ``(..., C)``, of a few samples at a time where there are many components."""
+        apart = -1 - self.event_dims
+        lead = value.dim() - self.event_dims - self.log_weights.dim() + 1  # dimensions of samples
+        if lead < 1:
+            return self.log_weights + self.components.log_prob(value.unsqueeze(apart))
+        samples, one = value.shape[:lead], value.shape[lead:]
+        few = max(CHUNK // (math.prod(one) * self.log_weights.shape[-1]), 1)
+        rows = value.reshape(-1, *one).split(few)
+        each = torch.cat([self.components.log_prob(row.unsqueeze(apart)) for row in rows])
+        return self.log_weights + each.reshape(*samples, *each.shape[1:])

@@ -18,14 +18,20 @@ COMPONENTS = {
         "shapes": "datasets.shapes:Shapes",
         "table": "datasets.table:Table",
         "mnist": "datasets.mnist:Mnist",
+        "static_mnist": "datasets.static_mnist:StaticMnist",
         "fashion_mnist": "datasets.fashion_mnist:FashionMnist",
     },
     "prior": {
         "standard_normal": "priors.standard_normal:StandardNormal",
         "mixture": "priors.mixture:MixturePrior",
+        "vamp": "priors.vamp:VampPrior",
+        "associative": "priors.associative:Associative",
+        "flow": "priors.flow:FlowPrior",
+        "autoregressive": "priors.autoregressive:Autoregressive",
         "bernoulli": "priors.bernoulli:BernoulliPrior",
         "categorical": "priors.categorical:CategoricalPrior",
         "hierarchy": "priors.hierarchy:Hierarchy",
+        "diffusion": "priors.diffusion:Diffusion",
         "fully_visible": "priors.fully_visible:FullyVisiblePrior",
     },
     "posterior": {
@@ -33,6 +39,8 @@ COMPONENTS = {
         "full_gaussian": "posteriors.full_gaussian:FullGaussian",
         "low_rank_gaussian": "posteriors.low_rank_gaussian:LowRankGaussian",
         "bottom_up": "posteriors.bottom_up:BottomUp",
+        "ladder": "posteriors.ladder:Ladder",
+        "noising": "posteriors.noising:Noising",
         "svi": "posteriors.svi:Svi",
         "semi_amortized": "posteriors.semi_amortized:SemiAmortized",
         "planar": "posteriors.planar:Planar",
@@ -42,6 +50,7 @@ COMPONENTS = {
         "spline": "posteriors.spline:Spline",
         "sylvester": "posteriors.sylvester:Sylvester",
         "auxiliary": "posteriors.auxiliary:Auxiliary",
+        "draw": "posteriors.draw:Draw",
         "exact": "posteriors.exact:Exact",
         "bernoulli": "posteriors.bernoulli:BernoulliPosterior",
         "bernoulli_svi": "posteriors.bernoulli_svi:BernoulliSvi",
@@ -52,6 +61,8 @@ COMPONENTS = {
         "bernoulli": "decoders.bernoulli:BernoulliDecoder",
         "gaussian": "decoders.gaussian:GaussianDecoder",
         "linear_gaussian": "decoders.linear_gaussian:LinearGaussian",
+        "pixelcnn": "decoders.pixelcnn:PixelCnn",
+        "draw": "decoders.draw:DrawDecoder",
         "fully_visible": "decoders.fully_visible:FullyVisibleDecoder",
     },
     "objective": {
@@ -94,7 +105,17 @@ COMPONENTS = {
     },
 }
 """The class of each component, by kind and name."""
-SUITES = ("quick", "exact", "variational", "estimators", "digit_halves", "compatibility")
+SUITES = (
+    "quick",
+    "exact",
+    "variational",
+    "estimators",
+    "digit_halves",
+    "compatibility",
+    "paper/iwae",
+    "paper/ladder",
+    "paper/vampprior",
+)
 
 
 @lvmbench.hookimpl
