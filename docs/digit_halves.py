@@ -45,7 +45,6 @@ def fitted(row: Row) -> lvmbench.Fitted:
         posterior=row.posterior,
         decoder=row.network,
         objective="elbo",
-        latent=SIDE * SIDE // 2,
         epochs=1,
         batch=1257,
     )

@@ -27,6 +27,7 @@ from lvmbench.model import LatentVariableModel
 from lvmbench.options import OptionError
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref, matches
+from lvmbench.registry.sandbox import preserved
 from lvmbench.status import Status, answered
 from lvmbench.suites.figures import check_figures, check_references
 from lvmbench.suites.suite import Choice, Row, Suite

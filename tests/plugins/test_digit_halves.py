@@ -38,10 +38,9 @@ MODEL = {
 REFUSED = {
     "no factors": ({"data": "digits"}, "requires dataset.binary_factors"),
     "factors of many values": ({"data": "shapes[positions=3]", "latent": 5}, "dataset.binary_factors"),
-    "too few latents": ({"data": "digit_halves", "latent": 16}, "there are 32, got 16; say latent: 32"),
-    "too few for the decoder": (
+    "too few latents": (
         {"data": "digit_halves", "prior": "bernoulli", "latent": 16},
-        "decoder 'fully_visible' has one latent for each factor",
+        "decoder 'fully_visible' needs a latent for each factor .* there are 32, got 16; say latent: 32",
     ),
     "real latents": (
         {"data": "digit_halves", "prior": "standard_normal", "posterior": "gaussian", "latent": 32},

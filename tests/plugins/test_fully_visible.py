@@ -145,7 +145,6 @@ def test_training_fits_it_before_the_first_epoch():
         "posterior": "bernoulli[hidden=8]",
         "decoder": "fully_visible",
         "objective": "elbo",
-        "latent": 8,
     }
     fitted = lvmbench.fit(data="digit_halves[rows=1]", **options, epochs=2, batch=256)
     train = fitted.data.splits["train"].ready("cpu")

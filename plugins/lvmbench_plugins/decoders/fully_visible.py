@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, final
 
 from torch import Tensor
 
-from lvmbench import DataSummary, Decoder, LatentSpace, Positive, Size
+from lvmbench import DataSummary, Decoder, LatentSpace, Positive, Refusal, Size
 from lvmbench.distributions import AutoregressiveBernoulli
-from lvmbench_plugins.priors._fully_visible import Form, Network, require_a_latent_each
+from lvmbench_plugins.priors._fully_visible import Form, Network
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel, Split
@@ -72,7 +72,11 @@ class FullyVisibleDecoder(Decoder):
     ) -> None:
         super().__init__()
         self.shape, latents = data.event_shape, math.prod(space.event_shape)
-        require_a_latent_each("decoder 'fully_visible'", data, latents)
+        if data.factors not in (0, latents):  # where there are none, what is required says so
+            raise Refusal(
+                f"decoder 'fully_visible' needs a latent for each factor of the data, of which there are "
+                f"{data.factors}, got {latents}; say latent: {data.factors}"
+            )
         self.network = Network(latents, math.prod(self.shape), form, ridge, iterations)
 
     def forward(self, z: Tensor) -> AutoregressiveBernoulli:

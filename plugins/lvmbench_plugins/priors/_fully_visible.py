@@ -7,7 +7,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lvmbench import DataSummary, Refusal
 from lvmbench.distributions import AutoregressiveBernoulli
 from lvmbench.kernels.logistic import most_telling, regress
 
@@ -53,12 +52,3 @@ class Network(nn.Module):
         self.bias.copy_(found[:, 0])
         self.weight.copy_(found[:, 1:])
         self.done.fill_(True)
-
-
-def require_a_latent_each(label: str, data: DataSummary, latents: int) -> None:
-    """Refuse data whose factors are not as many as the latents that stand for them."""
-    if data.factors not in (0, latents):  # where there are none, what is required says so
-        raise Refusal(
-            f"{label} has one latent for each factor of the data, of which there are {data.factors}, got "
-            f"{latents}; say latent: {data.factors}"
-        )

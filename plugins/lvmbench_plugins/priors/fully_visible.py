@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, final
 
 from lvmbench import DataSummary, LatentSpace, Positive, Prior, Size
 from lvmbench.distributions import AutoregressiveBernoulli
-from lvmbench_plugins.priors._fully_visible import Form, Network, require_a_latent_each
+from lvmbench_plugins.priors._fully_visible import Form, Network
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel, Split
@@ -19,7 +20,7 @@ class FullyVisiblePrior(Prior):
     .. math:: p(z) = \prod_d \operatorname{Bernoulli}\Big(z_d; \operatorname{sigmoid}\big(b_d +
         \sum_{e < d} W_{de}\, z_e\big)\Big)
 
-    The latents are the binary factors of the data. Before the first epoch :math:`b` and :math:`W` are set to
+    The latents are the binary factors of the data, and as many. Before the first epoch :math:`b` and :math:`W` are set to
     maximise :math:`\sum_n \log p(z_n) - \frac{\lambda}{2} (\|b\|^2 + \|W\|^2)` over the factors of the
     training data, and stay there. With ``tree`` a bit depends on one before it alone, on that which tells
     most of it, so that the bits make up the best tree in their order. With the decoder of the same name it is
@@ -60,9 +61,13 @@ class FullyVisiblePrior(Prior):
         iterations: Size = 1000,
     ) -> None:
         super().__init__()
-        require_a_latent_each("prior 'fully_visible'", data, latent)
-        self.shape = (latent,)
-        self.network = Network(0, latent, form, ridge, iterations)
+        size = data.factors or latent  # where there are none, what is required says so
+        self.shape = (size,)
+        self.network = Network(0, size, form, ridge, iterations)
+
+    @classmethod
+    def latent_size(cls, latent: int, options: Mapping[str, Any], data: Callable[[], DataSummary]) -> int:
+        return data().factors or latent
 
     @property
     def space(self) -> LatentSpace:
