@@ -8,7 +8,17 @@ from typing import ClassVar, NamedTuple, final
 import torch
 from torch import Tensor
 
-from lvmbench import Bernoulli, Count, Distribution, Evaluator, Measurement, Metric, Refusal, Subject
+from lvmbench import (
+    Bernoulli,
+    Count,
+    Distribution,
+    Evaluator,
+    Measurement,
+    Metric,
+    Refusal,
+    Subject,
+    Workload,
+)
 from lvmbench_plugins.evaluators._common import Figures, known, measurements
 from lvmbench_plugins.evaluators._labels import told_apart
 
@@ -65,6 +75,9 @@ class Completion(Evaluator):
 
     def __init__(self, *, chunk: Count = 2048) -> None:
         self.chunk = chunk
+
+    def evaluations(self, work: Workload) -> int:
+        return 0
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:

@@ -20,9 +20,9 @@ class FullyVisiblePrior(Prior):
     .. math:: p(z) = \prod_d \operatorname{Bernoulli}\Big(z_d; \operatorname{sigmoid}\big(b_d +
         \sum_{e < d} W_{de}\, z_e\big)\Big)
 
-    The latents are the binary factors of the data, and as many. Before the first epoch :math:`b` and :math:`W` are set to
-    maximise :math:`\sum_n \log p(z_n) - \frac{\lambda}{2} (\|b\|^2 + \|W\|^2)` over the factors of the
-    training data, and stay there. With ``tree`` a bit depends on one before it alone, on that which tells
+    The latents are the binary factors of the data, and as many. Before the first epoch :math:`b` and
+    :math:`W` are set to maximise :math:`\sum_n \log p(z_n) - \frac{\lambda}{2} (\|b\|^2 + \|W\|^2)` over the
+    factors of the training data, and stay there. With ``tree`` a bit depends on one before it alone, on that which tells
     most of it, so that the bits make up the best tree in their order. With the decoder of the same name it is
     one network of latents and data, latents first.
 
