@@ -54,6 +54,11 @@ class Split:
             return values
         return torch.where(x == self.missing, torch.nan, values)
 
+    def ready(self, device: torch.device) -> Split:
+        """The same data with their values as models take them, on a device."""
+        missing = None if self.missing is None else math.nan
+        return replace(self, x=self.values.to(device), scale=1.0, missing=missing)
+
     @property
     def ends(self) -> tuple[float, float]:
         """The smallest and the largest value that was observed."""
@@ -70,7 +75,8 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class DataSummary:
-    """What components are built from: event shape, support, mean ``(*x)`` and number of the training data.
+    """What components are built from: event shape, support, mean ``(*x)`` and number of the training data,
+    and how many ``factors`` each has, where they are known.
 
     Where the data are not ``complete`` the mean is of what was observed. ``levels`` is how many equally
     spaced values there are, or 0 where values are no such levels.
@@ -82,6 +88,7 @@ class DataSummary:
     size: int = 0
     complete: bool = True
     levels: int = 0
+    factors: int = 0
 
     @property
     def step(self) -> float:
@@ -161,11 +168,18 @@ class Data:
         """
         found = {self.support, *IMPLIED.get(self.support, ())}
         found |= {"labels"} if all(s.labels is not None for s in self.splits.values()) else set()
-        found |= {"factors"} if all(s.factors is not None for s in self.splits.values()) else set()
+        found |= self._of_factors
         found |= {"whole"} if all(s.whole is not None for s in self.splits.values()) else set()
         found |= {"complete"} if self.complete else set()
         found |= {"levels"} if self.levels else set()
         return self.provides | found | ({"log_prob"} if self.log_prob else set())
+
+    @property
+    def _of_factors(self) -> set[str]:
+        known = [split.factors for split in self.splits.values() if split.factors is not None]
+        if len(known) < len(self.splits):
+            return set()
+        return {"factors"} | ({"binary_factors"} if max(int(f.max()) for f in known) < 2 else set())
 
     @cached_property
     def complete(self) -> bool:
@@ -184,7 +198,10 @@ class Data:
         """What components are built from."""
         train = self.splits["train"]
         mean = train.values.mean(0) if self.complete else train.values.nanmean(0)
-        return DataSummary(tuple(mean.shape), self.support, mean, len(train), self.complete, self.levels)
+        factors = 0 if train.factors is None else train.factors.shape[1]
+        return DataSummary(
+            tuple(mean.shape), self.support, mean, len(train), self.complete, self.levels, factors
+        )
 
     @cached_property
     def range(self) -> tuple[float, float]:

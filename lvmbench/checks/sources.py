@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -115,12 +116,31 @@ def counts() -> tuple[Source, ...]:
 
 
 @cache
+def caused() -> tuple[Source, ...]:
+    """Bits that two known bits each go with, for parts that are for nothing else."""
+    return (_with_causes(_source("binary", 3, 4)),)
+
+
+def _with_causes(source: Source) -> Source:
+    """The same binary data with the first and the last of its values as factors."""
+
+    def causes(split: Split) -> Split:
+        return replace(split, factors=split.x.flatten(1)[:, [0, -1]].long())
+
+    splits = {name: causes(split) for name, split in source.data.splits.items()}
+    return Source.of(f"{source.name} with binary factors", replace(source.data, splits=splits))
+
+
+@cache
 def narrow() -> tuple[Source, ...]:
-    """Data of one or two values, over which a density can be summed, and images of two."""
+    """Data of one or two values, over which a density can be summed, images of two, and bits whose causes are
+    known.
+    """
     supports: tuple[Support, ...] = ("real", "unit", "binary", "count")
-    vectors = (_source(support, size) for support in supports for size in (2, 1))
+    vectors = {support: [_source(support, size) for size in (2, 1)] for support in supports}
     images = (_source(support, 1, 1, 2, provides="image") for support in supports[1:3])
-    return (*vectors, _levels(2), _levels(1), *images)
+    plain = itertools.chain.from_iterable(vectors.values())
+    return (*plain, _levels(2), _levels(1), *images, *map(_with_causes, vectors["binary"]))
 
 
 def registered(catalogue: Catalogue) -> Iterator[Source]:

@@ -50,7 +50,9 @@ SUPPORTS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "real": (torch.isfinite, "finite"),
 }
 """For each support, which values lie in it, and that in words; nothing else says so."""
-DERIVED = frozenset({*SUPPORTS, "labels", "factors", "log_prob", "complete", "whole", "levels"})
+DERIVED = frozenset(
+    {*SUPPORTS, "labels", "factors", "binary_factors", "log_prob", "complete", "whole", "levels"}
+)
 """The capabilities that follow from the data."""
 
 

@@ -1,5 +1,8 @@
 """Distributions that draw from explicit noise and work inside ``torch.vmap``."""
 
+from lvmbench.distributions.autoregressive_bernoulli import (
+    AutoregressiveBernoulli as AutoregressiveBernoulli,
+)
 from lvmbench.distributions.base import Distribution as Distribution
 from lvmbench.distributions.base import closed as closed
 from lvmbench.distributions.base import is_open as is_open
