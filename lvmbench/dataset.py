@@ -6,16 +6,17 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lvmbench.component import Component
+from lvmbench.data import cache
 from lvmbench.data import rules as datarules
-from lvmbench.data.files import RawFile
+from lvmbench.data.files import RawFile, fetch
 from lvmbench.errors import DataError
 from lvmbench.noise import Noise
 
@@ -178,14 +179,14 @@ class Data:
                     digest.update(
                         f"{name} {tensor.dtype} {tuple(tensor.shape)} {split.scale}{missing}".encode()
                     )
-                    digest.update(tensor.contiguous().numpy().tobytes())
+                    digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()
 
 
 class Dataset(Component, ABC):
     """A source of data; its options are the keyword-only arguments of ``__init__``.
 
-    ``files`` are the raw files it reads from the data folder, as class data.
+    ``files`` are the raw files it reads from the data folder, as class data; `parsed` is how.
     """
 
     files: tuple[RawFile, ...] = ()
@@ -193,3 +194,41 @@ class Dataset(Component, ABC):
     @abstractmethod
     def load(self) -> Data:
         """The data, the same at every call; raises `UserError` for files that cannot be used."""
+
+    def parsed(
+        self, read: Callable[..., Mapping[str, Split]], **options: str | float | None
+    ) -> dict[str, Split]:
+        """The splits that ``read(*paths, **options)`` makes of the local copies of ``files``, by name.
+
+        They are made once, and from then on mapped into memory that the processes of a machine share, as
+        long as the files' checksums, ``read`` by name, the options and ``version`` are the same. So ``read``
+        depends on nothing else: a function of a module and no method.
+
+        Raises `UserError` for files that cannot be used.
+        """
+
+        def make() -> dict[str, Tensor]:
+            return _tensors(read(*map(fetch, self.files), **options))
+
+        checksums = [file.checksum for file in self.files]
+        key = (self.version, read.__module__, read.__qualname__, sorted(options.items()), checksums)
+        return _splits(cache.kept(type(self).__name__, repr(key), make))
+
+
+def _tensors(splits: Mapping[str, Split]) -> dict[str, Tensor]:
+    """What splits hold, as tensors by split and field: numbers are tensors of no dimension."""
+    return {
+        f"{name}.{item.name}": value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.double)
+        for name, split in splits.items()
+        for item in fields(Split)
+        if (value := getattr(split, item.name)) is not None
+    }
+
+
+def _splits(tensors: Mapping[str, Tensor]) -> dict[str, Split]:
+    """The splits that `_tensors` has made tensors of."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        split, _, item = name.partition(".")
+        found.setdefault(split, {})[item] = tensor if tensor.dim() else tensor.item()
+    return {name: Split(**items) for name, items in found.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -132,12 +132,12 @@ class Training:
         self.seeds, self.budget, self.device, self.visit = seeds, budget, device, data.visit
         self.source = data.splits["train"].x.to(device)
         self.decode = data.splits["train"].decode
-        self.validation = data.splits["validation"].values.to(device)
+        self.validation = data.splits["validation"].x.to(device)
         self.kept = tuple(learners[0].state_dict())
         self.sizes = batch_sizes(len(self.source), budget.batch)
         # on a copy: a trial step may write to buffers, and must leave no trace in what is trained
         tried = copy.deepcopy(learners[0])
-        check_terms(tried, self.validation[: self.sizes[0]])
+        check_terms(tried, self.decode(self.validation[: self.sizes[0]]))
         self.noise = {
             size: PackNoise(
                 seeds, demand(tried, self._probe(size), training=True), "training", size, device=device
@@ -269,6 +269,5 @@ class Training:
             total += self.pack(every, *noise.draw(), 1.0, False)[1] * len(x)
         return total / len(self.validation)
 
-    def _validation_batches(self) -> tuple[Tensor, ...]:
-        batches: tuple[Tensor, ...] = self.validation.split(VALIDATION_BATCH)
-        return batches
+    def _validation_batches(self) -> Iterator[Tensor]:
+        yield from map(self.decode, self.validation.split(VALIDATION_BATCH))
