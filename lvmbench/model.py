@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lvmbench.decoder import Decoder
-from lvmbench.distributions import Distribution, Finite
+from lvmbench.distributions import Distribution, Finite, closed
 from lvmbench.divergence import exact_posterior, has_kl, posterior_type
 from lvmbench.errors import UserError
 from lvmbench.noise import Noise
@@ -75,7 +75,7 @@ class LatentVariableModel(nn.Module):
         """The true p(z|x) of this model, where it provides ``exact_posterior``:
         registered for the pair, or by enumeration.
         """
-        if posterior_type(self.prior.distribution, type(self.decoder)):
+        if posterior_type(self.prior_distribution, type(self.decoder)):
             return exact_posterior(self.p() if p is None else p, self.decoder, x)
         values = self.prior.space.values(x)
         return Finite(values, self.log_joint(x, values.unsqueeze(1), p).movedim(0, -1))
@@ -92,6 +92,13 @@ class LatentVariableModel(nn.Module):
         return (self.log_joint(x, z, p) - truth.log_prob(z)).squeeze(0)
 
     @property
+    def prior_distribution(self) -> type[Distribution]:
+        """The class that the prior returns in this model:
+        what it declares, of what the posterior returns where that is left open.
+        """
+        return closed(self.prior.distribution, self.posterior.distribution)
+
+    @property
     def posterior_distribution(self) -> type[Distribution] | None:
         """The class that the posterior returns in this model."""
         return self.posterior.distribution or self._exact_type
@@ -101,14 +108,14 @@ class LatentVariableModel(nn.Module):
         """What is known of this combination of parts: ``exact_posterior``, ``analytic_kl``."""
         known = {
             "exact_posterior": self._exact_type is not None,
-            "analytic_kl": has_kl(self.posterior_distribution, self.prior.distribution),
+            "analytic_kl": has_kl(self.posterior_distribution, self.prior_distribution),
         }
         return frozenset(name for name, holds in known.items() if holds)
 
     @property
     def _exact_type(self) -> type[Distribution] | None:
         """The class of the exact posterior, where it is known."""
-        registered = posterior_type(self.prior.distribution, type(self.decoder))
+        registered = posterior_type(self.prior_distribution, type(self.decoder))
         return registered or (Finite if self.prior.space.enumerable else None)
 
     @property

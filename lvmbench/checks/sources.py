@@ -102,8 +102,10 @@ def counts() -> tuple[Source, ...]:
 
 @cache
 def narrow() -> tuple[Source, ...]:
-    """Data of one or two values, over which a density can be summed."""
-    return tuple(_source(support, size) for support in ("real", "unit", "binary") for size in (2, 1))
+    """Data of one or two values, over which a density can be summed, and images of two."""
+    vectors = (_source(support, size) for support in ("real", "unit", "binary") for size in (2, 1))
+    images = (_source(support, 1, 1, 2, provides="image") for support in ("unit", "binary"))
+    return (*vectors, *images)
 
 
 def registered(catalogue: Catalogue) -> Iterator[Source]:

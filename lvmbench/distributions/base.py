@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, final, get_args
+from typing import Any, ClassVar, final, get_args
 
 import torch
 from torch import Tensor
@@ -37,6 +37,8 @@ class Distribution(ABC):
     """
 
     traits: ClassVar[frozenset[str]] = frozenset()
+    lent: ClassVar[frozenset[str]] = frozenset()
+    """Those of its traits that a distribution made of others has where they have them, too."""
     support: ClassVar[str] = "real"
     event_dims: int
     """How many of the last dimensions make one event, where ``traits`` has ``units``."""
@@ -126,6 +128,33 @@ class Distribution(ABC):
         where ``traits`` has ``components``.
         """
         raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'components'")
+
+
+def is_open(family: type[Distribution]) -> bool:
+    """Whether a class leaves open what is inside of it."""
+    return bool(getattr(family, "__parameters__", ()))
+
+
+def closed(family: type[Distribution], inside: type[Distribution] | None) -> type[Distribution]:
+    """A class, of what is inside of it where that is left open.
+
+    >>> from lvmbench import DiagonalNormal, Mixture
+    >>> family_name(closed(Mixture, DiagonalNormal)), family_name(closed(DiagonalNormal, DiagonalNormal))
+    ('Mixture[DiagonalNormal]', 'DiagonalNormal')
+    """
+    generic: Any = family
+    return generic[inside] if inside and is_open(family) else family
+
+
+def traits_of(family: type[Distribution]) -> frozenset[str]:
+    """What a distribution class can do, made of what is inside of it, or of anything where that is left open.
+
+    >>> from lvmbench import DiagonalNormal, InvertibleFlow, Mixture
+    >>> [sorted(traits_of(p)) for p in (Mixture[DiagonalNormal], Mixture[InvertibleFlow], Mixture)]
+    [['components', 'density', 'mean'], ['components', 'density'], ['components']]
+    """
+    inside = [frozenset()] if is_open(family) else [traits_of(part) for part in get_args(family)]
+    return family.traits.difference(*(family.lent - traits for traits in inside))
 
 
 def family_name(family: type) -> str:

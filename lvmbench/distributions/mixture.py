@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from lvmbench.distributions.base import Distribution
+from lvmbench.distributions.base import Distribution, closed
 from lvmbench.noise import Noise
 
 D = TypeVar("D", bound=Distribution)
@@ -18,7 +18,9 @@ class Mixture(Distribution, Generic[D]):
 
     .. math:: \log p(x) = \log \sum_c \pi_c\, p_c(x)
 
-    A component that returns one declares what it is a mixture of: ``distribution = Mixture[DiagonalNormal]``.
+    A component that returns one declares what it is a mixture of: ``distribution = Mixture[DiagonalNormal]``;
+    a prior that leaves that open, ``distribution = Mixture``, has a mixture of what the posterior returns.
+    The mean is known where the components have one.
 
     Arguments:
         logits: The unnormalised log weights :math:`\log\pi`, ``(*batch, C)``.
@@ -33,6 +35,7 @@ class Mixture(Distribution, Generic[D]):
     """
 
     traits = frozenset({"density", "mean", "components"})
+    lent = frozenset({"density", "mean"})
 
     def __init__(self, logits: Tensor, components: D, event_dims: int = 1) -> None:
         self.log_weights = logits.log_softmax(-1)
@@ -41,8 +44,7 @@ class Mixture(Distribution, Generic[D]):
 
     @property
     def family(self) -> type[Distribution]:
-        cls: Any = type(self)
-        return cls[self.components.family] if cls.__parameters__ else cls  # type: ignore[no-any-return]
+        return closed(type(self), self.components.family)
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self._log_joint(value).logsumexp(-1)

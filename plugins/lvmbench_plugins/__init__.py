@@ -26,6 +26,7 @@ COMPONENTS = {
     "prior": {
         "standard_normal": "priors.standard_normal:StandardNormal",
         "mixture": "priors.mixture:MixturePrior",
+        "vamp": "priors.vamp:VampPrior",
         "bernoulli": "priors.bernoulli:BernoulliPrior",
         "categorical": "priors.categorical:CategoricalPrior",
         "hierarchy": "priors.hierarchy:Hierarchy",
@@ -35,6 +36,7 @@ COMPONENTS = {
         "full_gaussian": "posteriors.full_gaussian:FullGaussian",
         "low_rank_gaussian": "posteriors.low_rank_gaussian:LowRankGaussian",
         "bottom_up": "posteriors.bottom_up:BottomUp",
+        "ladder": "posteriors.ladder:Ladder",
         "svi": "posteriors.svi:Svi",
         "semi_amortized": "posteriors.semi_amortized:SemiAmortized",
         "planar": "posteriors.planar:Planar",
@@ -53,6 +55,7 @@ COMPONENTS = {
         "bernoulli": "decoders.bernoulli:BernoulliDecoder",
         "gaussian": "decoders.gaussian:GaussianDecoder",
         "linear_gaussian": "decoders.linear_gaussian:LinearGaussian",
+        "pixelcnn": "decoders.pixelcnn:PixelCnn",
     },
     "objective": {
         "elbo": "objectives.elbo:Elbo",
