@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal
@@ -60,6 +60,10 @@ class Split:
         """The smallest and the largest value that was observed."""
         x = self.x if self.missing is None else self.x[~self.values.isnan()]
         return x.min().item() * self.scale, x.max().item() * self.scale
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """The values as models take them, at most so many data at a time."""
+        yield from map(self.decode, self.x.split(size))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -164,7 +168,7 @@ class Data:
     def summary(self) -> DataSummary:
         """What components are built from."""
         train = self.splits["train"]
-        mean = train.values.mean(0) if self.complete else train.values.nanmean(0)
+        mean = _mean(train) if self.complete else train.values.nanmean(0)
         return DataSummary(tuple(mean.shape), self.support, mean, len(train), self.complete)
 
     @cached_property
@@ -193,6 +197,12 @@ class Data:
                     )
                     digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()
+
+
+def _mean(split: Split) -> Tensor:
+    """The mean of the values, ``(*x)``, which are never in memory all at once."""
+    shares = (len(x) / len(split) * x.mean(0) for x in split.batches(datarules.CHUNK))
+    return torch.stack(list(shares)).sum(0)
 
 
 class Dataset(Component, ABC):

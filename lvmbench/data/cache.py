@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pooch
 from safetensors import SafetensorError, safe_open
@@ -17,11 +20,24 @@ from lvmbench.data.tensors import write_tensors
 FORMAT = 1
 """Raised when such files are written in another way."""
 Tensors = Mapping[str, Tensor]
+_ELSEWHERE: ContextVar[Path | None] = ContextVar("_ELSEWHERE", default=None)
 
 
 def cache_home() -> Path:
     """The folder of parsed data: ``LVMBENCH_CACHE``, else one in the user's cache."""
-    return Path(os.environ.get("LVMBENCH_CACHE") or pooch.os_cache("lvmbench") / "parsed").expanduser()
+    usual = os.environ.get("LVMBENCH_CACHE") or pooch.os_cache("lvmbench") / "parsed"
+    return _ELSEWHERE.get() or Path(usual).expanduser()
+
+
+@contextmanager
+def parsed_anew() -> Iterator[None]:
+    """Have raw files parsed anew inside, as if nothing were kept of them."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        token = _ELSEWHERE.set(Path(folder))
+        try:
+            yield
+        finally:
+            _ELSEWHERE.reset(token)
 
 
 def kept(name: str, key: str, make: Callable[[], Tensors]) -> Tensors:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lvmbench.data.columns import CHUNK, FAR, ROUNDING, atoms, coarse, remote
+from lvmbench.data.columns import FAR, ROUNDING, atoms, coarse, remote
 from lvmbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ SMALL = (torch.bool, torch.uint8, torch.int8, torch.int16)
 WHOLE = 2**24 - 1
 """The largest whole number below those that single precision rounds."""
 SHOWN = 5
+CHUNK = 1024
+"""So many rows are decoded at a time: few, as a process keeps what it once had of memory."""
 
 
 def _whole(x: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -132,12 +132,12 @@ class Training:
         self.seeds, self.budget, self.device, self.visit = seeds, budget, device, data.visit
         self.source = data.splits["train"].x.to(device)
         self.decode = data.splits["train"].decode
-        self.validation = data.splits["validation"].x.to(device)
+        self.validation = replace(data.splits["validation"], x=data.splits["validation"].x.to(device))
         self.kept = tuple(learners[0].state_dict())
         self.sizes = batch_sizes(len(self.source), budget.batch)
         # on a copy: a trial step may write to buffers, and must leave no trace in what is trained
         tried = copy.deepcopy(learners[0])
-        check_terms(tried, self.decode(self.validation[: self.sizes[0]]))
+        check_terms(tried, next(self.validation.batches(self.sizes[0])))
         self.noise = {
             size: PackNoise(
                 seeds, demand(tried, self._probe(size), training=True), "training", size, device=device
@@ -145,7 +145,7 @@ class Training:
             for size in dict.fromkeys(self.sizes)
         }
         self.validation_demands = {
-            len(x): demand(tried, x, training=False) for x in self._validation_batches()
+            len(x): demand(tried, x, training=False) for x in self.validation.batches(VALIDATION_BATCH)
         }
         self.pack = Pack(learners, vectorized=vectorized)
         trained = [p for p in self.pack.parameters.values() if p.requires_grad]
@@ -260,7 +260,7 @@ class Training:
     def _validate(self) -> Tensor:
         """The mean validation bound of each seed, ``(S,)``, with the same noise in every epoch."""
         total = torch.zeros(len(self.seeds), device=self.device)
-        for i, x in enumerate(self._validation_batches()):
+        for i, x in enumerate(self.validation.batches(VALIDATION_BATCH)):
             # common random numbers: from epoch to epoch the weights alone make a difference
             noise = PackNoise(
                 self.seeds, self.validation_demands[len(x)], "validation", i, device=self.device
@@ -268,6 +268,3 @@ class Training:
             every = x.expand(len(self.seeds), *x.shape)
             total += self.pack(every, *noise.draw(), 1.0, False)[1] * len(x)
         return total / len(self.validation)
-
-    def _validation_batches(self) -> Iterator[Tensor]:
-        yield from map(self.decode, self.validation.split(VALIDATION_BATCH))
