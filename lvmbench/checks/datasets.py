@@ -80,8 +80,8 @@ def data_are_admitted(specimen: Specimen) -> None:
 
 @contract(
     "dataset",
-    due="The data are the same at every load, whatever the global generators hold, and from raw files as from "
-    "what is kept of them.",
+    due="The data are the same at every load, whatever the global generators hold, read anew from raw files "
+    "as from what is kept of them.",
     read="dataset.Dataset.load",
 )
 def data_are_the_same_at_every_load(specimen: Specimen) -> None:

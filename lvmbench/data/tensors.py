@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
+from uuid import uuid4
 
 import torch
 from safetensors.torch import save
@@ -14,7 +14,7 @@ from torch import Tensor
 def write_tensors(tensors: Mapping[str, Tensor], path: Path, words: dict[str, str] | None = None) -> None:
     """Write tensors, with words in the header, so that a reader sees all of them or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     contiguous = torch.contiguous_format  # cloned, as the format has no place for tensors that share memory
     cloned = {name: tensor.detach().clone(memory_format=contiguous) for name, tensor in tensors.items()}
     try:
