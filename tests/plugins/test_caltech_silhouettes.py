@@ -86,7 +86,7 @@ def test_the_background_is_one():
 
 
 def test_objects_stand_upright():
-    """Most stand on something: more of them is in the lower half, and left and right do not differ as much."""
+    """Most stand on something: more of them is in the lower half; left and right do not differ as much."""
     need(CaltechSilhouettes)
     shape = 1 - CaltechSilhouettes().load().splits["train"].x.double().mean((0, 1))
     lower, right = (half.sum() / shape.sum() - 0.5 for half in (shape[14:], shape[:, 14:]))

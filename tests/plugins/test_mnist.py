@@ -67,7 +67,8 @@ def test_the_last_training_images_are_for_validation(paths):
     assert torch.equal(splits["train"].x[:, 0], images[:8])
     assert torch.equal(splits["validation"].x[:, 0], images[8:])
     assert splits["validation"].labels.tolist() == labels[8:].tolist()
-    assert torch.equal(splits["test"].values[:, 0], test_images / 255)
+    assert torch.equal(splits["test"].x[:, 0], test_images)
+    assert splits["test"].scale == 1 / 255
 
 
 def test_dynamic_validates_and_tests_on_the_static_draw_which_is_fixed(paths):
