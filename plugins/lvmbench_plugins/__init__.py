@@ -27,9 +27,13 @@ COMPONENTS = {
         "standard_normal": "priors.standard_normal:StandardNormal",
         "mixture": "priors.mixture:MixturePrior",
         "vamp": "priors.vamp:VampPrior",
+        "associative": "priors.associative:Associative",
+        "flow": "priors.flow:FlowPrior",
+        "autoregressive": "priors.autoregressive:Autoregressive",
         "bernoulli": "priors.bernoulli:BernoulliPrior",
         "categorical": "priors.categorical:CategoricalPrior",
         "hierarchy": "priors.hierarchy:Hierarchy",
+        "diffusion": "priors.diffusion:Diffusion",
     },
     "posterior": {
         "gaussian": "posteriors.gaussian:Gaussian",
@@ -37,6 +41,7 @@ COMPONENTS = {
         "low_rank_gaussian": "posteriors.low_rank_gaussian:LowRankGaussian",
         "bottom_up": "posteriors.bottom_up:BottomUp",
         "ladder": "posteriors.ladder:Ladder",
+        "noising": "posteriors.noising:Noising",
         "svi": "posteriors.svi:Svi",
         "semi_amortized": "posteriors.semi_amortized:SemiAmortized",
         "planar": "posteriors.planar:Planar",
@@ -46,6 +51,7 @@ COMPONENTS = {
         "spline": "posteriors.spline:Spline",
         "sylvester": "posteriors.sylvester:Sylvester",
         "auxiliary": "posteriors.auxiliary:Auxiliary",
+        "draw": "posteriors.draw:Draw",
         "exact": "posteriors.exact:Exact",
         "bernoulli": "posteriors.bernoulli:BernoulliPosterior",
         "categorical": "posteriors.categorical:CategoricalPosterior",
@@ -56,6 +62,7 @@ COMPONENTS = {
         "gaussian": "decoders.gaussian:GaussianDecoder",
         "linear_gaussian": "decoders.linear_gaussian:LinearGaussian",
         "pixelcnn": "decoders.pixelcnn:PixelCnn",
+        "draw": "decoders.draw:DrawDecoder",
     },
     "objective": {
         "elbo": "objectives.elbo:Elbo",
@@ -96,7 +103,16 @@ COMPONENTS = {
     },
 }
 """The class of each component, by kind and name."""
-SUITES = ("quick", "exact", "variational", "estimators", "compatibility")
+SUITES = (
+    "quick",
+    "exact",
+    "variational",
+    "estimators",
+    "compatibility",
+    "paper/iwae",
+    "paper/ladder",
+    "paper/vampprior",
+)
 
 
 @lvmbench.hookimpl
