@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lvmbench.component import Component
+from lvmbench.data import cache
 from lvmbench.data import rules as datarules
-from lvmbench.data.files import RawFile
+from lvmbench.data.files import RawFile, fetch
 from lvmbench.errors import DataError, Refusal
 from lvmbench.noise import Noise
 
@@ -64,6 +65,10 @@ class Split:
         """The smallest and the largest value that was observed."""
         x = self.x if self.missing is None else self.x[~self.values.isnan()]
         return x.min().item() * self.scale, x.max().item() * self.scale
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """The values as models take them, at most so many data at a time."""
+        yield from map(self.decode, self.x.split(size))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -197,7 +202,7 @@ class Data:
     def summary(self) -> DataSummary:
         """What components are built from."""
         train = self.splits["train"]
-        mean = train.values.mean(0) if self.complete else train.values.nanmean(0)
+        mean = _mean(train) if self.complete else train.values.nanmean(0)
         factors = 0 if train.factors is None else train.factors.shape[1]
         return DataSummary(
             tuple(mean.shape), self.support, mean, len(train), self.complete, self.levels, factors
@@ -227,14 +232,20 @@ class Data:
                     digest.update(
                         f"{name} {tensor.dtype} {tuple(tensor.shape)} {split.scale}{missing}".encode()
                     )
-                    digest.update(tensor.contiguous().numpy().tobytes())
+                    digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()
+
+
+def _mean(split: Split) -> Tensor:
+    """The mean of the values, ``(*x)``, which are never in memory all at once."""
+    shares = (len(x) / len(split) * x.mean(0) for x in split.batches(datarules.CHUNK))
+    return torch.stack(list(shares)).sum(0)
 
 
 class Dataset(Component, ABC):
     """A source of data; its options are the keyword-only arguments of ``__init__``.
 
-    ``files`` are the raw files it reads from the data folder, as class data.
+    ``files`` are the raw files it reads from the data folder, as class data; `parsed` is how.
     """
 
     files: tuple[RawFile, ...] = ()
@@ -242,3 +253,41 @@ class Dataset(Component, ABC):
     @abstractmethod
     def load(self) -> Data:
         """The data, the same at every call; raises `UserError` for files that cannot be used."""
+
+    def parsed(
+        self, read: Callable[..., Mapping[str, Split]], **options: str | float | None
+    ) -> dict[str, Split]:
+        """The splits that ``read(*paths, **options)`` makes of the local copies of ``files``, by name.
+
+        They are made once, and from then on mapped into memory that the processes of a machine share, as
+        long as the files' checksums, ``read`` by name, the options and ``version`` are the same. So ``read``
+        depends on nothing else: a function of a module and no method.
+
+        Raises `UserError` for files that cannot be used.
+        """
+
+        def make() -> dict[str, Tensor]:
+            return _tensors(read(*map(fetch, self.files), **options))
+
+        checksums = [file.checksum for file in self.files]
+        key = (self.version, read.__module__, read.__qualname__, sorted(options.items()), checksums)
+        return _splits(cache.kept(type(self).__name__, repr(key), make))
+
+
+def _tensors(splits: Mapping[str, Split]) -> dict[str, Tensor]:
+    """What splits hold, as tensors by split and field: numbers are tensors of no dimension."""
+    return {
+        f"{name}.{item.name}": value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.double)
+        for name, split in splits.items()
+        for item in fields(Split)
+        if (value := getattr(split, item.name)) is not None
+    }
+
+
+def _splits(tensors: Mapping[str, Tensor]) -> dict[str, Split]:
+    """The splits that `_tensors` has made tensors of."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        split, _, item = name.partition(".")
+        found.setdefault(split, {})[item] = tensor if tensor.dim() else tensor.item()
+    return {name: Split(**items) for name, items in found.items()}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from lvmbench.data.columns import CHUNK, FAR, ROUNDING, atoms, coarse, remote
+from lvmbench.data.columns import FAR, ROUNDING, atoms, coarse, remote
 from lvmbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ WHOLE = 2**24 - 1
 LEVELS = 256
 """The most levels that data are said to have: as many as a byte holds."""
 SHOWN = 5
+CHUNK = 1024
+"""So many rows are decoded at a time: few, as a process keeps what it once had of memory."""
 
 
 def _whole(x: Tensor) -> Tensor:

@@ -20,6 +20,9 @@ COMPONENTS = {
         "mnist": "datasets.mnist:Mnist",
         "static_mnist": "datasets.static_mnist:StaticMnist",
         "fashion_mnist": "datasets.fashion_mnist:FashionMnist",
+        "omniglot": "datasets.omniglot:Omniglot",
+        "caltech_silhouettes": "datasets.caltech_silhouettes:CaltechSilhouettes",
+        "frey_faces": "datasets.frey_faces:FreyFaces",
     },
     "prior": {
         "standard_normal": "priors.standard_normal:StandardNormal",
