@@ -132,7 +132,10 @@ def _metrics(cls: type[Any]) -> str:
 
 
 def _files(cls: type[Any]) -> str:
-    lines = [f"- `{file.path}` from <{file.url}>" for file in cls.files]
+    lines = [
+        f"- `{file.path}` from <{file.url}>" + (f", made by `{file.made}`" if file.made else "")
+        for file in cls.files
+    ]
     return "**Raw files**, fetched at the first use or by `lvmbench data fetch`\n\n" + "\n".join(lines)
 
 

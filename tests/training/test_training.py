@@ -244,6 +244,19 @@ def test_the_kl_weight_rises_with_every_step_of_the_warm_up(own):
     assert set(seen[False]) == {1.0}
 
 
+def test_each_split_is_decoded_in_its_own_way():
+    """Dynamic binarisation keeps training images grey, and those for validation as zeros and ones."""
+    built, data = make([0], **{**DIGITS, "dataset": "digits[binarize=dynamic]"})
+    training, seen = Training(built, [0], data, budget(), CPU), []
+    pack = training.pack
+    training.pack = lambda x, *rest: seen.append(x[0]) or pack(x, *rest)
+    training._validate()
+    training._step(training._visit(torch.arange(30).expand(1, 30)), 1.0)
+    *held, visited = seen
+    assert torch.equal(torch.cat(held), data.splits["validation"].values)
+    assert set(visited.unique().tolist()) == {0, 1}
+
+
 def moved(seeds, how, **what):
     """How far one step moved each seed's weights, objective included."""
     built, data = make(seeds, **what)
