@@ -76,7 +76,7 @@ def test_the_published_images():
     means = {name: round(split.x.double().mean().item(), 3) for name, split in data.splits.items()}
     assert means == MEANS
     assert all(split.labels.unique().tolist() == list(range(101)) for split in data.splits.values())
-    assert data.capabilities == {"unit", "binary", "complete", "image", "labels"}
+    assert data.capabilities == {"unit", "binary", "complete", "image", "labels", "levels"}
 
 
 def test_the_background_is_one():

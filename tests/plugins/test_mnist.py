@@ -40,7 +40,7 @@ def test_the_published_images(dataset, mean):
     assert shapes == {name: (size, 1, 28, 28) for name, size in sizes.items()}
     assert 255 * data.splits["test"].values.double().mean().item() == pytest.approx(mean, abs=5e-4)
     assert data.splits["test"].labels.bincount().sum() == 10_000
-    assert data.capabilities == {"unit", "real", "complete", "labels", "image"}
+    assert data.capabilities == {"unit", "real", "complete", "labels", "image", "levels"}
 
 
 def test_the_first_training_labels_are_the_known_ones():

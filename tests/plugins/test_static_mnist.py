@@ -50,7 +50,7 @@ def test_the_published_images():
     }
     means = {name: round(split.x.double().mean().item(), 5) for name, split in data.splits.items()}
     assert means == MEANS
-    assert data.capabilities == {"unit", "binary", "complete", "image"}
+    assert data.capabilities == {"unit", "binary", "complete", "image", "levels"}
 
 
 def test_digits_stand_upright():
