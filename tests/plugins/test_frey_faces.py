@@ -55,7 +55,7 @@ def test_the_published_frames():
     levels = 256 * x.double() - 0.5
     assert (levels.min(), levels.max()) == (8, 238)
     assert levels.mean().item() == pytest.approx(154.461, abs=5e-4)
-    assert data.capabilities == {"unit", "real", "complete", "image", "levels"}
+    assert data.capabilities == {"unit", "real", "complete", "image"}
     assert "near neighbours" in data.remarks[0]
 
 
