@@ -344,7 +344,7 @@ def test_values_outside_of_the_support_are_refused_and_recorded(cli, tiny):
     shown = cli("run", suite, "--out", tiny.folder / "out", "--jobs", "0")
     reason = (
         r"decoder 'bernoulli' requires dataset.binary, which dataset 'table.*' with values from 0 to 2 does "
-        r"not provide \(it provides complete, count\)"
+        r"not provide \(it provides complete, count, levels\)"
     )
     assert shown.code == 2
     assert re.search(f"nothing can run, every combination is refused: {reason}$", shown.err.strip())

@@ -192,6 +192,7 @@ def test_dynamic_binarisation_has_grey_training_values_only():
     assert Data(parts, "binary", "none", visit=lambda x, noise: x.round()).capabilities == {
         "binary",
         "unit",
+        "levels",
         "complete",
     }
     with pytest.raises(DataError, match="of 'train' is 0"):
@@ -216,7 +217,7 @@ def test_the_order_of_splits_does_not_matter():
 
 def test_counts_are_counts_and_nothing_else():
     counts = Data(splits(lambda x: x.abs().mul(3).round()), "count", "none")
-    assert counts.capabilities == {"count", "complete"}
+    assert counts.capabilities == {"count", "complete", "levels"}
 
 
 def shades(white, **fields):

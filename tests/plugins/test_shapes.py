@@ -21,7 +21,7 @@ def everything(source: Shapes) -> tuple[Tensor, Tensor]:
 def test_sizes_names_and_capabilities():
     data = Shapes().load()
     assert data.factor_names == FACTORS
-    assert data.capabilities == {"binary", "complete", "unit", "labels", "factors", "image"}
+    assert data.capabilities == {"binary", "complete", "unit", "labels", "factors", "image", "levels"}
     assert {name: len(split) for name, split in data.splits.items()} == {
         "train": 3071,
         "validation": 438,

@@ -111,7 +111,7 @@ def test_support_follows_the_values():
     bits = pd.DataFrame(np.arange(3 * ROWS).reshape(ROWS, 3) % 2, columns=["a", "b", "c"])
     binary, unit = Table(path=csv(bits)).load(), Table(path=csv(bits / 2)).load()
     assert (binary.support, binary.splits["test"].x.dtype) == ("binary", torch.uint8)
-    assert binary.capabilities == {"binary", "unit", "complete"}
+    assert binary.capabilities == {"binary", "unit", "complete", "levels"}
     assert rows(binary) == expected(bits)
     assert unit.capabilities == {"unit", "real", "complete"}
 
