@@ -22,9 +22,9 @@ class FullyVisiblePrior(Prior):
 
     The latents are the binary factors of the data, and as many. Before the first epoch :math:`b` and
     :math:`W` are set to maximise :math:`\sum_n \log p(z_n) - \frac{\lambda}{2} (\|b\|^2 + \|W\|^2)` over the
-    factors of the training data, and stay there. With ``tree`` a bit depends on one before it alone, on that which tells
-    most of it, so that the bits make up the best tree in their order. With the decoder of the same name it is
-    one network of latents and data, latents first.
+    factors of the training data, and stay there. With ``tree`` a bit depends on one before it alone, on that
+    which tells most of it, so that the bits make up the best tree in their order. With the decoder of the
+    same name it is one network of latents and data, latents first.
 
     References:
         Connectionist Learning of Belief Networks (Neal, 1992), https://doi.org/10.1016/0004-3702(92)90065-6;
