@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lvmbench.component import Component
+from lvmbench.data import cache
 from lvmbench.data import rules as datarules
-from lvmbench.data.files import RawFile
+from lvmbench.data.files import RawFile, fetch
 from lvmbench.errors import DataError, Refusal
 from lvmbench.noise import Noise
 
@@ -65,6 +66,10 @@ class Split:
         x = self.x if self.missing is None else self.x[~self.values.isnan()]
         return x.min().item() * self.scale, x.max().item() * self.scale
 
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """The values as models take them, at most so many data at a time."""
+        yield from map(self.decode, self.x.split(size))
+
     def __len__(self) -> int:
         return len(self.x)
 
@@ -78,7 +83,8 @@ class DataSummary:
     """What components are built from: event shape, support, mean ``(*x)`` and number of the training data,
     and how many ``factors`` each has, where they are known.
 
-    Where the data are not ``complete`` the mean is of what was observed.
+    Where the data are not ``complete`` the mean is of what was observed. ``levels`` is how many equally
+    spaced values there are, or 0 where values are no such levels.
     """
 
     event_shape: tuple[int, ...]
@@ -86,7 +92,17 @@ class DataSummary:
     mean: Tensor
     size: int = 0
     complete: bool = True
+    levels: int = 0
     factors: int = 0
+
+    @property
+    def step(self) -> float:
+        """How far the levels, which start at 0, are apart."""
+        return 1 / (self.levels - 1) if self.support == "unit" else 1.0
+
+    def copy(self) -> DataSummary:
+        """The same with a mean of its own, which a component may keep as a weight."""
+        return replace(self, mean=self.mean.clone())
 
     def plane(self, name: str) -> tuple[int, int]:
         """The rows and columns, for a component that is for images of one channel.
@@ -153,12 +169,14 @@ class Data:
 
         ``unit`` says that values lie in [0, 1], ``real`` that they are continuous: binary data is ``binary``
         and ``unit``, unit data is ``unit`` and ``real``; counts are ``count`` and real data is ``real``.
+        ``levels`` says that values are equally spaced, from 0 on.
         """
         found = {self.support, *IMPLIED.get(self.support, ())}
         found |= {"labels"} if all(s.labels is not None for s in self.splits.values()) else set()
         found |= self._of_factors
         found |= {"whole"} if all(s.whole is not None for s in self.splits.values()) else set()
         found |= {"complete"} if self.complete else set()
+        found |= {"levels"} if self.levels else set()
         return self.provides | found | ({"log_prob"} if self.log_prob else set())
 
     @property
@@ -174,12 +192,21 @@ class Data:
         return not any(s.missing is not None and bool(s.values.isnan().any()) for s in self.splits.values())
 
     @cached_property
+    def levels(self) -> int:
+        """How many equally spaced values there are, from 0 to 1 in steps of 1 / (levels - 1) or, of counts,
+        in steps of 1 to the largest of any split; 0 where values are no such levels, or are more than 256.
+        """
+        return datarules.levels(self)
+
+    @cached_property
     def summary(self) -> DataSummary:
         """What components are built from."""
         train = self.splits["train"]
-        mean = train.values.mean(0) if self.complete else train.values.nanmean(0)
+        mean = _mean(train) if self.complete else train.values.nanmean(0)
         factors = 0 if train.factors is None else train.factors.shape[1]
-        return DataSummary(tuple(mean.shape), self.support, mean, len(train), self.complete, factors)
+        return DataSummary(
+            tuple(mean.shape), self.support, mean, len(train), self.complete, self.levels, factors
+        )
 
     @cached_property
     def range(self) -> tuple[float, float]:
@@ -205,14 +232,20 @@ class Data:
                     digest.update(
                         f"{name} {tensor.dtype} {tuple(tensor.shape)} {split.scale}{missing}".encode()
                     )
-                    digest.update(tensor.contiguous().numpy().tobytes())
+                    digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()
+
+
+def _mean(split: Split) -> Tensor:
+    """The mean of the values, ``(*x)``, which are never in memory all at once."""
+    shares = (len(x) / len(split) * x.mean(0) for x in split.batches(datarules.CHUNK))
+    return torch.stack(list(shares)).sum(0)
 
 
 class Dataset(Component, ABC):
     """A source of data; its options are the keyword-only arguments of ``__init__``.
 
-    ``files`` are the raw files it reads from the data folder, as class data.
+    ``files`` are the raw files it reads from the data folder, as class data; `parsed` is how.
     """
 
     files: tuple[RawFile, ...] = ()
@@ -220,3 +253,41 @@ class Dataset(Component, ABC):
     @abstractmethod
     def load(self) -> Data:
         """The data, the same at every call; raises `UserError` for files that cannot be used."""
+
+    def parsed(
+        self, read: Callable[..., Mapping[str, Split]], **options: str | float | None
+    ) -> dict[str, Split]:
+        """The splits that ``read(*paths, **options)`` makes of the local copies of ``files``, by name.
+
+        They are made once, and from then on mapped into memory that the processes of a machine share, as
+        long as the files' checksums, ``read`` by name, the options and ``version`` are the same. So ``read``
+        depends on nothing else: a function of a module and no method.
+
+        Raises `UserError` for files that cannot be used.
+        """
+
+        def make() -> dict[str, Tensor]:
+            return _tensors(read(*map(fetch, self.files), **options))
+
+        checksums = [file.checksum for file in self.files]
+        key = (self.version, read.__module__, read.__qualname__, sorted(options.items()), checksums)
+        return _splits(cache.kept(type(self).__name__, repr(key), make))
+
+
+def _tensors(splits: Mapping[str, Split]) -> dict[str, Tensor]:
+    """What splits hold, as tensors by split and field: numbers are tensors of no dimension."""
+    return {
+        f"{name}.{item.name}": value if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.double)
+        for name, split in splits.items()
+        for item in fields(Split)
+        if (value := getattr(split, item.name)) is not None
+    }
+
+
+def _splits(tensors: Mapping[str, Tensor]) -> dict[str, Split]:
+    """The splits that `_tensors` has made tensors of."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        split, _, item = name.partition(".")
+        found.setdefault(split, {})[item] = tensor if tensor.dim() else tensor.item()
+    return {name: Split(**items) for name, items in found.items()}

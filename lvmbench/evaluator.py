@@ -87,24 +87,30 @@ class Subject:
     @property
     def labels(self) -> Tensor | None:
         """The measured split's labels, ``(N,)``."""
-        return self.data.splits[self.split].labels
+        return self.part(self.split).labels
 
     @property
     def factors(self) -> Tensor | None:
         """The measured split's true factors, ``(N, F)``."""
-        return self.data.splits[self.split].factors
+        return self.part(self.split).factors
+
+    @property
+    def size(self) -> int:
+        """How many data the measured split has."""
+        return len(self.part(self.split))
 
     def part(self, split: str) -> Split:
-        """A split by name, with its values ready for the model."""
-        return self.data.splits[split].ready(self.device)
+        """A split by name, as it is stored; `values` has what the model takes of it."""
+        return self.data.splits[split]
 
-    def values(self, split: str) -> Tensor:
-        """A split's values as the model takes them."""
-        return self.data.splits[split].values.to(self.device)
+    def values(self, split: str, rows: Tensor | None = None) -> Tensor:
+        """A split's values as the model takes them, or some rows of them."""
+        part = self.part(split)
+        return part.decode(part.x if rows is None else part.x[rows.to(part.x.device)]).to(self.device)
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """The measured split in chunks of at most ``size``."""
-        yield from self.x.split(size)
+        yield from (x.to(self.device) for x in self.part(self.split).batches(size))
 
     def noise(self, *words: object) -> Stream:
         """A stream of noise for one purpose, the same at each call."""

@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import sys
+import tempfile
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -84,10 +85,13 @@ def suite():
 
 
 def pytest_configure(config):
-    """One thread to a process, as there are as many processes as cores."""
+    """One thread to a process, as there are as many processes as cores; data are parsed anew."""
     config.addinivalue_line("markers", statistical.MARKER)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
+    parsed = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    config.add_cleanup(parsed.cleanup)
+    os.environ["LVMBENCH_CACHE"] = parsed.name  # what these sources make of raw files, and no others
 
 
 class ByComponent(LoadScopeScheduling):

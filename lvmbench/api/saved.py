@@ -18,11 +18,11 @@ from lvmbench.api.fitted import CURVE, Fitted
 from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import PROTOCOL
 from lvmbench.combinations.given import Given, combine
+from lvmbench.data.tensors import write_tensors
 from lvmbench.errors import UserError
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
-from lvmbench.results.weights import write_weights
 from lvmbench.training import pick_device, state
 
 HEADER = "lvmbench"
@@ -33,7 +33,7 @@ def save(fitted: Fitted, path: Path) -> None:
     """Write a fitted model to a file; what it holds is data only, and reading it runs nothing of it."""
     text = json.dumps(_described(fitted), default=lambda number: number.item())
     try:
-        write_weights(state(fitted.parts), path, {HEADER: text})
+        write_tensors(state(fitted.parts), path, {HEADER: text})
     except OSError as error:
         raise UserError(f"'{path}' cannot be written: {error.strerror}; give another path") from None
 

@@ -188,13 +188,13 @@ def _metrics_of(cls: type[Evaluator]) -> dict[str, Metric]:
 
 
 @contract(
-    "dataset", due="Raw files are declared with path, sha256 and URL.", read="data.files.RawFile", once=True
+    "dataset", due="Raw files are declared with path, checksum and URL.", read="data.files.RawFile", once=True
 )
 def raw_files_are_declared(specimen: Specimen) -> None:
     cls: type[Dataset] = specimen.cls
     applies(bool(cls.files), "it reads no raw files")
     for file in cls.files:
-        good = isinstance(file, RawFile) and re.fullmatch(r"[0-9a-f]{64}", file.sha256)
+        good = isinstance(file, RawFile) and re.fullmatch("[0-9a-f]{64}|md5:[0-9a-f]{32}", file.checksum)
         require(bool(good), f"{file!r}", "its sha256 is 64 hexadecimal digits")
         require(file.url.startswith("http") and not file.path.startswith("/"), f"{file!r}")
 

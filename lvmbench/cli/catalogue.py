@@ -128,6 +128,7 @@ def doctor() -> None:
 
     Example: lvmbench doctor
     """
+    from lvmbench.data.cache import cache_home
     from lvmbench.data.files import data_home
     from lvmbench.execution.environment import environment
     from lvmbench.training import pick_device
@@ -138,7 +139,8 @@ def doctor() -> None:
     print("packages: " + ", ".join(f"{name} {version}" for name, version in machine["packages"].items()))
     print(f"device: {pick_device()}   CUDA: {', '.join(machine['cuda']['devices']) or 'none'}")
     print(f"cores: {machine['cores']} ({machine['processor']})   memory: {machine['memory_gib']} GiB")
-    print(f"raw data: {data_home()}{'' if data_home().is_dir() else ' (not there yet)'}")
+    for what, folder in {"raw data": data_home(), "parsed data": cache_home()}.items():
+        print(f"{what}: {folder}{'' if folder.is_dir() else ' (not there yet)'}")
     broken = [
         (e, message) for e in catalogue.entries() if e.kind != "suite" and (message := _import_problem(e))
     ]

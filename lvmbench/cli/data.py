@@ -49,7 +49,7 @@ def fetch(
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
-    """Fetch the raw files of a data set, checked against their sha256.
+    """Fetch the raw files of a data set, checked against their checksums.
 
     Example: lvmbench data fetch mnist
     """
@@ -65,10 +65,12 @@ def fetch(
 
 @app.command()
 def where() -> None:
-    """Say where raw files are kept: LVMBENCH_DATA, or the user's cache folder.
+    """Say where raw files are kept (LVMBENCH_DATA sets it), and what was parsed of them (LVMBENCH_CACHE).
 
     Example: lvmbench data where
     """
+    from lvmbench.data.cache import cache_home
     from lvmbench.data.files import data_home
 
-    print(str(data_home()))
+    print(f"raw files    {data_home()}")
+    print(f"parsed data  {cache_home()}")

@@ -16,14 +16,28 @@ from lvmbench.errors import UserError
 
 @dataclass(frozen=True)
 class RawFile:
-    """A raw file: its path inside the data folder, its sha256, and the URL it is published at.
+    """A raw file: its path inside the data folder, its checksum, and the URL it is published at.
 
-    It may also lie there gzipped, with ``.gz`` after its name; the checksum is then that of what is inside.
+    The checksum is a sha256, or where only that is known an MD5, after ``md5:``; this tells a file that was
+    damaged, not one that was forged. The file may also lie there gzipped, with ``.gz`` after its name; the
+    checksum is then that of what is inside. A file that is published only in another form, at this URL, is
+    not downloaded: ``made`` says how to make it of that.
     """
 
     path: str
-    sha256: str
+    checksum: str
     url: str
+    made: str = ""
+
+    @property
+    def algorithm(self) -> str:
+        """What the checksum is made by."""
+        return "md5" if self.checksum.startswith("md5:") else "sha256"
+
+    @property
+    def digits(self) -> str:
+        """The checksum in hexadecimal digits."""
+        return self.checksum.removeprefix("md5:")
 
 
 def data_home() -> Path:
@@ -45,11 +59,12 @@ def fetch(file: RawFile) -> Path:
     path = present(file)
     if path is None:
         return _download(file, data_home() / file.path)
-    found = _sha256(path, gzipped=path.name != Path(file.path).name)
-    if found != file.sha256:
+    found = _checksum(path, file)
+    if found != file.digits:
+        remedy = f"make it anew by {file.made}" if file.made else "it is downloaded anew"
         raise UserError(
-            f"raw file '{path}' has sha256 {found}, expected {file.sha256}; "
-            f"move it away and it is downloaded anew from {file.url}"
+            f"raw file '{path}' has {file.algorithm} {found}, expected {file.digits}; "
+            f"move it away and {remedy} from {file.url}"
         )
     return path
 
@@ -64,24 +79,30 @@ def _gzipped(path: Path) -> Path:
     return path.with_name(f"{path.name}.gz")
 
 
-def _sha256(path: Path, gzipped: bool) -> str:
-    """The checksum of a file or of what is gzipped in it, or why that has none."""
+def _checksum(path: Path, file: RawFile) -> str:
+    """The checksum of a copy, of what is inside where it is gzipped; or that there is none."""
+    gzipped = path.name != Path(file.path).name
     try:
         with gzip.open(path) if gzipped else path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        return f"'{error}'"
+            return hashlib.file_digest(stream, file.algorithm).hexdigest()
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return "of nothing, as it cannot be unpacked"
 
 
 def _download(file: RawFile, target: Path) -> Path:
+    if file.made:
+        raise UserError(
+            f"raw file '{target}' is missing and is published only in another form; put the file with "
+            f"{file.algorithm} {file.digits} there, made by {file.made} from {file.url}"
+        )
     whole = pooch.HTTPDownloader(stream=False)  # a stream that fails leaves its connection open
     name, folder = target.name, target.parent
     try:
-        pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=name, path=folder, downloader=whole)
+        pooch.retrieve(file.url, f"{file.algorithm}:{file.digits}", fname=name, path=folder, downloader=whole)
     except (OSError, ValueError) as error:  # no network, no such page, no room, or another checksum
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(
             f"raw file '{target}' is missing and its download failed ({reason}); "
-            f"put the file with sha256 {file.sha256} there, from {file.url}"
+            f"put the file with {file.algorithm} {file.digits} there, from {file.url}"
         ) from error
     return target

@@ -18,6 +18,7 @@ from safetensors.torch import load
 
 from lvmbench.combinations.parts import DataCache, build
 from lvmbench.combinations.requirements import capabilities, refusal
+from lvmbench.data.tensors import write_tensors
 from lvmbench.errors import LvmbenchError, Refusal, Unavailable
 from lvmbench.evaluator import Evaluator, Measurement
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
@@ -26,7 +27,6 @@ from lvmbench.execution.progress import Progress, ProgressFile
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import noted
-from lvmbench.results.weights import write_weights
 from lvmbench.status import Status, answered
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
@@ -69,7 +69,7 @@ def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Tra
     trained = []
     for result in results:
         if result.status == Status.OK:
-            write_weights(result.weights, job.weights_file(result.seed))
+            write_tensors(result.weights, job.weights_file(result.seed))
         facts: dict[str, Any] = {
             "started": started,
             "trained_epochs": result.epochs,
@@ -151,4 +151,4 @@ def _keep_per_datum(measurements: Iterable[Measurement], folder: Path, evaluator
         if m.per_datum is not None
     }
     if tensors:
-        write_weights(tensors, folder / f"{evaluator}.safetensors")
+        write_tensors(tensors, folder / f"{evaluator}.safetensors")

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -130,14 +130,14 @@ class Training:
         if vectorized is None:
             vectorized = parts[0].vectorizable and gains_from_vectorizing(learners[0], len(seeds), device)
         self.seeds, self.budget, self.device, self.visit = seeds, budget, device, data.visit
-        self.train = data.splits["train"]
+        self.train, validation = data.splits["train"], data.splits["validation"]
         self.source, self.decode = self.train.x.to(device), self.train.decode
-        self.validation = data.splits["validation"].values.to(device)
+        self.validation = replace(validation, x=validation.x.to(device))
         self.kept = tuple(learners[0].state_dict())
         self.sizes = batch_sizes(len(self.source), budget.batch)
         # on a copy: a trial step may write to buffers, and must leave no trace in what is trained
         tried = copy.deepcopy(learners[0])
-        check_terms(tried, self.validation[: self.sizes[0]])
+        check_terms(tried, next(self.validation.batches(self.sizes[0])))
         self.noise = {
             size: PackNoise(
                 seeds, demand(tried, self._probe(size), training=True), "training", size, device=device
@@ -145,7 +145,7 @@ class Training:
             for size in dict.fromkeys(self.sizes)
         }
         self.validation_demands = {
-            len(x): demand(tried, x, training=False) for x in self._validation_batches()
+            len(x): demand(tried, x, training=False) for x in self.validation.batches(VALIDATION_BATCH)
         }
         self.pack = Pack(learners, vectorized=vectorized)
         trained = [p for p in self.pack.parameters.values() if p.requires_grad]
@@ -260,7 +260,7 @@ class Training:
     def _validate(self) -> Tensor:
         """The mean validation bound of each seed, ``(S,)``, with the same noise in every epoch."""
         total = torch.zeros(len(self.seeds), device=self.device)
-        for i, x in enumerate(self._validation_batches()):
+        for i, x in enumerate(self.validation.batches(VALIDATION_BATCH)):
             # common random numbers: from epoch to epoch the weights alone make a difference
             noise = PackNoise(
                 self.seeds, self.validation_demands[len(x)], "validation", i, device=self.device
@@ -268,7 +268,3 @@ class Training:
             every = x.expand(len(self.seeds), *x.shape)
             total += self.pack(every, *noise.draw(), 1.0, False)[1] * len(x)
         return total / len(self.validation)
-
-    def _validation_batches(self) -> tuple[Tensor, ...]:
-        batches: tuple[Tensor, ...] = self.validation.split(VALIDATION_BATCH)
-        return batches

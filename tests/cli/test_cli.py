@@ -182,7 +182,8 @@ def test_doctor_finds_all_well(cli):
 
 def test_data_are_listed_with_what_is_here(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("LVMBENCH_DATA", str(tmp_path))
-    assert cli("data", "where").out == f"{tmp_path}\n"
+    monkeypatch.setenv("LVMBENCH_CACHE", str(tmp_path / "cache"))
+    assert cli("data", "where").out == f"raw files    {tmp_path}\nparsed data  {tmp_path}/cache\n"
     listed = cli("data", "list").out
     assert re.search(r"^mnist +0 of 4 raw files here$", listed, re.MULTILINE)
     assert re.search(r"^blobs +generated, built in or yours: no raw files$", listed, re.MULTILINE)

@@ -56,7 +56,7 @@ def refusal(file: RawFile) -> str:
         fetch(file)
     message = str(error.value)
     assert "\n" not in message
-    assert all(part in message for part in (str(data_home() / file.path), file.sha256, file.url))
+    assert all(part in message for part in (str(data_home() / file.path), file.digits, file.url))
     return message
 
 

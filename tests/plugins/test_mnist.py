@@ -9,17 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from lvmbench import Stream
-from lvmbench.data.files import data_home
-from lvmbench_plugins.datasets._idx import read_idx
+from lvmbench import Stream, UserError
+from lvmbench_plugins.datasets._idx import read_idx, read_splits
 from lvmbench_plugins.datasets.fashion_mnist import FashionMnist
 from lvmbench_plugins.datasets.mnist import Mnist
-
-
-def need(dataset: type) -> None:
-    missing = [file.path for file in dataset.files if not (data_home() / file.path).is_file()]
-    if missing:
-        pytest.skip(f"LVMBENCH_DATA has no {missing[0]}")
+from tests.plugins.pictures import need
 
 
 def test_an_idx_file_is_read(tmp_path):
@@ -29,10 +23,11 @@ def test_an_idx_file_is_read(tmp_path):
     assert torch.equal(read_idx(path), torch.from_numpy(values))
 
 
-def test_another_format_is_not_read(tmp_path):
+@pytest.mark.parametrize("content", [b"", b"\0\0\x08", b"\0\0\x0d\x01....", b"not an IDX file"])
+def test_another_format_is_not_read(tmp_path, content):
     path = tmp_path / "images.gz"
-    path.write_bytes(gzip.compress(b"not an IDX file"))
-    with pytest.raises(ValueError, match="not an IDX file"):
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(UserError, match=f"raw file '{path}' is no IDX file of unsigned bytes"):
         read_idx(path)
 
 
@@ -50,7 +45,42 @@ def test_the_published_images(dataset, mean):
 
 def test_the_first_training_labels_are_the_known_ones():
     need(Mnist)
-    assert Mnist(binarize="threshold").load().splits["train"].labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert Mnist(binarize="none").load().splits["train"].labels[:5].tolist() == [5, 0, 4, 1, 9]
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Four files of a few images and labels."""
+    x, rng = {}, np.random.default_rng(0)
+    for name, size in {"train": 12, "test": 5}.items():
+        images, labels = rng.integers(0, 256, (size, 28, 28), np.uint8), rng.integers(0, 10, size, np.uint8)
+        x[f"{name}_images"] = struct.pack(">HBBIII", 0, 8, 3, *images.shape) + images.tobytes()
+        x[f"{name}_labels"] = struct.pack(">HBBI", 0, 8, 1, size) + labels.tobytes()
+    for name, content in x.items():
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
+    return [tmp_path / f"{name}.gz" for name in x]
+
+
+def test_the_last_training_images_are_for_validation(paths):
+    images, labels, test_images, _ = map(read_idx, paths)
+    splits = read_splits(*paths, binarize="none", name="mnist", validation=4)
+    assert torch.equal(splits["train"].x[:, 0], images[:8])
+    assert torch.equal(splits["validation"].x[:, 0], images[8:])
+    assert splits["validation"].labels.tolist() == labels[8:].tolist()
+    assert torch.equal(splits["test"].x[:, 0], test_images)
+    assert splits["test"].scale == 1 / 255
+
+
+def test_dynamic_validates_and_tests_on_the_static_draw_which_is_fixed(paths):
+    static, again, dynamic = (
+        read_splits(*paths, binarize=mode, name="mnist", validation=4)
+        for mode in ("static", "static", "dynamic")
+    )
+    for name in ("validation", "test"):
+        assert torch.equal(static[name].x, again[name].x)
+        assert torch.equal(static[name].x, dynamic[name].x)
+        assert set(static[name].x.unique().tolist()) == {0, 1}
+    assert dynamic["train"].x.amax() > 1
 
 
 @pytest.mark.statistical("ones of each range of grey with their mean", "derived, of independent coins")
@@ -65,10 +95,3 @@ def test_by_default_training_images_are_drawn_at_each_visit(chance):
     found, due = (torch.stack([t[at].double().sum() for at in ranges]) for t in (ones, grey))
     variance = torch.stack([(grey[at] * (1 - grey[at])).double().sum() for at in ranges])
     chance.within(found, due, variance.sqrt())  # thousands of pixels: normal
-
-
-def test_static_is_the_same_at_every_load():
-    need(Mnist)
-    first, again = (Mnist(binarize="static").load() for _ in range(2))
-    assert first.checksum == again.checksum
-    assert first.capabilities == {"unit", "binary", "complete", "labels", "image"}

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from lvmbench import UserError
-from lvmbench.data.files import present
-from lvmbench_plugins.datasets.static_mnist import StaticMnist, read_amat
+from lvmbench_plugins.datasets.static_mnist import StaticMnist, read_splits
+from tests.plugins.pictures import need, spread
 
 MEANS = {"train": 0.13056, "validation": 0.13113, "test": 0.13251}
+SIZES = {"train": 50_000, "validation": 10_000, "test": 10_000}
 
 
 def written(path: Path, rows: np.ndarray) -> Path:
@@ -22,13 +23,15 @@ def written(path: Path, rows: np.ndarray) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["images.amat", "images.amat.gz"])
-def test_a_text_is_read_row_by_row(tmp_path, name):
-    pixels = np.zeros((2, 1, 28, 28), int)
-    pixels[0, 0, 3, 20] = pixels[1, 0, 27, 27] = 1
-    split = read_amat(written(tmp_path / name, pixels.reshape(2, 784)))
-    assert torch.equal(split.x, torch.from_numpy(pixels.astype(np.uint8)))
-    assert split.labels is None
+@pytest.mark.parametrize("suffix", ["amat", "amat.gz"])
+def test_each_split_is_a_text_that_is_read_row_by_row(tmp_path, suffix):
+    pixels = np.random.default_rng(0).integers(0, 2, (6, 1, 28, 28))
+    parts = {"train": pixels[:3], "validation": pixels[3:4], "test": pixels[4:]}
+    paths = [written(tmp_path / f"{name}.{suffix}", part.reshape(-1, 784)) for name, part in parts.items()]
+    splits = read_splits(*paths)
+    for name, part in parts.items():
+        assert torch.equal(splits[name].x, torch.from_numpy(part.astype(np.uint8)))
+        assert splits[name].labels is None
 
 
 @pytest.mark.parametrize("text", [b"", b"0 1\n", b"0 1 " * 392, b"0,1," * 391 + b"0,1\n"])
@@ -36,29 +39,22 @@ def test_another_text_is_refused(tmp_path, text):
     path = tmp_path / "images.amat"
     path.write_bytes(text)
     with pytest.raises(UserError, match=rf"raw file '{path}' is {len(text)} bytes that are not lines of 784"):
-        read_amat(path)
+        read_splits(path, path, path)
 
 
 def test_the_published_images():
-    for file in StaticMnist.files:
-        if not present(file):
-            pytest.skip(f"LVMBENCH_DATA has no {file.path}")
+    need(StaticMnist)
     data = StaticMnist().load()
-    sizes = {"train": 50_000, "validation": 10_000, "test": 10_000}
     assert {name: tuple(split.x.shape) for name, split in data.splits.items()} == {
-        name: (size, 1, 28, 28) for name, size in sizes.items()
+        name: (size, 1, 28, 28) for name, size in SIZES.items()
     }
-    for name, split in data.splits.items():
-        assert split.values.double().mean().item() == pytest.approx(MEANS[name], abs=5e-6)
+    means = {name: round(split.x.double().mean().item(), 5) for name, split in data.splits.items()}
+    assert means == MEANS
     assert data.capabilities == {"unit", "binary", "complete", "image"}
-    assert upright(data.splits["train"].x)
 
 
-def upright(x: torch.Tensor) -> bool:
-    """Whether ink spreads over more rows than columns, as upright digits do."""
-    ink, at = x.double().mean((0, 1)), torch.arange(28, dtype=torch.float64)
-    spread = [
-        line.mul(at**2).sum() / line.sum() - (line.mul(at).sum() / line.sum()) ** 2
-        for line in (ink.sum(1), ink.sum(0))
-    ]
-    return bool(spread[0] > spread[1])
+def test_digits_stand_upright():
+    """Digits are taller than wide."""
+    need(StaticMnist)
+    down, across = spread(StaticMnist().load().splits["train"].x.double().mean((0, 1)))
+    assert down > 1.2 * across

@@ -17,16 +17,22 @@ Binarize = Literal["threshold", "static", "dynamic", "none"]
 """
 
 
-def image_data(raw: Mapping[str, Split], mode: Binarize, *, white: int, name: str, licence: str) -> Data:
-    """Data from grey images whose values go from 0 to ``white``.
-
-    The fixed samples of ``static`` are one draw per split; ``dynamic`` validates and tests on the same ones.
-    """
-    grey = {split: Split(s.x.to(torch.uint8), s.labels, 1 / white) for split, s in raw.items()}
-    splits = {split: _binarized(s, mode, name, split) for split, s in grey.items()}
+def image_data(
+    splits: Mapping[str, Split], mode: Binarize, licence: str, notes: tuple[str, ...] = ()
+) -> Data:
+    """Data of images that `binarized` has made."""
     support: Literal["unit", "binary"] = "unit" if mode == "none" else "binary"
     visit = resample if mode == "dynamic" else None
-    return Data(splits, support, licence, visit, provides=frozenset({"image"}))
+    return Data(splits, support, licence, visit, provides=frozenset({"image"}), notes=notes)
+
+
+def binarized(grey: Mapping[str, Split], mode: Binarize, name: str) -> dict[str, Split]:
+    """Splits of grey images from 0 to 1, made binary.
+
+    The fixed samples of ``static`` are one draw per split, known by the name of the data set; ``dynamic``
+    validates and tests on the same ones.
+    """
+    return {split: _binarized(s, mode, name, split) for split, s in grey.items()}
 
 
 def resample(grey: Tensor, noise: Noise) -> Tensor:

@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from lvmbench import Data, RawFile, Split, fetch
-from lvmbench_plugins.datasets._binarize import Binarize, image_data
+from lvmbench import Split, UserError
+from lvmbench.data.files import unpacked
+from lvmbench_plugins.datasets._binarize import Binarize, binarized
 
-VALIDATION = 10_000
+WHITE = 255
+Validation = Annotated[int, Field(ge=1, lt=60_000)]
+"""How many of the 60,000 training images are for validation: fewer than all."""
 
 
-def load_idx(files: tuple[RawFile, ...], mode: Binarize, *, name: str, licence: str) -> Data:
-    """Data from training images, training labels, test images and test labels, in this order.
-
-    The last 10,000 training images are the validation split.
-    """
-    images, labels, *test = (read_idx(fetch(file)) for file in files)
-    raw = {
-        "train": Split(images[:-VALIDATION, None], labels[:-VALIDATION].long()),
-        "validation": Split(images[-VALIDATION:, None], labels[-VALIDATION:].long()),
-        "test": Split(test[0][:, None], test[1].long()),
-    }
-    return image_data(raw, mode, white=255, name=name, licence=licence)
+def read_splits(
+    images: Path,
+    labels: Path,
+    test_images: Path,
+    test_labels: Path,
+    *,
+    binarize: Binarize,
+    name: str,
+    validation: int,
+) -> dict[str, Split]:
+    """The splits of gzipped IDX files; so many of the last training images are for validation."""
+    x, y = read_idx(images)[:, None], read_idx(labels).long()
+    test = read_idx(test_images)[:, None], read_idx(test_labels).long()
+    train = len(x) - validation
+    parts = {"train": (x[:train], y[:train]), "validation": (x[train:], y[train:]), "test": test}
+    grey = {split: Split(*part, 1 / WHITE) for split, part in parts.items()}
+    return binarized(grey, binarize, name)
 
 
 def read_idx(path: Path) -> Tensor:
     """The bytes of a gzipped IDX file:
     two zeros, the type, the number of sizes, the big-endian sizes, the values.
     """
-    content = gzip.decompress(path.read_bytes())
-    zeros, kind, dims = content[:2], content[2], content[3]
-    if zeros != b"\0\0" or kind != 8:
-        raise ValueError(f"'{path}' is not an IDX file of unsigned bytes: it starts with {content[:4]!r}")
+    content = unpacked(path)
+    start, dims = content[:4], content[3] if len(content) > 3 else 0
+    if start[:3] != b"\0\0\x08" or not dims:
+        raise UserError(f"raw file '{path}' is no IDX file of unsigned bytes: it starts with {start!r}")
     shape = np.frombuffer(content, ">u4", dims, offset=4)
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=4 + 4 * dims).reshape(shape).copy())

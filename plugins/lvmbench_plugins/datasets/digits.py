@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from lvmbench import Data, Dataset, Split, generator
-from lvmbench_plugins.datasets._binarize import Binarize, image_data
+from lvmbench_plugins.datasets._binarize import Binarize, binarized, image_data
 
 SIZES = {"train": 1257, "validation": 180, "test": 360}
 
@@ -39,8 +39,8 @@ class Digits(Dataset):
 
     def load(self) -> Data:
         images, labels = load_digits(return_X_y=True)
-        x, y = torch.from_numpy(images).reshape(-1, 1, 8, 8), torch.from_numpy(labels).long()
+        x, y = torch.from_numpy(images).to(torch.uint8).reshape(-1, 1, 8, 8), torch.from_numpy(labels).long()
         order = torch.randperm(len(x), generator=generator(0, "digits", "split"))
         parts = zip(SIZES, torch.split(order, list(SIZES.values())), strict=True)
-        raw = {name: Split(x[rows], y[rows]) for name, rows in parts}
-        return image_data(raw, self.binarize, white=16, name="digits", licence="CC BY 4.0")
+        grey = {name: Split(x[rows], y[rows], 1 / 16) for name, rows in parts}
+        return image_data(binarized(grey, self.binarize, "digits"), self.binarize, "CC BY 4.0")

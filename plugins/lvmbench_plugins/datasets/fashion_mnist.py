@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import final
 
 from lvmbench import Data, Dataset, RawFile
-from lvmbench_plugins.datasets._binarize import Binarize
-from lvmbench_plugins.datasets._idx import load_idx
+from lvmbench_plugins.datasets._binarize import Binarize, image_data
+from lvmbench_plugins.datasets._idx import Validation, read_splits
 
 URL = "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/"
 HASHES = {
@@ -21,7 +21,7 @@ HASHES = {
 class FashionMnist(Dataset):
     r"""Clothing in ten classes, 28x28, in 50,000 training, 10,000 validation and 10,000 test images.
 
-    The validation split is the last 10,000 of the 60,000 training images.
+    The validation split is the last of the 60,000 training images.
 
     With ``binarize=dynamic`` the training images stay grey and every visit draws
     :math:`x_d \sim \operatorname{Bernoulli}(g_d)` anew; validation and test are one fixed draw, the same as
@@ -34,6 +34,7 @@ class FashionMnist(Dataset):
     Arguments:
         binarize: ``threshold`` at half intensity, ``static`` sampled once, ``dynamic`` sampled anew at each
             training visit, or ``none``: the intensities from 0 to 1.
+        validation: How many training images are for validation.
 
     Example:
         >>> [file.path for file in FashionMnist().files][:1]
@@ -42,8 +43,11 @@ class FashionMnist(Dataset):
 
     files = tuple(RawFile(f"fashion-mnist/{name}", sha256, URL + name) for name, sha256 in HASHES.items())
 
-    def __init__(self, *, binarize: Binarize = "dynamic") -> None:
-        self.binarize = binarize
+    def __init__(self, *, binarize: Binarize = "dynamic", validation: Validation = 10_000) -> None:
+        self.binarize, self.validation = binarize, validation
 
     def load(self) -> Data:
-        return load_idx(self.files, self.binarize, name="fashion_mnist", licence="MIT")
+        splits = self.parsed(
+            read_splits, binarize=self.binarize, name="fashion_mnist", validation=self.validation
+        )
+        return image_data(splits, self.binarize, "MIT")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import final
 
 from lvmbench import Data, Dataset, RawFile
-from lvmbench_plugins.datasets._binarize import Binarize
-from lvmbench_plugins.datasets._idx import load_idx
+from lvmbench_plugins.datasets._binarize import Binarize, image_data
+from lvmbench_plugins.datasets._idx import Validation, read_splits
 
 URL = "https://ossci-datasets.s3.amazonaws.com/"
 HASHES = {
@@ -21,12 +21,13 @@ HASHES = {
 class Mnist(Dataset):
     r"""Handwritten digits, 28x28, in 50,000 training, 10,000 validation and 10,000 test images.
 
-    The validation split is the last 10,000 of the 60,000 training images.
+    The validation split is the last of the 60,000 training images.
 
     With ``binarize=dynamic`` the training images stay grey and every visit draws
     :math:`x_d \sim \operatorname{Bernoulli}(g_d)` anew; validation and test are one fixed draw, the same as
     with ``static``. Published figures on the dynamic set differ in whether the test images are fixed or drawn
-    anew.
+    anew, and in how many images are for validation: 400 in the paper on importance weighted autoencoders,
+    10,000 in most later ones.
 
     References:
         Gradient-Based Learning Applied to Document Recognition (LeCun, Bottou, Bengio, Haffner, 1998),
@@ -37,7 +38,8 @@ class Mnist(Dataset):
     Arguments:
         binarize: ``threshold`` at half intensity, ``static`` sampled once, ``dynamic`` sampled anew at each
             training visit, or ``none``: the intensities from 0 to 1. The ``static`` sample is this package's
-            own, not the published static binarisation.
+            own; the published one is the data set ``static_mnist``.
+        validation: How many training images are for validation.
 
     Example:
         >>> [file.path for file in Mnist().files][:1]
@@ -46,8 +48,9 @@ class Mnist(Dataset):
 
     files = tuple(RawFile(path, sha256, URL + path) for path, sha256 in HASHES.items())
 
-    def __init__(self, *, binarize: Binarize = "dynamic") -> None:
-        self.binarize = binarize
+    def __init__(self, *, binarize: Binarize = "dynamic", validation: Validation = 10_000) -> None:
+        self.binarize, self.validation = binarize, validation
 
     def load(self) -> Data:
-        return load_idx(self.files, self.binarize, name="mnist", licence="CC BY-SA 3.0, as commonly cited")
+        splits = self.parsed(read_splits, binarize=self.binarize, name="mnist", validation=self.validation)
+        return image_data(splits, self.binarize, "CC BY-SA 3.0, as commonly cited")

@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 import torch
 
-from lvmbench import Data, Dataset, RawFile, Split, UserError, fetch
+from lvmbench import Data, Dataset, RawFile, Split, UserError
 from lvmbench.data.files import unpacked
 
 URL = "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/"
@@ -46,15 +46,18 @@ class StaticMnist(Dataset):
     )
 
     def load(self) -> Data:
-        parts = zip(("train", "validation", "test"), self.files, strict=True)
-        splits = {name: read_amat(fetch(file)) for name, file in parts}
         return Data(
-            splits,
+            self.parsed(read_splits),
             "binary",
             "none stated",
             provides=frozenset({"image"}),
-            notes=("images are not in the order of MNIST's: its labels are not theirs",),
+            notes=("the images are not in the order of those of MNIST, whose labels are not theirs",),
         )
+
+
+def read_splits(train: Path, validation: Path, test: Path) -> dict[str, Split]:
+    """The splits, a file for each."""
+    return {"train": read_amat(train), "validation": read_amat(validation), "test": read_amat(test)}
 
 
 def read_amat(path: Path) -> Split:

@@ -207,9 +207,8 @@ def training_means(subject: Subject, noise: Noise, most: int, chunk: int = 8192)
 
     The data are drawn at random, and their values are as a training visit makes them.
     """
-    values = subject.values("train")
-    chosen = noise.uniform((len(values),)).argsort()[:most]
-    values = values[chosen]
+    chosen = noise.uniform((len(subject.part("train")),)).argsort()[:most]
+    values = subject.values("train", chosen)
     if subject.data.visit is not None:
         values = subject.data.visit(values, noise)
     return posterior_means(subject, values, chunk), chosen.cpu()
@@ -217,15 +216,15 @@ def training_means(subject: Subject, noise: Noise, most: int, chunk: int = 8192)
 
 def some_data(subject: Subject, count: int) -> Tensor:
     """At most so many data of the measured split, drawn without replacement: the same for each instrument."""
-    x = subject.x
-    if len(x) <= count:
-        return x
-    return x[subject.noise("some data").uniform((len(x),)).argsort()[:count]]
+    if subject.size <= count:
+        return subject.x
+    order = subject.noise("some data").uniform((subject.size,)).argsort()
+    return subject.values(subject.split, order[:count])
 
 
 def of_some(found: list[Measurement], subject: Subject) -> list[Measurement]:
     """The measurements, without the figures of each datum where they are not those of the whole split."""
     return [
-        replace(m, per_datum=None) if m.per_datum is not None and len(m.per_datum) < len(subject.x) else m
+        replace(m, per_datum=None) if m.per_datum is not None and len(m.per_datum) < subject.size else m
         for m in found
     ]

@@ -124,7 +124,7 @@ class BitsBack(Evaluator):
         scale = 1 / (dims * math.log(2))
         bits = [n._replace(value=n.value * scale, variance=_square(n.variance, scale)) for n in nats]
         (elbo,) = measurements([{("bits_per_dim", "", "elbo"): figure} for figure in bits])
-        complete = len(x) == len(subject.x)
+        complete = len(x) == subject.size
         yield elbo if complete else _measure("elbo", elbo.value, elbo.stderr)
         pixels = x.to(torch.uint8).cpu().numpy()
         yield _measure("gzip", 8 * len(gzip.compress(np.packbits(pixels).tobytes(), 9, mtime=0)) / x.numel())
@@ -133,9 +133,9 @@ class BitsBack(Evaluator):
 
     def _images(self, subject: Subject) -> Tensor:
         """The images to compress, ``(N, *x)``."""
-        count = self.data or len(subject.x)
-        if count > len(subject.x):
-            raise Refusal(f"{count} images are asked for; the {subject.split} split has {len(subject.x)}")
+        count = self.data or subject.size
+        if count > subject.size:
+            raise Refusal(f"{count} images are asked for; the {subject.split} split has {subject.size}")
         x = subject.x[:count]
         if not ((x == 0) | (x == 1)).all():
             raise Refusal(

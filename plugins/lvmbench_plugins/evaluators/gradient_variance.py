@@ -135,8 +135,8 @@ class GradientVariance(Evaluator):
                 yield from _slope(f"{name}/{part}", counts, snr)
 
     def _sample(self, subject: Subject, name: str, count: int, *words: object) -> dict[str, Gradients]:
-        order = subject.noise("gradient_variance", "batch").uniform((len(subject.x),)).argsort()
-        sampler = Sampler(subject, name, subject.x[order[: self.batch]], *words)
+        order = subject.noise("gradient_variance", "batch").uniform((subject.size,)).argsort()
+        sampler = Sampler(subject, name, subject.values(subject.split, order[: self.batch]), *words)
         chunk = self.chunk if not words else max(2, self.chunk // count)
         groups = min(max(_GROUPS, math.ceil(self.repeats / chunk)), self.repeats // 2)
         sizes = [len(rows) for rows in torch.arange(self.repeats).tensor_split(groups)]

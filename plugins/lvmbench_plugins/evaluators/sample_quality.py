@@ -99,8 +99,8 @@ class SampleQuality(Evaluator):
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         size = self._size(subject)
         features = self._taught(subject) if self.features == "classifier" else _pixels
-        order = _fixed("halves").uniform((len(subject.x),)).argsort()[: 2 * size]
-        real, rest = (features(subject.x[half]) for half in order.to(subject.device).split(size))
+        order = _fixed("halves").uniform((subject.size,)).argsort()[: 2 * size]
+        real, rest = (features(subject.values(subject.split, half)) for half in order.split(size))
         noise = subject.noise("sample_quality")
         found = [self._compare(real, features(_draw(subject, noise, size))) for _ in range(self.sets)]
         for name in self.metrics:
@@ -111,11 +111,11 @@ class SampleQuality(Evaluator):
 
     def _size(self, subject: Subject) -> int:
         """How many points each set has."""
-        half = len(subject.x) // 2
+        half = subject.size // 2
         size = self.samples or min(half, _MOST)
         if size > half:
             raise Refusal(
-                f"{size} samples need twice as many data; the {subject.split} split has {len(subject.x)}"
+                f"{size} samples need twice as many data; the {subject.split} split has {subject.size}"
             )
         if size <= self.neighbours:
             raise Refusal(f"{self.neighbours} neighbours need more points than the {size} of each set")
@@ -135,9 +135,10 @@ class SampleQuality(Evaluator):
                 "features=pixels"
             )
         noise = _fixed("classifier")
-        values = subject.values("train").cpu()
         chosen = noise.uniform((len(labels),)).argsort()[: self.train_data]
-        values = values[chosen] if subject.data.visit is None else subject.data.visit(values[chosen], noise)
+        values = subject.values("train", chosen).cpu()
+        if subject.data.visit is not None:
+            values = subject.data.visit(values, noise)
         seed = derive(0, "sample_quality", "classifier") % 2**32
         network = MLPClassifier((self.hidden,), max_iter=100, early_stopping=False, random_state=seed)
         with warnings.catch_warnings():

@@ -33,7 +33,8 @@ class Ladder(Posterior):
     :math:`d_l = \operatorname{silu} f_l(d_{l-1})` are those that :math:`\hat\mu_l` and
     :math:`\log\hat\sigma_l` are linear in. The product is the true posterior where p(x given :math:`z_l`) is
     normal in :math:`z_l`, with independent coordinates. The paper normalises batches, which no posterior here
-    does, as each datum is treated alone; its warm-up is the objective's, or the budget's.
+    does, as each datum is treated alone. Its warm-up is the objective's, or the budget's, and is needed here
+    as there: with all of the divergence from the start, q may stay at the prior.
 
     References:
         Ladder Variational Autoencoders (Sonderby, Raiko, Maaloe, Sonderby, Winther, 2016),

@@ -1,0 +1,86 @@
+"""What was read from raw files, kept as tensors in files that processes map into their memory together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pooch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from lvmbench.data.tensors import write_tensors
+
+FORMAT = 1
+"""Raised when such files are written in another way."""
+Tensors = Mapping[str, Tensor]
+_ELSEWHERE: ContextVar[Path | None] = ContextVar("_ELSEWHERE", default=None)
+
+
+def cache_home() -> Path:
+    """The folder of parsed data: ``LVMBENCH_CACHE``, else one in the user's cache."""
+    usual = os.environ.get("LVMBENCH_CACHE") or pooch.os_cache("lvmbench") / "parsed"
+    return _ELSEWHERE.get() or Path(usual).expanduser()
+
+
+@contextmanager
+def parsed_anew() -> Iterator[None]:
+    """Have raw files parsed anew inside, as if nothing were kept of them."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        token = _ELSEWHERE.set(Path(folder))
+        try:
+            yield
+        finally:
+            _ELSEWHERE.reset(token)
+
+
+def kept(name: str, key: str, make: Callable[[], Tensors]) -> Tensors:
+    """The tensors that ``make`` makes, in memory that all processes on this machine share.
+
+    They are made where no file has them under this key, or its content is not what was written. Writing to
+    them changes this process's copy only. What cannot be kept is given as it was made, with a warning.
+    """
+    digest = hashlib.sha256(f"{FORMAT} {key}".encode()).hexdigest()
+    path = cache_home() / f"{name}-{digest[:16]}.safetensors"
+    found = _read(path)
+    return _kept_anew(path, make()) if found is None else found
+
+
+def checksum(tensors: Tensors) -> str:
+    """sha256 over names, types, shapes and values."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _kept_anew(path: Path, made: Tensors) -> Tensors:
+    try:
+        write_tensors(made, path, {"sha256": checksum(made)})
+    except (OSError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        warnings.warn(
+            f"'{path}' cannot be written ({reason}): each process reads raw files and holds the data by "
+            "itself; LVMBENCH_CACHE names another folder for parsed data",
+            stacklevel=2,
+        )
+    found = _read(path)
+    return made if found is None else found
+
+
+def _read(path: Path) -> Tensors | None:
+    """The tensors of a file, mapped; None where there are none, or not those that were written."""
+    try:
+        with safe_open(path, "pt") as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            stated = (file.metadata() or {}).get("sha256")
+    except (OSError, SafetensorError):
+        return None
+    return found if checksum(found) == stated else None

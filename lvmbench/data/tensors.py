@@ -1,0 +1,24 @@
+"""Files of tensors: safetensors, whole or not there at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, words: dict[str, str] | None = None) -> None:
+    """Write tensors, with words in the header, so that a reader sees all of them or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+    contiguous = torch.contiguous_format  # cloned, as the format has no place for tensors that share memory
+    cloned = {name: tensor.detach().clone(memory_format=contiguous) for name, tensor in tensors.items()}
+    try:
+        partial.write_bytes(save(cloned, words))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
