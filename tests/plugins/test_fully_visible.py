@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 import lvmbench
 from lvmbench import DataSummary, Split
 from lvmbench.kernels.logistic import most_telling
+from lvmbench_plugins._fully_visible import Network
 from lvmbench_plugins.decoders.fully_visible import FullyVisibleDecoder
-from lvmbench_plugins.priors._fully_visible import Network
 from lvmbench_plugins.priors.fully_visible import FullyVisiblePrior
 
 F, SHAPE = 3, (2, 2)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lvmbench import DataSummary, Decoder, LatentSpace, Positive, Refusal, Size
 from lvmbench.distributions import AutoregressiveBernoulli
-from lvmbench_plugins.priors._fully_visible import Form, Network
+from lvmbench_plugins._fully_visible import Form, Network
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel, Split

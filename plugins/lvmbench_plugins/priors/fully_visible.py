@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from lvmbench import DataSummary, LatentSpace, Positive, Prior, Size
 from lvmbench.distributions import AutoregressiveBernoulli
-from lvmbench_plugins.priors._fully_visible import Form, Network
+from lvmbench_plugins._fully_visible import Form, Network
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel, Split
