@@ -75,7 +75,7 @@ class LatentVariableModel(nn.Module):
         """The true p(z|x) of this model, where it provides ``exact_posterior``:
         registered for the pair, or by enumeration.
         """
-        if posterior_type(self.prior.distribution, type(self.decoder)):
+        if self._registered_type:
             return exact_posterior(self.p() if p is None else p, self.decoder, x)
         values = self.prior.space.values(x)
         return Finite(values, self.log_joint(x, values.unsqueeze(1), p).movedim(0, -1))
@@ -108,8 +108,13 @@ class LatentVariableModel(nn.Module):
     @property
     def _exact_type(self) -> type[Distribution] | None:
         """The class of the exact posterior, where it is known."""
-        registered = posterior_type(self.prior.distribution, type(self.decoder))
-        return registered or (Finite if self.prior.space.enumerable else None)
+        return self._registered_type or (Finite if self.prior.space.enumerable else None)
+
+    @property
+    def _registered_type(self) -> type[Distribution] | None:
+        """The class of the exact posterior that is registered for the pair, of a decoder that reads z itself."""
+        sticks = self.prior.space.sticks
+        return None if sticks else posterior_type(self.prior.distribution, type(self.decoder))
 
     @property
     def parameters_count(self) -> int:

@@ -102,9 +102,11 @@ class Declared:
             return self.discrete or any(
                 posterior_type(p.distribution, self.cls) for p in self.offered("prior")
             )
-        return bool(self.built.space.enumerable) or any(
+        space = self.built.space
+        registered = (
             posterior_type(self.built.distribution, decoder) for decoder in self.offered("decoder")
         )
+        return bool(space.enumerable) or (not space.sticks and any(registered))
 
     @property
     def sized(self) -> bool:

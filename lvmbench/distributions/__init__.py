@@ -10,6 +10,8 @@ from lvmbench.distributions.finite import Finite as Finite
 from lvmbench.distributions.flow import Coupled as Coupled
 from lvmbench.distributions.flow import Flow as Flow
 from lvmbench.distributions.flow import InvertibleFlow as InvertibleFlow
+from lvmbench.distributions.logit_beta import LogitBeta as LogitBeta
+from lvmbench.distributions.logit_kumaraswamy import LogitKumaraswamy as LogitKumaraswamy
 from lvmbench.distributions.low_rank_normal import LowRankNormal as LowRankNormal
 from lvmbench.distributions.marginal import Marginal as Marginal
 from lvmbench.distributions.mixture import Mixture as Mixture

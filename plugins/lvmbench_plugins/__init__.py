@@ -22,6 +22,7 @@ COMPONENTS = {
     "prior": {
         "standard_normal": "priors.standard_normal:StandardNormal",
         "mixture": "priors.mixture:MixturePrior",
+        "stick_breaking": "priors.stick_breaking:StickBreaking",
         "bernoulli": "priors.bernoulli:BernoulliPrior",
         "categorical": "priors.categorical:CategoricalPrior",
         "hierarchy": "priors.hierarchy:Hierarchy",
@@ -29,6 +30,7 @@ COMPONENTS = {
     "posterior": {
         "gaussian": "posteriors.gaussian:Gaussian",
         "full_gaussian": "posteriors.full_gaussian:FullGaussian",
+        "kumaraswamy": "posteriors.kumaraswamy:Kumaraswamy",
         "low_rank_gaussian": "posteriors.low_rank_gaussian:LowRankGaussian",
         "bottom_up": "posteriors.bottom_up:BottomUp",
         "svi": "posteriors.svi:Svi",
