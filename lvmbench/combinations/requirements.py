@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import get_args
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import Parts, build
@@ -69,11 +70,13 @@ def posterior_traits(q: type[Distribution]) -> frozenset[str]:
     """What the posterior's distribution can do.
 
     Where its density is known anywhere, so is its slope; unless there is only a bound of it, the weights
-    average to p(x).
+    average to p(x); a mixture has strata where the samples of what is inside carry gradients.
     """
+    inside = get_args(q)
+    strata = frozenset({"strata"} if inside and all("pathwise" in d.traits for d in inside) else ())
     slope = frozenset({"slope"} if "density" in q.traits else ())
     weights = frozenset({"weights"} if "bound" not in q.traits else ())
-    return q.traits | slope | weights
+    return q.traits | slope | weights | strata
 
 
 def prior_capabilities(prior: Prior) -> frozenset[str]:

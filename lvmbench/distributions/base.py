@@ -29,7 +29,8 @@ class Distribution(ABC):
       has it too;
     - ``mean``: `mean` is available;
     - ``enumerable``: its support is finite and small enough to sum over;
-    - ``components``: it is a mixture and can `assign` values to its components;
+    - ``components``: it is a mixture; it can `assign` values to its components and draw `strata`, values of
+      each of them;
     - ``straight_through``: its samples are rounded, and their gradients those of what they were before: no
       derivatives;
     - ``relaxable``: it is discrete, and can draw `relaxations`, continuous values that round to its samples;
@@ -124,6 +125,12 @@ class Distribution(ABC):
     def assign(self, value: Tensor) -> Tensor:
         """The probability of each component given the value, ``(..., C)``,
         where ``traits`` has ``components``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'components'")
+
+    def strata(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        """``K`` samples of each component, ``(K, C, *batch, *event)``, and the log weights of the components,
+        ``(C, *batch)``, where ``traits`` has ``components``.
         """
         raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'components'")
 

@@ -72,6 +72,10 @@ class Mixture(Distribution, Generic[D]):
         """The log of `assign`, finite where that is rounded to 0."""
         return self._log_joint(value).log_softmax(-1)
 
+    def strata(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        values = self.components.sample(noise, samples)  # (K, *batch, C, *event)
+        return values.movedim(-1 - self.event_dims, 1), self.log_weights.movedim(-1, 0)
+
     def _log_joint(self, value: Tensor) -> Tensor:
         """log pi_c + log p_c(x), ``(..., C)``."""
         return self.log_weights + self.components.log_prob(value.unsqueeze(-1 - self.event_dims))

@@ -32,6 +32,7 @@ COMPONENTS = {
         "full_gaussian": "posteriors.full_gaussian:FullGaussian",
         "kumaraswamy": "posteriors.kumaraswamy:Kumaraswamy",
         "low_rank_gaussian": "posteriors.low_rank_gaussian:LowRankGaussian",
+        "dlgmm": "posteriors.dlgmm:Dlgmm",
         "bottom_up": "posteriors.bottom_up:BottomUp",
         "svi": "posteriors.svi:Svi",
         "semi_amortized": "posteriors.semi_amortized:SemiAmortized",
@@ -72,6 +73,7 @@ COMPONENTS = {
         "vimco": "estimators.vimco:Vimco",
         "rebar": "estimators.rebar:Rebar",
         "enumeration": "estimators.enumeration:Enumeration",
+        "stratified": "estimators.stratified:Stratified",
         "own": "estimators.own:Own",
     },
     "evaluator": {
