@@ -25,8 +25,8 @@ class LatentSpace:
         layers: The sizes of the layers of a hierarchy, side by side in the last dimension; the decoder reads
             the first alone.
         steps: The number of steps of a sequence, which are the first dimension; 0 where z is none.
-        sticks: Whether z, a real vector, has the logits of the fractions by which a stick is broken; the decoder
-            reads the weights of the pieces, one more than there are fractions, which add up to one.
+        sticks: Whether z, a real vector, has the logits of the fractions by which a stick is broken; the
+            decoder reads the weights of the pieces, one more than there are fractions, which add up to one.
 
     >>> LatentSpace((3,), "binary").size, LatentSpace((2, 5), "one_hot").size, LatentSpace((2,)).size
     (8, 25, None)
@@ -56,9 +56,10 @@ class LatentSpace:
                 f"{self.steps} steps do not make up z of shape {self.event_shape}; they are its first "
                 "dimension, without layers"
             )
-        if self.sticks and (self.layers or self.steps or self.support != "real" or len(self.event_shape) != 1):
+        flat = len(self.event_shape) == 1 and not self.layers and not self.steps
+        if self.sticks and not (flat and self.support == "real"):
             raise ValueError(
-                f"sticks are not made of z of shape {self.event_shape} and support '{self.support}' with layers "
+                f"sticks are not made of z of shape {self.event_shape} and support '{self.support}', layers "
                 f"{self.layers} and {self.steps} steps; their fractions are a real vector, without either"
             )
 

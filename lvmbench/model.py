@@ -112,7 +112,7 @@ class LatentVariableModel(nn.Module):
 
     @property
     def _registered_type(self) -> type[Distribution] | None:
-        """The class of the exact posterior that is registered for the pair, of a decoder that reads z itself."""
+        """The class of the exact posterior that is registered for the pair, where z is read as it is."""
         sticks = self.prior.space.sticks
         return None if sticks else posterior_type(self.prior.distribution, type(self.decoder))
 

@@ -103,9 +103,7 @@ class Declared:
                 posterior_type(p.distribution, self.cls) for p in self.offered("prior")
             )
         space = self.built.space
-        registered = (
-            posterior_type(self.built.distribution, decoder) for decoder in self.offered("decoder")
-        )
+        registered = (posterior_type(self.built.distribution, decoder) for decoder in self.offered("decoder"))
         return bool(space.enumerable) or (not space.sticks and any(registered))
 
     @property

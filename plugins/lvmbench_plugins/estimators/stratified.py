@@ -16,10 +16,9 @@ class Stratified(Estimator):
 
     .. math:: E_{q_\phi(z|x)}[f(z)] = \sum_c \pi_c(x)\, E_\epsilon[f(g_c(x, \epsilon))]
 
-    None is chosen at random, so that the weights have gradients, without the noise of a score, as well as
-    the components, whose samples are reparameterised. The log q of f is the mixture's. Each component draws
-    as many samples as the objective has: a step costs as many decodings as that times the number of
-    components.
+    No component is chosen at random, so that the weights have gradients, too, and not only the components,
+    whose samples are reparameterised. The log q of f is the mixture's. Each component draws as many samples
+    as the objective has: a step costs as many decodings as that times the number of components.
 
     References:
         Approximate Inference for Deep Latent Gaussian Mixtures (Nalisnick, Hertel, Smyth, 2016),
