@@ -34,5 +34,5 @@ class Component:
     def refresh(self, x: Tensor, model: LatentVariableModel) -> None:
         """Take in the training values ``(N, *x)``, without gradients.
 
-        What is kept is written into buffers, in place.
+        What is kept is written into buffers, in place; before the first epoch parameters may be set as well.
         """

@@ -16,7 +16,7 @@ from torch import Tensor
 from lvmbench.component import Component
 from lvmbench.data import rules as datarules
 from lvmbench.data.files import RawFile
-from lvmbench.errors import DataError
+from lvmbench.errors import DataError, Refusal
 from lvmbench.noise import Noise
 
 Support = Literal["binary", "unit", "count", "real"]
@@ -68,7 +68,7 @@ class Split:
         return f"Split(x={tuple(self.x.shape)}{''.join(f', {name}' for name in beside)})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataSummary:
     """What components are built from: event shape, support, mean ``(*x)`` and number of the training data.
 
@@ -80,6 +80,18 @@ class DataSummary:
     mean: Tensor
     size: int = 0
     complete: bool = True
+
+    def plane(self, name: str) -> tuple[int, int]:
+        """The rows and columns, for a component that is for images of one channel.
+
+        Raises `Refusal`, with its name, for other shapes.
+        """
+        if len(self.event_shape) != 3 or self.event_shape[0] != 1:
+            raise Refusal(
+                f"{name} is for images of one channel, (1, rows, columns); the data are of shape "
+                f"{self.event_shape}"
+            )
+        return self.event_shape[1], self.event_shape[2]
 
 
 @dataclass(frozen=True)
@@ -147,14 +159,14 @@ class Data:
         """Whether all of x was observed, in every split."""
         return not any(s.missing is not None and bool(s.values.isnan().any()) for s in self.splits.values())
 
-    @property
+    @cached_property
     def summary(self) -> DataSummary:
         """What components are built from."""
         train = self.splits["train"]
         mean = train.values.mean(0) if self.complete else train.values.nanmean(0)
         return DataSummary(tuple(mean.shape), self.support, mean, len(train), self.complete)
 
-    @property
+    @cached_property
     def range(self) -> tuple[float, float]:
         """The smallest and the largest value."""
         ends = [s.ends for s in self.splits.values()]

@@ -24,7 +24,7 @@ from lvmbench.distributions import (
     Mixture,
     MultivariateNormal,
 )
-from lvmbench.distributions.base import family_name, sum_event
+from lvmbench.distributions.base import family_name, is_open, sum_event
 from lvmbench.distributions.relaxed import (
     Relaxed,
     RelaxedBernoulli,
@@ -72,7 +72,7 @@ def register_posterior(p: type[Distribution], decoder: type[Decoder]) -> Callabl
 
 def _registration(register: dict[tuple[type, type], Any], pair: tuple[type, type]) -> Callable[[F], F]:
     for family in pair:
-        if getattr(family, "__parameters__", ()):
+        if is_open(family):
             name = family_name(family)
             raise LvmbenchError(
                 f"a formula for a {name} is of one kind of {name}; name what is inside, as in "

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lvmbench.decoder import Decoder
-from lvmbench.distributions import Distribution, Finite
+from lvmbench.distributions import Distribution, Finite, closed
 from lvmbench.divergence import exact_posterior, has_kl, posterior_type
 from lvmbench.errors import UserError
 from lvmbench.noise import Noise
@@ -92,6 +92,13 @@ class LatentVariableModel(nn.Module):
         return (self.log_joint(x, z, p) - truth.log_prob(z)).squeeze(0)
 
     @property
+    def prior_distribution(self) -> type[Distribution]:
+        """The class that the prior returns in this model:
+        what it declares, of what the posterior returns where that is left open.
+        """
+        return closed(self.prior.distribution, self.posterior.distribution)
+
+    @property
     def posterior_distribution(self) -> type[Distribution] | None:
         """The class that the posterior returns in this model."""
         return self.posterior.distribution or self._exact_type
@@ -101,7 +108,7 @@ class LatentVariableModel(nn.Module):
         """What is known of this combination of parts: ``exact_posterior``, ``analytic_kl``."""
         known = {
             "exact_posterior": self._exact_type is not None,
-            "analytic_kl": has_kl(self.posterior_distribution, self.prior.distribution),
+            "analytic_kl": has_kl(self.posterior_distribution, self.prior_distribution),
         }
         return frozenset(name for name, holds in known.items() if holds)
 
@@ -114,7 +121,7 @@ class LatentVariableModel(nn.Module):
     def _registered_type(self) -> type[Distribution] | None:
         """The class of the exact posterior that is registered for the pair, where z is read as it is."""
         sticks = self.prior.space.sticks
-        return None if sticks else posterior_type(self.prior.distribution, type(self.decoder))
+        return None if sticks else posterior_type(self.prior_distribution, type(self.decoder))
 
     @property
     def parameters_count(self) -> int:

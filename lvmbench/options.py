@@ -35,13 +35,13 @@ def sizes_of(text: str) -> tuple[int, ...]:
 
 
 def _are_sizes(text: object) -> object:
-    if not isinstance(text, str) or not re.fullmatch(r"[1-9][0-9]*( [1-9][0-9]*)+", text):
-        raise ValueError("should be two sizes or more with a space between, as in 32 8")
+    if not isinstance(text, str) or not re.fullmatch(r"[1-9][0-9]*( [1-9][0-9]*)*", text):
+        raise ValueError('should be sizes with a space between, as in 32 8, or one in quotes, as in "32"')
     return text
 
 
 Sizes = Annotated[str, BeforeValidator(_are_sizes)]
-"""Two or more whole numbers of at least 1, as text: ``32 8``. A list would be a grid."""
+"""Whole numbers of at least 1, as text: ``32 8``. A list would be a grid, and a bare number a count."""
 APART = "apart"
 """Marks an option whose choices have tests of their own,
 so that the checks of a component keep to its default.

@@ -21,7 +21,7 @@ class Prior(nn.Module, Component, ABC):
 
     ``__init__(self, data, latent, *, options)`` takes the `DataSummary` and the suite's latent size.
     ``distribution`` is the class its call returns; what that class can do counts among what the prior
-    provides.
+    provides. A `Mixture` that leaves open of what it is, is one of what the posterior returns.
     """
 
     distribution: type[Distribution]

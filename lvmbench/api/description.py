@@ -154,11 +154,15 @@ def _of_dataset(cls: Any, measured: bool) -> frozenset[str]:
 
 
 def _of_decoder(cls: Any, measured: bool) -> frozenset[str]:
-    return frozenset({*cls.provides, *cls.distribution.traits})
+    from lvmbench.distributions import traits_of
+
+    return frozenset({*cls.provides, *traits_of(cls.distribution)})
 
 
 def _of_prior(cls: Any, measured: bool) -> frozenset[str]:
-    return frozenset({*cls.provides, *cls.distribution.traits, cls.distribution.support})
+    from lvmbench.distributions import traits_of
+
+    return frozenset({*cls.provides, *traits_of(cls.distribution), cls.distribution.support})
 
 
 def _of_posterior(cls: Any, measured: bool) -> frozenset[str]:

@@ -14,6 +14,7 @@ from lvmbench.checks.partners import Case
 from lvmbench.checks.sources import holed
 from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
+from lvmbench.distributions import Chain, DiagonalNormal
 from lvmbench.distributions.base import family_name
 from lvmbench.divergence import analytic_kl
 from lvmbench.terms import Terms
@@ -113,6 +114,22 @@ def _moves_with_the_model(trial: Trial) -> bool:
             weight.add_(trial.noise("other weights").normal(weight.shape))
     after = trial.call().sample_and_log_prob(trial.noise(), 3)
     return any(not torch.equal(one, two) for one, two in zip(before, after, strict=True))
+
+
+@contract(
+    "prior",
+    due="Where it provides 'top_down', p(z) is a chain of normals, from the last layer to the first.",
+    read="distributions.Chain",
+)
+def top_down_is_true(specimen: Specimen) -> None:
+    trial = specimen.trial()
+    applies("top_down" in trial.component.provides, "it does not provide 'top_down'")
+    p, layers, hint = trial.call(), trial.model.prior.space.layers, "do not declare 'top_down'"
+    require(isinstance(p, Chain) and p.top_down, "p(z) is not a Chain that is drawn from the top down", hint)
+    assert isinstance(p, Chain)
+    require(p.sizes == layers, f"the layers are {layers}, those of p(z) {p.sizes}", "one of them is wrong")
+    others = {type(one).__name__ for one in p.given(trial.z)} - {DiagonalNormal.__name__}
+    require(not others, f"a layer given the one above is a {', '.join(sorted(others))}", hint)
 
 
 @contract("decoder", due="p(x|z) depends on z.", read="decoder.Decoder")

@@ -13,7 +13,7 @@ from lvmbench.checks.options import required
 from lvmbench.checks.specimen import Specimen, stream
 from lvmbench.checks.statistics import FALSE_ALARMS, require_average
 from lvmbench.checks.steps import global_state
-from lvmbench.data.files import data_home
+from lvmbench.data.files import present
 from lvmbench.data.rules import SPLITS, SUPPORTS, repeated_rows, shared_rows
 from lvmbench.dataset import Data
 from lvmbench.errors import UserError
@@ -52,7 +52,7 @@ def _try_to_load(specimen: Specimen) -> None:
 
 
 def _source(specimen: Specimen) -> Any:
-    absent = [f.path for f in specimen.cls.files if not (data_home() / f.path).is_file()]
+    absent = [f.path for f in specimen.cls.files if not present(f)]
     applies(
         not absent, f"raw files are absent: {', '.join(absent)}; lvmbench data fetch {specimen.entry.name}"
     )

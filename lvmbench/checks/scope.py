@@ -19,7 +19,7 @@ from lvmbench.checks.partners import with_samples
 from lvmbench.checks.sources import holed
 from lvmbench.checks.specimen import Specimen
 from lvmbench.dataset import Data
-from lvmbench.distributions import Distribution, Finite
+from lvmbench.distributions import Distribution, Finite, closed, is_open, traits_of
 from lvmbench.divergence import has_kl, posterior_type
 
 
@@ -46,8 +46,10 @@ class Declared:
 
     @cached_property
     def distributions(self) -> list[type[Distribution]]:
-        """The class that it returns, or where its pair decides, each that one may."""
+        """The class that it returns, or where its partner decides or its pair, each that one may."""
         own = self.built.distribution
+        if own and is_open(own):
+            return [closed(own, q.distribution) for q in self.offered("posterior") if q.distribution]
         return [own] if own else [*self._exact()]
 
     def _exact(self) -> set[type[Distribution]]:
@@ -68,7 +70,7 @@ class Declared:
 
     def trait(self, *names: str) -> bool:
         """Whether what it returns has all of these traits."""
-        return any(set(names) <= d.traits for d in self.distributions)
+        return any(set(names) <= traits_of(d) for d in self.distributions)
 
     def over(self, *supports: str) -> bool:
         """Whether what it returns is over one of these."""
@@ -103,7 +105,7 @@ class Declared:
                 posterior_type(p.distribution, self.cls) for p in self.offered("prior")
             )
         space = self.built.space
-        registered = (posterior_type(self.built.distribution, decoder) for decoder in self.offered("decoder"))
+        registered = (posterior_type(p, d) for p in self.distributions for d in self.offered("decoder"))
         return bool(space.enumerable) or (not space.sticks and any(registered))
 
     @property
@@ -142,9 +144,10 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     ),
     "sample_gradient_agrees_with_differences": lambda it: _pathwise(it) and not _fixed(it),
     "slope_is_that_of_the_density": lambda it: any(
-        "pathwise" in d.traits and d.traits & {"density", "slope"} for d in it.distributions
+        "pathwise" in traits_of(d) and traits_of(d) & {"density", "slope"} for d in it.distributions
     ),
     "amortized_posterior_depends_on_x": lambda it: "amortized" in it.built.provides,
+    "top_down_is_true": lambda it: "top_down" in it.built.provides,
     "kl_is_the_average_log_ratio": lambda it: it.kl,
     "registered_posterior_is_exact": lambda it: it.exact,
     "holes_leave_gradients_finite": lambda it: _meets_holes(it.specimen),
@@ -209,7 +212,8 @@ def _fixed(it: Declared) -> bool:
 
 
 def _pathwise(it: Declared) -> bool:
-    return any("pathwise" in d.traits and "straight_through" not in d.traits for d in it.distributions)
+    known = [traits_of(d) for d in it.distributions]
+    return any("pathwise" in traits and "straight_through" not in traits for traits in known)
 
 
 def _plane(it: Declared) -> bool:

@@ -65,7 +65,8 @@ OF_BOUNDS = (
 def distribution_is_the_declared_one(specimen: Specimen) -> None:
     trial = specimen.trial()
     model = trial.parts.model
-    declared = model.posterior_distribution if specimen.kind == "posterior" else trial.component.distribution
+    known = {"prior": model.prior_distribution, "posterior": model.posterior_distribution}
+    declared = known.get(specimen.kind, trial.component.distribution)
     found = trial.call().family
     name = family_name(declared) if declared else "none"
     require(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from lvmbench.data.files import data_home
+from lvmbench.data.files import present
 from lvmbench.dataset import Data, DataSummary, Split, Support
 from lvmbench.noise import Stream
 from lvmbench.registry.catalogue import Catalogue
@@ -102,8 +102,10 @@ def counts() -> tuple[Source, ...]:
 
 @cache
 def narrow() -> tuple[Source, ...]:
-    """Data of one or two values, over which a density can be summed."""
-    return tuple(_source(support, size) for support in ("real", "unit", "binary") for size in (2, 1))
+    """Data of one or two values, over which a density can be summed, and images of two."""
+    vectors = (_source(support, size) for support in ("real", "unit", "binary") for size in (2, 1))
+    images = (_source(support, 1, 1, 2, provides="image") for support in ("unit", "binary"))
+    return (*vectors, *images)
 
 
 def registered(catalogue: Catalogue) -> Iterator[Source]:
@@ -111,7 +113,7 @@ def registered(catalogue: Catalogue) -> Iterator[Source]:
     for entry in catalogue.entries("dataset"):
         with suppress(Exception):  # as a partner it is of no use; its own checks say why
             files = entry.load().files
-            if all((data_home() / file.path).is_file() for file in files):
+            if all(present(file) for file in files):
                 data: Data = catalogue.build("dataset", Ref(entry.name)).load()
                 yield Source.of(f"dataset '{entry.name}'", shortened(data, ROWS // 3))
 

@@ -19,13 +19,13 @@ app = typer.Typer(
 
 def _raw_files(entry: Entry) -> str:
     """What is here of the raw files of a data set."""
-    from lvmbench.data.files import data_home
+    from lvmbench.data.files import present
 
     try:
         files = entry.load().files
     except Unavailable as error:
         return f"unavailable: {error}"
-    here = sum((data_home() / f.path).is_file() for f in files)
+    here = sum(present(f) is not None for f in files)
     return f"{here} of {len(files)} raw files here" if files else "generated, built in or yours: no raw files"
 
 

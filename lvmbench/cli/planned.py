@@ -37,10 +37,10 @@ def show_plan(prepared: Prepared, device: torch.device | None) -> None:
     plan, catalogue = prepared.plan, prepared.catalogue
     statuses, evaluated = _known(prepared.directory, prepared.store)
     runnable = [planned for planned in plan.planned if not planned.status]
-    due = [planned for planned in runnable if _training_due(statuses, planned)]
-    timed = [p for p in runnable if p.parameters and (p in due or _measuring_due(p, evaluated))]
+    due = {id(planned) for planned in runnable if _training_due(statuses, planned)}
+    timed = [p for p in runnable if p.parameters and (id(p) in due or _measuring_due(p, evaluated))]
     costs = {id(p): estimate(plan, p, catalogue, device) for p in timed if device}
-    training = {id(p): costs[id(p)].training for p in due if id(p) in costs}
+    training = {planned: cost.training for planned, cost in costs.items() if planned in due}
     _heading(plan, runnable)
     if runnable:
         console.print(_table(runnable, statuses, training))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from lvmbench.combinations.budget import Budget
@@ -46,19 +47,22 @@ class Combination:
     def __hash__(self) -> int:
         return hash(tuple(self.columns.values()))
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """The latent size, and each key of the budget."""
         return {"latent": self.latent, **self.budget.model_dump()}
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, Any]:
         """What names this combination in every table, by column."""
         return {**{kind: str(self.refs[kind]) for kind in PARTS}, **self.settings}
 
 
-def run_key(combination: Combination, seed: int, identity: Mapping[str, Any]) -> str:
-    """The content address of a run: sha256 of the canonical JSON of everything that its results depend on."""
-    spec = {**identity, "seed": seed, "latent": combination.latent, "protocol": PROTOCOL}
+def run_keys(combination: Combination, seeds: Iterable[int], identity: Mapping[str, Any]) -> dict[int, str]:
+    """The content address of each run:
+    sha256 of the canonical JSON of everything that its results depend on.
+    """
+    spec = {**identity, "latent": combination.latent, "protocol": PROTOCOL}
     text = json.dumps(spec, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    # the seed is the last key in sorted order, and all that the runs of a combination differ in
+    return {seed: hashlib.sha256(f'{text[:-1]},"seed":{seed}}}'.encode()).hexdigest() for seed in seeds}

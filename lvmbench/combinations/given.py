@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from types import new_class
 from typing import Any
 
+import torch
+
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import latent_size
-from lvmbench.combinations.requirements import default_estimators, first_suitable
+from lvmbench.combinations.requirements import Offer, default_estimators, first_suitable
 from lvmbench.component import Component
 from lvmbench.dataset import Data, Dataset
-from lvmbench.errors import UserError
+from lvmbench.errors import Refusal, Unavailable, UserError
 from lvmbench.kinds import TABLE
 from lvmbench.objective import Objective
 from lvmbench.prior import Prior
@@ -65,12 +68,23 @@ def combine(
         catalogue, refs[kind] = admit(catalogue, kind, component)
     latent = latent_size(catalogue, refs["prior"], latent)
     if estimator is None:
-        data = catalogue.build("dataset", refs["dataset"]).load()
-        defaults = default_estimators(catalogue, refs["objective"])
-        refs["estimator"] = first_suitable(catalogue, defaults, refs, latent, data)
+        refs["estimator"] = _default_estimator(catalogue, refs, latent)
     else:
         catalogue, refs["estimator"] = admit(catalogue, "estimator", estimator)
     return catalogue, Combination(refs, latent)
+
+
+def _default_estimator(catalogue: Catalogue, refs: Mapping[str, Ref], latent: int) -> Ref:
+    """The objective's default for the other parts; its first where these refuse each other."""
+    defaults = default_estimators(catalogue, refs["objective"])
+    data = catalogue.build("dataset", refs["dataset"]).load()
+    with suppress(Refusal, Unavailable), torch.random.fork_rng(devices=[]):
+        objective, offer = (
+            catalogue.build("objective", refs["objective"]),
+            Offer.of(catalogue, refs, latent, data),
+        )
+        return first_suitable(catalogue, defaults, objective, offer, data)
+    return defaults[0]
 
 
 def _with_options(

@@ -70,13 +70,21 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
     summary = data.summary
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "weights"))  # parts are built on the CPU
-        prior = catalogue.build("prior", combination["prior"], summary, combination.latent)
-        posterior = catalogue.build("posterior", combination["posterior"], summary, prior.space)
-        decoder = catalogue.build("decoder", combination["decoder"], summary, prior.space.visible)
+        model = build_model(catalogue, combination.refs, combination.latent, data)
         objective = catalogue.build("objective", combination["objective"])
-        estimator = catalogue.build("estimator", combination["estimator"], summary, prior.space)
-    model = LatentVariableModel(prior, posterior, decoder, complete=summary.complete)
+        estimator = catalogue.build("estimator", combination["estimator"], summary, model.prior.space)
     return Parts(model, objective, estimator)
+
+
+def build_model(
+    catalogue: Catalogue, refs: Mapping[str, Ref], latent: int, data: Data
+) -> LatentVariableModel:
+    """Build prior, posterior and decoder, with weights from torch's global generator."""
+    summary = data.summary
+    prior = catalogue.build("prior", refs["prior"], summary, latent)
+    posterior = catalogue.build("posterior", refs["posterior"], summary, prior.space)
+    decoder = catalogue.build("decoder", refs["decoder"], summary, prior.space.visible)
+    return LatentVariableModel(prior, posterior, decoder, complete=summary.complete)
 
 
 def latent_size(catalogue: Catalogue, prior: Ref, latent: int) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import get_args
+from dataclasses import dataclass
+from functools import cached_property
 
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import Parts, build
+from lvmbench.combinations.parts import Parts, build_model
 from lvmbench.component import Component
 from lvmbench.dataset import Data
-from lvmbench.distributions import Distribution
+from lvmbench.distributions import Distribution, closed, traits_of
 from lvmbench.errors import Refusal, Unavailable
 from lvmbench.estimator import Estimator
 from lvmbench.latents import LatentSpace
@@ -31,15 +32,36 @@ def default_estimators(catalogue: Catalogue, objective: Ref) -> list[Ref]:
     return [catalogue.canonical("estimator", Ref.parse(name)) for name in names]
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A model, and what it and the data provide, in training and when it is measured."""
+
+    model: LatentVariableModel
+    trained: frozenset[str]
+    measured: frozenset[str]
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many numbers training can change."""
+        return self.model.parameters_count
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, refs: Mapping[str, Ref], latent: int, data: Data) -> Offer:
+        """Build a model and ask it; raises `Refusal` where its parts refuse each other."""
+        model = build_model(catalogue, refs, latent, data)
+        return cls(model, model_capabilities(data, model), model_capabilities(data, model, measured=True))
+
+
 def first_suitable(
-    catalogue: Catalogue, estimators: Sequence[Ref], refs: Mapping[str, Ref], latent: int, data: Data
+    catalogue: Catalogue, estimators: Sequence[Ref], objective: Objective, offer: Offer, data: Data
 ) -> Ref:
     """The first of the estimators whose requirements the other parts meet, or else the first of all."""
 
-    def suits(estimator: Ref) -> bool:
+    def suits(ref: Ref) -> bool:
         with suppress(Refusal, Unavailable):
-            parts = build(catalogue, Combination({**refs, "estimator": estimator}, latent), data, seed=0)
-            return parts.estimator.requires <= capabilities(data, parts)
+            estimator = catalogue.build("estimator", ref, data.summary, offer.model.prior.space)
+            requires: frozenset[str] = estimator.requires
+            return requires <= offer.trained | end_capabilities(objective, estimator)
         return False
 
     return next(filter(suits, estimators), estimators[0])
@@ -58,10 +80,10 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
     q = model.posterior_distribution
     if measured and q:
         q = q.law_type or q
-    return prior_capabilities(model.prior).union(
+    return prior_capabilities(model.prior, model.posterior.distribution).union(
         _words("dataset", data.capabilities),
         _words("posterior", model.posterior.provides | (posterior_traits(q) if q else frozenset())),
-        _words("decoder", model.decoder.provides | model.decoder.distribution.traits),
+        _words("decoder", model.decoder.provides | traits_of(model.decoder.distribution)),
         _words("model", model.provides),
     )
 
@@ -70,18 +92,18 @@ def posterior_traits(q: type[Distribution]) -> frozenset[str]:
     """What the posterior's distribution can do.
 
     Where its density is known anywhere, so is its slope; unless there is only a bound of it, the weights
-    average to p(x); a mixture has strata where the samples of what is inside carry gradients.
+    average to p(x).
     """
-    inside = get_args(q)
-    strata = frozenset({"strata"} if inside and all("pathwise" in d.traits for d in inside) else ())
-    slope = frozenset({"slope"} if "density" in q.traits else ())
-    weights = frozenset({"weights"} if "bound" not in q.traits else ())
-    return q.traits | slope | weights | strata
+    traits = traits_of(q)
+    slope = frozenset({"slope"} if "density" in traits else ())
+    weights = frozenset({"weights"} if "bound" not in traits else ())
+    return traits | slope | weights
 
 
-def prior_capabilities(prior: Prior) -> frozenset[str]:
-    """What a prior and its latent space provide."""
-    return _words("prior", prior.provides | prior.distribution.traits | _offered(prior.space))
+def prior_capabilities(prior: Prior, q: type[Distribution] | None = None) -> frozenset[str]:
+    """What a prior and its latent space provide beside a posterior that returns ``q``."""
+    traits = traits_of(closed(prior.distribution, q))
+    return _words("prior", prior.provides | traits | _offered(prior.space))
 
 
 def end_capabilities(objective: Objective, estimator: Estimator) -> frozenset[str]:
@@ -127,7 +149,13 @@ def _owner(kind: str, combination: Combination, data: Data) -> str:
 
 def refusal(data: Data, parts: Parts, combination: Combination) -> str | None:
     """The first unmet requirement among the parts of a combination."""
-    provided = capabilities(data, parts)
+    return unmet_by_parts(parts, capabilities(data, parts), combination, data)
+
+
+def unmet_by_parts(
+    parts: Parts, provided: frozenset[str], combination: Combination, data: Data
+) -> str | None:
+    """Why one of the parts cannot be part of a combination where so much is provided."""
     labelled = ((f"{kind} '{combination[kind]}'", part) for kind, part in parts.components.items())
     reasons = (unmet(label, part, provided, combination, data) for label, part in labelled)
     return next((reason for reason in reasons if reason), None)

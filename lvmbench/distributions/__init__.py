@@ -1,6 +1,9 @@
 """Distributions that draw from explicit noise and work inside ``torch.vmap``."""
 
 from lvmbench.distributions.base import Distribution as Distribution
+from lvmbench.distributions.base import closed as closed
+from lvmbench.distributions.base import is_open as is_open
+from lvmbench.distributions.base import traits_of as traits_of
 from lvmbench.distributions.bernoulli import Bernoulli as Bernoulli
 from lvmbench.distributions.categorical import Categorical as Categorical
 from lvmbench.distributions.chain import Chain as Chain

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, final, get_args
+from collections.abc import Mapping
+from typing import Any, ClassVar, final, get_args
 
 import torch
 from torch import Tensor
@@ -29,8 +30,9 @@ class Distribution(ABC):
       has it too;
     - ``mean``: `mean` is available;
     - ``enumerable``: its support is finite and small enough to sum over;
-    - ``components``: it is a mixture; it can `assign` values to its components and draw `strata`, values of
-      each of them;
+    - ``components``: it is a mixture and can `assign` values to its components;
+    - ``strata``: it is a mixture and can draw `strata`, samples of each component that carry gradients to its
+      parameters, with weights that do so, too;
     - ``straight_through``: its samples are rounded, and their gradients those of what they were before: no
       derivatives;
     - ``relaxable``: it is discrete, and can draw `relaxations`, continuous values that round to its samples;
@@ -38,6 +40,8 @@ class Distribution(ABC):
     """
 
     traits: ClassVar[frozenset[str]] = frozenset()
+    lent: ClassVar[Mapping[str, str]] = {}
+    """Those of its traits that a distribution made of others has where they have another, or the same."""
     support: ClassVar[str] = "real"
     event_dims: int
     """How many of the last dimensions make one event, where ``traits`` has ``units``."""
@@ -130,9 +134,38 @@ class Distribution(ABC):
 
     def strata(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         """``K`` samples of each component, ``(K, C, *batch, *event)``, and the log weights of the components,
-        ``(C, *batch)``, where ``traits`` has ``components``.
+        ``(C, *batch)``, where ``traits`` has ``strata``.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'components'")
+        raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'strata'")
+
+
+def is_open(family: type[Distribution]) -> bool:
+    """Whether a class leaves open what is inside of it."""
+    return bool(getattr(family, "__parameters__", ()))
+
+
+def closed(family: type[Distribution], inside: type[Distribution] | None) -> type[Distribution]:
+    """A class, of what is inside of it where that is left open.
+
+    >>> from lvmbench import DiagonalNormal, Mixture
+    >>> family_name(closed(Mixture, DiagonalNormal)), family_name(closed(DiagonalNormal, DiagonalNormal))
+    ('Mixture[DiagonalNormal]', 'DiagonalNormal')
+    """
+    generic: Any = family
+    return generic[inside] if inside and is_open(family) else family
+
+
+def traits_of(family: type[Distribution]) -> frozenset[str]:
+    """What a distribution class can do, made of what is inside of it, or of anything where that is left open.
+
+    >>> from lvmbench import DiagonalNormal, InvertibleFlow, Mixture
+    >>> [sorted(traits_of(p)) for p in (Mixture[DiagonalNormal], Mixture[InvertibleFlow], Mixture)]
+    [['components', 'density', 'mean', 'strata'], ['components', 'density', 'strata'], ['components']]
+    """
+    inside = [frozenset()] if is_open(family) else [traits_of(part) for part in get_args(family)]
+    return family.traits.difference(
+        trait for trait, needed in family.lent.items() if any(needed not in traits for traits in inside)
+    )
 
 
 def family_name(family: type) -> str:

@@ -86,17 +86,19 @@ class Chain(Distribution):
 class LinearChain(Chain):
     r"""A chain of normals whose means are linear in the layer before: one normal over all layers.
 
-    .. math:: p(z_{(1)}) = N(0, I), \quad
+    .. math:: p(z_{(1)}) = N(b_1, \operatorname{diag} \sigma_1^2), \quad
         p(z_{(l)} | z_{(l-1)}) = N(A_l z_{(l-1)} + b_l, \operatorname{diag} \sigma_l^2)
 
     Arguments:
+        first: The normal of the layer that is drawn first.
         maps: :math:`A_l`, ``(D_l, D_{l-1})``, :math:`b_l` and :math:`\log\sigma_l`, ``(D_l,)``, of each layer
             but the first, in the order of drawing.
         sizes: The sizes of the layers, in the order of the vector.
         top_down: Whether the last layer of the vector is drawn first.
 
     Example:
-        >>> p = LinearChain([(torch.ones(1, 1), torch.zeros(1), torch.zeros(1))], (1, 1), top_down=True)
+        >>> top = DiagonalNormal(torch.zeros(1), torch.zeros(1))
+        >>> p = LinearChain(top, [(torch.ones(1, 1), torch.zeros(1), torch.zeros(1))], (1, 1), top_down=True)
         >>> (p.joint.scale_tril @ p.joint.scale_tril.T).round(decimals=4)
         tensor([[2., 1.],
                 [1., 1.]])
@@ -105,18 +107,19 @@ class LinearChain(Chain):
     traits = frozenset({"pathwise", "density", "mean"})
 
     def __init__(
-        self, maps: Sequence[tuple[Tensor, Tensor, Tensor]], sizes: tuple[int, ...], top_down: bool = False
+        self,
+        first: DiagonalNormal,
+        maps: Sequence[tuple[Tensor, Tensor, Tensor]],
+        sizes: tuple[int, ...],
+        top_down: bool = False,
     ) -> None:
-        weight = maps[0][0]
-        start = weight.new_zeros(weight.shape[-1])
-        super().__init__(DiagonalNormal(start, start), [_linear(*m) for m in maps], sizes, top_down)
-        self.maps = maps
+        super().__init__(first, [_linear(*m) for m in maps], sizes, top_down)
+        self.loc, self.log_scale, self.maps = first.loc, first.log_scale, maps
 
     @property
     def joint(self) -> MultivariateNormal:
         """The normal over the whole vector."""
-        weight = self.maps[0][0]
-        mix, loc = torch.eye(weight.shape[-1]).to(weight), weight.new_zeros(weight.shape[-1])
+        mix, loc = torch.diag_embed(self.log_scale.exp()), self.loc
         rows, locs = [mix], [loc]  # each layer is a mix of the noise of all layers so far, plus its mean
         for weight, bias, log_scale in self.maps:
             mix = torch.cat([weight @ mix, torch.diag_embed(log_scale.exp())], -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from lvmbench.distributions.base import Distribution, sum_event
@@ -35,6 +36,12 @@ class DiagonalNormal(Distribution):
         self.loc = loc
         self.log_scale = log_scale.expand_as(loc)
         self.event_dims = event_dims
+
+    @classmethod
+    def of(cls, parameters: Tensor, event_dims: int = 1) -> DiagonalNormal:
+        """The normal whose mean and log scale are side by side in one tensor, ``(*batch, 2, *event)``."""
+        loc, log_scale = torch.unbind(parameters, dim=-1 - event_dims)
+        return cls(loc, log_scale, event_dims)
 
     def log_prob(self, value: Tensor) -> Tensor:
         standard = (value - self.loc) * (-self.log_scale).exp()

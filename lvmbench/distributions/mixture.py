@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from lvmbench.distributions.base import Distribution
+from lvmbench.distributions.base import Distribution, closed
 from lvmbench.noise import Noise
 
 D = TypeVar("D", bound=Distribution)
@@ -18,7 +19,9 @@ class Mixture(Distribution, Generic[D]):
 
     .. math:: \log p(x) = \log \sum_c \pi_c\, p_c(x)
 
-    A component that returns one declares what it is a mixture of: ``distribution = Mixture[DiagonalNormal]``.
+    A component that returns one declares what it is a mixture of: ``distribution = Mixture[DiagonalNormal]``;
+    a prior that leaves that open, ``distribution = Mixture``, has a mixture of what the posterior returns.
+    The mean is known where the components have one.
 
     Arguments:
         logits: The unnormalised log weights :math:`\log\pi`, ``(*batch, C)``.
@@ -32,7 +35,8 @@ class Mixture(Distribution, Generic[D]):
         torch.Size([5, 3])
     """
 
-    traits = frozenset({"density", "mean", "components"})
+    traits = frozenset({"density", "mean", "components", "strata"})
+    lent: ClassVar[Mapping[str, str]] = {"density": "density", "mean": "mean", "strata": "pathwise"}
 
     def __init__(self, logits: Tensor, components: D, event_dims: int = 1) -> None:
         self.log_weights = logits.log_softmax(-1)
@@ -41,8 +45,7 @@ class Mixture(Distribution, Generic[D]):
 
     @property
     def family(self) -> type[Distribution]:
-        cls: Any = type(self)
-        return cls[self.components.family] if cls.__parameters__ else cls  # type: ignore[no-any-return]
+        return closed(type(self), self.components.family)
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self._log_joint(value).logsumexp(-1)
@@ -54,7 +57,8 @@ class Mixture(Distribution, Generic[D]):
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         chosen = (self.log_weights + noise.gumbel((samples, *self.log_weights.shape))).argmax(-1)
         # all components draw and one is kept: as many numbers whatever is chosen. The choice has no gradient:
-        # samples carry none to the weights, and `pathwise` is no trait
+        # samples carry none to the weights, and `pathwise` is no trait; `strata` is where those of the
+        # components have gradients
         values = self.components.sample(noise, samples)  # (K, *batch, C, *event)
         index = chosen[(..., *[None] * (self.event_dims + 1))]
         value = torch.take_along_dim(values, index, dim=-1 - self.event_dims).squeeze(-1 - self.event_dims)

@@ -9,6 +9,7 @@ from torch import nn
 
 from lvmbench.networks.conv import Conv
 from lvmbench.networks.mlp import MLP
+from lvmbench.networks.normal import ConditionalNormal as ConditionalNormal
 from lvmbench.networks.partial import Partial
 from lvmbench.networks.residual import Residual
 from lvmbench.options import APART

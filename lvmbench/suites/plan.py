@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
-from lvmbench.combinations.combination import SETTINGS, Combination, run_key
-from lvmbench.combinations.parts import DataCache, build, latent_size
+from lvmbench.combinations.combination import SETTINGS, Combination, run_keys
+from lvmbench.combinations.parts import DataCache, Parts, latent_size
+from lvmbench.combinations.prototypes import Prototypes
 from lvmbench.combinations.requirements import (
+    Offer,
     applicable_estimators,
-    capabilities,
     default_estimators,
+    end_capabilities,
     first_suitable,
-    refusal,
     unmet,
+    unmet_by_parts,
 )
 from lvmbench.dataset import Data
 from lvmbench.errors import Refusal, Unavailable, UserError, nearest
 from lvmbench.evaluator import Evaluator, Workload
 from lvmbench.kinds import PARTS
+from lvmbench.model import LatentVariableModel
 from lvmbench.options import OptionError
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref, matches
-from lvmbench.registry.sandbox import preserved
 from lvmbench.status import Status, answered
 from lvmbench.suites.suite import Choice, Row, Suite
 
@@ -139,7 +142,7 @@ def _matches(combination: Combination, only: Iterable[str]) -> bool:
 
 class _Planner:
     def __init__(self, suite: Suite, catalogue: Catalogue) -> None:
-        self.suite, self.catalogue, self.data = suite, catalogue, DataCache(catalogue)
+        self.suite, self.catalogue, self.data = suite, Prototypes(catalogue), DataCache(catalogue)
         self.places: dict[str, str] = {}
         self.excluded = [
             ({kind: Ref(c.ref.name, self._resolved(c)) for kind, c in rule.choices.items()}, rule.values)
@@ -207,19 +210,28 @@ class _Planner:
     def _default_estimator(self, refs: Mapping[str, Ref], latent: int) -> Ref:
         """The objective's default; some estimator where parts or data cannot be had, which `plan` reports."""
         try:
-            defaults = default_estimators(self.catalogue, refs["objective"])
+            objective = refs["objective"]
+            defaults: list[Ref] = self._once(("defaults", objective), default_estimators, objective)
         except Unavailable:
             return Ref("pathwise")
         except (UserError, OptionError) as error:
-            raise UserError(
-                f"{self.suite.path}: a default of objective '{refs['objective']}': {error}"
-            ) from None
+            raise UserError(f"{self.suite.path}: a default of objective '{objective}': {error}") from None
         try:
-            with preserved([]):
-                data = self.data[refs["dataset"]]
-                return first_suitable(self.catalogue, defaults, refs, latent, data)
+            bound, offer = self.catalogue.build("objective", objective), self._offer(refs, latent)
+            return first_suitable(self.catalogue, defaults, bound, offer, self.data[refs["dataset"]])
         except (Exception, SystemExit):
             return defaults[0]
+
+    def _offer(self, refs: Mapping[str, Ref], latent: int) -> Offer:
+        """What data and model provide, which many combinations share."""
+        chosen = {kind: refs[kind] for kind in ("dataset", *LatentVariableModel.PARTS)}
+        offer: Offer = self._once(
+            ("offer", *chosen.values(), latent), Offer.of, chosen, latent, self.data[refs["dataset"]]
+        )
+        return offer
+
+    def _once(self, key: Hashable, find: Callable[..., Any], *args: Any) -> Any:
+        return self.catalogue.once(key, partial(find, self.catalogue, *args))
 
     def _is(self, combination: Combination, parts: Mapping[str, Ref], values: Mapping[str, Any]) -> bool:
         def fits(kind: str, pattern: Ref) -> bool:
@@ -260,20 +272,22 @@ class _Planner:
             return self._without_data(combination, provenance)
         planned = Planned(combination, self._keys(combination, identity), provenance)
         try:
-            with preserved([]):
-                return self._checked(planned, data, evaluators)
+            return self._checked(planned, data, evaluators)
         except (Refusal, Unavailable) as error:
             return replace(planned, status=answered(error), reason=str(error))
         except (Exception, SystemExit):
             return planned
 
     def _checked(self, planned: Planned, data: Data, evaluators: Sequence[Ref]) -> Planned:
-        combination = planned.combination
-        parts = build(self.catalogue, combination, data, seed=0)
-        reason = refusal(data, parts, combination)
-        if reason:
+        combination, build = planned.combination, self.catalogue.build
+        offer = self._offer(combination.refs, combination.latent)
+        objective = build("objective", combination["objective"])
+        space = offer.model.prior.space
+        estimator = build("estimator", combination["estimator"], data.summary, space)
+        parts, ends = Parts(offer.model, objective, estimator), end_capabilities(objective, estimator)
+        if reason := unmet_by_parts(parts, offer.trained | ends, combination, data):
             raise Refusal(reason)
-        provided = capabilities(data, parts, measured=True)
+        provided = offer.measured | ends
         reasons = {str(e): self._evaluator_refusal(e, provided, combination, data) for e in evaluators}
         refused = {name: reason for name, reason in reasons.items() if reason}
         applied = [e for e in evaluators if str(e) not in refused]
@@ -282,8 +296,8 @@ class _Planner:
         work = Workload(parts.objective, estimators, sizes, provides=provided)
         return replace(
             planned,
-            parameters=parts.model.parameters_count,
-            support=parts.model.decoder.distribution.support,
+            parameters=offer.parameters,
+            support=offer.model.decoder.distribution.support,
             refused_evaluators=refused,
             efforts={str(e): self._effort(e, work) for e in applied},
         )
@@ -315,7 +329,7 @@ class _Planner:
         return {"parts": parts, "data": data.checksum, "budget": combination.budget.model_dump()}
 
     def _keys(self, combination: Combination, identity: Mapping[str, Any]) -> dict[int, str]:
-        return {seed: run_key(combination, seed, identity) for seed in self.suite.seeds}
+        return run_keys(combination, self.suite.seeds, identity)
 
     def _without_data(
         self,

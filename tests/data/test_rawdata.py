@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pooch
 import pytest
 
-from lvmbench.data.files import RawFile, data_home, fetch
+from lvmbench.data.files import RawFile, data_home, fetch, present, unpacked
 from lvmbench.errors import UserError
 
 CONTENT = b"pixels"
@@ -43,8 +44,8 @@ def url(tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-def put(home: Path, content: bytes) -> Path:
-    path = home / "set" / "images.gz"
+def put(home: Path, content: bytes, name: str = "images.gz") -> Path:
+    path = home / "set" / name
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     return path
@@ -69,6 +70,22 @@ def test_the_folder_is_the_variable_or_the_users_cache(monkeypatch):
 def test_a_present_file_needs_no_network(home):
     path = put(home, CONTENT)
     assert fetch(RawFile("set/images.gz", SHA256, "http://127.0.0.1:9/none")) == path
+
+
+def test_a_present_file_may_be_gzipped(home):
+    file = RawFile("set/images.txt", SHA256, "http://127.0.0.1:9/none")
+    assert present(file) is None
+    path = put(home, gzip.compress(CONTENT, mtime=9), "images.txt.gz")
+    assert present(file) == fetch(file) == path
+    assert unpacked(path) == CONTENT
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(CONTENT)[:-9], gzip.compress(b"other"), CONTENT, b""])
+def test_a_gzipped_file_of_other_content_is_refused(home, packed):
+    put(home, packed, "images.txt.gz")
+    assert "images.txt.gz' has sha256" in refusal(
+        RawFile("set/images.txt", SHA256, "http://127.0.0.1:9/images.txt")
+    )
 
 
 def test_a_missing_file_is_downloaded_once(home, url):

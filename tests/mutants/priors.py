@@ -266,6 +266,13 @@ class OneForAll(NormalPrior):
         return ReadsTwice((size,), layers=(size,))
 
 
+@mutant(
+    "declares normals from the top layer down, and has none", top_down_is_true="not a Chain that is drawn"
+)
+class FalselyTopDown(NormalPrior):
+    provides = frozenset({"top_down"})
+
+
 @mutant("a class that is no prior in full", class_is_of_its_kind="space is missing")
 class Abstract(Prior):
     distribution = DiagonalNormal

@@ -20,7 +20,12 @@ FAMILIES = [
     for name in CATALOGUE.names(kind)
     if "network" in options_model(CATALOGUE.entry(kind, name).load()).model_fields
 ]
-PRIORS = {"bernoulli": "bernoulli", "categorical": "categorical", "relaxed": "bernoulli"}
+PRIORS = {
+    "bernoulli": "bernoulli",
+    "categorical": "categorical",
+    "relaxed": "bernoulli",
+    "ladder": "hierarchy",
+}
 
 IMAGES = [(1, 8, 8), (3, 7, 5), (1, 28, 28), (2, 1, 9)]
 

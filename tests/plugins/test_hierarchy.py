@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
-from lvmbench import DataSummary, LatentVariableModel, Stream, Terms
+from lvmbench import DataSummary, LatentVariableModel, Stream, Terms, UserError
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 
@@ -69,6 +69,23 @@ def test_samples_have_the_moments_of_the_normal(chance):
     chance.agrees(z, mean)
     products = (z - mean).unsqueeze(-1) * (z - mean).unsqueeze(-2)
     chance.agrees(products, covariance)
+
+
+@pytest.mark.parametrize("network", ["mlp", "linear"])
+def test_with_one_layer_it_is_the_standard_normal(network):
+    built, standard = (
+        model(name, "gaussian") for name in (f'hierarchy[layers="7",network={network}]', "standard_normal")
+    )
+    z = Stream.seeded(0, dtype=torch.float64).normal((5, 4, 7))
+    assert torch.equal(built.p().log_prob(z), standard.p().log_prob(z))
+    drawn = [m.p().sample(Stream.seeded(0, dtype=torch.float64), 5) for m in (built, standard)]
+    assert torch.equal(*drawn)
+
+
+@pytest.mark.parametrize("layers", ["5", "32 0", '"32,8"', "-1"])
+def test_sizes_are_text(layers):
+    with pytest.raises(UserError, match=r"option 'layers' should be sizes .* or one in quotes"):
+        model(f"hierarchy[layers={layers}]")
 
 
 def test_each_layer_is_given_the_one_above():

@@ -24,9 +24,11 @@ from lvmbench_plugins.evaluators._probes import taught
 from lvmbench_plugins.evaluators.informativeness import Informativeness
 from lvmbench_plugins.objectives.elbo import Elbo
 from lvmbench_plugins.posteriors.exact import Exact
+from lvmbench_plugins.priors.hierarchy import Hierarchy
 from lvmbench_plugins.priors.mixture import MixturePrior
 from lvmbench_plugins.priors.standard_normal import StandardNormal
 
+ACTIVE = ("active_units", "collapsed_units")
 GAINS = torch.tensor([1.0, 0.5, 0.05, 0.0])
 
 
@@ -48,7 +50,7 @@ def subject(posterior=None, prior=None, labels=True, **fields):
     torch.manual_seed(0)
     summary = DataSummary((4,), "real", torch.zeros(4))
     p = prior or StandardNormal(summary, 4)
-    decoder = LinearGaussian(summary, p.space, noise=0.5)
+    decoder = LinearGaussian(summary, p.space.visible, noise=0.5)
     model = LatentVariableModel(p, posterior or Scaled(), decoder)
     parts = {name: normals(seed) for seed, name in enumerate(("train", "validation", "test"))}
     splits = {name: Split(x, (x[:, 1] > 0).long() if labels else None) for name, x in parts.items()}
@@ -150,6 +152,31 @@ def test_active_units_are_those_that_follow_the_data(threshold, expected):
     assert (found.value, found.stderr) == (expected, None)
 
 
+def test_active_units_are_found_from_samples_where_there_is_no_mean():
+    """The mean of 100 samples of the last unit, N(0, 1) for every datum, has the variance 0.01 as well,
+    which is taken off: that of what is left is (sqrt(2 / N) + sqrt(2 / (N S))) / S, 1e-3.
+    """
+    given = dataclasses.replace(subject(), provides=frozenset({"posterior.density"}))
+    for threshold, expected in ((0.01, 2), (0.5, 1), (10.0, 0)):
+        assert measure(given, threshold=threshold)["active_units", ""].value == expected
+
+
+def test_active_units_are_counted_by_layer():
+    hierarchy = Hierarchy(DataSummary((4,), "real", torch.zeros(4)), 4, layers="1 3")
+    given = subject(prior=hierarchy)
+    found = measure(given, threshold=0.1)
+    assert [found["active_units", f"layer/{layer}"].value for layer in (1, 2)] == [1, 1]
+
+
+@pytest.mark.parametrize("metric", ["rate", "mutual_information", "marginal_kl"])
+def test_some_data_are_the_same_for_each_figure(metric):
+    """A part of the data has figures of its own, which are not given for each datum of the split."""
+    some = measure(subject(), data=50)
+    assert some["mutual_information_cap", ""].value == pytest.approx(math.log(50))
+    assert some[metric, ""].per_datum is None
+    assert some[metric, ""].value != measure(subject())[metric, ""].value
+
+
 def test_probe_reads_what_the_means_hold():
     """The label is the sign of the second mean, which a linear probe finds but near the border."""
     found = measure(subject())["probe_accuracy", ""]
@@ -216,7 +243,7 @@ def test_what_cannot_be_had_is_left_out():
     given = dataclasses.replace(given, data=dataclasses.replace(given.data, splits=single))
     assert ("probe_accuracy", "") not in measure(given)
     found = measure(dataclasses.replace(subject(), provides=frozenset()))
-    assert {metric for metric, _ in found} == {"rate", "distortion", "kl_per_unit"}
+    assert {metric for metric, _ in found} == {"rate", "distortion", "kl_per_unit", *ACTIVE}
 
 
 def test_every_metric_is_declared():

@@ -21,7 +21,8 @@ from lvmbench import (
 from lvmbench.checks.specimen import TOY
 from lvmbench.combinations.given import combine
 from lvmbench.combinations.parts import build
-from lvmbench.combinations.requirements import posterior_traits, refusal
+from lvmbench.combinations.requirements import refusal
+from lvmbench.distributions import traits_of
 from lvmbench.registry.loader import load_catalogue
 from lvmbench_plugins.estimators.pathwise import Pathwise
 from lvmbench_plugins.estimators.score import Score
@@ -124,7 +125,7 @@ def test_strata_are_samples_of_each_component():
     strata, log_weights = q.strata(Stream.seeded(0), 4)
     assert torch.equal(q.assign(strata).argmax(-1), torch.arange(3).view(1, 3, 1).expand(4, 3, 7))
     torch.testing.assert_close(log_weights.exp()[:, 0], torch.tensor([0.2, 0.3, 0.5]))
-    with pytest.raises(NotImplementedError, match="'components'"):
+    with pytest.raises(NotImplementedError, match="'strata'"):
         q.components.strata(Stream.seeded(0), 4)
 
 
@@ -173,9 +174,9 @@ def test_the_log_density_of_the_strata_is_that_of_the_mixture(two):
 
 
 def test_only_mixtures_of_what_carries_gradients_have_strata():
-    assert "strata" in posterior_traits(Mixture[DiagonalNormal])
-    assert "strata" not in posterior_traits(Mixture[Bernoulli])
-    assert "strata" not in posterior_traits(DiagonalNormal)
+    assert "strata" in traits_of(Mixture[DiagonalNormal])
+    assert "strata" not in traits_of(Mixture[Bernoulli])
+    assert "strata" not in traits_of(DiagonalNormal)
 
 
 PARTS = {

@@ -234,6 +234,16 @@ def test_chunks_change_nothing_but_the_draws(chance):
         chance.within(one[key].value, other[key].value, error)
 
 
+def test_some_data_are_drawn_from_the_split():
+    """Their exact log p(x) is what the mean is of, and there is no figure of each datum of the split."""
+    subject = linear(Exact)
+    exact = measure(subject, samples=4, data=7)["log_likelihood", "exact"]
+    every = subject.model.exact_log_prob(subject.x)
+    rows = subject.noise("some data").uniform((50,)).argsort()[:7]
+    assert exact.value == pytest.approx(every[rows].mean().item(), rel=1e-6)
+    assert exact.per_datum is None
+
+
 def test_large_log_weights_do_not_overflow():
     """An untrained encoder knows nothing of the posterior: one sample carries all the weight."""
     subject = linear(Gaussian)

@@ -1,5 +1,6 @@
 """Plans: which runs a suite asks for, under which keys, and why some cannot be."""
 
+import hashlib
 import json
 import os
 import re
@@ -10,6 +11,9 @@ from dataclasses import replace
 import pytest
 
 from lvmbench import Refusal
+from lvmbench.combinations.combination import PROTOCOL, run_keys
+from lvmbench.combinations.given import admit
+from lvmbench.combinations.prototypes import Prototypes
 from lvmbench.errors import UserError
 from lvmbench.kinds import PARTS
 from lvmbench.registry.catalogue import Catalogue, Entry
@@ -380,6 +384,55 @@ def test_a_component_that_cannot_be_imported_is_unavailable_and_the_others_are_p
     ).planned == (other,)
 
 
+# Of many combinations
+
+
+def test_a_grid_is_planned_as_each_of_its_combinations_is_alone(plan):
+    """Components are built once and shared, which must not show."""
+    grid = {
+        "priors": ["standard_normal", "mixture[components=2]", "bernoulli"],
+        "posteriors": ["gaussian", "exact", "bernoulli"],
+        "decoders": ["linear_gaussian", "gaussian", "bernoulli"],
+        "objectives": ["elbo", "iwae[samples=2]"],
+        "evaluators": ["tightness", "gradient_variance"],
+    }
+    found = plan(**grid).planned
+    assert {p.status for p in found} == {None, "refused"}
+    assert len(found) == 54
+    for planned in found[::5]:
+        kinds = ("prior", "posterior", "decoder", "objective")
+        alone = {f"{kind}s": [str(planned.combination[kind])] for kind in kinds}
+        assert plan(**{**grid, **alone}).planned == (planned,)
+
+
+def test_a_component_is_built_once_for_each_choice_of_options(plan):
+    made = []
+
+    def init(self, data, latent, *, components: int = 1):
+        made.append((latent, components))
+        base.__init__(self, data, latent)
+
+    base = REFERENCE.entry("prior", "standard_normal").load()
+    mine = subclass("prior", "standard_normal", __init__=init)
+    found = plan(
+        extra=[("prior", "mine", mine)],
+        priors=["mine", "mine[components=2]"],
+        objectives=["elbo", "iwae"],
+        latent=[2, 3],
+    )
+    assert len(found.planned) == 8
+    assert sorted(made) == [(2, 1), (2, 2), (3, 1), (3, 2)]
+
+
+def test_what_is_shared_has_no_weights_and_a_component_of_the_users_own_keeps_its():
+    data = REFERENCE.build("dataset", DATA).load()
+    mine = REFERENCE.build("prior", "mixture", data.summary, 2)
+    catalogue, ref = admit(REFERENCE, "prior", mine)
+    shared = Prototypes(catalogue).build("prior", ref, data.summary, 2)
+    assert {p.device.type for p in shared.parameters()} == {"meta"}
+    assert {p.device.type for p in mine.parameters()} == {"cpu"}
+
+
 # Keys
 
 
@@ -487,6 +540,14 @@ def test_a_key_does_not_depend_on_what_does_not_matter(key, changes):
 @pytest.mark.parametrize("changes", OTHER.values(), ids=OTHER)
 def test_a_key_depends_on_all_that_matters(key, changes):
     assert key(**changes) != key()
+
+
+def test_a_key_is_the_hash_of_canonical_json(plan):
+    combination = plan().planned[0].combination
+    spec = {"parts": {"prior": ["mine", {"b": 1.0, "a": None}, 1]}, "data": "abc"}
+    whole = {**spec, "seed": 7, "latent": combination.latent, "protocol": PROTOCOL}
+    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
+    assert run_keys(combination, [3, 7], spec)[7] == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_a_key_depends_on_the_seed_and_on_versions(key, monkeypatch):

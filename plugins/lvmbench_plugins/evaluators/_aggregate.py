@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lvmbench import Distribution, Noise, Subject, analytic_kl
+from lvmbench import Distribution, LatentVariableModel, Noise, analytic_kl
 
 _AT_ONCE = 2**18  # pairs of a sample and a datum, which bounds the memory
 
@@ -26,10 +26,10 @@ class Aggregate(NamedTuple):
 
 
 @torch.no_grad()
-def aggregate(subject: Subject, noise: Noise, samples: int, chunk: int) -> Aggregate:
-    """Hold ``S`` samples of z for each datum against the posteriors of all data of the split."""
-    posteriors, start, columns = [subject.model.q(x) for x in subject.batches(chunk)], 0, []
-    p = subject.model.p()
+def aggregate(model: LatentVariableModel, x: Tensor, noise: Noise, samples: int, chunk: int) -> Aggregate:
+    """Hold ``S`` samples of z for each of the data against the posteriors of all of them."""
+    posteriors, start, columns = [model.q(part) for part in x.split(chunk)], 0, []
+    p = model.p()
     for q in posteriors:
         z, log_q = q.sample_and_log_prob(noise, samples)
         own = start + torch.arange(log_q.shape[1], device=z.device).expand_as(log_q)

@@ -31,8 +31,10 @@ from lvmbench_plugins.evaluators._common import (
     drawn,
     known,
     measurements,
+    of_some,
     posterior_means,
     side,
+    some_data,
     training_means,
 )
 from lvmbench_plugins.evaluators._labels import told_apart
@@ -57,18 +59,21 @@ class Informativeness(Evaluator):
     of that, as :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`,
     the cap binds.
 
-    The rate is in closed form where one is known, else from the samples. Where log q(z|x) is only estimated
-    or bounded, as with auxiliary variables, what the samples give is an upper bound of it, ``upper``; an
-    estimate of q(z|x) at fresh auxiliary variables gives ``rate_lower``. Posterior and prior both being
-    normal or both Bernoulli with independent coordinates, the rate is also given for each unit. The variance
-    over the data is that of Burda et al., divided by :math:`N`. Active units and the probe need the
-    posterior's mean, the information its density, and the probes need labels; what a combination cannot have
-    is left out. The probes are a logistic regression on standardised means, fitted on the training split, its
-    values as a training visit makes them, and a vote of the nearest neighbours among the means; the logistic
-    regression's C and the number of neighbours are those of the best accuracy in three-fold cross-validation
-    on these data. For a label of one training datum alone there is none: then C = 1, k = 1. Where the
-    training split has one label alone, or the measured one has not two labels of two data or more, there is
-    no probe; ``probe_chance`` is the accuracy of always saying the training data's commonest label.
+    The rate is in closed form where one is known, else from the samples. Where log q(z|x) is only
+    estimated or bounded, as with auxiliary variables, what the samples give is an upper bound of it,
+    ``upper``; an estimate of q(z|x) at fresh auxiliary variables gives ``rate_lower``. Posterior and
+    prior both being normal or both Bernoulli with independent coordinates, the rate is also given for
+    each unit. The variance over the data is that of Burda et al., divided by :math:`N`. Where the
+    posterior has no mean in closed form, it is that of the mean of samples, less what their own variance
+    adds. Of a hierarchy active units are also counted by layer, from the one that the decoder reads. The
+    probe needs the posterior's mean, the information its density, and the probes need labels; what a
+    combination cannot have is left out. The probes are a logistic regression on standardised means,
+    fitted on the training split, its values as a training visit makes them, and a vote of the nearest
+    neighbours among the means; the logistic regression's C and the number of neighbours are those of the
+    best accuracy in three-fold cross-validation on these data. For a label of one training datum alone
+    there is none: then C = 1, k = 1. Where the training split has one label alone, or the measured one
+    has not two labels of two data or more, there is no probe; ``probe_chance`` is the accuracy of always
+    saying the training data's commonest label.
 
     References:
         ELBO Surgery (Hoffman, Johnson, 2016),
@@ -86,6 +91,7 @@ class Informativeness(Evaluator):
             with at most ``samples`` and at least two samples for each datum.
         tolerance: The relative difference of the bounds of the information from which the cap is said to
             bind.
+        data: How many data of the split rate, distortion and information are of at most, drawn at random.
         probe_data: The largest number of training data, drawn at random, that the probe is fitted on.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
 
@@ -94,7 +100,7 @@ class Informativeness(Evaluator):
         'nats'
     """
 
-    version = 4
+    version = 5
     metrics: ClassVar[Mapping[str, Metric]] = {
         "rate": Metric("nats", "neither", "KL divergence from the prior to the posterior, mean over data"),
         "rate_lower": Metric("nats", "neither", "lower bound of the rate, where that is an upper bound"),
@@ -125,46 +131,67 @@ class Informativeness(Evaluator):
         threshold: NonNegative = 0.01,
         pairs: Count = 2_000_000,
         tolerance: Positive = 0.04,
+        data: Count = 10_000,
         probe_data: Count = 10_000,
         chunk: Count = 16384,
     ) -> None:
         self.samples, self.threshold, self.probe_data, self.chunk = samples, threshold, probe_data, chunk
-        self.pairs, self.tolerance = pairs, tolerance
+        self.pairs, self.tolerance, self.data = pairs, tolerance, data
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         noise = subject.noise("informativeness")
-        batches = subject.batches(max(1, self.chunk // self.samples))
-        yield from measurements(
-            [_code(Terms(subject.model, x, noise, self.samples), side(subject)) for x in batches]
-        )
-        if "posterior.density" in subject.provides and len(subject.x) > 1:
-            yield from self._information(subject)
+        some = some_data(subject, self.data)
+        batches = some.split(max(1, self.chunk // self.samples))
+        found = [_code(Terms(subject.model, x, noise, self.samples), side(subject)) for x in batches]
+        yield from of_some(measurements(found), subject)
+        if "posterior.density" in subject.provides and len(some) > 1:
+            yield from self._information(subject, some)
         if "posterior.mean" in subject.provides:
             means = posterior_means(subject, subject.x, self.chunk)
-            active = means.var(0, correction=0) > self.threshold
-            yield Measurement("active_units", float(active.sum()))
-            yield Measurement("collapsed_units", 1 - active.double().mean().item())
+            yield from self._active(subject, means.var(0, correction=0))
             yield from self._probes(subject, means)
+        else:
+            yield from self._active(subject, self._variance_of_means(subject, some))
 
     def evaluations(self, work: Workload) -> int:
-        return self.samples * work.size
+        return self.samples * min(self.data, work.size)
 
     def densities(self, work: Workload) -> int:
-        return self._draws(work.size) * work.size**2 if "posterior.density" in work.provides else 0
+        count = min(self.data, work.size)
+        return self._draws(count) * count**2 if "posterior.density" in work.provides else 0
 
     def _draws(self, count: int) -> int:
         """How many samples of each of so many data the aggregated posterior is found from."""
         # each sample of each datum is held against all data
         return max(2, min(self.samples, self.pairs // count**2))
 
-    def _information(self, subject: Subject) -> Iterator[Measurement]:
-        count, noise = len(subject.x), subject.noise("informativeness", "aggregate")
-        found = aggregate(subject, noise, self._draws(count), self.chunk)
-        yield from measurements([_split_rate(found)])
+    def _information(self, subject: Subject, x: Tensor) -> Iterator[Measurement]:
+        count, noise = len(x), subject.noise("informativeness", "aggregate")
+        found = aggregate(subject.model, x, noise, self._draws(count), self.chunk)
+        yield from of_some(measurements([_split_rate(found)]), subject)
         lower, upper = found.information.mean().item(), found.without_own.mean().item()
         yield Measurement("mutual_information_cap", math.log(count))
         yield Measurement("mutual_information_capped", float(upper - lower > self.tolerance * abs(lower)))
+
+    def _variance_of_means(self, subject: Subject, x: Tensor) -> Tensor:
+        """The variance over the data of the posterior's mean, ``(D,)``, from samples."""
+        noise, means, own = subject.noise("informativeness", "activity"), [], []
+        for part in x.split(max(1, self.chunk // self.samples)):
+            z = subject.model.q(part).sample(noise, self.samples).flatten(2).double()  # (S, B, D)
+            means.append(z.mean(0))
+            own.append(z.var(0) / self.samples)
+        # the mean of S samples varies also by what is left of their own variance: with it, a unit that is
+        # N(0, 1) for every datum would be active
+        return torch.cat(means).var(0, correction=0) - torch.cat(own).mean(0)
+
+    def _active(self, subject: Subject, variance: Tensor) -> Iterator[Measurement]:
+        """How many units are active, of all and of each layer, by the variances of their means, ``(D,)``."""
+        active, space = variance > self.threshold, subject.model.prior.space
+        yield Measurement("active_units", float(active.sum()))
+        yield Measurement("collapsed_units", 1 - active.double().mean().item())
+        for layer, units in enumerate(space.split(active) if space.layers else (), 1):
+            yield Measurement("active_units", float(units.sum()), variant=f"layer/{layer}")
 
     def _probes(self, subject: Subject, means: Tensor) -> Iterator[Measurement]:
         train, labels = subject.part("train"), subject.labels

@@ -31,7 +31,9 @@ from lvmbench_plugins.evaluators._common import (
     joined,
     known,
     measurements,
+    of_some,
     side,
+    some_data,
 )
 
 
@@ -77,6 +79,7 @@ class Tightness(Evaluator):
         samples: The number of draws :math:`S`.
         repeats: How many draws of the bound to take at most: fewer, but at least 2, where they would need
             more than ``samples`` samples.
+        data: How many data of the split to take at most, drawn at random.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
 
     Example:
@@ -95,19 +98,27 @@ class Tightness(Evaluator):
         "data_log_prob": Metric("nats", "neither", "log density of the data under their true distribution"),
     }
 
-    def __init__(self, *, samples: Several = 1000, repeats: Several = 100, chunk: Count = 2048) -> None:
-        self.samples, self.repeats, self.chunk = samples, repeats, chunk
+    def __init__(
+        self,
+        *,
+        samples: Several = 1000,
+        repeats: Several = 100,
+        data: Count = 10_000,
+        chunk: Count = 2048,
+    ) -> None:
+        self.samples, self.repeats, self.data, self.chunk = samples, repeats, data, chunk
 
     def evaluations(self, work: Workload) -> int:
         bound = self._repeats(work.objective.samples) * work.objective.samples
-        return work.size * (self.samples + bound)
+        return min(self.data, work.size) * (self.samples + bound)
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
         noise = subject.noise("tightness")
         # what is kept of a batch are S numbers for each datum, 100 chunks of them at most
         size = max(1, min(math.isqrt(self.chunk), 100 * self.chunk // self.samples))
-        return measurements([self._figures(subject, x, noise) for x in subject.batches(size)])
+        batches = some_data(subject, self.data).split(size)
+        return of_some(measurements([self._figures(subject, x, noise) for x in batches]), subject)
 
     def _figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:
         p = subject.model.p()

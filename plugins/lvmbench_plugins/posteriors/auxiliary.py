@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lvmbench import Amortized, Count, DataSummary, DiagonalNormal, LatentSpace, Marginal, Size
-from lvmbench.networks import Mask, Network, encoder
-from lvmbench.networks import network as build
+from lvmbench.networks import ConditionalNormal, Mask, Network, encoder
 
 
 @final
@@ -62,29 +60,27 @@ class Auxiliary(Amortized):
         mask: Mask = False,
     ) -> None:
         super().__init__()
+        self.latent = space.event_shape
         self.network = encoder(network, data, (hidden,), hidden=hidden, layers=layers, mask=mask)
-        self.auxiliary = _Normal(hidden, (), (size,))
-        self.conditional = _Normal(hidden, (size,), space.event_shape)
-        self.reverse = _Normal(hidden, space.event_shape, (size,))
+        values = math.prod(space.event_shape)
+        self.auxiliary = ConditionalNormal((hidden,), (size,), hidden=hidden, layers=1)
+        self.conditional = ConditionalNormal((hidden + size,), self.latent, hidden=hidden, layers=1)
+        self.reverse = ConditionalNormal((hidden + values,), (size,), hidden=hidden, layers=1)
 
     def of(self, parameters: Tensor) -> Marginal:
         """q(z|x) for features of x, ``(B, hidden)``."""
-        q: DiagonalNormal = self.auxiliary(parameters)
-        return Marginal(q, partial(self.conditional, parameters), partial(self.reverse, parameters))
+
+        def conditional(a: Tensor) -> DiagonalNormal:
+            q: DiagonalNormal = self.conditional(_joined(parameters, a))
+            return q
+
+        def reverse(z: Tensor) -> DiagonalNormal:
+            r: DiagonalNormal = self.reverse(_joined(parameters, z.flatten(-len(self.latent))))
+            return r
+
+        return Marginal(self.auxiliary(parameters), conditional, reverse)
 
 
-class _Normal(nn.Module):
-    """A normal with mean and log scale from a network of features of x, and of values of a given shape."""
-
-    def __init__(self, hidden: int, given: tuple[int, ...], target: tuple[int, ...]) -> None:
-        super().__init__()
-        self.given, self.event_dims = len(given), len(target)
-        source = hidden + (math.prod(given) if given else 0)
-        self.network = build("mlp", (source,), (2, *target), hidden=hidden, layers=1)
-
-    def forward(self, features: Tensor, value: Tensor | None = None) -> DiagonalNormal:
-        if value is not None:
-            vectors = value.flatten(-self.given)  # (..., B, given)
-            features = torch.cat([features.expand(*vectors.shape[:-1], -1), vectors], -1)
-        loc, log_scale = torch.unbind(self.network(features), dim=-1 - self.event_dims)
-        return DiagonalNormal(loc, log_scale, self.event_dims)
+def _joined(features: Tensor, values: Tensor) -> Tensor:
+    """Features ``(B, hidden)`` beside values ``(..., B, D)``."""
+    return torch.cat([features.expand(*values.shape[:-1], -1), values], -1)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
 from typing import final
 
 from torch import Tensor, nn
 
 from lvmbench import Amortized, Chain, Count, DataSummary, DiagonalNormal, LatentSpace, Size
-from lvmbench.networks import Mask, Network, encoder
-from lvmbench.networks import network as build
+from lvmbench.networks import ConditionalNormal, Mask, Network, encoder
 
 
 @final
@@ -57,18 +55,8 @@ class BottomUp(Amortized):
         self.sizes = space.layers or (space.vector("bottom_up"),)
         self.network = encoder(network, data, (2, self.sizes[0]), hidden=hidden, layers=layers, mask=mask)
         self.above = nn.ModuleList(
-            build("mlp", (a,), (2, b), hidden=hidden, layers=layers) for a, b in pairwise(self.sizes)
+            ConditionalNormal((a,), (b,), hidden=hidden, layers=layers) for a, b in pairwise(self.sizes)
         )
 
     def of(self, parameters: Tensor) -> Chain:
-        return Chain(_normal(parameters), [partial(_above, network) for network in self.above], self.sizes)
-
-
-def _above(network: nn.Module, z: Tensor) -> DiagonalNormal:
-    return _normal(network(z))
-
-
-def _normal(parameters: Tensor) -> DiagonalNormal:
-    """The normal of parameters ``(..., 2, D)``."""
-    loc, log_scale = parameters.unbind(-2)
-    return DiagonalNormal(loc, log_scale)
+        return Chain(DiagonalNormal.of(parameters), list(self.above), self.sizes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import final
 
-import torch
 from torch import Tensor
 
 from lvmbench import Amortized, Count, DataSummary, DiagonalNormal, LatentSpace, Size
@@ -54,5 +53,4 @@ class Gaussian(Amortized):
         )
 
     def of(self, parameters: Tensor) -> DiagonalNormal:
-        loc, log_scale = torch.unbind(parameters, dim=-1 - self.event_dims)
-        return DiagonalNormal(loc, log_scale, self.event_dims)
+        return DiagonalNormal.of(parameters, self.event_dims)

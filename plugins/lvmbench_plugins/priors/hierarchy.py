@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -23,7 +22,7 @@ from lvmbench import (
     Sizes,
     sizes_of,
 )
-from lvmbench import network as build
+from lvmbench.networks import ConditionalNormal
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
@@ -36,7 +35,8 @@ class Hierarchy(Prior):
     .. math:: p(z) = N(z_L; 0, I) \prod_{l < L} N(z_l; \mu_l(z_{l+1}), \operatorname{diag}
         \sigma_l^2(z_{l+1}))
 
-    The latents of all layers together are the latent size that tables have.
+    With one layer it is the standard normal. The latents of all layers together are the latent size that
+    tables have.
 
     References:
         Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed,
@@ -45,8 +45,8 @@ class Hierarchy(Prior):
         https://arxiv.org/abs/1602.02282
 
     Arguments:
-        layers: The sizes of the layers from the bottom up, as in ``32 8``; where it is not given, two that
-            share the suite's latent size, the upper with a third of it.
+        layers: The sizes of the layers from the bottom up, as in ``32 8``, or ``"8"``, in quotes, for one;
+            where it is not given, two that share the suite's latent size, the upper with a third of it.
         network: What :math:`\mu_l` and :math:`\log\sigma_l` are: ``mlp``, with one hidden layer, or
             ``linear``, where :math:`\sigma_l` does not depend on the layer above; all layers together are
             then normal.
@@ -59,6 +59,7 @@ class Hierarchy(Prior):
     """
 
     distribution: type[Distribution] = Chain  # or LinearChain, as the network has it
+    provides = frozenset({"top_down"})
     zeros: Tensor
 
     def __init__(
@@ -72,10 +73,13 @@ class Hierarchy(Prior):
     ) -> None:
         super().__init__()
         self.sizes = sizes_of(layers) if layers else _shared(latent)
-        linear = network == "linear"
-        self.distribution = LinearChain if linear else Chain
-        body = _Linear if linear else partial(_Normal, hidden=hidden)
-        self.maps = nn.ModuleList(body(above, below) for below, above in list(pairwise(self.sizes))[::-1])
+        self.distribution = LinearChain if network == "linear" else Chain
+        self.maps = nn.ModuleList(
+            _Linear(above, below)
+            if network == "linear"
+            else ConditionalNormal((above,), (below,), hidden=hidden, layers=1)
+            for above, below in pairwise(self.sizes[::-1])
+        )
         self.register_buffer("zeros", torch.zeros(self.sizes[-1]), persistent=False)
 
     @classmethod
@@ -87,9 +91,10 @@ class Hierarchy(Prior):
         return LatentSpace.layered(*self.sizes)
 
     def forward(self, model: LatentVariableModel) -> Chain:
+        top = DiagonalNormal(self.zeros, self.zeros)
         if self.distribution is LinearChain:
-            return LinearChain([m() for m in self.maps], self.sizes, top_down=True)
-        return Chain(DiagonalNormal(self.zeros, self.zeros), list(self.maps), self.sizes, top_down=True)
+            return LinearChain(top, [m() for m in self.maps], self.sizes, top_down=True)
+        return Chain(top, list(self.maps), self.sizes, top_down=True)
 
 
 def _shared(latent: int) -> tuple[int, int]:
@@ -100,18 +105,6 @@ def _shared(latent: int) -> tuple[int, int]:
         )
     above = max(latent // 3, 1)
     return latent - above, above
-
-
-class _Normal(nn.Module):
-    """A normal whose mean and log scale a network makes of the layer above."""
-
-    def __init__(self, above: int, below: int, *, hidden: int) -> None:
-        super().__init__()
-        self.network = build("mlp", (above,), (2, below), hidden=hidden, layers=1)
-
-    def forward(self, z: Tensor) -> DiagonalNormal:
-        loc, log_scale = self.network(z).unbind(-2)
-        return DiagonalNormal(loc, log_scale)
 
 
 class _Linear(nn.Module):
