@@ -137,6 +137,7 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "log_q_is_known_as_declared": lambda it: _loose(it) and it.over("real"),
     "mean_is_the_average_of_samples": lambda it: it.trait("mean"),
     "components_share_each_value": lambda it: it.trait("components"),
+    "strata_make_up_the_whole": lambda it: it.trait("strata"),
     "gradient_reaches_every_parameter": lambda it: it.trained,
     "training_improves_the_bound": lambda it: it.trained,
     "density_gradient_agrees_with_differences": lambda it: (

@@ -22,6 +22,7 @@ SIZES = tuple(itertools.product((1, 3), (1, 7)))
 OF_DENSITIES = (
     "sampled_density_is_log_prob",
     "components_share_each_value",
+    "strata_make_up_the_whole",
     "density_integrates_to_one",
     "samples_follow_the_density",
     "own_densities_weigh_a_box",
