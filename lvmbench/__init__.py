@@ -27,10 +27,14 @@ if TYPE_CHECKING:
     from lvmbench.dataset import DataSummary as DataSummary
     from lvmbench.dataset import Split as Split
     from lvmbench.dataset import Support as Support
+    from lvmbench.decoder import Canvas as Canvas
+    from lvmbench.decoder import CanvasDecoder as CanvasDecoder
     from lvmbench.decoder import Decoder as Decoder
+    from lvmbench.decoder import canvas_word as canvas_word
     from lvmbench.distributions import Bernoulli as Bernoulli
     from lvmbench.distributions import Categorical as Categorical
     from lvmbench.distributions import Chain as Chain
+    from lvmbench.distributions import Denoised as Denoised
     from lvmbench.distributions import DiagonalNormal as DiagonalNormal
     from lvmbench.distributions import Distribution as Distribution
     from lvmbench.distributions import Finite as Finite
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
     from lvmbench.distributions import Marginal as Marginal
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
+    from lvmbench.distributions import Noised as Noised
+    from lvmbench.distributions import Recurrent as Recurrent
     from lvmbench.distributions import cholesky as cholesky
     from lvmbench.divergence import analytic_kl as analytic_kl
     from lvmbench.divergence import register_draw_kl as register_draw_kl
@@ -74,6 +80,7 @@ if TYPE_CHECKING:
     from lvmbench.objective import WeightObjective as WeightObjective
     from lvmbench.observation import observed as observed
     from lvmbench.options import Count as Count
+    from lvmbench.options import Matched as Matched
     from lvmbench.options import NonNegative as NonNegative
     from lvmbench.options import Positive as Positive
     from lvmbench.options import Probability as Probability
@@ -91,11 +98,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "api.suites": ["load", "run"],
     "dataset": ["Data", "Dataset", "DataSummary", "Split", "Support"],
-    "decoder": ["Decoder"],
+    "decoder": ["Canvas", "CanvasDecoder", "Decoder", "canvas_word"],
     "distributions": [
         "Bernoulli",
         "Categorical",
         "Chain",
+        "Denoised",
         "DiagonalNormal",
         "Distribution",
         "Finite",
@@ -106,6 +114,8 @@ _HOMES = {
         "Marginal",
         "Mixture",
         "MultivariateNormal",
+        "Noised",
+        "Recurrent",
         "cholesky",
     ],
     "divergence": ["analytic_kl", "register_draw_kl", "register_kl", "register_posterior"],
@@ -119,7 +129,7 @@ _HOMES = {
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Estimate", "Objective", "SurrogateObjective", "WeightObjective"],
     "observation": ["observed"],
-    "options": ["Count", "NonNegative", "Positive", "Probability", "Size", "Sizes", "sizes_of"],
+    "options": ["Count", "Matched", "NonNegative", "Positive", "Probability", "Size", "Sizes", "sizes_of"],
     "posterior": ["Amortized", "Posterior"],
     "prior": ["Prior"],
     "data.files": ["RawFile", "fetch"],

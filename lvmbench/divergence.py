@@ -14,6 +14,7 @@ from lvmbench.distributions import (
     Bernoulli,
     Categorical,
     Chain,
+    Denoised,
     DiagonalNormal,
     Distribution,
     Finite,
@@ -23,6 +24,8 @@ from lvmbench.distributions import (
     LowRankNormal,
     Mixture,
     MultivariateNormal,
+    Noised,
+    Recurrent,
 )
 from lvmbench.distributions.base import family_name, is_open, sum_event
 from lvmbench.distributions.relaxed import (
@@ -214,8 +217,19 @@ def _kl_normal_mixture(q: DiagonalNormal, p: Mixture[DiagonalNormal], z: Tensor,
     return -shares.logsumexp(-1) - 0.5 * (off[0] + off[1])
 
 
+@register_draw_kl(Recurrent, DiagonalNormal)
+def _kl_by_step(q: Recurrent, p: DiagonalNormal, z: Tensor, noise: Noise) -> Tensor:
+    """Step by step in closed form, given the steps that q drew before."""
+    locs, log_scales = (part.split(q.sizes, -1) for part in (p.loc, p.log_scale))
+    total = z.new_zeros(z.shape[:-1])
+    for step, loc, log_scale in zip(q.given(z), locs, log_scales, strict=True):
+        total = total + _kl_diagonal_diagonal(step, DiagonalNormal(loc, log_scale))
+    return total
+
+
 @register_draw_kl(Chain, Chain)
 @register_draw_kl(Chain, LinearChain)
+@register_draw_kl(Chain, Denoised)
 def _kl_by_layer(q: Chain, p: Chain, z: Tensor, noise: Noise) -> Tensor:
     """Layer by layer: in closed form where p(z_l | ...) is given by what q drew before z_l,
     from the draw elsewhere.
@@ -226,3 +240,29 @@ def _kl_by_layer(q: Chain, p: Chain, z: Tensor, noise: Noise) -> Tensor:
         exact = analytic_kl(one, other) if before else None
         total = total + (one.log_prob(layer) - other.log_prob(layer) if exact is None else exact)
     return total
+
+
+@register_draw_kl(Noised, Denoised)
+def _kl_noised_denoised(q: Noised, p: Denoised, z: Tensor, noise: Noise) -> Tensor:
+    """Of the last layer, and of each other given the one above:
+    what the guess is off by, times the fall of the signal-to-noise ratio.
+    """
+    last = DiagonalNormal(q.marginals.loc[..., -1, :], q.marginals.log_scale[..., -1, :])
+    top = _kl_diagonal_diagonal(last, p.first).expand(z.shape[:-1])
+    layers = z.unflatten(-1, (len(q.gamma), -1))[..., 1:, :]
+    below, above, times = q.gamma[:-1], q.gamma[1:], len(q.gamma) - 1
+    if not (p.one_time and times):
+        return top + _lost(q.x.unsqueeze(-2), p, layers, below, above).sum(-1)
+    chosen = (times * noise.uniform(z.shape[:-1])).long().clamp(max=times - 1).unsqueeze(-1)
+    layer = torch.take_along_dim(layers, chosen.unsqueeze(-1), -2).squeeze(-2)
+    ends = [
+        torch.take_along_dim(end.expand(*chosen.shape[:-1], -1), chosen, -1).squeeze(-1)
+        for end in (below, above)
+    ]
+    return top + times * _lost(q.x, p, layer, *ends)
+
+
+def _lost(x: Tensor, p: Denoised, z: Tensor, below: Tensor, above: Tensor) -> Tensor:
+    """KL(q(z' | z, x) || p(z' | z)) of the layer z' of gamma ``below``, ``(...)``, given z of ``above``."""
+    fall = (-below).exp() * -torch.expm1(below - above)
+    return 0.5 * fall * (x - p.denoise(z, above)).square().sum(-1)

@@ -13,6 +13,8 @@ from lvmbench.kernels.sticks import log_stick_weights
 
 ENUMERABLE = 4096
 """The largest number of latent values that are summed over."""
+STEPS = 10
+"""The most steps that latents are shared out among where their number is not given."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,25 @@ class LatentSpace:
         if len(self.event_shape) != 1:
             raise Refusal(f"{name} is over a vector of latents; the prior's are of shape {self.event_shape}")
         return self.event_shape[0]
+
+    def shares(self, name: str, steps: int | None) -> tuple[int, ...]:
+        """The equal numbers of latents that each step reads, for a component that is over vectors;
+        where their number is not given, of the most steps up to `STEPS` that come out even.
+
+        Raises `Refusal`, with its name, for other shapes, and for steps that do not come out even.
+
+        >>> LatentSpace((32,)).shares("draw", 4), LatentSpace((32,)).shares("draw", None)
+        ((8, 8, 8, 8), (4, 4, 4, 4, 4, 4, 4, 4))
+        """
+        size = self.vector(name)
+        even = [count for count in range(1, size + 1) if size % count == 0]
+        steps = max(count for count in even if count <= STEPS) if steps is None else steps
+        if steps not in even:
+            raise Refusal(
+                f"{name} shares {size} latents out among {steps} steps, which does not come out even; take "
+                f"steps={', '.join(map(str, even))}, or another latent size"
+            )
+        return (size // steps,) * steps
 
     @property
     def enumerable(self) -> bool:

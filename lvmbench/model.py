@@ -38,9 +38,12 @@ class LatentVariableModel(nn.Module):
         self.complete = complete
 
     def p(self) -> Distribution:
-        """p(z), batch shape ``()``."""
+        """p(z), batch shape ``()``.
+
+        Where the model is not training, its law.
+        """
         p: Distribution = self.prior(self)
-        return p
+        return p if self.training else p.law
 
     def q(self, x: Tensor) -> Distribution:
         """q(z|x), batch shape ``(B,)``, for ``x`` of shape ``(B, *x)``.
@@ -75,7 +78,7 @@ class LatentVariableModel(nn.Module):
         """The true p(z|x) of this model, where it provides ``exact_posterior``:
         registered for the pair, or by enumeration.
         """
-        if self._registered_type:
+        if self._registered_type(self.prior_distribution):
             return exact_posterior(self.p() if p is None else p, self.decoder, x)
         values = self.prior.space.values(x)
         return Finite(values, self.log_joint(x, values.unsqueeze(1), p).movedim(0, -1))
@@ -93,35 +96,34 @@ class LatentVariableModel(nn.Module):
 
     @property
     def prior_distribution(self) -> type[Distribution]:
-        """The class that the prior returns in this model:
-        what it declares, of what the posterior returns where that is left open.
+        """The class of p(z) in this model: what the prior declares, of what the posterior returns where that
+        is left open; where the model is not training, that of its law.
         """
-        return closed(self.prior.distribution, self.posterior.distribution)
+        p = closed(self.prior.distribution, self.posterior.distribution)
+        return p if self.training else p.law_type or p
 
     @property
     def posterior_distribution(self) -> type[Distribution] | None:
         """The class that the posterior returns in this model."""
-        return self.posterior.distribution or self._exact_type
+        return self.posterior.distribution or self._exact_type(self.prior_distribution)
 
     @property
     def provides(self) -> frozenset[str]:
         """What is known of this combination of parts: ``exact_posterior``, ``analytic_kl``."""
-        known = {
-            "exact_posterior": self._exact_type is not None,
-            "analytic_kl": has_kl(self.posterior_distribution, self.prior_distribution),
-        }
+        return self.known(self.prior_distribution, self.posterior_distribution)
+
+    def known(self, p: type[Distribution], q: type[Distribution] | None) -> frozenset[str]:
+        """What is known of these classes of p(z) and q(z|x) with the decoder."""
+        known = {"exact_posterior": self._exact_type(p) is not None, "analytic_kl": has_kl(q, p)}
         return frozenset(name for name, holds in known.items() if holds)
 
-    @property
-    def _exact_type(self) -> type[Distribution] | None:
+    def _exact_type(self, p: type[Distribution]) -> type[Distribution] | None:
         """The class of the exact posterior, where it is known."""
-        return self._registered_type or (Finite if self.prior.space.enumerable else None)
+        return self._registered_type(p) or (Finite if self.prior.space.enumerable else None)
 
-    @property
-    def _registered_type(self) -> type[Distribution] | None:
+    def _registered_type(self, p: type[Distribution]) -> type[Distribution] | None:
         """The class of the exact posterior that is registered for the pair, where z is read as it is."""
-        sticks = self.prior.space.sticks
-        return None if sticks else posterior_type(self.prior_distribution, type(self.decoder))
+        return None if self.prior.space.sticks else posterior_type(p, type(self.decoder))
 
     @property
     def parameters_count(self) -> int:

@@ -46,6 +46,10 @@ APART = "apart"
 """Marks an option whose choices have tests of their own,
 so that the checks of a component keep to its default.
 """
+MATCHED = "matched"
+"""Marks an option that the checks of a component leave as it is."""
+Matched = Annotated[Count, MATCHED]
+"""A whole number of at least 1 that must be the same in two parts of a combination."""
 
 
 class OptionError(UserError):

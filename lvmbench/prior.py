@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -13,6 +13,7 @@ from lvmbench.distributions import Distribution
 from lvmbench.latents import LatentSpace
 
 if TYPE_CHECKING:
+    from lvmbench.dataset import DataSummary
     from lvmbench.model import LatentVariableModel
 
 
@@ -27,10 +28,12 @@ class Prior(nn.Module, Component, ABC):
     distribution: type[Distribution]
 
     @classmethod
-    def latent_size(cls, latent: int, options: Mapping[str, Any]) -> int:
-        """How many latents z has, by the suite's latent size and all of its options: what tables say.
+    def latent_size(cls, latent: int, options: Mapping[str, Any], data: Callable[[], DataSummary]) -> int:
+        """How many latents z has, by the suite's latent size, all of its options, and the data,
+        which are loaded where they are asked for: what tables say.
 
-        That size, but for a prior that has options of its own for it.
+        That size, but for a prior that has options of its own for it, or whose latents are as many as data
+        have values.
         """
         return latent
 

@@ -25,7 +25,9 @@ from ruamel.yaml import YAML
 
 from lvmbench.api.description import Description
 from lvmbench.cli import main
-from lvmbench.combinations.budget import SCHEDULES, Budget
+from lvmbench.combinations.budget import Budget
+from lvmbench.combinations.optimizers import OPTIMIZERS
+from lvmbench.combinations.schedules import SCHEDULES
 from lvmbench.distributions import Distribution
 from lvmbench.options import options_model
 from lvmbench.registry.loader import load_catalogue
@@ -349,11 +351,12 @@ def test_every_key_of_a_suite_is_described():
 
 
 def test_every_schedule_is_described_with_its_options():
-    described = {name: options for name, options, _ in rows("suites.md", "schedule")}
-    assert described == {
-        name: ", ".join(f"{o}={f.default}" for o, f in options_model(cls).model_fields.items())
-        for name, cls in SCHEDULES.items()
-    }
+    for kind, classes in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
+        described = {name: options for name, options, _ in rows("suites.md", kind)}
+        assert described == {
+            name: ", ".join(f"{o}={f.default}" for o, f in options_model(cls).model_fields.items())
+            for name, cls in classes.items()
+        }
 
 
 def test_every_status_is_described():

@@ -162,7 +162,8 @@ def _of_decoder(cls: Any, measured: bool) -> frozenset[str]:
 def _of_prior(cls: Any, measured: bool) -> frozenset[str]:
     from lvmbench.distributions import traits_of
 
-    return frozenset({*cls.provides, *traits_of(cls.distribution), cls.distribution.support})
+    p = (measured and cls.distribution.law_type) or cls.distribution
+    return frozenset({*cls.provides, *traits_of(p), p.support})
 
 
 def _of_posterior(cls: Any, measured: bool) -> frozenset[str]:

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from lvmbench.options import APART, options_model
+from lvmbench.options import APART, MATCHED, options_model
 from lvmbench.registry.names import Ref
 
 LITTLE = 1e-3
@@ -31,7 +31,8 @@ def small(component: type, limit: int) -> dict[str, Any]:
     """
     found = {}
     for option, field in options_model(component).model_fields.items():
-        if field.annotation is int and not field.is_required() and field.default > limit:
+        free = field.annotation is int and MATCHED not in field.metadata
+        if free and not field.is_required() and field.default > limit:
             found[option] = max([limit, *(low for low in _lowest(field))])
     return {option: value for option, value in found.items() if value < _default(component, option)}
 

@@ -24,6 +24,8 @@ from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
 
 LATENT = 2
+JITTER = 0.5
+"""By how much weights are off their initial values, beside the size of a sum of as many."""
 HOST = "lvmbench"
 LIMIT = 4
 """Partners are built with whole numbers of at most this in their options."""
@@ -46,7 +48,7 @@ class Case:
         partners = (f"{kind} '{ref}'" for kind, ref in self.refs.items())
         return ", ".join((self.source.name, *partners))
 
-    def parts(self, latent: int = LATENT, seed: int = 0) -> Parts:
+    def parts(self, latent: int = LATENT, seed: int = 0, jitter: float = JITTER) -> Parts:
         """The parts, with weights a little off their initial values, as training leaves them."""
         parts = build(self.catalogue, Combination(self.refs, latent), self.source.data, seed)
         noise = Stream.seeded(seed, "jitter", dtype=torch.float32)
@@ -54,7 +56,7 @@ class Case:
             for module in (parts.model, parts.objective, parts.estimator):
                 for weight in module.parameters():
                     fan = weight.shape[-1] if weight.dim() > 1 else 1
-                    weight.add_(noise.normal(weight.shape).to(weight), alpha=0.5 / fan**0.5)
+                    weight.add_(noise.normal(weight.shape).to(weight), alpha=jitter / fan**0.5)
         return parts
 
 

@@ -18,6 +18,7 @@ from lvmbench.checks.options import ends
 from lvmbench.checks.partners import with_samples
 from lvmbench.checks.sources import holed
 from lvmbench.checks.specimen import Specimen
+from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import Data
 from lvmbench.distributions import Distribution, Finite, closed, is_open, traits_of
 from lvmbench.divergence import has_kl, posterior_type
@@ -37,7 +38,12 @@ class Declared:
     def built(self) -> Any:
         """The component, built in a combination where it is a part of one."""
         kind = self.specimen.kind
-        return self.specimen.case().parts().components[kind] if kind in MODEL_PARTS else self.specimen.build()
+        return self.parts.components[kind] if kind in MODEL_PARTS else self.specimen.build()
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The first combination that a part of a model works in."""
+        return self.specimen.case().parts()
 
     @property
     def data(self) -> Data:
@@ -77,11 +83,8 @@ class Declared:
         return any(d.support in supports for d in self.distributions)
 
     def of(self, most: int) -> bool:
-        """Whether there are at most so many latents.
-
-        All but a prior that sets their number are tried with few.
-        """
-        return self.specimen.kind != "prior" or math.prod(self.built.space.event_shape) <= most
+        """Whether there are at most so many latents: few are tried, but where the prior sets their number."""
+        return math.prod(self.parts.model.prior.space.event_shape) <= most
 
     @property
     def trained(self) -> bool:
@@ -129,8 +132,8 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     # parts
     "log_prob_has_its_shape": lambda it: it.trait("density"),
     "sampled_density_is_log_prob": lambda it: it.trait("density"),
-    "density_integrates_to_one": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
-    "samples_follow_the_density": lambda it: it.trait("density") and it.over("real", "binary") and it.of(2),
+    "density_integrates_to_one": lambda it: _on_a_grid(it),
+    "samples_follow_the_density": lambda it: _on_a_grid(it),
     "own_densities_weigh_a_box": lambda it: (
         it.specimen.kind != "decoder" and it.over("real") and it.of(3) and not _loose(it)
     ),
@@ -198,6 +201,11 @@ def _holds(check: Check, declared: Declared) -> bool:
 def _meets_holes(specimen: Specimen) -> bool:
     """Whether there is a combination with it for data of which not all was observed."""
     return specimen.bench.find({specimen.kind: specimen.ref}, sources=holed()) is not None
+
+
+def _on_a_grid(it: Declared) -> bool:
+    few = it.specimen.kind == "decoder" or it.of(2)
+    return it.trait("density") and it.over("real", "binary") and few
 
 
 def _loose(it: Declared) -> bool:

@@ -135,8 +135,10 @@ def latent_size_is_that_of_z(specimen: Specimen) -> None:
     options = specimen.bench.catalogue.options("prior", specimen.ref)
     for latent in (2, 3):
         with suppress(Refusal):
-            found = math.prod(specimen.trial(latent=latent).event_shape)
-            said = specimen.cls.latent_size(latent, options)
+            trial = specimen.trial(latent=latent)
+            found = math.prod(trial.event_shape)
+            summary = trial.case.source.summary
+            said = specimen.cls.latent_size(latent, options, lambda summary=summary: summary)
             require(
                 found == said,
                 f"with latent size {latent} z has {found} latents, and tables say {said}",

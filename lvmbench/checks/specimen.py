@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lvmbench.checks.contract import MODEL_PARTS, Skip
 from lvmbench.checks.options import small
-from lvmbench.checks.partners import LATENT, LIMIT, NOTHING, Bench, Capabilities, Case, with_samples
+from lvmbench.checks.partners import JITTER, LATENT, LIMIT, NOTHING, Bench, Capabilities, Case, with_samples
 from lvmbench.checks.sources import Source
 from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import DataSummary
@@ -127,10 +127,11 @@ class Trial(nn.Module):
         batch: int = 4,
         latent: int = LATENT,
         seed: int = 0,
+        jitter: float = JITTER,
         dtype: torch.dtype = torch.float32,
     ) -> Trial:
         """A component of this kind at work in a combination."""
-        parts = case.parts(latent, seed)
+        parts = case.parts(latent, seed, jitter)
         for module in (parts.model, parts.objective, parts.estimator):
             module.to(dtype)
         x = _batch(case.source, batch).to(dtype)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import latent_size
+from lvmbench.combinations.parts import DataCache, latent_size
 from lvmbench.combinations.requirements import Offer, default_estimators, first_suitable
 from lvmbench.component import Component
 from lvmbench.dataset import Data, Dataset
@@ -66,18 +66,18 @@ def combine(
     refs: dict[str, Ref] = {}
     for kind, component in given.items():
         catalogue, refs[kind] = admit(catalogue, kind, component)
-    latent = latent_size(catalogue, refs["prior"], latent)
+    data = DataCache(catalogue)
+    latent = latent_size(catalogue, refs["prior"], latent, lambda: data[refs["dataset"]].summary)
     if estimator is None:
-        refs["estimator"] = _default_estimator(catalogue, refs, latent)
+        refs["estimator"] = _default_estimator(catalogue, refs, latent, data[refs["dataset"]])
     else:
         catalogue, refs["estimator"] = admit(catalogue, "estimator", estimator)
     return catalogue, Combination(refs, latent)
 
 
-def _default_estimator(catalogue: Catalogue, refs: Mapping[str, Ref], latent: int) -> Ref:
+def _default_estimator(catalogue: Catalogue, refs: Mapping[str, Ref], latent: int, data: Data) -> Ref:
     """The objective's default for the other parts; its first where these refuse each other."""
     defaults = default_estimators(catalogue, refs["objective"])
-    data = catalogue.build("dataset", refs["dataset"]).load()
     with suppress(Refusal, Unavailable), torch.random.fork_rng(devices=[]):
         objective, offer = (
             catalogue.build("objective", refs["objective"]),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.component import Component
-from lvmbench.dataset import Data
+from lvmbench.dataset import Data, DataSummary
 from lvmbench.estimator import Estimator
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import derive
@@ -87,8 +87,10 @@ def build_model(
     return LatentVariableModel(prior, posterior, decoder, complete=summary.complete)
 
 
-def latent_size(catalogue: Catalogue, prior: Ref, latent: int) -> int:
-    """How many latents a combination with this prior has, where the suite's latent size is ``latent``."""
+def latent_size(catalogue: Catalogue, prior: Ref, latent: int, data: Callable[[], DataSummary]) -> int:
+    """How many latents a combination with this prior has on these data,
+    where the suite's latent size is ``latent``.
+    """
     options = catalogue.options("prior", prior)
-    size: int = catalogue.entry("prior", prior.name).load().latent_size(latent, options)
+    size: int = catalogue.entry("prior", prior.name).load().latent_size(latent, options, data)
     return size

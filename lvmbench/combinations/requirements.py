@@ -77,14 +77,14 @@ def capabilities(data: Data, parts: Parts, *, measured: bool = False) -> frozens
 
 def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool = False) -> frozenset[str]:
     """What data and model provide."""
-    q = model.posterior_distribution
-    if measured and q:
-        q = q.law_type or q
-    return prior_capabilities(model.prior, model.posterior.distribution).union(
+    p, q = closed(model.prior.distribution, model.posterior.distribution), model.posterior_distribution
+    if measured:
+        p, q = p.law_type or p, (q.law_type or q) if q else None
+    return prior_capabilities(model.prior, p).union(
         _words("dataset", data.capabilities),
         _words("posterior", model.posterior.provides | (posterior_traits(q) if q else frozenset())),
         _words("decoder", model.decoder.provides | traits_of(model.decoder.distribution)),
-        _words("model", model.provides),
+        _words("model", model.known(p, q)),
     )
 
 
@@ -100,9 +100,11 @@ def posterior_traits(q: type[Distribution]) -> frozenset[str]:
     return traits | slope | weights
 
 
-def prior_capabilities(prior: Prior, q: type[Distribution] | None = None) -> frozenset[str]:
-    """What a prior and its latent space provide beside a posterior that returns ``q``."""
-    traits = traits_of(closed(prior.distribution, q))
+def prior_capabilities(prior: Prior, p: type[Distribution] | None = None) -> frozenset[str]:
+    """What a prior and its latent space provide, where p(z) is of this class,
+    or whatever its partners where that is not known.
+    """
+    traits = traits_of(p or prior.distribution)
     return _words("prior", prior.provides | traits | _offered(prior.space))
 
 

@@ -9,6 +9,8 @@ from lvmbench.distributions.categorical import Categorical as Categorical
 from lvmbench.distributions.chain import Chain as Chain
 from lvmbench.distributions.chain import LinearChain as LinearChain
 from lvmbench.distributions.diagonal_normal import DiagonalNormal as DiagonalNormal
+from lvmbench.distributions.diffusion import Denoised as Denoised
+from lvmbench.distributions.diffusion import Noised as Noised
 from lvmbench.distributions.finite import Finite as Finite
 from lvmbench.distributions.flow import Coupled as Coupled
 from lvmbench.distributions.flow import Flow as Flow
@@ -20,6 +22,7 @@ from lvmbench.distributions.marginal import Marginal as Marginal
 from lvmbench.distributions.mixture import Mixture as Mixture
 from lvmbench.distributions.multivariate_normal import MultivariateNormal as MultivariateNormal
 from lvmbench.distributions.multivariate_normal import cholesky as cholesky
+from lvmbench.distributions.recurrent import Recurrent as Recurrent
 from lvmbench.distributions.relaxed import RelaxedBernoulli as RelaxedBernoulli
 from lvmbench.distributions.relaxed import RelaxedCategorical as RelaxedCategorical
 from lvmbench.distributions.relaxed import StraightThroughBernoulli as StraightThroughBernoulli

@@ -25,7 +25,7 @@ class Distribution(ABC):
       such that exp(-log q) has the mean 1 / q(z) given z, and `estimate_log_prob` is the log of an estimate
       of q(z);
     - ``bound``: what comes with samples as their log density is on average at least that, so that the ELBO is
-      a lower bound still;
+      a lower bound still; of a prior it is at most that, for the same reason;
     - ``slope``: `sample_with_slope` has the gradient of its log density at its own draws; who has a density
       has it too;
     - ``mean``: `mean` is available;
@@ -114,8 +114,8 @@ class Distribution(ABC):
 
     @property
     def law(self) -> Distribution:
-        """What a model is measured with:
-        this, or the discrete distribution that relaxed samples stand for.
+        """What a model is measured with: this, or the discrete distribution that relaxed samples stand for,
+        or the density that a prior has a bound of.
         """
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar, Generic, TypeVar
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from lvmbench.distributions.base import Distribution, closed
 from lvmbench.noise import Noise
 
+CHUNK = 2**24
+"""How many numbers are held at once where values are weighed under all components."""
 D = TypeVar("D", bound=Distribution)
 
 
@@ -81,5 +84,13 @@ class Mixture(Distribution, Generic[D]):
         return values.movedim(-1 - self.event_dims, 1), self.log_weights.movedim(-1, 0)
 
     def _log_joint(self, value: Tensor) -> Tensor:
-        """log pi_c + log p_c(x), ``(..., C)``."""
-        return self.log_weights + self.components.log_prob(value.unsqueeze(-1 - self.event_dims))
+        """log pi_c + log p_c(x), ``(..., C)``, of a few samples at a time where there are many components."""
+        apart = -1 - self.event_dims
+        lead = value.dim() - self.event_dims - self.log_weights.dim() + 1  # dimensions of samples
+        if lead < 1:
+            return self.log_weights + self.components.log_prob(value.unsqueeze(apart))
+        samples, one = value.shape[:lead], value.shape[lead:]
+        few = max(CHUNK // (math.prod(one) * self.log_weights.shape[-1]), 1)
+        rows = value.reshape(-1, *one).split(few)
+        each = torch.cat([self.components.log_prob(row.unsqueeze(apart)) for row in rows])
+        return self.log_weights + each.reshape(*samples, *each.shape[1:])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from torch import nn
 
 from lvmbench.networks.conv import Conv
-from lvmbench.networks.mlp import MLP
+from lvmbench.networks.mlp import MLP, GatedMLP, LeakyReluMLP, ReluMLP, TanhMLP
 from lvmbench.networks.normal import ConditionalNormal as ConditionalNormal
 from lvmbench.networks.partial import Partial
 from lvmbench.networks.residual import Residual
@@ -17,12 +17,20 @@ from lvmbench.options import APART
 if TYPE_CHECKING:
     from lvmbench.dataset import DataSummary
 
-Network = Annotated[Literal["mlp", "residual", "conv"], APART]
+Network = Annotated[Literal["mlp", "tanh", "relu", "leaky_relu", "gated", "residual", "conv"], APART]
 """The names of the bodies."""
 Mask = Annotated[bool, APART]
 """Whether an encoder is told which values were observed."""
 
-_BODIES: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "residual": Residual, "conv": Conv}
+_BODIES: dict[str, Callable[..., nn.Module]] = {
+    "mlp": MLP,
+    "tanh": TanhMLP,
+    "relu": ReluMLP,
+    "leaky_relu": LeakyReluMLP,
+    "gated": GatedMLP,
+    "residual": Residual,
+    "conv": Conv,
+}
 
 
 def network(
@@ -31,8 +39,9 @@ def network(
     """A network from events of shape ``source`` to events of shape ``target``.
 
     Arguments:
-        body: ``mlp`` (fully connected layers), ``residual`` (blocks with a way around each) or ``conv``
-            (convolutions, where one side is an image; raises `Refusal` where none is).
+        body: ``mlp`` (fully connected layers with SiLU), the same with ``tanh``, ``relu``, ``leaky_relu`` or
+            ``gated`` linear units, as papers have them, ``residual`` (blocks with a way around each) or
+            ``conv`` (convolutions, where one side is an image; raises `Refusal` where none is).
         source: The shape of one input; leading dimensions are batch.
         target: The shape of one output.
         hidden: The width of the hidden layers; of ``conv``, 8 times the channels nearest to the image.

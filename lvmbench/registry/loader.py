@@ -25,7 +25,7 @@ from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import KINDS
 from lvmbench.registry import hookspecs
 from lvmbench.registry.catalogue import Catalogue, Entry, PluginProblem
-from lvmbench.registry.names import NAME
+from lvmbench.registry.names import NAME, SUITE
 from lvmbench.registry.sandbox import Note, time_limit
 from lvmbench.registry.stages import StageError, attempt, check_api, check_hooks
 
@@ -78,7 +78,7 @@ class Registrar:
         return lambda name, target: self._add(kind, name, target)
 
     def _add(self, kind: str, name: str, target: str | type) -> None:
-        if not (isinstance(name, str) and NAME.fullmatch(name)):
+        if not (isinstance(name, str) and (SUITE if kind == "suite" else NAME).fullmatch(name)):
             raise ValueError(
                 f"{kind} name {name!r} must be letters, digits, '_', '.' or '-', starting with a letter"
             )

@@ -16,6 +16,8 @@ from lvmbench.errors import UserError
 from lvmbench.text import printable
 
 NAME = re.compile(r"[A-Za-z_][\w.-]*")
+SUITE = re.compile(rf"{NAME.pattern}(?:/{NAME.pattern})*")
+"""The name of a suite may have parts, as those of folders: ``paper/iwae``."""
 OPTION = re.compile(r"[A-Za-z_]\w*")
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|.', re.DOTALL)  # a quoted text, or one character
 

@@ -64,6 +64,7 @@ class Board:
         detectable: The difference that the typical pair must have to be told apart, by table, where known.
         unasked: What is kept and not shown.
         claims: What became of each claim of the suite, one row for each, as `judge` gives it.
+        references: What others published, beside what the suite found, as `compare` gives it.
         remarks: What to know of the data, by data set.
     """
 
@@ -80,6 +81,7 @@ class Board:
     unasked: Unasked
     instead_of: str | None = None
     claims: pd.DataFrame = field(default_factory=pd.DataFrame)
+    references: pd.DataFrame = field(default_factory=pd.DataFrame)
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property

@@ -15,11 +15,12 @@ from lvmbench.results.store import Store
 from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, stored_tables
 
 ENVIRONMENTS = "environment.json"
-BOARD_CSV, BOARD_MARKDOWN = "leaderboard.csv", "leaderboard.md"
+BOARD_CSV, BOARD_MARKDOWN, REFERENCES = "leaderboard.csv", "leaderboard.md", "references.csv"
 BOARD_FIGURE, CURVES_FIGURE, RATE_FIGURE = "leaderboard.svg", "curves.svg", "rate_distortion.svg"
 FILES = (
     BOARD_MARKDOWN,
     BOARD_CSV,
+    REFERENCES,
     BOARD_FIGURE,
     CURVES_FIGURE,
     RATE_FIGURE,
@@ -43,7 +44,8 @@ def export(store: Store, out: Path) -> None:
 
 
 def write_board(board: Board, curves: pd.DataFrame | None, target: Path) -> None:
-    """Write ``leaderboard.csv``, ``.md`` and, where something was measured, the figures to a folder.
+    """Write ``leaderboard.csv``, ``.md``, ``references.csv`` where there are any
+    and, where something was measured, the figures to a folder.
 
     The figures take a second and are drawn only where there is something new to see.
 
@@ -53,6 +55,8 @@ def write_board(board: Board, curves: pd.DataFrame | None, target: Path) -> None
         target: The folder to write to.
     """
     _write(target / BOARD_CSV, board.to_csv())
+    if not board.references.empty:
+        _write(target / REFERENCES, board.references.to_csv(index=False, lineterminator="\n"))
     if _write(target / BOARD_MARKDOWN, to_markdown(board)) or not (target / BOARD_FIGURE).exists():
         _draw(board, curves, target)
 

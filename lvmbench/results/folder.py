@@ -14,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.results.board import Board, leaderboard, suite_leaderboard
+from lvmbench.results.references import compare
 from lvmbench.results.tables import RECORDS, read_results
 from lvmbench.results.verdicts import judge
 
@@ -31,7 +32,8 @@ def board_of(
     metric: str | None = None,
     split: str = "test",
 ) -> Board:
-    """The leaderboard by a metric, or by the suite's, or by the default one; with what became of the claims.
+    """The leaderboard by a metric, or by the suite's, or by the default one; with what became of the claims,
+    and published figures beside the suite's.
 
     Arguments:
         records: One row per run.
@@ -47,7 +49,8 @@ def board_of(
     else:
         board = leaderboard(records, measurements, metric, split)
     claims = judge(suite.get("claims", []), records, measurements)
-    return replace(board, claims=claims, remarks=remarks_in(directory))
+    references = compare(suite.get("references", []), records, measurements)
+    return replace(board, claims=claims, references=references, remarks=remarks_in(directory))
 
 
 def rebuild(directory: Path) -> Board:

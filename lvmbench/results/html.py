@@ -5,13 +5,14 @@ from __future__ import annotations
 from html import escape
 
 from lvmbench.results.board import Board
-from lvmbench.results.sections import Section, caption, claims_section, effects_section, sections
+from lvmbench.results.sections import Section, caption, endings, sections
 
 
 def to_html(board: Board) -> str:
-    """The table of each data set with what is the same in its rows and what is missing, effects, claims."""
-    ends = filter(None, (effects_section(board), claims_section(board)))
-    return "".join(map(_section, [*sections(board), *ends]))
+    """The table of each data set with what is the same in its rows and what is missing;
+    effects, claims, published figures.
+    """
+    return "".join(map(_section, [*sections(board), *endings(board)]))
 
 
 def _section(section: Section) -> str:

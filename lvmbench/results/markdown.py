@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from lvmbench.results.board import Board
-from lvmbench.results.sections import Hole, Section, caption, claims_section, effects_section, how, sections
+from lvmbench.results.sections import Hole, Section, caption, endings, how, sections
 from lvmbench.text import printable
 
 _MARKUP = re.compile(r"[\\|`*$~]|(?<![^\W_])_|_(?![^\W_])|\](?=\()")  # what markdown would not show
@@ -13,9 +13,10 @@ _AMPERSAND = re.compile(r"&(?=#?\w+;)")
 
 
 def to_markdown(board: Board) -> str:
-    """A board for a reader: a table per data set, what gave no result, effects, claims, how it was made."""
+    """A board for a reader: a table per data set, what gave no result, effects, claims, published figures,
+    how it was made."""
     parts = [f"# {_escape(board.title)}", *map(_section, sections(board))]
-    for found in filter(None, (effects_section(board), claims_section(board))):
+    for found in endings(board):
         parts.append(f"## {found.title}\n\n{_grid(found)}\n\n{_escape(' '.join(found.notes))}")
     counts = ", ".join(f"{n} {status}" for status, n in board.counts.items())
     made = [*how(board), f"Runs: {len(board.records)} ({counts})."]

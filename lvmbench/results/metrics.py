@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from lvmbench.combinations.combination import SETTINGS
 from lvmbench.errors import UserError, nearest
+from lvmbench.kinds import PARTS
 from lvmbench.results.tables import asked
 from lvmbench.suites.schema import NOTHING
 
@@ -56,6 +58,15 @@ def tidy(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test")
     costs = [_cost(ok, name) for name in _COSTS if name in ok and name not in measured]
     long = pd.concat([long, *costs], ignore_index=True) if costs else long
     return long.assign(figure=_figures(long))
+
+
+def named_figures(records: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFrame:
+    """The figures of the ok runs, each with what names its run: components, settings and seed."""
+    names = [
+        name for name in (*PARTS, *SETTINGS, "seed") if name in records
+    ]  # which the costs among the figures lack
+    figures = tidy(records, measurements).drop(columns=names, errors="ignore")
+    return figures.merge(records[["key", *names]], on="key")
 
 
 def _cost(ok: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -111,6 +122,14 @@ def find_figure(name: str, figures: pd.DataFrame) -> str:
             f"no metric '{name}' was measured{nearest(name, {*figures.index, *figures['metric']})}"
         )
     return _preferred(own, name)
+
+
+def found_figure(name: str, long: pd.DataFrame) -> str | None:
+    """The figure that a board would rank by if it were asked for a name; none where a tidy frame has none."""
+    try:
+        return find_figure(name, figure_table(long))
+    except UserError:
+        return None
 
 
 def _preferred(figures: pd.DataFrame, asked: str = "") -> str:

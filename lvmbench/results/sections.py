@@ -13,10 +13,15 @@ from lvmbench.results.effects import effects
 
 _CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
 _CLAIM_NUMBERS = ("difference", "range", "n")
+_REFERENCE_NUMBERS = ("ours", "published", "difference")
 _EFFECT_NUMBERS = ("difference", "better in", "seeds")
 JUDGED = (
     "An order is decided by the 95% interval of the difference, paired over seeds, each claim by itself; an "
     "agreement by every run, whose smallest and largest difference are given."
+)
+PUBLISHED = (
+    "Ours is the mean over seeds ± half the width of the 95% t interval, and the difference is ours less the "
+    "published figure, with the interval of ours alone."
 )
 EFFECTS = (
     "paired over everything else and seeds: the mean over the combinations that have both with every seed, "
@@ -109,6 +114,15 @@ def claims_section(board: Board) -> Section | None:
     if board.claims.empty:
         return None
     return Section("Claims", claim_columns(board.claims), _CLAIM_NUMBERS, notes=[JUDGED])
+
+
+def references_section(board: Board) -> Section | None:
+    """Published figures beside ours, where the suite names any."""
+    if board.references.empty:
+        return None
+    return Section(
+        "Published figures", reference_columns(board.references), _REFERENCE_NUMBERS, notes=[PUBLISHED]
+    )
 
 
 def effects_section(board: Board) -> Section | None:
@@ -298,6 +312,30 @@ def claim_columns(claims: pd.DataFrame) -> dict[str, list[str]]:
         "n": claims["n"].astype(str).tolist(),
         "verdict": claims["verdict"].astype(str).tolist(),
     }
+
+
+def reference_columns(references: pd.DataFrame) -> dict[str, list[str]]:
+    """Published figures beside ours, as text by header; without ours, why."""
+    numbers = references[["ours", "low", "high", "published"]].astype(float)
+    off = numbers.sub(numbers["published"], axis=0)
+    missing = (references["status"] != "ok").tolist()
+    said = zip(missing, references["status"], _cells(numbers, "ours", "low", "high"), strict=True)
+    notes = zip(references["reason"], references["note"], strict=True)
+    return {
+        "combination": references["combination"].astype(str).tolist(),
+        "figure": references["figure"].astype(str).tolist(),
+        "ours": [f"– ({status})" if none else text for none, status, text in said],
+        "published": [f"{value:.6g}" for value in numbers["published"]],
+        "difference": _cells(off, "ours", "low", "high"),
+        "from": references["source"].astype(str).tolist(),
+        "note": ["; ".join(filter(None, pair)) for pair in notes],
+    }
+
+
+def endings(board: Board) -> list[Section]:
+    """What stands below the tables of a board: effects, claims, published figures."""
+    found = (effects_section(board), claims_section(board), references_section(board))
+    return [section for section in found if section]
 
 
 def _number(value: float | None) -> str:

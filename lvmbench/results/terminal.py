@@ -11,15 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from lvmbench.results.board import Board
-from lvmbench.results.sections import Hole, Section, caption, claims_section, effects_section, sections
+from lvmbench.results.sections import Hole, Section, caption, endings, sections
 from lvmbench.text import legible
 
-_CLAIMS_LEAVE_OUT = ("from", "figure", "range")
+_LEFT_OUT = ("from", "figure", "range", "note")
 _PADDING = 2  # what a column of a terminal table takes beyond its text
 
 
 def to_rich(board: Board, width: int = 110, encoding: str = "utf-8") -> list[Table]:
-    """Make the tables for a terminal: each data set's board, what gave no result there, effects, claims.
+    """Make the tables for a terminal: each data set's board, what gave no result there, effects,
+    claims, published figures.
 
     Arguments:
         board: The board.
@@ -32,8 +33,7 @@ def to_rich(board: Board, width: int = 110, encoding: str = "utf-8") -> list[Tab
     for section in (_spelled(section, encoding) for section in sections(board, short=True)):
         tables += [_rich(section, figures, width)] if section.columns else []
         tables += [_rich_holes(section)] if section.holes else []
-    ends = filter(None, (effects_section(board), claims_section(board)))
-    return [*tables, *(_rich_summary(_spelled(section, encoding)) for section in ends)]
+    return [*tables, *(_rich_summary(_spelled(section, encoding)) for section in endings(board))]
 
 
 def _spelled(section: Section, encoding: str) -> Section:
@@ -53,9 +53,9 @@ def _spelled(section: Section, encoding: str) -> Section:
 
 
 def _rich_summary(section: Section) -> Table:
-    """Effects or claims, without what makes a line too long for a terminal."""
+    """Effects, claims or published figures, without what makes a line too long for a terminal."""
     table = _table(section.title.lower(), " ".join(section.notes))
-    shown = {name: texts for name, texts in section.columns.items() if name not in _CLAIMS_LEAVE_OUT}
+    shown = {name: texts for name, texts in section.columns.items() if name not in _LEFT_OUT}
     for name in shown:
         table.add_column(name, justify="right" if name in section.numbers else "left", overflow="fold")
     for row in zip(*shown.values(), strict=True):

@@ -9,13 +9,10 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter
 
-from lvmbench.combinations.combination import SETTINGS
-from lvmbench.errors import UserError, nearest
-from lvmbench.kinds import PARTS
-from lvmbench.registry.names import matches
-from lvmbench.results.metrics import figure_table, find_figure, tidy
+from lvmbench.errors import nearest
+from lvmbench.results.metrics import figure_table, found_figure, named_figures
 from lvmbench.results.statistics import paired_difference
-from lvmbench.suites.claims import Claim
+from lvmbench.suites.claims import Claim, fits
 
 HOLDS, FAILS, UNDECIDED, MISSING = "holds", "does not hold", "undecided", "not measured"
 COLUMNS = ["claim", "source", "figure", "value", "low", "high", "n", "verdict"]
@@ -28,11 +25,7 @@ def judge(
     or its extremes over runs, and the verdict.
     """
     claims = TypeAdapter(list[Claim]).validate_python(list(written))
-    names = [
-        name for name in (*PARTS, *SETTINGS, "seed") if name in records
-    ]  # which the costs among the figures lack
-    figures = tidy(records, measurements).drop(columns=names, errors="ignore")
-    long = figures.merge(records[["key", *names]], on="key")
+    long = named_figures(records, measurements)
     rows = [(_order if claim.kind == "order" else _agreement)(claim, long) for claim in claims]
     named = [
         {"claim": c.claim, "source": c.source, "figure": c.metric, **r}
@@ -45,9 +38,8 @@ def _missing(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
     """The row of a claim that cannot be judged, with the figures that are nearest
     to one that there is not.
     """
-    figures = figure_table(long)
-    absent = [name for name in claim.figures if _column(name, figures) is None]
-    hint = f": no '{absent[0]}'{nearest(absent[0], figures.index)}" if absent else ""
+    absent = [name for name in claim.figures if found_figure(name, long) is None]
+    hint = f": no '{absent[0]}'{nearest(absent[0], figure_table(long).index)}" if absent else ""
     return _row(None, None, None, 0, MISSING + hint)
 
 
@@ -103,27 +95,13 @@ def _select(claim: Claim, pattern: Mapping[Any, Any], long: pd.DataFrame) -> pd.
     for name, wanted in pattern.items():
         if name != "metric":
             values = rows[name] if name in rows else pd.Series(None, index=rows.index, dtype=object)
-            rows = rows[values.map(lambda value, wanted=wanted: _fits(value, wanted)).astype(bool)]
+            rows = rows[values.map(lambda value, wanted=wanted: fits(value, wanted)).astype(bool)]
     return rows
-
-
-def _fits(value: Any, wanted: str | float) -> bool:
-    """Whether a component is like a pattern, or a setting has a value."""
-    if isinstance(wanted, str):
-        return matches(str(value), wanted)
-    return bool(pd.notna(value) and value == wanted)
 
 
 def _figure(long: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows of one figure, the one that a board would rank by if it were asked for the name."""
-    return long[long["figure"] == _column(name, figure_table(long))]
-
-
-def _column(name: str, figures: pd.DataFrame) -> str | None:
-    try:
-        return find_figure(name, figures)
-    except UserError:
-        return None
+    return long[long["figure"] == found_figure(name, long)]
 
 
 def _row(value: float | None, low: float | None, high: float | None, n: int, verdict: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -10,6 +11,7 @@ from lvmbench.combinations.combination import SETTINGS
 from lvmbench.errors import nearest
 from lvmbench.kinds import PARTS
 from lvmbench.options import NonNegative
+from lvmbench.registry.names import matches
 
 NAMED = (*PARTS, *SETTINGS, "metric")
 
@@ -25,6 +27,17 @@ Pattern = dict[Annotated[str, AfterValidator(_is_named)], str | int | float]
 
 ``metric`` for another figure than the claim's.
 """
+
+
+def fits(value: object, wanted: str | float) -> bool:
+    """Whether a component is like a pattern, or a setting has a value.
+
+    >>> fits("vamp[components=50]", "vamp*"), fits(8, 8), fits(None, 8)
+    (True, True, False)
+    """
+    if isinstance(wanted, str):
+        return matches(str(value), wanted)
+    return isinstance(value, Real) and value == wanted
 
 
 class Claim(BaseModel):

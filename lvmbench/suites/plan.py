@@ -19,8 +19,8 @@ from lvmbench.combinations.requirements import (
     unmet,
     unmet_by_parts,
 )
-from lvmbench.dataset import Data
-from lvmbench.errors import Refusal, Unavailable, UserError, nearest
+from lvmbench.dataset import Data, DataSummary
+from lvmbench.errors import Refusal, Unavailable, UserError
 from lvmbench.evaluator import Evaluator, Workload
 from lvmbench.kinds import PARTS
 from lvmbench.model import LatentVariableModel
@@ -28,12 +28,8 @@ from lvmbench.options import OptionError
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref, matches
 from lvmbench.status import Status, answered
+from lvmbench.suites.figures import check_figures, check_references
 from lvmbench.suites.suite import Choice, Row, Suite
-
-ALWAYS = frozenset({"elbo", "train_seconds", "parameters"})
-"""What a suite may rank by whatever its evaluators:
-the default, which gives way to others, and what records hold.
-"""
 
 
 class Effort(NamedTuple):
@@ -104,10 +100,11 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     """
     planner = _Planner(suite, catalogue)
     evaluators = tuple(dict.fromkeys(planner.canonical(choice) for choice in suite.evaluators))
-    planner.check_figures(evaluators)
+    check_figures(suite, catalogue, evaluators)
     combinations = planner.combinations()
     if not combinations:
         raise UserError(f"{suite.path}: the grid is empty: exclude leaves no combination; remove a rule")
+    check_references(suite, combinations)
     chosen = [c for c in combinations if _matches(c, only)]
     if not chosen:
         raise UserError(
@@ -115,17 +112,6 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
         )
     planned = tuple(planner.plan(c, evaluators) for c in chosen)
     return Plan(suite, planned, evaluators, planner.data.loaded, tuple(combinations))
-
-
-def _unmeasured(figure: str, metrics: Iterable[str], evaluators: Iterable[str]) -> str | None:
-    """Why a suite cannot give a figure, named as in tables."""
-    name, _, evaluator = figure.partition("@")
-    metric = name.partition("[")[0]
-    if metric not in metrics:
-        return f"no evaluator of the suite measures '{metric}'{nearest(metric, metrics)}"
-    if evaluator and evaluator not in evaluators:
-        return f"the suite has no evaluator '{evaluator}'{nearest(evaluator, evaluators)}"
-    return None
 
 
 def _matches(combination: Combination, only: Iterable[str]) -> bool:
@@ -166,20 +152,6 @@ class _Planner:
         self.canonical(choice)
         return choice.ref.options
 
-    def check_figures(self, evaluators: Sequence[Ref]) -> None:
-        """Refuse to rank by, or to make claims about, what nothing in the suite measures.
-
-        variants show only in results.
-        """
-        try:
-            classes = [self.catalogue.entry("evaluator", e.name).load() for e in evaluators]
-        except Unavailable:
-            return
-        known = ALWAYS.union(*(getattr(evaluator, "metrics", ()) for evaluator in classes))
-        for place, what, figure in self.suite.figures:
-            if problem := _unmeasured(figure, known, {str(e) for e in evaluators}):
-                raise UserError(f"{place}: {what}: {problem}")
-
     def combinations(self) -> list[Combination]:
         """The distinct combinations of the grid that no rule excludes, then the ones picked by hand."""
         grid = [c for row in self.suite.grid for c in self._of(row)]
@@ -194,18 +166,28 @@ class _Planner:
         self.places.setdefault(str(refs["dataset"]), row.choices["dataset"].place)
         estimators: dict[int, Ref] = {}
         for setting in row.settings:
-            latent = self._latent(refs["prior"], setting.latent)
+            latent = self._latent(refs, setting.latent)
             if "estimator" not in refs and latent not in estimators:
                 estimators[latent] = self._default_estimator(refs, latent)
             own = {} if "estimator" in refs else {"estimator": estimators[latent]}
             yield Combination({**refs, **own}, latent, setting.budget)
 
-    def _latent(self, prior: Ref, latent: int) -> int:
-        """The latent size; the suite's where the prior cannot be imported, which `plan` reports."""
+    def _latent(self, refs: Mapping[str, Ref], latent: int) -> int:
+        """The latent size; the suite's where the prior cannot be imported, or the data that it asks for
+        cannot be had, which `plan` reports.
+        """
         try:
-            return latent_size(self.catalogue, prior, latent)
+            return latent_size(self.catalogue, refs["prior"], latent, partial(self._summary, refs["dataset"]))
         except Unavailable:
             return latent
+
+    def _summary(self, dataset: Ref) -> DataSummary:
+        """What a data set is like; `Unavailable` where it cannot be had."""
+        try:
+            with preserved([]):
+                return self.data[dataset].summary
+        except (Exception, SystemExit) as error:
+            raise Unavailable(str(error)) from error
 
     def _default_estimator(self, refs: Mapping[str, Ref], latent: int) -> Ref:
         """The objective's default; some estimator where parts or data cannot be had, which `plan` reports."""

@@ -19,8 +19,9 @@ from lvmbench.combinations.budget import Budget
 from lvmbench.errors import nearest
 from lvmbench.kinds import PARTS, TABLE
 from lvmbench.options import Count
-from lvmbench.registry.names import NAME
+from lvmbench.registry.names import SUITE
 from lvmbench.suites.claims import Claim
+from lvmbench.suites.references import Reference
 from lvmbench.suites.yamlfile import YamlFile
 
 
@@ -76,12 +77,15 @@ class Schema(_Model):
     evaluators: Names
     metric: str = "elbo"
     claims: list[Claim] = []
+    references: list[Reference] = []
 
     @field_validator("suite")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
-        if not NAME.fullmatch(value):
-            raise ValueError("should be letters, digits, '_', '.' or '-', starting with a letter")
+        if not SUITE.fullmatch(value):
+            raise ValueError(
+                "should be letters, digits, '_', '.' or '-', starting with a letter, or several such with '/'"
+            )
         return value
 
     @field_validator("latent")
@@ -119,7 +123,7 @@ class Latent(_Model):
     latent: Count
 
 
-SECTIONS: dict[str, type[BaseModel]] = {"budget": Budget, "claims": Claim}
+SECTIONS: dict[str, type[BaseModel]] = {"budget": Budget, "claims": Claim, "references": Reference}
 """The keys that hold keys of their own."""
 
 

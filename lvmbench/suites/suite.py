@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS, TABLE
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
+from lvmbench.suites.references import Reference
 from lvmbench.suites.schema import NOTHING, Latent, Schema, Written, complaint, is_written, shown
 from lvmbench.suites.yamlfile import Location, YamlFile
 
@@ -70,6 +71,8 @@ class Suite:
     metric: str
     figures: tuple[tuple[str, str, str], ...] = ()
     """The figures that its board depends on: the place, what it is for, and the name."""
+    references: tuple[tuple[str, Reference], ...] = ()
+    """The published figures, each with its place."""
 
 
 def load_suite(name: str, catalogue: Catalogue) -> Suite:
@@ -90,12 +93,16 @@ def load_suite(name: str, catalogue: Catalogue) -> Suite:
         picked=tuple(read.picked(schema)),
         exclude=tuple(read.rules(schema)),
         seeds=tuple(range(schema.seeds) if isinstance(schema.seeds, int) else schema.seeds),
-        evaluators=tuple(
-            c for options in read.axis("evaluator", schema.evaluators, "evaluators") for c in options
-        ),
+        evaluators=tuple(read.choices("evaluator", _placed(schema.evaluators, ("evaluators",)))),
         metric=schema.metric,
         figures=tuple(read.figures(schema)),
+        references=tuple(read.references(schema)),
     )
+
+
+def _placed(values: Sequence[Any], at: Location) -> list[tuple[Any, Location]]:
+    """Each value of a list, with its place in the file."""
+    return [(value, (*at, i)) for i, value in enumerate(values)]
 
 
 def _find(name: str, catalogue: Catalogue) -> Path:
@@ -124,7 +131,9 @@ class _Reader:
         axes = {kind: getattr(schema, TABLE[kind].plural) for kind in PARTS}
         settings = self._settings(self._own(schema))
         if axes["dataset"]:
-            rows = {kind: (written, (TABLE[kind].plural,)) for kind, written in axes.items() if written}
+            rows = {
+                kind: _placed(written, (TABLE[kind].plural,)) for kind, written in axes.items() if written
+            }
             yield from (Row(choices, settings) for choices in self._product(rows))
 
     def picked(self, schema: Schema) -> Iterator[Row]:
@@ -134,10 +143,13 @@ class _Reader:
             given = {name: (value, ("combinations", i, name)) for name, value in row.items()}
             own = {name: given[name] for name in SETTINGS if name in given}
             settings = self._settings({**self._own(schema), **own})
-            parts = {
-                kind: ([self._component(*given[kind])], given[kind][1]) for kind in PARTS if kind in given
-            }
+            parts = {kind: list(self._components(*given[kind])) for kind in PARTS if kind in given}
             yield from (Row(choices, settings) for choices in self._product(parts))
+
+    def _components(self, value: Any, at: Location) -> Iterator[tuple[Written, Location]]:
+        """One component, or each of a list."""
+        for written, place in _placed(value, at) if isinstance(value, list) and value else [(value, at)]:
+            yield self._component(written, place), place
 
     def _component(self, value: Any, at: Location) -> Written:
         try:
@@ -179,18 +191,25 @@ class _Reader:
             }
             raise UserError(complaint(error, self.file, places)) from None
 
-    def _product(self, axes: Mapping[str, tuple[list[Written], Location]]) -> Iterator[dict[str, Choice]]:
-        expanded = [itertools.chain(*self.axis(kind, written, *at)) for kind, (written, at) in axes.items()]
+    def _product(self, axes: Mapping[str, list[tuple[Written, Location]]]) -> Iterator[dict[str, Choice]]:
+        expanded = [self.choices(kind, entries) for kind, entries in axes.items()]
         for row in itertools.product(*expanded):
             yield dict(zip(axes, row, strict=True))
 
     def figures(self, schema: Schema) -> Iterator[tuple[str, str, str]]:
-        """What ranks, unless nothing does, and what claims are about."""
+        """What ranks, unless nothing does, and what claims and references are about."""
         if schema.metric != NOTHING:
             yield self.file.place(["metric"]), "metric", schema.metric
         for i, claim in enumerate(schema.claims):
             for name in claim.figures:
                 yield self.file.place(["claims", i]), f"claim '{claim.claim}'", name
+        for place, reference in self.references(schema):
+            yield place, f"reference '{reference.source}'", reference.metric
+
+    def references(self, schema: Schema) -> Iterator[tuple[str, Reference]]:
+        """The published figures, each with its place."""
+        for i, reference in enumerate(schema.references):
+            yield self.file.place(["references", i]), reference
 
     def rules(self, schema: Schema) -> Iterator[Rule]:
         """The rules of ``exclude``."""
@@ -223,14 +242,10 @@ class _Reader:
                 f"{self.file.place(at)}: {at[0]}: excludes everything; name a component or a setting"
             )
 
-    def axis(self, kind: str, written: list[Written], *at: str | int) -> Iterator[Iterator[Choice]]:
-        """The choices of each entry of a list.
-
-        ``at`` ends in the list, or in the entry itself where it stands alone.
-        """
-        alone = len(at) > 1
-        for i, entry in enumerate(written):
-            yield self._choices(kind, entry, at if alone else (*at, i))
+    def choices(self, kind: str, entries: Iterable[tuple[Written, Location]]) -> Iterator[Choice]:
+        """The choices that are written in some places of the file."""
+        for written, at in entries:
+            yield from self._choices(kind, written, at)
 
     def _choices(self, kind: str, written: Written, at: Location) -> Iterator[Choice]:
         place = self.file.place(at)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler, ReduceLROnPlateau, StepLR
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LambdaLR,
+    LRScheduler,
+    ReduceLROnPlateau,
+    StepLR,
+)
 
-from lvmbench.combinations.budget import Budget, Constant, Cosine, Plateau, Schedule, Step, schedule_of
+from lvmbench.combinations.budget import Budget, optimizer_of, schedule_of
+from lvmbench.combinations.optimizers import SGD, Adam, Adamax, AdamNormGrad, AdamW, Optimizer, RMSprop
+from lvmbench.combinations.schedules import Constant, Cosine, Plateau, Schedule, Stages, Step
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": partial(torch.optim.Adam, fused=True),
-    "adamw": partial(torch.optim.AdamW, fused=True),
-    "adamax": torch.optim.Adamax,
-    "rmsprop": torch.optim.RMSprop,
-    "sgd": partial(torch.optim.SGD, fused=True),
-}
+TINY = 1e-7
+"""Added to the norm that a gradient is divided by, which may be 0."""
 
 
 class PackOptimizer:
@@ -33,6 +37,7 @@ class PackOptimizer:
 
     def __init__(self, parameters: Sequence[Tensor], budget: Budget) -> None:
         self.parameters = parameters
+        self.normalizes = isinstance(optimizer_of(budget.optimizer), AdamNormGrad)
         schedule = schedule_of(budget.schedule)
         self.per_seed = isinstance(schedule, Plateau)
         rows = range(len(parameters[0])) if self.per_seed else [slice(None)]
@@ -45,6 +50,8 @@ class PackOptimizer:
 
     def step(self) -> None:
         """Move the parameters by their gradients."""
+        if self.normalizes:
+            normalize_per_seed([p.grad for p in self.parameters if p.grad is not None])
         for part in self._parts:
             part.step()
 
@@ -64,9 +71,7 @@ class _Rows:
     ) -> None:
         self.row = row
         self.pairs = [(p, p.detach()[row].requires_grad_()) for p in parameters]
-        options = {} if budget.weight_decay is None else {"weight_decay": budget.weight_decay}
-        leaves = [leaf for _, leaf in self.pairs]
-        self.optimizer = OPTIMIZERS[budget.optimizer](leaves, lr=budget.learning_rate, **options)
+        self.optimizer = _optimizer(optimizer_of(budget.optimizer), [leaf for _, leaf in self.pairs], budget)
         self.scheduler = _scheduler(schedule, self.optimizer, budget)
 
     def step(self) -> None:
@@ -81,6 +86,41 @@ class _Rows:
             self.scheduler.step(bound)
 
 
+def normalize_per_seed(gradients: Sequence[Tensor]) -> None:
+    """Divide each gradient ``(S, ...)``, in place, by its norm for each seed."""
+    for g in gradients:
+        norms = g.reshape(len(g), -1).norm(dim=1) + TINY
+        g.div_(norms.view(-1, *[1] * (g.dim() - 1)))
+
+
+def _optimizer(named: Optimizer, leaves: list[Tensor], budget: Budget) -> torch.optim.Optimizer:
+    decay: dict[str, Any] = {} if budget.weight_decay is None else {"weight_decay": budget.weight_decay}
+    rate = budget.learning_rate
+    match named:
+        case SGD(momentum=momentum):
+            return torch.optim.SGD(leaves, lr=rate, momentum=momentum, fused=True, **decay)
+        case RMSprop(decay=alpha, momentum=momentum, epsilon=eps):
+            return torch.optim.RMSprop(leaves, lr=rate, alpha=alpha, eps=eps, momentum=momentum, **decay)
+        case Adamax(beta1=beta1, beta2=beta2, epsilon=eps):
+            return torch.optim.Adamax(leaves, lr=rate, betas=(beta1, beta2), eps=eps, **decay)
+        case AdamW(beta1=beta1, beta2=beta2, epsilon=eps):
+            return torch.optim.AdamW(leaves, lr=rate, betas=(beta1, beta2), eps=eps, fused=True, **decay)
+        case Adam() | AdamNormGrad():
+            betas = (named.beta1, named.beta2)
+            adam = torch.optim.Adam(leaves, lr=rate, betas=betas, eps=named.epsilon, fused=True, **decay)
+            if isinstance(named, Adam) and named.second_moment:
+                _start(adam, named.second_moment)
+            return adam
+
+
+def _start(adam: torch.optim.Adam, second_moment: float) -> None:
+    """Give Adam's averages the values that they begin with, which it else sets at its first step."""
+    for leaf in adam.param_groups[0]["params"]:
+        squares = torch.full_like(leaf, second_moment, requires_grad=False)
+        step = torch.zeros((), device=leaf.device)
+        adam.state[leaf] = {"step": step, "exp_avg": torch.zeros_like(squares), "exp_avg_sq": squares}
+
+
 def _scheduler(
     schedule: Schedule, optimizer: torch.optim.Optimizer, budget: Budget
 ) -> LRScheduler | ReduceLROnPlateau:
@@ -91,6 +131,8 @@ def _scheduler(
             return CosineAnnealingLR(optimizer, budget.epochs, eta_min=end * budget.learning_rate)
         case Step(every=every, factor=factor):
             return StepLR(optimizer, every, factor)
+        case Stages():
+            return LambdaLR(optimizer, schedule.factor)
         case Plateau(patience=patience, factor=factor):
             # torch's threshold is relative: with it a bound below zero would be better for being a little
             # lower

@@ -24,10 +24,14 @@ COMPONENTS = {
         "standard_normal": "priors.standard_normal:StandardNormal",
         "mixture": "priors.mixture:MixturePrior",
         "vamp": "priors.vamp:VampPrior",
+        "associative": "priors.associative:Associative",
+        "flow": "priors.flow:FlowPrior",
+        "autoregressive": "priors.autoregressive:Autoregressive",
         "stick_breaking": "priors.stick_breaking:StickBreaking",
         "bernoulli": "priors.bernoulli:BernoulliPrior",
         "categorical": "priors.categorical:CategoricalPrior",
         "hierarchy": "priors.hierarchy:Hierarchy",
+        "diffusion": "priors.diffusion:Diffusion",
     },
     "posterior": {
         "gaussian": "posteriors.gaussian:Gaussian",
@@ -37,6 +41,7 @@ COMPONENTS = {
         "dlgmm": "posteriors.dlgmm:Dlgmm",
         "bottom_up": "posteriors.bottom_up:BottomUp",
         "ladder": "posteriors.ladder:Ladder",
+        "noising": "posteriors.noising:Noising",
         "svi": "posteriors.svi:Svi",
         "semi_amortized": "posteriors.semi_amortized:SemiAmortized",
         "planar": "posteriors.planar:Planar",
@@ -46,6 +51,7 @@ COMPONENTS = {
         "spline": "posteriors.spline:Spline",
         "sylvester": "posteriors.sylvester:Sylvester",
         "auxiliary": "posteriors.auxiliary:Auxiliary",
+        "draw": "posteriors.draw:Draw",
         "exact": "posteriors.exact:Exact",
         "bernoulli": "posteriors.bernoulli:BernoulliPosterior",
         "categorical": "posteriors.categorical:CategoricalPosterior",
@@ -56,6 +62,7 @@ COMPONENTS = {
         "gaussian": "decoders.gaussian:GaussianDecoder",
         "linear_gaussian": "decoders.linear_gaussian:LinearGaussian",
         "pixelcnn": "decoders.pixelcnn:PixelCnn",
+        "draw": "decoders.draw:DrawDecoder",
     },
     "objective": {
         "elbo": "objectives.elbo:Elbo",
@@ -97,7 +104,16 @@ COMPONENTS = {
     },
 }
 """The class of each component, by kind and name."""
-SUITES = ("quick", "exact", "variational", "estimators", "compatibility")
+SUITES = (
+    "quick",
+    "exact",
+    "variational",
+    "estimators",
+    "compatibility",
+    "paper/iwae",
+    "paper/ladder",
+    "paper/vampprior",
+)
 
 
 @lvmbench.hookimpl

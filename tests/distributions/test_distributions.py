@@ -10,11 +10,14 @@ from lvmbench import (
     Bernoulli,
     DiagonalNormal,
     Distribution,
+    Flow,
+    InvertibleFlow,
     LowRankNormal,
     Mixture,
     MultivariateNormal,
     Stream,
 )
+from lvmbench.distributions import traits_of
 
 BATCHES = [(), (1,), (7,), (3, 7)]
 
@@ -152,6 +155,23 @@ def test_mixture_of_a_hopeless_component_stays_finite_with_its_gradient():
     assert log_prob.item() == pytest.approx(stats.norm.logpdf(0) - math.log(2))
     log_prob.backward()
     assert loc.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 2), (4, 3, 2), (6, 4, 3, 2), (6, 4, 1, 2)])
+def test_a_mixture_weighs_a_few_at_a_time_as_it_does_all(shape, monkeypatch):
+    p = Mixture(torch.randn(3, 5), DiagonalNormal(torch.randn(3, 5, 2), torch.randn(3, 5, 2)))
+    value = torch.randn(shape)
+    whole = p.log_prob(value)
+    monkeypatch.setattr("lvmbench.distributions.mixture.CHUNK", 70)
+    assert torch.equal(p.log_prob(value), whole)
+
+
+def test_what_a_mixture_can_do_depends_on_what_it_is_of():
+    assert traits_of(Mixture[DiagonalNormal]) == {"density", "mean", "components"}
+    assert traits_of(Mixture[MultivariateNormal]) == {"density", "mean", "components"}
+    assert traits_of(Mixture[InvertibleFlow]) == {"density", "components"}
+    assert traits_of(Mixture[Flow]) == traits_of(Mixture) == {"components"}
+    assert traits_of(DiagonalNormal) == DiagonalNormal.traits
 
 
 def test_mixture_weights_of_zero_are_never_drawn():

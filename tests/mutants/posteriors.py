@@ -3,7 +3,20 @@
 import torch
 from torch import nn
 
-from lvmbench import DiagonalNormal, Marginal, Posterior, observed, register_draw_kl, register_kl
+from lvmbench import (
+    Chain,
+    Denoised,
+    DiagonalNormal,
+    Marginal,
+    Noised,
+    Posterior,
+    observed,
+    register_draw_kl,
+    register_kl,
+)
+from lvmbench.divergence import draw_kl
+from lvmbench_plugins.posteriors.ladder import Ladder
+from lvmbench_plugins.posteriors.noising import Noising
 from tests.mutants import mutant
 
 
@@ -387,3 +400,73 @@ class Counts(Affine):
         self.calls += 1
         loc, log_scale = self.numbers(x)
         return DiagonalNormal(loc + 0.01 * self.calls, log_scale, len(self.shape))
+
+
+class Untold(Chain):
+    """Drawn as a ladder is; its density leaves the prior out."""
+
+    def __init__(self, drawn, told):
+        super().__init__(drawn.first, drawn.conditionals, drawn.sizes, top_down=True)
+        self.told = told
+
+    def log_prob(self, value):
+        layers = value.split(self.sizes, -1)
+        return sum(one.log_prob(layer) for one, layer in zip(self.told, layers, strict=True))
+
+
+@mutant(
+    "a ladder whose density forgets the prior's precision, with which it draws",
+    sampled_density_is_log_prob="of one distribution",
+)
+class ForgetsThePrior(Ladder):
+    distribution = Untold
+
+    def forward(self, x, model):
+        return Untold(super().forward(x, model), self._told(x))
+
+
+class Apart(Noised):
+    """Each layer is noise of its own about x: no longer the one below with more."""
+
+    def sample_and_log_prob(self, noise, samples):
+        z = self.marginals.sample(noise, samples).flatten(-2)
+        return z, self.log_prob(z)
+
+
+@register_draw_kl(Apart, Denoised)
+def _of_noised(q, p, z, noise):
+    return draw_kl(Noised(q.x, q.gamma), p, z, noise)
+
+
+@mutant(
+    "noised layers that have their marginals, and are not drawn each from the one below",
+    kl_is_the_average_log_ratio="compare it with E_q",
+)
+class NoisedApart(Noising):
+    distribution = Apart
+
+    def forward(self, x, model):
+        return Apart(*vars(super().forward(x, model)).values())
+
+
+class Unscaled(Noised):
+    pass
+
+
+@register_draw_kl(Unscaled, Denoised)
+def _at_one_time(q, p, z, noise):
+    size, times = q.x.shape[-1], len(q.gamma) - 1
+    last = draw_kl(Noised(q.x, q.gamma[-1:]), Denoised(p.denoise, p.gamma[-1:], size), z[..., -size:], noise)
+    right = Denoised(p.denoise, p.gamma, size, one_time=True)
+    return last + (draw_kl(Noised(q.x, q.gamma), right, z, noise) - last) / times
+
+
+@mutant(
+    "the KL of a draw at one layer, which is not multiplied by their number",
+    kl_is_the_average_log_ratio="compare it with E_q",
+)
+class OneLayerForAll(Noising):
+    distribution = Unscaled
+
+    def forward(self, x, model):
+        return Unscaled(*vars(super().forward(x, model)).values())

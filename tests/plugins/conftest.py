@@ -137,3 +137,29 @@ def line() -> Line:
     data = DataSummary((1,), "real", torch.zeros(1))
     prior = CATALOGUE.build("prior", "standard_normal", data, 1)
     return Line(LatentVariableModel(prior, LinePosterior(), LineDecoder()).double())
+
+
+@pytest.fixture
+def gradients() -> Callable[..., Tensor]:
+    """Independent gradients of every weight of a model, (draws, P), drawn together under vmap."""
+
+    def find(
+        model: LatentVariableModel, x: Tensor, objective: str, estimator: str, draws: int, seed: int
+    ) -> Tensor:
+        data = DataSummary(tuple(x.shape[1:]), "real", x.mean(0))
+        bound = CATALOGUE.build("objective", objective)
+        built = CATALOGUE.build("estimator", estimator, data, model.prior.space)
+        surrogate = Surrogate(model, bound, built, x)
+        surrogate(recorder := Recorder(Stream.seeded(0, dtype=x.dtype)))
+        stream = Stream.seeded(seed, "gradients", dtype=x.dtype)
+        normals = stream.normal((draws, recorder.demand.normals))
+        uniforms = stream.uniform((draws, recorder.demand.uniforms))
+
+        def value(weights: dict[str, Tensor], normals: Tensor, uniforms: Tensor) -> Tensor:
+            return torch.func.functional_call(surrogate, weights, (Buffer(normals, uniforms),))
+
+        weights = dict(surrogate.named_parameters())
+        found = torch.func.vmap(torch.func.grad(value), (None, 0, 0))(weights, normals, uniforms)
+        return torch.cat([part.reshape(draws, -1) for part in found.values()], 1)
+
+    return find

@@ -122,5 +122,5 @@ def test_the_name_holds_the_layers():
     ref = CATALOGUE.canonical("prior", Ref.parse("hierarchy[layers=32 8]"))
     assert str(ref) == "hierarchy[layers=32 8]"
     prior = CATALOGUE.entry("prior", "hierarchy").load()
-    assert prior.latent_size(8, CATALOGUE.options("prior", ref)) == 40
-    assert prior.latent_size(8, CATALOGUE.options("prior", Ref("hierarchy"))) == 8
+    assert prior.latent_size(8, CATALOGUE.options("prior", ref), lambda: DATA) == 40
+    assert prior.latent_size(8, CATALOGUE.options("prior", Ref("hierarchy")), lambda: DATA) == 8

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import lvmbench
-from lvmbench import Buffer, DataSummary, DiagonalNormal, LatentVariableModel, Recorder, Stream, Terms
+from lvmbench import DataSummary, DiagonalNormal, LatentVariableModel, Stream, Terms
 from lvmbench.registry.loader import load_catalogue
 from lvmbench_plugins.posteriors.ladder import _product
 
@@ -119,37 +119,11 @@ def test_every_layer_of_the_divergence_is_in_closed_form_given_the_layers_above(
     torch.testing.assert_close(terms.kl_of_draws, total)
 
 
-def gradients(built, points, objective, estimator, draws, seed):
-    """Independent gradients of every weight, (draws, P), drawn together."""
-    objective = CATALOGUE.build("objective", objective)
-    estimator = CATALOGUE.build("estimator", estimator, DATA, built.prior.space)
-
-    recorder = Recorder(Stream.seeded(0, dtype=F64))
-    call = _Call(built, lambda noise: estimator(objective, built, points, noise).surrogate.mean())
-    call(recorder)
-    numbers = Stream.seeded(seed, "ladder", dtype=F64).normal((draws, recorder.demand.normals))
-
-    def value(weights, row):
-        return torch.func.functional_call(call, weights, (Buffer(row, row[:0]),))
-
-    found = torch.func.vmap(torch.func.grad(value), (None, 0))(dict(call.named_parameters()), numbers)
-    return torch.cat([part.reshape(draws, -1) for part in found.values()], 1)
-
-
-class _Call(torch.nn.Module):
-    def __init__(self, built, figure):
-        super().__init__()
-        self.built, self.figure = built, figure
-
-    def forward(self, noise):
-        return self.figure(noise)
-
-
 @pytest.mark.parametrize(
     ("objective", "estimator"), [("elbo", "stl"), ("elbo", "blend"), ("iwae[samples=3]", "dreg")]
 )
 @pytest.mark.statistical("mean gradients of two estimators", "of the 4,000 draws, paired")
-def test_with_q_held_fixed_the_prior_within_it_is(points, objective, estimator, chance):
+def test_with_q_held_fixed_the_prior_within_it_is(points, gradients, objective, estimator, chance):
     """The prior's weights, which are q's as well, have the gradient that the whole path gives."""
     built = model("hierarchy[layers=2 2,hidden=2]", "ladder[hidden=3,layers=0]")
     one, other = (gradients(built, points, objective, e, 4000, chance.seed) for e in (estimator, "pathwise"))

@@ -17,13 +17,19 @@ from lvmbench import (
     evaluate,
     fit,
 )
+from lvmbench.combinations.budget import Budget
+from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.parts import build
 from lvmbench.registry.loader import load_catalogue
+from lvmbench.registry.names import Ref
+from lvmbench.training import train
 from lvmbench.training.learner import restore, state
 from lvmbench_plugins.priors.vamp import MARGIN, VampPrior
 
 F64 = torch.float64
 CATALOGUE = load_catalogue()
 DATA = DataSummary((3,), "real", torch.tensor([0.5, -1.0, 2.0]), size=50)
+BLOBS = {"data": "blobs[train=60,validation=20,test=30]", "decoder": "linear_gaussian", "objective": "elbo"}
 FAMILIES = ["gaussian", "full_gaussian", "low_rank_gaussian[rank=1]", "iaf[flows=2]", "coupling[flows=2]"]
 
 
@@ -155,6 +161,26 @@ def test_pseudo_inputs_start_at_different_data_once():
     assert torch.equal(prior.pseudo_inputs, moved)
 
 
+@pytest.mark.parametrize("vectorized", [True, False])
+def test_a_pack_starts_each_seed_at_data_of_its_own(vectorized):
+    refs = {
+        "prior": "vamp[components=5]",
+        "posterior": "gaussian[hidden=8]",
+        "estimator": "pathwise",
+        **BLOBS,
+    }
+    refs["dataset"] = refs.pop("data")
+    combination = Combination({kind: Ref.parse(name) for kind, name in refs.items()}, 2)
+    data = CATALOGUE.build("dataset", refs["dataset"]).load()
+    parts = [build(CATALOGUE, combination, data, seed) for seed in (0, 1)]
+    small = Budget(epochs=2, learning_rate=1e-6)
+    found = train(parts, [0, 1], data, small, torch.device("cpu"), vectorized=vectorized)
+    x, starts = data.splits["train"].values, [result.weights["model.prior.raw"] for result in found]
+    for start, part in zip(starts, parts, strict=True):
+        torch.testing.assert_close(start, x[part.model.prior.rows], rtol=0, atol=1e-4)
+    assert not torch.equal(*starts)
+
+
 @pytest.mark.parametrize(("support", "high"), [("unit", 1.0), ("binary", 1.0), ("count", math.inf)])
 def test_pseudo_inputs_stay_where_the_data_live(support, high):
     x = torch.tensor([[0.0, 1.0, 0.5], [1.0, 1.0, 0.0]]) * (40 if support == "count" else 1)
@@ -193,9 +219,6 @@ def test_more_pseudo_inputs_than_data_are_refused():
         Refusal, match=r"at least as many training data as pseudo-inputs, got 50 data and components=51"
     ):
         VampPrior(DATA, 2, components=51)
-
-
-BLOBS = {"data": "blobs[train=60,validation=20,test=30]", "decoder": "linear_gaussian", "objective": "elbo"}
 
 
 @pytest.mark.parametrize(

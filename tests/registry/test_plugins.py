@@ -300,6 +300,15 @@ def test_suite_that_is_not_there_does_not_break_the_list(install, target):
     assert load_catalogue().entry("suite", "mine").summary.startswith("unavailable: ")
 
 
+@pytest.mark.parametrize(("kind", "name"), [("prior", "mine/own"), ("suite", "mine/"), ("suite", "/own")])
+def test_the_name_of_a_suite_alone_may_have_parts(install, kind, name):
+    install("lvmbench-a", HOOK + f"register.{kind}({name!r}, 'lvmbench:mine.yaml')")
+    (problem,) = load_catalogue().problems
+    assert f"{kind} name '{name}' must be letters, digits" in str(problem)
+    install("lvmbench-b", HOOK + "register.suite('mine/own', 'lvmbench:mine.yaml')")
+    assert ("suite", "mine/own") in load_catalogue()
+
+
 def test_unknown_component_names_the_nearest_and_the_problems(install):
     install("lvmbench-bad", "1 / 0")
     with pytest.raises(

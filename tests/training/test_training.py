@@ -15,13 +15,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lvmbench import Decoder, DiagonalNormal, Estimate, Estimator, Objective, Posterior, Prior
 from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.optimizers import OPTIMIZERS
 from lvmbench.combinations.parts import build
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.training import restore, train
 from lvmbench.training.learner import ContractError
 from lvmbench.training.loop import Training
-from lvmbench.training.optimizer import OPTIMIZERS
+from lvmbench.training.optimizer import PackOptimizer
 
 CATALOGUE = load_catalogue()
 CPU = torch.device("cpu")
@@ -271,6 +272,10 @@ def test_a_seed_with_a_huge_gradient_does_not_clip_the_others():
 
 SCHEDULED = {"constant": [1.0] * 6, "cosine": [(1 + math.cos(math.pi * e / 6)) / 2 for e in range(6)]}
 SCHEDULED |= {"cosine[end=0.5]": [0.5 + c / 2 for c in SCHEDULED["cosine"]]}
+SCHEDULED |= {
+    "stages": [1.0, 0.72, 0.72, 0.72, 0.52, 0.52],
+    "stages[base=2]": [1.0] + [0.72] * 2 + [0.52] * 3,
+}
 SCHEDULED |= {"step[every=2,factor=0.5]": [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]}
 
 
@@ -414,6 +419,51 @@ def test_every_optimizer_improves_the_bound(optimizer, vectorized):
     for result in fit([0, 1], how, vectorized=vectorized).values():
         assert result.status == "ok"
         assert result.curve[-1][2] > result.curve[0][2]
+
+
+def moves(optimizer, gradients, scale=1.0):
+    """Where the weights of two seeds, a matrix and a number each, go from 0 by these gradients."""
+    parameters = [torch.zeros(2, 3, 4, requires_grad=True), torch.zeros(2, requires_grad=True)]
+    found = PackOptimizer(parameters, budget(optimizer=optimizer, learning_rate=0.1))
+    for step in gradients:
+        for parameter, gradient in zip(parameters, step, strict=True):
+            parameter.grad = scale * gradient
+        found.step()
+    return [p.detach() for p in parameters]
+
+
+@pytest.fixture
+def gradients():
+    source = torch.Generator().manual_seed(0)
+    return [[torch.randn(2, 3, 4, generator=source), torch.randn(2, generator=source)] for _ in range(3)]
+
+
+def test_gradients_are_normalised_tensor_by_tensor_and_seed_by_seed(gradients):
+    own = [
+        [torch.stack([row / (row.norm() + 1e-7) for row in gradient]) for gradient in step]
+        for step in gradients
+    ]
+    torch.testing.assert_close(moves("adam_norm_grad", gradients), moves("adam", own))
+    lone = [[g * torch.tensor([1.0, 1e3]).view(-1, *[1] * (g.dim() - 1)) for g in step] for step in gradients]
+    torch.testing.assert_close(moves("adam_norm_grad", lone), moves("adam_norm_grad", gradients))
+
+
+def test_a_gradient_of_zero_stays_zero_when_normalised(gradients):
+    still = moves("adam_norm_grad", [[0 * g for g in step] for step in gradients])
+    assert all((p == 0).all() for p in still)
+
+
+def test_adam_begins_with_the_second_moment_that_it_is_given(gradients):
+    g = gradients[0][0]
+    moved = moves("adam[second_moment=1.0,epsilon=1e-4]", gradients[:1])[0]
+    torch.testing.assert_close(moved, -0.1 * g / (((0.999 + 0.001 * g**2) / 0.001).sqrt() + 1e-4))
+
+
+def test_adam_by_sums_over_a_batch_is_adam_by_means_with_other_options(gradients):
+    """As the docs say; B = 20, the second moment of a sum beginning at 1."""
+    sums = moves("adam[second_moment=1.0,epsilon=1e-4]", gradients, scale=20.0)
+    means = moves("adam[second_moment=0.0025,epsilon=5e-6]", gradients)
+    torch.testing.assert_close(sums, means)
 
 
 def batches(seeds, how=None, **parts):

@@ -68,7 +68,8 @@ class Elbo(Objective):
         # free bits take the mean over the batch, and the larger of two values
         self.additive = self.linear = not free_bits
         self.batchwise = bool(free_bits)
-        self.requires = frozenset({"model.analytic_kl"} if kl == "analytic" else ())
+        if kl == "analytic":
+            self.requires, self.provides = frozenset({"model.analytic_kl"}), frozenset({"analytic_kl"})
 
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
         kl = terms.kl(analytic=self.kl == "analytic")

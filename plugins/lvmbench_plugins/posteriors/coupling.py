@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from lvmbench import Amortized, Count, DataSummary, InvertibleFlow, LatentSpace, Refusal, Size
 from lvmbench.networks import Mask, Network
-from lvmbench_plugins.posteriors._flows import CouplingStep, Encoder, affine, pushed
+from lvmbench_plugins._flows import CouplingStep, affine, pushed
+from lvmbench_plugins.posteriors._flows import Encoder
 
 
 @final
@@ -59,7 +60,7 @@ class Coupling(Amortized):
         mask: Mask = False,
     ) -> None:
         super().__init__()
-        self.space, size = space, math.prod(space.event_shape)
+        self.event_shape, size = space.event_shape, math.prod(space.event_shape)
         if size < 2:
             raise Refusal("coupling splits the latents in two halves; a single latent has none")
         self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers, mask=mask)
@@ -69,4 +70,4 @@ class Coupling(Amortized):
 
     def of(self, parameters: Tensor) -> InvertibleFlow:
         base, h = self.network.split(parameters)
-        return pushed(base, [step(h, affine) for step in self.steps], self.space)
+        return pushed(base, [step(h, affine) for step in self.steps], self.event_shape)

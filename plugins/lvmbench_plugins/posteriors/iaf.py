@@ -10,7 +10,8 @@ from torch.distributions import AffineTransform, Transform
 
 from lvmbench import Amortized, Count, DataSummary, InvertibleFlow, LatentSpace, Size
 from lvmbench.networks import Mask, Network
-from lvmbench_plugins.posteriors._flows import AutoregressiveStep, Encoder, affine, pushed
+from lvmbench_plugins._flows import AutoregressiveStep, affine, pushed
+from lvmbench_plugins.posteriors._flows import Encoder
 
 OPEN = 2.0
 """Added to the argument of each gate, so that at the start most of z passes."""
@@ -77,7 +78,7 @@ class Iaf(Amortized):
         mask: Mask = False,
     ) -> None:
         super().__init__()
-        self.space, size = space, math.prod(space.event_shape)
+        self.event_shape, size = space.event_shape, math.prod(space.event_shape)
         self.element = {"gated": _gated, "affine": affine}[form]
         self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers, mask=mask)
         self.steps = nn.ModuleList(
@@ -87,7 +88,7 @@ class Iaf(Amortized):
 
     def of(self, parameters: Tensor) -> InvertibleFlow:
         base, h = self.network.split(parameters)
-        return pushed(base, [step(h, self.element) for step in self.steps], self.space)
+        return pushed(base, [step(h, self.element) for step in self.steps], self.event_shape)
 
 
 def _gated(given: Tensor) -> Transform:

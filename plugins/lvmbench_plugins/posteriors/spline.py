@@ -7,8 +7,7 @@ from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import AffineTransform, Transform
-from zuko.transforms import DependentTransform, MonotonicRQSTransform
+from torch.distributions import AffineTransform
 
 from lvmbench import (
     Amortized,
@@ -22,7 +21,8 @@ from lvmbench import (
     Size,
 )
 from lvmbench.networks import Mask, Network
-from lvmbench_plugins.posteriors._flows import AutoregressiveStep, CouplingStep, Encoder, pushed
+from lvmbench_plugins._flows import AutoregressiveStep, CouplingStep, Splines, pushed
+from lvmbench_plugins.posteriors._flows import Encoder
 
 
 @final
@@ -79,18 +79,17 @@ class Spline(Amortized):
         mask: Mask = False,
     ) -> None:
         super().__init__()
-        self.space, size = space, math.prod(space.event_shape)
+        self.event_shape, size = space.event_shape, math.prod(space.event_shape)
         if size < 2 and form == "coupling":
             raise Refusal(
                 "spline in the form 'coupling' splits the latents in two halves; a single latent has none: "
                 "set form=autoregressive"
             )
-        # widths, heights, slopes at inner knots: at the outer ones the slope is that of the identity beyond
-        self.bound, self.sizes = bound, [bins, bins, bins - 1]
+        self.element = Splines(bins, bound)
         step = {"coupling": CouplingStep, "autoregressive": AutoregressiveStep}[form]
         self.network = Encoder(network, data, space, context, hidden=hidden, layers=layers, mask=mask)
         self.steps = nn.ModuleList(
-            step(size, sum(self.sizes), context=context, hidden=hidden, backwards=t % 2 == 1)
+            step(size, self.element.outputs, context=context, hidden=hidden, backwards=t % 2 == 1)
             for t in range(flows)
         )
 
@@ -98,11 +97,6 @@ class Spline(Amortized):
         q, h = self.network.split(parameters)
         # splines bend what lies within the bound, which is in units of the base: location and scale come last
         base = DiagonalNormal(torch.zeros_like(q.loc), torch.zeros_like(q.loc))
-        bent = [step(h, self._spline) for step in self.steps]
+        bent = [step(h, self.element) for step in self.steps]
         scaled = AffineTransform(q.loc, q.log_scale.exp(), event_dim=1)
-        return pushed(base, [*bent, (scaled, slice(None))], self.space)
-
-    def _spline(self, given: Tensor) -> Transform:
-        bent = MonotonicRQSTransform(*given.split(self.sizes, -1), bound=self.bound)
-        spline: Transform = DependentTransform(bent, 1)
-        return spline
+        return pushed(base, [*bent, (scaled, slice(None))], self.event_shape)

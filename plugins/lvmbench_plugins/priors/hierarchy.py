@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, final
 
@@ -83,7 +83,7 @@ class Hierarchy(Prior):
         self.register_buffer("zeros", torch.zeros(self.sizes[-1]), persistent=False)
 
     @classmethod
-    def latent_size(cls, latent: int, options: Mapping[str, Any]) -> int:
+    def latent_size(cls, latent: int, options: Mapping[str, Any], data: Callable[[], DataSummary]) -> int:
         return sum(sizes_of(options["layers"])) if options["layers"] else latent
 
     @property

@@ -1,0 +1,105 @@
+"""Published figures beside a suite's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from pydantic import TypeAdapter
+
+from lvmbench.errors import nearest
+from lvmbench.kinds import PARTS
+from lvmbench.results.board import identity, labels
+from lvmbench.results.metrics import figure_table, found_figure, named_figures
+from lvmbench.results.statistics import half_width
+from lvmbench.results.tables import asked
+from lvmbench.suites.claims import Pattern, fits
+from lvmbench.suites.references import Reference
+
+NO_RUN, NOT_MEASURED = "no run", "not measured"
+COLUMNS = (
+    "combination",
+    "figure",
+    "ours",
+    "low",
+    "high",
+    "seeds",
+    "published",
+    "difference",
+    "source",
+    "note",
+    "status",
+    "reason",
+)
+
+
+def compare(
+    written: Sequence[Mapping[str, Any]], records: pd.DataFrame, measurements: pd.DataFrame
+) -> pd.DataFrame:
+    """One row per published figure and combination that it is of.
+
+    Our mean over seeds with its 95% t interval, what was published, and ours less that; without ours, why.
+
+    Arguments:
+        written: The references, as the suite has them.
+        records: One row per run.
+        measurements: Long, one row per figure of a run.
+    """
+    references = TypeAdapter(list[Reference]).validate_python(list(written))
+    records = asked(records)
+    runs = records.assign(label=labels(records, _telling(records)))
+    figures = named_figures(records, measurements)
+    rows = [row for reference in references for row in _rows(reference, runs, figures)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _telling(records: pd.DataFrame) -> list[str]:
+    """The columns that tell the combinations of a suite apart, the data set among them."""
+    names = [name for name in identity(records) if records[name].nunique(dropna=False) > 1]
+    return names or list(PARTS)
+
+
+def _rows(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    shared = {
+        "figure": reference.metric,
+        "published": reference.value,
+        "source": reference.source,
+        "note": reference.note,
+    }
+    own = runs[_are_of(runs, reference.of)]
+    if own.empty:
+        yield {**shared, "combination": reference.pattern, "seeds": 0, "status": NO_RUN, "reason": ""}
+    for combination, part in own.groupby("label", sort=False):
+        yield {**shared, "combination": combination, **_found(reference, part, figures)}
+
+
+def _found(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) -> dict[str, Any]:
+    """What the runs of one combination gave, or why they gave nothing."""
+    figure = found_figure(reference.metric, figures)
+    values = figures.loc[figures["key"].isin(runs["key"]) & (figures["figure"] == figure), "value"].astype(
+        float
+    )
+    if values.empty:
+        return {"seeds": 0, **_nothing(reference, runs, figures)}
+    mean, width = float(values.mean()), float(half_width(values.std(), len(values)))
+    interval = {"low": mean - width, "high": mean + width, "seeds": len(values)}
+    return {"ours": mean, **interval, "difference": mean - reference.value, "status": "ok", "reason": ""}
+
+
+def _nothing(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) -> dict[str, str]:
+    """Why the runs of a combination do not have a figure."""
+    if not (runs["status"] == "ok").any():
+        reasons = dict.fromkeys(reason for reason in runs["reason"].fillna("") if reason)
+        return {"status": ", ".join(runs["status"].unique()), "reason": "; ".join(reasons)}
+    names = figure_table(figures).index
+    return {"status": NOT_MEASURED, "reason": f"no '{reference.metric}'{nearest(reference.metric, names)}"}
+
+
+def _are_of(runs: pd.DataFrame, pattern: Pattern) -> pd.Series[bool]:
+    """Which runs are of the combinations of a pattern."""
+    kept = pd.Series(True, index=runs.index)
+    for name, wanted in pattern.items():
+        values = runs[name] if name in runs else pd.Series(None, index=runs.index, dtype=object)
+        kept &= values.map(lambda value, wanted=wanted: fits(value, wanted)).astype(bool)
+    return kept

@@ -1,0 +1,57 @@
+"""The figures that a suite speaks of: refused before anything is trained where they will never be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lvmbench.combinations.combination import Combination
+from lvmbench.errors import Unavailable, UserError, nearest
+from lvmbench.registry.catalogue import Catalogue
+from lvmbench.registry.names import Ref
+from lvmbench.suites.claims import Pattern, fits
+from lvmbench.suites.suite import Suite
+
+ALWAYS = frozenset({"elbo", "train_seconds", "parameters"})
+"""What a suite may rank by whatever its evaluators:
+the default, which gives way to others, and what records hold.
+"""
+
+
+def check_figures(suite: Suite, catalogue: Catalogue, evaluators: Sequence[Ref]) -> None:
+    """Refuse to rank by, or to speak of, what nothing in the suite measures.
+
+    variants show only in results.
+    """
+    try:
+        classes = [catalogue.entry("evaluator", e.name).load() for e in evaluators]
+    except Unavailable:
+        return
+    known = ALWAYS.union(*(getattr(evaluator, "metrics", ()) for evaluator in classes))
+    for place, what, figure in suite.figures:
+        if problem := _unmeasured(figure, known, {str(e) for e in evaluators}):
+            raise UserError(f"{place}: {what}: {problem}")
+
+
+def check_references(suite: Suite, combinations: Iterable[Combination]) -> None:
+    """Refuse published figures that are of no combination of the suite."""
+    for place, reference in suite.references:
+        if not any(_is_of(reference.of, combination) for combination in combinations):
+            raise UserError(
+                f"{place}: reference '{reference.source}': no combination of the suite is of "
+                f"{reference.pattern}; write components as lvmbench plan shows them, * for anything"
+            )
+
+
+def _unmeasured(figure: str, metrics: Iterable[str], evaluators: Iterable[str]) -> str | None:
+    """Why a suite cannot give a figure, named as in tables."""
+    name, _, evaluator = figure.partition("@")
+    metric = name.partition("[")[0]
+    if metric not in metrics:
+        return f"no evaluator of the suite measures '{metric}'{nearest(metric, metrics)}"
+    if evaluator and evaluator not in evaluators:
+        return f"the suite has no evaluator '{evaluator}'{nearest(evaluator, evaluators)}"
+    return None
+
+
+def _is_of(pattern: Pattern, combination: Combination) -> bool:
+    return all(fits(combination.columns[name], wanted) for name, wanted in pattern.items())
