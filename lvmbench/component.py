@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
+    from lvmbench.dataset import Split
     from lvmbench.model import LatentVariableModel
 
 
@@ -31,8 +30,8 @@ class Component:
     vectorizable: bool = True
     refreshes: bool = False
 
-    def refresh(self, x: Tensor, model: LatentVariableModel) -> None:
-        """Take in the training values ``(N, *x)``, without gradients.
+    def refresh(self, train: Split, model: LatentVariableModel) -> None:
+        """Take in the training data, whose ``x`` is as models take it, without gradients.
 
         What is kept is written into buffers, in place; before the first epoch parameters may be set as well.
         """

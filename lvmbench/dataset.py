@@ -6,7 +6,7 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -54,6 +54,11 @@ class Split:
             return values
         return torch.where(x == self.missing, torch.nan, values)
 
+    def ready(self, device: torch.device) -> Split:
+        """The same data with their values as models take them, on a device."""
+        missing = None if self.missing is None else math.nan
+        return replace(self, x=self.values.to(device), scale=1.0, missing=missing)
+
     @property
     def ends(self) -> tuple[float, float]:
         """The smallest and the largest value that was observed."""
@@ -70,9 +75,11 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class DataSummary:
-    """What components are built from: event shape, support, mean ``(*x)`` and number of the training data.
+    """What components are built from: event shape, support, mean ``(*x)`` and number of the training data,
+    and how many ``factors`` each has, where they are known.
 
-    Where the data are not ``complete`` the mean is of what was observed.
+    Where the data are not ``complete`` the mean is of what was observed. ``levels`` is how many equally
+    spaced values there are, or 0 where values are no such levels.
     """
 
     event_shape: tuple[int, ...]
@@ -80,6 +87,17 @@ class DataSummary:
     mean: Tensor
     size: int = 0
     complete: bool = True
+    levels: int = 0
+    factors: int = 0
+
+    @property
+    def step(self) -> float:
+        """How far the levels, which start at 0, are apart."""
+        return 1 / (self.levels - 1) if self.support == "unit" else 1.0
+
+    def copy(self) -> DataSummary:
+        """The same with a mean of its own, which a component may keep as a weight."""
+        return replace(self, mean=self.mean.clone())
 
     def plane(self, name: str) -> tuple[int, int]:
         """The rows and columns, for a component that is for images of one channel.
@@ -146,13 +164,22 @@ class Data:
 
         ``unit`` says that values lie in [0, 1], ``real`` that they are continuous: binary data is ``binary``
         and ``unit``, unit data is ``unit`` and ``real``; counts are ``count`` and real data is ``real``.
+        ``levels`` says that values are equally spaced, from 0 on.
         """
         found = {self.support, *IMPLIED.get(self.support, ())}
         found |= {"labels"} if all(s.labels is not None for s in self.splits.values()) else set()
-        found |= {"factors"} if all(s.factors is not None for s in self.splits.values()) else set()
+        found |= self._of_factors
         found |= {"whole"} if all(s.whole is not None for s in self.splits.values()) else set()
         found |= {"complete"} if self.complete else set()
+        found |= {"levels"} if self.levels else set()
         return self.provides | found | ({"log_prob"} if self.log_prob else set())
+
+    @property
+    def _of_factors(self) -> set[str]:
+        known = [split.factors for split in self.splits.values() if split.factors is not None]
+        if len(known) < len(self.splits):
+            return set()
+        return {"factors"} | ({"binary_factors"} if max(int(f.max()) for f in known) < 2 else set())
 
     @cached_property
     def complete(self) -> bool:
@@ -160,11 +187,21 @@ class Data:
         return not any(s.missing is not None and bool(s.values.isnan().any()) for s in self.splits.values())
 
     @cached_property
+    def levels(self) -> int:
+        """How many equally spaced values there are, from 0 to 1 in steps of 1 / (levels - 1) or, of counts,
+        in steps of 1 to the largest of any split; 0 where values are no such levels, or are more than 256.
+        """
+        return datarules.levels(self)
+
+    @cached_property
     def summary(self) -> DataSummary:
         """What components are built from."""
         train = self.splits["train"]
         mean = train.values.mean(0) if self.complete else train.values.nanmean(0)
-        return DataSummary(tuple(mean.shape), self.support, mean, len(train), self.complete)
+        factors = 0 if train.factors is None else train.factors.shape[1]
+        return DataSummary(
+            tuple(mean.shape), self.support, mean, len(train), self.complete, self.levels, factors
+        )
 
     @cached_property
     def range(self) -> tuple[float, float]:

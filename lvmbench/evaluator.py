@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -97,9 +96,7 @@ class Subject:
 
     def part(self, split: str) -> Split:
         """A split by name, with its values ready for the model."""
-        part = self.data.splits[split]
-        missing = None if part.missing is None else math.nan
-        return Split(self.values(split), part.labels, factors=part.factors, missing=missing, whole=part.whole)
+        return self.data.splits[split].ready(self.device)
 
     def values(self, split: str) -> Tensor:
         """A split's values as the model takes them."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lvmbench.quantiles import LogGamma
+from lvmbench.quantiles import LogGamma, poisson
 
 
 def derive(seed: int, *words: object) -> int:
@@ -99,6 +99,10 @@ class Noise(ABC):
         """Student's t numbers of so many degrees of freedom."""
         half = freedom / 2
         return self.normal(shape) * (0.5 * (half.log() - self.log_gamma(shape, half))).exp()
+
+    def poisson(self, shape: Sequence[int], rate: Tensor) -> Tensor:
+        """Poisson numbers, whole ones of at most 2^24 - 1, which carry no gradients."""
+        return poisson(self.uniform(shape), rate.detach())
 
 
 class Stream(Noise):

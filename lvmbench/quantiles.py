@@ -10,6 +10,8 @@ from torch.special import erfc, gammainc, gammaincc, gammaln
 
 _STEPS = 5  # of Newton's method, which has converged after 4 for any shape of 1 or more (measured)
 _STRIDE = 1e-3  # of the differences in the shape, in standard deviations
+_BITS = 24
+_MOST = 2.0**_BITS - 1  # the largest whole number below those that single precision rounds
 
 
 class LogGamma(torch.autograd.Function):
@@ -59,6 +61,19 @@ class LogGamma(torch.autograd.Function):
         change = torch.where(below, -1.0, 1.0) * (8 * near - far) / (12 * h)
         found = gradient * (change / _log_density(a, y).exp()).to(gradient.dtype)
         return None, found.sum_to_size(shape.shape)
+
+
+def poisson(u: Tensor, rate: Tensor) -> Tensor:
+    """The quantile of Poisson distributions at u: the least k for which P(X <= k) is at least u.
+
+    By bisection, in double precision; none is above ``_MOST``.
+    """
+    low, high = (torch.full_like(u, end, dtype=torch.float64) for end in (0, _MOST))
+    for _ in range(_BITS):
+        middle = ((low + high) / 2).floor()
+        enough = gammaincc(middle + 1, rate.double()) >= u
+        low, high = torch.where(enough, low, middle + 1), torch.where(enough, middle, high)
+    return high.to(u.dtype)
 
 
 def _tail(a: Tensor, x: Tensor, below: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from lvmbench import DiagonalNormal, Distribution, LatentSpace, Mixture, Prior, 
 from lvmbench.checks import check
 from lvmbench.checks.statistics import require_average
 from lvmbench.noise import Buffer, Demand, Recorder, generator
-from lvmbench.quantiles import LogGamma
+from lvmbench.quantiles import LogGamma, poisson
 from lvmbench.registry.loader import load_catalogue
 
 DRAWS = [
@@ -150,6 +150,14 @@ def quantile(shape):
 def test_quantiles_are_those_of_scipy():
     found = LogGamma.apply(POINTS, SHAPES).numpy()
     np.testing.assert_allclose(found, quantile(SHAPES.numpy()), rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-6, 0.3, 4.0, 250.0, 1e5])
+def test_poisson_quantiles_are_those_of_scipy(rate):
+    u = torch.linspace(0, 1 - 2**-20, 400, dtype=torch.float64)
+    due = stats.poisson.ppf(u, rate).clip(min=0)
+    np.testing.assert_array_equal(poisson(u, torch.full_like(u, rate)), due)
+    assert poisson(u[1:], torch.full_like(u[1:], 1e12)).unique().tolist() == [2**24 - 1]
 
 
 def test_derivatives_of_quantiles_are_those_of_differences():

@@ -25,13 +25,14 @@ from lvmbench.checks.partners import Bench, Case
 from lvmbench.checks.shapes import device_is_followed
 from lvmbench.checks.specimen import Specimen
 from lvmbench.combinations.budget import Budget
+from lvmbench.combinations.optimizers import OPTIMIZERS
 from lvmbench.combinations.parts import build
 from lvmbench.execution.measuring import check_suits, figures
 from lvmbench.registry.names import Ref
 from lvmbench.training import SeedResult, pick_device, train
 from lvmbench.training.estimate import _timed
 from lvmbench.training.memory import PeakMemory
-from lvmbench.training.optimizer import OPTIMIZERS, PackOptimizer
+from lvmbench.training.optimizer import PackOptimizer
 from lvmbench.training.pack import PackNoise
 
 CPU = torch.device("cpu")

@@ -152,7 +152,7 @@ def decoder_depends_on_z(specimen: Specimen) -> None:
 def kl_is_the_average_log_ratio(specimen: Specimen) -> None:
     other = "prior" if specimen.kind == "posterior" else "posterior"
     need = frozenset({"model.analytic_kl"})
-    fixed = {specimen.kind: specimen.ref}
+    fixed = {specimen.kind: specimen.small}
     refs = specimen.bench.offers[other]
     cases = {c for ref in refs if (c := specimen.bench.find({**fixed, other: ref}, need))}
     applies(bool(cases), "no formula is registered for it and a partner")

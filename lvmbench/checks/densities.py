@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from lvmbench.checks.contract import MODEL_PARTS, Skip, applies, contract, require
+from lvmbench.checks.contract import MODEL_PARTS, applies, contract, require
+from lvmbench.checks.grid import DRAWS, POINTS, SUMMABLE, Support, resolved, support_of
 from lvmbench.checks.sources import narrow
 from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
 from lvmbench.distributions import DiagonalNormal, Distribution
 from lvmbench.errors import Refusal
 
-DRAWS = 20_000
 F64 = torch.float64
-POINTS = {1: 2001, 2: 151}
-"""Points along each axis of a quadrature over one or two values, half evenly, half where draws are."""
-ROUGH = 0.05
-"""The largest change of an integral with every second point that still counts as resolved."""
 READ = "distributions.base.Distribution"
 
 
@@ -55,7 +50,7 @@ def samples_are_independent(specimen: Specimen) -> None:
     p = trial.call()
     values = p.sample(trial.noise(), 64).detach()  # (64, *batch, *event)
     rows = values.flatten(0, -1 - len(trial.event_shape)).flatten(1)
-    if p.support == "real":
+    if p.support in ("real", "unit"):
         sorted_, _ = rows.sort(0)
         repeated = (sorted_.diff(dim=0) == 0).all(0)
         applies(not (rows == rows[0]).all(), "the samples are all the same")
@@ -92,36 +87,6 @@ def mean_is_the_average_of_samples(specimen: Specimen) -> None:
         )
 
 
-class Support(NamedTuple):
-    """A distribution of one or two values, the axes of a grid, draws, and which are within the grid."""
-
-    p: Distribution
-    axes: list[Tensor]
-    values: Tensor
-    inside: Tensor
-    shape: tuple[int, ...]
-
-    @property
-    def points(self) -> Tensor:
-        """The points of the grid, ``(N, D)``."""
-        return _product(self.axes)
-
-    def weights(self, density: Tensor, every: int = 1) -> Tensor:
-        """The density at the points times their volumes, ``(N,)``; with ``every`` 2, of every second one."""
-        if self.p.support == "binary":
-            return density
-        grid = density.reshape([len(axis) for axis in self.axes])
-        grid = grid[(slice(None, None, every),) * grid.dim()]
-        volumes: Tensor = _product([_trapezoids(axis[::every]) for axis in self.axes]).prod(1)
-        return grid.flatten() * volumes
-
-    def density(self, lead: int) -> Tensor:
-        """The density at the points, ``(N,)``."""
-        at = self.points.reshape(-1, *[1] * lead, *self.shape)
-        with torch.no_grad():
-            return self.p.log_prob(at).exp().flatten()
-
-
 def _supports(specimen: Specimen) -> list[tuple[Support, Tensor]]:
     """Each setting of one or two values, with the densities of its points; found once for all checks."""
     if "supports" not in specimen.memory:
@@ -135,10 +100,10 @@ def _find_supports(specimen: Specimen) -> Iterator[tuple[Support, Tensor]]:
     for trial in _small(specimen):
         p = trial.call()
         applies("density" in p.traits, "the density is known at its own draws only")
-        applies(p.support in ("real", "binary"), f"no quadrature for the support '{p.support}'")
+        applies(p.support in SUMMABLE, f"no quadrature for the support '{p.support}'")
         if math.prod(trial.event_shape) <= max(POINTS):
             found += 1
-            support = _support(trial, p)
+            support = support_of(trial, p)
             lead = {"prior": 0, "posterior": 1, "decoder": 2}[specimen.kind]
             yield support, support.density(lead)
     applies(found > 0, "it has more than two values at the smallest size")
@@ -155,55 +120,6 @@ def _small(specimen: Specimen) -> Iterator[Trial]:
     yield from (Trial.of("decoder", c, samples=1, batch=1, dtype=torch.float64) for c in cases if c)
 
 
-def _support(trial: Trial, p: Distribution) -> Support:
-    with torch.no_grad():
-        values = p.sample(trial.noise(), DRAWS).reshape(DRAWS, -1)
-        others = p.sample(trial.noise("box"), DRAWS).reshape(DRAWS, -1)
-    size = values.shape[1]
-    if p.support == "binary":
-        axes = [torch.arange(2.0, dtype=torch.float64)] * size
-        inside = torch.ones(DRAWS, dtype=torch.bool)
-        return Support(p, axes, values, inside, trial.event_shape)
-    low, high = others.quantile(1e-3, dim=0), others.quantile(1 - 1e-3, dim=0)
-    low, high = low - 2 * (high - low), high + 2 * (high - low)
-    low, high = torch.maximum(low, others.min(0).values), torch.minimum(high, others.max(0).values)
-    require(
-        bool((high > low).all()), "its samples are all the same", "a density over the reals has none of these"
-    )
-    axes = [_axis(*ends, POINTS[size]) for ends in zip(low, high, others.unbind(1), strict=True)]
-    inside = ((values >= low) & (values <= high)).all(1)
-    return Support(p, axes, values, inside, trial.event_shape)
-
-
-def _axis(low: Tensor, high: Tensor, draws: Tensor, points: int) -> Tensor:
-    """Even points alone would miss a spike between them, and most of a mass may be in one."""
-    even = torch.linspace(float(low), float(high), points // 2 + 1, dtype=F64)
-    dense = draws[(draws > low) & (draws < high)].quantile(torch.linspace(0, 1, points // 2, dtype=F64))
-    axis: Tensor = torch.cat([even, dense]).unique()
-    return axis
-
-
-def _product(axes: Sequence[Tensor]) -> Tensor:
-    return torch.cartesian_prod(*axes).reshape(-1, len(axes))
-
-
-def _trapezoids(axis: Tensor) -> Tensor:
-    """The weights of the trapezoid rule."""
-    none = axis.new_zeros(1)
-    return (torch.cat([none, axis.diff()]) + torch.cat([axis.diff(), none])) / 2
-
-
-def _resolved(support: Support, density: Tensor) -> float:
-    """How much an integral changes with every second point; a skip where that is too much."""
-    if support.p.support == "binary":
-        return 0.0
-    half, whole = (support.weights(density, every).sum() for every in (2, 1))
-    change = float((half - whole).abs() / whole.clamp(min=1e-30))
-    if change > ROUGH:
-        raise Skip("its density is too rough for quadrature")
-    return change
-
-
 @contract(
     *MODEL_PARTS,
     due="The density of one or two values integrates to one.",
@@ -213,7 +129,7 @@ def density_integrates_to_one(specimen: Specimen) -> None:
     for support, density in _supports(specimen):
         total = support.weights(density).sum().item()
         share = support.inside.double()
-        slack = 2e-3 + _resolved(support, density)
+        slack = 2e-3 + resolved(support, density)
         require(math.isfinite(total), f"the integral is {total}")
         require_average(
             share,
@@ -235,7 +151,7 @@ def _constant(ratio: float) -> str:
 def samples_follow_the_density(specimen: Specimen) -> None:
     """First and second moments."""
     for support, density in _supports(specimen):
-        slack = 2e-3 + _resolved(support, density)
+        slack = 2e-3 + resolved(support, density)
         for name, moment in (("mean", _first), ("second moment", _second)):
             drawn = moment(support.values) * support.inside.unsqueeze(1)
             require_average(

@@ -81,10 +81,13 @@ def _with_first(x: Tensor, values: Tensor) -> Tensor:
 
 def _values(trial: Trial, p: Distribution, first: Tensor) -> tuple[Tensor, Tensor]:
     """Every value that the first of x may have, ``(V, K, B)``, and its weight in a sum."""
-    support, like = trial.case.source.data.support, first.expand(len(trial.z), len(first))
+    summary, like = trial.case.source.summary, first.expand(len(trial.z), len(first))
+    support, one = summary.support, torch.ones((), dtype=first.dtype)
+    if p.support == "levels":
+        return _each(torch.arange(summary.levels, dtype=first.dtype) * summary.step, like), one
     if support in ("binary", "count"):
         values = torch.arange(2.0 if support == "binary" else COUNTS, dtype=first.dtype)
-        return _each(values, like), torch.ones((), dtype=first.dtype)
+        return _each(values, like), one
     if "dataset.unit" in trial.component.requires:
         inside = (torch.arange(POINTS, dtype=first.dtype) + 0.5) / POINTS
         return _each(inside, like), torch.tensor(1 / POINTS, dtype=first.dtype)

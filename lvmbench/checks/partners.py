@@ -12,7 +12,7 @@ import torch
 
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.options import required, small, variants
-from lvmbench.checks.sources import Source, counts, holed, registered, synthetic
+from lvmbench.checks.sources import Source, caused, counts, holed, registered, synthetic
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import Parts, build
 from lvmbench.combinations.requirements import end_capabilities, model_capabilities, prior_capabilities
@@ -153,7 +153,7 @@ class Bench:
         """The synthetic data, and the registered only where no synthetic data have what is asked of them."""
         declared = [self.catalogue.entry(kind, ref.name).load().requires for kind, ref in fixed.items()]
         wanted = {c.partition(".")[2] for c in need.union(*declared) if c.startswith("dataset.")}
-        for known in (synthetic(), counts(), holed()):
+        for known in (synthetic(), counts(), holed(), caused()):
             if any(wanted <= source.data.capabilities for source in known):
                 return known
         return self._registered

@@ -12,6 +12,7 @@ from typing import Any
 from lvmbench.checks.contract import MODEL_PARTS, Check, Skip
 from lvmbench.checks.datasets import loaded_data
 from lvmbench.checks.evaluators import TRUTHS, first, tried_before
+from lvmbench.checks.grid import SUMMABLE
 from lvmbench.checks.holes import COMPLETE
 from lvmbench.checks.labels import names_matter
 from lvmbench.checks.options import ends
@@ -205,7 +206,7 @@ def _meets_holes(specimen: Specimen) -> bool:
 
 def _on_a_grid(it: Declared) -> bool:
     few = it.specimen.kind == "decoder" or it.of(2)
-    return it.trait("density") and it.over("real", "binary") and few
+    return it.trait("density") and it.over(*SUMMABLE) and few
 
 
 def _loose(it: Declared) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 
 ROWS = 60
+BYTE = 255
+"""What means a missing value where values are bytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +49,22 @@ def _logistic(x: Tensor) -> Tensor:
 def _source(support: Support, *shape: int, provides: str = "") -> Source:
     u = _uniform(*shape)
     x = {"binary": (u < 0.4).float(), "unit": u, "count": (-3 * u.log()).floor(), "real": u.logit()}[support]
-    labels = (x.flatten(1).mean(1) > x.mean()).long()
-    splits = {name: Split(x[i::3], labels[i::3]) for i, name in enumerate(("train", "validation", "test"))}
     density = _logistic if support == "real" else None
-    known = frozenset({provides} - {""})
-    data = Data(splits, support, "synthetic", log_prob=density, provides=known)
+    data = Data(_splits(x), support, "synthetic", log_prob=density, provides=frozenset({provides} - {""}))
     return Source.of(f"{support} data of shape {shape}", data)
+
+
+def _levels(*shape: int) -> Source:
+    """Values from 0 to 1 at 5 levels."""
+    x = (5 * _uniform(*shape)).floor().to(torch.uint8)
+    return Source.of(f"unit data of shape {shape} at 5 levels", Data(_splits(x, 1 / 4), "unit", "synthetic"))
+
+
+def _splits(x: Tensor, scale: float = 1.0) -> dict[str, Split]:
+    means = x.flatten(1).double().mean(1)
+    labels = (means > means.mean()).long()
+    names = enumerate(("train", "validation", "test"))
+    return {name: Split(x[i::3], labels[i::3], scale) for i, name in names}
 
 
 @cache
@@ -59,8 +72,8 @@ def synthetic() -> tuple[Source, ...]:
     """One of each support, as vectors, tables and images."""
     return (
         _source("real", 5),
+        _levels(3, 4),
         _source("binary", 3, 4),
-        _source("unit", 3, 4),
         _source("binary", 1, 8, 8, provides="image"),
         _source("unit", 1, 8, 8, provides="image"),
     )
@@ -69,7 +82,8 @@ def synthetic() -> tuple[Source, ...]:
 @cache
 def holed() -> tuple[Source, ...]:
     """Data of which not all was observed, for parts that do not require that it was."""
-    return tuple(_with_holes(source) for source in synthetic()[::3])
+    real, levels, _, binary, _ = synthetic()
+    return tuple(map(_with_holes, (real, binary, levels, *counts())))
 
 
 def _with_holes(source: Source) -> Source:
@@ -78,7 +92,8 @@ def _with_holes(source: Source) -> Source:
     def holes(split: Split) -> Split:
         rows, columns = (torch.arange(size) for size in split.x.flatten(1).shape)
         gaps = ((rows.unsqueeze(1) + columns) % 3 == 0).reshape(split.x.shape)
-        return replace(split, x=split.x.masked_fill(gaps, torch.nan), missing=torch.nan, whole=split.x)
+        code = torch.nan if split.x.is_floating_point() else BYTE
+        return replace(split, x=split.x.masked_fill(gaps, code), missing=code, whole=split.values)
 
     splits = {name: holes(split) for name, split in source.data.splits.items()}
     return Source.of(f"{source.name} with holes", replace(source.data, splits=splits, log_prob=None))
@@ -89,7 +104,7 @@ def without_holes(data: Data) -> Data:
 
     def filled(split: Split) -> Split:
         assert split.whole is not None
-        return replace(split, x=split.whole, missing=None)
+        return replace(split, x=split.whole, scale=1.0, missing=None)
 
     return replace(data, splits={name: filled(split) for name, split in data.splits.items()})
 
@@ -101,11 +116,31 @@ def counts() -> tuple[Source, ...]:
 
 
 @cache
+def caused() -> tuple[Source, ...]:
+    """Bits that two known bits each go with, for parts that are for nothing else."""
+    return (_with_causes(_source("binary", 3, 4)),)
+
+
+def _with_causes(source: Source) -> Source:
+    """The same binary data with the first and the last of its values as factors."""
+
+    def causes(split: Split) -> Split:
+        return replace(split, factors=split.x.flatten(1)[:, [0, -1]].long())
+
+    splits = {name: causes(split) for name, split in source.data.splits.items()}
+    return Source.of(f"{source.name} with binary factors", replace(source.data, splits=splits))
+
+
+@cache
 def narrow() -> tuple[Source, ...]:
-    """Data of one or two values, over which a density can be summed, and images of two."""
-    vectors = (_source(support, size) for support in ("real", "unit", "binary") for size in (2, 1))
-    images = (_source(support, 1, 1, 2, provides="image") for support in ("unit", "binary"))
-    return (*vectors, *images)
+    """Data of one or two values, over which a density can be summed, images of two, and bits whose causes are
+    known.
+    """
+    supports: tuple[Support, ...] = ("real", "unit", "binary", "count")
+    vectors = {support: [_source(support, size) for size in (2, 1)] for support in supports}
+    images = (_source(support, 1, 1, 2, provides="image") for support in supports[1:3])
+    plain = itertools.chain.from_iterable(vectors.values())
+    return (*plain, _levels(2), _levels(1), *images, *map(_with_causes, vectors["binary"]))
 
 
 def registered(catalogue: Catalogue) -> Iterator[Source]:

@@ -79,10 +79,8 @@ def _default_estimator(catalogue: Catalogue, refs: Mapping[str, Ref], latent: in
     """The objective's default for the other parts; its first where these refuse each other."""
     defaults = default_estimators(catalogue, refs["objective"])
     with suppress(Refusal, Unavailable), torch.random.fork_rng(devices=[]):
-        objective, offer = (
-            catalogue.build("objective", refs["objective"]),
-            Offer.of(catalogue, refs, latent, data),
-        )
+        offer = Offer.of(catalogue, refs, latent, data)
+        objective = catalogue.build("objective", refs["objective"])
         return first_suitable(catalogue, defaults, objective, offer, data)
     return defaults[0]
 

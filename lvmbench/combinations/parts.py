@@ -67,20 +67,19 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
 
     Raises `Refusal` where a component refuses its partners.
     """
-    summary = data.summary
+    summary = data.summary.copy()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "weights"))  # parts are built on the CPU
-        model = build_model(catalogue, combination.refs, combination.latent, data)
+        model = build_model(catalogue, combination.refs, combination.latent, summary)
         objective = catalogue.build("objective", combination["objective"])
         estimator = catalogue.build("estimator", combination["estimator"], summary, model.prior.space)
     return Parts(model, objective, estimator)
 
 
 def build_model(
-    catalogue: Catalogue, refs: Mapping[str, Ref], latent: int, data: Data
+    catalogue: Catalogue, refs: Mapping[str, Ref], latent: int, summary: DataSummary
 ) -> LatentVariableModel:
     """Build prior, posterior and decoder, with weights from torch's global generator."""
-    summary = data.summary
     prior = catalogue.build("prior", refs["prior"], summary, latent)
     posterior = catalogue.build("posterior", refs["posterior"], summary, prior.space)
     decoder = catalogue.build("decoder", refs["decoder"], summary, prior.space.visible)

@@ -48,7 +48,7 @@ class Offer:
     @classmethod
     def of(cls, catalogue: Catalogue, refs: Mapping[str, Ref], latent: int, data: Data) -> Offer:
         """Build a model and ask it; raises `Refusal` where its parts refuse each other."""
-        model = build_model(catalogue, refs, latent, data)
+        model = build_model(catalogue, refs, latent, data.summary)
         return cls(model, model_capabilities(data, model), model_capabilities(data, model, measured=True))
 
 

@@ -30,6 +30,8 @@ SMALL = (torch.bool, torch.uint8, torch.int8, torch.int16)
 """The types of which single precision holds every value."""
 WHOLE = 2**24 - 1
 """The largest whole number below those that single precision rounds."""
+LEVELS = 256
+"""The most levels that data are said to have: as many as a byte holds."""
 SHOWN = 5
 
 
@@ -48,7 +50,9 @@ SUPPORTS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
     "real": (torch.isfinite, "finite"),
 }
 """For each support, which values lie in it, and that in words; nothing else says so."""
-DERIVED = frozenset({*SUPPORTS, "labels", "factors", "log_prob", "complete", "whole"})
+DERIVED = frozenset(
+    {*SUPPORTS, "labels", "factors", "binary_factors", "log_prob", "complete", "whole", "levels"}
+)
 """The capabilities that follow from the data."""
 
 
@@ -231,6 +235,28 @@ def _admit_precision(data: Data) -> None:
             f"data: column [{place}]{_named(data, columns[0])} of x is too far from 0 for its spread: single "
             "precision would merge its values; subtract its mean, in double precision"
         )
+
+
+def levels(data: Data) -> int:
+    """How many equally spaced values, from 0 on, data can have.
+
+    0 where that is not known, or too many.
+    """
+    if data.support == "binary":
+        return 2
+    if data.visit is not None or data.support == "real":
+        return 0
+    found = _shades(data) if data.support == "unit" else round(data.range[1]) + 1
+    return found if 2 <= found <= LEVELS else 0
+
+
+def _shades(data: Data) -> int:
+    """The levels from 0 to 1 of data that are stored as whole numbers, with one over the largest as scale."""
+    splits = data.splits.values()
+    whole = not any(split.x.is_floating_point() for split in splits)
+    (scale, *others) = {split.scale for split in splits}
+    steps = round(1 / scale)
+    return steps + 1 if whole and not others and math.isclose(steps * scale, 1) else 0
 
 
 def remarks(data: Data) -> Iterator[str]:

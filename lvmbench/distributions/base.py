@@ -43,6 +43,10 @@ class Distribution(ABC):
     lent: ClassVar[Mapping[str, str]] = {}
     """Those of its traits that a distribution made of others has where they have another, or the same."""
     support: ClassVar[str] = "real"
+    """Where its values lie: ``real`` or ``unit`` (from 0 to 1), where its densities are densities; or
+    ``binary``, ``count``, ``levels`` (equally spaced from 0 on), ``one_hot`` or ``finite``, where they are
+    probabilities. Boards do not rank the two together.
+    """
     event_dims: int
     """How many of the last dimensions make one event, where ``traits`` has ``units``."""
     law_type: ClassVar[type[Distribution] | None] = None

@@ -22,14 +22,15 @@ def cholesky(matrix: Tensor) -> Tensor:
 
 
 class MultivariateNormal(Distribution):
-    r"""The normal distribution with covariance :math:`L L^\top`, over vectors.
+    r"""The normal distribution with covariance :math:`L L^\top`, over the D values of an event.
 
     .. math:: \log N(x; \mu, L L^\top) = -\tfrac12 \|L^{-1}(x - \mu)\|^2 - \sum_d \log L_{dd}
         - \tfrac{D}{2} \log 2\pi
 
     Arguments:
-        loc: The mean :math:`\mu`, ``(*batch, D)``.
+        loc: The mean :math:`\mu`, ``(*batch, *event)``.
         scale_tril: The Cholesky factor :math:`L`, ``(*batch, D, D)`` or broadcast to it.
+        event_dims: How many of the last dimensions of the mean make one event.
 
     Example:
         >>> p = MultivariateNormal(torch.zeros(3, 2), torch.eye(2))
@@ -39,28 +40,43 @@ class MultivariateNormal(Distribution):
 
     traits = frozenset({"pathwise", "density", "mean"})
 
-    def __init__(self, loc: Tensor, scale_tril: Tensor) -> None:
+    def __init__(self, loc: Tensor, scale_tril: Tensor, event_dims: int = 1) -> None:
         self.loc = loc
         self.scale_tril = scale_tril
+        self.event_dims = event_dims
 
     def log_prob(self, value: Tensor) -> Tensor:
-        difference = (value - self.loc).unsqueeze(-1)  # (..., *batch, D, 1)
-        standard: Tensor = torch.linalg.solve_triangular(self.scale_tril, difference, upper=False).squeeze(-1)
+        difference = (value - self.loc).flatten(-self.event_dims)  # (..., *batch, D)
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * (standard**2).sum(-1) - log_det - HALF_LOG_2PI * value.shape[-1]
+        return (
+            -0.5 * (self._whitened(difference) ** 2).sum(-1) - log_det - HALF_LOG_2PI * difference.shape[-1]
+        )
+
+    def _whitened(self, difference: Tensor) -> Tensor:
+        """L^-1 times each row, ``(..., *batch, D)``."""
+        if self.scale_tril.dim() > 2:
+            column = difference.unsqueeze(-1)
+            each: Tensor = torch.linalg.solve_triangular(self.scale_tril, column, upper=False)
+            return each.squeeze(-1)
+        # one factor for all is not copied for each: y L' = d
+        rows = difference.reshape(-1, difference.shape[-1])
+        solved: Tensor = torch.linalg.solve_triangular(self.scale_tril.mT, rows, upper=True, left=False)
+        return solved.reshape(difference.shape)
 
     def observed_log_prob(self, value: Tensor) -> Tensor:
         values, mask = observed(value, self.loc)  # at its mean, a value adds nothing to the square
-        seen = mask.to(values.dtype)
+        seen = mask.to(values.dtype).flatten(-self.event_dims)
         # rows and columns of what was not observed become those of the identity, which adds nothing to the
         # determinant
         covariance = self.scale_tril @ self.scale_tril.mT * seen.unsqueeze(-1) * seen.unsqueeze(-2)
-        marginal = MultivariateNormal(self.loc, cholesky(covariance + torch.diag_embed(1 - seen)))
+        factor = cholesky(covariance + torch.diag_embed(1 - seen))
+        marginal = MultivariateNormal(self.loc, factor, self.event_dims)
         return marginal.log_prob(values) + HALF_LOG_2PI * (1 - seen).sum(-1)
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
-        standard = noise.normal((samples, *self.loc.shape, 1))
-        value = self.loc + (self.scale_tril @ standard).squeeze(-1)
+        standard = noise.normal((samples, *self.loc.shape)).flatten(-self.event_dims).unsqueeze(-1)
+        shift = (self.scale_tril @ standard).squeeze(-1)  # (K, *batch, D)
+        value = self.loc + shift.reshape(samples, *self.loc.shape)
         return value, self.log_prob(value)
 
     @property

@@ -17,7 +17,7 @@ from lvmbench.results.metrics import figure_table, headline, ranking, tidy
 from lvmbench.results.statistics import detectable_difference, half_width, rank_groups
 from lvmbench.results.tables import asked
 
-DISCRETE = frozenset({"binary", "one_hot", "finite", "count"})
+DISCRETE = frozenset({"binary", "one_hot", "finite", "count", "levels"})
 """The supports on which p(x|z) is a probability mass; on any other it is a density."""
 _MAY_VARY = ("suite", "suite_version", *SETTINGS)
 _KNOWN = ("support", "improving")

@@ -76,10 +76,8 @@ def _rows(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) -> It
 
 def _found(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) -> dict[str, Any]:
     """What the runs of one combination gave, or why they gave nothing."""
-    figure = found_figure(reference.metric, figures)
-    values = figures.loc[figures["key"].isin(runs["key"]) & (figures["figure"] == figure), "value"].astype(
-        float
-    )
+    wanted = figures["figure"] == found_figure(reference.metric, figures)
+    values = figures.loc[wanted & figures["key"].isin(runs["key"]), "value"].astype(float)
     if values.empty:
         return {"seeds": 0, **_nothing(reference, runs, figures)}
     mean, width = float(values.mean()), float(half_width(values.std(), len(values)))

@@ -27,6 +27,7 @@ from lvmbench.model import LatentVariableModel
 from lvmbench.options import OptionError
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref, matches
+from lvmbench.registry.sandbox import preserved
 from lvmbench.status import Status, answered
 from lvmbench.suites.figures import check_figures, check_references
 from lvmbench.suites.suite import Choice, Row, Suite
@@ -101,7 +102,8 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     planner = _Planner(suite, catalogue)
     evaluators = tuple(dict.fromkeys(planner.canonical(choice) for choice in suite.evaluators))
     check_figures(suite, catalogue, evaluators)
-    combinations = planner.combinations()
+    with preserved([]):  # components are made and asked
+        combinations = planner.combinations()
     if not combinations:
         raise UserError(f"{suite.path}: the grid is empty: exclude leaves no combination; remove a rule")
     check_references(suite, combinations)
@@ -110,7 +112,8 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
         raise UserError(
             f"--only: no combination of '{suite.path}' matches {' '.join(only)}; lvmbench plan shows them all"
         )
-    planned = tuple(planner.plan(c, evaluators) for c in chosen)
+    with preserved([]):
+        planned = tuple(planner.plan(c, evaluators) for c in chosen)
     return Plan(suite, planned, evaluators, planner.data.loaded, tuple(combinations))
 
 
@@ -184,8 +187,7 @@ class _Planner:
     def _summary(self, dataset: Ref) -> DataSummary:
         """What a data set is like; `Unavailable` where it cannot be had."""
         try:
-            with preserved([]):
-                return self.data[dataset].summary
+            return self.data[dataset].summary
         except (Exception, SystemExit) as error:
             raise Unavailable(str(error)) from error
 

@@ -130,8 +130,8 @@ class Training:
         if vectorized is None:
             vectorized = parts[0].vectorizable and gains_from_vectorizing(learners[0], len(seeds), device)
         self.seeds, self.budget, self.device, self.visit = seeds, budget, device, data.visit
-        self.source = data.splits["train"].x.to(device)
-        self.decode = data.splits["train"].decode
+        self.train = data.splits["train"]
+        self.source, self.decode = self.train.x.to(device), self.train.decode
         self.validation = data.splits["validation"].values.to(device)
         self.kept = tuple(learners[0].state_dict())
         self.sizes = batch_sizes(len(self.source), budget.batch)
@@ -229,7 +229,7 @@ class Training:
         )
         total = torch.zeros(len(self.seeds), device=self.device)
         if self.refreshes:
-            self.pack.refresh(self.decode(self.source))
+            self.pack.refresh(self.train.ready(self.device))
         for step, index in enumerate(order.split(self.sizes, dim=1)):
             weight = kl_weight(epoch - 1 + step / self.steps, self.warm_up, self.cycles)
             total += self._step(self._visit(index), weight) * index.shape[1]

@@ -117,7 +117,7 @@ def _start(adam: torch.optim.Adam, second_moment: float) -> None:
     """Give Adam's averages the values that they begin with, which it else sets at its first step."""
     for leaf in adam.param_groups[0]["params"]:
         squares = torch.full_like(leaf, second_moment, requires_grad=False)
-        step = torch.zeros((), device=leaf.device)
+        step = torch.zeros((), dtype=torch.float32, device=leaf.device)
         adam.state[leaf] = {"step": step, "exp_avg": torch.zeros_like(squares), "exp_avg_sq": squares}
 
 

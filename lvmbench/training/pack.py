@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from lvmbench.dataset import Split
 from lvmbench.noise import Demand, generator
 from lvmbench.training.learner import Learner
 
@@ -64,12 +65,12 @@ class Pack:
         """Views of the parameters and of the buffers of one seed."""
         return {k: v[seed] for k, v in self.parameters.items()}, {k: v[seed] for k, v in self.buffers.items()}
 
-    def refresh(self, x: Tensor) -> None:
-        """Show the training values ``(N, *x)`` to the parts of each seed."""
+    def refresh(self, train: Split) -> None:
+        """Show the training data to the parts of each seed."""
         refresher = _Refresher(self._skeleton)
         for s in range(len(next(iter(self.parameters.values())))):
             state = {f"learner.{k}": v for part in self.state(s) for k, v in part.items()}
-            functional_call(refresher, state, (x,))
+            functional_call(refresher, state, (train,))
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of the whole stacked state."""
@@ -77,17 +78,17 @@ class Pack:
 
 
 class _Refresher(nn.Module):
-    """A learner whose call shows it the training values."""
+    """A learner whose call shows it the training data."""
 
     def __init__(self, learner: Learner) -> None:
         super().__init__()
         self.learner = learner
 
     @torch.no_grad()
-    def forward(self, x: Tensor) -> None:
+    def forward(self, train: Split) -> None:
         for part in self.learner.parts.components.values():
             if part.refreshes:
-                part.refresh(x, self.learner.model)
+                part.refresh(train, self.learner.model)
 
 
 class PackNoise:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 COMPONENTS = {
     "dataset": {
         "digits": "datasets.digits:Digits",
+        "digit_halves": "datasets.digit_halves:DigitHalves",
         "linear_gaussian": "datasets.linear_gaussian:LinearGaussianData",
         "blobs": "datasets.blobs:Blobs",
         "shapes": "datasets.shapes:Shapes",
@@ -32,6 +33,7 @@ COMPONENTS = {
         "categorical": "priors.categorical:CategoricalPrior",
         "hierarchy": "priors.hierarchy:Hierarchy",
         "diffusion": "priors.diffusion:Diffusion",
+        "fully_visible": "priors.fully_visible:FullyVisiblePrior",
     },
     "posterior": {
         "gaussian": "posteriors.gaussian:Gaussian",
@@ -54,6 +56,7 @@ COMPONENTS = {
         "draw": "posteriors.draw:Draw",
         "exact": "posteriors.exact:Exact",
         "bernoulli": "posteriors.bernoulli:BernoulliPosterior",
+        "bernoulli_svi": "posteriors.bernoulli_svi:BernoulliSvi",
         "categorical": "posteriors.categorical:CategoricalPosterior",
         "relaxed": "posteriors.relaxed:RelaxedPosterior",
     },
@@ -61,8 +64,13 @@ COMPONENTS = {
         "bernoulli": "decoders.bernoulli:BernoulliDecoder",
         "gaussian": "decoders.gaussian:GaussianDecoder",
         "linear_gaussian": "decoders.linear_gaussian:LinearGaussian",
+        "continuous_bernoulli": "decoders.continuous_bernoulli:ContinuousBernoulliDecoder",
+        "categorical": "decoders.categorical:CategoricalDecoder",
+        "logistic_mixture": "decoders.logistic_mixture:LogisticMixture",
+        "negative_binomial": "decoders.negative_binomial:NegativeBinomialDecoder",
         "pixelcnn": "decoders.pixelcnn:PixelCnn",
         "draw": "decoders.draw:DrawDecoder",
+        "fully_visible": "decoders.fully_visible:FullyVisibleDecoder",
     },
     "objective": {
         "elbo": "objectives.elbo:Elbo",
@@ -100,6 +108,7 @@ COMPONENTS = {
         "bits_back": "evaluators.bits_back:BitsBack",
         "sample_quality": "evaluators.sample_quality:SampleQuality",
         "imputation": "evaluators.imputation:Imputation",
+        "completion": "evaluators.completion:Completion",
         "cost": "evaluators.cost:Cost",
     },
 }
@@ -109,6 +118,7 @@ SUITES = (
     "exact",
     "variational",
     "estimators",
+    "digit_halves",
     "compatibility",
     "paper/iwae",
     "paper/ladder",

@@ -219,6 +219,40 @@ def test_counts_are_counts_and_nothing_else():
     assert counts.capabilities == {"count", "complete"}
 
 
+def shades(white, **fields):
+    """Grey values stored as bytes from 0 to ``white``."""
+    return splits(lambda x: (x.sigmoid() * white).round().to(torch.uint8), **fields)
+
+
+LEVELS = {
+    "zeros and ones": (lambda: Data(splits(bits), "binary", "mine"), 2),
+    "bytes": (lambda: Data(shades(255, scale=1 / 255), "unit", "mine"), 256),
+    "sixteenths": (lambda: Data(shades(16, scale=1 / 16), "unit", "mine"), 17),
+    "bytes that visits make continuous": (
+        lambda: Data(shades(16, scale=1 / 16), "unit", "mine", lambda x, noise: x),
+        0,
+    ),
+    "bytes of any scale": (lambda: Data(shades(9, scale=0.1), "unit", "mine"), 11),
+    "bytes whose scale is no share of 1": (lambda: Data(shades(3, scale=0.3), "unit", "mine"), 0),
+    "fractions": (lambda: Data(splits(torch.sigmoid), "unit", "mine"), 0),
+    "counts": (lambda: Data(splits(lambda x: bits(x) * 7.0), "count", "mine"), 8),
+    "counts above a byte": (lambda: Data(splits(lambda x: bits(x) * 256.0), "count", "mine"), 0),
+    "real values": (lambda: Data(splits(), "real", "mine"), 0),
+}
+
+
+@pytest.mark.parametrize("case", LEVELS.values(), ids=LEVELS)
+def test_how_many_levels_there_are_is_what_the_stored_values_say(case):
+    make, levels = case
+    data = make()
+    assert data.levels == data.summary.levels == levels
+    assert ("levels" in data.capabilities) == (levels > 0)
+    if levels:
+        values = data.splits["train"].values / data.summary.step
+        torch.testing.assert_close(values, values.round())
+        assert 0 <= values.min() <= values.max() <= levels - 1 + 1e-3
+
+
 def test_the_door_is_where_python_hands_in_data_too():
     """A mistake that trained to an ELBO of +132,585."""
     with pytest.raises(UserError, match="is 255; support 'binary' is 0 or 1"):

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from lvmbench import Bernoulli, Decoder, DiagonalNormal, register_posterior
+from lvmbench.distributions import ContinuousBernoulli, DiscretizedLogisticMixture, NegativeBinomial
 from tests.mutants import mutant
 
 
@@ -144,3 +145,63 @@ class SamplesFromLogits(Linear):
 
     def forward(self, z):
         return Thresholded(self.loc(z) + 0 * self.log_scale, len(self.shape))
+
+
+class WithoutConstant(ContinuousBernoulli):
+    def log_prob(self, value):
+        return Bernoulli(self.logits, self.event_dims).log_prob(value)
+
+
+@mutant(
+    "the Bernoulli likelihood of grey values, which is no density",
+    density_integrates_to_one="the density is",
+)
+class GreyBernoulli(Linear):
+    distribution = WithoutConstant
+    requires = frozenset({"dataset.unit", "dataset.real", "prior.real"})
+
+    def forward(self, z):
+        return WithoutConstant(self.loc(z) + 0 * self.log_scale, len(self.shape))
+
+
+class WithoutTails(DiscretizedLogisticMixture):
+    def _log_masses(self, value):
+        return -self._standard(value) - 2 * torch.log1p((-self._standard(value)).exp()) + self._log_width
+
+
+@mutant(
+    "a density of levels times the width of one, without the tails at the ends",
+    density_integrates_to_one="the density is",
+)
+class TailsLeftOut(Linear):
+    distribution = WithoutTails
+    requires = frozenset({"dataset.levels", "prior.real"})
+
+    def __init__(self, data, space):
+        super().__init__(data, space)
+        self.levels, self.step = data.levels, data.step
+
+    def forward(self, z):
+        loc = self.loc(z).unsqueeze(-1)
+        scale = self.log_scale.expand_as(loc)
+        return WithoutTails(torch.zeros_like(loc), loc, scale, self.levels, self.step, len(self.shape))
+
+
+class OfOwnTotal(NegativeBinomial):
+    def log_prob(self, value):
+        dims = tuple(range(-self.event_dims, 0))
+        shares = self.log_mean - self.log_mean.logsumexp(dims, keepdim=True)
+        total = value.sum(dims, keepdim=True).clamp(min=1).log()
+        return NegativeBinomial(shares + total, self.log_dispersion, self.event_dims).log_prob(value)
+
+
+@mutant(
+    "a mean that is a share of the total of x itself",
+    density_integrates_to_one="the density is",
+)
+class OwnTotal(Linear):
+    distribution = OfOwnTotal
+    requires = frozenset({"dataset.count", "prior.real"})
+
+    def forward(self, z):
+        return OfOwnTotal(self.loc(z), self.log_scale, len(self.shape))

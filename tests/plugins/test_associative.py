@@ -5,7 +5,17 @@ import math
 import pytest
 import torch
 
-from lvmbench import DataSummary, DiagonalNormal, LatentVariableModel, Mixture, Refusal, Stream, evaluate, fit
+from lvmbench import (
+    DataSummary,
+    DiagonalNormal,
+    LatentVariableModel,
+    Mixture,
+    Refusal,
+    Split,
+    Stream,
+    evaluate,
+    fit,
+)
 from lvmbench.combinations.requirements import capabilities
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.training.learner import restore, state
@@ -109,7 +119,7 @@ def test_codes_are_posterior_means_of_the_training_data():
     decoder = CATALOGUE.build("decoder", "linear_gaussian", DATA, p.space)
     built, x = LatentVariableModel(p, q, decoder).double(), torch.randn(COUNT, 3, dtype=F64)
     with torch.no_grad():
-        p.refresh(x, built)
+        p.refresh(Split(x), built)
         assert torch.equal(p.codes, built.q(x).mean)
 
 

@@ -120,7 +120,7 @@ def test_of_normal_data_the_bound_reaches_the_entropy_as_steps_grow(schedule):
     entropy = 0.5 * math.log(2 * math.pi * math.e * 2.0)
     gaps = [-entropy - bound(steps, schedule=schedule) for steps in (4, 16, 64, 256, 1024)]
     assert all(high > 3 * low > 0 for high, low in itertools.pairwise(gaps))
-    assert gaps[-2] / gaps[-1] == pytest.approx(4, rel=0.05)  # as 1 / T
+    assert 3.9 < gaps[-2] / gaps[-1] < 4.2  # as 1 / T
 
 
 def test_the_gap_of_few_steps_is_that_of_a_sum_for_an_integral():
@@ -130,7 +130,7 @@ def test_the_gap_of_few_steps_is_that_of_a_sum_for_an_integral():
     ratio, step = 2.0 * math.exp(6), 18 / 1023
     due = 0.25 * step * (math.log1p(ratio) + 1 / (1 + ratio) - 1)
     entropy = 0.5 * math.log(2 * math.pi * math.e * 2.0)
-    assert -entropy - bound(1024) == pytest.approx(due, rel=0.01)
+    assert 0.99 < (-entropy - bound(1024)) / due < 1.01
 
 
 def test_one_random_time_is_each_time_in_its_turn(points):

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lvmbench import DataSummary, DiagonalNormal, LatentVariableModel, Refusal, Stream, Terms
+from lvmbench.kernels.flows import affine, pushed
 from lvmbench.registry.loader import load_catalogue
-from lvmbench_plugins._flows import affine, pushed
 from lvmbench_plugins.priors.autoregressive import Autoregressive
 from lvmbench_plugins.priors.flow import FlowPrior
 

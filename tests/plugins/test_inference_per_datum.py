@@ -8,7 +8,7 @@ import itertools
 import pytest
 import torch
 
-from lvmbench import DataSummary, LatentSpace, LatentVariableModel, Stream, Terms, analytic_kl
+from lvmbench import DataSummary, LatentSpace, LatentVariableModel, Split, Stream, Terms, analytic_kl
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.objectives.elbo import Elbo
 from lvmbench_plugins.posteriors._refine import ENOUGH, refine
@@ -161,7 +161,7 @@ def test_a_warm_table_goes_on_where_it_stopped(linear_model, points):
     first = warm(points, model).loc
     torch.testing.assert_close(first, cold(points, model).loc)
     for _ in range(20):
-        warm.refresh(points, model)
+        warm.refresh(Split(points), model)
     for x in (points, points + 0.01):
         truth = model.exact_posterior(x).loc
         near, far = ((q(x, model).loc - truth).abs().max() for q in (warm, cold))

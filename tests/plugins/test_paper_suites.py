@@ -45,6 +45,7 @@ def plan(request):
 def test_nothing_in_the_suite_of_a_paper_is_refused(plan):
     assert {(p.status, p.reason) for p in plan.planned} == {(None, "")}
     assert not any(p.refused_evaluators for p in plan.planned)
+    assert all(p.parameters and all(p.efforts.values()) for p in plan.planned)  # nor fails
     assert plan.suite.name.startswith("paper/")
 
 

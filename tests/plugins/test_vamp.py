@@ -12,6 +12,7 @@ from lvmbench import (
     LatentVariableModel,
     Mixture,
     Refusal,
+    Split,
     Stream,
     Terms,
     evaluate,
@@ -151,13 +152,13 @@ def test_pseudo_inputs_start_at_different_data_once():
     summary = DataSummary((3,), "binary", x.mean(0), size=50)
     prior = VampPrior(summary, 2, components=50)
     with torch.no_grad():
-        prior.refresh(x, None)
+        prior.refresh(Split(x), None)
         near = prior.pseudo_inputs.detach().clone()
         assert torch.equal(near.round().sort(0).values, x.sort(0).values)
         torch.testing.assert_close((near - near.round()).abs(), torch.full((50, 3), MARGIN))
         prior.raw.add_(1)
         moved = prior.pseudo_inputs.detach().clone()
-        prior.refresh(x, None)
+        prior.refresh(Split(x), None)
     assert torch.equal(prior.pseudo_inputs, moved)
 
 
@@ -186,7 +187,7 @@ def test_pseudo_inputs_stay_where_the_data_live(support, high):
     x = torch.tensor([[0.0, 1.0, 0.5], [1.0, 1.0, 0.0]]) * (40 if support == "count" else 1)
     prior = VampPrior(DataSummary((3,), support, x.mean(0), size=2), 2, components=2)
     with torch.no_grad():
-        prior.refresh(x, None)
+        prior.refresh(Split(x), None)
         torch.testing.assert_close(
             prior.pseudo_inputs.sort(0).values, x.sort(0).values, rtol=0, atol=MARGIN + 1e-6
         )
@@ -198,7 +199,7 @@ def test_what_was_not_observed_starts_at_the_mean():
     x = torch.tensor([[math.nan, 1.0], [0.0, math.nan]])
     prior = VampPrior(DataSummary((2,), "real", torch.tensor([7.0, 8.0]), 2, complete=False), 2, components=2)
     with torch.no_grad():
-        prior.refresh(x, None)
+        prior.refresh(Split(x), None)
     assert prior.pseudo_inputs.sum(0).tolist() == [7.0, 9.0]
 
 
@@ -258,5 +259,6 @@ def test_what_training_started_from_and_found_is_saved():
     z = torch.randn(7, 2)
     with torch.no_grad():
         assert torch.equal(other.model.p().log_prob(z), fitted.model.p().log_prob(z))
-        other.model.prior.refresh(torch.randn(60, *other.model.prior.raw.shape[1:]), other.model)
+        others = Split(torch.randn(60, *other.model.prior.raw.shape[1:]))
+        other.model.prior.refresh(others, other.model)
         assert torch.equal(other.model.p().log_prob(z), fitted.model.p().log_prob(z))

@@ -187,6 +187,20 @@ def test_a_decoder_of_probabilities_has_a_table_of_its_own(tiny):
     assert "· probability mass\n" in said(tiny)
 
 
+def test_densities_and_probabilities_of_grey_images_have_a_table_each(tiny):
+    heads = ("gaussian", "continuous_bernoulli", "categorical", "logistic_mixture")
+    tiny.run(
+        datasets=["digits[binarize=none]"],
+        decoders=[f"{head}[hidden=4,layers=1]" for head in heads],
+        priors=["standard_normal"],
+        seeds=[0],
+        budget={"epochs": 1, "batch": 300},
+    )
+    frame = board_of(tiny).frame
+    found = {str(d).partition("[")[0]: s for d, s in zip(frame["decoder"], frame["scale"], strict=True)}
+    assert found == dict(zip(heads, ["density"] * 2 + ["probability mass"] * 2, strict=True))
+
+
 def test_a_suite_may_rank_nothing(tiny):
     tiny.run(metric="none")
     board = rebuild(tiny.folder / "out")

@@ -17,6 +17,7 @@ from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.optimizers import OPTIMIZERS
 from lvmbench.combinations.parts import build
+from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.training import restore, train
@@ -464,6 +465,29 @@ def test_adam_by_sums_over_a_batch_is_adam_by_means_with_other_options(gradients
     sums = moves("adam[second_moment=1.0,epsilon=1e-4]", gradients, scale=20.0)
     means = moves("adam[second_moment=0.0025,epsilon=5e-6]", gradients)
     torch.testing.assert_close(sums, means)
+
+
+def test_what_models_keep_of_the_data_is_each_ones_own():
+    """A component may make the training mean a weight; restoring one seed must not move another."""
+    decoder = CATALOGUE.entry("decoder", "linear_gaussian").load()
+
+    class Keeping(decoder):
+        def __init__(self, data, space):
+            super().__init__(data, space)
+            self.offset = torch.nn.Parameter(data.mean)
+
+    entries = [e for e in CATALOGUE.entries() if e.name != "linear_gaussian" or e.kind != "decoder"]
+    own = Entry("decoder", "linear_gaussian", Keeping, "mine", "mine", "1")
+    data = load(DEFAULTS["dataset"])
+    refs = {kind: Ref.parse(name) for kind, name in {**DEFAULTS, "decoder": "linear_gaussian"}.items()}
+    one, other = (
+        build(Catalogue([*entries, own]), Combination(refs, 2), data, seed).model.decoder.offset
+        for seed in (0, 1)
+    )
+    with torch.no_grad():
+        one += 1
+    assert torch.equal(other, data.splits["train"].values.mean(0))
+    assert torch.equal(data.summary.mean, other)
 
 
 def batches(seeds, how=None, **parts):

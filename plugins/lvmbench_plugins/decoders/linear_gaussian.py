@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import final
+from typing import Literal, final
 
 import torch
 from torch import Tensor, nn
@@ -27,22 +27,29 @@ from lvmbench import (
 
 @final
 class LinearGaussian(Decoder):
-    r"""A linear map of z with isotropic noise: probabilistic PCA under a standard normal prior.
+    r"""A linear map of z with independent noise: probabilistic PCA or factor analysis under a normal prior.
 
-    .. math:: p(x|z) = N(x; W z + b, \sigma^2 I)
+    .. math:: p(x|z) = N(x; W z + b, \Psi), \qquad \Psi = \sigma^2 I \quad \text{or} \quad
+        \operatorname{diag} \sigma^2
+
+    The covariance :math:`\Psi` of the noise is ``isotropic`` in probabilistic PCA, ``diagonal`` in factor
+    analysis.
 
     Under a normal prior :math:`N(m, S)`, such as a linear hierarchy, the posterior is normal with precision
-    :math:`S^{-1} + W^\top W / \sigma^2`; under a mixture of normals it is a mixture of such posteriors. Where
+    :math:`S^{-1} + W^\top \Psi^{-1} W`; under a mixture of normals it is a mixture of such posteriors. Where
     not all of x was observed, :math:`W` has the rows of what was.
 
     References:
         Probabilistic Principal Component Analysis (Tipping, Bishop, 1999),
         https://doi.org/10.1111/1467-9868.00196;
+        EM Algorithms for ML Factor Analysis (Rubin, Thayer, 1982), https://doi.org/10.1007/BF02293851;
         Don't Blame the ELBO! A Linear VAE Perspective on Posterior Collapse (Lucas et al., 2019),
         https://arxiv.org/abs/1911.02469
 
     Arguments:
+        covariance: Whether the noise has one learned variance, or one for each value.
         noise: The initial noise standard deviation :math:`\sigma`.
+        floor: The smallest log standard deviation, which keeps the likelihood bounded.
 
     Example:
         >>> from lvmbench import DataSummary, LatentSpace
@@ -54,21 +61,40 @@ class LinearGaussian(Decoder):
     distribution = DiagonalNormal
     requires = frozenset({"dataset.real", "prior.real"})
 
-    def __init__(self, data: DataSummary, space: LatentSpace, *, noise: Positive = 1.0) -> None:
+    def __init__(
+        self,
+        data: DataSummary,
+        space: LatentSpace,
+        *,
+        covariance: Literal["isotropic", "diagonal"] = "isotropic",
+        noise: Positive = 1.0,
+        floor: float = -5.0,
+    ) -> None:
         super().__init__()
         if len(space.event_shape) != 1:
             raise Refusal(
                 f"linear_gaussian reads a vector of latents; the prior's are of shape {space.event_shape}"
             )
         self.event_shape, latent = data.event_shape, space.event_shape[0]
-        self.complete = data.complete
+        self.complete, self.floor = data.complete, floor
         self.weight = nn.Parameter(torch.randn(math.prod(data.event_shape), latent) / math.sqrt(latent))
         self.bias = nn.Parameter(data.mean.flatten().clone())
-        self.log_scale = nn.Parameter(torch.tensor(math.log(noise)))
+        shape = () if covariance == "isotropic" else (len(self.bias),)
+        self.log_scale = nn.Parameter(torch.full(shape, math.log(noise)))
 
     def forward(self, z: Tensor) -> DiagonalNormal:
-        loc = z @ self.weight.T + self.bias
-        return DiagonalNormal(loc.unflatten(-1, self.event_shape), self.log_scale, len(self.event_shape))
+        flat = self.flat(z)
+        loc, log_scale = (part.unflatten(-1, self.event_shape) for part in (flat.loc, flat.log_scale))
+        return DiagonalNormal(loc, log_scale, len(self.event_shape))
+
+    def flat(self, z: Tensor) -> DiagonalNormal:
+        """p(x|z) over x as vectors."""
+        return DiagonalNormal(z @ self.weight.T + self.bias, self.log_noise)
+
+    @property
+    def log_noise(self) -> Tensor:
+        """The log standard deviation of the noise, one or one for each value."""
+        return self.log_scale.clamp(min=self.floor)
 
 
 def _condition(loc: Tensor, precision: Tensor, decoder: LinearGaussian, x: Tensor) -> MultivariateNormal:
@@ -78,7 +104,7 @@ def _condition(loc: Tensor, precision: Tensor, decoder: LinearGaussian, x: Tenso
     """
     # of several layers the decoder reads the first alone: the others have weights of zero
     weight = pad(decoder.weight, (0, loc.shape[-1] - decoder.weight.shape[-1]))
-    scaled = weight.T * (-2 * decoder.log_scale).exp()  # W' / sigma^2, (Z, D)
+    scaled = weight.T * (-2 * decoder.log_noise).exp()  # W' Psi^-1, (Z, D)
     values, told = _told(decoder, x, scaled, weight)
     factor = cholesky(precision + told)
     target = (values - decoder.bias) @ scaled.T + (precision @ loc.unsqueeze(-1)).squeeze(-1)  # (..., Z)
@@ -93,7 +119,7 @@ def _diagonal(p: DiagonalNormal, decoder: LinearGaussian, x: Tensor) -> Multivar
 def _told(decoder: LinearGaussian, x: Tensor, scaled: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """x with its mean at z = 0 where it was not observed, and what the rest adds to the precision.
 
-    That is W' W / sigma^2, (..., Z, Z), of the rows of W that were.
+    That is W' Psi^-1 W, (..., Z, Z), of the rows of W that were.
     """
     if decoder.complete:
         return x, scaled @ weight
@@ -119,7 +145,7 @@ def _mixture_posterior(
     x = x.flatten(1).unsqueeze(-2)  # (B, 1, D)
     components = _diagonal(p.components, decoder, x)  # batch (B, C)
     z = components.mean
-    noise = DiagonalNormal(z @ decoder.weight.T + decoder.bias, decoder.log_scale)
+    noise = decoder.flat(z)
     log_p = noise.log_prob(x) if decoder.complete else noise.observed_log_prob(x)
     evidence = log_p + p.components.log_prob(z) - components.log_prob(z)  # log p(x | c), (B, C)
     return Mixture(p.log_weights + evidence, components)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lvmbench import DataSummary, DiagonalNormal, LatentSpace
+from lvmbench.kernels.flows import NEAR
 from lvmbench.networks import Network, encoder
-from lvmbench_plugins._flows import NEAR
 
 UNIT = math.log(math.e - 1)
 """Where softplus is 1."""

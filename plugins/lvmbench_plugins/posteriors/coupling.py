@@ -8,8 +8,8 @@ from typing import final
 from torch import Tensor, nn
 
 from lvmbench import Amortized, Count, DataSummary, InvertibleFlow, LatentSpace, Refusal, Size
+from lvmbench.kernels.flows import CouplingStep, affine, pushed
 from lvmbench.networks import Mask, Network
-from lvmbench_plugins._flows import CouplingStep, affine, pushed
 from lvmbench_plugins.posteriors._flows import Encoder
 
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.distributions import AffineTransform, Transform
 
 from lvmbench import Amortized, Count, DataSummary, InvertibleFlow, LatentSpace, Size
+from lvmbench.kernels.flows import AutoregressiveStep, affine, pushed
 from lvmbench.networks import Mask, Network
-from lvmbench_plugins._flows import AutoregressiveStep, affine, pushed
 from lvmbench_plugins.posteriors._flows import Encoder
 
 OPEN = 2.0

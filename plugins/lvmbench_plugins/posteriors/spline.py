@@ -20,8 +20,8 @@ from lvmbench import (
     Refusal,
     Size,
 )
+from lvmbench.kernels.flows import AutoregressiveStep, CouplingStep, Splines, pushed
 from lvmbench.networks import Mask, Network
-from lvmbench_plugins._flows import AutoregressiveStep, CouplingStep, Splines, pushed
 from lvmbench_plugins.posteriors._flows import Encoder
 
 

@@ -12,7 +12,7 @@ from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, 
 from lvmbench_plugins.posteriors._refine import Parameters, normal, refine
 
 if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
+    from lvmbench import LatentVariableModel, Split
 
 
 @final
@@ -89,10 +89,10 @@ class Svi(Posterior):
             found = refine(model, x, self._start(x), self.noise, self.rate)
         return normal((found[0].detach(), found[1].detach()), len(self.shape))
 
-    def refresh(self, x: Tensor, model: LatentVariableModel) -> None:
-        found = refine(model, x, (self.table[0], self.table[1]), self.noise, self.rate)
+    def refresh(self, train: Split, model: LatentVariableModel) -> None:
+        found = refine(model, train.x, (self.table[0], self.table[1]), self.noise, self.rate)
         self.table.copy_(torch.stack(found))
-        self.rows.copy_(self._row(x))
+        self.rows.copy_(self._row(train.x))
 
     def _start(self, x: Tensor) -> Parameters:
         if not self.refreshes:

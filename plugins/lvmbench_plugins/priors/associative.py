@@ -23,7 +23,7 @@ from lvmbench import (
 from lvmbench import network as build
 
 if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
+    from lvmbench import LatentVariableModel, Split
 
 BATCH = 1000
 """How many data are encoded at once."""
@@ -157,5 +157,5 @@ class Associative(Prior):
     def forward(self, model: LatentVariableModel) -> _Near:
         return _Near(self.codes, self.network, self.neighbours)
 
-    def refresh(self, x: Tensor, model: LatentVariableModel) -> None:
-        self.codes.copy_(torch.cat([model.q(part).mean for part in x.split(BATCH)]))
+    def refresh(self, train: Split, model: LatentVariableModel) -> None:
+        self.codes.copy_(torch.cat([model.q(part).mean for part in train.x.split(BATCH)]))

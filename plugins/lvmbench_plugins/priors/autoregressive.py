@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lvmbench import Count, DataSummary, DiagonalNormal, InvertibleFlow, LatentSpace, Prior, Refusal
-from lvmbench_plugins._flows import AutoregressiveStep, affine, pushed
+from lvmbench.kernels.flows import AutoregressiveStep, affine, pushed
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel

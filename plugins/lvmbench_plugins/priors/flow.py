@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import AffineTransform
 
 from lvmbench import Count, DataSummary, DiagonalNormal, InvertibleFlow, LatentSpace, Positive, Prior, Refusal
-from lvmbench_plugins._flows import CouplingStep, Splines, affine, pushed
+from lvmbench.kernels.flows import CouplingStep, Splines, affine, pushed
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel

@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from lvmbench import Count, DataSummary, LatentSpace, Mixture, Positive, Prior, Refusal, observed
 
 if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
+    from lvmbench import LatentVariableModel, Split
 
 MARGIN = 0.05
 """How far pseudo-inputs start at least from the ends of their range, where squashing has no slope."""
@@ -91,8 +91,8 @@ class VampPrior(Prior):
     def forward(self, model: LatentVariableModel) -> Mixture[Any]:
         return Mixture(self.logits, model.q(self.pseudo_inputs))
 
-    def refresh(self, x: Tensor, model: LatentVariableModel) -> None:
-        chosen = self.unsquash(observed(x[self.rows], self.mean)[0])
+    def refresh(self, train: Split, model: LatentVariableModel) -> None:
+        chosen = self.unsquash(observed(train.x[self.rows], self.mean)[0])
         # before the first epoch alone, and without asking the device which one this is
         self.raw.copy_(torch.where(self.begun, self.raw, chosen))
         self.begun.fill_(True)

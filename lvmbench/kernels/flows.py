@@ -1,4 +1,4 @@
-"""What flows share, as posteriors and as priors: steps whose parameters come from networks."""
+"""Steps of flows whose parameters come from networks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from zuko.transforms import (
     MonotonicRQSTransform,
 )
 
-from lvmbench import Distribution, InvertibleFlow
-from lvmbench.distributions import Coupled
+from lvmbench.distributions import Coupled, Distribution, InvertibleFlow
 
 Element = Callable[[Tensor], Transform]
 """From parameters ``(..., n, outputs)`` to a transform of vectors of length n, coordinate by coordinate."""
