@@ -1,4 +1,4 @@
-"""Latent spaces: where z lives, and which part of it the decoder reads."""
+"""Latent spaces: where z lives, and what the decoder reads of it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lvmbench.errors import Refusal
+from lvmbench.kernels.sticks import log_stick_weights
 
 ENUMERABLE = 4096
 """The largest number of latent values that are summed over."""
@@ -26,18 +27,23 @@ class LatentSpace:
         layers: The sizes of the layers of a hierarchy, side by side in the last dimension; the decoder reads
             the first alone.
         steps: The number of steps of a sequence, which are the first dimension; 0 where z is none.
+        sticks: Whether z, a real vector, has the logits of the fractions by which a stick is broken; the
+            decoder reads the weights of the pieces, one more than there are fractions, which add up to one.
 
     >>> LatentSpace((3,), "binary").size, LatentSpace((2, 5), "one_hot").size, LatentSpace((2,)).size
     (8, 25, None)
     >>> hierarchy = LatentSpace.layered(32, 8)
     >>> hierarchy.event_shape, hierarchy.visible.event_shape, hierarchy.read(torch.zeros(5, 7, 40)).shape
     ((40,), (32,), torch.Size([5, 7, 32]))
+    >>> LatentSpace((3,), sticks=True).read(torch.zeros(3))
+    tensor([0.5000, 0.2500, 0.1250, 0.1250])
     """
 
     event_shape: tuple[int, ...]
     support: str = "real"
     layers: tuple[int, ...] = ()
     steps: int = 0
+    sticks: bool = False
 
     def __post_init__(self) -> None:
         whole = self.event_shape[-1] if self.event_shape else 0
@@ -52,6 +58,12 @@ class LatentSpace:
                 f"{self.steps} steps do not make up z of shape {self.event_shape}; they are its first "
                 "dimension, without layers"
             )
+        flat = len(self.event_shape) == 1 and not self.layers and not self.steps
+        if self.sticks and not (flat and self.support == "real"):
+            raise ValueError(
+                f"sticks are not made of z of shape {self.event_shape} and support '{self.support}', layers "
+                f"{self.layers} and {self.steps} steps; their fractions are a real vector, without either"
+            )
 
     @classmethod
     def layered(cls, *layers: int) -> LatentSpace:
@@ -61,11 +73,17 @@ class LatentSpace:
     @property
     def visible(self) -> LatentSpace:
         """The space of what `read` gives, for which the decoder is built."""
+        if self.sticks:
+            return LatentSpace((self.event_shape[0] + 1,))
         shape = (*self.event_shape[:-1], self.layers[0]) if self.layers else self.event_shape
         return LatentSpace(shape, self.support, steps=self.steps)
 
     def read(self, z: Tensor) -> Tensor:
-        """What the decoder sees of z, ``(..., *z)``: the first of its layers, all where it has none."""
+        """What the decoder sees of z, ``(..., *z)``: the first of its layers, the weights of its sticks,
+        or all of it where it has neither.
+        """
+        if self.sticks:
+            return log_stick_weights(z).exp()
         return z[..., : self.layers[0]] if self.layers else z
 
     def split(self, z: Tensor) -> tuple[Tensor, ...]:

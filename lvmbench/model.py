@@ -78,7 +78,7 @@ class LatentVariableModel(nn.Module):
         """The true p(z|x) of this model, where it provides ``exact_posterior``:
         registered for the pair, or by enumeration.
         """
-        if posterior_type(self.prior_distribution, type(self.decoder)):
+        if self._registered_type(self.prior_distribution):
             return exact_posterior(self.p() if p is None else p, self.decoder, x)
         values = self.prior.space.values(x)
         return Finite(values, self.log_joint(x, values.unsqueeze(1), p).movedim(0, -1))
@@ -119,8 +119,11 @@ class LatentVariableModel(nn.Module):
 
     def _exact_type(self, p: type[Distribution]) -> type[Distribution] | None:
         """The class of the exact posterior, where it is known."""
-        registered = posterior_type(p, type(self.decoder))
-        return registered or (Finite if self.prior.space.enumerable else None)
+        return self._registered_type(p) or (Finite if self.prior.space.enumerable else None)
+
+    def _registered_type(self, p: type[Distribution]) -> type[Distribution] | None:
+        """The class of the exact posterior that is registered for the pair, where z is read as it is."""
+        return None if self.prior.space.sticks else posterior_type(p, type(self.decoder))
 
     @property
     def parameters_count(self) -> int:

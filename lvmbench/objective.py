@@ -38,7 +38,7 @@ class Objective(nn.Module, Component, ABC):
     batchwise: bool = False
     warm_up: float = 0.0
     cycles: int = 1
-    default_estimators: tuple[str, ...] = ("pathwise", "score")
+    default_estimators: tuple[str, ...] = ("pathwise", "stratified", "score")
 
     @final
     @property

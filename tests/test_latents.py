@@ -34,6 +34,24 @@ def test_layers_of_bits_can_be_enumerated():
     assert space.values(torch.zeros(())).shape == (8, 3)
 
 
+def test_the_decoder_reads_the_weights_of_a_stick():
+    space, z = LatentSpace((3,), sticks=True), torch.randn(2, 3, 3, dtype=torch.float64)
+    v = z.sigmoid()
+    left = torch.cat([torch.ones(2, 3, 1), (1 - v).cumprod(-1)], -1)
+    due = torch.cat([v, torch.ones(2, 3, 1)], -1) * left
+    torch.testing.assert_close(space.read(z), due)
+    torch.testing.assert_close(space.read(z).sum(-1), torch.ones(2, 3).double())
+    assert (space.visible, space.split(z)[0] is z) == (LatentSpace((4,)), True)
+
+
+def test_a_stick_broken_at_its_ends_keeps_gradients_finite():
+    z = torch.tensor([-1e5, 1e5, 3.0, -1e5, 0.0], requires_grad=True)
+    weights = LatentSpace((5,), sticks=True).read(z)
+    assert weights.tolist() == [0, 1, 0, 0, 0, 0]
+    weights.square().sum().backward()
+    assert z.grad.isfinite().all()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -48,3 +66,18 @@ def test_layers_of_bits_can_be_enumerated():
 def test_what_does_not_make_up_z_is_refused(wrong):
     with pytest.raises(ValueError, match="do not make up z of shape"):
         LatentSpace(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"event_shape": (3, 2)},
+        {"event_shape": (3,), "support": "binary"},
+        {"event_shape": (3,), "layers": (2, 1)},
+        {"event_shape": (3, 1), "steps": 3},
+    ],
+    ids=["no vector", "bits", "layers", "steps"],
+)
+def test_what_breaks_no_stick_is_refused(wrong):
+    with pytest.raises(ValueError, match="sticks are not made of z of shape"):
+        LatentSpace(**wrong, sticks=True)

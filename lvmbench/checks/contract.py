@@ -20,6 +20,7 @@ MODULES = (
     "shapes",
     "steps",
     "densities",
+    "mixtures",
     "gradients",
     "claims",
     "partnership",

@@ -87,23 +87,6 @@ def mean_is_the_average_of_samples(specimen: Specimen) -> None:
         )
 
 
-@contract(
-    *MODEL_PARTS,
-    due="assign gives each value's shares of the components, which add up to one.",
-    read=f"{READ}.assign",
-)
-def components_share_each_value(specimen: Specimen) -> None:
-    trial = specimen.with_trait("components")
-    p = trial.call()
-    value, log_prob = p.sample_and_log_prob(trial.noise(), 6)
-    shares = p.assign(value)
-    require(shares.shape[:-1] == log_prob.shape, f"the shares have shape {tuple(shares.shape)}")
-    total = (shares.sum(-1) - 1).abs().max().item()
-    require(
-        total < 1e-4 and bool((shares >= 0).all()), f"their sum is off by {total:.3g}, or one is negative"
-    )
-
-
 def _supports(specimen: Specimen) -> list[tuple[Support, Tensor]]:
     """Each setting of one or two values, with the densities of its points; found once for all checks."""
     if "supports" not in specimen.memory:

@@ -119,7 +119,7 @@ def _compare(name: str, toy: Toy, kl_weight: float) -> None:
 
 def _derivatives(value: Tensor, toy: Toy) -> Tensor:
     found = torch.autograd.grad(value, list(toy.model.parameters()), materialize_grads=True)
-    return torch.cat(found)
+    return torch.cat([gradient.flatten() for gradient in found])
 
 
 def _of_data(toy: Toy, kl_weight: float) -> Tensor:

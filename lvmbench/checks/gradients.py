@@ -114,7 +114,8 @@ def sample_gradient_agrees_with_differences(specimen: Specimen) -> None:
         "its gradients are declared to be straight-through ones",
     )
     _not_fixed(trial)
-    weights = trial.trained or dict(trial.parts.model.named_parameters())
+    others = {name: weight for name, weight in trial.parts.model.named_parameters() if weight.requires_grad}
+    weights = trial.trained or others
     applies(bool(weights), "neither it nor its partners have parameters")
     agree(lambda: trial.call().sample(trial.noise(), 3).sin().sum(), weights, "the samples")
     agree(

@@ -108,9 +108,9 @@ class Declared:
             return self.discrete or any(
                 posterior_type(p.distribution, self.cls) for p in self.offered("prior")
             )
-        return bool(self.built.space.enumerable) or any(
-            posterior_type(p, decoder) for p in self.distributions for decoder in self.offered("decoder")
-        )
+        space = self.built.space
+        registered = (posterior_type(p, d) for p in self.distributions for d in self.offered("decoder"))
+        return bool(space.enumerable) or (not space.sticks and any(registered))
 
     @property
     def sized(self) -> bool:
@@ -141,6 +141,7 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "log_q_is_known_as_declared": lambda it: _loose(it) and it.over("real"),
     "mean_is_the_average_of_samples": lambda it: it.trait("mean"),
     "components_share_each_value": lambda it: it.trait("components"),
+    "strata_make_up_the_whole": lambda it: it.trait("strata"),
     "gradient_reaches_every_parameter": lambda it: it.trained,
     "training_improves_the_bound": lambda it: it.trained,
     "density_gradient_agrees_with_differences": lambda it: (

@@ -1,5 +1,5 @@
 """A model of one value whose every expectation is known:
-by enumeration of a binary z, by quadrature of a normal one.
+by enumeration of a binary z, by quadrature of a normal one or a mixture.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lvmbench.checks.sources import narrow
 from lvmbench.combinations.parts import Parts
 from lvmbench.combinations.requirements import capabilities
 from lvmbench.decoder import Decoder
-from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution
+from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution, Mixture
 from lvmbench.divergence import register_posterior
 from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
@@ -26,7 +26,6 @@ from lvmbench.posterior import Posterior
 from lvmbench.prior import Prior
 from lvmbench.terms import Terms
 
-FAMILIES: tuple[type[Distribution], ...] = (DiagonalNormal, Bernoulli)
 NODES = 40
 SEVERAL = 3
 """The most samples whose joint values are summed over."""
@@ -64,6 +63,24 @@ class ToyPosterior(Posterior):
 
     def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:
         return _of(self.family, self.weights[0] * x + self.weights[1], self.weights[2:])
+
+
+class ToyMixture(Posterior):
+    """A posterior of two normals, whose weights, too, are linear in x."""
+
+    distribution = Mixture[DiagonalNormal]
+    provides = frozenset({"amortized"})
+
+    def __init__(self, log_scale: float) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(
+            torch.tensor([[0.3, 0.2], [0.5, -0.2], [0.2, 0.8], [log_scale, log_scale - 0.2]]).double()
+        )
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> Mixture[DiagonalNormal]:
+        in_logits, slope, offset, log_scale = self.weights
+        loc = (slope * x + offset).unsqueeze(-1)  # (B, C, 1)
+        return Mixture(in_logits * x, DiagonalNormal(loc, log_scale.unsqueeze(-1)))
 
 
 class ToyExact(Posterior):
@@ -146,21 +163,30 @@ def toys(
     """
     scale = -3.0 if sharp else -0.3
     found = False
-    for family in FAMILIES:
-        for true in exact:
-            q: Posterior = ToyExact() if true else ToyPosterior(family, scale)
-            model = LatentVariableModel(ToyPrior(family, scale), q, ToyDecoder(scale + 0.4))
-            parts = Parts(model, objective, estimator)
-            provided = capabilities(narrow()[1].data, parts)
-            if needs(parts) <= provided:
-                found = True
-                name = f"{family.__name__}{', exact posterior' if true else ''}{', sharp' if sharp else ''}"
-                with torch.no_grad():
-                    near = model.decode(torch.tensor([[0.3], [0.5]], dtype=torch.float64)).mean
-                x = near if sharp else torch.tensor([[0.8], [-1.5]], dtype=torch.float64)
-                yield Toy(name, parts, x, provided)
+    for name, family, q in _posteriors(exact, scale):
+        model = LatentVariableModel(ToyPrior(family, scale), q, ToyDecoder(scale + 0.4))
+        parts = Parts(model, objective, estimator)
+        provided = capabilities(narrow()[1].data, parts)
+        if needs(parts) <= provided:
+            found = True
+            with torch.no_grad():
+                near = model.decode(torch.tensor([[0.3], [0.5]], dtype=torch.float64)).mean
+            x = near if sharp else torch.tensor([[0.8], [-1.5]], dtype=torch.float64)
+            yield Toy(f"{name}{', sharp' if sharp else ''}", parts, x, provided)
     if not found:
         raise Skip("no toy model meets its requirements")
+
+
+def _posteriors(
+    exact: Sequence[bool], log_scale: float
+) -> Iterator[tuple[str, type[Distribution], Posterior]]:
+    """The name of each toy, the family of its prior, and its posterior."""
+    for family in (DiagonalNormal, Bernoulli):
+        for true in exact:
+            q = ToyExact() if true else ToyPosterior(family, log_scale)
+            yield f"{family.__name__}{', exact posterior' if true else ''}", family, q
+    if False in exact:
+        yield "Mixture", DiagonalNormal, ToyMixture(log_scale)
 
 
 class _Nothing(Noise):
@@ -177,19 +203,24 @@ def expectation(toy: Toy, index: int, kl_weight: float = 1.0) -> Tensor:
     model, count = toy.model, toy.parts.objective.samples
     if count > SEVERAL:
         raise Skip("its samples have too many joint values to sum over")
-    if model.prior.distribution is Bernoulli:
-        points, weights = torch.arange(2.0).double(), torch.ones(2).double()
-    elif {"log_weights", "smooth"} & toy.parts.objective.provides == {"log_weights"}:
+    kinks = {"log_weights", "smooth"} & toy.parts.objective.provides == {"log_weights"}
+    if kinks and model.prior.distribution is not Bernoulli:
         raise Skip("quadrature over normal z is not exact where the objective has kinks")
-    else:
-        points, weights = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(NODES))
-    every = torch.cartesian_prod(*[points] * count).reshape(-1, count).T.unsqueeze(-1)  # (K, N, 1)
-    weight = torch.cartesian_prod(*[weights / weights.sum()] * count).reshape(-1, count).prod(-1)
-    terms = Terms(model, toy.x[index].expand(every.shape[1], 1), _Nothing(), count)
-    q: Any = terms.q
+    values, weights = _every(model.q(toy.x[index : index + 1]))
+    joint = torch.cartesian_prod(*[torch.arange(len(values))] * count).reshape(-1, count).T  # (K, N)
+    terms = Terms(model, toy.x[index].expand(joint.shape[1], 1), _Nothing(), count)
+    bound: Tensor = toy.parts.objective(terms.having(values[joint]), kl_weight)
+    return (weights[joint].prod(0) * bound).sum()
+
+
+def _every(q: Any) -> tuple[Tensor, Tensor]:
+    """Values of one z, ``(M, 1)``, and weights, ``(M,)``, that sum what is smooth in it over q
+    of batch shape ``(1,)``.
+    """
     if isinstance(q, Bernoulli):
-        z, weight = every, q.log_prob(every).sum(0).exp()
-    else:
-        z = q.loc + q.log_scale.exp() * every
-    bound: Tensor = toy.parts.objective(terms.having(z), kl_weight)
-    return (weight * bound).sum()
+        bits = torch.arange(2.0).double().unsqueeze(1)
+        return bits, q.log_prob(bits).exp()
+    normal, shares = (q.components, q.log_weights.exp()) if isinstance(q, Mixture) else (q, torch.ones(1, 1))
+    nodes, weights = (torch.from_numpy(a) for a in np.polynomial.hermite_e.hermegauss(NODES))
+    loc, scale = (t.reshape(-1, 1) for t in (normal.loc, normal.log_scale.exp()))
+    return (loc + scale * nodes).reshape(-1, 1), (shares.T * weights / weights.sum()).flatten()

@@ -21,6 +21,8 @@ from lvmbench.distributions.flow import Flow as Flow
 from lvmbench.distributions.flow import InvertibleFlow as InvertibleFlow
 from lvmbench.distributions.levels import CategoricalLevels as CategoricalLevels
 from lvmbench.distributions.levels import DiscretizedLogisticMixture as DiscretizedLogisticMixture
+from lvmbench.distributions.logit_beta import LogitBeta as LogitBeta
+from lvmbench.distributions.logit_kumaraswamy import LogitKumaraswamy as LogitKumaraswamy
 from lvmbench.distributions.low_rank_normal import LowRankNormal as LowRankNormal
 from lvmbench.distributions.marginal import Marginal as Marginal
 from lvmbench.distributions.mixture import Mixture as Mixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, final, get_args
 
 import torch
@@ -30,6 +31,8 @@ class Distribution(ABC):
     - ``mean``: `mean` is available;
     - ``enumerable``: its support is finite and small enough to sum over;
     - ``components``: it is a mixture and can `assign` values to its components;
+    - ``strata``: it is a mixture and can draw `strata`, samples of each component that carry gradients to its
+      parameters, with weights that do so, too;
     - ``straight_through``: its samples are rounded, and their gradients those of what they were before: no
       derivatives;
     - ``relaxable``: it is discrete, and can draw `relaxations`, continuous values that round to its samples;
@@ -37,8 +40,8 @@ class Distribution(ABC):
     """
 
     traits: ClassVar[frozenset[str]] = frozenset()
-    lent: ClassVar[frozenset[str]] = frozenset()
-    """Those of its traits that a distribution made of others has where they have them, too."""
+    lent: ClassVar[Mapping[str, str]] = {}
+    """Those of its traits that a distribution made of others has where they have another, or the same."""
     support: ClassVar[str] = "real"
     """Where its values lie: ``real`` or ``unit`` (from 0 to 1), where its densities are densities; or
     ``binary``, ``count``, ``levels`` (equally spaced from 0 on), ``one_hot`` or ``finite``, where they are
@@ -133,6 +136,12 @@ class Distribution(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'components'")
 
+    def strata(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        """``K`` samples of each component, ``(K, C, *batch, *event)``, and the log weights of the components,
+        ``(C, *batch)``, where ``traits`` has ``strata``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'strata'")
+
 
 def is_open(family: type[Distribution]) -> bool:
     """Whether a class leaves open what is inside of it."""
@@ -155,10 +164,12 @@ def traits_of(family: type[Distribution]) -> frozenset[str]:
 
     >>> from lvmbench import DiagonalNormal, InvertibleFlow, Mixture
     >>> [sorted(traits_of(p)) for p in (Mixture[DiagonalNormal], Mixture[InvertibleFlow], Mixture)]
-    [['components', 'density', 'mean'], ['components', 'density'], ['components']]
+    [['components', 'density', 'mean', 'strata'], ['components', 'density', 'strata'], ['components']]
     """
     inside = [frozenset()] if is_open(family) else [traits_of(part) for part in get_args(family)]
-    return family.traits.difference(*(family.lent - traits for traits in inside))
+    return family.traits.difference(
+        trait for trait, needed in family.lent.items() if any(needed not in traits for traits in inside)
+    )
 
 
 def family_name(family: type) -> str:

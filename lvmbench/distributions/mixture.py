@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Generic, TypeVar
+from collections.abc import Mapping
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -37,8 +38,8 @@ class Mixture(Distribution, Generic[D]):
         torch.Size([5, 3])
     """
 
-    traits = frozenset({"density", "mean", "components"})
-    lent = frozenset({"density", "mean"})
+    traits = frozenset({"density", "mean", "components", "strata"})
+    lent: ClassVar[Mapping[str, str]] = {"density": "density", "mean": "mean", "strata": "pathwise"}
 
     def __init__(self, logits: Tensor, components: D, event_dims: int = 1) -> None:
         self.log_weights = logits.log_softmax(-1)
@@ -59,7 +60,8 @@ class Mixture(Distribution, Generic[D]):
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         chosen = (self.log_weights + noise.gumbel((samples, *self.log_weights.shape))).argmax(-1)
         # all components draw and one is kept: as many numbers whatever is chosen. The choice has no gradient:
-        # samples carry none to the weights, and `pathwise` is no trait
+        # samples carry none to the weights, and `pathwise` is no trait; `strata` is where those of the
+        # components have gradients
         values = self.components.sample(noise, samples)  # (K, *batch, C, *event)
         index = chosen[(..., *[None] * (self.event_dims + 1))]
         value = torch.take_along_dim(values, index, dim=-1 - self.event_dims).squeeze(-1 - self.event_dims)
@@ -76,6 +78,10 @@ class Mixture(Distribution, Generic[D]):
     def log_assign(self, value: Tensor) -> Tensor:
         """The log of `assign`, finite where that is rounded to 0."""
         return self._log_joint(value).log_softmax(-1)
+
+    def strata(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        values = self.components.sample(noise, samples)  # (K, *batch, C, *event)
+        return values.movedim(-1 - self.event_dims, 1), self.log_weights.movedim(-1, 0)
 
     def _log_joint(self, value: Tensor) -> Tensor:
         """log pi_c + log p_c(x), ``(..., C)``, of a few samples at a time where there are many components."""

@@ -31,6 +31,7 @@ COMPONENTS = {
         "associative": "priors.associative:Associative",
         "flow": "priors.flow:FlowPrior",
         "autoregressive": "priors.autoregressive:Autoregressive",
+        "stick_breaking": "priors.stick_breaking:StickBreaking",
         "bernoulli": "priors.bernoulli:BernoulliPrior",
         "categorical": "priors.categorical:CategoricalPrior",
         "hierarchy": "priors.hierarchy:Hierarchy",
@@ -40,7 +41,9 @@ COMPONENTS = {
     "posterior": {
         "gaussian": "posteriors.gaussian:Gaussian",
         "full_gaussian": "posteriors.full_gaussian:FullGaussian",
+        "kumaraswamy": "posteriors.kumaraswamy:Kumaraswamy",
         "low_rank_gaussian": "posteriors.low_rank_gaussian:LowRankGaussian",
+        "dlgmm": "posteriors.dlgmm:Dlgmm",
         "bottom_up": "posteriors.bottom_up:BottomUp",
         "ladder": "posteriors.ladder:Ladder",
         "noising": "posteriors.noising:Noising",
@@ -92,6 +95,7 @@ COMPONENTS = {
         "vimco": "estimators.vimco:Vimco",
         "rebar": "estimators.rebar:Rebar",
         "enumeration": "estimators.enumeration:Enumeration",
+        "stratified": "estimators.stratified:Stratified",
         "own": "estimators.own:Own",
     },
     "evaluator": {

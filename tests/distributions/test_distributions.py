@@ -111,6 +111,7 @@ def test_traits_hold(make, event):
         "mean",
         "enumerable",
         "components",
+        "strata",
         "relaxable",
         "units",
     }

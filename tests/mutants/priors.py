@@ -142,6 +142,34 @@ class SharesNotNormalised(UnnormalisedMixture):
         return RawShares(self.logits, DiagonalNormal(self.loc, self.log_scale))
 
 
+class EqualStrata(Mixture):
+    def strata(self, noise, samples):
+        values, log_weights = super().strata(noise, samples)
+        return values, torch.zeros_like(log_weights).log_softmax(0)
+
+
+@mutant("strata that ignore the weights", strata_make_up_the_whole="the components' weights beside them")
+class StrataOfEqualWeights(UnnormalisedMixture):
+    distribution = EqualStrata
+
+    def forward(self, model):
+        return EqualStrata(4 * self.logits, DiagonalNormal(3 * self.loc, self.log_scale))
+
+
+class StillStrata(Mixture):
+    def strata(self, noise, samples):
+        values, log_weights = super().strata(noise, samples)
+        return values, log_weights.detach()
+
+
+@mutant("weights of strata without gradients", strata_make_up_the_whole="the strata along 'logits'")
+class StrataOfStillWeights(UnnormalisedMixture):
+    distribution = StillStrata
+
+    def forward(self, model):
+        return StillStrata(self.logits, DiagonalNormal(self.loc, self.log_scale))
+
+
 @mutant(
     "a random constant that is neither parameter nor buffer: lost when saved, left behind when moved",
     state_round_trips="persistent buffer",

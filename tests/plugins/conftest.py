@@ -98,21 +98,22 @@ class Line(NamedTuple):
         return torch.tensor([w * (self.x - w * m) - m, 1 - s2 * (1 + w * w), in_w], dtype=torch.float64)
 
     def gradients(self, objective: Objective, estimator: Estimator, draws: int, *, batch: int = 1) -> Tensor:
-        """Independent gradients, (draws, 3), each the mean of a batch that has x only,
-        drawn together under vmap.
+        """Independent gradients, (draws, 3) with two weights of the posterior, each the mean of a batch
+        that has x only, drawn together under vmap.
         """
         surrogate = Surrogate(
             self.model, objective, estimator, torch.full((batch, 1), self.x, dtype=torch.float64)
         )
         stream = Stream.seeded(0, "line", dtype=torch.float64)
         surrogate(recorder := Recorder(Stream.seeded(0, dtype=torch.float64)))
-        numbers = stream.normal((draws, recorder.demand.normals))
+        normals, uniforms = recorder.demand
+        numbers = stream.normal((draws, normals)), stream.uniform((draws, uniforms))
 
-        def value(weights: dict[str, Tensor], numbers: Tensor) -> Tensor:
-            return torch.func.functional_call(surrogate, weights, (Buffer(numbers, numbers[:0]),))
+        def value(weights: dict[str, Tensor], *numbers: Tensor) -> Tensor:
+            return torch.func.functional_call(surrogate, weights, (Buffer(*numbers),))
 
-        found = torch.func.vmap(torch.func.grad(value), (None, 0))(
-            dict(surrogate.named_parameters()), numbers
+        found = torch.func.vmap(torch.func.grad(value), (None, 0, 0))(
+            dict(surrogate.named_parameters()), *numbers
         )
         return torch.cat([found["model.posterior.weights"], found["model.decoder.weight"].unsqueeze(-1)], -1)
 

@@ -178,6 +178,9 @@ def test_the_default_estimator_is_the_first_that_suits_the_other_parts(plan):
         ("bernoulli", "bernoulli", "elbo", "score"),
         ("bernoulli", "bernoulli", "iwae", "vimco"),
         ("bernoulli", "relaxed", "elbo", "pathwise"),
+        ("standard_normal", "dlgmm", "elbo", "stratified"),
+        ("standard_normal", "dlgmm", "elbo[free_bits=0.1]", "score"),
+        ("standard_normal", "dlgmm", "iwae", "vimco"),
     ]:
         found = plan(priors=[prior], posteriors=[posterior], objectives=[objective])
         assert combinations(found, "estimator") == [(estimator,)], (prior, posterior, objective)

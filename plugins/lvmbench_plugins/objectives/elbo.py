@@ -49,7 +49,7 @@ class Elbo(Objective):
     """
 
     version = 2
-    default_estimators = ("blend", "stl", "pathwise", "score")
+    default_estimators = ("blend", "stl", "pathwise", "stratified", "score")
 
     def __init__(
         self,
