@@ -125,6 +125,7 @@ SUITES = (
     "compatibility",
     "paper/iwae",
     "paper/ladder",
+    "paper/stick_breaking",
     "paper/vampprior",
 )
 
