@@ -248,7 +248,7 @@ def test_who_cannot_do_with_holes_says_so():
         for entry in CATALOGUE.entries(kind)
         if "dataset.complete" in entry.load().requires
     }
-    assert needy == {"bits_back", "sample_quality"}
+    assert needy == {"bits_back", "sample_quality", "fully_visible", "noising", "pixelcnn"}
 
 
 def test_a_combination_that_needs_complete_data_is_refused():
