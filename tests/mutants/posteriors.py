@@ -248,7 +248,7 @@ class WrongKl(Affine):
 
 @mutant(
     "needs a model with a known posterior, and does not say so",
-    works_with_every_partner="declare that it requires 'model.exact_posterior'",
+    works_with_every_partner="declare that it requires",
 )
 class RequiresTooWeak(Affine):
     def forward(self, x, model):
@@ -258,6 +258,8 @@ class RequiresTooWeak(Affine):
 
 @mutant("declares that it is amortised, and asks the prior", reads_model_is_true="not 'amortized'")
 class AsksThePrior(Affine):
+    requires = Affine.requires | {"prior.mean"}
+
     def forward(self, x, model):
         loc, log_scale = self.numbers(x)
         return DiagonalNormal(loc + model.p().mean, log_scale, len(self.shape))

@@ -53,7 +53,8 @@ class CategoricalDecoder(Decoder):
         layers: Size = 2,
     ) -> None:
         super().__init__()
-        event, levels = data.event_shape, data.levels
+        # data without levels are refused by the word, but it is built for them, to be asked what it requires
+        event, levels = data.event_shape, max(data.levels, 2)
         self.event_dims, self.step = len(event), data.step
         # the levels stand first, as the channels of convolutions do
         self.network = build(network, space.event_shape, (levels, *event), hidden=hidden, layers=layers)
