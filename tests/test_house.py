@@ -132,7 +132,7 @@ def test_few_modules_stand_outside_the_rooms():
 
 
 MADE_OF = {"posteriors": {"estimators", "objectives"}}
-"""Of what other kinds components of a kind may be made: inference per datum ascends a bound by an estimator."""
+"""Of what other kinds components may be made: inference per datum ascends a bound by an estimator."""
 
 
 @each_plugin_file

@@ -160,7 +160,7 @@ SUITES = {
     ),
     "name that never ends": (
         {"priors": "[" + "x" * 9000 + "]"},
-        r"FILE:4:10: unknown prior 'x{60}…'; known: bernoulli, categorical, hierarchy, mixture",
+        r"FILE:4:10: unknown prior 'x{60}…'; known: associative, autoregressive, ",
     ),
     "foreign letters": ({"priors": "[größe]"}, r"FILE:4:10: unknown prior 'größe'; known: "),
     "tag": (

@@ -244,7 +244,7 @@ UNKNOWN = {
         "exact",
         "--kind",
         "prior",
-    ): "unknown prior 'exact'; known: bernoulli, categorical, hierarchy, mixture, standard_normal",
+    ): "unknown prior 'exact'; known: ",
     ("plan", "quik"): "unknown suite 'quik'; did you mean 'quick'? (or give the path of a YAML file)",
     (
         "plan",

@@ -167,10 +167,11 @@ def test_a_mixture_weighs_a_few_at_a_time_as_it_does_all(shape, monkeypatch):
 
 
 def test_what_a_mixture_can_do_depends_on_what_it_is_of():
-    assert traits_of(Mixture[DiagonalNormal]) == {"density", "mean", "components"}
-    assert traits_of(Mixture[MultivariateNormal]) == {"density", "mean", "components"}
-    assert traits_of(Mixture[InvertibleFlow]) == {"density", "components"}
-    assert traits_of(Mixture[Flow]) == traits_of(Mixture) == {"components"}
+    assert traits_of(Mixture[DiagonalNormal]) == {"density", "mean", "components", "strata"}
+    assert traits_of(Mixture[MultivariateNormal]) == {"density", "mean", "components", "strata"}
+    assert traits_of(Mixture[InvertibleFlow]) == {"density", "components", "strata"}
+    assert traits_of(Mixture[Flow]) == {"components", "strata"}
+    assert traits_of(Mixture) == {"components"}
     assert traits_of(DiagonalNormal) == DiagonalNormal.traits
 
 

@@ -28,7 +28,7 @@ TILE = 2**15
 """How many pixels, of all samples together, are given z at once on a CPU."""
 
 
-class RasterBernoulli(Distribution):
+class _RasterBernoulli(Distribution):
     r"""Binary images of one channel, pixel by pixel, row after row.
 
     .. math:: \log p(x) = \sum_i \log \operatorname{Bernoulli}(x_i; \operatorname{sigmoid}(\ell_i(x_{<i})))
@@ -43,7 +43,7 @@ class RasterBernoulli(Distribution):
     traits = frozenset({"density"})
     support = "binary"
 
-    def __init__(self, raster: Raster, maps: Tensor) -> None:
+    def __init__(self, raster: _Raster, maps: Tensor) -> None:
         self.raster, self.maps = raster, maps
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class PixelCnn(Decoder):
         torch.Size([5, 7])
     """
 
-    distribution = RasterBernoulli
+    distribution = _RasterBernoulli
     requires = frozenset({"dataset.binary", "dataset.image", "dataset.complete"})
     # a pack would have grouped convolutions, which took 1.7 times as long on a CPU
     vectorizable = False
@@ -129,10 +129,10 @@ class PixelCnn(Decoder):
         self.network = build(network, space.event_shape, (maps, rows, columns), hidden=hidden, layers=depth)
         reaches = list(_reaches(layers, kernel // 2, window))
         given = layers if conditional == "every" else 1
-        self.raster = Raster(data.mean.squeeze(0), channels, reaches, maps, given)
+        self.raster = _Raster(data.mean.squeeze(0), channels, reaches, maps, given)
 
-    def forward(self, z: Tensor) -> RasterBernoulli:
-        return RasterBernoulli(self.raster, self.network(z).movedim(-3, -1))
+    def forward(self, z: Tensor) -> _RasterBernoulli:
+        return _RasterBernoulli(self.raster, self.network(z).movedim(-3, -1))
 
 
 def _reaches(layers: int, reach: int, window: int | None) -> Iterator[int]:
@@ -146,7 +146,7 @@ def _reaches(layers: int, reach: int, window: int | None) -> Iterator[int]:
         left -= min(reach, left)
 
 
-class Raster(nn.Module):
+class _Raster(nn.Module):
     """Logits of each pixel from the pixels before it, and from maps.
 
     Images are ``(..., H, W, C)`` inside: matrix products and convolutions are then several times as fast.
