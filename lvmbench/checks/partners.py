@@ -72,6 +72,12 @@ def with_samples(catalogue: Catalogue, ref: Ref, samples: int) -> Ref:
     return Ref(ref.name, {**ref.options, "samples": samples}) if "samples" in fields else ref
 
 
+def _lacking(requires: Capabilities, offered: Capabilities) -> Capabilities:
+    """What is required and not offered, of the kinds of which something is."""
+    kinds = {word.partition(".")[0] for word in offered}
+    return frozenset(word for word in requires - offered if word.partition(".")[0] in kinds)
+
+
 def _options(entry: Entry) -> int:
     """How many options a component has; none where it cannot be imported."""
     try:
@@ -88,6 +94,7 @@ class Bench:
         self.catalogue = catalogue
         self._built: dict[tuple[Any, ...], Any] = {}
         self._found: dict[tuple[Any, ...], Case | None] = {}
+        self._pairs: dict[tuple[Any, ...], list[tuple[dict[str, Ref], Capabilities, Capabilities]]] = {}
 
     @cached_property
     def offers(self) -> dict[str, list[Ref]]:
@@ -165,38 +172,58 @@ class Bench:
             missing = NOTHING.union(need, *(part.requires for part in parts)) - provided
             if not all(word.startswith(LATE) for word in missing):
                 continue
-            for objective, estimator in itertools.product(
-                self._make("objective", fixed), self._make("estimator", fixed, source, model.prior.space)
-            ):
-                ends = end_capabilities(objective[1], estimator[1])
-                if missing <= ends and objective[1].requires | estimator[1].requires <= provided | ends:
-                    chosen = {"objective": objective[0], "estimator": estimator[0]}
+            for chosen, ends, requires in self._ends(fixed, source, model.prior.space):
+                if missing <= ends and requires <= provided | ends:
                     yield Case(self.catalogue, source, {**refs, **chosen})
+
+    def _ends(
+        self, fixed: Fixed, source: Source, space: Any
+    ) -> list[tuple[dict[str, Ref], Capabilities, Capabilities]]:
+        """Each objective with each estimator, what the two provide, and what they require."""
+        key = (fixed.get("objective"), fixed.get("estimator"), source, space)
+        if key not in self._pairs:
+            both = itertools.product(
+                self._make("objective", fixed), self._make("estimator", fixed, source, space)
+            )
+            self._pairs[key] = [
+                ({"objective": o_ref, "estimator": e_ref}, end_capabilities(o, e), o.requires | e.requires)
+                for (o_ref, o), (e_ref, e) in both
+            ]
+        return self._pairs[key]
 
     def _models(
         self, fixed: Fixed, sources: Sequence[Source]
     ) -> Iterator[tuple[Source, dict[str, Ref], LatentVariableModel]]:
         for source in sources:
-            for prior_ref, prior in self._make("prior", fixed, source, LATENT):
-                offered = prior_capabilities(prior)
-                for q_ref, q in self._make("posterior", fixed, source, prior.space):
-                    if any(word.startswith("prior.") for word in q.requires - offered):
-                        continue
-                    for decoder_ref, decoder in self._make("decoder", fixed, source, prior.space.visible):
+            told = frozenset(f"dataset.{word}" for word in source.data.capabilities)
+            for prior_ref, prior in self._make("prior", fixed, source, LATENT, told):
+                offered = told | prior_capabilities(prior)
+                for q_ref, q in self._make("posterior", fixed, source, prior.space, offered):
+                    visible = prior.space.visible
+                    for decoder_ref, decoder in self._make("decoder", fixed, source, visible, offered):
                         refs = {"prior": prior_ref, "posterior": q_ref, "decoder": decoder_ref}
                         model = LatentVariableModel(prior, q, decoder, complete=source.summary.complete)
                         yield source, refs, model
 
     def _make(
-        self, kind: str, fixed: Fixed, source: Source | None = None, space: Any = None
+        self,
+        kind: str,
+        fixed: Fixed,
+        source: Source | None = None,
+        space: Any = None,
+        offered: Capabilities = NOTHING,
     ) -> Iterator[tuple[Ref, Any]]:
-        """The fixed component of a kind, or every offer; built once for each data set and latent space."""
+        """The fixed component of a kind, or every offer; built once for each data set and latent space.
+
+        Left out is what requires words that are not ``offered``, of the kinds that are.
+        """
         for ref in [fixed[kind]] if kind in fixed else self.offers[kind]:
             key = (kind, ref, source, space)
             if key not in self._built:
                 self._built[key] = self._build(kind, ref, source, space, tolerant=kind not in fixed)
-            if self._built[key] is not None:
-                yield ref, self._built[key]
+            built = self._built[key]
+            if built is not None and not _lacking(built.requires, offered):
+                yield ref, built
 
     def _build(self, kind: str, ref: Ref, source: Source | None, space: Any, *, tolerant: bool) -> Any:
         """The component, or ``None`` where it refuses.
