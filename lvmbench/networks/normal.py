@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor, nn
 
 from lvmbench.distributions import DiagonalNormal
@@ -18,6 +21,7 @@ class ConditionalNormal(nn.Module):
         target: The shape of z.
         hidden: The width of the hidden layers.
         layers: The number of hidden layers.
+        floor: The smallest log scale.
 
     Example:
         >>> import torch
@@ -25,10 +29,19 @@ class ConditionalNormal(nn.Module):
         torch.Size([5, 7, 2])
     """
 
-    def __init__(self, source: tuple[int, ...], target: tuple[int, ...], *, hidden: int, layers: int) -> None:
+    def __init__(
+        self,
+        source: tuple[int, ...],
+        target: tuple[int, ...],
+        *,
+        hidden: int,
+        layers: int,
+        floor: float = -math.inf,
+    ) -> None:
         super().__init__()
         self.network = MLP(source, (2, *target), hidden=hidden, layers=layers)
-        self.event_dims = len(target)
+        self.event_dims, self.floor = len(target), floor
 
     def forward(self, value: Tensor) -> DiagonalNormal:
-        return DiagonalNormal.of(self.network(value), self.event_dims)
+        loc, log_scale = torch.unbind(self.network(value), dim=-1 - self.event_dims)
+        return DiagonalNormal(loc, log_scale.clamp(min=self.floor), self.event_dims)

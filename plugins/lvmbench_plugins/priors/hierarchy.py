@@ -51,6 +51,8 @@ class Hierarchy(Prior):
             ``linear``, where :math:`\sigma_l` does not depend on the layer above; all layers together are
             then normal.
         hidden: The width of the hidden layer of ``mlp``.
+        floor: The smallest :math:`\log\sigma_l` of ``mlp``. Without one, a layer that is all but a function
+            of the layer above grows ever more certain, until densities overflow.
 
     Example:
         >>> from lvmbench import DataSummary
@@ -58,6 +60,7 @@ class Hierarchy(Prior):
         (6,)
     """
 
+    version = 2
     distribution: type[Distribution] = Chain  # or LinearChain, as the network has it
     provides = frozenset({"top_down"})
     zeros: Tensor
@@ -70,6 +73,7 @@ class Hierarchy(Prior):
         layers: Sizes | None = None,
         network: Literal["mlp", "linear"] = "mlp",
         hidden: Count = 64,
+        floor: float = -5.0,
     ) -> None:
         super().__init__()
         self.sizes = sizes_of(layers) if layers else _shared(latent)
@@ -77,7 +81,7 @@ class Hierarchy(Prior):
         self.maps = nn.ModuleList(
             _Linear(above, below)
             if network == "linear"
-            else ConditionalNormal((above,), (below,), hidden=hidden, layers=1)
+            else ConditionalNormal((above,), (below,), hidden=hidden, layers=1, floor=floor)
             for above, below in pairwise(self.sizes[::-1])
         )
         self.register_buffer("zeros", torch.zeros(self.sizes[-1]), persistent=False)
