@@ -15,7 +15,12 @@ from lvmbench.checks.options import required, small, variants
 from lvmbench.checks.sources import Source, caused, counts, holed, registered, synthetic
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import Parts, build
-from lvmbench.combinations.requirements import end_capabilities, model_capabilities, prior_capabilities
+from lvmbench.combinations.requirements import (
+    decoder_capabilities,
+    end_capabilities,
+    model_capabilities,
+    prior_capabilities,
+)
 from lvmbench.errors import Refusal
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
@@ -163,10 +168,10 @@ class Bench:
         for known in (synthetic(), counts(), holed(), caused()):
             if any(wanted <= source.data.capabilities for source in known):
                 return known
-        return self._registered
+        return tuple(source for source in self._registered if wanted <= source.data.capabilities)
 
     def _search(self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]) -> Iterator[Case]:
-        for source, refs, model in self._models(fixed, sources):
+        for source, refs, model in self._models(fixed, need, sources):
             parts = (model.prior, model.posterior, model.decoder)
             provided = model_capabilities(source.data, model)
             missing = NOTHING.union(need, *(part.requires for part in parts)) - provided
@@ -192,15 +197,19 @@ class Bench:
         return self._pairs[key]
 
     def _models(
-        self, fixed: Fixed, sources: Sequence[Source]
+        self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]
     ) -> Iterator[tuple[Source, dict[str, Ref], LatentVariableModel]]:
         for source in sources:
             told = frozenset(f"dataset.{word}" for word in source.data.capabilities)
+            if _lacking(need, told):
+                continue
             for prior_ref, prior in self._make("prior", fixed, source, LATENT, told):
                 offered = told | prior_capabilities(prior)
                 for q_ref, q in self._make("posterior", fixed, source, prior.space, offered):
                     visible = prior.space.visible
                     for decoder_ref, decoder in self._make("decoder", fixed, source, visible, offered):
+                        if _lacking(need, decoder_capabilities(decoder)):
+                            continue
                         refs = {"prior": prior_ref, "posterior": q_ref, "decoder": decoder_ref}
                         model = LatentVariableModel(prior, q, decoder, complete=source.summary.complete)
                         yield source, refs, model

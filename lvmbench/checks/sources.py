@@ -117,8 +117,8 @@ def counts() -> tuple[Source, ...]:
 
 @cache
 def caused() -> tuple[Source, ...]:
-    """Bits that two known bits each go with, for parts that are for nothing else."""
-    return (_with_causes(_source("binary", 3, 4)),)
+    """Bits that two known bits each go with, for parts that are for nothing else; as images, too."""
+    return tuple(map(_with_causes, (_source("binary", 3, 4), _source("binary", 1, 3, 4, provides="image"))))
 
 
 def _with_causes(source: Source) -> Source:

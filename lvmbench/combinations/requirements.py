@@ -11,6 +11,7 @@ from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import Parts, build_model
 from lvmbench.component import Component
 from lvmbench.dataset import Data
+from lvmbench.decoder import Decoder
 from lvmbench.distributions import Distribution, closed, traits_of
 from lvmbench.errors import Refusal, Unavailable
 from lvmbench.estimator import Estimator
@@ -83,7 +84,7 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
     return prior_capabilities(model.prior, p).union(
         _words("dataset", data.capabilities),
         _words("posterior", model.posterior.provides | (posterior_traits(q) if q else frozenset())),
-        _words("decoder", model.decoder.provides | traits_of(model.decoder.distribution)),
+        decoder_capabilities(model.decoder),
         _words("model", model.known(p, q)),
     )
 
@@ -106,6 +107,11 @@ def prior_capabilities(prior: Prior, p: type[Distribution] | None = None) -> fro
     """
     traits = traits_of(p or prior.distribution)
     return _words("prior", prior.provides | traits | _offered(prior.space))
+
+
+def decoder_capabilities(decoder: Decoder) -> frozenset[str]:
+    """What a decoder provides."""
+    return _words("decoder", decoder.provides | traits_of(decoder.distribution))
 
 
 def end_capabilities(objective: Objective, estimator: Estimator) -> frozenset[str]:

@@ -44,7 +44,7 @@ of their measured ratio.
 If squared errors are those of a normal, that leaves a false alarm in ten million: of chi-squared with 200
 degrees of freedom the root is that far below its mean with a probability of 2e-8, and above it with 4e-10.
 """
-STATE_NOTHING = {"quadrature", "clustering", "disentanglement", "cost"}
+STATE_NOTHING = {"quadrature", "clustering", "completion", "disentanglement", "cost"}
 
 
 class Beside(Posterior):
