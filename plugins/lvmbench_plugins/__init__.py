@@ -123,6 +123,8 @@ SUITES = (
     "estimators",
     "digit_halves",
     "compatibility",
+    "generative",
+    "static_mnist",
     "paper/iwae",
     "paper/ladder",
     "paper/stick_breaking",
