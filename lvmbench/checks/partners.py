@@ -22,6 +22,7 @@ from lvmbench.combinations.requirements import (
     prior_capabilities,
 )
 from lvmbench.errors import Refusal
+from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
 from lvmbench.options import options_model
@@ -99,6 +100,7 @@ class Bench:
         self.catalogue = catalogue
         self._built: dict[tuple[Any, ...], Any] = {}
         self._found: dict[tuple[Any, ...], Case | None] = {}
+        self._provided: dict[tuple[Any, ...], tuple[Capabilities, Capabilities]] = {}
         self._pairs: dict[tuple[Any, ...], list[tuple[dict[str, Ref], Capabilities, Capabilities]]] = {}
 
     @cached_property
@@ -171,13 +173,11 @@ class Bench:
         return tuple(source for source in self._registered if wanted <= source.data.capabilities)
 
     def _search(self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]) -> Iterator[Case]:
-        for source, refs, model in self._models(fixed, need, sources):
-            parts = (model.prior, model.posterior, model.decoder)
-            provided = model_capabilities(source.data, model)
-            missing = NOTHING.union(need, *(part.requires for part in parts)) - provided
+        for source, refs, space, (demanded, provided) in self._models(fixed, need, sources):
+            missing = (need | demanded) - provided
             if not all(word.startswith(LATE) for word in missing):
                 continue
-            for chosen, ends, requires in self._ends(fixed, source, model.prior.space):
+            for chosen, ends, requires in self._ends(fixed, source, space):
                 if missing <= ends and requires <= provided | ends:
                     yield Case(self.catalogue, source, {**refs, **chosen})
 
@@ -198,7 +198,8 @@ class Bench:
 
     def _models(
         self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]
-    ) -> Iterator[tuple[Source, dict[str, Ref], LatentVariableModel]]:
+    ) -> Iterator[tuple[Source, dict[str, Ref], LatentSpace, tuple[Capabilities, Capabilities]]]:
+        """The three parts of each model, its latent space, and what the model requires and provides."""
         for source in sources:
             told = frozenset(f"dataset.{word}" for word in source.data.capabilities)
             if _lacking(need, told):
@@ -211,8 +212,12 @@ class Bench:
                         if _lacking(need, decoder_capabilities(decoder)):
                             continue
                         refs = {"prior": prior_ref, "posterior": q_ref, "decoder": decoder_ref}
-                        model = LatentVariableModel(prior, q, decoder, complete=source.summary.complete)
-                        yield source, refs, model
+                        key = (source, *refs.values())
+                        if key not in self._provided:
+                            model = LatentVariableModel(prior, q, decoder, complete=source.summary.complete)
+                            demanded = prior.requires | q.requires | decoder.requires
+                            self._provided[key] = demanded, model_capabilities(source.data, model)
+                        yield source, refs, prior.space, self._provided[key]
 
     def _make(
         self,
