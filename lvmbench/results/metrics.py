@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from lvmbench.combinations.combination import SETTINGS
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS
 from lvmbench.results.tables import asked
+from lvmbench.suites.claims import fits
 from lvmbench.suites.schema import NOTHING
 
 HEADLINE = (
@@ -62,11 +64,18 @@ def tidy(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test")
 
 def named_figures(records: pd.DataFrame, measurements: pd.DataFrame) -> pd.DataFrame:
     """The figures of the ok runs, each with what names its run: components, settings and seed."""
-    names = [
-        name for name in (*PARTS, *SETTINGS, "seed") if name in records
-    ]  # which the costs among the figures lack
+    # which the costs among the figures lack
+    names = [name for name in (*PARTS, *SETTINGS, "seed") if name in records]
     figures = tidy(records, measurements).drop(columns=names, errors="ignore")
     return figures.merge(records[["key", *names]], on="key")
+
+
+def rows_like(rows: pd.DataFrame, pattern: Mapping[Any, str | float]) -> pd.DataFrame:
+    """The rows of the combinations of a pattern, in a frame that has what names them."""
+    for name, wanted in pattern.items():
+        values = rows[name] if name in rows else pd.Series(None, index=rows.index, dtype=object)
+        rows = rows[values.map(lambda value, wanted=wanted: fits(value, wanted)).astype(bool)]
+    return rows
 
 
 def _cost(ok: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -11,10 +11,9 @@ from pydantic import TypeAdapter
 from lvmbench.errors import nearest
 from lvmbench.kinds import PARTS
 from lvmbench.results.board import identity, labels
-from lvmbench.results.metrics import figure_table, found_figure, named_figures
+from lvmbench.results.metrics import figure_table, found_figure, named_figures, rows_like
 from lvmbench.results.statistics import half_width
 from lvmbench.results.tables import asked
-from lvmbench.suites.claims import Pattern, fits
 from lvmbench.suites.references import Reference
 
 NO_RUN, NOT_MEASURED = "no run", "not measured"
@@ -67,7 +66,7 @@ def _rows(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) -> It
         "source": reference.source,
         "note": reference.note,
     }
-    own = runs[_are_of(runs, reference.of)]
+    own = rows_like(runs, reference.of)
     if own.empty:
         yield {**shared, "combination": reference.pattern, "seeds": 0, "status": NO_RUN, "reason": ""}
     for combination, part in own.groupby("label", sort=False):
@@ -92,12 +91,3 @@ def _nothing(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) ->
         return {"status": ", ".join(runs["status"].unique()), "reason": "; ".join(reasons)}
     names = figure_table(figures).index
     return {"status": NOT_MEASURED, "reason": f"no '{reference.metric}'{nearest(reference.metric, names)}"}
-
-
-def _are_of(runs: pd.DataFrame, pattern: Pattern) -> pd.Series[bool]:
-    """Which runs are of the combinations of a pattern."""
-    kept = pd.Series(True, index=runs.index)
-    for name, wanted in pattern.items():
-        values = runs[name] if name in runs else pd.Series(None, index=runs.index, dtype=object)
-        kept &= values.map(lambda value, wanted=wanted: fits(value, wanted)).astype(bool)
-    return kept

@@ -10,9 +10,9 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from lvmbench.errors import nearest
-from lvmbench.results.metrics import figure_table, found_figure, named_figures
+from lvmbench.results.metrics import figure_table, found_figure, named_figures, rows_like
 from lvmbench.results.statistics import paired_difference
-from lvmbench.suites.claims import Claim, fits
+from lvmbench.suites.claims import Claim
 
 HOLDS, FAILS, UNDECIDED, MISSING = "holds", "does not hold", "undecided", "not measured"
 COLUMNS = ["claim", "source", "figure", "value", "low", "high", "n", "verdict"]
@@ -92,11 +92,7 @@ def _held_against(claim: Claim, runs: pd.DataFrame, long: pd.DataFrame) -> pd.Da
 
 def _select(claim: Claim, pattern: Mapping[Any, Any], long: pd.DataFrame) -> pd.DataFrame:
     rows = _figure(long, pattern.get("metric", claim.metric))
-    for name, wanted in pattern.items():
-        if name != "metric":
-            values = rows[name] if name in rows else pd.Series(None, index=rows.index, dtype=object)
-            rows = rows[values.map(lambda value, wanted=wanted: fits(value, wanted)).astype(bool)]
-    return rows
+    return rows_like(rows, {name: wanted for name, wanted in pattern.items() if name != "metric"})
 
 
 def _figure(long: pd.DataFrame, name: str) -> pd.DataFrame:
