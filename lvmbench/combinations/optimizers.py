@@ -14,47 +14,41 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 """How much of a running average is kept at each step."""
 
 
-@final
 @dataclass(frozen=True, kw_only=True)
-class Adam:
-    """The mean gradient divided by the root of the mean squared gradient; ``second_moment`` is what the mean
-    square begins with, one value for all.
-    """
+class _Moments:
+    """Running averages of the gradient and of its size."""
 
     beta1: Decay = 0.9
     beta2: Decay = 0.999
     epsilon: Positive = 1e-8
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Adam(_Moments):
+    """The mean gradient divided by the root of the mean squared gradient; ``second_moment`` is what the mean
+    square begins with, one value for all.
+    """
+
     second_moment: NonNegative = 0.0
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class AdamNormGrad:
+class AdamNormGrad(_Moments):
     """Adam of gradients that are each divided by their norm, tensor by tensor."""
 
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    epsilon: Positive = 1e-8
-
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class AdamW:
+class AdamW(_Moments):
     """Adam whose weight decay is apart from the gradients."""
 
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    epsilon: Positive = 1e-8
-
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Adamax:
+class Adamax(_Moments):
     """Adam with the largest gradient so far in place of the mean square."""
-
-    beta1: Decay = 0.9
-    beta2: Decay = 0.999
-    epsilon: Positive = 1e-8
 
 
 @final
