@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from lvmbench.distributions import DiagonalNormal
@@ -43,5 +42,5 @@ class ConditionalNormal(nn.Module):
         self.event_dims, self.floor = len(target), floor
 
     def forward(self, value: Tensor) -> DiagonalNormal:
-        loc, log_scale = torch.unbind(self.network(value), dim=-1 - self.event_dims)
-        return DiagonalNormal(loc, log_scale.clamp(min=self.floor), self.event_dims)
+        free = DiagonalNormal.of(self.network(value), self.event_dims)
+        return DiagonalNormal(free.loc, free.log_scale.clamp(min=self.floor), self.event_dims)
