@@ -206,11 +206,10 @@ class Bench:
                 continue
             for prior_ref, prior in self._make("prior", fixed, source, LATENT, told):
                 offered = told | prior_capabilities(prior)
+                made = self._make("decoder", fixed, source, prior.space.visible, offered)
+                decoders = [(ref, d) for ref, d in made if not _lacking(need, decoder_capabilities(d))]
                 for q_ref, q in self._make("posterior", fixed, source, prior.space, offered):
-                    visible = prior.space.visible
-                    for decoder_ref, decoder in self._make("decoder", fixed, source, visible, offered):
-                        if _lacking(need, decoder_capabilities(decoder)):
-                            continue
+                    for decoder_ref, decoder in decoders:
                         refs = {"prior": prior_ref, "posterior": q_ref, "decoder": decoder_ref}
                         key = (source, *refs.values())
                         if key not in self._provided:
