@@ -28,7 +28,7 @@ def read_matlab(path: Path, due: Mapping[str, Shape]) -> Arrays:
     return _as_due(path, found, due)
 
 
-def read_archive(path: Path, due: Mapping[str, Shape]) -> Arrays:
+def read_npz(path: Path, due: Mapping[str, Shape]) -> Arrays:
     """The arrays of an .npz file that are due, by name."""
     with _reading(path, ".npz file"), np.load(io.BytesIO(unpacked(path)), allow_pickle=False) as held:
         found = dict(held)

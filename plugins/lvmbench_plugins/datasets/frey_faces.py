@@ -9,7 +9,7 @@ from typing import final
 import torch
 
 from lvmbench import Data, Dataset, RawFile, Split, generator
-from lvmbench_plugins.datasets._arrays import read_archive
+from lvmbench_plugins.datasets._arrays import read_npz
 
 SHAPE = (1, 28, 20)
 SIZES = {"train": 1565, "validation": 200, "test": 200}
@@ -55,7 +55,7 @@ class FreyFaces(Dataset):
 
 def read_splits(path: Path) -> dict[str, Split]:
     """The splits of the shuffle by seed 0."""
-    frames = torch.from_numpy(read_archive(path, {"images": (None, math.prod(SHAPE))})["images"])
+    frames = torch.from_numpy(read_npz(path, {"images": (None, math.prod(SHAPE))})["images"])
     order = torch.randperm(len(frames), generator=generator(0, "frey_faces", "split"))
     values = (frames.unflatten(1, SHAPE)[order] + 0.5) / GREYS
     return {name: Split(x) for name, x in zip(SIZES, values.split(list(SIZES.values())), strict=True)}
