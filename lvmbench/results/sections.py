@@ -10,6 +10,7 @@ import pandas as pd
 
 from lvmbench.results.board import Board, as_text, labels, table_name
 from lvmbench.results.effects import effects
+from lvmbench.status import Status
 
 _CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
 _CLAIM_NUMBERS = ("difference", "range", "n")
@@ -27,6 +28,12 @@ EFFECTS = (
     "paired over everything else and seeds: the mean over the combinations that have both with every seed, "
     "± half the width of its 95% t interval over seeds, each by itself. Verdicts are by Holm's limits for "
     "all rows of a table. Settings that never meet with everything else equal have no row."
+)
+FEW = 10
+"""The most refused combinations of a section that are named; more are counted by reason."""
+COUNTED = (
+    "refused combinations are counted by reason; `lvmbench leaderboard DIR --refused` names them, and "
+    "records.csv has them all"
 )
 IMPROVING = "their best epoch is among the last 5% of those they trained, and patience had not stopped them"
 SCALES = (
@@ -56,10 +63,13 @@ def cell(mean: float, low: float, high: float) -> str:
 
 @dataclass(frozen=True)
 class Hole:
-    """Combinations that have no result on a data set, for the same reason."""
+    """How many combinations have no result on a data set, for the same reason, and which;
+    those that were refused may only be counted.
+    """
 
     status: str
     reason: str
+    count: int
     combinations: list[str]
 
 
@@ -95,16 +105,20 @@ def shorten(names: Iterable[str]) -> dict[str, str]:
     return {name: head if heads.count(head) == 1 else name for name, head in zip(full, heads, strict=True)}
 
 
-def sections(board: Board, *, short: bool = False) -> list[Section]:
+def sections(board: Board, *, short: bool = False, refused: bool = False) -> list[Section]:
     """Lay out a board: one section for each data set and scale.
 
     Arguments:
         board: The board.
         short: Whether to `shorten` names; a note then gives them in full.
+        refused: Whether to name all combinations that were refused; where they are more than `FEW`, they are
+            counted by reason otherwise.
     """
     parts = [
         _of_dataset(board, str(dataset), rows, short) for dataset, rows in board.frame.groupby("dataset")
     ]
+    if not refused:
+        parts = [[_counted(section) for section in part] for part in parts]
     *others, last = [section for part in parts for section in part]
     return [*others, replace(last, notes=[*last.notes, *_left_out(board)])]
 
@@ -238,8 +252,19 @@ def _cells(part: pd.DataFrame, mean: str, low: str, high: str) -> list[str]:
 
 
 def _holes(empty: pd.DataFrame, labels: pd.Series[str]) -> list[Hole]:
+    """Those of a status together, the most frequent reasons first."""
     groups = empty.groupby(["status", "reason"])
-    return [Hole(str(s), str(reason), labels[part.index].tolist()) for (s, reason), part in groups]
+    holes = [Hole(str(s), str(why), len(part), labels[part.index].tolist()) for (s, why), part in groups]
+    return sorted(holes, key=lambda hole: (hole.status, -hole.count))
+
+
+def _counted(section: Section) -> Section:
+    """The section without the names of the combinations that were refused, where these are many."""
+    refused = [hole for hole in section.holes if hole.status == Status.REFUSED]
+    if sum(hole.count for hole in refused) <= FEW:
+        return section
+    holes = [replace(hole, combinations=[]) if hole in refused else hole for hole in section.holes]
+    return replace(section, holes=holes, notes=[*section.notes, COUNTED])
 
 
 def _notes(filled: pd.DataFrame, labels: pd.Series[str]) -> list[str]:
