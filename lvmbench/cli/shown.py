@@ -11,8 +11,8 @@ import pandas as pd
 from rich.text import Text
 
 from lvmbench.api.progress import STYLES, console, counted, say, status_counts
-from lvmbench.results.board import identity, labels
 from lvmbench.results.export import FILES
+from lvmbench.results.labels import identity, labels
 from lvmbench.results.terminal import to_rich, to_tables
 from lvmbench.status import SETTLED, Status
 from lvmbench.text import shell

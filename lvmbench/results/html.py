@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from lvmbench.results.board import Board
-from lvmbench.results.sections import Section, caption, endings, sections
+from lvmbench.results.endings import endings
+from lvmbench.results.sections import Section, caption, sections
 
 
 def to_html(board: Board) -> str:

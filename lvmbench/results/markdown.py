@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 
 from lvmbench.results.board import Board
-from lvmbench.results.sections import Hole, Section, caption, endings, how, sections
+from lvmbench.results.endings import endings
+from lvmbench.results.sections import Hole, Section, caption, how, sections
 from lvmbench.text import printable
 
 _MARKUP = re.compile(r"[\\|`*$~]|(?<![^\W_])_|_(?![^\W_])|\](?=\()")  # what markdown would not show

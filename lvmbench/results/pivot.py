@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from lvmbench.errors import UserError, nearest
-from lvmbench.results.board import Board, as_json, as_text, label, labels
+from lvmbench.results.board import Board, as_json
+from lvmbench.results.labels import as_text, label, labels
 from lvmbench.results.sections import Section, cell
 
 REST = "everything else"

@@ -10,7 +10,7 @@ from lvmbench.combinations.combination import COLUMNS
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS
 from lvmbench.registry.names import matches
-from lvmbench.results.board import as_text
+from lvmbench.results.labels import as_text
 
 
 def chosen(records: pd.DataFrame, where: Sequence[str]) -> pd.DataFrame:

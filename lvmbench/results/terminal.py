@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lvmbench.results.board import Board
-from lvmbench.results.sections import Section, caption, endings, sections
+from lvmbench.results.endings import endings
+from lvmbench.results.sections import Section, caption, sections
 from lvmbench.text import legible
 
 _LEFT_OUT = ("from", "figure", "range", "note")
