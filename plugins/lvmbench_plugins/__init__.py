@@ -56,6 +56,7 @@ COMPONENTS = {
         "spline": "posteriors.spline:Spline",
         "sylvester": "posteriors.sylvester:Sylvester",
         "auxiliary": "posteriors.auxiliary:Auxiliary",
+        "denoising": "posteriors.denoising:Denoising",
         "draw": "posteriors.draw:Draw",
         "exact": "posteriors.exact:Exact",
         "bernoulli": "posteriors.bernoulli:BernoulliPosterior",
