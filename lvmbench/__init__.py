@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from lvmbench.objective import WeightObjective as WeightObjective
     from lvmbench.observation import lasting as lasting
     from lvmbench.observation import observed as observed
+    from lvmbench.options import Base as Base
     from lvmbench.options import Count as Count
     from lvmbench.options import Matched as Matched
     from lvmbench.options import NonNegative as NonNegative
@@ -130,7 +131,17 @@ _HOMES = {
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Estimate", "Objective", "SurrogateObjective", "WeightObjective"],
     "observation": ["lasting", "observed"],
-    "options": ["Count", "Matched", "NonNegative", "Positive", "Probability", "Size", "Sizes", "sizes_of"],
+    "options": [
+        "Base",
+        "Count",
+        "Matched",
+        "NonNegative",
+        "Positive",
+        "Probability",
+        "Size",
+        "Sizes",
+        "sizes_of",
+    ],
     "posterior": ["Amortized", "Posterior"],
     "prior": ["Prior"],
     "data.files": ["RawFile", "fetch"],
