@@ -41,12 +41,17 @@ if TYPE_CHECKING:
     from lvmbench.distributions import Flow as Flow
     from lvmbench.distributions import InvertibleFlow as InvertibleFlow
     from lvmbench.distributions import LinearChain as LinearChain
+    from lvmbench.distributions import LinearDynamics as LinearDynamics
+    from lvmbench.distributions import LinearMove as LinearMove
+    from lvmbench.distributions import LinearSteps as LinearSteps
     from lvmbench.distributions import LowRankNormal as LowRankNormal
     from lvmbench.distributions import Marginal as Marginal
+    from lvmbench.distributions import Memory as Memory
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import Noised as Noised
     from lvmbench.distributions import Recurrent as Recurrent
+    from lvmbench.distributions import Steps as Steps
     from lvmbench.distributions import cholesky as cholesky
     from lvmbench.divergence import analytic_kl as analytic_kl
     from lvmbench.divergence import register_draw_kl as register_draw_kl
@@ -89,8 +94,11 @@ if TYPE_CHECKING:
     from lvmbench.options import sizes_of as sizes_of
     from lvmbench.posterior import Amortized as Amortized
     from lvmbench.posterior import Posterior as Posterior
+    from lvmbench.prior import MarkovPrior as MarkovPrior
     from lvmbench.prior import Prior as Prior
+    from lvmbench.prior import SequencePrior as SequencePrior
     from lvmbench.registry.hookspecs import Register as Register
+    from lvmbench.steps import Walk as Walk
     from lvmbench.terms import Terms as Terms
 
 __version__ = "0.1.0"
@@ -110,12 +118,17 @@ _HOMES = {
         "Flow",
         "InvertibleFlow",
         "LinearChain",
+        "LinearDynamics",
+        "LinearMove",
+        "LinearSteps",
         "LowRankNormal",
         "Marginal",
+        "Memory",
         "Mixture",
         "MultivariateNormal",
         "Noised",
         "Recurrent",
+        "Steps",
         "cholesky",
     ],
     "divergence": ["analytic_kl", "register_draw_kl", "register_kl", "register_posterior"],
@@ -131,7 +144,8 @@ _HOMES = {
     "observation": ["observed"],
     "options": ["Count", "Matched", "NonNegative", "Positive", "Probability", "Size", "Sizes", "sizes_of"],
     "posterior": ["Amortized", "Posterior"],
-    "prior": ["Prior"],
+    "prior": ["MarkovPrior", "Prior", "SequencePrior"],
+    "steps": ["Walk"],
     "data.files": ["RawFile", "fetch"],
     "api.results": ["Results"],
     "terms": ["Terms"],

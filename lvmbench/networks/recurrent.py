@@ -43,6 +43,31 @@ class Lstm(nn.Module):
         gates: Tensor = self.before(hidden)
         for read, value in zip(self.reads, values, strict=True):
             gates = gates + read(value)
+        return self._next(gates, memory)
+
+    def scan(self, value: Tensor, state: Tensor, *, keep: Tensor, backward: bool = False) -> Tensor:
+        """The ``h`` after each of the steps ``(..., T, S)`` of one vector that it reads, ``(..., T, H)``.
+
+        Arguments:
+            value: What it reads at each step.
+            state: The first ``h`` and ``m``, ``(2, H)``.
+            keep: Which steps it reads, ``(..., T)``; the others leave its state as it is.
+            backward: Whether it reads from the last step to the first.
+        """
+        (read,) = self.reads
+        gates = read(value).unbind(-2)
+        hidden, memory = (part.expand(*value.shape[:-2], -1) for part in state)
+        found = []
+        for t in range(len(gates))[:: -1 if backward else 1]:
+            after = self._next(gates[t] + self.before(hidden), memory)
+            hidden, memory = (
+                torch.where(keep[..., t, None], new, old)
+                for new, old in zip(after, (hidden, memory), strict=True)
+            )
+            found.append(hidden)
+        return torch.stack(found[::-1] if backward else found, -2)
+
+    def _next(self, gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         keep, write, show, new = gates.chunk(4, -1)
         memory = keep.sigmoid() * memory + write.sigmoid() * new.tanh()
         return show.sigmoid() * memory.tanh(), memory
