@@ -58,10 +58,23 @@ class SequencePrior(Prior):
     The context :math:`h_t` is one vector of ``space.context`` values, so that whoever draws again among
     samples, between steps, chooses among these alone. Where it depends on x, so does p(z): `along` has it for
     given sequences. Posteriors draw each step given the same context.
+
+    ``__init__(self, data, latent, *, context, shown)`` takes the size of the context, and how many of its
+    first values the decoder reads beside :math:`z_t`; it raises `Refusal` for data that are no sequences.
     """
 
     distribution: type[Distribution] = Steps
     requires = frozenset({"dataset.sequence", "posterior.steps"})
+
+    def __init__(self, data: DataSummary, latent: int, *, context: int, shown: int = 0) -> None:
+        super().__init__()
+        if not data.steps:
+            raise Refusal(f"it is a prior of steps; the data, of shape {data.event_shape}, are no sequences")
+        self._space = LatentSpace((data.steps, latent), steps=data.steps, context=context, shown=shown)
+
+    @property
+    def space(self) -> LatentSpace:
+        return self._space
 
     @abstractmethod
     def start(self) -> Tensor:
@@ -112,16 +125,6 @@ class SequencePrior(Prior):
     def forward(self, model: LatentVariableModel) -> Steps:
         return self.of(self.memory())
 
-    @staticmethod
-    def stepped(data: DataSummary, size: int, *, context: int, shown: int = 0) -> LatentSpace:
-        """The space of so many latents at each step of the data.
-
-        Raises `Refusal` for data that are no sequences.
-        """
-        if not data.steps:
-            raise Refusal(f"it is a prior of steps; the data, of shape {data.event_shape}, are no sequences")
-        return LatentSpace((data.steps, size), steps=data.steps, context=context, shown=shown)
-
 
 class MarkovPrior(SequencePrior):
     r"""A prior of steps that are each drawn given the step before alone.
@@ -135,13 +138,8 @@ class MarkovPrior(SequencePrior):
     none: Tensor
 
     def __init__(self, data: DataSummary, latent: int) -> None:
-        super().__init__()
-        self._space = self.stepped(data, latent, context=latent + 1)
+        super().__init__(data, latent, context=latent + 1)
         self.register_buffer("none", torch.eye(latent + 1)[-1], persistent=False)
-
-    @property
-    def space(self) -> LatentSpace:
-        return self._space
 
     def start(self) -> Tensor:
         return self.none

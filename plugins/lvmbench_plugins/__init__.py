@@ -39,6 +39,7 @@ COMPONENTS = {
         "fully_visible": "priors.fully_visible:FullyVisiblePrior",
         "linear_dynamics": "priors.linear_dynamics:LinearDynamicsPrior",
         "markov": "priors.markov:Markov",
+        "recurrent": "priors.recurrent:RecurrentPrior",
     },
     "posterior": {
         "gaussian": "posteriors.gaussian:Gaussian",

@@ -41,7 +41,7 @@ class Reading(Posterior):
         super().__init__()
         self.network = encoder(network, data.frame, (hidden,), hidden=hidden, layers=layers, mask=mask)
         self.cell = Lstm((hidden,), hidden) if recurrent else None
-        self.state = nn.Parameter(torch.zeros(2, hidden)) if recurrent else None
+        self.state = nn.Parameter(torch.zeros(2 * hidden)) if recurrent else None
         source, target = (hidden + space.context,), space.event_shape[1:]
         self.law = ConditionalNormal(source, target, hidden=hidden, layers=1)
 
@@ -49,7 +49,8 @@ class Reading(Posterior):
         values, lasting = ended(x)
         read = self.network(values)
         if self.cell is not None and self.state is not None:
-            read = self.cell.scan(read.relu(), self.state, keep=lasting, backward=self.backward)
+            states = self.cell.scan([read.relu()], self.state, keep=lasting, backward=self.backward)
+            read = states.chunk(2, -1)[0]
 
         def law(t: Step, h: Tensor) -> DiagonalNormal:
             seen = read[:, t].expand(*h.shape[:-1], -1)
