@@ -76,6 +76,13 @@ class LatentVariableModel(nn.Module):
         """
         return self.log_likelihood(x, z) + self.along(x, p).log_prob(z)
 
+    def prior_draws(self, x: Tensor, noise: Noise, samples: int) -> Tensor:
+        """``K`` draws of p(z) for each of ``x`` ``(B, *x)``, ``(K, B, *z)``: along x where it goes along it."""
+        p = self.along(x)
+        if "steps" in p.traits:
+            return p.sample(noise, samples)
+        return p.sample(noise, samples * len(x)).unflatten(0, (samples, len(x)))
+
     def along(self, x: Tensor, p: Distribution | None = None) -> Distribution:
         """p(z) along x, which is found where it is not given."""
         return (self.p() if p is None else p).along(x)
@@ -107,6 +114,12 @@ class LatentVariableModel(nn.Module):
         """
         p = closed(self.prior.distribution, self.posterior.distribution)
         return p if self.training else p.law_type or p
+
+    @property
+    def emission_distribution(self) -> type[Distribution]:
+        """The class of p(x|z) in this model: the decoder's, or of steps that of what they emit together."""
+        sequence = isinstance(self.prior, SequencePrior)
+        return emission_type(self.prior, self.decoder) if sequence else self.decoder.distribution
 
     @property
     def posterior_distribution(self) -> type[Distribution] | None:
