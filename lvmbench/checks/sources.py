@@ -80,10 +80,36 @@ def synthetic() -> tuple[Source, ...]:
 
 
 @cache
+def lengthy() -> tuple[Source, ...]:
+    """Sequences of up to four steps; the first two of the training data are as long as that."""
+    return (_sequences("real", 4, 2), _sequences("binary", 4, 3), _sequences("count", 4, 2))
+
+
+@cache
+def sequences() -> tuple[Source, ...]:
+    """Sequences, for parts over steps; the first are of two steps at most."""
+    return (_sequences("real", 2, 2), *lengthy())
+
+
+def _sequences(support: Support, steps: int, size: int) -> Source:
+    """Sequences of vectors, of several lengths."""
+    full = _source(support, steps, size)
+
+    def ended(split: Split) -> Split:
+        lengths = torch.tensor([steps, steps, max(steps - 1, 1), 1])[torch.arange(len(split.x)) % 4]
+        after = torch.arange(steps) >= lengths.unsqueeze(1)  # (N, T)
+        return replace(split, x=split.x.masked_fill(after.unsqueeze(2), torch.nan), missing=torch.nan)
+
+    splits = {name: ended(split) for name, split in full.data.splits.items()}
+    data = replace(full.data, splits=splits, log_prob=None, sequence=True)
+    return Source.of(f"{support} sequences of up to {steps} steps", data)
+
+
+@cache
 def holed() -> tuple[Source, ...]:
     """Data of which not all was observed, for parts that do not require that it was."""
     real, levels, _, binary, _ = synthetic()
-    return tuple(map(_with_holes, (real, binary, levels, *counts())))
+    return tuple(map(_with_holes, (real, binary, levels, *counts(), *lengthy())))
 
 
 def _with_holes(source: Source) -> Source:
@@ -104,7 +130,8 @@ def without_holes(data: Data) -> Data:
 
     def filled(split: Split) -> Split:
         assert split.whole is not None
-        return replace(split, x=split.whole, scale=1.0, missing=None)
+        missing = torch.nan if data.sequence else None  # which means, too, that a sequence has ended
+        return replace(split, x=split.whole, scale=1.0, missing=missing)
 
     return replace(data, splits={name: filled(split) for name, split in data.splits.items()})
 
