@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lvmbench.dataset import Data as Data
     from lvmbench.dataset import Dataset as Dataset
     from lvmbench.dataset import DataSummary as DataSummary
-    from lvmbench.dataset import Split as Split
     from lvmbench.dataset import Support as Support
     from lvmbench.decoder import Canvas as Canvas
     from lvmbench.decoder import CanvasDecoder as CanvasDecoder
@@ -83,6 +82,8 @@ if TYPE_CHECKING:
     from lvmbench.objective import Objective as Objective
     from lvmbench.objective import SurrogateObjective as SurrogateObjective
     from lvmbench.objective import WeightObjective as WeightObjective
+    from lvmbench.observation import ended as ended
+    from lvmbench.observation import lasting as lasting
     from lvmbench.observation import observed as observed
     from lvmbench.options import Count as Count
     from lvmbench.options import Matched as Matched
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from lvmbench.prior import Prior as Prior
     from lvmbench.prior import SequencePrior as SequencePrior
     from lvmbench.registry.hookspecs import Register as Register
+    from lvmbench.split import Split as Split
     from lvmbench.steps import Walk as Walk
     from lvmbench.terms import Terms as Terms
 
@@ -105,7 +107,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api.suites": ["load", "run"],
-    "dataset": ["Data", "Dataset", "DataSummary", "Split", "Support"],
+    "dataset": ["Data", "Dataset", "DataSummary", "Support"],
     "decoder": ["Canvas", "CanvasDecoder", "Decoder", "canvas_word"],
     "distributions": [
         "Bernoulli",
@@ -141,13 +143,14 @@ _HOMES = {
     "networks": ["encoder", "network"],
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Estimate", "Objective", "SurrogateObjective", "WeightObjective"],
-    "observation": ["observed"],
+    "observation": ["ended", "lasting", "observed"],
     "options": ["Count", "Matched", "NonNegative", "Positive", "Probability", "Size", "Sizes", "sizes_of"],
     "posterior": ["Amortized", "Posterior"],
     "prior": ["MarkovPrior", "Prior", "SequencePrior"],
-    "steps": ["Walk"],
     "data.files": ["RawFile", "fetch"],
     "api.results": ["Results"],
+    "split": ["Split"],
+    "steps": ["Walk"],
     "terms": ["Terms"],
     "registry.hookspecs": ["Register"],
 }

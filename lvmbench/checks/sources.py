@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from lvmbench.data.files import present
-from lvmbench.dataset import Data, DataSummary, Split, Support
+from lvmbench.dataset import Data, DataSummary, Support
 from lvmbench.noise import Stream
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
+from lvmbench.split import Split
 
 ROWS = 60
 BYTE = 255
@@ -25,11 +26,12 @@ BYTE = 255
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Data with a name for messages."""
+    """Data with a name for messages, and the same data without the holes that were made in them."""
 
     name: str
     data: Data
     summary: DataSummary
+    full: Data | None = None
 
     @classmethod
     def of(cls, name: str, data: Data) -> Source:
@@ -119,21 +121,12 @@ def _with_holes(source: Source) -> Source:
         rows, columns = (torch.arange(size) for size in split.x.flatten(1).shape)
         gaps = ((rows.unsqueeze(1) + columns) % 3 == 0).reshape(split.x.shape)
         code = torch.nan if split.x.is_floating_point() else BYTE
-        return replace(split, x=split.x.masked_fill(gaps, code), missing=code, whole=split.values)
+        whole = None if source.data.sequence else split.values
+        return replace(split, x=split.x.masked_fill(gaps, code), missing=code, whole=whole)
 
     splits = {name: holes(split) for name, split in source.data.splits.items()}
-    return Source.of(f"{source.name} with holes", replace(source.data, splits=splits, log_prob=None))
-
-
-def without_holes(data: Data) -> Data:
-    """The same data as they would be had all of x been observed."""
-
-    def filled(split: Split) -> Split:
-        assert split.whole is not None
-        missing = torch.nan if data.sequence else None  # which means, too, that a sequence has ended
-        return replace(split, x=split.whole, scale=1.0, missing=missing)
-
-    return replace(data, splits={name: filled(split) for name, split in data.splits.items()})
+    data = replace(source.data, splits=splits, log_prob=None)
+    return Source(f"{source.name} with holes", data, data.summary, source.data)
 
 
 @cache
