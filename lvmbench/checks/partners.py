@@ -169,11 +169,9 @@ class Bench:
         """
         declared = [self.catalogue.entry(kind, ref.name).load().requires for kind, ref in fixed.items()]
         wanted = {c.partition(".")[2] for c in need.union(*declared) if c.startswith("dataset.")}
-        for known in (synthetic(), counts(), holed(), caused()):
+        for known in (synthetic(), counts(), sequences(), holed(), caused()):
             if any(wanted <= source.data.capabilities for source in known):
-                return (*known, *sequences())
-        if any(wanted <= source.data.capabilities for source in sequences()):
-            return sequences()
+                return tuple(dict.fromkeys((*known, *sequences())))
         return tuple(source for source in self._registered if wanted <= source.data.capabilities)
 
     def _search(self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]) -> Iterator[Case]:
