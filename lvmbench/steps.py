@@ -136,11 +136,11 @@ class Walk:
 
     def p(self, t: int, h: Tensor) -> Distribution:
         """p(z_t | h_t), batch shape ``(K, B)``."""
-        return self._p.law_of(t, h)
+        return self._p.at(t, h)
 
     def q(self, t: int, h: Tensor) -> Distribution:
         """q(z_t | h_t, x), batch shape ``(K, B)``."""
-        return self._q.law_of(t, h)
+        return self._q.at(t, h)
 
     def log_likelihood(self, t: int, z: Tensor, h: Tensor) -> Tensor:
         """log p(x_t | z_t, h_t) of what was observed of x_t, ``(K, B)``; after the end of a sequence 0."""
