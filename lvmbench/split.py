@@ -65,9 +65,15 @@ class Split:
         """How many steps each sequence has, ``(N,)``, up to the last one at which anything was observed."""
         return torch.cat([up_to_last(~self.unobserved(x)).sum(1) for x in chunks(self.x)])
 
-    def batches(self, size: int) -> Iterator[Tensor]:
-        """The values as models take them, at most so many data at a time."""
-        yield from map(self.decode, self.x.split(size))
+    def batches(self, size: int, *, trim: bool = False) -> Iterator[Tensor]:
+        """The values as models take them, at most so many data at a time;
+        trimmed, sequences are as long as the longest of each time.
+        """
+        parts = self.x.split(size)
+        if not trim:
+            return map(self.decode, parts)
+        longest = (part.max() for part in self.lengths.split(size))
+        return (self.decode(x[:, :steps]) for x, steps in zip(parts, longest, strict=True))
 
     def __len__(self) -> int:
         return len(self.x)
