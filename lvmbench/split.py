@@ -58,7 +58,10 @@ class Split:
 
     def unobserved(self, x: Tensor) -> Tensor:
         """Which of some stored values mean that nothing was observed."""
-        return x.isnan() if self.missing is None else x.isnan() | (x == self.missing)
+        if self.missing is None or math.isnan(self.missing):
+            return x.isnan()
+        coded = x == self.missing
+        return coded | x.isnan() if x.is_floating_point() else coded
 
     @cached_property
     def lengths(self) -> Tensor:
