@@ -94,7 +94,7 @@ def data_capabilities(data: Data, space: LatentSpace) -> frozenset[str]:
 
     One of steps looks at frames alone, up to the end of a sequence: to it data are complete where they are.
     """
-    framed = bool(space.steps) and data.sequence and data.whole_frames
+    framed = data.in_steps(space) and data.whole_frames
     return data.capabilities | ({"complete"} if framed else set())
 
 

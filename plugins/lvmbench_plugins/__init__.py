@@ -23,6 +23,10 @@ COMPONENTS = {
         "omniglot": "datasets.omniglot:Omniglot",
         "caltech_silhouettes": "datasets.caltech_silhouettes:CaltechSilhouettes",
         "frey_faces": "datasets.frey_faces:FreyFaces",
+        "jsb_chorales": "datasets.jsb_chorales:JsbChorales",
+        "nottingham": "datasets.nottingham:Nottingham",
+        "musedata": "datasets.musedata:MuseData",
+        "piano_midi": "datasets.piano_midi:PianoMidi",
     },
     "prior": {
         "standard_normal": "priors.standard_normal:StandardNormal",
