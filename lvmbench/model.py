@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lvmbench.decoder import Decoder
 from lvmbench.distributions import Distribution, Finite, closed, traits_of
+from lvmbench.distributions.base import family_name
 from lvmbench.divergence import exact_posterior, has_kl, posterior_type
 from lvmbench.errors import UserError
 from lvmbench.noise import Noise
@@ -166,10 +167,10 @@ class LatentVariableModel(nn.Module):
         """
         if not mean:
             return self.simulate(noise, samples)[1]
-        p = self.decode(self.p().sample(noise, samples).unsqueeze(1))  # batch shape (K, 1)
-        if "mean" not in traits_of(p.family):
-            raise UserError(f"the decoder's {type(p).__name__} has no mean; leave mean out, and draw x")
-        return p.mean[:, 0]
+        family = self.emission_distribution
+        if "mean" not in traits_of(family):
+            raise UserError(f"the decoder's {family_name(family)} has no mean; leave mean out, and draw x")
+        return self.decode(self.p().sample(noise, samples).unsqueeze(1)).mean[:, 0]
 
     @torch.no_grad()
     def simulate(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
