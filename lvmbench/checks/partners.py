@@ -12,9 +12,9 @@ import torch
 
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.options import required, small, variants
-from lvmbench.checks.sources import Source, caused, counts, holed, registered, synthetic
+from lvmbench.checks.sources import Source, caused, counts, holed, registered, sequences, synthetic
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import Parts, build
+from lvmbench.combinations.parts import Parts, build, emitted
 from lvmbench.combinations.requirements import (
     decoder_capabilities,
     end_capabilities,
@@ -148,7 +148,7 @@ class Bench:
         for kind, ref in pairs:
             if case := self.find({**fixed, kind: ref}, need):
                 yield f"{kind} '{ref}'", {kind: ref}, case
-        for source in (*synthetic(), *holed()):
+        for source in (*synthetic(), *holed(), *sequences()):
             if case := self.find(fixed, need, (source,)):
                 yield source.name, {}, case
 
@@ -164,12 +164,16 @@ class Bench:
         return tuple(registered(self.catalogue))
 
     def _sources(self, fixed: Fixed, need: Capabilities) -> tuple[Source, ...]:
-        """The synthetic data, and the registered only where no synthetic data have what is asked of them."""
+        """The synthetic data, sequences last, and the registered only where none of these have what is asked
+        of them.
+        """
         declared = [self.catalogue.entry(kind, ref.name).load().requires for kind, ref in fixed.items()]
         wanted = {c.partition(".")[2] for c in need.union(*declared) if c.startswith("dataset.")}
         for known in (synthetic(), counts(), holed(), caused()):
             if any(wanted <= source.data.capabilities for source in known):
-                return known
+                return (*known, *sequences())
+        if any(wanted <= source.data.capabilities for source in sequences()):
+            return sequences()
         return tuple(source for source in self._registered if wanted <= source.data.capabilities)
 
     def _search(self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]) -> Iterator[Case]:
@@ -205,15 +209,18 @@ class Bench:
             if _lacking(need, told):
                 continue
             for prior_ref, prior in self._make("prior", fixed, source, LATENT, told):
+                if source.data.sequence and not prior.space.steps:
+                    continue  # to such a prior they are nothing but data with holes
                 offered = told | prior_capabilities(prior)
-                made = self._make("decoder", fixed, source, prior.space.visible, offered)
+                made = self._make("decoder", fixed, source, prior.space, offered)
                 decoders = [(ref, d) for ref, d in made if not _lacking(need, decoder_capabilities(d))]
                 for q_ref, q in self._make("posterior", fixed, source, prior.space, offered):
                     for decoder_ref, decoder in decoders:
                         refs = {"prior": prior_ref, "posterior": q_ref, "decoder": decoder_ref}
                         key = (source, *refs.values())
                         if key not in self._provided:
-                            model = LatentVariableModel(prior, q, decoder, complete=source.summary.complete)
+                            complete = emitted(source.summary, prior.space).complete
+                            model = LatentVariableModel(prior, q, decoder, complete=complete)
                             demanded = prior.requires | q.requires | decoder.requires
                             self._provided[key] = demanded, model_capabilities(source.data, model)
                         yield source, refs, prior.space, self._provided[key]
@@ -244,6 +251,8 @@ class Bench:
         What else a partner raises is not the other's fault.
         """
         arguments = () if source is None else (source.summary, space)
+        if kind == "decoder" and source is not None:
+            arguments = (emitted(source.summary, space), space.visible)
         try:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(0)  # that of every device takes milliseconds

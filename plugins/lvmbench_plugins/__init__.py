@@ -37,6 +37,9 @@ COMPONENTS = {
         "hierarchy": "priors.hierarchy:Hierarchy",
         "diffusion": "priors.diffusion:Diffusion",
         "fully_visible": "priors.fully_visible:FullyVisiblePrior",
+        "linear_dynamics": "priors.linear_dynamics:LinearDynamicsPrior",
+        "markov": "priors.markov:Markov",
+        "recurrent": "priors.recurrent:RecurrentPrior",
     },
     "posterior": {
         "gaussian": "posteriors.gaussian:Gaussian",
@@ -57,6 +60,8 @@ COMPONENTS = {
         "sylvester": "posteriors.sylvester:Sylvester",
         "auxiliary": "posteriors.auxiliary:Auxiliary",
         "draw": "posteriors.draw:Draw",
+        "filtering": "posteriors.filtering:Filtering",
+        "smoothing": "posteriors.smoothing:Smoothing",
         "exact": "posteriors.exact:Exact",
         "bernoulli": "posteriors.bernoulli:BernoulliPosterior",
         "bernoulli_svi": "posteriors.bernoulli_svi:BernoulliSvi",
