@@ -59,6 +59,7 @@ COMPONENTS = {
         "spline": "posteriors.spline:Spline",
         "sylvester": "posteriors.sylvester:Sylvester",
         "auxiliary": "posteriors.auxiliary:Auxiliary",
+        "hamiltonian": "posteriors.hamiltonian:Hamiltonian",
         "draw": "posteriors.draw:Draw",
         "filtering": "posteriors.filtering:Filtering",
         "smoothing": "posteriors.smoothing:Smoothing",
