@@ -89,6 +89,7 @@ COMPONENTS = {
         "vr_max": "objectives.vr_max:VrMax",
         "ciwae": "objectives.ciwae:Ciwae",
         "rws": "objectives.rws:Rws",
+        "smc": "objectives.smc:Smc",
         "info": "objectives.info:Info",
         "wasserstein": "objectives.wasserstein:Wasserstein",
     },
