@@ -72,10 +72,10 @@ def needs(parts: Parts) -> Capabilities:
 
 
 def with_samples(catalogue: Catalogue, ref: Ref, samples: int) -> Ref:
-    """An objective with this many samples, where it has that option."""
+    """An objective with this many samples, or particles, where it has that option."""
     component: Any = catalogue.entry("objective", ref.name).load()
-    fields = options_model(component).model_fields
-    return Ref(ref.name, {**ref.options, "samples": samples}) if "samples" in fields else ref
+    counts = {"samples", "particles"} & options_model(component).model_fields.keys()
+    return Ref(ref.name, {**ref.options, **dict.fromkeys(counts, samples)})
 
 
 def _lacking(requires: Capabilities, offered: Capabilities) -> Capabilities:
