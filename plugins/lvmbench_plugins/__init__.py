@@ -60,6 +60,7 @@ COMPONENTS = {
         "sylvester": "posteriors.sylvester:Sylvester",
         "auxiliary": "posteriors.auxiliary:Auxiliary",
         "hamiltonian": "posteriors.hamiltonian:Hamiltonian",
+        "denoising": "posteriors.denoising:Denoising",
         "draw": "posteriors.draw:Draw",
         "filtering": "posteriors.filtering:Filtering",
         "smoothing": "posteriors.smoothing:Smoothing",

@@ -17,8 +17,8 @@ from rich.console import Console
 from scipy import stats
 
 from lvmbench.errors import UserError
+from lvmbench.kinds import PARTS
 from lvmbench.results.board import (
-    PARTS,
     leaderboard,
     run_table,
     seed_values,
