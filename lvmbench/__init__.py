@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from lvmbench.observation import ended as ended
     from lvmbench.observation import lasting as lasting
     from lvmbench.observation import observed as observed
+    from lvmbench.options import Base as Base
     from lvmbench.options import Count as Count
     from lvmbench.options import Matched as Matched
     from lvmbench.options import NonNegative as NonNegative
@@ -144,7 +145,17 @@ _HOMES = {
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Estimate", "Objective", "SurrogateObjective", "WeightObjective"],
     "observation": ["ended", "lasting", "observed"],
-    "options": ["Count", "Matched", "NonNegative", "Positive", "Probability", "Size", "Sizes", "sizes_of"],
+    "options": [
+        "Base",
+        "Count",
+        "Matched",
+        "NonNegative",
+        "Positive",
+        "Probability",
+        "Size",
+        "Sizes",
+        "sizes_of",
+    ],
     "posterior": ["Amortized", "Posterior"],
     "prior": ["MarkovPrior", "Prior", "SequencePrior"],
     "data.files": ["RawFile", "fetch"],
