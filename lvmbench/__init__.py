@@ -40,12 +40,17 @@ if TYPE_CHECKING:
     from lvmbench.distributions import Flow as Flow
     from lvmbench.distributions import InvertibleFlow as InvertibleFlow
     from lvmbench.distributions import LinearChain as LinearChain
+    from lvmbench.distributions import LinearDynamics as LinearDynamics
+    from lvmbench.distributions import LinearMove as LinearMove
+    from lvmbench.distributions import LinearSteps as LinearSteps
     from lvmbench.distributions import LowRankNormal as LowRankNormal
     from lvmbench.distributions import Marginal as Marginal
+    from lvmbench.distributions import Memory as Memory
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import Noised as Noised
     from lvmbench.distributions import Recurrent as Recurrent
+    from lvmbench.distributions import Steps as Steps
     from lvmbench.distributions import cholesky as cholesky
     from lvmbench.divergence import analytic_kl as analytic_kl
     from lvmbench.divergence import register_draw_kl as register_draw_kl
@@ -77,6 +82,7 @@ if TYPE_CHECKING:
     from lvmbench.objective import Objective as Objective
     from lvmbench.objective import SurrogateObjective as SurrogateObjective
     from lvmbench.objective import WeightObjective as WeightObjective
+    from lvmbench.observation import ended as ended
     from lvmbench.observation import lasting as lasting
     from lvmbench.observation import observed as observed
     from lvmbench.options import Base as Base
@@ -90,9 +96,12 @@ if TYPE_CHECKING:
     from lvmbench.options import sizes_of as sizes_of
     from lvmbench.posterior import Amortized as Amortized
     from lvmbench.posterior import Posterior as Posterior
+    from lvmbench.prior import MarkovPrior as MarkovPrior
     from lvmbench.prior import Prior as Prior
+    from lvmbench.prior import SequencePrior as SequencePrior
     from lvmbench.registry.hookspecs import Register as Register
     from lvmbench.split import Split as Split
+    from lvmbench.steps import Walk as Walk
     from lvmbench.terms import Terms as Terms
 
 __version__ = "0.1.0"
@@ -112,12 +121,17 @@ _HOMES = {
         "Flow",
         "InvertibleFlow",
         "LinearChain",
+        "LinearDynamics",
+        "LinearMove",
+        "LinearSteps",
         "LowRankNormal",
         "Marginal",
+        "Memory",
         "Mixture",
         "MultivariateNormal",
         "Noised",
         "Recurrent",
+        "Steps",
         "cholesky",
     ],
     "divergence": ["analytic_kl", "register_draw_kl", "register_kl", "register_posterior"],
@@ -130,7 +144,7 @@ _HOMES = {
     "networks": ["encoder", "network"],
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Estimate", "Objective", "SurrogateObjective", "WeightObjective"],
-    "observation": ["lasting", "observed"],
+    "observation": ["ended", "lasting", "observed"],
     "options": [
         "Base",
         "Count",
@@ -143,10 +157,11 @@ _HOMES = {
         "sizes_of",
     ],
     "posterior": ["Amortized", "Posterior"],
-    "prior": ["Prior"],
+    "prior": ["MarkovPrior", "Prior", "SequencePrior"],
     "data.files": ["RawFile", "fetch"],
     "api.results": ["Results"],
     "split": ["Split"],
+    "steps": ["Walk"],
     "terms": ["Terms"],
     "registry.hookspecs": ["Register"],
 }

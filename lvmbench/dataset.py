@@ -18,6 +18,7 @@ from lvmbench.data import rules as datarules
 from lvmbench.data.files import RawFile, fetch
 from lvmbench.data.remarks import remarks
 from lvmbench.errors import DataError, Refusal
+from lvmbench.latents import LatentSpace
 from lvmbench.noise import Noise
 from lvmbench.observation import observed, up_to_last
 from lvmbench.split import Split
@@ -170,6 +171,12 @@ class Data:
     def whole_frames(self) -> bool:
         """Whether all was observed of every step of the sequences, up to their ends."""
         return not any(bool((gaps.flatten(2).any(2) & up_to_last(~gaps)).any()) for gaps in self._gaps)
+
+    def in_steps(self, space: LatentSpace) -> bool:
+        """Whether models with these latents go through the data step by step;
+        sequences may then be cut to the longest of a batch.
+        """
+        return self.sequence and bool(space.steps)
 
     @property
     def _gaps(self) -> Iterator[Tensor]:

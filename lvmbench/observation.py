@@ -37,6 +37,22 @@ def lasting(x: Tensor) -> Tensor:
     return up_to_last(~x.isnan())
 
 
+def ended(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Sequences x ``(B, T, *frame)`` with 0 after the end of each, and which steps are before it, ``(B, T)``.
+
+    Holes before the end stay what they are.
+
+    Example:
+        >>> gap = torch.nan
+        >>> values, steps = ended(torch.tensor([[[1.0], [gap], [3.0]], [[1.0], [2.0], [gap]]]))
+        >>> values[..., 0], steps[1]
+        (tensor([[1., nan, 3.],
+                [1., 2., 0.]]), tensor([ True,  True, False]))
+    """
+    steps = lasting(x)
+    return torch.where(steps.reshape(*steps.shape, *[1] * (x.dim() - 2)), x, 0.0), steps
+
+
 def up_to_last(seen: Tensor) -> Tensor:
     """Which steps of ``(B, T, *frame)`` are up to the last one at which anything is marked, ``(B, T)``."""
     left = seen.flatten(2).any(2).flip(1).cumsum(1).flip(1)  # how many marked steps are still to come

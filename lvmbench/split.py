@@ -58,16 +58,25 @@ class Split:
 
     def unobserved(self, x: Tensor) -> Tensor:
         """Which of some stored values mean that nothing was observed."""
-        return x.isnan() if self.missing is None else x.isnan() | (x == self.missing)
+        if self.missing is None or math.isnan(self.missing):
+            return x.isnan()
+        coded = x == self.missing
+        return coded | x.isnan() if x.is_floating_point() else coded
 
     @cached_property
     def lengths(self) -> Tensor:
         """How many steps each sequence has, ``(N,)``, up to the last one at which anything was observed."""
         return torch.cat([up_to_last(~self.unobserved(x)).sum(1) for x in chunks(self.x)])
 
-    def batches(self, size: int) -> Iterator[Tensor]:
-        """The values as models take them, at most so many data at a time."""
-        yield from map(self.decode, self.x.split(size))
+    def batches(self, size: int, *, trim: bool = False) -> Iterator[Tensor]:
+        """The values as models take them, at most so many data at a time;
+        trimmed, sequences are as long as the longest of each time.
+        """
+        parts = self.x.split(size)
+        if not trim:
+            return map(self.decode, parts)
+        longest = (part.max() for part in self.lengths.split(size))
+        return (self.decode(x[:, :steps]) for x, steps in zip(parts, longest, strict=True))
 
     def __len__(self) -> int:
         return len(self.x)

@@ -66,8 +66,8 @@ class Terms:
 
     @cached_property
     def p(self) -> Distribution:
-        """p(z), batch shape ``()``."""
-        return self.model.p() if self._p is None else self._p
+        """p(z), batch shape ``()``, or along x ``(B,)``."""
+        return (self.model.p() if self._p is None else self._p).along(self.x)
 
     @cached_property
     def _draw(self) -> tuple[Tensor, Tensor]:

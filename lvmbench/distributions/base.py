@@ -36,7 +36,8 @@ class Distribution(ABC):
     - ``straight_through``: its samples are rounded, and their gradients those of what they were before: no
       derivatives;
     - ``relaxable``: it is discrete, and can draw `relaxations`, continuous values that round to its samples;
-    - ``units``: its event is made of independent units, and `units` has them one by one.
+    - ``units``: its event is made of independent units, and `units` has them one by one;
+    - ``steps``: its event is made of steps, each drawn given those before: it is a `Steps`.
     """
 
     traits: ClassVar[frozenset[str]] = frozenset()
@@ -115,6 +116,12 @@ class Distribution(ABC):
     def units(self) -> Distribution:
         """The same distribution with each unit as an event of its own, where ``traits`` has ``units``."""
         raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'units'")
+
+    def along(self, x: Tensor) -> Distribution:
+        """The same along x ``(B, *x)``, of batch shape ``(B,)``, where it depends on what is observed as it
+        goes along, or on how long that is.
+        """
+        return self
 
     @property
     def law(self) -> Distribution:
