@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lvmbench.decoder import Decoder as Decoder
     from lvmbench.decoder import canvas_word as canvas_word
     from lvmbench.distributions import Bernoulli as Bernoulli
+    from lvmbench.distributions import BinaryChain as BinaryChain
     from lvmbench.distributions import Categorical as Categorical
     from lvmbench.distributions import Chain as Chain
     from lvmbench.distributions import Denoised as Denoised
@@ -101,6 +102,7 @@ _HOMES = {
     "decoder": ["Canvas", "CanvasDecoder", "Decoder", "canvas_word"],
     "distributions": [
         "Bernoulli",
+        "BinaryChain",
         "Categorical",
         "Chain",
         "Denoised",

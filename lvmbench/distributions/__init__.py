@@ -9,6 +9,7 @@ from lvmbench.distributions.base import is_open as is_open
 from lvmbench.distributions.base import traits_of as traits_of
 from lvmbench.distributions.bernoulli import Bernoulli as Bernoulli
 from lvmbench.distributions.categorical import Categorical as Categorical
+from lvmbench.distributions.chain import BinaryChain as BinaryChain
 from lvmbench.distributions.chain import Chain as Chain
 from lvmbench.distributions.chain import LinearChain as LinearChain
 from lvmbench.distributions.continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
