@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import Noised as Noised
     from lvmbench.distributions import Recurrent as Recurrent
+    from lvmbench.distributions import Resampled as Resampled
     from lvmbench.distributions import cholesky as cholesky
     from lvmbench.divergence import analytic_kl as analytic_kl
     from lvmbench.divergence import register_draw_kl as register_draw_kl
@@ -118,6 +119,7 @@ _HOMES = {
         "MultivariateNormal",
         "Noised",
         "Recurrent",
+        "Resampled",
         "cholesky",
     ],
     "divergence": ["analytic_kl", "register_draw_kl", "register_kl", "register_posterior"],

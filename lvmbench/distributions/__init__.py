@@ -35,3 +35,4 @@ from lvmbench.distributions.relaxed import RelaxedBernoulli as RelaxedBernoulli
 from lvmbench.distributions.relaxed import RelaxedCategorical as RelaxedCategorical
 from lvmbench.distributions.relaxed import StraightThroughBernoulli as StraightThroughBernoulli
 from lvmbench.distributions.relaxed import StraightThroughCategorical as StraightThroughCategorical
+from lvmbench.distributions.resampled import Resampled as Resampled
