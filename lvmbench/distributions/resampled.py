@@ -71,7 +71,9 @@ class Resampled(Distribution, Generic[D]):
         return closed(type(self), self.base.family)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        raise NotImplementedError("the mean over proposals has no closed form; estimate_log_prob estimates it")
+        raise NotImplementedError(
+            "the mean over proposals has no closed form; estimate_log_prob estimates it"
+        )
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         pool, log_q = self.base.sample_and_log_prob(noise, self.proposals * samples)
@@ -115,8 +117,8 @@ def threshold(log_w: Tensor, acceptance: float) -> Tensor:
         middle = (low + high) / 2
         enough = (given + middle).sigmoid().mean(0) > acceptance
         low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
-    # sum_j a_j stays: T goes against the log weights, by how much the acceptance of each is moved; in logs, as
-    # all of them may be all but 0 or 1
+    # sum_j a_j stays: T goes against the log weights, by how far each moves its acceptance; in logs, as all
+    # of them may be all but 0 or 1
     moved = (logsigmoid(given + high) + logsigmoid(-given - high)).softmax(0)
     return high - (moved * (log_w - given)).sum(0)
 
