@@ -12,12 +12,15 @@ import torch
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.options import required, small, variants
 from lvmbench.checks.search import LATENT, NOTHING, Capabilities, Choices, Search, Workshop
-from lvmbench.checks.sources import Source, caused, counts, holed, registered, synthetic
+from lvmbench.checks.sources import Source, caused, counts, holed, registered, sequences, synthetic
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import Parts, build
 from lvmbench.errors import Refusal
 from lvmbench.noise import Stream
-from lvmbench.options import options_model
+from lvmbench.options import bases, options_model
+from lvmbench.errors import Refusal
+from lvmbench.noise import Stream
+from lvmbench.options import bases, options_model
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
 
@@ -59,10 +62,10 @@ def needs(parts: Parts) -> Capabilities:
 
 
 def with_samples(catalogue: Catalogue, ref: Ref, samples: int) -> Ref:
-    """An objective with this many samples, where it has that option."""
+    """An objective with this many samples, or particles, where it has that option."""
     component: Any = catalogue.entry("objective", ref.name).load()
-    fields = options_model(component).model_fields
-    return Ref(ref.name, {**ref.options, "samples": samples}) if "samples" in fields else ref
+    counts = {"samples", "particles"} & options_model(component).model_fields.keys()
+    return Ref(ref.name, {**ref.options, **dict.fromkeys(counts, samples)})
 
 
 def _options(entry: Entry) -> int:
@@ -110,6 +113,14 @@ class Bench:
             return []
         return [*found, *several]
 
+    def choices(self, entry: Entry) -> list[Ref]:
+        """A component at its defaults; one that is made of another, once of each that it works with."""
+        names = bases(entry.load())
+        if not names:
+            return [] if required(entry.load()) else [Ref(entry.name)]
+        made = (Ref(entry.name, dict.fromkeys(names, str(ref))) for ref in self.offers[entry.kind])
+        return [ref for ref in made if self.find({entry.kind: ref})]
+
     def find(
         self, fixed: Fixed, need: Capabilities = NOTHING, sources: Sequence[Source] | None = None
     ) -> Case | None:
@@ -127,13 +138,17 @@ class Bench:
         found = Search(self._workshop, choices, fixed.keys(), need).among(sources)
         return next((Case(self.catalogue, source, refs) for source, refs in found), None)
 
-    def together(self, names: Mapping[str, str]) -> Case | None:
-        """A combination with components of these names, whatever their options, or ``None``."""
-        own = {kind: [ref for ref in self.offers[kind] if ref.name == name] for kind, name in names.items()}
+    def together(self, *entries: Entry) -> Case | None:
+        """A combination with these components, whatever their options, or ``None``."""
+        own = {entry.kind: self._ways(entry) for entry in entries}
         if not all(own.values()):
             return None
         sources = self._sources({kind: refs[0] for kind, refs in own.items()}, NOTHING)
         return self._search({}, NOTHING, sources, {**self.offers, **own})
+
+    def _ways(self, entry: Entry) -> list[Ref]:
+        """A component with the options that it is tried with."""
+        return [ref for ref in self.offers[entry.kind] if ref.name == entry.name] or self.choices(entry)
 
     def covering(
         self, fixed: Fixed, need: Capabilities = NOTHING, alike: Callable[[Ref], str] = str
@@ -157,7 +172,7 @@ class Bench:
                 if case:
                     met |= {case.source, *((k, alike(r)) for k, r in case.refs.items())}
                     yield case
-        for source in (*synthetic(), *holed()):
+        for source in (*synthetic(), *holed(), *sequences()):
             if source not in met and (case := self.find(fixed, need, (source,))):
                 yield case
 
@@ -180,7 +195,7 @@ class Bench:
         for kind, ref in pairs:
             if case := self.find({**fixed, kind: ref}, need):
                 yield f"{kind} '{ref}'", {kind: ref}, case
-        for source in (*synthetic(), *holed()):
+        for source in (*synthetic(), *holed(), *sequences()):
             if case := self.find(fixed, need, (source,)):
                 yield source.name, {}, case
 
@@ -196,10 +211,12 @@ class Bench:
         return tuple(registered(self.catalogue))
 
     def _sources(self, fixed: Fixed, need: Capabilities) -> tuple[Source, ...]:
-        """The synthetic data, and the registered only where no synthetic data have what is asked of them."""
+        """The synthetic data, sequences last, and the registered only where none of these have what is asked
+        of them.
+        """
         declared = [self.catalogue.entry(kind, ref.name).load().requires for kind, ref in fixed.items()]
         wanted = {c.partition(".")[2] for c in need.union(*declared) if c.startswith("dataset.")}
-        for known in (synthetic(), counts(), holed(), caused()):
+        for known in (synthetic(), counts(), sequences(), holed(), caused()):
             if any(wanted <= source.data.capabilities for source in known):
-                return known
+                return tuple(dict.fromkeys((*known, *sequences())))
         return tuple(source for source in self._registered if wanted <= source.data.capabilities)

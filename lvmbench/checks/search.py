@@ -12,6 +12,7 @@ import torch
 
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.sources import Source
+from lvmbench.combinations.parts import emitted
 from lvmbench.combinations.requirements import (
     DECLARED,
     decoder_capabilities,
@@ -23,6 +24,7 @@ from lvmbench.combinations.requirements import (
 from lvmbench.errors import Refusal
 from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
+from lvmbench.prior import SequencePrior
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
 
@@ -66,7 +68,7 @@ class Made:
     def of(cls, kind: str, ref: Ref, part: Any) -> Made:
         """A component of a kind."""
         requires, provides = frozenset(part.requires), frozenset(part.provides)
-        decisive = (getattr(part, name) for name in DECISIVE[kind])
+        decisive = (isinstance(part, SequencePrior), *(getattr(part, name) for name in DECISIVE[kind]))
         return cls(ref, part, requires, _offers(kind, part), (requires, provides, *decisive))
 
 
@@ -148,6 +150,8 @@ class Workshop:
 
     def _build(self, kind: str, ref: Ref, source: Source | None = None, space: Any = None) -> Any:
         arguments = (source.summary, space) if source else ()
+        if source and kind == "decoder":
+            arguments = emitted(source.summary, space), space.visible
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)  # that of every device takes milliseconds
             return self.catalogue.build(kind, ref, *arguments)
@@ -156,7 +160,7 @@ class Workshop:
         """What a model and its data provide: the same for all whose parts declare the same."""
         key = (source, prior.declared, q.declared, decoder.declared)
         if key not in self._provided:
-            complete = source.summary.complete
+            complete = emitted(source.summary, prior.part.space).complete
             model = LatentVariableModel(prior.part, q.part, decoder.part, complete=complete)
             self._provided[key] = model_capabilities(source.data, model)
         return self._provided[key]
@@ -192,6 +196,8 @@ class Search:
         for source in sources:
             told = frozenset(f"dataset.{word}" for word in source.data.capabilities)
             for prior in self._each("prior", self.need, told, source, LATENT):
+                if source.data.sequence and not prior.part.space.steps:
+                    continue  # to such a prior they are nothing but data with holes
                 for parts in self._around(prior, told, source):
                     yield source, {kind: made.ref for kind, made in zip(BUILT, parts, strict=True)}
 
@@ -219,11 +225,11 @@ class Search:
         """The models around a prior whose parts have what they ask of each other."""
         space, offered, asked = prior.part.space, told | prior.offers, need | prior.requires
         for q in self._each("posterior", asked, offered, source, space):
-            for d in self._each("decoder", asked | q.requires, offered | q.offers, source, space.visible):
-                wanted = asked | q.requires | d.requires
-                if all(
-                    word.startswith(LATE) for word in wanted - self.workshop.provides(source, prior, q, d)
-                ):
+            # what steps emit together can do other things than their decoder
+            wanted = NOTHING if space.steps else asked | q.requires
+            for d in self._each("decoder", wanted, offered | q.offers, source, space):
+                missing = asked.union(q.requires, d.requires) - self.workshop.provides(source, prior, q, d)
+                if missing == _late(missing):
                     yield prior, q, d
 
     def _each(self, kind: str, need: Capabilities, offered: Capabilities, *arguments: Any) -> Iterator[Made]:

@@ -23,12 +23,10 @@ def goes_with(entry: Entry, catalogue: Catalogue) -> Iterator[tuple[str, list[st
     if entry.kind not in BUILT:
         return
     bench = Bench(catalogue)
-    if not any(ref.name == entry.name for ref in bench.offers[entry.kind]):
-        return  # it cannot be built without being told more
     for kind in (k for k in BUILT if k != entry.kind):
-        names = [other.name for other in catalogue.entries(kind)]
-        fits = [name for name in names if bench.together({entry.kind: entry.name, kind: name})]
-        rest = [f"{name} ({_why(entry, catalogue.entry(kind, name))})" for name in names if name not in fits]
+        others = catalogue.entries(kind)
+        fits = [other.name for other in others if bench.together(entry, other)]
+        rest = [f"{other.name} ({_why(entry, other)})" for other in others if other.name not in fits]
         yield kind, fits, rest
 
 
@@ -46,6 +44,7 @@ def boards(entry: Entry) -> list[str]:
     """The boards below the current folder that have a run with this component."""
     if entry.kind not in (*BUILT, "dataset"):
         return []
+
     def has(path: Path) -> bool:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file)
