@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lvmbench.dataset import Data as Data
     from lvmbench.dataset import Dataset as Dataset
     from lvmbench.dataset import DataSummary as DataSummary
-    from lvmbench.dataset import Split as Split
     from lvmbench.dataset import Support as Support
     from lvmbench.decoder import Canvas as Canvas
     from lvmbench.decoder import CanvasDecoder as CanvasDecoder
@@ -78,7 +77,9 @@ if TYPE_CHECKING:
     from lvmbench.objective import Objective as Objective
     from lvmbench.objective import SurrogateObjective as SurrogateObjective
     from lvmbench.objective import WeightObjective as WeightObjective
+    from lvmbench.observation import lasting as lasting
     from lvmbench.observation import observed as observed
+    from lvmbench.options import Base as Base
     from lvmbench.options import Count as Count
     from lvmbench.options import Matched as Matched
     from lvmbench.options import NonNegative as NonNegative
@@ -91,13 +92,14 @@ if TYPE_CHECKING:
     from lvmbench.posterior import Posterior as Posterior
     from lvmbench.prior import Prior as Prior
     from lvmbench.registry.hookspecs import Register as Register
+    from lvmbench.split import Split as Split
     from lvmbench.terms import Terms as Terms
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "api.suites": ["load", "run"],
-    "dataset": ["Data", "Dataset", "DataSummary", "Split", "Support"],
+    "dataset": ["Data", "Dataset", "DataSummary", "Support"],
     "decoder": ["Canvas", "CanvasDecoder", "Decoder", "canvas_word"],
     "distributions": [
         "Bernoulli",
@@ -128,12 +130,23 @@ _HOMES = {
     "networks": ["encoder", "network"],
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Estimate", "Objective", "SurrogateObjective", "WeightObjective"],
-    "observation": ["observed"],
-    "options": ["Count", "Matched", "NonNegative", "Positive", "Probability", "Size", "Sizes", "sizes_of"],
+    "observation": ["lasting", "observed"],
+    "options": [
+        "Base",
+        "Count",
+        "Matched",
+        "NonNegative",
+        "Positive",
+        "Probability",
+        "Size",
+        "Sizes",
+        "sizes_of",
+    ],
     "posterior": ["Amortized", "Posterior"],
     "prior": ["Prior"],
     "data.files": ["RawFile", "fetch"],
     "api.results": ["Results"],
+    "split": ["Split"],
     "terms": ["Terms"],
     "registry.hookspecs": ["Register"],
 }

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from lvmbench.component import Component
-from lvmbench.dataset import Data, Split
+from lvmbench.dataset import Data
 from lvmbench.estimator import Estimator
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
 from lvmbench.objective import Objective
+from lvmbench.split import Split
 
 
 @dataclass(frozen=True)

@@ -45,13 +45,17 @@ class LatentVariableModel(nn.Module):
         p: Distribution = self.prior(self)
         return p if self.training else p.law
 
-    def q(self, x: Tensor) -> Distribution:
+    def q(self, x: Tensor, noise: Noise | None = None) -> Distribution:
         """q(z|x), batch shape ``(B,)``, for ``x`` of shape ``(B, *x)``.
 
-        Where the model is not training, its law.
+        Where the model is not training, its law; where it is, and there is ``noise``, of x as the posterior
+        corrupts it.
         """
-        q: Distribution = self.posterior(x, self)
-        return q if self.training else q.law
+        if not self.training:
+            law: Distribution = self.posterior(x, self).law
+            return law
+        q: Distribution = self.posterior(x if noise is None else self.posterior.corrupt(x, noise), self)
+        return q
 
     def decode(self, z: Tensor) -> Distribution:
         """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``,

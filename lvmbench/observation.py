@@ -1,4 +1,4 @@
-"""What was observed: NaN in x means that this value was not."""
+"""What was observed: NaN in x means that this value was not, and so does where a sequence ends."""
 
 from __future__ import annotations
 
@@ -20,3 +20,24 @@ def observed(x: Tensor, fill: Tensor | float = 0.0) -> tuple[Tensor, Tensor]:
     """
     mask = ~x.isnan()
     return torch.where(mask, x, fill), mask
+
+
+def lasting(x: Tensor) -> Tensor:
+    """Which steps belong to the sequences x ``(B, T, *frame)``: those up to the last one at which anything
+    was observed, ``(B, T)``.
+
+    A step without any value before that one is a hole, and belongs to its sequence.
+
+    Example:
+        >>> gap = torch.nan
+        >>> lasting(torch.tensor([[[1.0], [2.0], [3.0]], [[gap], [2.0], [gap]]]))
+        tensor([[ True,  True,  True],
+                [ True,  True, False]])
+    """
+    return up_to_last(~x.isnan())
+
+
+def up_to_last(seen: Tensor) -> Tensor:
+    """Which steps of ``(B, T, *frame)`` are up to the last one at which anything is marked, ``(B, T)``."""
+    left = seen.flatten(2).any(2).flip(1).cumsum(1).flip(1)  # how many marked steps are still to come
+    return left > 0

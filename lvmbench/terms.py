@@ -62,7 +62,7 @@ class Terms:
     @cached_property
     def q(self) -> Distribution:
         """q(z|x), batch shape ``(B,)``."""
-        return self.model.q(self.x)
+        return self.model.q(self.x, self.noise)
 
     @cached_property
     def p(self) -> Distribution:

@@ -25,7 +25,7 @@ from lvmbench.errors import Refusal
 from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
-from lvmbench.options import options_model
+from lvmbench.options import bases, options_model
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
 
@@ -129,6 +129,14 @@ class Bench:
         except Exception:  # a partner that cannot be imported is none
             return []
         return [*found, *several]
+
+    def choices(self, entry: Entry) -> list[Ref]:
+        """A component at its defaults; one that is made of another, once of each that it works with."""
+        names = bases(entry.load())
+        if not names:
+            return [Ref(entry.name)]
+        made = (Ref(entry.name, dict.fromkeys(names, str(ref))) for ref in self.offers[entry.kind])
+        return [ref for ref in made if self.find({entry.kind: ref})]
 
     def find(
         self, fixed: Fixed, need: Capabilities = NOTHING, sources: Sequence[Source] | None = None

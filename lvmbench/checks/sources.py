@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from lvmbench.data.files import present
-from lvmbench.dataset import Data, DataSummary, Split, Support
+from lvmbench.dataset import Data, DataSummary, Support
 from lvmbench.noise import Stream
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
+from lvmbench.split import Split
 
 ROWS = 60
 BYTE = 255

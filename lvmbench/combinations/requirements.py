@@ -82,11 +82,20 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
     if measured:
         p, q = p.law_type or p, (q.law_type or q) if q else None
     return prior_capabilities(model.prior, p).union(
-        _words("dataset", data.capabilities),
+        _words("dataset", data_capabilities(data, model.prior.space)),
         _words("posterior", model.posterior.provides | (posterior_traits(q) if q else frozenset())),
         decoder_capabilities(model.decoder),
         _words("model", model.known(p, q)),
     )
+
+
+def data_capabilities(data: Data, space: LatentSpace) -> frozenset[str]:
+    """What data provide to a model with these latents.
+
+    One of steps looks at frames alone, up to the end of a sequence: to it data are complete where they are.
+    """
+    framed = bool(space.steps) and data.sequence and data.whole_frames
+    return data.capabilities | ({"complete"} if framed else set())
 
 
 def posterior_traits(q: type[Distribution]) -> frozenset[str]:

@@ -57,6 +57,7 @@ COMPONENTS = {
         "sylvester": "posteriors.sylvester:Sylvester",
         "auxiliary": "posteriors.auxiliary:Auxiliary",
         "hamiltonian": "posteriors.hamiltonian:Hamiltonian",
+        "denoising": "posteriors.denoising:Denoising",
         "draw": "posteriors.draw:Draw",
         "exact": "posteriors.exact:Exact",
         "bernoulli": "posteriors.bernoulli:BernoulliPosterior",
