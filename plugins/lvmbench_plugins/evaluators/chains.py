@@ -79,7 +79,7 @@ class Chains(Evaluator):
         chains: Several = 4,
         draws: Annotated[int, Field(ge=8)] = 200,
         adaptation: Count = 100,
-        leapfrogs: Count = 10,
+        leapfrogs: Count = 5,
         data: Count = 50,
         batch: Count = 64,
     ) -> None:
