@@ -115,6 +115,7 @@ COMPONENTS = {
         "quadrature": "evaluators.quadrature:Quadrature",
         "ais": "evaluators.ais:Ais",
         "bdmc": "evaluators.bdmc:Bdmc",
+        "particle": "evaluators.particle:Particle",
         "gap_split": "evaluators.gap_split:GapSplit",
         "gradient_variance": "evaluators.gradient_variance:GradientVariance",
         "informativeness": "evaluators.informativeness:Informativeness",
