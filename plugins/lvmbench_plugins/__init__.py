@@ -120,6 +120,7 @@ COMPONENTS = {
         "ais": "evaluators.ais:Ais",
         "bdmc": "evaluators.bdmc:Bdmc",
         "chains": "evaluators.chains:Chains",
+        "particle": "evaluators.particle:Particle",
         "gap_split": "evaluators.gap_split:GapSplit",
         "gradient_variance": "evaluators.gradient_variance:GradientVariance",
         "informativeness": "evaluators.informativeness:Informativeness",
