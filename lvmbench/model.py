@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lvmbench.decoder import Decoder
 from lvmbench.distributions import Distribution, Finite, closed, traits_of
+from lvmbench.distributions.base import family_name
 from lvmbench.divergence import exact_posterior, has_kl, posterior_type
 from lvmbench.errors import UserError
 from lvmbench.noise import Noise
@@ -46,13 +47,17 @@ class LatentVariableModel(nn.Module):
         p: Distribution = self.prior(self)
         return p if self.training else p.law
 
-    def q(self, x: Tensor) -> Distribution:
+    def q(self, x: Tensor, noise: Noise | None = None) -> Distribution:
         """q(z|x), batch shape ``(B,)``, for ``x`` of shape ``(B, *x)``.
 
-        Where the model is not training, its law.
+        Where the model is not training, its law; where it is, and there is ``noise``, of x as the posterior
+        corrupts it.
         """
-        q: Distribution = self.posterior(x, self)
-        return q if self.training else q.law
+        if not self.training:
+            law: Distribution = self.posterior(x, self).law
+            return law
+        q: Distribution = self.posterior(x if noise is None else self.posterior.corrupt(x, noise), self)
+        return q
 
     def decode(self, z: Tensor) -> Distribution:
         """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``,
@@ -166,10 +171,10 @@ class LatentVariableModel(nn.Module):
         """
         if not mean:
             return self.simulate(noise, samples)[1]
-        p = self.decode(self.p().sample(noise, samples).unsqueeze(1))  # batch shape (K, 1)
-        if "mean" not in traits_of(p.family):
-            raise UserError(f"the decoder's {type(p).__name__} has no mean; leave mean out, and draw x")
-        return p.mean[:, 0]
+        family = self.emission_distribution
+        if "mean" not in traits_of(family):
+            raise UserError(f"the decoder's {family_name(family)} has no mean; leave mean out, and draw x")
+        return self.decode(self.p().sample(noise, samples).unsqueeze(1)).mean[:, 0]
 
     @torch.no_grad()
     def simulate(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:

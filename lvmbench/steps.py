@@ -121,12 +121,22 @@ class Walk:
     Arguments:
         model: A model whose prior is a `SequencePrior`.
         x: The batch, ``(B, T, *frame)``.
+        q: q(z|x), where it is at hand.
+        p: p(z) along x, where it is at hand.
     """
 
-    def __init__(self, model: LatentVariableModel, x: Tensor) -> None:
-        self.prior, self.decoder, self.complete = cast(SequencePrior, model.prior), model.decoder, model.complete
-        self._q = cast(Steps, model.q(x))
-        self._p = cast(Steps, model.along(x))
+    def __init__(
+        self,
+        model: LatentVariableModel,
+        x: Tensor,
+        *,
+        q: Distribution | None = None,
+        p: Distribution | None = None,
+    ) -> None:
+        self.prior, self.decoder = cast(SequencePrior, model.prior), model.decoder
+        self.complete = model.complete
+        self._q = cast(Steps, model.q(x) if q is None else q)
+        self._p = cast(Steps, model.along(x, p))
         self.values, self.lasting = ended(x)
         self.x = x
 
@@ -136,11 +146,11 @@ class Walk:
 
     def p(self, t: int, h: Tensor) -> Distribution:
         """p(z_t | h_t), batch shape ``(K, B)``."""
-        return self._p.law_of(t, h)
+        return self._p.at(t, h)
 
     def q(self, t: int, h: Tensor) -> Distribution:
         """q(z_t | h_t, x), batch shape ``(K, B)``."""
-        return self._q.law_of(t, h)
+        return self._q.at(t, h)
 
     def log_likelihood(self, t: int, z: Tensor, h: Tensor) -> Tensor:
         """log p(x_t | z_t, h_t) of what was observed of x_t, ``(K, B)``; after the end of a sequence 0."""

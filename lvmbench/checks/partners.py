@@ -25,7 +25,7 @@ from lvmbench.errors import Refusal
 from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
-from lvmbench.options import options_model
+from lvmbench.options import bases, options_model
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
 
@@ -72,10 +72,10 @@ def needs(parts: Parts) -> Capabilities:
 
 
 def with_samples(catalogue: Catalogue, ref: Ref, samples: int) -> Ref:
-    """An objective with this many samples, where it has that option."""
+    """An objective with this many samples, or particles, where it has that option."""
     component: Any = catalogue.entry("objective", ref.name).load()
-    fields = options_model(component).model_fields
-    return Ref(ref.name, {**ref.options, "samples": samples}) if "samples" in fields else ref
+    counts = {"samples", "particles"} & options_model(component).model_fields.keys()
+    return Ref(ref.name, {**ref.options, **dict.fromkeys(counts, samples)})
 
 
 def _lacking(requires: Capabilities, offered: Capabilities) -> Capabilities:
@@ -130,6 +130,14 @@ class Bench:
             return []
         return [*found, *several]
 
+    def choices(self, entry: Entry) -> list[Ref]:
+        """A component at its defaults; one that is made of another, once of each that it works with."""
+        names = bases(entry.load())
+        if not names:
+            return [Ref(entry.name)]
+        made = (Ref(entry.name, dict.fromkeys(names, str(ref))) for ref in self.offers[entry.kind])
+        return [ref for ref in made if self.find({entry.kind: ref})]
+
     def find(
         self, fixed: Fixed, need: Capabilities = NOTHING, sources: Sequence[Source] | None = None
     ) -> Case | None:
@@ -169,11 +177,9 @@ class Bench:
         """
         declared = [self.catalogue.entry(kind, ref.name).load().requires for kind, ref in fixed.items()]
         wanted = {c.partition(".")[2] for c in need.union(*declared) if c.startswith("dataset.")}
-        for known in (synthetic(), counts(), holed(), caused()):
+        for known in (synthetic(), counts(), sequences(), holed(), caused()):
             if any(wanted <= source.data.capabilities for source in known):
-                return (*known, *sequences())
-        if any(wanted <= source.data.capabilities for source in sequences()):
-            return sequences()
+                return tuple(dict.fromkeys((*known, *sequences())))
         return tuple(source for source in self._registered if wanted <= source.data.capabilities)
 
     def _search(self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]) -> Iterator[Case]:

@@ -141,7 +141,7 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "own_densities_weigh_a_box": lambda it: (
         it.specimen.kind != "decoder" and it.over("real") and it.of(3) and not _loose(it)
     ),
-    "log_q_is_known_as_declared": lambda it: _loose(it) and it.over("real"),
+    "log_q_is_known_as_declared": lambda it: _loose(it) and it.over("real", "binary"),
     "mean_is_the_average_of_samples": lambda it: it.trait("mean"),
     "components_share_each_value": lambda it: it.trait("components"),
     "strata_make_up_the_whole": lambda it: it.trait("strata"),

@@ -172,13 +172,13 @@ class Trial(nn.Module):
         """Fixed noise of the right type."""
         return stream(*words, dtype=self.dtype)
 
-    def call(self) -> Distribution:
-        """What a part returns."""
+    def call(self, noise: Noise | None = None) -> Distribution:
+        """What a part returns, a posterior in a step that has noise."""
         model = self.parts.model
         if self.kind == "prior":
             return model.along(self.x)
         if self.kind == "posterior":
-            return model.q(self.x)
+            return model.q(self.x, noise)
         return model.decode(self.z)
 
     def forward(self, noise: Noise, samples: int = 3) -> tuple[Tensor, ...]:
@@ -188,7 +188,7 @@ class Trial(nn.Module):
             return (objective(Terms(model, self.x, noise, objective.samples)),)
         if self.kind == "estimator":
             return tuple(self.parts.estimator(objective, model, self.x, noise))
-        p = self.call()
+        p = self.call(noise)
         drawn = p.sample_and_log_prob(noise, samples)
         return (*drawn, p.log_prob(self.given)) if "density" in p.traits else drawn
 

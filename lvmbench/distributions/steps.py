@@ -72,7 +72,7 @@ class Steps(Distribution):
     traits = frozenset({"pathwise", "density", "steps"})
 
     def __init__(self, memory: Memory, law: Law, along: Callable[[Tensor], Steps] | None = None) -> None:
-        self.memory, self.law_of, self._along = memory, law, along
+        self.memory, self.at, self._along = memory, law, along
 
     def along(self, x: Tensor) -> Distribution:
         return self if self._along is None else self._along(x)
@@ -81,7 +81,7 @@ class Steps(Distribution):
         """The distribution of each step given those before it in these values ``(..., *batch, T, Z)``,
         batch shape ``(..., *batch, T)``.
         """
-        return self.law_of(slice(None), self.memory.contexts(value))
+        return self.at(slice(None), self.memory.contexts(value))
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self.total(self.given(value).log_prob(value))
@@ -94,7 +94,7 @@ class Steps(Distribution):
         *batch, count = self.memory.lasting.shape
         h, drawn, figures = self.memory.start.expand(samples, *batch, -1), [], []
         for t in range(count):
-            z, log_p = (part[0] for part in self.law_of(t, h).sample_and_log_prob(noise, 1))
+            z, log_p = (part[0] for part in self.at(t, h).sample_and_log_prob(noise, 1))
             h = self.memory.advance(t, h, z) if t + 1 < count else h
             drawn, figures = [*drawn, z], [*figures, log_p]
         return torch.stack(drawn, -2), self.total(torch.stack(figures, -1))
@@ -112,7 +112,7 @@ class LinearSteps(Steps):
         *batch, count = self.memory.lasting.shape
         h, means = self.memory.start.expand(*batch, -1), []
         for t in range(count):
-            z = self.law_of(t, h).mean
+            z = self.at(t, h).mean
             h, means = self.memory.advance(t, h, z), [*means, z]
         return torch.stack(means, -2)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lvmbench.distributions import cholesky
+from lvmbench.distributions import LinearDynamics, LinearSteps, MultivariateNormal, Step, cholesky
 from lvmbench.observation import observed
 
 
@@ -137,6 +137,24 @@ def smoothed(system: LinearSystem, x: Tensor) -> Smoothed:
     steps.append((torch.zeros_like(first.keep), _apply(first.keep, system.loc) + first.shift, first.scale))
     gain, shift, scale = zip(*reversed(steps), strict=True)
     return Smoothed(torch.stack(gain, -3).to(x), torch.stack(shift, -2).to(x), torch.stack(scale, -3).to(x))
+
+
+def linear_posterior(
+    p: LinearDynamics, emission: Tensor, bias: Tensor, log_noise: Tensor, x: Tensor
+) -> LinearSteps:
+    """The posterior of linear dynamics that emit frames of D values linearly, as in `LinearSystem`,
+    given ``x`` of shape ``(B, T, D)``.
+    """
+    first, transition, drift, log_scale = p.move
+    scale, innovation = (torch.diag_embed(part.exp()) for part in (first.log_scale, log_scale))
+    system = LinearSystem(first.loc, scale, transition, drift, innovation, emission, bias, log_noise)
+    told = smoothed(system, x)
+
+    def law(t: Step, h: Tensor) -> MultivariateNormal:
+        # before the first step, whose gain is 0, there is nothing
+        return MultivariateNormal(_apply(told.gain[:, t], h[..., :-1]) + told.shift[:, t], told.scale[:, t])
+
+    return LinearSteps(p.memory, law)
 
 
 class _Told(NamedTuple):

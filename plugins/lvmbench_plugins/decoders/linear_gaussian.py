@@ -25,8 +25,7 @@ from lvmbench import (
     observed,
     register_posterior,
 )
-from lvmbench.distributions import Step
-from lvmbench.kernels.kalman import LinearSystem, smoothed
+from lvmbench.kernels.kalman import linear_posterior
 
 
 @final
@@ -158,24 +157,5 @@ def _mixture_posterior(
 
 @register_posterior(LinearDynamics, LinearGaussian)
 def _smoothed_posterior(p: LinearDynamics, decoder: LinearGaussian, x: Tensor) -> LinearSteps:
-    told = smoothed(_system(p, decoder), x.flatten(2))
-
-    def law(t: Step, h: Tensor) -> MultivariateNormal:
-        before = h[..., :-1].unsqueeze(-1)  # of the first step, whose gain is 0, there is none
-        return MultivariateNormal((told.gain[:, t] @ before).squeeze(-1) + told.shift[:, t], told.scale[:, t])
-
-    return LinearSteps(p.memory, law)
-
-
-def _system(p: LinearDynamics, decoder: LinearGaussian) -> LinearSystem:
-    first, weight, bias, log_scale = p.move
-    return LinearSystem(
-        first.loc,
-        torch.diag_embed(first.log_scale.exp()),
-        weight,
-        bias,
-        torch.diag_embed(log_scale.exp()),
-        decoder.weight,
-        decoder.bias,
-        decoder.log_noise.expand_as(decoder.bias),
-    )
+    log_noise = decoder.log_noise.expand_as(decoder.bias)
+    return linear_posterior(p, decoder.weight, decoder.bias, log_noise, x.flatten(2))

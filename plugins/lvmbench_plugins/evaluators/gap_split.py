@@ -219,7 +219,7 @@ class GapSplit(Evaluator):
     def _family(self, subject: Subject, x: Tensor, first: Distribution, noise: Noise) -> Family:
         if self.family == "full":
             return self._full(subject, first, noise)
-        posterior = subject.model.posterior
+        posterior = subject.model.posterior.plain
         own = freed(posterior, first, x, constant=self.start == "constant")
         if self.family == "flow":
             return Flow(own or Fixed(first), moments(first, noise), self.maps, noise)
