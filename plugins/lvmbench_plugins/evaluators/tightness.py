@@ -114,11 +114,14 @@ class Tightness(Evaluator):
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
-        noise = subject.noise("tightness")
+        figures = self.figures(subject, some_data(subject, self.data), subject.noise("tightness"))
+        return of_some(measurements(figures), subject)
+
+    def figures(self, subject: Subject, x: Tensor, noise: Noise) -> list[Figures]:
+        """The figures of data ``(N, *x)``, batch by batch."""
         # what is kept of a batch are S numbers for each datum, 100 chunks of them at most
         size = max(1, min(math.isqrt(self.chunk), 100 * self.chunk // self.samples))
-        batches = some_data(subject, self.data).split(size)
-        return of_some(measurements([self._figures(subject, x, noise) for x in batches]), subject)
+        return [self._figures(subject, batch, noise) for batch in x.split(size)]
 
     def _figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:
         p = subject.model.p()
