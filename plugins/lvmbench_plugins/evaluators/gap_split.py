@@ -150,7 +150,12 @@ class GapSplit(Evaluator):
         self.samples, self.data, self.batch = samples, data, batch
         self.ais = Ais(temperatures=temperatures, data=data) if temperatures else None
         of_ais = self.ais.requires if self.ais else frozenset({"prior.density", "decoder.density"})
-        self.requires = of_ais | {"objective.density", "posterior.weights", "prior.real"}
+        self.requires = of_ais | {
+            "objective.density",
+            "posterior.weights",
+            "prior.real",
+            "prior.fixed",
+        }
 
     def evaluations(self, work: Workload) -> int:
         """At most: with all steps, and with annealed importance sampling,
