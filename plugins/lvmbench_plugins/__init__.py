@@ -119,6 +119,7 @@ COMPONENTS = {
     },
     "evaluator": {
         "tightness": "evaluators.tightness:Tightness",
+        "generalization": "evaluators.generalization:Generalization",
         "quadrature": "evaluators.quadrature:Quadrature",
         "ais": "evaluators.ais:Ais",
         "bdmc": "evaluators.bdmc:Bdmc",
