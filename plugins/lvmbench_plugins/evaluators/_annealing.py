@@ -9,11 +9,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import Distribution, LatentVariableModel, Noise
-from lvmbench.kernels.hmc import transition
-
-# the share of accepted transitions that is best in many dimensions (Neal, 2011), how fast log step sizes
-# follow it, and the first step size
-_TARGET, _RATE, _FIRST = 0.65, 0.2, 0.1
+from lvmbench.kernels.hmc import FIRST, adapted, transition
 
 
 def schedule(temperatures: int, steepness: float = 4.0) -> list[float]:
@@ -128,11 +124,10 @@ class Annealing:
         those that are accepted as often as they should be.
         """
         state = self.path.sample(noise, self.chains)
-        log_step, knots = torch.full_like(state.base, _FIRST).log(), []
+        log_step, knots = torch.full_like(state.base, FIRST).log(), []
         for beta in betas[1:]:
             state, chance = self.path.move(state, beta, log_step.exp(), noise)
-            # by the chance and not by whether it was taken: that has less noise
-            log_step = log_step + _RATE * (chance - _TARGET)
+            log_step = adapted(log_step, chance)
             knots.append(log_step.exp())
         return knots
 
