@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Callable, Collection
+from typing import TypeVar, final
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from lvmbench.decoder import Decoder
 from lvmbench.distributions import Distribution, Finite, closed
@@ -14,6 +16,8 @@ from lvmbench.errors import UserError
 from lvmbench.noise import Noise
 from lvmbench.posterior import Posterior
 from lvmbench.prior import Prior
+
+T = TypeVar("T")
 
 
 @final
@@ -73,6 +77,15 @@ class LatentVariableModel(nn.Module):
         """
         p = self.p() if p is None else p
         return self.log_likelihood(x, z) + p.log_prob(z)
+
+    def holding(self, parts: Collection[str], work: Callable[[], T]) -> T:
+        """What some work with this model gives where the weights of these parts are held fixed:
+        gradients do not reach them, and pass through all else.
+        """
+        named = self.named_parameters(prefix="model")
+        held = {name: w.detach() for name, w in named if name.split(".")[1] in parts}
+        result: T = functional_call(_Worker(self), held, (work,))
+        return result
 
     def exact_posterior(self, x: Tensor, p: Distribution | None = None) -> Distribution:
         """The true p(z|x) of this model, where it provides ``exact_posterior``:
@@ -151,3 +164,14 @@ class LatentVariableModel(nn.Module):
             raise UserError(f"the decoder's {type(p).__name__} has no mean; leave mean out, and draw x")
         x: Tensor = p.mean if mean else p.sample(noise, 1)[0]
         return x[:, 0]
+
+
+class _Worker(nn.Module):
+    """A model whose weights can be replaced while some work is done."""
+
+    def __init__(self, model: LatentVariableModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, work: Callable[[], T]) -> T:
+        return work()

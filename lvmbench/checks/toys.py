@@ -161,12 +161,15 @@ def toys(
     ``exact`` is whether the posterior is the true one; ``sharp`` makes densities large, so that log p(x) is
     positive.
     """
+    source = narrow()[1]
+    objective.prepare(source.summary, LatentSpace((1,)))
+    objective.double()
     scale = -3.0 if sharp else -0.3
     found = False
     for name, family, q in _posteriors(exact, scale):
         model = LatentVariableModel(ToyPrior(family, scale), q, ToyDecoder(scale + 0.4))
         parts = Parts(model, objective, estimator)
-        provided = capabilities(narrow()[1].data, parts)
+        provided = capabilities(source.data, parts)
         if needs(parts) <= provided:
             found = True
             with torch.no_grad():

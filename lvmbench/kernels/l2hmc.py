@@ -114,16 +114,19 @@ class _Networks(nn.Module):
         super().__init__()
         self.event_shape, size = event_shape, math.prod(event_shape)
         self.network = MLP(2 * size + 2, 3 * size, [hidden] * 2, activation=nn.SiLU)
+        # around the hidden layers: between coordinates of unlike scales maps that are all but linear matter
+        self.linear = nn.Linear(2 * size + 2, 3 * size, bias=False)
         self.log_bounds = nn.Parameter(torch.zeros(2, *event_shape))
         with torch.no_grad():
-            for weight in self.network[-1].parameters():
+            for weight in (*self.network[-1].parameters(), self.linear.weight):
                 weight.mul_(NEAR)
 
     def forward(self, one: Tensor, other: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """From two tensors, ``(*chains, *z)``, and the time, ``(*chains, 2)``, to S, Q and T."""
         dims = len(self.event_shape)
         read = torch.cat([one.flatten(-dims), other.flatten(-dims), time], -1)
-        s, q, t = self.network(read).unflatten(-1, (3, *self.event_shape)).unbind(-1 - dims)
+        found = self.network(read) + self.linear(read)
+        s, q, t = found.unflatten(-1, (3, *self.event_shape)).unbind(-1 - dims)
         most_s, most_q = self.log_bounds.exp()
         return most_s * s.tanh(), most_q * q.tanh(), t
 
