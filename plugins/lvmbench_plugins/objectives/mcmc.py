@@ -30,8 +30,7 @@ SLOW = 0.05
 
 @final
 class Mcmc(SurrogateObjective):
-    r"""The evidence lower bound for the posterior, and for the model log p(x, z) at the end of a Markov chain
-    that starts from the posterior.
+    r"""The ELBO for the posterior, and for the model log p(x, z) at the end of chains that start from it.
 
     .. math:: z_0 \sim q_\phi(z|x), \quad z_t \sim T(\cdot \,|\, z_{t-1}), \qquad
         g_\theta = \nabla_\theta \log p_\theta(x, z_M), \qquad
@@ -130,9 +129,9 @@ class _Hamiltonian(_Chains):
     """Hamiltonian transitions, with a step size of each datum."""
 
     # A step size that a datum kept from epoch to epoch would be that of a posterior that has changed since,
-    # and an objective is not told which data it is shown. So it is found anew within each chain, from one that
-    # all data have in common and that follows the training. While step sizes still answer to a chain, the
-    # chain does not leave its target as it is: in the second half they are kept.
+    # and an objective is not told which data it is shown. So it is found anew within each chain, from one
+    # that all data have in common and that follows the training. While step sizes still answer to a chain,
+    # it does not leave its target as it is: in the second half they are kept.
 
     log_step: Tensor
 
