@@ -62,12 +62,12 @@ class Terms:
     @cached_property
     def q(self) -> Distribution:
         """q(z|x), batch shape ``(B,)``."""
-        return self.model.q(self.x)
+        return self.model.q(self.x, self.noise)
 
     @cached_property
     def p(self) -> Distribution:
-        """p(z), batch shape ``()``."""
-        return self.model.p() if self._p is None else self._p
+        """p(z), batch shape ``()``, or along x ``(B,)``."""
+        return (self.model.p() if self._p is None else self._p).along(self.x)
 
     @cached_property
     def _draw(self) -> tuple[Tensor, Tensor]:
@@ -145,10 +145,12 @@ class Terms:
         other.__dict__.update(q=self.q, p=self.p)
         return other
 
-    def having(self, z: Tensor) -> Terms:
-        """The terms of given values of z, ``(K, B, *z)``, of the same q and p."""
+    def having(self, z: Tensor, log_q: Tensor | None = None) -> Terms:
+        """The terms of given values of z, ``(K, B, *z)``, of the same q and p;
+        with this ``log_q`` ``(K, B)``, where it is at hand.
+        """
         other = self.again(len(z))
-        other.__dict__["_draw"] = z, self.q.log_prob(z)
+        other.__dict__["_draw"] = z, self.q.log_prob(z) if log_q is None else log_q
         return other
 
     def genuine(self) -> Terms:

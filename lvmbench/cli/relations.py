@@ -4,13 +4,14 @@ what it goes with, what it does not and why, and the boards it is on.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.partners import Bench
+from lvmbench.errors import Unavailable
 from lvmbench.registry.catalogue import Catalogue, Entry
-from lvmbench.registry.names import Ref
 
 BOARDS = ("leaderboards", "lvmbench-results")
 
@@ -21,17 +22,20 @@ def goes_with(entry: Entry, catalogue: Catalogue) -> Iterator[tuple[str, list[st
     """
     if entry.kind not in BUILT:
         return
-    bench, own = Bench(catalogue), {entry.kind: Ref(entry.name)}
+    bench = Bench(catalogue)
     for kind in (k for k in BUILT if k != entry.kind):
-        names = [other.name for other in catalogue.entries(kind)]
-        fits = [name for name in names if bench.find({**own, kind: Ref(name)})]
-        rest = [f"{name} ({_why(entry, catalogue.entry(kind, name))})" for name in names if name not in fits]
+        others = catalogue.entries(kind)
+        fits = [other.name for other in others if bench.together(entry, other)]
+        rest = [f"{other.name} ({_why(entry, other)})" for other in others if other.name not in fits]
         yield kind, fits, rest
 
 
 def _why(one: Entry, other: Entry) -> str:
     """What the two require that no combination of both provides, as far as they declare it."""
-    pairs = [(e, sorted(e.load().requires)) for e in (one, other)]
+    try:
+        pairs = [(e, sorted(e.load().requires)) for e in (one, other)]
+    except Unavailable:
+        return "it cannot be used"
     said = [f"{e.name} requires {', '.join(needed)}" for e, needed in pairs if needed]
     return "; ".join(said) or "no combination of both was found"
 
@@ -40,11 +44,11 @@ def boards(entry: Entry) -> list[str]:
     """The boards below the current folder that have a run with this component."""
     if entry.kind not in (*BUILT, "dataset"):
         return []
-    import pandas as pd
 
     def has(path: Path) -> bool:
-        column = pd.read_csv(path, usecols=[entry.kind])[entry.kind].astype(str)
-        return bool((column.str.partition("[")[0] == entry.name).any())
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            return any((row.get(entry.kind) or "").partition("[")[0] == entry.name for row in rows)
 
     paths = (path for folder in BOARDS for path in sorted(Path(folder).glob("*/records.csv")))
     return [str(path.parent) for path in paths if has(path)]

@@ -36,13 +36,16 @@ class Distribution(ABC):
     - ``straight_through``: its samples are rounded, and their gradients those of what they were before: no
       derivatives;
     - ``relaxable``: it is discrete, and can draw `relaxations`, continuous values that round to its samples;
-    - ``units``: its event is made of independent units, and `units` has them one by one.
+    - ``units``: its event is made of independent units, and `units` has them one by one;
+    - ``steps``: its event is made of steps, each drawn given those before: it is a `Steps`;
+    - ``proposals``: its draws are chosen among proposals: it is a `Resampled`;
+    - ``moving_proposals``: these carry gradients to its parameters.
     """
 
     traits: ClassVar[frozenset[str]] = frozenset()
     lent: ClassVar[Mapping[str, str]] = {}
     """Those of its traits that a distribution made of others has where they have another, or the same."""
-    support: ClassVar[str] = "real"
+    support: str = "real"
     """Where its values lie: ``real`` or ``unit`` (from 0 to 1), where its densities are densities; or
     ``binary``, ``count``, ``levels`` (equally spaced from 0 on), ``one_hot`` or ``finite``, where they are
     probabilities. Boards do not rank the two together.
@@ -115,6 +118,12 @@ class Distribution(ABC):
     def units(self) -> Distribution:
         """The same distribution with each unit as an event of its own, where ``traits`` has ``units``."""
         raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'units'")
+
+    def along(self, x: Tensor) -> Distribution:
+        """The same along x ``(B, *x)``, of batch shape ``(B,)``, where it depends on what is observed as it
+        goes along, or on how long that is.
+        """
+        return self
 
     @property
     def law(self) -> Distribution:

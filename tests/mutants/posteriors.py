@@ -1,5 +1,7 @@
 """Wrong posteriors."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -10,11 +12,15 @@ from lvmbench import (
     Marginal,
     Noised,
     Posterior,
+    Steps,
+    ended,
     observed,
     register_draw_kl,
     register_kl,
 )
 from lvmbench.divergence import draw_kl
+from lvmbench.kernels.hmc import leapfrog
+from lvmbench_plugins.posteriors.hamiltonian import Hamiltonian, Trajectories
 from lvmbench_plugins.posteriors.ladder import Ladder
 from lvmbench_plugins.posteriors.noising import Noising
 from tests.mutants import mutant
@@ -330,6 +336,29 @@ class WrongSignOfTheReverse(Integrated):
     distribution = SignOfTheReverse
 
 
+class AsItBegan(Trajectories):
+    def sample_and_log_prob(self, noise, samples):
+        z, log_q = self.start.sample_and_log_prob(noise, samples)
+        place = self.target.at(z)
+        for forth, back, step, steps in self.iterations:
+            v, log_forth = (part[0] for part in forth(place.z).sample_and_log_prob(noise, 1))
+            place, _ = leapfrog(self.target, place, v, step.unsqueeze(0), steps)
+            log_q = log_q + log_forth - back(place.z).log_prob(v)
+        return place.z, log_q
+
+
+@mutant(
+    "the reverse model of trajectories is asked about the velocity with which they began",
+    log_q_is_known_as_declared="the average of 20000 draws",
+)
+class VelocityAsItBegan(Hamiltonian):
+    distribution = AsItBegan
+
+    def forward(self, x, model):
+        q = super().forward(x, model)
+        return AsItBegan(q.start, q.target, q.iterations) if isinstance(q, Trajectories) else q
+
+
 class Bounded(DiagonalNormal):
     """A normal of whose log density only something larger is said."""
 
@@ -472,3 +501,60 @@ class OneLayerForAll(Noising):
 
     def forward(self, x, model):
         return Unscaled(*vars(super().forward(x, model)).values())
+
+
+class Following(Posterior):
+    """Normals about a line in what is seen of x at a step, and in the context."""
+
+    distribution = Steps
+    provides = frozenset({"reads_model", "filtering"})
+    requires = frozenset({"prior.real", "prior.steps"})
+
+    def __init__(self, data, space):
+        super().__init__()
+        seen = math.prod(data.frame.event_shape)
+        self.linear = nn.Linear(seen + space.context, space.event_shape[-1])
+
+    def seen(self, x):
+        return observed(ended(x)[0])[0].flatten(2)
+
+    def forward(self, x, model):
+        seen = self.seen(x)
+
+        def law(t, h):
+            both = torch.cat([seen[:, t].expand(*h.shape[:-1], -1), h], -1)
+            return DiagonalNormal(self.linear(both), torch.zeros((), dtype=both.dtype, device=both.device))
+
+        return self.distribution(model.prior.memory(x), law)
+
+
+class Endless(Steps):
+    def total(self, figures):
+        return figures.sum(-1)
+
+
+@mutant(
+    "padding counted as data: log q adds up steps after the end of a sequence",
+    nothing_counts_after_the_end="log_q of a sequence among longer ones is off",
+)
+class PaddingInferred(Following):
+    distribution = Endless
+
+
+@mutant(
+    "reads what is after the end of a sequence, and masks what it made of it",
+    nothing_counts_after_the_end="is not finite",
+)
+class EndMaskedTooLate(Following):
+    def seen(self, x):
+        return x.flatten(2)
+
+
+@mutant(
+    "declares that it filters, and sees the frames to come",
+    steps_see_nothing_of_later_ones="read x in its order",
+)
+class FalselyFiltering(Following):
+    def seen(self, x):
+        seen = super().seen(x)
+        return seen.flip(1).cumsum(1).flip(1)

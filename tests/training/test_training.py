@@ -48,6 +48,12 @@ COMBINATIONS = {
     "bernoulli": DIGITS,
     "missing values": {"dataset": HOLED, "posterior": "gaussian[hidden=8,mask=true]"},
     "missing values, exact": {"dataset": HOLED, "posterior": "exact", "decoder": "linear_gaussian"},
+    "sequences": {
+        "dataset": "linear_gaussian_sequences[steps=8,shortest=2,train=90,validation=30,test=10]",
+        "prior": "linear_dynamics",
+        "posterior": "filtering",
+        "objective": "iwae[samples=2]",
+    },
     "missing values, svi": {"dataset": HOLED, "posterior": "svi[steps=3,warm=true]", "estimator": "pathwise"},
 }
 every_combination = pytest.mark.parametrize("parts", COMBINATIONS.values(), ids=COMBINATIONS.keys())
@@ -251,7 +257,7 @@ def test_each_split_is_decoded_in_its_own_way():
     pack = training.pack
     training.pack = lambda x, *rest: seen.append(x[0]) or pack(x, *rest)
     training._validate()
-    training._step(training._visit(torch.arange(30).expand(1, 30)), 1.0)
+    training.steps_of(1)
     *held, visited = seen
     assert torch.equal(torch.cat(held), data.splits["validation"].values)
     assert set(visited.unique().tolist()) == {0, 1}
@@ -544,7 +550,7 @@ def test_batches_of_two_sizes_draw_numbers_of_their_own(vectorized):
     how = budget(batch=25)
     built, data = make([0, 1])
     training = Training(built, [0, 1], data, how, CPU, vectorized)
-    assert {size: noise.draw()[0].shape for size, noise in training.noise.items()} == {
+    assert {shape.size: noise.draw()[0].shape for shape, noise in training.noise.items()} == {
         size: (2, size * 2) for size in (23, 22)
     }
     drawn = [noise.draw()[0] for noise in training.noise.values()]

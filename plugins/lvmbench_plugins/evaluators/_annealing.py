@@ -46,15 +46,14 @@ class Path:
         self, model: LatentVariableModel, x: Tensor, *, from_posterior: bool, leapfrogs: int
     ) -> None:
         self.model, self.x, self.leapfrogs = model, x, leapfrogs
-        self.prior = model.p()
+        self.prior = model.along(x)
         self.q: Distribution | None = model.q(x) if from_posterior else None
 
     def sample(self, noise: Noise, chains: int) -> State:
         """The start of each chain, from r."""
         if self.q is not None:
             return self.at(self.q.sample(noise, chains))
-        z = self.prior.sample(noise, chains * len(self.x))
-        return self.at(z.unflatten(0, (chains, len(self.x))))
+        return self.at(self.model.prior_draws(self.x, noise, chains))
 
     @torch.enable_grad()
     def at(self, z: Tensor) -> State:

@@ -104,7 +104,7 @@ class Mcmc(SurrogateObjective):
         """Where chains that start from the samples have come to, ``(K, B, *z)``, and what the kernel
         is trained to make small, ``(B,)``.
         """
-        model, x, p = terms.model, terms.x, terms.model.p()
+        model, x, p = terms.model, terms.x, terms.model.along(terms.x)
         # other draws than those that chains start from: what moves a chain does not depend on where it is
         draws = terms.q.sample(terms.noise, UNITS).detach()
         centre, width = draws.mean(0), draws.std(0).clamp(min=NARROWEST)
