@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from lvmbench.checks.contract import applies, contract, require
-from lvmbench.checks.partners import Capabilities, Case
+from lvmbench.checks.partners import Case
 from lvmbench.checks.partnership import blame, trouble
+from lvmbench.checks.search import Capabilities
 from lvmbench.checks.specimen import Specimen, stream
 from lvmbench.checks.statistics import limit, require_average
 from lvmbench.checks.steps import global_state
