@@ -9,6 +9,7 @@ import math
 import pytest
 import torch
 
+from benchmarks.l2hmc import CHAINS, cases, ordinary, trained, worth
 from lvmbench import Stream
 from lvmbench.checks.contract import Violation
 from lvmbench.kernels.hmc import Density, kinetic, leapfrog, metropolis
@@ -222,3 +223,16 @@ def test_the_loss_is_less_for_longer_jumps_and_finite_where_there_are_none():
     assert found.isfinite().all()
     assert (found.diff() < 0).all()
     torch.testing.assert_close(jump_loss(torch.tensor(8.0), scale=2.0), jump_loss(torch.tensor(2.0)))
+
+
+@pytest.mark.slow
+@pytest.mark.statistical(
+    "effective samples per gradient of tuned HMC and of learned steps, in order",
+    "of the variance of 400 means, by chi-squared",
+)
+def test_on_a_correlated_normal_a_gradient_is_worth_more_than_by_tuned_hmc(chance):
+    """The setting of HMC is the best of the grid that the benchmark searches."""
+    case, seed = cases()["2 dimensions, turned"], 1 + chance.seed
+    tuned = worth(case.target, ordinary(case.target, 40, 0.4, 0.0), seed) / 40
+    learned = worth(case.target, trained(case, seed), seed) / case.leapfrogs
+    chance.ordered(tuned, learned, learned * (2 / CHAINS) ** 0.5)
