@@ -43,8 +43,8 @@ class Mcmc(SurrogateObjective):
 
     With ``hmc`` the step sizes of each datum are adapted in the first half of its chain, and then kept; they
     start from one that all data have in common and that follows the acceptance while training. With ``l2hmc``
-    steps are learned along, by the mean over chain and coordinates of :math:`1 / \delta - \delta`, where
-    :math:`\delta` is the expected squared jump.
+    steps are learned along: they make :math:`1 / \delta - \delta` small, where :math:`\delta` is the expected
+    squared jump of a transition per coordinate. They cost about three times as much.
 
     References:
         Learning Deep Latent Gaussian Models with Markov Chain Monte Carlo (Hoffman, 2017),
