@@ -12,6 +12,8 @@ from lvmbench.component import Component
 from lvmbench.terms import Terms
 
 if TYPE_CHECKING:
+    from lvmbench.dataset import DataSummary
+    from lvmbench.latents import LatentSpace
     from lvmbench.model import LatentVariableModel
     from lvmbench.noise import Noise
 
@@ -45,6 +47,12 @@ class Objective(nn.Module, Component, ABC):
     def multi_sample(self) -> bool:
         """Whether it takes two samples or more."""
         return self.samples > 1
+
+    def prepare(self, data: DataSummary, space: LatentSpace) -> None:
+        """Make the weights of its own, once it is known what the data and z are like; most have none.
+
+        They are trained by the same surrogate. Called once, when the parts of a combination are built.
+        """
 
     @abstractmethod
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:

@@ -100,6 +100,7 @@ COMPONENTS = {
         "vr_max": "objectives.vr_max:VrMax",
         "ciwae": "objectives.ciwae:Ciwae",
         "rws": "objectives.rws:Rws",
+        "mcmc": "objectives.mcmc:Mcmc",
         "smc": "objectives.smc:Smc",
         "info": "objectives.info:Info",
         "wasserstein": "objectives.wasserstein:Wasserstein",
