@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lvmbench.dataset import Data as Data
     from lvmbench.dataset import Dataset as Dataset
     from lvmbench.dataset import DataSummary as DataSummary
-    from lvmbench.dataset import Split as Split
     from lvmbench.dataset import Support as Support
     from lvmbench.decoder import Canvas as Canvas
     from lvmbench.decoder import CanvasDecoder as CanvasDecoder
@@ -42,13 +41,18 @@ if TYPE_CHECKING:
     from lvmbench.distributions import Flow as Flow
     from lvmbench.distributions import InvertibleFlow as InvertibleFlow
     from lvmbench.distributions import LinearChain as LinearChain
+    from lvmbench.distributions import LinearDynamics as LinearDynamics
+    from lvmbench.distributions import LinearMove as LinearMove
+    from lvmbench.distributions import LinearSteps as LinearSteps
     from lvmbench.distributions import LowRankNormal as LowRankNormal
     from lvmbench.distributions import Marginal as Marginal
+    from lvmbench.distributions import Memory as Memory
     from lvmbench.distributions import Mixture as Mixture
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import Noised as Noised
     from lvmbench.distributions import Recurrent as Recurrent
     from lvmbench.distributions import Resampled as Resampled
+    from lvmbench.distributions import Steps as Steps
     from lvmbench.distributions import cholesky as cholesky
     from lvmbench.divergence import analytic_kl as analytic_kl
     from lvmbench.divergence import register_draw_kl as register_draw_kl
@@ -80,7 +84,10 @@ if TYPE_CHECKING:
     from lvmbench.objective import Objective as Objective
     from lvmbench.objective import SurrogateObjective as SurrogateObjective
     from lvmbench.objective import WeightObjective as WeightObjective
+    from lvmbench.observation import ended as ended
+    from lvmbench.observation import lasting as lasting
     from lvmbench.observation import observed as observed
+    from lvmbench.options import Base as Base
     from lvmbench.options import Count as Count
     from lvmbench.options import Matched as Matched
     from lvmbench.options import NonNegative as NonNegative
@@ -91,15 +98,19 @@ if TYPE_CHECKING:
     from lvmbench.options import sizes_of as sizes_of
     from lvmbench.posterior import Amortized as Amortized
     from lvmbench.posterior import Posterior as Posterior
+    from lvmbench.prior import MarkovPrior as MarkovPrior
     from lvmbench.prior import Prior as Prior
+    from lvmbench.prior import SequencePrior as SequencePrior
     from lvmbench.registry.hookspecs import Register as Register
+    from lvmbench.split import Split as Split
+    from lvmbench.steps import Walk as Walk
     from lvmbench.terms import Terms as Terms
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "api.suites": ["load", "run"],
-    "dataset": ["Data", "Dataset", "DataSummary", "Split", "Support"],
+    "dataset": ["Data", "Dataset", "DataSummary", "Support"],
     "decoder": ["Canvas", "CanvasDecoder", "Decoder", "canvas_word"],
     "distributions": [
         "Bernoulli",
@@ -113,12 +124,17 @@ _HOMES = {
         "Flow",
         "InvertibleFlow",
         "LinearChain",
+        "LinearDynamics",
+        "LinearMove",
+        "LinearSteps",
         "LowRankNormal",
         "Marginal",
+        "Memory",
         "Mixture",
         "MultivariateNormal",
         "Noised",
         "Recurrent",
+        "Steps",
         "Resampled",
         "cholesky",
     ],
@@ -132,12 +148,24 @@ _HOMES = {
     "networks": ["encoder", "network"],
     "noise": ["Buffer", "Demand", "Noise", "Recorder", "Stream", "derive", "generator"],
     "objective": ["Estimate", "Objective", "SurrogateObjective", "WeightObjective"],
-    "observation": ["observed"],
-    "options": ["Count", "Matched", "NonNegative", "Positive", "Probability", "Size", "Sizes", "sizes_of"],
+    "observation": ["ended", "lasting", "observed"],
+    "options": [
+        "Base",
+        "Count",
+        "Matched",
+        "NonNegative",
+        "Positive",
+        "Probability",
+        "Size",
+        "Sizes",
+        "sizes_of",
+    ],
     "posterior": ["Amortized", "Posterior"],
-    "prior": ["Prior"],
+    "prior": ["MarkovPrior", "Prior", "SequencePrior"],
     "data.files": ["RawFile", "fetch"],
     "api.results": ["Results"],
+    "split": ["Split"],
+    "steps": ["Walk"],
     "terms": ["Terms"],
     "registry.hookspecs": ["Register"],
 }

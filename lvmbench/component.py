@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lvmbench.dataset import Split
     from lvmbench.model import LatentVariableModel
+    from lvmbench.split import Split
 
 
 class Component:

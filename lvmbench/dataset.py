@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -17,65 +16,16 @@ from lvmbench.component import Component
 from lvmbench.data import cache
 from lvmbench.data import rules as datarules
 from lvmbench.data.files import RawFile, fetch
+from lvmbench.data.remarks import remarks
 from lvmbench.errors import DataError, Refusal
+from lvmbench.latents import LatentSpace
 from lvmbench.noise import Noise
+from lvmbench.observation import observed, up_to_last
+from lvmbench.split import Split
 
 Support = Literal["binary", "unit", "count", "real"]
 IMPLIED = {"binary": ("unit",), "unit": ("real",)}
 """What else data of a support provide."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """One split: ``x`` of shape ``(N, *x)`` and, where they exist,
-    integer ``labels`` ``(N,)`` and ``factors`` ``(N, F)``.
-
-    ``factors`` are the values, as whole numbers, of the F causes that a generated datum was made from. ``x``
-    may be stored in a small type, as it stays on the device; models take ``scale`` times it, in floating
-    point. ``missing`` is the stored value that means *not observed*: NaN, or a code in a small type; models
-    take NaN. ``whole`` is x as models would take it had all of it been observed, where that is known.
-    """
-
-    x: Tensor
-    labels: Tensor | None = None
-    scale: float = 1.0
-    factors: Tensor | None = None
-    missing: float | None = None
-    whole: Tensor | None = None
-
-    @property
-    def values(self) -> Tensor:
-        """The values as models take them."""
-        return self.decode(self.x)
-
-    def decode(self, x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """Some stored values as models take them, in torch's default type where none is given."""
-        values = x.to(dtype or torch.get_default_dtype()) * self.scale
-        if self.missing is None or math.isnan(self.missing):
-            return values
-        return torch.where(x == self.missing, torch.nan, values)
-
-    def ready(self, device: torch.device) -> Split:
-        """The same data with their values as models take them, on a device."""
-        missing = None if self.missing is None else math.nan
-        return replace(self, x=self.values.to(device), scale=1.0, missing=missing)
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The smallest and the largest value that was observed."""
-        x = self.x if self.missing is None else self.x[~self.values.isnan()]
-        return x.min().item() * self.scale, x.max().item() * self.scale
-
-    def batches(self, size: int) -> Iterator[Tensor]:
-        """The values as models take them, at most so many data at a time."""
-        yield from map(self.decode, self.x.split(size))
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __repr__(self) -> str:
-        beside = [name for name in ("labels", "factors") if getattr(self, name) is not None]
-        return f"Split(x={tuple(self.x.shape)}{''.join(f', {name}' for name in beside)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +34,10 @@ class DataSummary:
     and how many ``factors`` each has, where they are known.
 
     Where the data are not ``complete`` the mean is of what was observed. ``levels`` is how many equally
-    spaced values there are, or 0 where values are no such levels.
+    spaced values there are, or 0 where values are no such levels. Data that are sequences have ``steps``, the
+    most that one has, and a ``frame``, what each step is like: its mean is ``frame_mean``, over all steps
+    that were observed, and it is complete where there are no holes before a sequence's end,
+    ``whole_frames``.
     """
 
     event_shape: tuple[int, ...]
@@ -94,6 +47,24 @@ class DataSummary:
     complete: bool = True
     levels: int = 0
     factors: int = 0
+    steps: int = 0
+    frame_mean: Tensor | None = None
+    whole_frames: bool = True
+
+    @property
+    def frame(self) -> DataSummary:
+        """The summary of one step of sequences; raises `Refusal` for data that are none."""
+        if not self.steps:
+            raise Refusal(f"the data are no sequences: a datum is one event, of shape {self.event_shape}")
+        mean = self.mean.mean(0) if self.frame_mean is None else self.frame_mean
+        return replace(
+            self,
+            event_shape=self.event_shape[1:],
+            mean=mean,
+            complete=self.whole_frames,
+            steps=0,
+            frame_mean=None,
+        )
 
     @property
     def step(self) -> float:
@@ -101,8 +72,9 @@ class DataSummary:
         return 1 / (self.levels - 1) if self.support == "unit" else 1.0
 
     def copy(self) -> DataSummary:
-        """The same with a mean of its own, which a component may keep as a weight."""
-        return replace(self, mean=self.mean.clone())
+        """The same with means of its own, which a component may keep as a weight."""
+        frame_mean = None if self.frame_mean is None else self.frame_mean.clone()
+        return replace(self, mean=self.mean.clone(), frame_mean=frame_mean)
 
     def plane(self, name: str) -> tuple[int, int]:
         """The rows and columns, for a component that is for images of one channel.
@@ -134,9 +106,11 @@ class Data:
             ``(N,)``.
         provides: Capabilities beyond those that follow from the fields (``image``, ...).
         factor_names: What the columns of the splits' factors are called.
-        columns: What the values of a datum are called, where it is a vector.
+        columns: What the values of a datum are called, or of a step of a sequence, where that is a vector.
         notes: What the readers of results on these data should know, each in a line.
         advice: For a support that the data do not provide, how the user can have it all the same.
+        sequence: Whether each datum is a sequence of steps, ``(T, *frame)``; it ends with the last step at
+            which anything was observed.
     """
 
     splits: Mapping[str, Split]
@@ -149,6 +123,7 @@ class Data:
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     advice: Mapping[str, str] = field(default_factory=dict)
+    sequence: bool = False
 
     def __post_init__(self) -> None:
         for name, split in self.splits.items():
@@ -177,6 +152,7 @@ class Data:
         found |= {"whole"} if all(s.whole is not None for s in self.splits.values()) else set()
         found |= {"complete"} if self.complete else set()
         found |= {"levels"} if self.levels else set()
+        found |= {"sequence"} if self.sequence else set()
         return self.provides | found | ({"log_prob"} if self.log_prob else set())
 
     @property
@@ -189,7 +165,24 @@ class Data:
     @cached_property
     def complete(self) -> bool:
         """Whether all of x was observed, in every split."""
-        return not any(s.missing is not None and bool(s.values.isnan().any()) for s in self.splits.values())
+        return not any(bool(gaps.any()) for gaps in self._gaps)
+
+    @cached_property
+    def whole_frames(self) -> bool:
+        """Whether all was observed of every step of the sequences, up to their ends."""
+        return not any(bool((gaps.flatten(2).any(2) & up_to_last(~gaps)).any()) for gaps in self._gaps)
+
+    def in_steps(self, space: LatentSpace) -> bool:
+        """Whether models with these latents go through the data step by step;
+        sequences may then be cut to the longest of a batch.
+        """
+        return self.sequence and bool(space.steps)
+
+    @property
+    def _gaps(self) -> Iterator[Tensor]:
+        """Which values were not observed, a few data at a time."""
+        for split in self.splits.values():
+            yield from () if split.missing is None else map(split.unobserved, datarules.chunks(split.x))
 
     @cached_property
     def levels(self) -> int:
@@ -202,10 +195,22 @@ class Data:
     def summary(self) -> DataSummary:
         """What components are built from."""
         train = self.splits["train"]
-        mean = _mean(train) if self.complete else train.values.nanmean(0)
-        factors = 0 if train.factors is None else train.factors.shape[1]
+        total, count = _sums(train)
+        mean, frame_mean = total / count, None
+        if self.sequence:  # no training sequence may be as long as the longest of another split
+            frame_mean = total.sum(0) / count.sum(0)
+            mean = torch.where(count > 0, mean, frame_mean)
         return DataSummary(
-            tuple(mean.shape), self.support, mean, len(train), self.complete, self.levels, factors
+            tuple(mean.shape),
+            self.support,
+            mean,
+            len(train),
+            self.complete,
+            self.levels,
+            factors=0 if train.factors is None else train.factors.shape[1],
+            steps=len(mean) if self.sequence else 0,
+            frame_mean=frame_mean,
+            whole_frames=not self.sequence or self.whole_frames,
         )
 
     @cached_property
@@ -219,12 +224,12 @@ class Data:
         """What a reader of results on these data should know, each in a line:
         the notes, and what the values say.
         """
-        return tuple(datarules.remarks(self))
+        return tuple(remarks(self))
 
     @cached_property
     def checksum(self) -> str:
-        """sha256 over every split's values and labels."""
-        digest = hashlib.sha256()
+        """sha256 over every split's values, labels and factors, and over whether they are sequences."""
+        digest = hashlib.sha256(b"sequences" if self.sequence else b"")
         for name, split in sorted(self.splits.items()):
             missing = "" if split.missing is None else f" {split.missing}"
             for tensor in (split.x, split.labels, split.factors):
@@ -236,10 +241,19 @@ class Data:
         return digest.hexdigest()
 
 
-def _mean(split: Split) -> Tensor:
-    """The mean of the values, ``(*x)``, which are never in memory all at once."""
-    shares = (len(x) / len(split) * x.mean(0) for x in split.batches(datarules.CHUNK))
-    return torch.stack(list(shares)).sum(0)
+def _sums(split: Split) -> tuple[Tensor, Tensor]:
+    """The sum of what was observed, and in how many data it was, both ``(*x)``.
+
+    The values are never in memory all at once.
+    """
+    total = torch.zeros(split.x.shape[1:], dtype=torch.double)
+    count = torch.zeros_like(total)
+    for x in datarules.chunks(split.x):
+        values, seen = observed(split.decode(x))
+        total += values.sum(0)
+        count += seen.sum(0)
+    default = torch.get_default_dtype()
+    return total.to(default), count.to(default)
 
 
 class Dataset(Component, ABC):

@@ -20,6 +20,8 @@ from lvmbench.distributions import (
     Distribution,
     Finite,
     LinearChain,
+    LinearDynamics,
+    LinearSteps,
     LogitBeta,
     LogitKumaraswamy,
     LowRankNormal,
@@ -27,6 +29,7 @@ from lvmbench.distributions import (
     MultivariateNormal,
     Noised,
     Recurrent,
+    Steps,
 )
 from lvmbench.distributions.base import family_name, is_open, sum_event
 from lvmbench.distributions.relaxed import (
@@ -242,6 +245,19 @@ def _kl_by_layer(q: Chain, p: Chain, z: Tensor, noise: Noise) -> Tensor:
         exact = analytic_kl(one, other) if before else None
         total = total + (one.log_prob(layer) - other.log_prob(layer) if exact is None else exact)
     return total
+
+
+@register_draw_kl(Steps, Steps)
+@register_draw_kl(Steps, LinearDynamics)
+@register_draw_kl(LinearSteps, Steps)
+@register_draw_kl(LinearSteps, LinearDynamics)
+def _kl_of_steps(q: Steps, p: Steps, z: Tensor, noise: Noise) -> Tensor:
+    """Step by step up to the end of each sequence, given the steps that q drew before:
+    in closed form where that is known of their laws, from the draw elsewhere.
+    """
+    one, other = q.given(z), p.given(z)
+    exact = analytic_kl(one, other)
+    return q.total(one.log_prob(z) - other.log_prob(z) if exact is None else exact)
 
 
 @register_draw_kl(Noised, Denoised)

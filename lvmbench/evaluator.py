@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from lvmbench.component import Component
-from lvmbench.dataset import Data, Split
+from lvmbench.dataset import Data
 from lvmbench.estimator import Estimator
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
 from lvmbench.objective import Objective
+from lvmbench.split import Split
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,9 @@ class Subject:
         return part.decode(part.x if rows is None else part.x[rows.to(part.x.device)]).to(self.device)
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """The measured split in chunks of at most ``size``."""
-        yield from (x.to(self.device) for x in self.part(self.split).batches(size))
+        """The measured split in chunks of at most ``size``; sequences as long as the longest of each."""
+        trim = self.data.in_steps(self.model.prior.space)
+        yield from (x.to(self.device) for x in self.part(self.split).batches(size, trim=trim))
 
     def noise(self, *words: object) -> Stream:
         """A stream of noise for one purpose, the same at each call."""

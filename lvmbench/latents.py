@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,7 +26,9 @@ class LatentSpace:
         support: ``real``, ``binary``, or ``one_hot`` in the last dimension.
         layers: The sizes of the layers of a hierarchy, side by side in the last dimension; the decoder reads
             the first alone.
-        steps: The number of steps of a sequence, which are the first dimension; 0 where z is none.
+        steps: The most steps of a sequence, which are the first dimension of z, ``(T, Z)``; 0 where z is none.
+        context: The size of the context of a step: what there is of the steps before it.
+        shown: How many of the first values of the context the decoder reads beside a step.
         sticks: Whether z, a real vector, has the logits of the fractions by which a stick is broken; the
             decoder reads the weights of the pieces, one more than there are fractions, which add up to one.
 
@@ -35,6 +37,8 @@ class LatentSpace:
     >>> hierarchy = LatentSpace.layered(32, 8)
     >>> hierarchy.event_shape, hierarchy.visible.event_shape, hierarchy.read(torch.zeros(5, 7, 40)).shape
     ((40,), (32,), torch.Size([5, 7, 32]))
+    >>> LatentSpace((10, 4), steps=10, context=6, shown=3).visible.event_shape
+    (7,)
     >>> LatentSpace((3,), sticks=True).read(torch.zeros(3))
     tensor([0.5000, 0.2500, 0.1250, 0.1250])
     """
@@ -43,6 +47,8 @@ class LatentSpace:
     support: str = "real"
     layers: tuple[int, ...] = ()
     steps: int = 0
+    context: int = 0
+    shown: int = 0
     sticks: bool = False
 
     def __post_init__(self) -> None:
@@ -53,10 +59,16 @@ class LatentSpace:
                 f"'{self.support}'; they are positive sizes that add up to the last dimension, of another "
                 "support than one_hot"
             )
-        if self.steps and (self.layers or self.event_shape[0] != self.steps):
+        stepped = len(self.event_shape) == 2 and self.event_shape[0] == self.steps and not self.layers
+        if self.steps and not stepped:
             raise ValueError(
-                f"{self.steps} steps do not make up z of shape {self.event_shape}; they are its first "
-                "dimension, without layers"
+                f"{self.steps} steps do not make up z of shape {self.event_shape}; they are the first of its "
+                "two dimensions, without layers"
+            )
+        if not 0 <= self.shown <= self.context or (self.context and not self.steps):
+            raise ValueError(
+                f"of a context of {self.context} values the decoder cannot read {self.shown}; it reads some, "
+                "or none, and steps alone have a context"
             )
         flat = len(self.event_shape) == 1 and not self.layers and not self.steps
         if self.sticks and not (flat and self.support == "real"):
@@ -72,11 +84,26 @@ class LatentSpace:
 
     @property
     def visible(self) -> LatentSpace:
-        """The space of what `read` gives, for which the decoder is built."""
+        """The space that the decoder is built for: that of what `read` gives, or of one step with what is
+        shown of its context.
+        """
         if self.sticks:
             return LatentSpace((self.event_shape[0] + 1,))
+        if self.steps:
+            return LatentSpace((self.event_shape[1] + self.shown,), self.support)
         shape = (*self.event_shape[:-1], self.layers[0]) if self.layers else self.event_shape
-        return LatentSpace(shape, self.support, steps=self.steps)
+        return LatentSpace(shape, self.support)
+
+    @property
+    def count(self) -> int:
+        """How many latents there are, of steps in each."""
+        return math.prod(self.event_shape[1:] if self.steps else self.event_shape)
+
+    def along(self, x: Tensor) -> LatentSpace:
+        """The same with as many steps as there are of x ``(B, T, *frame)``, where it has steps."""
+        if not self.steps:
+            return self
+        return replace(self, event_shape=(x.shape[1], self.event_shape[1]), steps=x.shape[1])
 
     def read(self, z: Tensor) -> Tensor:
         """What the decoder sees of z, ``(..., *z)``: the first of its layers, the weights of its sticks,
@@ -131,8 +158,8 @@ class LatentSpace:
 
     @property
     def enumerable(self) -> bool:
-        """Whether its values are few enough to sum over."""
-        return self.size is not None and self.size <= ENUMERABLE
+        """Whether its values are few enough to sum over; those of steps are not of one shape."""
+        return self.size is not None and self.size <= ENUMERABLE and not self.steps
 
     def values(self, like: Tensor) -> Tensor:
         """Every value, ``(N, *z)``, in the type and on the device of another tensor.

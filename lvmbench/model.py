@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from lvmbench.decoder import Decoder
-from lvmbench.distributions import Distribution, Finite, closed
+from lvmbench.distributions import Distribution, Finite, closed, traits_of
+from lvmbench.distributions.base import family_name
 from lvmbench.divergence import exact_posterior, has_kl, posterior_type
 from lvmbench.errors import UserError
 from lvmbench.noise import Noise
 from lvmbench.posterior import Posterior
-from lvmbench.prior import Prior
+from lvmbench.prior import Prior, SequencePrior
+from lvmbench.steps import emission_type, simulated
 
 
 @final
@@ -24,8 +26,8 @@ class LatentVariableModel(nn.Module):
         prior: :math:`p(z)`.
         posterior: :math:`q(z|x)`.
         decoder: :math:`p(x|z)`.
-        complete: Whether all of x is observed. Otherwise NaN in x means not observed, and densities of x are
-            of what was.
+        complete: Whether all of x is observed, of sequences up to their ends. Otherwise NaN in x means not
+            observed, and densities of x are of what was.
     """
 
     PARTS = ("prior", "posterior", "decoder")
@@ -45,18 +47,24 @@ class LatentVariableModel(nn.Module):
         p: Distribution = self.prior(self)
         return p if self.training else p.law
 
-    def q(self, x: Tensor) -> Distribution:
+    def q(self, x: Tensor, noise: Noise | None = None) -> Distribution:
         """q(z|x), batch shape ``(B,)``, for ``x`` of shape ``(B, *x)``.
 
-        Where the model is not training, its law.
+        Where the model is not training, its law; where it is, and there is ``noise``, of x as the posterior
+        corrupts it.
         """
-        q: Distribution = self.posterior(x, self)
-        return q if self.training else q.law
+        if not self.training:
+            law: Distribution = self.posterior(x, self).law
+            return law
+        q: Distribution = self.posterior(x if noise is None else self.posterior.corrupt(x, noise), self)
+        return q
 
     def decode(self, z: Tensor) -> Distribution:
         """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``,
-        of which the decoder sees what the space has it read.
+        of which the decoder sees what the space has it read; of steps, one at a time.
         """
+        if isinstance(self.prior, SequencePrior):
+            return emission_type(self.prior, self.decoder)(z, self.prior, self.decoder)
         p: Distribution = self.decoder(self.prior.space.read(z))
         return p
 
@@ -71,15 +79,25 @@ class LatentVariableModel(nn.Module):
         Whoever asks for more than one figure finds ``p``, p(z), once and gives it: a prior may ask a network
         each time.
         """
-        p = self.p() if p is None else p
-        return self.log_likelihood(x, z) + p.log_prob(z)
+        return self.log_likelihood(x, z) + self.along(x, p).log_prob(z)
+
+    def prior_draws(self, x: Tensor, noise: Noise, samples: int) -> Tensor:
+        """``K`` draws of p(z) for each of ``x`` ``(B, *x)``, ``(K, B, *z)``: along x where it goes along it."""
+        p = self.along(x)
+        if "steps" in p.traits:
+            return p.sample(noise, samples)
+        return p.sample(noise, samples * len(x)).unflatten(0, (samples, len(x)))
+
+    def along(self, x: Tensor, p: Distribution | None = None) -> Distribution:
+        """p(z) along x, which is found where it is not given."""
+        return (self.p() if p is None else p).along(x)
 
     def exact_posterior(self, x: Tensor, p: Distribution | None = None) -> Distribution:
         """The true p(z|x) of this model, where it provides ``exact_posterior``:
         registered for the pair, or by enumeration.
         """
         if self._registered_type(self.prior_distribution):
-            return exact_posterior(self.p() if p is None else p, self.decoder, x)
+            return exact_posterior(self.along(x, p), self.decoder, x)
         values = self.prior.space.values(x)
         return Finite(values, self.log_joint(x, values.unsqueeze(1), p).movedim(0, -1))
 
@@ -89,7 +107,7 @@ class LatentVariableModel(nn.Module):
         """
         if self.prior.space.enumerable:
             return self.log_joint(x, self.prior.space.values(x).unsqueeze(1), p).logsumexp(0)
-        p = self.p() if p is None else p
+        p = self.along(x, p)
         truth = self.exact_posterior(x, p)
         z = truth.mean.unsqueeze(0)
         return (self.log_joint(x, z, p) - truth.log_prob(z)).squeeze(0)
@@ -101,6 +119,12 @@ class LatentVariableModel(nn.Module):
         """
         p = closed(self.prior.distribution, self.posterior.distribution)
         return p if self.training else p.law_type or p
+
+    @property
+    def emission_distribution(self) -> type[Distribution]:
+        """The class of p(x|z) in this model: the decoder's, or of steps that of what they emit together."""
+        sequence = isinstance(self.prior, SequencePrior)
+        return emission_type(self.prior, self.decoder) if sequence else self.decoder.distribution
 
     @property
     def posterior_distribution(self) -> type[Distribution] | None:
@@ -145,9 +169,17 @@ class LatentVariableModel(nn.Module):
 
         Raises `UserError` where p(x|z) has no mean.
         """
-        z = self.p().sample(noise, samples).unsqueeze(1)  # (K, 1, *z)
-        p = self.decode(z)  # batch shape (K, 1)
-        if mean and "mean" not in p.traits:
-            raise UserError(f"the decoder's {type(p).__name__} has no mean; leave mean out, and draw x")
-        x: Tensor = p.mean if mean else p.sample(noise, 1)[0]
-        return x[:, 0]
+        if not mean:
+            return self.simulate(noise, samples)[1]
+        family = self.emission_distribution
+        if "mean" not in traits_of(family):
+            raise UserError(f"the decoder's {family_name(family)} has no mean; leave mean out, and draw x")
+        return self.decode(self.p().sample(noise, samples).unsqueeze(1)).mean[:, 0]
+
+    @torch.no_grad()
+    def simulate(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
+        """``K`` draws of z, ``(K, *z)``, and of x with each, ``(K, *x)``; of steps as many as the longest has."""
+        if isinstance(self.prior, SequencePrior):
+            return simulated(self.prior, self.decoder, noise, samples)
+        z = self.p().sample(noise, samples)
+        return z, self.decode(z.unsqueeze(1)).sample(noise, 1)[0, :, 0]

@@ -42,6 +42,20 @@ def _are_sizes(text: object) -> object:
 
 Sizes = Annotated[str, BeforeValidator(_are_sizes)]
 """Whole numbers of at least 1, as text: ``32 8``. A list would be a grid, and a bare number a count."""
+BASE = "base"
+"""Marks an option that is another component."""
+
+
+def _is_name(value: object) -> object:
+    if not (isinstance(value, str) and value):
+        raise ValueError("should be the name of a component, with its options in brackets")
+    return value
+
+
+Base = Annotated[Any, BeforeValidator(_is_name), BASE]
+"""Another component of the same kind, written as its name with options: ``gaussian[hidden=64]``. What
+``__init__`` is given is the component itself, built with the same arguments.
+"""
 APART = "apart"
 """Marks an option whose choices have tests of their own,
 so that the checks of a component keep to its default.
@@ -92,6 +106,11 @@ def resolve(component: type, options: Mapping[str, Any], label: str) -> dict[str
     except ValidationError as error:
         raise _first(error, model, label) from None
     return {name: getattr(checked, name) for name in model.model_fields}
+
+
+def bases(component: type) -> list[str]:
+    """The options that are other components."""
+    return [name for name, field in options_model(component).model_fields.items() if BASE in field.metadata]
 
 
 def given(component: type, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from lvmbench.distributions import Distribution
 
 if TYPE_CHECKING:
     from lvmbench.model import LatentVariableModel
+    from lvmbench.noise import Noise
 
 
 class Posterior(nn.Module, Component, ABC):
@@ -26,12 +27,23 @@ class Posterior(nn.Module, Component, ABC):
 
     distribution: type[Distribution] | None
 
+    @property
+    def plain(self) -> Posterior:
+        """The posterior as it is measured: itself, or the one that it has a way to train."""
+        return self
+
     @abstractmethod
     def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:
         """q(z|x) of batch shape ``(B,)`` for ``x`` of shape ``(B, *x)``.
 
         Amortised families ignore ``model``.
         """
+
+    def corrupt(self, x: Tensor, noise: Noise) -> Tensor:
+        """What q is found from while it trains, ``(B, *x)``: x itself, unless it is trained on corrupted
+        data.
+        """
+        return x
 
 
 class Amortized(Posterior):

@@ -62,12 +62,12 @@ class Terms:
     @cached_property
     def q(self) -> Distribution:
         """q(z|x), batch shape ``(B,)``."""
-        return self.model.q(self.x)
+        return self.model.q(self.x, self.noise)
 
     @cached_property
     def p(self) -> Distribution:
-        """p(z), batch shape ``()``."""
-        return self.model.p() if self._p is None else self._p
+        """p(z), batch shape ``()``, or along x ``(B,)``."""
+        return (self.model.p() if self._p is None else self._p).along(self.x)
 
     @cached_property
     def _draw(self) -> tuple[Tensor, Tensor]:

@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lvmbench import DiagonalNormal, LatentSpace, LatentVariableModel, Mixture, Prior, Stream, Subject
+from lvmbench import DiagonalNormal, LatentSpace, LatentVariableModel, Mixture, Prior, Split, Stream, Subject
 from lvmbench.combinations.parts import Parts
 from lvmbench.combinations.requirements import capabilities
-from lvmbench.dataset import Split
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.training.learner import Learner
 

@@ -18,9 +18,23 @@ def test_the_decoder_reads_the_first_layer():
 
 
 def test_steps_are_the_first_dimension():
-    space, z = LatentSpace((4, 3), steps=4), Z.reshape(2, 3, 4, 3)
+    space, z = LatentSpace((4, 3), steps=4, context=5, shown=2), Z.reshape(2, 3, 4, 3)
     assert torch.equal(torch.stack(space.split(z), -2), z)
-    assert (space.read(z) is z, space.visible) == (True, space)
+    assert (space.read(z) is z, space.visible, space.count) == (True, LatentSpace((5,)), 3)
+    assert space.along(torch.zeros(7, 2, 9)) == LatentSpace((2, 3), steps=2, context=5, shown=2)
+
+
+def test_steps_are_not_enumerated_as_sequences_differ_in_length():
+    space = LatentSpace((2, 1), "binary", steps=2)
+    assert (space.size, space.enumerable) == (4, False)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 4, "context": 2, "shown": 3}, {"context": 2}], ids=["more than there is", "no steps"]
+)
+def test_a_context_is_of_steps_and_shown_in_part(wrong):
+    with pytest.raises(ValueError, match="of a context of 2 values the decoder cannot read"):
+        LatentSpace((4, 3), **wrong)
 
 
 def test_a_flat_space_is_all_read():
@@ -60,8 +74,9 @@ def test_a_stick_broken_at_its_ends_keeps_gradients_finite():
         {"event_shape": (2, 3), "support": "one_hot", "layers": (2, 1)},
         {"event_shape": (3, 2), "steps": 4},
         {"event_shape": (3, 3), "steps": 3, "layers": (2, 1)},
+        {"event_shape": (3, 3, 2), "steps": 3},
     ],
-    ids=["another sum", "an empty layer", "choices cut in two", "other steps", "layers in steps"],
+    ids=["another sum", "an empty layer", "choices cut in two", "other steps", "layers in steps", "steps of matrices"],
 )
 def test_what_does_not_make_up_z_is_refused(wrong):
     with pytest.raises(ValueError, match="do not make up z of shape"):

@@ -148,9 +148,9 @@ class GraphedPack:
     """
 
     def __init__(self, pack: Training, device: torch.device) -> None:
-        rows = pack.sizes[0]
+        rows = pack.shape.size
         index = torch.arange(rows, device=device).expand(len(pack.seeds), rows)
-        self.pack, self.x, self.noise = pack, pack._visit(index), pack.noise[rows]
+        self.pack, self.x, self.noise = pack, pack._visit(index, pack.shape), pack.noise[pack.shape]
         self.passes = captured(self._passes, device) if device.type == "cuda" else self._passes
 
     def steps(self, count: int) -> None:
@@ -182,7 +182,7 @@ def _graph_row(text: str, seeds: int, graph: bool, setting: Setting) -> Row:
     pack = training(size.combination(text), seeds, size.data, setting.device)
     calls = GraphedPack(pack, setting.device).steps if graph else pack.steps_of
     seconds = _paced(calls, setting)
-    speed = seeds * pack.sizes[0] / seconds.median / 1e3
+    speed = seeds * pack.shape.size / seconds.median / 1e3
     return [str(seeds), "graph" if graph else "as it is", seconds.text, f"{speed:.4g}"]
 
 
@@ -234,14 +234,14 @@ def _pack_row(
     pack = training(chosen.combination(), seeds, chosen.data, setting.device, batch, vectorized)
     seconds = _paced(pack.steps_of, setting)
     if seeds == 1:
-        base[str(pack.sizes[0])] = seconds.median
-    return _row(seconds, pack.sizes[0], seeds, base, setting.device)
+        base[str(pack.shape.size)] = seconds.median
+    return _row(seconds, pack.shape.size, seeds, base, setting.device)
 
 
 def _bare_row(size: Callable[[Setting], Size], batch: int, base: Base, setting: Setting, graph: bool) -> Row:
     start_memory(setting.device)
     chosen = size(setting)
-    rows = training(chosen.combination(), 1, chosen.data, setting.device, batch).sizes[0]
+    rows = training(chosen.combination(), 1, chosen.data, setting.device, batch).shape.size
     loop = BareLoop(chosen, rows, setting.device, graph=graph)
     return _row(_paced(loop.steps, setting), rows, 1, base, setting.device)
 
@@ -281,7 +281,7 @@ def _method_row(text: str, seeds: int, setting: Setting) -> Row:
     size = large(setting)
     pack = training(size.combination(text), seeds, size.data, setting.device)
     seconds = _paced(pack.steps_of, setting)
-    speed = seeds * pack.sizes[0] / seconds.median / 1e3
+    speed = seeds * pack.shape.size / seconds.median / 1e3
     return [str(seeds), seconds.text, f"{speed:.4g}", peak(setting.device)]
 
 

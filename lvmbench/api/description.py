@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from lvmbench.errors import LvmbenchError
-from lvmbench.options import options_model
+from lvmbench.options import BASE, options_model
 from lvmbench.registry.catalogue import Entry
 
 _SECTION = re.compile(r"^(References|Arguments|Example|Returns):$", re.MULTILINE)
@@ -25,7 +25,8 @@ class Option:
 
     Arguments:
         name: What it is called.
-        types: The names of the types that it takes, ``NoneType`` where it may be none.
+        types: The names of the types that it takes, ``NoneType`` where it may be none; where it is another
+            component, the kind of it.
         choices: The values that it takes, where they are few.
         limits: What bounds it: ``gt``, ``ge``, ``lt`` or ``le``, and the bound.
         default: Its default in the grammar of names; None where it must be given.
@@ -68,7 +69,9 @@ class Description:
         )
         meanings = _arguments(sections.get("Arguments", ""))
         fields = options_model(component).model_fields
-        options = tuple(_option(name, field, meanings.get(name, "")) for name, field in fields.items())
+        options = tuple(
+            _option(entry.kind, name, field, meanings.get(name, "")) for name, field in fields.items()
+        )
         return cls(entry, text, works, sections.get("Example", ""), options)
 
     @property
@@ -109,12 +112,12 @@ def _arguments(text: str) -> dict[str, str]:
     return {name: " ".join(meaning.split()) for name, meaning in items}
 
 
-def _option(name: str, field: FieldInfo, meaning: str) -> Option:
+def _option(kind: str, name: str, field: FieldInfo, meaning: str) -> Option:
     choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
     rules = [(word, getattr(rule, word, None)) for rule in field.metadata for word in _LIMITS]
     limits = tuple((word, limit) for word, limit in rules if limit is not None)
     default = None if field.is_required() else _written(field.default)
-    types = () if choices else tuple(_types(field.annotation))
+    types = () if choices else (kind,) if BASE in field.metadata else tuple(_types(field.annotation))
     return Option(name, types, tuple(map(str, choices)), limits, default, meaning)
 
 

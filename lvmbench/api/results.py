@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from lvmbench.api.fitted import Fitted, stored
 from lvmbench.combinations.budget import Budget
@@ -20,13 +22,12 @@ from lvmbench.results.board import Board
 from lvmbench.results.effects import effects
 from lvmbench.results.folder import board_of, is_published, plugins_of
 from lvmbench.results.html import to_html
+from lvmbench.results.selection import chosen
 from lvmbench.results.store import Store
 from lvmbench.results.tables import names_of, read_results, read_table, stored_tables
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from lvmbench.model import LatentVariableModel
 
 
@@ -70,13 +71,20 @@ class Results:
         """
         return self.board(metric).frame
 
-    def board(self, metric: str | None = None, split: str = "test") -> Board:
-        """The leaderboard with what ranks it, its claims and how to read it; raises as `leaderboard` does."""
+    def board(self, metric: str | None = None, split: str = "test", where: Sequence[str] = ()) -> Board:
+        """The leaderboard with what ranks it, its claims and how to read it; raises as `leaderboard` does.
+
+        With conditions such as ``prior=vamp`` or ``latent=8`` it is of the runs that meet all of them, ranked
+        among themselves, and has no claims, which are about all.
+        """
         records, measurements = self._tables()
         splits = set(measurements["split"])
         if splits and split not in splits:
             raise UserError(f"split: nothing was measured on '{split}'{nearest(split, splits)}")
-        return board_of(records, measurements, self.directory, metric, split)
+        if not where:
+            return board_of(records, measurements, self.directory, metric, split)
+        board = board_of(chosen(records, where), measurements, self.directory, metric, split)
+        return replace(board, claims=pd.DataFrame(), references=pd.DataFrame())
 
     def effects(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
         """What each axis of the suite's grid is worth, everything else being equal.

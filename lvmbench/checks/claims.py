@@ -194,7 +194,7 @@ def _compare_kl(kind: str, case: Case) -> None:
 def _compare_sum(terms: Terms, kl: Tensor, names: str) -> None:
     values = terms.model.prior.space.values(terms.x).unsqueeze(1)
     z = values.expand(-1, len(terms.x), *values.shape[2:])
-    every = Terms.at(terms.model, terms.x, z, terms.noise)
+    every = terms.having(z)
     exact = (every.log_q.exp() * (every.log_q - every.log_prior)).sum(0)
     if analytic_kl(terms.q, terms.p) is None:  # what is of the draws, at each of them as often as it is drawn
         kl = (every.log_q.exp() * every.kl_of_draws).sum(0)

@@ -21,6 +21,7 @@ MODULES = (
     "steps",
     "densities",
     "mixtures",
+    "sequences",
     "gradients",
     "claims",
     "partnership",

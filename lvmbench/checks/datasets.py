@@ -15,7 +15,8 @@ from lvmbench.checks.statistics import FALSE_ALARMS, require_average
 from lvmbench.checks.steps import global_state
 from lvmbench.data.cache import parsed_anew
 from lvmbench.data.files import present
-from lvmbench.data.rules import SPLITS, SUPPORTS, repeated_rows, shared_rows
+from lvmbench.data.remarks import repeated_rows, shared_rows
+from lvmbench.data.rules import SPLITS, SUPPORTS
 from lvmbench.dataset import Data
 from lvmbench.errors import UserError
 from lvmbench.noise import Recorder

@@ -104,8 +104,7 @@ def _find_supports(specimen: Specimen) -> Iterator[tuple[Support, Tensor]]:
         if math.prod(trial.event_shape) <= max(POINTS):
             found += 1
             support = support_of(trial, p)
-            lead = {"prior": 0, "posterior": 1, "decoder": 2}[specimen.kind]
-            yield support, support.density(lead)
+            yield support, support.density(len(trial.lead))
     applies(found > 0, "it has more than two values at the smallest size")
 
 

@@ -124,7 +124,7 @@ def _derivatives(value: Tensor, toy: Toy) -> Tensor:
 
 def _of_data(toy: Toy, kl_weight: float) -> Tensor:
     """Average gradients of groups of draws, ``(GROUPS, P)``, each draw a datum of one batch."""
-    noise, x = _double("groups"), toy.x[:1].expand(DRAWS, 1)
+    noise, x = _double("groups"), toy.x[:1].expand(DRAWS, *toy.x.shape[1:])
     return torch.stack([_derivatives(_surrogate(toy, x, noise, kl_weight), toy) for _ in range(GROUPS)])
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lvmbench.checks.contract import applies, contract, require
 from lvmbench.checks.partners import Case
-from lvmbench.checks.sources import Source, holed, without_holes
+from lvmbench.checks.sources import Source, holed
 from lvmbench.checks.specimen import Specimen, Trial
 from lvmbench.checks.subjects import measure, subject_of
 from lvmbench.distributions import Distribution
@@ -115,7 +115,8 @@ def holes_are_measured(specimen: Specimen) -> None:
     applies(case is not None, "no combination for data with holes meets its requirements")
     assert case is not None
     reason = _refused(specimen, case)
-    filled = replace(case, source=Source.of("the same data without holes", without_holes(case.source.data)))
+    assert case.source.full is not None
+    filled = replace(case, source=Source.of("the same data without holes", case.source.full))
     require(
         not reason or bool(_refused(specimen, filled)),
         f"it refuses data with values that were not observed, and would not without: {reason}",

@@ -12,9 +12,9 @@ import torch
 
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.options import required, small, variants
-from lvmbench.checks.sources import Source, caused, counts, holed, registered, synthetic
+from lvmbench.checks.sources import Source, caused, counts, holed, registered, sequences, synthetic
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import Parts, build
+from lvmbench.combinations.parts import Parts, build, emitted
 from lvmbench.combinations.requirements import (
     decoder_capabilities,
     end_capabilities,
@@ -25,7 +25,7 @@ from lvmbench.errors import Refusal
 from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
-from lvmbench.options import options_model
+from lvmbench.options import bases, options_model
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
 
@@ -72,10 +72,10 @@ def needs(parts: Parts) -> Capabilities:
 
 
 def with_samples(catalogue: Catalogue, ref: Ref, samples: int) -> Ref:
-    """An objective with this many samples, where it has that option."""
+    """An objective with this many samples, or particles, where it has that option."""
     component: Any = catalogue.entry("objective", ref.name).load()
-    fields = options_model(component).model_fields
-    return Ref(ref.name, {**ref.options, "samples": samples}) if "samples" in fields else ref
+    counts = {"samples", "particles"} & options_model(component).model_fields.keys()
+    return Ref(ref.name, {**ref.options, **dict.fromkeys(counts, samples)})
 
 
 def _lacking(requires: Capabilities, offered: Capabilities) -> Capabilities:
@@ -130,6 +130,14 @@ class Bench:
             return []
         return [*found, *several]
 
+    def choices(self, entry: Entry) -> list[Ref]:
+        """A component at its defaults; one that is made of another, once of each that it works with."""
+        names = bases(entry.load())
+        if not names:
+            return [Ref(entry.name)]
+        made = (Ref(entry.name, dict.fromkeys(names, str(ref))) for ref in self.offers[entry.kind])
+        return [ref for ref in made if self.find({entry.kind: ref})]
+
     def find(
         self, fixed: Fixed, need: Capabilities = NOTHING, sources: Sequence[Source] | None = None
     ) -> Case | None:
@@ -148,7 +156,7 @@ class Bench:
         for kind, ref in pairs:
             if case := self.find({**fixed, kind: ref}, need):
                 yield f"{kind} '{ref}'", {kind: ref}, case
-        for source in (*synthetic(), *holed()):
+        for source in (*synthetic(), *holed(), *sequences()):
             if case := self.find(fixed, need, (source,)):
                 yield source.name, {}, case
 
@@ -164,12 +172,14 @@ class Bench:
         return tuple(registered(self.catalogue))
 
     def _sources(self, fixed: Fixed, need: Capabilities) -> tuple[Source, ...]:
-        """The synthetic data, and the registered only where no synthetic data have what is asked of them."""
+        """The synthetic data, sequences last, and the registered only where none of these have what is asked
+        of them.
+        """
         declared = [self.catalogue.entry(kind, ref.name).load().requires for kind, ref in fixed.items()]
         wanted = {c.partition(".")[2] for c in need.union(*declared) if c.startswith("dataset.")}
-        for known in (synthetic(), counts(), holed(), caused()):
+        for known in (synthetic(), counts(), sequences(), holed(), caused()):
             if any(wanted <= source.data.capabilities for source in known):
-                return known
+                return tuple(dict.fromkeys((*known, *sequences())))
         return tuple(source for source in self._registered if wanted <= source.data.capabilities)
 
     def _search(self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]) -> Iterator[Case]:
@@ -205,15 +215,18 @@ class Bench:
             if _lacking(need, told):
                 continue
             for prior_ref, prior in self._make("prior", fixed, source, LATENT, told):
+                if source.data.sequence and not prior.space.steps:
+                    continue  # to such a prior they are nothing but data with holes
                 offered = told | prior_capabilities(prior)
-                made = self._make("decoder", fixed, source, prior.space.visible, offered)
+                made = self._make("decoder", fixed, source, prior.space, offered)
                 decoders = [(ref, d) for ref, d in made if not _lacking(need, decoder_capabilities(d))]
                 for q_ref, q in self._make("posterior", fixed, source, prior.space, offered):
                     for decoder_ref, decoder in decoders:
                         refs = {"prior": prior_ref, "posterior": q_ref, "decoder": decoder_ref}
                         key = (source, *refs.values())
                         if key not in self._provided:
-                            model = LatentVariableModel(prior, q, decoder, complete=source.summary.complete)
+                            complete = emitted(source.summary, prior.space).complete
+                            model = LatentVariableModel(prior, q, decoder, complete=complete)
                             demanded = prior.requires | q.requires | decoder.requires
                             self._provided[key] = demanded, model_capabilities(source.data, model)
                         yield source, refs, prior.space, self._provided[key]
@@ -244,6 +257,8 @@ class Bench:
         What else a partner raises is not the other's fault.
         """
         arguments = () if source is None else (source.summary, space)
+        if kind == "decoder" and source is not None:
+            arguments = (emitted(source.summary, space), space.visible)
         try:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(0)  # that of every device takes milliseconds

@@ -152,7 +152,8 @@ class Examination:
         """The component as given, and with each of its named choices."""
         try:
             cls = self.entry.load()
-            given = {**sample_options(cls), **self.ref.options}
+            default = next((ref.options for ref in self.bench.choices(self.entry)), {})
+            given = {**sample_options(cls), **default, **self.ref.options}
             lacking = set(required(cls)) - set(given)
             evaluator = self.entry.kind == "evaluator"
             base = {**(small(cls, EVALUATOR_LIMIT) if evaluator else {}), **given}

@@ -84,8 +84,11 @@ class Declared:
         return any(d.support in supports for d in self.distributions)
 
     def of(self, most: int) -> bool:
-        """Whether there are at most so many latents: few are tried, but where the prior sets their number."""
-        return math.prod(self.parts.model.prior.space.event_shape) <= most
+        """Whether there are at most so many latents: few are tried, but where the prior sets their number;
+        of steps one in each.
+        """
+        space = self.parts.model.prior.space
+        return (space.steps or math.prod(space.event_shape)) <= most
 
     @property
     def trained(self) -> bool:
@@ -155,6 +158,8 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "top_down_is_true": lambda it: "top_down" in it.built.provides,
     "kl_is_the_average_log_ratio": lambda it: it.kl,
     "registered_posterior_is_exact": lambda it: it.exact,
+    "nothing_counts_after_the_end": lambda it: it.trait("steps"),
+    "steps_see_nothing_of_later_ones": lambda it: it.trait("steps"),
     "holes_leave_gradients_finite": lambda it: _meets_holes(it.specimen),
     "observed_density_is_the_marginal": lambda it: COMPLETE not in it.built.requires,
     "holes_are_measured": lambda it: (

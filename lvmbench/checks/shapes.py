@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import math
 from contextlib import suppress
 
 import torch
@@ -84,10 +83,9 @@ def distribution_is_the_declared_one(specimen: Specimen) -> None:
 def samples_have_their_shapes(specimen: Specimen) -> None:
     for samples, batch in SIZES:
         trial = specimen.trial(samples=samples, batch=batch)
-        lead = {"prior": (), "posterior": (batch,), "decoder": (samples, batch)}[specimen.kind]
         value, log_prob = trial.call().sample_and_log_prob(trial.noise(), samples)
-        _expect("the sample", value, (samples, *lead, *trial.event_shape))
-        _expect("its log density", log_prob, (samples, *lead))
+        _expect("the sample", value, (samples, *trial.lead, *trial.event_shape))
+        _expect("its log density", log_prob, (samples, *trial.lead))
         require(bool(log_prob.isfinite().all()), "a log density of its own samples is not finite")
 
 
@@ -117,7 +115,8 @@ def decoder_reads_a_part_of_z(specimen: Specimen) -> None:
     space, z = trial.model.prior.space, trial.z
     numbered = torch.arange(z[0, 0].numel()).reshape(z[0, 0].shape).to(z).expand_as(z)  # each by its number
     seen = space.read(numbered)
-    _expect("what is read of z", seen, (2, 3, *space.visible.event_shape))
+    due = space.event_shape if space.steps else space.visible.event_shape  # each step, with its context
+    _expect("what is read of z", seen, (2, 3, *due))
     each = seen[0, 0].flatten()
     part = bool(torch.isin(each, numbered).all()) and len(each.unique()) == len(each)
     require(
@@ -136,7 +135,7 @@ def latent_size_is_that_of_z(specimen: Specimen) -> None:
     for latent in (2, 3):
         with suppress(Refusal):
             trial = specimen.trial(latent=latent)
-            found = math.prod(trial.event_shape)
+            found = trial.model.prior.space.count
             summary = trial.case.source.summary
             said = specimen.cls.latent_size(latent, options, lambda summary=summary: summary)
             require(

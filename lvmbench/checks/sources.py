@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from lvmbench.data.files import present
-from lvmbench.dataset import Data, DataSummary, Split, Support
+from lvmbench.dataset import Data, DataSummary, Support
 from lvmbench.noise import Stream
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
+from lvmbench.split import Split
 
 ROWS = 60
 BYTE = 255
@@ -25,11 +26,12 @@ BYTE = 255
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Data with a name for messages."""
+    """Data with a name for messages, and the same data without the holes that were made in them."""
 
     name: str
     data: Data
     summary: DataSummary
+    full: Data | None = None
 
     @classmethod
     def of(cls, name: str, data: Data) -> Source:
@@ -80,10 +82,36 @@ def synthetic() -> tuple[Source, ...]:
 
 
 @cache
+def lengthy() -> tuple[Source, ...]:
+    """Sequences of up to four steps; the first two of the training data are as long as that."""
+    return (_sequences("real", 4, 2), _sequences("binary", 4, 3), _sequences("count", 4, 2))
+
+
+@cache
+def sequences() -> tuple[Source, ...]:
+    """Sequences, for parts over steps; the first are of two steps at most."""
+    return (_sequences("real", 2, 2), *lengthy())
+
+
+def _sequences(support: Support, steps: int, size: int) -> Source:
+    """Sequences of vectors, of several lengths."""
+    full = _source(support, steps, size)
+
+    def ended(split: Split) -> Split:
+        lengths = torch.tensor([steps, steps, max(steps - 1, 1), 1])[torch.arange(len(split.x)) % 4]
+        after = torch.arange(steps) >= lengths.unsqueeze(1)  # (N, T)
+        return replace(split, x=split.x.masked_fill(after.unsqueeze(2), torch.nan), missing=torch.nan)
+
+    splits = {name: ended(split) for name, split in full.data.splits.items()}
+    data = replace(full.data, splits=splits, log_prob=None, sequence=True)
+    return Source.of(f"{support} sequences of up to {steps} steps", data)
+
+
+@cache
 def holed() -> tuple[Source, ...]:
     """Data of which not all was observed, for parts that do not require that it was."""
     real, levels, _, binary, _ = synthetic()
-    return tuple(map(_with_holes, (real, binary, levels, *counts())))
+    return tuple(map(_with_holes, (real, binary, levels, *counts(), *lengthy())))
 
 
 def _with_holes(source: Source) -> Source:
@@ -93,20 +121,12 @@ def _with_holes(source: Source) -> Source:
         rows, columns = (torch.arange(size) for size in split.x.flatten(1).shape)
         gaps = ((rows.unsqueeze(1) + columns) % 3 == 0).reshape(split.x.shape)
         code = torch.nan if split.x.is_floating_point() else BYTE
-        return replace(split, x=split.x.masked_fill(gaps, code), missing=code, whole=split.values)
+        whole = None if source.data.sequence else split.values
+        return replace(split, x=split.x.masked_fill(gaps, code), missing=code, whole=whole)
 
     splits = {name: holes(split) for name, split in source.data.splits.items()}
-    return Source.of(f"{source.name} with holes", replace(source.data, splits=splits, log_prob=None))
-
-
-def without_holes(data: Data) -> Data:
-    """The same data as they would be had all of x been observed."""
-
-    def filled(split: Split) -> Split:
-        assert split.whole is not None
-        return replace(split, x=split.whole, scale=1.0, missing=None)
-
-    return replace(data, splits={name: filled(split) for name, split in data.splits.items()})
+    data = replace(source.data, splits=splits, log_prob=None)
+    return Source(f"{source.name} with holes", data, data.summary, source.data)
 
 
 @cache

@@ -136,8 +136,8 @@ class Trial(nn.Module):
             module.to(dtype)
         x = _batch(case.source, batch).to(dtype)
         with torch.no_grad():
-            z = parts.model.p().sample(stream("z", dtype=dtype), samples * batch)
-        return cls(kind, case, parts, x, z.unflatten(0, (samples, batch)))
+            z = parts.model.prior_draws(x, stream("z", dtype=dtype), samples)
+        return cls(kind, case, parts, x, z)
 
     @property
     def component(self) -> Any:
@@ -152,7 +152,16 @@ class Trial(nn.Module):
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The event shape of what a part returns."""
-        return tuple(self.x.shape[1:]) if self.kind == "decoder" else self.parts.model.prior.space.event_shape
+        space = self.parts.model.prior.space.along(self.x)
+        return tuple(self.x.shape[1:]) if self.kind == "decoder" else space.event_shape
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """The batch shape of what a part returns; that of p(z) is a batch's where it goes along x."""
+        if self.kind == "decoder":
+            return tuple(self.z.shape[:2])
+        along = self.kind == "posterior" or self.parts.model.prior.space.steps
+        return (len(self.x),) if along else ()
 
     @property
     def given(self) -> Tensor:
@@ -163,13 +172,13 @@ class Trial(nn.Module):
         """Fixed noise of the right type."""
         return stream(*words, dtype=self.dtype)
 
-    def call(self) -> Distribution:
-        """What a part returns."""
+    def call(self, noise: Noise | None = None) -> Distribution:
+        """What a part returns, a posterior in a step that has noise."""
         model = self.parts.model
         if self.kind == "prior":
-            return model.p()
+            return model.along(self.x)
         if self.kind == "posterior":
-            return model.q(self.x)
+            return model.q(self.x, noise)
         return model.decode(self.z)
 
     def forward(self, noise: Noise, samples: int = 3) -> tuple[Tensor, ...]:
@@ -179,7 +188,7 @@ class Trial(nn.Module):
             return (objective(Terms(model, self.x, noise, objective.samples)),)
         if self.kind == "estimator":
             return tuple(self.parts.estimator(objective, model, self.x, noise))
-        p = self.call()
+        p = self.call(noise)
         drawn = p.sample_and_log_prob(noise, samples)
         return (*drawn, p.log_prob(self.given)) if "density" in p.traits else drawn
 

@@ -111,7 +111,7 @@ def far_values_have_finite_densities(specimen: Specimen) -> None:
 
 
 def _far(values: Tensor) -> Tensor:
-    within = (values >= 0) & (values <= 1)
+    within = values.isnan() | (values >= 0) & (values <= 1)
     return values.round() if bool(within.all()) else values * FAR
 
 

@@ -11,8 +11,9 @@ from lvmbench.checks.partners import Case
 from lvmbench.checks.sources import shortened
 from lvmbench.checks.specimen import Specimen
 from lvmbench.combinations.requirements import applicable_estimators, capabilities
-from lvmbench.dataset import Data, Split
+from lvmbench.dataset import Data
 from lvmbench.evaluator import Measurement, Subject
+from lvmbench.split import Split
 
 
 def case_of(specimen: Specimen) -> Case:

@@ -4,13 +4,13 @@ what it goes with, what it does not and why, and the boards it is on.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.partners import Bench
 from lvmbench.registry.catalogue import Catalogue, Entry
-from lvmbench.registry.names import Ref
 
 BOARDS = ("leaderboards", "lvmbench-results")
 
@@ -21,12 +21,19 @@ def goes_with(entry: Entry, catalogue: Catalogue) -> Iterator[tuple[str, list[st
     """
     if entry.kind not in BUILT:
         return
-    bench, own = Bench(catalogue), {entry.kind: Ref(entry.name)}
+    bench = Bench(catalogue)
     for kind in (k for k in BUILT if k != entry.kind):
-        names = [other.name for other in catalogue.entries(kind)]
-        fits = [name for name in names if bench.find({**own, kind: Ref(name)})]
+        others = catalogue.entries(kind)
+        names = [other.name for other in others]
+        fits = [other.name for other in others if _fit(bench, entry, other)]
         rest = [f"{name} ({_why(entry, catalogue.entry(kind, name))})" for name in names if name not in fits]
         yield kind, fits, rest
+
+
+def _fit(bench: Bench, one: Entry, other: Entry) -> bool:
+    """Whether some combination holds both."""
+    pairs = itertools.product(bench.choices(one), bench.choices(other))
+    return any(bench.find({one.kind: a, other.kind: b}) for a, b in pairs)
 
 
 def _why(one: Entry, other: Entry) -> str:

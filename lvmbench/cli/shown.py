@@ -11,9 +11,9 @@ import pandas as pd
 from rich.text import Text
 
 from lvmbench.api.progress import STYLES, console, counted, say, status_counts
-from lvmbench.results.board import identity, labels
 from lvmbench.results.export import FILES
-from lvmbench.results.terminal import to_rich
+from lvmbench.results.labels import identity, labels
+from lvmbench.results.terminal import to_rich, to_tables
 from lvmbench.status import SETTLED, Status
 from lvmbench.text import shell
 
@@ -21,14 +21,22 @@ if TYPE_CHECKING:
     from lvmbench.api.results import Results
     from lvmbench.execution.runner import Summary
     from lvmbench.results.board import Board
+    from lvmbench.results.pivot import Pivot
     from lvmbench.results.store import Store
 
 BOARD_WIDTH = 140  # wider tables are harder to read
 
 
-def show_board(board: Board) -> None:
+def show_board(board: Board, *, refused: bool = False) -> None:
     """The tables of a leaderboard."""
-    for table in to_rich(board, width=min(console.width, BOARD_WIDTH), encoding=console.encoding):
+    width = min(console.width, BOARD_WIDTH)
+    for table in to_rich(board, width, console.encoding, refused=refused):
+        console.print(table)
+
+
+def show_pivot(pivot: Pivot) -> None:
+    """A figure by two axes."""
+    for table in to_tables(pivot.sections, console.encoding):
         console.print(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +15,10 @@ from lvmbench.text import printable
 if TYPE_CHECKING:
     from lvmbench.api.results import Results
     from lvmbench.registry.loader import PluginSelection
+    from lvmbench.results.board import Board
+    from lvmbench.results.pivot import Pivot
+
+Format = Literal["table", "csv", "md", "json", "latex"]
 
 
 def leaderboard(
@@ -22,26 +27,79 @@ def leaderboard(
         str | None, typer.Option("--metric", help="Rank by this metric instead of the suite's.")
     ] = None,
     split: Annotated[str, typer.Option("--split", help="Which split's figures.")] = "test",
-    format_: Annotated[
-        Literal["table", "csv", "md", "json"], typer.Option("--format", help="How to write it.")
-    ] = "table",
+    where: Annotated[
+        list[str],
+        typer.Option(
+            "--where", metavar="NAME=PATTERN", help="Only such runs: prior=vamp, latent=8; may be repeated."
+        ),
+    ] = [],  # noqa: B006
+    sort: Annotated[
+        str | None, typer.Option("--sort", metavar="FIGURE", help="Order rows by this figure; ranks stay.")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option("--rows", metavar="AXIS", help="With --columns: one figure, by two axes.")
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="AXIS", help="The axis across: dataset, prior, latent, ..."),
+    ] = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Name the combinations that were refused.")
+    ] = False,
+    format_: Annotated[Format, typer.Option("--format", help="How to write it.")] = "table",
     store: StoreUrl = None,
 ) -> None:
     """Show the leaderboard of a results directory or of a published board, ranked by any metric.
 
     Example: lvmbench leaderboard lvmbench-results/quick --metric nmi --format md
+
+    Example: lvmbench leaderboard lvmbench-results/quick --rows prior --columns posterior --metric gap
     """
-    from lvmbench.results.board import Board
+    board = _results(directory, store).board(metric, split, where)
+    board = board.by(sort) if sort else board
+    if rows is None and columns is None:
+        _write_board(board, format_, refused)
+    elif rows and columns:
+        from lvmbench.results.pivot import Pivot
+
+        _write_pivot(Pivot.of(board, rows, columns), format_)
+    else:
+        raise UserError("--rows and --columns go together: --rows prior --columns posterior")
+
+
+def _write_board(board: Board, format_: Format, refused: bool) -> None:
+    from lvmbench.cli.shown import show_board
+    from lvmbench.results.latex import to_latex
     from lvmbench.results.markdown import to_markdown
+    from lvmbench.results.sections import sections
 
-    board = _results(directory, store).board(metric, split)
     if format_ == "table":
-        from lvmbench.cli.shown import show_board
-
-        show_board(board)
+        show_board(board, refused=refused)
         return
-    writers = {"csv": Board.to_csv, "json": Board.to_json, "md": to_markdown}
-    print(writers[format_](board), end="")
+    texts: dict[str, Callable[[], str]] = {
+        "csv": board.to_csv,
+        "json": board.to_json,
+        "md": lambda: to_markdown(board, refused=refused),
+        "latex": lambda: to_latex(sections(board)),
+    }
+    print(texts[format_](), end="")
+
+
+def _write_pivot(pivot: Pivot, format_: Format) -> None:
+    from lvmbench.cli.shown import show_pivot
+    from lvmbench.results.latex import to_latex
+    from lvmbench.results.markdown import sections_to_markdown
+
+    if format_ == "table":
+        show_pivot(pivot)
+        return
+    texts: dict[str, Callable[[], str]] = {
+        "csv": pivot.to_csv,
+        "json": pivot.to_json,
+        "md": lambda: sections_to_markdown(pivot.sections),
+        "latex": lambda: to_latex(pivot.sections),
+    }
+    print(texts[format_](), end="")
 
 
 def _results(directory: Path, url: str | None) -> Results:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -121,7 +120,7 @@ def _held(catalogue: Catalogue, kind: str, instance: Component) -> tuple[Catalog
         members["default_estimators"] = instance.default_estimators
     if isinstance(instance, Prior):
         # whatever the latent size that it might have been made with
-        size = math.prod(instance.space.event_shape)
+        size = instance.space.count
         members["latent_size"] = lambda *arguments: size
     holder = new_class(
         type(instance).__name__, (TABLE[kind].base(),), exec_body=lambda body: body.update(members)

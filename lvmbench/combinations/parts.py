@@ -11,6 +11,7 @@ from lvmbench.combinations.combination import Combination
 from lvmbench.component import Component
 from lvmbench.dataset import Data, DataSummary
 from lvmbench.estimator import Estimator
+from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import derive
 from lvmbench.objective import Objective
@@ -82,8 +83,14 @@ def build_model(
     """Build prior, posterior and decoder, with weights from torch's global generator."""
     prior = catalogue.build("prior", refs["prior"], summary, latent)
     posterior = catalogue.build("posterior", refs["posterior"], summary, prior.space)
-    decoder = catalogue.build("decoder", refs["decoder"], summary, prior.space.visible)
-    return LatentVariableModel(prior, posterior, decoder, complete=summary.complete)
+    decoded = emitted(summary, prior.space)
+    decoder = catalogue.build("decoder", refs["decoder"], decoded, prior.space.visible)
+    return LatentVariableModel(prior, posterior, decoder, complete=decoded.complete)
+
+
+def emitted(summary: DataSummary, space: LatentSpace) -> DataSummary:
+    """What the decoder of a model with these latents is for: the data, or of steps each frame."""
+    return summary.frame if space.steps else summary
 
 
 def latent_size(catalogue: Catalogue, prior: Ref, latent: int, data: Callable[[], DataSummary]) -> int:

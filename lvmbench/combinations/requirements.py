@@ -82,11 +82,20 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
     if measured:
         p, q = p.law_type or p, (q.law_type or q) if q else None
     return prior_capabilities(model.prior, p).union(
-        _words("dataset", data.capabilities),
+        _words("dataset", data_capabilities(data, model.prior.space)),
         _words("posterior", model.posterior.provides | (posterior_traits(q) if q else frozenset())),
-        decoder_capabilities(model.decoder),
+        decoder_capabilities(model.decoder, model.emission_distribution),
         _words("model", model.known(p, q)),
     )
+
+
+def data_capabilities(data: Data, space: LatentSpace) -> frozenset[str]:
+    """What data provide to a model with these latents.
+
+    One of steps looks at frames alone, up to the end of a sequence: to it data are complete where they are.
+    """
+    framed = data.in_steps(space) and data.whole_frames
+    return data.capabilities | ({"complete"} if framed else set())
 
 
 def posterior_traits(q: type[Distribution]) -> frozenset[str]:
@@ -109,9 +118,9 @@ def prior_capabilities(prior: Prior, p: type[Distribution] | None = None) -> fro
     return _words("prior", prior.provides | traits | _offered(prior.space))
 
 
-def decoder_capabilities(decoder: Decoder) -> frozenset[str]:
-    """What a decoder provides."""
-    return _words("decoder", decoder.provides | traits_of(decoder.distribution))
+def decoder_capabilities(decoder: Decoder, emission: type[Distribution] | None = None) -> frozenset[str]:
+    """What a decoder provides, where p(x|z) of the model is of this class, if that is another than its own."""
+    return _words("decoder", decoder.provides | traits_of(emission or decoder.distribution))
 
 
 def end_capabilities(objective: Objective, estimator: Estimator) -> frozenset[str]:
@@ -126,7 +135,13 @@ def _words(kind: str, names: Iterable[str]) -> frozenset[str]:
 
 def _offered(space: LatentSpace) -> frozenset[str]:
     """What the latent space itself offers."""
-    known = {"enumerable": space.enumerable, "layers": bool(space.layers), "steps": bool(space.steps)}
+    steps = bool(space.steps)
+    known = {
+        "enumerable": space.enumerable,
+        "layers": bool(space.layers),
+        "steps": steps,
+        "fixed": not steps,
+    }
     return frozenset({space.support, *(word for word, holds in known.items() if holds)})
 
 

@@ -1,24 +1,21 @@
-"""The rules that every data set meets, whoever made it.
-
-And what its readers should know although it meets them.
-"""
+"""The rules that every data set meets, whoever made it."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from itertools import count
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from lvmbench.data.columns import FAR, ROUNDING, atoms, coarse, remote
+from lvmbench.data.columns import ROUNDING, coarse
 from lvmbench.errors import DataError
+from lvmbench.observation import lasting
 
 if TYPE_CHECKING:
-    from lvmbench.dataset import Data, Split
+    from lvmbench.dataset import Data
+    from lvmbench.split import Split
 
 SPLITS = ("train", "validation", "test")
 DTYPES = (
@@ -32,9 +29,10 @@ WHOLE = 2**24 - 1
 """The largest whole number below those that single precision rounds."""
 LEVELS = 256
 """The most levels that data are said to have: as many as a byte holds."""
-SHOWN = 5
 CHUNK = 1024
-"""So many rows are decoded at a time: few, as a process keeps what it once had of memory."""
+"""So many rows are decoded at a time, at most: few, as a process keeps what it once had of memory."""
+VALUES = 2**21
+"""So many values are decoded at a time, at most, if they are of more than one row."""
 
 
 def _whole(x: Tensor) -> Tensor:
@@ -53,9 +51,15 @@ SUPPORTS: dict[str, tuple[Callable[[Tensor], Tensor], str]] = {
 }
 """For each support, which values lie in it, and that in words; nothing else says so."""
 DERIVED = frozenset(
-    {*SUPPORTS, "labels", "factors", "binary_factors", "log_prob", "complete", "whole", "levels"}
+    {*SUPPORTS, "labels", "factors", "binary_factors", "log_prob", "complete", "whole", "levels", "sequence"}
 )
 """The capabilities that follow from the data."""
+
+
+def chunks(x: Tensor) -> tuple[Tensor, ...]:
+    """Rows ``(N, ...)``, a few at a time."""
+    parts: tuple[Tensor, ...] = x.split(max(1, min(CHUNK, VALUES // max(1, math.prod(x.shape[1:])))))
+    return parts
 
 
 def admit(data: Data) -> None:
@@ -113,8 +117,13 @@ def _admit_splits(data: Data) -> None:
     (event,) = set(shapes.values())
     image = "image" not in data.provides or len(event) == 3
     _require(image, f"a datum has shape {event}", "an image is channels, height, width")
-    names = not data.columns or event == (len(data.columns),)
-    _require(names, f"{len(data.columns)} columns are named, a datum has shape {event}", "name each one")
+    steps = not data.sequence or len(event) > 1
+    _require(
+        steps, f"a sequence has shape {event}", "it is steps of vectors or of more: unsqueeze(-1) numbers"
+    )
+    named, what = (event[1:], "step") if data.sequence else (event, "datum")
+    names = not data.columns or named == (len(data.columns),)
+    _require(names, f"{len(data.columns)} columns are named, a {what} has shape {named}", "name each one")
 
 
 def _admit_tensor(what: str, found: object) -> None:
@@ -161,11 +170,14 @@ def _admit_gaps(data: Data) -> None:
         data.visit is None, "there is a visit, and values that were not observed", "leave one of them out"
     )
     for name, split in data.splits.items():
-        empty = split.values.isnan().flatten(1).all(1).nonzero()
+        empty = torch.cat([split.unobserved(x).flatten(1).all(1) for x in chunks(split.x)]).nonzero()
         if len(empty):
+            length = "sequence of length 0: " if data.sequence else ""
             row = empty[0].item()
-            raise DataError(f"data: nothing was observed of x[{row}] of '{name}'; drop it")
-    empty = data.splits["train"].values.isnan().all(0).nonzero()
+            raise DataError(f"data: {length}nothing was observed of x[{row}] of '{name}'; drop it")
+    train = data.splits["train"]
+    seen = torch.stack([(~train.unobserved(x)).any(0) for x in chunks(train.x)]).any(0)
+    empty = (~(seen.any(0) if data.sequence else seen)).nonzero()
     if len(empty):
         place = tuple(empty[0].tolist())
         where = ", ".join(map(str, place))
@@ -230,13 +242,19 @@ def _admit_precision(data: Data) -> None:
     exact = all(split.x.dtype in SMALL for split in data.splits.values())
     if exact or data.support not in ("real", "unit"):
         return
-    columns = coarse(torch.cat([split.decode(split.x, torch.float64) for split in data.splits.values()]))
+    columns = coarse(torch.cat([events(data, split, torch.float64) for split in data.splits.values()]))
     if columns:
         place = ", ".join(map(str, columns[0]))
         raise DataError(
             f"data: column [{place}]{_named(data, columns[0])} of x is too far from 0 for its spread: single "
             "precision would merge its values; subtract its mean, in double precision"
         )
+
+
+def events(data: Data, split: Split, dtype: torch.dtype | None = None) -> Tensor:
+    """The values of each datum, or of each step of sequences, ``(N, *x)`` or ``(steps, *frame)``."""
+    values = split.decode(split.x, dtype)
+    return values[lasting(values)] if data.sequence else values
 
 
 def levels(data: Data) -> int:
@@ -261,84 +279,17 @@ def _shades(data: Data) -> int:
     return steps + 1 if whole and not others and math.isclose(steps * scale, 1) else 0
 
 
-def remarks(data: Data) -> Iterator[str]:
-    """What a reader of results on these data should know."""
-    yield from data.notes
-    if not data.complete:
-        shares = (f"{s.values.isnan().double().mean():.0%} of {name}" for name, s in data.splits.items())
-        yield f"not all values were observed: missing are {', '.join(shares)}"
-    if data.support in ("real", "unit"):
-        yield from _remarks_on_columns(data, data.splits["train"].values)
-    held = {
-        "labels": [name for name, split in data.splits.items() if split.labels is not None],
-        "factors": [name for name, split in data.splits.items() if split.factors is not None],
-    }
-    for what, names in held.items():
-        if 0 < len(names) < len(SPLITS):
-            yield f"{what} are in {' and '.join(names)} only: nothing uses them"
-    for name, split in data.splits.items():
-        yield from _remarks_on_labels(name, split)
-    for name in SPLITS[1:]:
-        shared, rows = shared_rows(data, name), len(data.splits[name])
-        if shared:
-            yield f"{shared} of {rows} rows of {name} equal one of train"
-
-
-def _remarks_on_columns(data: Data, x: Tensor) -> Iterator[str]:
-    if places := atoms(x):
-        yield (
-            f"{_listed(data, places)}: whole numbers only, or one value in a tenth of the rows or more; "
-            "a density grows without bound there"
-        )
-    if places := remote(x):
-        yield (
-            f"{_listed(data, places)}: {FAR} standard deviations from 0 or more; "
-            "networks learn slowly there: standardise"
-        )
-
-
-def _remarks_on_labels(name: str, split: Split) -> Iterator[str]:
-    classes = 0 if split.labels is None else len(split.labels.unique())
-    if classes == 1:
-        yield f"all {len(split)} labels of {name} are the same: they tell nothing apart"
-    elif classes == len(split) > 1:
-        yield f"each of the {len(split)} rows of {name} has a label of its own: labels group nothing"
-
-
-def shared_rows(data: Data, name: str) -> int:
-    """How many rows of a split equal one of train."""
-    train = set(row_keys(data.splits["train"].x))
-    return sum(row in train for row in row_keys(data.splits[name].x))
-
-
-def row_keys(x: Tensor) -> list[bytes]:
-    """Something for each row that equal rows have in common, and no others."""
-    # NaN has many patterns of bits
-    alike = torch.where(x.isnan(), torch.nan, x) if x.is_floating_point() else x
-    return [row.tobytes() for row in alike.flatten(1).contiguous().numpy()]
-
-
-def repeated_rows(data: Data) -> int:
-    """How many rows of train equal another one of train."""
-    return sum(times for times in Counter(row_keys(data.splits["train"].x)).values() if times > 1)
-
-
 def _first(bad: Callable[[Tensor], Tensor], x: Tensor) -> tuple[int, ...] | None:
     """Where the first bad value stands."""
-    for start, rows in zip(count(0, CHUNK), x.split(CHUNK), strict=False):
+    start = 0
+    for rows in chunks(x):
         found = bad(rows)
         if bool(found.any()):
             row, *place = found.nonzero()[0].tolist()
             return (start + row, *place)
+        start += len(rows)
     return None
 
 
 def _named(data: Data, place: tuple[int, ...]) -> str:
-    return f" (column '{data.columns[place[0]]}')" if data.columns else ""
-
-
-def _listed(data: Data, places: Sequence[tuple[int, ...]]) -> str:
-    """Some columns in words: the first by name or place, and how many there are."""
-    names = [data.columns[p[0]] if data.columns else ",".join(map(str, p)) for p in places[:SHOWN]]
-    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
-    return f"column{'s' if len(places) > 1 else ''} {', '.join(names)}{more}"
+    return f" (column '{data.columns[place[-1]]}')" if data.columns else ""

@@ -36,3 +36,9 @@ from lvmbench.distributions.relaxed import RelaxedCategorical as RelaxedCategori
 from lvmbench.distributions.relaxed import StraightThroughBernoulli as StraightThroughBernoulli
 from lvmbench.distributions.relaxed import StraightThroughCategorical as StraightThroughCategorical
 from lvmbench.distributions.resampled import Resampled as Resampled
+from lvmbench.distributions.steps import LinearDynamics as LinearDynamics
+from lvmbench.distributions.steps import LinearMove as LinearMove
+from lvmbench.distributions.steps import LinearSteps as LinearSteps
+from lvmbench.distributions.steps import Memory as Memory
+from lvmbench.distributions.steps import Step as Step
+from lvmbench.distributions.steps import Steps as Steps

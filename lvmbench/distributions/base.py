@@ -37,6 +37,7 @@ class Distribution(ABC):
       derivatives;
     - ``relaxable``: it is discrete, and can draw `relaxations`, continuous values that round to its samples;
     - ``units``: its event is made of independent units, and `units` has them one by one;
+    - ``steps``: its event is made of steps, each drawn given those before: it is a `Steps`;
     - ``proposals``: its draws are chosen among proposals: it is a `Resampled`;
     - ``moving_proposals``: these carry gradients to its parameters.
     """
@@ -117,6 +118,12 @@ class Distribution(ABC):
     def units(self) -> Distribution:
         """The same distribution with each unit as an event of its own, where ``traits`` has ``units``."""
         raise NotImplementedError(f"{type(self).__name__} does not declare the trait 'units'")
+
+    def along(self, x: Tensor) -> Distribution:
+        """The same along x ``(B, *x)``, of batch shape ``(B,)``, where it depends on what is observed as it
+        goes along, or on how long that is.
+        """
+        return self
 
     @property
     def law(self) -> Distribution:

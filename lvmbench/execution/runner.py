@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -145,13 +145,20 @@ def _note_asked(plan: Plan, store: Store, training: bool) -> None:
 
 def _describe(plan: Plan, out: Path, store: Store) -> str:
     """Keep the environment, once per call; its identifier."""
-    parts = [part for planned in plan.planned for part in planned.provenance.values()]
+    parts = [part for planned in plan.planned for part in _with_bases(planned.provenance)]
     content = environment({part["distribution"]: part["version"] for part in parts})
     if plan.remarks:
         remarks = json.dumps({**remarks_in(out), **plan.remarks}, indent=2)
         (out / REMARKS).write_text(remarks + "\n", encoding="utf-8")
     store.environment(identifier(content), content)
     return identifier(content)
+
+
+def _with_bases(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What is recorded of each part, and of the components that it is made of."""
+    for part in provenance.values():
+        yield part
+        yield from _with_bases(part.get("bases", {}))
 
 
 def _enter(plan: Plan, store: Store) -> None:

@@ -1,6 +1,8 @@
 """Mathematics that components of several kinds share, one file each:
 import from `lvmbench.kernels.hmc` and so on.
 
-`flows` has steps of flows by networks, `hmc` Hamiltonian transitions, `logistic` regressions of bits on bits,
-`mmd` the maximum mean discrepancy, `planar` the planar map, `sticks` the weights of a broken stick.
+`flows` has steps of flows by networks, `hmc` Hamiltonian transitions, `kalman` linear-Gaussian sequences,
+`logistic` regressions of bits on bits, `mmd` the maximum mean discrepancy, `planar` the planar map,
+`resampling` the choice of particles by their weights, `smc` particles that walk along sequences,
+`sticks` the weights of a broken stick.
 """

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.func import grad
 
 from lvmbench.noise import Noise
 
 S = TypeVar("S", bound=tuple[Tensor, ...])
+
+FIRST = 0.1
+"""Where step sizes start that are adapted."""
+AIM = 0.65
+"""The share of accepted transitions that is best in many dimensions (Neal, 2011)."""
 
 
 class Target(Protocol[S]):
@@ -42,6 +48,12 @@ class Place(NamedTuple):
 class Density:
     """A target that is known by its log density alone: gradients are found by differentiation.
 
+    States carry gradients to z and to whatever the log density depends on; under ``torch.no_grad`` they carry
+    none. It may be within ``torch.vmap``.
+
+    Arguments:
+        log_density: From z, ``(*chains, *z)``, to the log density, ``(*chains)``, of each chain alone.
+
     Example:
         >>> normal = Density(lambda z: -0.5 * z.square().sum(-1))
         >>> normal.at(torch.tensor([[1.0, 2.0]])).slope
@@ -51,14 +63,15 @@ class Density:
     def __init__(self, log_density: Callable[[Tensor], Tensor]) -> None:
         self.function = log_density
 
-    @torch.enable_grad()
     def at(self, z: Tensor) -> Place:
         """The state at z."""
-        z = z.detach().requires_grad_()
-        log_density = self.function(z)
         # chains do not touch each other: the gradient of the sum has that of each
-        (slope,) = torch.autograd.grad(log_density.sum(), z)
-        return Place(z.detach(), log_density.detach(), slope)
+        slope, log_density = grad(self._total, has_aux=True)(z)
+        return Place(z, log_density, slope)
+
+    def _total(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        log_density = self.function(z)
+        return log_density.sum(), log_density
 
     def log_density(self, state: Place) -> Tensor:
         """The log density, ``(*chains)``."""
@@ -70,11 +83,22 @@ class Density:
 
 
 def leapfrog(target: Target[S], state: S, velocity: Tensor, step: Tensor, count: int) -> tuple[S, Tensor]:
-    """Where a trajectory of ``count`` leapfrog steps of the size ``step``, ``(*chains)``, ends,
-    and its velocity there.
+    r"""Where a trajectory of ``count`` leapfrog steps ends, and its velocity there.
+
+    .. math:: v \leftarrow v + \tfrac\epsilon2 \nabla \log \pi(z), \qquad z \leftarrow z + \epsilon v, \qquad
+        v \leftarrow v + \tfrac\epsilon2 \nabla \log \pi(z)
 
     It keeps volume and, run with the velocity turned round, ends where it began: a proposal needs no
-    Jacobian.
+    Jacobian. Gradients pass through it as far as the target's states carry them.
+
+    Arguments:
+        target: The density :math:`\pi`.
+        state: Where the chains are.
+        velocity: Their velocities v, ``(*chains, *z)``.
+        step: The step size :math:`\epsilon` of each chain, ``(*chains)``; or of each coordinate, too,
+            ``(*chains, *z)``, which is to coordinates of one step size what masses would be. Dimensions of
+            size 1 are shared.
+        count: The number of leapfrog steps.
     """
     size = _pad(step, state[0])
     for _ in range(count):
@@ -84,6 +108,7 @@ def leapfrog(target: Target[S], state: S, velocity: Tensor, step: Tensor, count:
     return state, velocity
 
 
+@torch.no_grad()
 def transition(target: Target[S], state: S, step: Tensor, count: int, noise: Noise) -> tuple[S, Tensor]:
     r"""A Hamiltonian transition of each chain, which leaves the target as it is,
     and its chance of acceptance, ``(*chains)``.
@@ -97,7 +122,7 @@ def transition(target: Target[S], state: S, step: Tensor, count: int, noise: Noi
     Arguments:
         target: The density :math:`\pi`.
         state: Where the chains are.
-        step: The step size of each chain, ``(*chains)``.
+        step: The step size of each chain, or of each coordinate, as `leapfrog` takes it.
         count: The number of leapfrog steps.
         noise: Where the random numbers come from: a normal vector and a uniform number for each chain.
 
@@ -112,29 +137,46 @@ def transition(target: Target[S], state: S, step: Tensor, count: int, noise: Noi
     # the velocity need not be turned round at the end: its energy is the same, and the next one is drawn anew
     velocity = noise.normal(state[0].shape)
     proposal, end = leapfrog(target, state, velocity, step, count)
-    chains = step.dim()
-    gain = (
-        target.log_density(proposal)
-        - _kinetic(end, chains)
-        - target.log_density(state)
-        + _kinetic(velocity, chains)
-    )
-    # a trajectory that diverges to NaN is rejected
+    before, after = target.log_density(state), target.log_density(proposal)
+    gain = after - kinetic(end, before.dim()) - before + kinetic(velocity, before.dim())
+    return metropolis(gain, proposal, state, noise)
+
+
+def kinetic(velocity: Tensor, chains: int) -> Tensor:
+    """The energy of velocities ``(*chains, *z)``, ``(*chains)``, where ``chains`` is how many dimensions
+    these are: minus their log density under the standard normal, but for a constant.
+    """
+    return 0.5 * velocity.square().flatten(chains).sum(-1)
+
+
+def metropolis(gain: Tensor, proposal: S, state: S, noise: Noise) -> tuple[S, Tensor]:
+    """The proposal for the chains that accept it, the state for the rest,
+    and the chance of acceptance, ``(*chains)``.
+
+    Arguments:
+        gain: The log of the ratio that is accepted, ``(*chains)``. Where it is NaN, as where a trajectory has
+            diverged, the proposal is rejected.
+        proposal: Where chains might go.
+        state: Where they are.
+        noise: Where the random numbers come from: a uniform one for each chain.
+    """
     chance = torch.where(gain.isnan(), -torch.inf, gain).clamp(max=0).exp()
-    return _choose(noise.uniform(chance.shape) < chance, proposal, state), chance
+    accepted, made = noise.uniform(chance.shape) < chance, cast("Any", type(state))
+    pairs = zip(proposal, state, strict=True)
+    return made(*(torch.where(_pad(accepted, new), new, old) for new, old in pairs)), chance
+
+
+def adapted(log_step: Tensor, chance: Tensor, rate: float = 0.2) -> Tensor:
+    """Logs of step sizes after a transition of this chance of acceptance:
+    longer where it was above `AIM`, shorter where it was below.
+
+    Chains whose steps still change do not leave their target as it is: steps are found beforehand, and then
+    kept. Chains that share a step size, as those of a datum may, follow their mean chance.
+    """
+    # by the chance and not by whether it was taken: that has less noise
+    return log_step + rate * (chance - AIM)
 
 
 def _pad(values: Tensor, like: Tensor) -> Tensor:
     """Values of each chain with as many dimensions as another tensor."""
     return values.reshape(values.shape + (1,) * (like.dim() - values.dim()))
-
-
-def _kinetic(velocity: Tensor, chains: int) -> Tensor:
-    return 0.5 * velocity.square().flatten(chains).sum(-1)
-
-
-def _choose(accepted: Tensor, one: S, other: S) -> S:
-    """The one state for the chains that accepted it, the other for the rest."""
-    made: Any = type(one)
-    chosen: S = made(*(torch.where(_pad(accepted, a), a, b) for a, b in zip(one, other, strict=True)))
-    return chosen

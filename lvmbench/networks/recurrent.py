@@ -43,6 +43,31 @@ class Lstm(nn.Module):
         gates: Tensor = self.before(hidden)
         for read, value in zip(self.reads, values, strict=True):
             gates = gates + read(value)
+        return self._next(gates, memory)
+
+    def scan(
+        self, values: Sequence[Tensor], state: Tensor, *, keep: Tensor | None = None, backward: bool = False
+    ) -> Tensor:
+        """``h`` and ``m`` after each step, side by side, ``(..., T, 2 H)``.
+
+        Arguments:
+            values: What it reads at each step, ``(..., T, S)`` each.
+            state: The first ``h`` and ``m``, ``(..., 2 H)``.
+            keep: Which steps it reads, ``(..., T)``, if not all; the others leave its state as it is.
+            backward: Whether it reads from the last step to the first.
+        """
+        pairs = zip(self.reads, values, strict=True)
+        first, *others = [read(value) for read, value in pairs]  # of all steps at once
+        gates = sum(others, first).unbind(-2)
+        state, found = state.expand(*gates[0].shape[:-1], -1), []
+        for t in range(len(gates))[:: -1 if backward else 1]:
+            hidden, memory = state.chunk(2, -1)
+            after = torch.cat(self._next(gates[t] + self.before(hidden), memory), -1)
+            state = after if keep is None else torch.where(keep[..., t, None], after, state)
+            found.append(state)
+        return torch.stack(found[:: -1 if backward else 1], -2)
+
+    def _next(self, gates: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         keep, write, show, new = gates.chunk(4, -1)
         memory = keep.sigmoid() * memory + write.sigmoid() * new.tanh()
         return show.sigmoid() * memory.tanh(), memory

@@ -159,10 +159,20 @@ class Catalogue:
 
     def options(self, kind: str, ref: Ref) -> dict[str, Any]:
         """The options of a reference, checked and completed; raises `OptionError`."""
-        from lvmbench.options import resolve
+        from lvmbench.options import bases, resolve
 
         entry = self.entry(kind, ref.name)
-        return resolve(entry.load(), ref.options, entry.label)
+        options = resolve(entry.load(), ref.options, entry.label)
+        return {**options, **{name: self._base(entry, name, options[name]) for name in bases(entry.load())}}
+
+    def _base(self, entry: Entry, option: str, text: str) -> str:
+        """The component that an option names, with its own options checked."""
+        from lvmbench.options import OptionError
+
+        try:
+            return str(self.canonical(entry.kind, Ref.parse(text)))
+        except UserError as error:
+            raise OptionError(option, f"{entry.label}: option '{option}': {error}") from None
 
     def canonical(self, kind: str, ref: Ref) -> Ref:
         """The reference with its options checked and the ones at their defaults left out."""
@@ -170,20 +180,38 @@ class Catalogue:
 
         return Ref(ref.name, given(self.entry(kind, ref.name).load(), self.options(kind, ref)))
 
+    def bases(self, kind: str, ref: Ref) -> dict[str, Ref]:
+        """The components among the options of a reference, by option."""
+        from lvmbench.options import bases
+
+        options = self.options(kind, ref)
+        return {name: Ref.parse(options[name]) for name in bases(self.entry(kind, ref.name).load())}
+
     def build(self, kind: str, ref: Ref | str, *args: Any) -> Any:
-        """Build a component from its reference and the positional arguments of its kind."""
+        """Build a component, and those among its options, from its reference and the positional arguments of
+        its kind.
+        """
         ref = Ref.parse(ref) if isinstance(ref, str) else ref
-        return self.entry(kind, ref.name).load()(*args, **self.options(kind, ref))
+        built = {option: self.build(kind, base, *args) for option, base in self.bases(kind, ref).items()}
+        return self.entry(kind, ref.name).load()(*args, **{**self.options(kind, ref), **built})
+
+    def version(self, kind: str, ref: Ref) -> Any:
+        """The version of a component; of one with others among its options, a list of its own and theirs."""
+        own = self.entry(kind, ref.name).load().version
+        others = [self.version(kind, base) for base in self.bases(kind, ref).values()]
+        return [own, *others] if others else own
 
     def provenance(self, refs: Mapping[str, Ref]) -> dict[str, dict[str, Any]]:
         """Plugin, distribution and versions of each part of a combination."""
-        entries = {kind: self.entry(kind, ref.name) for kind, ref in refs.items()}
+        return {kind: self._provenance(kind, ref) for kind, ref in refs.items()}
+
+    def _provenance(self, kind: str, ref: Ref) -> dict[str, Any]:
+        e = self.entry(kind, ref.name)
+        bases = {option: self._provenance(kind, base) for option, base in self.bases(kind, ref).items()}
         return {
-            kind: {
-                "plugin": e.plugin,
-                "distribution": e.distribution,
-                "version": e.version,
-                "component": e.load().version,
-            }
-            for kind, e in entries.items()
+            "plugin": e.plugin,
+            "distribution": e.distribution,
+            "version": e.version,
+            "component": self.version(kind, ref),
+            **({"bases": bases} if bases else {}),
         }

@@ -30,6 +30,8 @@ class Ref:
     Ref(name='vamp', options={'components': 50, 'learn': True})
     >>> str(Ref("table", {"path": "my data.csv", "label": None}))
     'table[label=null,path=my data.csv]'
+    >>> str(Ref("denoising", {"base": "iaf[flows=2,hidden=64]"}))
+    'denoising[base=iaf[flows=2,hidden=64]]'
     """
 
     name: str
@@ -104,16 +106,25 @@ def value_of(text: str) -> Any:
 
 def _show(value: Any) -> str:
     """Write one option value so that `value_of` reads it back."""
-    if (
-        isinstance(value, str)
-        and value_of(value) == value
-        and value == value.strip()
-        and not re.search(r'[,\[\]{}"\n\t]', value)
-        and printable(value) == value
-    ):
+    if isinstance(value, str) and (_is_plain(value) or _is_reference(value)):
         return value
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return text if printable(text) == text else json.dumps(value, separators=(",", ":"))
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a text is read back as it is."""
+    special = re.search(r'[,\[\]{}"\n\t]', text)
+    return value_of(text) == text == text.strip() == printable(text) and not special
+
+
+def _is_reference(text: str) -> bool:
+    """Whether a text is a name with options, written as such are: its brackets keep its commas together."""
+    try:
+        ref = Ref.parse(text)
+    except UserError:
+        return False
+    return bool(ref.options) and str(ref) == text
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lvmbench.combinations.combination import SETTINGS
-from lvmbench.errors import UserError
-from lvmbench.kinds import PARTS
+from lvmbench.errors import UserError, nearest
+from lvmbench.results.labels import identity, labels, table_name
 from lvmbench.results.metrics import figure_table, headline, ranking, tidy
 from lvmbench.results.statistics import detectable_difference, half_width, rank_groups
 from lvmbench.results.tables import asked
 
 DISCRETE = frozenset({"binary", "one_hot", "finite", "count", "levels"})
 """The supports on which p(x|z) is a probability mass; on any other it is a density."""
-_MAY_VARY = ("suite", "suite_version", *SETTINGS)
 _KNOWN = ("support", "improving")
 _TABLE = ("dataset", "scale")
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
@@ -100,53 +98,33 @@ class Board:
         """What the column of a figure is called in print, with an arrow to what is better."""
         return figure.replace("[importance]", "") + _ARROWS.get(self.figures[figure].better, "")
 
+    def by(self, figure: str) -> Board:
+        """The same with the rows of each table in the order of a figure, the best first; ranks stay.
+
+        Raises `UserError` for a figure that the board does not have.
+        """
+        if figure not in self.figures:
+            raise UserError(
+                f"--sort {figure}: no such figure is on this board{nearest(figure, self.figures)}"
+            )
+        rising = self.figures[figure].better == "lower"
+        frame = self.frame.sort_values(figure, ascending=rising, kind="stable", na_position="last")
+        return replace(self, frame=frame.sort_values(list(_TABLE), kind="stable"))
+
     def to_csv(self) -> str:
         """Every figure as csv; the same board gives the same bytes, and floats read back exactly."""
         return self.frame.to_csv(index=False, lineterminator="\n")
 
     def to_json(self) -> str:
         """An array with one object per row; what is missing is null."""
-        rows = self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")
-        plain: Any = {"ensure_ascii": False, "allow_nan": False, "default": lambda value: value.item()}
-        return json.dumps(rows, indent=2, **plain) + "\n"
+        return as_json(self.frame)
 
 
-def identity(records: pd.DataFrame) -> list[str]:
-    """What tells combinations apart: the components, and the suite and settings that vary."""
-    several = (name for name in _MAY_VARY if name in records and records[name].nunique(dropna=False) > 1)
-    return [*PARTS, *several]
-
-
-def label(words: Iterable[Any]) -> str:
-    """One line for a combination.
-
-    >>> label(["mixture[components=20]", "gaussian", "", "elbo"])
-    'mixture[components=20] · gaussian · elbo'
-    """
-    return " · ".join(str(word) for word in words if not pd.isna(word) and str(word))
-
-
-def labels(rows: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
-    """One line for the combination of each row, its settings by name; indexed as the rows.
-
-    >>> rows = pd.DataFrame({"prior": ["vamp"], "latent": [8], "clip": [None]})
-    >>> labels(rows, ["prior", "latent", "clip"]).tolist()
-    ['vamp · latent=8 · clip=none']
-    """
-    named = [rows[name].map(lambda value, name=name: _word(name, value)) for name in names]
-    return pd.Series([label(words) for words in zip(*named, strict=True)], index=rows.index, dtype=str)
-
-
-def _word(name: str, value: Any) -> str:
-    """A component as it is called, a setting with its name."""
-    if name not in SETTINGS:
-        return "" if pd.isna(value) else str(value)
-    return f"{name}={'none' if pd.isna(value) or value == 'none' else value}"
-
-
-def as_text(values: pd.Series[Any]) -> pd.Series[str]:
-    """The values of a column that tells rows apart, as tables show them."""
-    return values.map(lambda value: "none" if pd.isna(value) else str(value)).astype(str)
+def as_json(frame: pd.DataFrame) -> str:
+    """An array with one object per row; what is missing is null."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    plain: Any = {"ensure_ascii": False, "allow_nan": False, "default": lambda value: value.item()}
+    return json.dumps(rows, indent=2, **plain) + "\n"
 
 
 def run_table(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test") -> pd.DataFrame:
@@ -276,15 +254,6 @@ def _scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd
     scale = scale.where(measured, "")
     several = scale.where(measured).groupby(runs["dataset"]).transform("nunique") > 1
     return scale.where(several, "")
-
-
-def table_name(dataset: str, scale: str) -> str:
-    """What the table of a data set is called, of those rows that are ranked together.
-
-    >>> table_name("digits", ""), table_name("digits", "bound of elbo")
-    ('digits', 'digits · bound of elbo')
-    """
-    return label([dataset, scale])
 
 
 def _ranks(

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lvmbench.results.board import Board, as_text, labels
+from lvmbench.results.board import Board
+from lvmbench.results.labels import as_text, labels
 from lvmbench.results.statistics import holm, paired_difference
 
 COLUMNS = (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from lvmbench.results.board import Board
-from lvmbench.results.sections import Section, caption, endings, sections
+from lvmbench.results.endings import endings
+from lvmbench.results.sections import Section, caption, sections
 
 
 def to_html(board: Board) -> str:
@@ -19,7 +20,10 @@ def _section(section: Section) -> str:
     header = "".join(f"<th>{escape(name)}</th>" for name in section.columns)
     rows = "".join(f"<tr>{_cells(row)}</tr>" for row in zip(*section.columns.values(), strict=True))
     table = f"<thead><tr>{header}</tr></thead><tbody>{rows}</tbody>"
-    holes = [f"{hole.status}: {', '.join(hole.combinations)} ({hole.reason})" for hole in section.holes]
+    holes = [
+        f"{hole.status}: {', '.join(hole.combinations) or hole.count} ({hole.reason})"
+        for hole in section.holes
+    ]
     below = "<br>".join(escape(line) for line in (caption(section), *section.notes, *holes) if line)
     return f"<table><caption>{escape(section.title)}</caption>{table}</table><p>{below}</p>"
 

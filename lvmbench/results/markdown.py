@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from lvmbench.results.board import Board
-from lvmbench.results.sections import Hole, Section, caption, endings, how, sections
+from lvmbench.results.endings import endings
+from lvmbench.results.sections import Hole, Section, caption, how, sections
 from lvmbench.text import printable
 
 _MARKUP = re.compile(r"[\\|`*$~]|(?<![^\W_])_|_(?![^\W_])|\](?=\()")  # what markdown would not show
 _AMPERSAND = re.compile(r"&(?=#?\w+;)")
 
 
-def to_markdown(board: Board) -> str:
+def to_markdown(board: Board, *, refused: bool = False) -> str:
     """A board for a reader: a table per data set, what gave no result, effects, claims, published figures,
-    how it was made."""
-    parts = [f"# {_escape(board.title)}", *map(_section, sections(board))]
+    how it was made.
+
+    With ``refused`` the combinations that were refused are named, and otherwise counted.
+    """
+    parts = [f"# {_escape(board.title)}", *map(_section, sections(board, refused=refused))]
     for found in endings(board):
         parts.append(f"## {found.title}\n\n{_grid(found)}\n\n{_escape(' '.join(found.notes))}")
     counts = ", ".join(f"{n} {status}" for status, n in board.counts.items())
     made = [*how(board), f"Runs: {len(board.records)} ({counts})."]
     parts.append("## How to read this\n\n" + "\n".join(f"- {_escape(line)}" for line in made))
     return "\n\n".join(parts) + "\n"
+
+
+def sections_to_markdown(found: Iterable[Section]) -> str:
+    """Sections as they are, each a table below its title."""
+    return "\n\n".join(map(_section, found)) + "\n"
 
 
 def _section(section: Section) -> str:
@@ -42,8 +52,8 @@ def _grid(section: Section) -> str:
 
 def _hole(hole: Hole) -> str:
     why = f": {hole.reason}" if hole.reason else ""
-    inner = "\n".join(f"  - {_escape(name)}" for name in hole.combinations)
-    return f"- **{_escape(hole.status)}** ({len(hole.combinations)}){_escape(why)}\n{inner}"
+    inner = [f"  - {_escape(name)}" for name in hole.combinations]
+    return "\n".join([f"- **{_escape(hole.status)}** ({hole.count}){_escape(why)}", *inner])
 
 
 def _escape(text: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from lvmbench.errors import nearest
 from lvmbench.kinds import PARTS
-from lvmbench.results.board import identity, labels
+from lvmbench.results.labels import identity, labels
 from lvmbench.results.metrics import figure_table, found_figure, named_figures, rows_like
 from lvmbench.results.statistics import half_width
 from lvmbench.results.tables import asked

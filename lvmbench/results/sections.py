@@ -8,25 +8,15 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from lvmbench.results.board import Board, as_text, labels, table_name
-from lvmbench.results.effects import effects
+from lvmbench.results.board import Board
+from lvmbench.results.labels import as_text, labels, table_name
+from lvmbench.status import Status
 
-_CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
-_CLAIM_NUMBERS = ("difference", "range", "n")
-_REFERENCE_NUMBERS = ("ours", "published", "difference")
-_EFFECT_NUMBERS = ("difference", "better in", "seeds")
-JUDGED = (
-    "An order is decided by the 95% interval of the difference, paired over seeds, each claim by itself; an "
-    "agreement by every run, whose smallest and largest difference are given."
-)
-PUBLISHED = (
-    "Ours is the mean over seeds ± half the width of the 95% t interval, and the difference is ours less the "
-    "published figure, with the interval of ours alone."
-)
-EFFECTS = (
-    "paired over everything else and seeds: the mean over the combinations that have both with every seed, "
-    "± half the width of its 95% t interval over seeds, each by itself. Verdicts are by Holm's limits for "
-    "all rows of a table. Settings that never meet with everything else equal have no row."
+FEW = 10
+"""The most refused combinations of a section that are named; more are counted by reason."""
+COUNTED = (
+    "refused combinations are counted by reason; `lvmbench leaderboard DIR --refused` names them, and "
+    "records.csv has them all"
 )
 IMPROVING = "their best epoch is among the last 5% of those they trained, and patience had not stopped them"
 SCALES = (
@@ -56,10 +46,13 @@ def cell(mean: float, low: float, high: float) -> str:
 
 @dataclass(frozen=True)
 class Hole:
-    """Combinations that have no result on a data set, for the same reason."""
+    """How many combinations have no result on a data set, for the same reason, and which;
+    those that were refused may only be counted.
+    """
 
     status: str
     reason: str
+    count: int
     combinations: list[str]
 
 
@@ -95,51 +88,22 @@ def shorten(names: Iterable[str]) -> dict[str, str]:
     return {name: head if heads.count(head) == 1 else name for name, head in zip(full, heads, strict=True)}
 
 
-def sections(board: Board, *, short: bool = False) -> list[Section]:
+def sections(board: Board, *, short: bool = False, refused: bool = False) -> list[Section]:
     """Lay out a board: one section for each data set and scale.
 
     Arguments:
         board: The board.
         short: Whether to `shorten` names; a note then gives them in full.
+        refused: Whether to name all combinations that were refused; where they are more than `FEW`, they are
+            counted by reason otherwise.
     """
     parts = [
         _of_dataset(board, str(dataset), rows, short) for dataset, rows in board.frame.groupby("dataset")
     ]
+    if not refused:
+        parts = [[_counted(section) for section in part] for part in parts]
     *others, last = [section for part in parts for section in part]
     return [*others, replace(last, notes=[*last.notes, *_left_out(board)])]
-
-
-def claims_section(board: Board) -> Section | None:
-    """What became of each claim, where the suite makes any."""
-    if board.claims.empty:
-        return None
-    return Section("Claims", claim_columns(board.claims), _CLAIM_NUMBERS, notes=[JUDGED])
-
-
-def references_section(board: Board) -> Section | None:
-    """Published figures beside ours, where the suite names any."""
-    if board.references.empty:
-        return None
-    return Section(
-        "Published figures", reference_columns(board.references), _REFERENCE_NUMBERS, notes=[PUBLISHED]
-    )
-
-
-def effects_section(board: Board) -> Section | None:
-    """What each axis of a grid is worth, where a table has one."""
-    found = effects(board)
-    if found.empty:
-        return None
-    notes = [f"{board.metric} of a setting less that of the first of its axis, {EFFECTS}"]
-    tables = [table_name(*place) for place in found[["dataset", "scale"]].itertuples(index=False)]
-    shown = {"axis": found["axis"], "setting": found["setting"], "against": found["against"]}
-    columns = {"table": tables, **{head: values.tolist() for head, values in shown.items()}}
-    if len(set(tables)) == 1:
-        del columns["table"]
-    columns["difference"] = _cells(found, "difference", "low", "high")
-    columns["better in"] = [f"{n} of {of}" for n, of in zip(found["better_in"], found["pairs"], strict=True)]
-    columns["seeds"] = found["seeds"].astype(str).tolist()
-    return Section("Effects", {**columns, "verdict": found["verdict"].tolist()}, _EFFECT_NUMBERS, notes=notes)
 
 
 def _of_dataset(board: Board, dataset: str, part: pd.DataFrame, short: bool) -> list[Section]:
@@ -180,7 +144,7 @@ def _columns(board: Board, filled: pd.DataFrame, constant: Mapping[str, str]) ->
     ranks = {"rank": ["–" if pd.isna(r) else str(r) for r in filled["rank"]]} if board.metric else {}
     left = {name: filled[name].tolist() for name in board.names if name not in constant}
     figures = {
-        board.header(name): _cells(filled, name, f"{name}_low", f"{name}_high") for name in board.headline
+        board.header(name): cells(filled, name, f"{name}_low", f"{name}_high") for name in board.headline
     }
     runs = {} if "runs" in constant else {"runs": filled["runs"].tolist()}
     return {**ranks, **left, **figures, **runs}
@@ -233,13 +197,24 @@ def combination_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[st
     return labels(part, differing)
 
 
-def _cells(part: pd.DataFrame, mean: str, low: str, high: str) -> list[str]:
+def cells(part: pd.DataFrame, mean: str, low: str, high: str) -> list[str]:
     return [cell(*row) for row in part[[mean, low, high]].astype(float).itertuples(index=False)]
 
 
 def _holes(empty: pd.DataFrame, labels: pd.Series[str]) -> list[Hole]:
+    """Those of a status together, the most frequent reasons first."""
     groups = empty.groupby(["status", "reason"])
-    return [Hole(str(s), str(reason), labels[part.index].tolist()) for (s, reason), part in groups]
+    holes = [Hole(str(s), str(why), len(part), labels[part.index].tolist()) for (s, why), part in groups]
+    return sorted(holes, key=lambda hole: (hole.status, -hole.count))
+
+
+def _counted(section: Section) -> Section:
+    """The section without the names of the combinations that were refused, where these are many."""
+    refused = [hole for hole in section.holes if hole.status == Status.REFUSED]
+    if sum(hole.count for hole in refused) <= FEW:
+        return section
+    holes = [replace(hole, combinations=[]) if hole in refused else hole for hole in section.holes]
+    return replace(section, holes=holes, notes=[*section.notes, COUNTED])
 
 
 def _notes(filled: pd.DataFrame, labels: pd.Series[str]) -> list[str]:
@@ -299,44 +274,3 @@ def _units(board: Board) -> list[str]:
     units.pop("", None)
     said = "; ".join(f"{', '.join(names)} in {unit}" for unit, names in units.items())
     return [f"Units: {said}."] if said else []
-
-
-def claim_columns(claims: pd.DataFrame) -> dict[str, list[str]]:
-    """What became of each claim, as text by header."""
-    text = {head: claims[name].astype(str).tolist() for name, head in _CLAIM_HEADS.items()}
-    spans = zip(claims["low"], claims["high"], strict=True)
-    return {
-        **text,
-        "difference": [_number(value) for value in claims["value"]],
-        "range": [f"{_number(low)} … {_number(high)}" for low, high in spans],
-        "n": claims["n"].astype(str).tolist(),
-        "verdict": claims["verdict"].astype(str).tolist(),
-    }
-
-
-def reference_columns(references: pd.DataFrame) -> dict[str, list[str]]:
-    """Published figures beside ours, as text by header; without ours, why."""
-    numbers = references[["ours", "low", "high", "published"]].astype(float)
-    off = numbers.sub(numbers["published"], axis=0)
-    missing = (references["status"] != "ok").tolist()
-    said = zip(missing, references["status"], _cells(numbers, "ours", "low", "high"), strict=True)
-    notes = zip(references["reason"], references["note"], strict=True)
-    return {
-        "combination": references["combination"].astype(str).tolist(),
-        "figure": references["figure"].astype(str).tolist(),
-        "ours": [f"– ({status})" if none else text for none, status, text in said],
-        "published": [f"{value:.6g}" for value in numbers["published"]],
-        "difference": _cells(off, "ours", "low", "high"),
-        "from": references["source"].astype(str).tolist(),
-        "note": ["; ".join(filter(None, pair)) for pair in notes],
-    }
-
-
-def endings(board: Board) -> list[Section]:
-    """What stands below the tables of a board: effects, claims, published figures."""
-    found = (effects_section(board), claims_section(board), references_section(board))
-    return [section for section in found if section]
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None or pd.isna(value) else f"{value:.4g}"

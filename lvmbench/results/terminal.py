@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate
+from typing import Any
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from lvmbench.results.board import Board
-from lvmbench.results.sections import Hole, Section, caption, endings, sections
+from lvmbench.results.endings import endings
+from lvmbench.results.sections import Section, caption, sections
 from lvmbench.text import legible
 
 _LEFT_OUT = ("from", "figure", "range", "note")
 _PADDING = 2  # what a column of a terminal table takes beyond its text
 
 
-def to_rich(board: Board, width: int = 110, encoding: str = "utf-8") -> list[Table]:
+def to_rich(board: Board, width: int = 110, encoding: str = "utf-8", *, refused: bool = False) -> list[Table]:
     """Make the tables for a terminal: each data set's board, what gave no result there, effects,
     claims, published figures.
 
@@ -27,10 +30,11 @@ def to_rich(board: Board, width: int = 110, encoding: str = "utf-8") -> list[Tab
         width: Columns of the terminal; figures that do not fit are left out, the last first, and named below.
         encoding: What the terminal can show; other signs are spelled out, and columns are as wide as that
             needs.
+        refused: Whether to name the combinations that were refused, and not only to count them.
     """
     tables = []
     figures = {legible(board.header(name), encoding): name for name in board.headline}
-    for section in (_spelled(section, encoding) for section in sections(board, short=True)):
+    for section in (_spelled(found, encoding) for found in sections(board, short=True, refused=refused)):
         tables += [_rich(section, figures, width)] if section.columns else []
         tables += [_rich_holes(section)] if section.holes else []
     return [*tables, *(_rich_summary(_spelled(section, encoding)) for section in endings(board))]
@@ -47,17 +51,30 @@ def _spelled(section: Section, encoding: str) -> Section:
         dict(zip(spelled(section.columns), map(spelled, section.columns.values()), strict=True)),
         spelled(section.numbers),
         dict(zip(section.constant, spelled(section.constant.values()), strict=True)),
-        [Hole(h.status, legible(h.reason, encoding), spelled(h.combinations)) for h in section.holes],
+        [
+            replace(h, reason=legible(h.reason, encoding), combinations=spelled(h.combinations))
+            for h in section.holes
+        ],
         spelled(section.notes),
     )
 
 
 def _rich_summary(section: Section) -> Table:
     """Effects, claims or published figures, without what makes a line too long for a terminal."""
-    table = _table(section.title.lower(), " ".join(section.notes))
+    return _plain(replace(section, title=section.title.lower()))
+
+
+def to_tables(sections: Iterable[Section], encoding: str = "utf-8") -> list[Table]:
+    """Sections as they are, each a table for a terminal that can show such an encoding."""
+    return [_plain(_spelled(section, encoding)) for section in sections]
+
+
+def _plain(section: Section) -> Table:
+    table = _table(section.title, " ".join(section.notes))
     shown = {name: texts for name, texts in section.columns.items() if name not in _LEFT_OUT}
     for name in shown:
-        table.add_column(name, justify="right" if name in section.numbers else "left", overflow="fold")
+        justify: Any = "right" if name in section.numbers else "left"
+        table.add_column(Text(wrapped(name)), justify=justify, overflow="fold")
     for row in zip(*shown.values(), strict=True):
         table.add_row(*map(Text, row))
     return table
@@ -118,5 +135,6 @@ def _rich_holes(section: Section) -> Table:
     for name in ("status", "reason", "combinations"):
         table.add_column(name, no_wrap=name == "status", overflow="fold")
     for hole in section.holes:
-        table.add_row(Text(hole.status, "yellow"), Text(hole.reason), Text("\n".join(hole.combinations)))
+        which = "\n".join(hole.combinations) or str(hole.count)
+        table.add_row(Text(hole.status, "yellow"), Text(hole.reason), Text(which))
     return table

@@ -308,8 +308,8 @@ class _Planner:
     def _identity(self, combination: Combination, data: Data) -> dict[str, Any]:
         """What a run's results depend on besides its seed."""
         options = {kind: self.catalogue.options(kind, ref) for kind, ref in combination.refs.items()}
-        loaded = {kind: self.catalogue.entry(kind, ref.name).load() for kind, ref in combination.refs.items()}
-        parts = {kind: [combination[kind].name, options[kind], loaded[kind].version] for kind in PARTS}
+        version = {kind: self.catalogue.version(kind, ref) for kind, ref in combination.refs.items()}
+        parts = {kind: [combination[kind].name, options[kind], version[kind]] for kind in PARTS}
         return {"parts": parts, "data": data.checksum, "budget": combination.budget.model_dump()}
 
     def _keys(self, combination: Combination, identity: Mapping[str, Any]) -> dict[int, str]:

@@ -77,7 +77,8 @@ def _training(
 @torch.no_grad()
 def _rates(parts: Parts, data: Data, device: torch.device) -> Rates:
     parts.ready(device)
-    x = data.splits["test"].values[:DATA].to(device)
+    trim = data.in_steps(parts.model.prior.space)
+    x = next(data.splits["test"].batches(DATA, trim=trim)).to(device)
     few, many = (_timed(partial(_draw, parts.model, x, K), device) for K in (1, SAMPLES))
     draw = max(0.0, many - few) / (len(x) * (SAMPLES - 1))
     return Rates(max(0.0, few / len(x) - draw), draw, _density(parts.model, x, device))

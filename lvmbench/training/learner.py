@@ -87,7 +87,7 @@ def check_terms(learner: Learner, x: Tensor) -> None:
     """Check the shapes of everything that a draw for a batch ``(B, *x)`` returns; raises `ContractError`."""
     # two at least: with one, a result that ignores K has the right shape all the same
     K, B = max(2, learner.objective.samples), len(x)
-    space = learner.model.prior.space
+    space = learner.model.prior.space.along(x)
     terms = Terms(learner.model, x, Stream.seeded(0, "recording", device=x.device), K)
     _expect("posterior's sample", terms.z, (K, B, *space.event_shape))
     _expect("posterior's log density", terms.log_q, (K, B))

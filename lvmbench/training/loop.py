@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor
 from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import Data
-from lvmbench.noise import Stream, generator
+from lvmbench.noise import Stream
+from lvmbench.training.batches import Batches, Shape, by_length, together
 from lvmbench.training.learner import Learner, check_terms, demand
 from lvmbench.training.optimizer import PackOptimizer
 from lvmbench.training.pack import Pack, PackNoise, clip_per_seed, gains_from_vectorizing
@@ -103,17 +104,6 @@ def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
     return min(1.0, epochs % (2 * warm_up) / warm_up)
 
 
-def batch_sizes(data: int, most: int) -> list[int]:
-    """The sizes of an epoch's batches:
-    as few as can be, and as even as can be, so that none is far noisier than others.
-
-    >>> batch_sizes(255, 128), batch_sizes(90, 40), batch_sizes(90, 1000)
-    ([128, 127], [30, 30, 30], [90])
-    """
-    batches = math.ceil(data / most)
-    return [len(part) for part in torch.arange(data).tensor_split(batches)]
-
-
 class Training:
     """The state of one pack in training; `train` is the way to it."""
 
@@ -133,24 +123,18 @@ class Training:
         self.train, validation = data.splits["train"], data.splits["validation"]
         self.source, self.decode = self.train.x.to(device), self.train.decode
         self.validation = replace(validation, x=validation.x.to(device))
+        self.trim = data.in_steps(parts[0].model.prior.space)
         self.kept = tuple(learners[0].state_dict())
-        self.sizes = batch_sizes(len(self.source), budget.batch)
+        groups = by_length(self.train.lengths, budget.batch) if self.trim else None
+        self.batches = Batches(groups or together(len(self.train), budget.batch), seeds, device)
         # on a copy: a trial step may write to buffers, and must leave no trace in what is trained
         tried = copy.deepcopy(learners[0])
-        check_terms(tried, next(self.validation.batches(self.sizes[0])))
-        self.noise = {
-            size: PackNoise(
-                seeds, demand(tried, self._probe(size), training=True), "training", size, device=device
-            )
-            for size in dict.fromkeys(self.sizes)
-        }
-        self.validation_demands = {
-            len(x): demand(tried, x, training=False) for x in self.validation.batches(VALIDATION_BATCH)
-        }
+        check_terms(tried, next(self.validation.batches(self.shape.size, trim=self.trim)))
+        self.noise = {shape: self._noise(tried, shape, x) for shape, x in self._examples()}
+        self.validation_demands = [demand(tried, x, training=False) for x in self._validation_batches()]
         self.pack = Pack(learners, vectorized=vectorized)
         trained = [p for p in self.pack.parameters.values() if p.requires_grad]
         self.optimizer = PackOptimizer(trained, budget) if trained else None
-        self.order = [generator(seed, "order") for seed in seeds]
         self.visits = [Stream.seeded(seed, "visit", device=device) for seed in seeds]
         self.warm_up = parts[0].objective.warm_up or budget.warm_up
         self.cycles = parts[0].objective.cycles
@@ -160,14 +144,33 @@ class Training:
         self.results = [SeedResult(seed) for seed in seeds]
 
     @property
-    def steps(self) -> int:
-        """The number of steps of an epoch."""
-        return len(self.sizes)
+    def shape(self) -> Shape:
+        """The shape of the first batch, which is as large as any."""
+        return self.batches.shapes[0]
 
-    def _probe(self, size: int) -> Tensor:
-        """A batch as a step sees it, for counting what a step draws."""
-        x = self.decode(self.source[:size])
-        return self.visit(x, Stream.seeded(0, "recording", device=self.device)) if self.visit else x
+    @property
+    def steps(self) -> float:
+        """How many steps on the first batch an epoch is worth: as many as it has where all are alike."""
+        return sum(shape.work for shape in self.batches.shapes) / self.shape.work
+
+    def _examples(self) -> Iterator[tuple[Shape, Tensor]]:
+        """A batch of each shape as a step sees it, for counting what a step draws."""
+        noise = Stream.seeded(0, "recording", device=self.device)
+        for shape, rows in self.batches.examples.items():
+            x = self._values(rows, shape)
+            yield shape, self.visit(x, noise) if self.visit else x
+
+    def _noise(self, tried: Learner, shape: Shape, x: Tensor) -> PackNoise:
+        """The source of noise of the batches of a shape, of which x is one."""
+        words = ("training", *(part for part in shape if part is not None))
+        return PackNoise(self.seeds, demand(tried, x, training=True), *words, device=self.device)
+
+    def _values(self, rows: Tensor, shape: Shape) -> Tensor:
+        """Some training data as models take them, cut to the steps of their batch."""
+        return self.decode(self.source[:, : shape.steps][rows])
+
+    def _validation_batches(self) -> Iterator[Tensor]:
+        return self.validation.batches(VALIDATION_BATCH, trim=self.trim)
 
     def run(self, report: Callable[[Epoch], None]) -> list[SeedResult]:
         """Train until every seed has stopped, or the budget is spent."""
@@ -197,9 +200,9 @@ class Training:
 
     def steps_of(self, count: int) -> None:
         """Do some steps on the first batch, as a trial of their cost."""
-        index = torch.arange(self.sizes[0], device=self.device).expand(len(self.seeds), self.sizes[0])
+        rows = self.batches.examples[self.shape].expand(len(self.seeds), -1)
         for _ in range(count):
-            self._step(self._visit(index), 1.0)
+            self._step(self._visit(rows, self.shape), self.shape, 1.0)
 
     def _has_stopped(self, result: SeedResult, epoch: int, seconds: float) -> bool:
         """Whether a seed is at its end before the epochs are; its result then says why."""
@@ -223,27 +226,23 @@ class Training:
 
     def _epoch(self, epoch: int) -> Tensor:
         """One pass over the training data; the mean bound of each seed, ``(S,)``, still on the device."""
-        # the order is drawn on the CPU, and so the same for every device
-        order = torch.stack([torch.randperm(len(self.source), generator=g) for g in self.order]).to(
-            self.device
-        )
         total = torch.zeros(len(self.seeds), device=self.device)
         if self.refreshes:
             self.pack.refresh(self.train.ready(self.device))
-        for step, index in enumerate(order.split(self.sizes, dim=1)):
-            weight = kl_weight(epoch - 1 + step / self.steps, self.warm_up, self.cycles)
-            total += self._step(self._visit(index), weight) * index.shape[1]
+        for step, (shape, rows) in enumerate(self.batches.epoch(epoch)):
+            weight = kl_weight(epoch - 1 + step / len(self.batches.shapes), self.warm_up, self.cycles)
+            total += self._step(self._visit(rows, shape), shape, weight) * shape.size
         return total / len(self.source)
 
-    def _visit(self, index: Tensor) -> Tensor:
+    def _visit(self, rows: Tensor, shape: Shape) -> Tensor:
         """The batch of each seed, ``(S, B, *x)``."""
-        x = self.decode(self.source[index])
+        x = self._values(rows, shape)
         if self.visit is None:
             return x
         return torch.stack([self.visit(row, noise) for row, noise in zip(x, self.visits, strict=True)])
 
-    def _step(self, x: Tensor, kl_weight: float) -> Tensor:
-        surrogates, bounds = self.pack(x, *self.noise[x.shape[1]].draw(), kl_weight, True)
+    def _step(self, x: Tensor, shape: Shape, kl_weight: float) -> Tensor:
+        surrogates, bounds = self.pack(x, *self.noise[shape].draw(), kl_weight, True)
         if self.optimizer is not None:
             self.optimizer.zero_grad()
             # a sum and no mean: each seed's weights get the gradient of its own surrogate, as if it were
@@ -260,11 +259,10 @@ class Training:
     def _validate(self) -> Tensor:
         """The mean validation bound of each seed, ``(S,)``, with the same noise in every epoch."""
         total = torch.zeros(len(self.seeds), device=self.device)
-        for i, x in enumerate(self.validation.batches(VALIDATION_BATCH)):
+        demands = zip(self._validation_batches(), self.validation_demands, strict=True)
+        for i, (x, demanded) in enumerate(demands):
             # common random numbers: from epoch to epoch the weights alone make a difference
-            noise = PackNoise(
-                self.seeds, self.validation_demands[len(x)], "validation", i, device=self.device
-            )
+            noise = PackNoise(self.seeds, demanded, "validation", i, device=self.device)
             every = x.expand(len(self.seeds), *x.shape)
             total += self.pack(every, *noise.draw(), 1.0, False)[1] * len(x)
         return total / len(self.validation)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from lvmbench.dataset import Split
 from lvmbench.noise import Demand, generator
+from lvmbench.split import Split
 from lvmbench.training.learner import Learner
 
 VECTORIZED_LIMIT = 1_500_000

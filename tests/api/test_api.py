@@ -506,6 +506,7 @@ SAVED = {
     "by name": {"prior": "mixture[components=3]", "objective": "iwae[samples=3]", "seed": 4},
     "estimator with weights": {"estimator": "score[baseline=network]", "objective": "elbo"},
     "schedule": {"schedule": "cosine"},
+    "made of another": {"posterior": "denoising[base=gaussian[hidden=8],scale=0.5]"},
 }
 
 

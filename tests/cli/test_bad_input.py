@@ -84,6 +84,10 @@ SUITES = {
         {"priors": "[mixtur]"},
         r"FILE:4:10: unknown prior 'mixtur'; did you mean 'mixture'\?",
     ),
+    "unknown option of what a component is made of": (
+        {"posteriors": "['denoising[base=gaussian[size=2]]']"},
+        r"FILE:5:14: posterior 'denoising': option 'base': posterior 'gaussian' has no option 'size'",
+    ),
     "unknown option": (
         {"priors": "['mixture[size=2]']"},
         r"FILE:4:10: prior 'mixture' has no option 'size'; known: ",

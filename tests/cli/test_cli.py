@@ -407,9 +407,20 @@ def test_the_leaderboard_is_written_in_each_format(cli, results):
     assert re.search(
         r"^\|.*standard_normal.*\|$", cli("leaderboard", results, "--format", "md").out, re.MULTILINE
     )
+    assert r"\begin{tabular}" in cli("leaderboard", results, "--format", "latex").out
     by_time = cli("leaderboard", results, "--metric", "train_seconds")
     assert (by_time.code, by_time.err) == (0, "")
     assert "standard_normal" in by_time.out
+
+
+def test_a_part_of_the_leaderboard_is_shown_and_by_two_axes(cli, results):
+    axes = ("--rows", "prior", "--columns", "decoder")
+    for form in ("table", "csv", "md", "json", "latex"):
+        shown = cli("leaderboard", results, *axes, "--where", "posterior=*", "--format", form)
+        assert (shown.code, shown.err) == (0, "")
+        assert "linear" in shown.out
+    named = cli("leaderboard", results, "--where", "decoder=linear_gaussian", "--sort", "train_seconds")
+    assert "bernoulli" not in named.out
 
 
 def test_an_evaluator_is_added_without_training(cli, results):
@@ -515,6 +526,13 @@ REFUSED = [
     (("leaderboard", "--metric", "elbow"), "no metric 'elbow' was measured; did you mean 'elbo"),
     (("leaderboard", "--split", "tst"), "split: nothing was measured on 'tst'; did you mean 'test'?"),
     (("leaderboard", "--format", "xml"), "Invalid value for '--format': "),
+    (
+        ("leaderboard", "--where", "prior=vamp"),
+        "--where prior=vamp: no run that is left is like that; prior is standard",
+    ),
+    (("leaderboard", "--sort", "elbow"), "--sort elbow: no such figure is on this board; did you mean 'elbo"),
+    (("leaderboard", "--rows", "prior"), "--rows and --columns go together"),
+    (("leaderboard", "--rows", "prior", "--columns", "priors"), "--columns priors: nothing of that name"),
     (("retry", "--status", "fail"), "--status: no run can be retried for 'fail'; did you mean 'failed'?"),
     (
         ("evaluate", "--evaluator", "tight"),

@@ -1,5 +1,7 @@
 """Wrong posteriors."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -10,6 +12,8 @@ from lvmbench import (
     Marginal,
     Noised,
     Posterior,
+    Steps,
+    ended,
     observed,
     register_draw_kl,
     register_kl,
@@ -472,3 +476,60 @@ class OneLayerForAll(Noising):
 
     def forward(self, x, model):
         return Unscaled(*vars(super().forward(x, model)).values())
+
+
+class Following(Posterior):
+    """Normals about a line in what is seen of x at a step, and in the context."""
+
+    distribution = Steps
+    provides = frozenset({"reads_model", "filtering"})
+    requires = frozenset({"prior.real", "prior.steps"})
+
+    def __init__(self, data, space):
+        super().__init__()
+        seen = math.prod(data.frame.event_shape)
+        self.linear = nn.Linear(seen + space.context, space.event_shape[-1])
+
+    def seen(self, x):
+        return observed(ended(x)[0])[0].flatten(2)
+
+    def forward(self, x, model):
+        seen = self.seen(x)
+
+        def law(t, h):
+            both = torch.cat([seen[:, t].expand(*h.shape[:-1], -1), h], -1)
+            return DiagonalNormal(self.linear(both), torch.zeros((), dtype=both.dtype, device=both.device))
+
+        return self.distribution(model.prior.memory(x), law)
+
+
+class Endless(Steps):
+    def total(self, figures):
+        return figures.sum(-1)
+
+
+@mutant(
+    "padding counted as data: log q adds up steps after the end of a sequence",
+    nothing_counts_after_the_end="log_q of a sequence among longer ones is off",
+)
+class PaddingInferred(Following):
+    distribution = Endless
+
+
+@mutant(
+    "reads what is after the end of a sequence, and masks what it made of it",
+    nothing_counts_after_the_end="is not finite",
+)
+class EndMaskedTooLate(Following):
+    def seen(self, x):
+        return x.flatten(2)
+
+
+@mutant(
+    "declares that it filters, and sees the frames to come",
+    steps_see_nothing_of_later_ones="read x in its order",
+)
+class FalselyFiltering(Following):
+    def seen(self, x):
+        seen = super().seen(x)
+        return seen.flip(1).cumsum(1).flip(1)

@@ -3,7 +3,16 @@
 import torch
 from torch import nn
 
-from lvmbench import DiagonalNormal, LatentSpace, Mixture, MultivariateNormal, Positive, Prior
+from lvmbench import (
+    DiagonalNormal,
+    LatentSpace,
+    MarkovPrior,
+    Mixture,
+    MultivariateNormal,
+    Positive,
+    Prior,
+    Steps,
+)
 from tests.mutants import mutant
 
 
@@ -320,3 +329,42 @@ class Rejecting(NormalPrior):
             while (value - self.loc).abs().max() > 1.5 * self.log_scale.exp().max():
                 value, log_prob = super().sample_and_log_prob(noise, samples)
             return value, log_prob
+
+
+class Drift(MarkovPrior):
+    """A chain of normals, each about a line in the step before."""
+
+    distribution = Steps
+
+    def __init__(self, data, latent):
+        super().__init__(data, latent)
+        self.slope, self.loc = nn.Parameter(torch.ones(latent)), nn.Parameter(torch.zeros(latent))
+
+    def law(self, h):
+        return DiagonalNormal(self.slope * h[..., :-1] + self.loc, torch.zeros_like(self.loc))
+
+
+class Unending(Steps):
+    def total(self, figures):
+        return figures.sum(-1)
+
+
+@mutant(
+    "padding counted as data: it adds up steps after the end of a sequence",
+    nothing_counts_after_the_end="log_prior of a sequence among longer ones is off",
+)
+class PaddingCounted(Drift):
+    distribution = Unending
+
+    def of(self, memory):
+        return Unending(memory, lambda t, h: self.law(h), self.along)
+
+
+@mutant(
+    "the contexts of all steps, found at once, are a step ahead",
+    steps_see_nothing_of_later_ones="let a context be of the steps before it",
+    sampled_density_is_log_prob="they differ",
+)
+class StepAhead(Drift):
+    def contexts(self, z, x):
+        return self.advance(self.start(), z, x)

@@ -8,12 +8,14 @@ import torch
 from torch import nn
 
 from lvmbench import (
+    Data,
     DataSummary,
     DiagonalNormal,
     LatentVariableModel,
     Marginal,
     MultivariateNormal,
     Posterior,
+    Split,
     Stream,
     Subject,
     Terms,
@@ -22,7 +24,6 @@ from lvmbench import (
 from lvmbench.combinations.given import combine
 from lvmbench.combinations.parts import build
 from lvmbench.combinations.requirements import capabilities, model_capabilities, refusal
-from lvmbench.dataset import Data, Split
 from lvmbench.registry.loader import load_catalogue
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.estimators.pathwise import Pathwise

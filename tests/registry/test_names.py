@@ -28,6 +28,7 @@ READ = {
     r"vamp[a=C:\dir\,b=1]": {"a": "C:\\dir\\", "b": 1},
     "vamp[path=~/a/b.csv]": {"path": "~/a/b.csv"},
     "vamp[a=NaN]": {"a": "NaN"},
+    "vamp[a=iaf[b=1,c=2],d=3]": {"a": "iaf[b=1,c=2]", "d": 3},
 }
 
 VALUES = [0, -3, 10**20, 1.5, 1e-300, True, False, None, [], [1, [2, "a,b"]], {"k": [1, {"n": None}]}]
@@ -52,6 +53,15 @@ VALUES += [
     ",\\",
 ]
 VALUES += ["a,\\", '"5"', "NaN", "Infinity", "a=b", "=", "ü ñ", "\n", "a\nb", "\t", "·", '["x"', "x]"]
+VALUES += [
+    "iaf[a=1,b=2]",
+    "iaf[a=b[c=1,d=2]]",
+    'iaf[a="x],y"]',
+    "iaf[]",
+    "iaf[b=1,a=2]",
+    "iaf[a=1]x",
+    "iaf[a=1] ",
+]
 
 
 @pytest.mark.parametrize("text", READ)

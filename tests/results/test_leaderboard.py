@@ -17,16 +17,17 @@ from rich.console import Console
 from scipy import stats
 
 from lvmbench.errors import UserError
+from lvmbench.kinds import PARTS
 from lvmbench.results.board import (
-    PARTS,
     leaderboard,
     run_table,
     seed_values,
     suite_leaderboard,
 )
+from lvmbench.results.endings import claims_section
 from lvmbench.results.html import to_html
 from lvmbench.results.markdown import to_markdown
-from lvmbench.results.sections import cell, claims_section, sections
+from lvmbench.results.sections import cell, sections
 from lvmbench.results.tables import read_results
 from lvmbench.results.terminal import to_rich
 from lvmbench.results.verdicts import judge

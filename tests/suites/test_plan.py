@@ -562,6 +562,15 @@ def test_a_key_depends_on_the_seed_and_on_versions(key, monkeypatch):
     assert key() != first
 
 
+def test_a_key_depends_on_the_version_of_what_a_component_is_made_of(key, monkeypatch):
+    changes = {"posteriors": ["denoising[base=gaussian[hidden=8]]"]}
+    first, inner = key(**changes), REFERENCE.entry("posterior", "gaussian").load()
+    assert key(posteriors=["denoising[base=gaussian[hidden=9]]"]) != first
+    assert key(posteriors=["denoising[base=gaussian[layers=2,hidden=8]]"]) == first
+    monkeypatch.setattr(inner, "version", inner.version + 1)
+    assert key(**changes) != first
+
+
 def test_a_key_depends_on_the_values_of_the_data_not_on_their_file_name_alone(key, tiny):
     table = tiny.folder / "table.csv"
     rows = "".join(f"{i},{i * i % 7}\n" for i in range(40))

@@ -8,8 +8,8 @@ from scipy import stats
 
 from lvmbench.errors import UserError
 from lvmbench.kinds import PARTS
+from lvmbench.results.endings import reference_columns
 from lvmbench.results.references import COLUMNS, compare
-from lvmbench.results.sections import reference_columns
 from lvmbench.suites.references import Reference
 
 VALUES = {"vamp[components=500]": [-85.0, -86.0, -85.5], "mixture": [-87.0], "standard_normal": []}

@@ -251,7 +251,7 @@ def test_each_split_is_decoded_in_its_own_way():
     pack = training.pack
     training.pack = lambda x, *rest: seen.append(x[0]) or pack(x, *rest)
     training._validate()
-    training._step(training._visit(torch.arange(30).expand(1, 30)), 1.0)
+    training.steps_of(1)
     *held, visited = seen
     assert torch.equal(torch.cat(held), data.splits["validation"].values)
     assert set(visited.unique().tolist()) == {0, 1}
@@ -544,7 +544,7 @@ def test_batches_of_two_sizes_draw_numbers_of_their_own(vectorized):
     how = budget(batch=25)
     built, data = make([0, 1])
     training = Training(built, [0, 1], data, how, CPU, vectorized)
-    assert {size: noise.draw()[0].shape for size, noise in training.noise.items()} == {
+    assert {shape.size: noise.draw()[0].shape for shape, noise in training.noise.items()} == {
         size: (2, size * 2) for size in (23, 22)
     }
     drawn = [noise.draw()[0] for noise in training.noise.values()]

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lvmbench.results.board import Board, as_text, labels, table_name
+from lvmbench.results.board import Board
+from lvmbench.results.labels import as_text, labels, table_name
 from lvmbench.results.sections import combination_labels, shorten
 
 Array = npt.NDArray[np.float64]

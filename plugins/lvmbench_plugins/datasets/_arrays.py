@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,35 @@ Arrays = dict[str, NDArray[Any]]
 
 def read_matlab(path: Path, due: Mapping[str, Shape]) -> Arrays:
     """The arrays of a MATLAB file that are due, by name."""
+    return _as_due(path, _matlab(path), due)
+
+
+def read_cells(path: Path, due: Sequence[str], columns: int) -> dict[str, list[NDArray[Any]]]:
+    """The cells of the cell arrays of a MATLAB file that are due, by name.
+
+    Each cell is rows of so many numbers.
+    """
+    found = _matlab(path)
+    if any(name not in found or found[name].dtype.kind != "O" for name in due):
+        held = ", ".join(f"{name} of type {array.dtype}" for name, array in found.items()) or "nothing"
+        raise UserError(f"raw file '{path}' holds {held}; it must hold cell arrays {', '.join(due)}")
+    cells = {name: list(found[name].flat) for name in due}
+    for name, tables in cells.items():
+        for i, table in enumerate(tables):
+            _require_rows(f"raw file '{path}': cell {i} of '{name}'", table, columns)
+    return cells
+
+
+def _require_rows(what: str, table: NDArray[Any], columns: int) -> None:
+    if not (_fits(table, (None, columns)) and len(table)):
+        found = f"is of type {table.dtype} and shape {table.shape}"
+        raise UserError(f"{what} {found}; it is rows of {columns} numbers, at least one")
+
+
+def _matlab(path: Path) -> Arrays:
     with _reading(path, "MATLAB file"):
         held = scipy.io.loadmat(io.BytesIO(unpacked(path)))  # type: ignore[arg-type]  # a file in memory will do
-        found = {name: array for name, array in held.items() if isinstance(array, np.ndarray)}
-    return _as_due(path, found, due)
+        return {name: array for name, array in held.items() if isinstance(array, np.ndarray)}
 
 
 def read_npz(path: Path, due: Mapping[str, Shape]) -> Arrays:

@@ -15,6 +15,8 @@ from lvmbench import (
     DiagonalNormal,
     LatentSpace,
     LinearChain,
+    LinearDynamics,
+    LinearSteps,
     Mixture,
     MultivariateNormal,
     Positive,
@@ -23,6 +25,7 @@ from lvmbench import (
     observed,
     register_posterior,
 )
+from lvmbench.kernels.kalman import linear_posterior
 
 
 @final
@@ -36,8 +39,9 @@ class LinearGaussian(Decoder):
     analysis.
 
     Under a normal prior :math:`N(m, S)`, such as a linear hierarchy, the posterior is normal with precision
-    :math:`S^{-1} + W^\top \Psi^{-1} W`; under a mixture of normals it is a mixture of such posteriors. Where
-    not all of x was observed, :math:`W` has the rows of what was.
+    :math:`S^{-1} + W^\top \Psi^{-1} W`; under a mixture of normals it is a mixture of such posteriors, and
+    under linear dynamics that of the Kalman smoother. Where not all of x was observed, :math:`W` has the rows
+    of what was.
 
     References:
         Probabilistic Principal Component Analysis (Tipping, Bishop, 1999),
@@ -149,3 +153,9 @@ def _mixture_posterior(
     log_p = noise.log_prob(x) if decoder.complete else noise.observed_log_prob(x)
     evidence = log_p + p.components.log_prob(z) - components.log_prob(z)  # log p(x | c), (B, C)
     return Mixture(p.log_weights + evidence, components)
+
+
+@register_posterior(LinearDynamics, LinearGaussian)
+def _smoothed_posterior(p: LinearDynamics, decoder: LinearGaussian, x: Tensor) -> LinearSteps:
+    log_noise = decoder.log_noise.expand_as(decoder.bias)
+    return linear_posterior(p, decoder.weight, decoder.bias, log_noise, x.flatten(2))

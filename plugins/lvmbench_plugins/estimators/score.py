@@ -74,8 +74,9 @@ class Score(Estimator):
     ) -> None:
         super().__init__()
         self.baseline, self.decay = baseline, decay
-        needs = {"objective.multi_sample"} if baseline == "leave_one_out" else set()
-        self.requires = frozenset({"posterior.density"} | needs)
+        # the network is for data of one shape, and sequences are as long as the longest of a batch
+        needs = {"leave_one_out": {"objective.multi_sample"}, "network": {"prior.fixed"}}
+        self.requires = frozenset({"posterior.density"} | needs.get(baseline, set()))
         if baseline == "moving_average":
             self.register_buffer("total", torch.zeros(()))
             self.register_buffer("weight", torch.zeros(()))

@@ -9,11 +9,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import Distribution, LatentVariableModel, Noise
-from lvmbench.kernels.hmc import transition
-
-# the share of accepted transitions that is best in many dimensions (Neal, 2011), how fast log step sizes
-# follow it, and the first step size
-_TARGET, _RATE, _FIRST = 0.65, 0.2, 0.1
+from lvmbench.kernels.hmc import FIRST, adapted, transition
 
 
 def schedule(temperatures: int, steepness: float = 4.0) -> list[float]:
@@ -50,15 +46,14 @@ class Path:
         self, model: LatentVariableModel, x: Tensor, *, from_posterior: bool, leapfrogs: int
     ) -> None:
         self.model, self.x, self.leapfrogs = model, x, leapfrogs
-        self.prior = model.p()
+        self.prior = model.along(x)
         self.q: Distribution | None = model.q(x) if from_posterior else None
 
     def sample(self, noise: Noise, chains: int) -> State:
         """The start of each chain, from r."""
         if self.q is not None:
             return self.at(self.q.sample(noise, chains))
-        z = self.prior.sample(noise, chains * len(self.x))
-        return self.at(z.unflatten(0, (chains, len(self.x))))
+        return self.at(self.model.prior_draws(self.x, noise, chains))
 
     @torch.enable_grad()
     def at(self, z: Tensor) -> State:
@@ -128,11 +123,10 @@ class Annealing:
         those that are accepted as often as they should be.
         """
         state = self.path.sample(noise, self.chains)
-        log_step, knots = torch.full_like(state.base, _FIRST).log(), []
+        log_step, knots = torch.full_like(state.base, FIRST).log(), []
         for beta in betas[1:]:
             state, chance = self.path.move(state, beta, log_step.exp(), noise)
-            # by the chance and not by whether it was taken: that has less noise
-            log_step = log_step + _RATE * (chance - _TARGET)
+            log_step = adapted(log_step, chance)
             knots.append(log_step.exp())
         return knots
 

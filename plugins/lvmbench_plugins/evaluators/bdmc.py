@@ -92,7 +92,7 @@ class Bdmc(Evaluator):
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         noise = subject.noise("bdmc")
-        z, x = self._simulate(subject, noise)
+        z, x = subject.model.simulate(noise, self.data)
         batches = [
             self._sandwich(subject, *pair, noise)
             for pair in zip(x.split(self.batch), z.split(self.batch), strict=True)
@@ -117,12 +117,6 @@ class Bdmc(Evaluator):
         if "model.exact_posterior" in subject.provides:
             exact = subject.model.exact_log_prob(x).double().mean().item()
             yield Measurement("log_likelihood", exact, 0.0, "simulated", "exact")
-
-    def _simulate(self, subject: Subject, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Draws of z and x from the model."""
-        z = subject.model.p().sample(noise, self.data)
-        x = subject.model.decode(z.unsqueeze(1)).sample(noise, 1)  # (1, N, 1, *x)
-        return z, x[0, :, 0]
 
     def _sandwich(
         self, subject: Subject, x: Tensor, z: Tensor, noise: Noise

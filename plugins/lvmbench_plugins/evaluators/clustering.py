@@ -59,7 +59,7 @@ class Clustering(Evaluator):
     """
 
     version = 3
-    requires = frozenset({"dataset.labels", "posterior.mean"})
+    requires = frozenset({"dataset.labels", "posterior.mean", "prior.fixed"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "nmi": Metric("fraction", "higher", "normalised mutual information of clusters and labels"),
         "ami": Metric("fraction", "higher", "mutual information of clusters and labels, adjusted for chance"),

@@ -64,6 +64,7 @@ class Completion(Evaluator):
             "posterior.density",
             "posterior.mean",
             "prior.binary",
+            "prior.fixed",
         }
     )
     metrics: ClassVar[Mapping[str, Metric]] = {

@@ -56,7 +56,7 @@ class Disentanglement(Evaluator):
     """
 
     version = 2
-    requires = frozenset({"dataset.factors", "posterior.mean"})
+    requires = frozenset({"dataset.factors", "posterior.mean", "prior.fixed"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "mig": Metric(
             "fraction", "higher", "mutual information gap between the two best coordinates of a factor"

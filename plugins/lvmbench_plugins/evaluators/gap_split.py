@@ -150,7 +150,12 @@ class GapSplit(Evaluator):
         self.samples, self.data, self.batch = samples, data, batch
         self.ais = Ais(temperatures=temperatures, data=data) if temperatures else None
         of_ais = self.ais.requires if self.ais else frozenset({"prior.density", "decoder.density"})
-        self.requires = of_ais | {"objective.density", "posterior.weights", "prior.real"}
+        self.requires = of_ais | {
+            "objective.density",
+            "posterior.weights",
+            "prior.real",
+            "prior.fixed",
+        }
 
     def evaluations(self, work: Workload) -> int:
         """At most: with all steps, and with annealed importance sampling,
@@ -214,7 +219,7 @@ class GapSplit(Evaluator):
     def _family(self, subject: Subject, x: Tensor, first: Distribution, noise: Noise) -> Family:
         if self.family == "full":
             return self._full(subject, first, noise)
-        posterior = subject.model.posterior
+        posterior = subject.model.posterior.plain
         own = freed(posterior, first, x, constant=self.start == "constant")
         if self.family == "flow":
             return Flow(own or Fixed(first), moments(first, noise), self.maps, noise)

@@ -106,7 +106,9 @@ class Imputation(Evaluator):
     """
 
     version = 2
-    requires = frozenset({"dataset.image", "decoder.units", "posterior.density", "prior.density"})
+    requires = frozenset(
+        {"dataset.image", "decoder.units", "posterior.density", "prior.density", "prior.fixed"}
+    )
     metrics: ClassVar[Mapping[str, Metric]] = {
         "hidden_log_likelihood": Metric("nats", "higher", "log density of what is hidden given what is seen"),
         "imputation_accuracy": Metric(

@@ -67,7 +67,8 @@ class Informativeness(Evaluator):
     posterior has no mean in closed form, it is that of the mean of samples, less what their own variance
     adds. Of a hierarchy active units are also counted by layer, from the one that the decoder reads. The
     probe needs the posterior's mean, the information its density, and the probes need labels; what a
-    combination cannot have is left out. The probes are a logistic regression on standardised means,
+    combination cannot have is left out: of sequences all but rate and distortion, as z of one is not of the
+    shape of another's. The probes are a logistic regression on standardised means,
     fitted on the training split, its values as a training visit makes them, and a vote of the nearest
     neighbours among the means; the logistic regression's C and the number of neighbours are those of the
     best accuracy in three-fold cross-validation on these data. For a label of one training datum alone
@@ -145,6 +146,8 @@ class Informativeness(Evaluator):
         batches = some.split(max(1, self.chunk // self.samples))
         found = [_code(Terms(subject.model, x, noise, self.samples), side(subject)) for x in batches]
         yield from of_some(measurements(found), subject)
+        if "prior.fixed" not in subject.provides:
+            return
         if "posterior.density" in subject.provides and len(some) > 1:
             yield from self._information(subject, some)
         if "posterior.mean" in subject.provides:

@@ -87,7 +87,9 @@ class Quadrature(Evaluator):
     """
 
     version = 2
-    requires = frozenset({"objective.density", "prior.real", "prior.density", "decoder.density"})
+    requires = frozenset(
+        {"objective.density", "prior.real", "prior.density", "prior.fixed", "decoder.density"}
+    )
     metrics: ClassVar[Mapping[str, Metric]] = {
         "log_likelihood": Metric("nats", "higher", "log density of the data under the model"),
         "quadrature_error": Metric(

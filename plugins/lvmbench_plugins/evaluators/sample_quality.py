@@ -59,12 +59,12 @@ class SampleQuality(Evaluator):
         train_data: The largest number of training data, drawn at random, that the classifier is taught on.
 
     Example:
-        >>> SampleQuality(features="pixels").requires
-        frozenset({'dataset.complete'})
+        >>> sorted(SampleQuality(features="pixels").requires)
+        ['dataset.complete', 'prior.fixed']
     """
 
     version = 3
-    requires = frozenset({"dataset.labels", "dataset.complete"})
+    requires = frozenset({"dataset.labels", "dataset.complete", "prior.fixed"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "squared_mmd": Metric(
             "squared distance", "lower", "squared distance of samples and data; unbiased, may be below 0"
@@ -91,7 +91,7 @@ class SampleQuality(Evaluator):
         self.samples, self.sets, self.features, self.neighbours = samples, sets, features, neighbours
         self.hidden, self.train_data = hidden, train_data
         if features == "pixels":
-            self.requires = frozenset({"dataset.complete"})
+            self.requires = frozenset({"dataset.complete", "prior.fixed"})
 
     def evaluations(self, work: Workload) -> int:
         return self.sets * (self.samples or min(work.size // 2, _MOST))

@@ -39,7 +39,7 @@ class Info(Objective):
     batchwise = True
     linear = True
     default_estimators = ("stl", "pathwise", "score")
-    requires = frozenset({"prior.real"})
+    requires = frozenset({"prior.real", "prior.fixed"})
 
     def __init__(self, *, alpha: float = 0.0, scale: NonNegative = 10.0, kernel: Name = "imq") -> None:
         super().__init__()

@@ -46,7 +46,7 @@ class Wasserstein(Objective):
         super().__init__()
         self.scale, self.encoder, self.kernel = scale, encoder, KERNELS[kernel]
         of_mean = {"posterior.mean"} if encoder == "deterministic" else set()
-        self.requires = frozenset({"prior.real", "decoder.mean"} | of_mean)
+        self.requires = frozenset({"prior.real", "prior.fixed", "decoder.mean"} | of_mean)
 
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
         # one sample for each datum, as two of one datum are no independent draws of q(z)

@@ -1,0 +1,60 @@
+"""What combinations, and the tables that they are in, are called in print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from lvmbench.combinations.combination import SETTINGS
+from lvmbench.kinds import PARTS
+
+_MAY_VARY = ("suite", "suite_version", *SETTINGS)
+
+
+def identity(records: pd.DataFrame) -> list[str]:
+    """What tells combinations apart: the components, and the suite and settings that vary."""
+    several = (name for name in _MAY_VARY if name in records and records[name].nunique(dropna=False) > 1)
+    return [*PARTS, *several]
+
+
+def label(words: Iterable[Any]) -> str:
+    """One line for a combination.
+
+    >>> label(["mixture[components=20]", "gaussian", "", "elbo"])
+    'mixture[components=20] · gaussian · elbo'
+    """
+    return " · ".join(str(word) for word in words if not pd.isna(word) and str(word))
+
+
+def labels(rows: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
+    """One line for the combination of each row, its settings by name; indexed as the rows.
+
+    >>> rows = pd.DataFrame({"prior": ["vamp"], "latent": [8], "clip": [None]})
+    >>> labels(rows, ["prior", "latent", "clip"]).tolist()
+    ['vamp · latent=8 · clip=none']
+    """
+    named = [rows[name].map(lambda value, name=name: _word(name, value)) for name in names]
+    return pd.Series([label(words) for words in zip(*named, strict=True)], index=rows.index, dtype=str)
+
+
+def _word(name: str, value: Any) -> str:
+    """A component as it is called, a setting with its name."""
+    if name not in SETTINGS:
+        return "" if pd.isna(value) else str(value)
+    return f"{name}={'none' if pd.isna(value) or value == 'none' else value}"
+
+
+def as_text(values: pd.Series[Any]) -> pd.Series[str]:
+    """The values of a column that tells rows apart, as tables show them."""
+    return values.map(lambda value: "none" if pd.isna(value) else str(value)).astype(str)
+
+
+def table_name(dataset: str, scale: str) -> str:
+    """What the table of a data set is called, of those rows that are ranked together.
+
+    >>> table_name("digits", ""), table_name("digits", "bound of elbo")
+    ('digits', 'digits · bound of elbo')
+    """
+    return label([dataset, scale])

@@ -1,0 +1,60 @@
+"""The posterior of a sequence that sees x up to each step."""
+
+from __future__ import annotations
+
+from typing import final
+
+from lvmbench import Count, DataSummary, LatentSpace, Size
+from lvmbench.networks import Mask, Network
+from lvmbench_plugins.posteriors._reading import Reading
+
+
+@final
+class Filtering(Reading):
+    r"""Normals step by step, each given x up to the step and the context of the step.
+
+    .. math:: q(z|x) = \prod_t N(z_t; \mu(r_t, h_t), \operatorname{diag} \sigma^2(r_t, h_t)), \qquad
+        r_t = \operatorname{LSTM}(r_{t-1}, x_t)
+
+    where the context :math:`h_t` is the prior's: the step before, or what a recurrent prior remembers. So it
+    can be drawn while x arrives, as particle filters do.
+
+    References:
+        A Recurrent Latent Variable Model for Sequential Data (Chung, Kastner, Dinh, Goel, Courville, Bengio,
+        2015), https://arxiv.org/abs/1506.02216
+
+    Arguments:
+        network: The body that reads a frame.
+        hidden: The width of its hidden layers and of that of the normal, and the size of :math:`r`.
+        layers: The number of its hidden layers.
+        mask: Whether it is also told which values were observed; where all were, that changes nothing.
+        recurrent: Whether :math:`r_t` is of a recurrent network, or of :math:`x_t` alone, as where the
+            context has what was before.
+
+    Example:
+        >>> import torch
+        >>> q = Filtering(
+        ...     DataSummary((10, 3), "real", torch.zeros(10, 3), steps=10),
+        ...     LatentSpace((10, 2), steps=10, context=3),
+        ... )
+        >>> sorted(q.requires)
+        ['prior.real', 'prior.steps']
+    """
+
+    provides = frozenset({"reads_model", "filtering"})
+    backward = False
+
+    def __init__(
+        self,
+        data: DataSummary,
+        space: LatentSpace,
+        *,
+        network: Network = "mlp",
+        hidden: Count = 64,
+        layers: Size = 1,
+        mask: Mask = False,
+        recurrent: bool = True,
+    ) -> None:
+        super().__init__(
+            data, space, network=network, hidden=hidden, layers=layers, mask=mask, recurrent=recurrent
+        )
