@@ -119,6 +119,7 @@ COMPONENTS = {
         "quadrature": "evaluators.quadrature:Quadrature",
         "ais": "evaluators.ais:Ais",
         "bdmc": "evaluators.bdmc:Bdmc",
+        "acceptance": "evaluators.acceptance:Acceptance",
         "gap_split": "evaluators.gap_split:GapSplit",
         "gradient_variance": "evaluators.gradient_variance:GradientVariance",
         "informativeness": "evaluators.informativeness:Informativeness",
