@@ -99,9 +99,7 @@ def emission_type(prior: SequencePrior, decoder: Decoder) -> type[Emission[Any]]
     return closed(family, decoder.distribution)
 
 
-def simulated(
-    prior: SequencePrior, decoder: Decoder, noise: Noise, samples: int
-) -> tuple[Tensor, Tensor]:
+def simulated(prior: SequencePrior, decoder: Decoder, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
     """``K`` draws of z, ``(K, T, Z)``, and of x, ``(K, T, *frame)``: z_t, then x_t, step by step."""
     h, zs, xs = prior.start().expand(samples, -1), [], []
     for _ in range(prior.space.steps):

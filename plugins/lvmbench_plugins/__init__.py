@@ -126,6 +126,7 @@ COMPONENTS = {
         "bdmc": "evaluators.bdmc:Bdmc",
         "chains": "evaluators.chains:Chains",
         "particle": "evaluators.particle:Particle",
+        "acceptance": "evaluators.acceptance:Acceptance",
         "gap_split": "evaluators.gap_split:GapSplit",
         "gradient_variance": "evaluators.gradient_variance:GradientVariance",
         "informativeness": "evaluators.informativeness:Informativeness",

@@ -29,7 +29,9 @@ def test_bounds_are_those_of_a_loop_by_hand(prior, posterior):
         for t in range(length):
             z, frame = terms.z[:, i : i + 1, t], x[i : i + 1, t]
             seen = torch.cat([z, h[..., : built.prior.space.shown]], -1)
-            term = built.decoder(seen).log_prob(frame) + built.prior.law(h).log_prob(z) - q.at(t, h).log_prob(z)
+            term = (
+                built.decoder(seen).log_prob(frame) + built.prior.law(h).log_prob(z) - q.at(t, h).log_prob(z)
+            )
             by_hand[:, i] += term.squeeze(1)
             h = built.prior.advance(h, z, frame)
     torch.testing.assert_close(terms.log_w(), by_hand)

@@ -51,6 +51,4 @@ class Smoothing(Reading):
         layers: Size = 1,
         mask: Mask = False,
     ) -> None:
-        super().__init__(
-            data, space, network=network, hidden=hidden, layers=layers, mask=mask
-        )
+        super().__init__(data, space, network=network, hidden=hidden, layers=layers, mask=mask)
