@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lvmbench.decoder import Decoder as Decoder
     from lvmbench.decoder import canvas_word as canvas_word
     from lvmbench.distributions import Bernoulli as Bernoulli
+    from lvmbench.distributions import BinaryChain as BinaryChain
     from lvmbench.distributions import Categorical as Categorical
     from lvmbench.distributions import Chain as Chain
     from lvmbench.distributions import Denoised as Denoised
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from lvmbench.distributions import MultivariateNormal as MultivariateNormal
     from lvmbench.distributions import Noised as Noised
     from lvmbench.distributions import Recurrent as Recurrent
+    from lvmbench.distributions import Resampled as Resampled
     from lvmbench.distributions import Steps as Steps
     from lvmbench.distributions import cholesky as cholesky
     from lvmbench.divergence import analytic_kl as analytic_kl
@@ -112,6 +114,7 @@ _HOMES = {
     "decoder": ["Canvas", "CanvasDecoder", "Decoder", "canvas_word"],
     "distributions": [
         "Bernoulli",
+        "BinaryChain",
         "Categorical",
         "Chain",
         "Denoised",
@@ -132,6 +135,7 @@ _HOMES = {
         "Noised",
         "Recurrent",
         "Steps",
+        "Resampled",
         "cholesky",
     ],
     "divergence": ["analytic_kl", "register_draw_kl", "register_kl", "register_posterior"],

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lvmbench.distributions import (
     Bernoulli,
+    BinaryChain,
     Categorical,
     Chain,
     Denoised,
@@ -231,6 +232,7 @@ def _kl_by_step(q: Recurrent, p: DiagonalNormal, z: Tensor, noise: Noise) -> Ten
 
 
 @register_draw_kl(Chain, Chain)
+@register_draw_kl(BinaryChain, BinaryChain)
 @register_draw_kl(Chain, LinearChain)
 @register_draw_kl(Chain, Denoised)
 def _kl_by_layer(q: Chain, p: Chain, z: Tensor, noise: Noise) -> Tensor:

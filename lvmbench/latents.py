@@ -78,9 +78,9 @@ class LatentSpace:
             )
 
     @classmethod
-    def layered(cls, *layers: int) -> LatentSpace:
+    def layered(cls, *layers: int, support: str = "real") -> LatentSpace:
         """Vectors of layers of these sizes; the decoder reads the first."""
-        return cls((sum(layers),), layers=layers)
+        return cls((sum(layers),), support, layers)
 
     @property
     def visible(self) -> LatentSpace:

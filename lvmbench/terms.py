@@ -145,10 +145,12 @@ class Terms:
         other.__dict__.update(q=self.q, p=self.p)
         return other
 
-    def having(self, z: Tensor) -> Terms:
-        """The terms of given values of z, ``(K, B, *z)``, of the same q and p."""
+    def having(self, z: Tensor, log_q: Tensor | None = None) -> Terms:
+        """The terms of given values of z, ``(K, B, *z)``, of the same q and p;
+        with this ``log_q`` ``(K, B)``, where it is at hand.
+        """
         other = self.again(len(z))
-        other.__dict__["_draw"] = z, self.q.log_prob(z)
+        other.__dict__["_draw"] = z, self.q.log_prob(z) if log_q is None else log_q
         return other
 
     def genuine(self) -> Terms:

@@ -43,7 +43,7 @@ def test_a_flat_space_is_all_read():
 
 
 def test_layers_of_bits_can_be_enumerated():
-    space = LatentSpace((3,), "binary", layers=(2, 1))
+    space = LatentSpace.layered(2, 1, support="binary")
     assert (space.size, space.visible.size) == (8, 4)
     assert space.values(torch.zeros(())).shape == (8, 3)
 

@@ -14,7 +14,7 @@ from lvmbench.checks.grid import DRAWS, POINTS, SUMMABLE, Support, resolved, sup
 from lvmbench.checks.sources import narrow
 from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
-from lvmbench.distributions import DiagonalNormal, Distribution
+from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution
 from lvmbench.errors import Refusal
 
 F64 = torch.float64
@@ -232,10 +232,11 @@ def log_q_is_known_as_declared(specimen: Specimen) -> None:
         f"the traits {' and '.join(sorted(ways))} are declared",
         "choose what log q is known as",
     )
-    applies(bool(ways - {"density"}) and q.support == "real", "its density is known at its own draws")
+    applies(bool(ways - {"density"}), "its density is known at its own draws")
+    applies(q.support in ("real", "binary"), f"no density to compare with for the support '{q.support}'")
     with torch.no_grad():
         z, log_q = q.sample_and_log_prob(trial.noise(), DRAWS)
-        f = DiagonalNormal(z.mean(0), z.std(0).log(), z.dim() - 2)
+        f = _fitted(z, q.support)
         forth = f.log_prob(z) - log_q
         if "bound" in ways:
             hint = "what comes with samples is on average at least log q"
@@ -246,3 +247,10 @@ def log_q_is_known_as_declared(specimen: Specimen) -> None:
     hint = "look for a density of the auxiliary variables that is left out in one or both, or for its sign"
     what = "what sample_and_log_prob says less what estimate_log_prob says"
     require_average(forth.sigmoid() - back.sigmoid(), 0.0, what, hint)
+
+
+def _fitted(z: Tensor, support: str) -> Distribution:
+    """Independent values with the moments of draws ``(K, B, *z)``."""
+    if support == "binary":
+        return Bernoulli(z.mean(0).logit(1e-3), z.dim() - 2)
+    return DiagonalNormal(z.mean(0), z.std(0).log(), z.dim() - 2)

@@ -20,6 +20,7 @@ from lvmbench.estimator import Estimator
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Noise
 from lvmbench.objective import Estimate, Objective
+from lvmbench.registry.names import Ref
 from lvmbench.terms import Terms
 
 DRAWS = 4000
@@ -82,9 +83,10 @@ def default_estimator_works(specimen: Specimen) -> None:
         isinstance(names, tuple) and bool(names), f"default_estimators is {names!r}", "it is a tuple of names"
     )
     known = specimen.bench.catalogue.names("estimator")
-    unknown = [name for name in names if name not in known]
+    named = [Ref.parse(name).name for name in names]  # some have options
+    unknown = [name for name in named if name not in known]
     require(not unknown, f"default_estimators names '{', '.join(unknown)}'", f"known: {', '.join(known)}")
-    refs = [ref for ref in specimen.bench.offers["estimator"] if ref.name in names]
+    refs = [ref for ref in specimen.bench.offers["estimator"] if ref.name in named]
     found = any(specimen.bench.find({"objective": specimen.ref, "estimator": ref}) for ref in refs)
     require(found, f"no combination with {' or '.join(names)} meets all requirements", "name another")
 

@@ -141,7 +141,7 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "own_densities_weigh_a_box": lambda it: (
         it.specimen.kind != "decoder" and it.over("real") and it.of(3) and not _loose(it)
     ),
-    "log_q_is_known_as_declared": lambda it: _loose(it) and it.over("real"),
+    "log_q_is_known_as_declared": lambda it: _loose(it) and it.over("real", "binary"),
     "mean_is_the_average_of_samples": lambda it: it.trait("mean"),
     "components_share_each_value": lambda it: it.trait("components"),
     "strata_make_up_the_whole": lambda it: it.trait("strata"),
@@ -173,7 +173,9 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "equal_weights_give_their_value": lambda it: "log_weights" in it.built.provides,
     "own_surrogate_comes_with_the_bound": lambda it: "surrogate" in it.built.provides,
     "bound_is_of_its_terms": lambda it: it.sized,
-    "unbiased_gradient_averages_to_the_exact_one": lambda it: it.built.unbiased,
+    "unbiased_gradient_averages_to_the_exact_one": lambda it: (
+        it.built.unbiased and "objective.surrogate" not in it.built.requires
+    ),
     # evaluators
     "measures_every_combination": lambda it: not tried_before(it.specimen),
     "fractions_are_fractions": lambda it: "fraction" in it.units,

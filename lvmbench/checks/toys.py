@@ -4,7 +4,9 @@ a normal one or a mixture, and of sequences, whose log p(x) is known.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -27,6 +29,7 @@ from lvmbench.distributions import (
     LinearSteps,
     Memory,
     Mixture,
+    Resampled,
     Step,
     Steps,
 )
@@ -95,6 +98,20 @@ class ToyMixture(Posterior):
         in_logits, slope, offset, log_scale = self.weights
         loc = (slope * x + offset).unsqueeze(-1)  # (B, C, 1)
         return Mixture(in_logits * x, DiagonalNormal(loc, log_scale.unsqueeze(-1)))
+
+
+class ToyRejection(Posterior):
+    """One of two proposals of a posterior of either family."""
+
+    provides = frozenset({"reads_model"})
+
+    def __init__(self, family: type[Distribution], log_scale: float) -> None:
+        super().__init__()
+        generic: Any = Resampled
+        self.base, self.distribution = ToyPosterior(family, log_scale), generic[family]
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:
+        return Resampled(self.base(x, model), partial(model.log_joint, x), 2, 0.6)
 
 
 class ToyExact(Posterior):
@@ -278,6 +295,8 @@ def _posteriors(
             yield f"{family.__name__}{', exact posterior' if true else ''}", family, q
     if False in exact:
         yield "Mixture", DiagonalNormal, ToyMixture(log_scale)
+        for family in (DiagonalNormal, Bernoulli):
+            yield f"{family.__name__}, by rejection", family, ToyRejection(family, log_scale)
 
 
 class _Nothing(Noise):
@@ -291,25 +310,43 @@ class _Nothing(Noise):
 
 def expectation(toy: Toy, index: int, kl_weight: float = 1.0) -> Tensor:
     """The exact expectation of the objective at one x, ``()``, over all of its K samples."""
-    model, count = toy.model, toy.parts.objective.samples
+    model, objective = toy.model, toy.parts.objective
+    count = 1 if objective.additive else objective.samples
     if count > SEVERAL:
         raise Skip("its samples have too many joint values to sum over")
-    kinks = {"log_weights", "smooth"} & toy.parts.objective.provides == {"log_weights"}
+    kinks = {"log_weights", "smooth"} & objective.provides == {"log_weights"}
     if kinks and model.prior.distribution is not Bernoulli:
         raise Skip("quadrature over normal z is not exact where the objective has kinks")
     if model.prior.space.steps:
         raise Skip("its samples are of several steps")
-    values, weights = _every(model.q(toy.x[index : index + 1]))
+    values, log_q, weights = _every(model.q(toy.x[index : index + 1]))
     joint = torch.cartesian_prod(*[torch.arange(len(values))] * count).reshape(-1, count).T  # (K, N)
     terms = Terms(model, toy.x[index].expand(joint.shape[1], 1), _Nothing(), count)
-    bound: Tensor = toy.parts.objective(terms.having(values[joint]), kl_weight)
+    bound: Tensor = objective(terms.having(values[joint], log_q[joint]), kl_weight)
     return (weights[joint].prod(0) * bound).sum()
 
 
-def _every(q: Any) -> tuple[Tensor, Tensor]:
-    """Values of one z, ``(M, 1)``, and weights, ``(M,)``, that sum what is smooth in it over q
-    of batch shape ``(1,)``.
+def _every(q: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Values of one z, ``(M, 1)``, their log q, ``(M,)``, and weights, ``(M,)``,
+    that sum what is smooth in it over q of batch shape ``(1,)``.
     """
+    if isinstance(q, Resampled):
+        return _every_choice(q)
+    values, weights = _points(q)
+    return values, q.log_prob(values.unsqueeze(1)).squeeze(1), weights
+
+
+def _every_choice(q: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of one of two proposals: every pair, with either of them chosen."""
+    values, log_q, weights = _every(q.base)
+    pairs = torch.cartesian_prod(*[torch.arange(len(values))] * 2).T  # (2, M^2)
+    log_shares = q.log_shares((q.log_target(values.unsqueeze(1)).squeeze(1) - log_q)[pairs])
+    chosen = weights[pairs].prod(0) * log_shares.exp()
+    return values[pairs.flatten()], (log_q[pairs] + log_shares + math.log(2)).flatten(), chosen.flatten()
+
+
+def _points(q: Any) -> tuple[Tensor, Tensor]:
+    """Values of one z, and weights, of what has a density."""
     if isinstance(q, Bernoulli):
         bits = torch.arange(2.0).double().unsqueeze(1)
         return bits, q.log_prob(bits).exp()

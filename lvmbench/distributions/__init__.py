@@ -9,6 +9,7 @@ from lvmbench.distributions.base import is_open as is_open
 from lvmbench.distributions.base import traits_of as traits_of
 from lvmbench.distributions.bernoulli import Bernoulli as Bernoulli
 from lvmbench.distributions.categorical import Categorical as Categorical
+from lvmbench.distributions.chain import BinaryChain as BinaryChain
 from lvmbench.distributions.chain import Chain as Chain
 from lvmbench.distributions.chain import LinearChain as LinearChain
 from lvmbench.distributions.continuous_bernoulli import ContinuousBernoulli as ContinuousBernoulli
@@ -34,6 +35,7 @@ from lvmbench.distributions.relaxed import RelaxedBernoulli as RelaxedBernoulli
 from lvmbench.distributions.relaxed import RelaxedCategorical as RelaxedCategorical
 from lvmbench.distributions.relaxed import StraightThroughBernoulli as StraightThroughBernoulli
 from lvmbench.distributions.relaxed import StraightThroughCategorical as StraightThroughCategorical
+from lvmbench.distributions.resampled import Resampled as Resampled
 from lvmbench.distributions.steps import LinearDynamics as LinearDynamics
 from lvmbench.distributions.steps import LinearMove as LinearMove
 from lvmbench.distributions.steps import LinearSteps as LinearSteps

@@ -37,13 +37,15 @@ class Distribution(ABC):
       derivatives;
     - ``relaxable``: it is discrete, and can draw `relaxations`, continuous values that round to its samples;
     - ``units``: its event is made of independent units, and `units` has them one by one;
-    - ``steps``: its event is made of steps, each drawn given those before: it is a `Steps`.
+    - ``steps``: its event is made of steps, each drawn given those before: it is a `Steps`;
+    - ``proposals``: its draws are chosen among proposals: it is a `Resampled`;
+    - ``moving_proposals``: these carry gradients to its parameters.
     """
 
     traits: ClassVar[frozenset[str]] = frozenset()
     lent: ClassVar[Mapping[str, str]] = {}
     """Those of its traits that a distribution made of others has where they have another, or the same."""
-    support: ClassVar[str] = "real"
+    support: str = "real"
     """Where its values lie: ``real`` or ``unit`` (from 0 to 1), where its densities are densities; or
     ``binary``, ``count``, ``levels`` (equally spaced from 0 on), ``one_hot`` or ``finite``, where they are
     probabilities. Boards do not rank the two together.

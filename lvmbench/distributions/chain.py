@@ -25,7 +25,7 @@ class Chain(Distribution):
 
     where :math:`z_{(1)}, z_{(2)}, \dots` are the layers in the order in which they are drawn: from the first
     to the last in the vector, or, ``top_down``, from the last to the first. The layers have the traits
-    ``pathwise`` and ``density``.
+    ``pathwise`` and ``density``; bits make up a `BinaryChain`.
 
     References:
         Stochastic Backpropagation and Approximate Inference in Deep Generative Models (Rezende, Mohamed,
@@ -81,6 +81,32 @@ class Chain(Distribution):
     def _in_place(self, layers: list[T]) -> list[T]:
         """From the order of drawing to that of the vector, or back."""
         return layers[::-1] if self.top_down else layers
+
+
+class BinaryChain(Chain):
+    r"""A chain of layers of independent bits.
+
+    .. math:: p(z_{(l)} | z_{(l-1)}) = \prod_d \operatorname{Bernoulli}\big(z_{(l)d};
+        \operatorname{sigmoid} f_{ld}(z_{(l-1)})\big)
+
+    References:
+        Connectionist Learning of Belief Networks (Neal, 1992), https://doi.org/10.1016/0004-3702(92)90065-6
+
+    Arguments:
+        first: The `Bernoulli` of the layer that is drawn first.
+        conditionals: That of each other layer given the one before it, in the order of drawing.
+        sizes: The sizes of the layers, in the order of the vector.
+        top_down: Whether the last layer of the vector is drawn first.
+
+    Example:
+        >>> from lvmbench import Bernoulli
+        >>> p = BinaryChain(Bernoulli(torch.zeros(1)), [lambda z: Bernoulli(4 * z - 2)], (1, 1), True)
+        >>> p.log_prob(torch.tensor([[1.0, 1.0], [1.0, 0.0]])).exp()
+        tensor([0.4404, 0.0596])
+    """
+
+    traits = frozenset({"density"})
+    support = "binary"
 
 
 class LinearChain(Chain):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from torch import nn
 
+from lvmbench.networks.bernoulli import ConditionalBernoulli as ConditionalBernoulli
 from lvmbench.networks.conv import Conv
 from lvmbench.networks.mlp import MLP, GatedMLP, LeakyReluMLP, ReluMLP, TanhMLP
 from lvmbench.networks.normal import ConditionalNormal as ConditionalNormal

@@ -8,10 +8,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import stdtr, stdtrit
+from scipy.special import log_ndtr, nctdtr, ndtri, stdtr, stdtrit
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+MOST_SEEDS = 1000
+"""Of more seeds than these nobody is told that they would be needed."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,37 @@ def paired_difference(a: pd.Series[float], b: pd.Series[float], level: float = 0
         return Comparison(mean if n else None, None, None, None, n)
     width = float(half_width(differences.deviation, n, level)[0])
     return Comparison(mean, mean - width, mean + width, float(differences.paired[0]), n)
+
+
+def seeds_to_call(found: Comparison, level: float = 0.95, power: float = 0.8) -> int | None:
+    """The fewest seeds with which the interval would leave out 0 with this chance, if difference and spread
+    were what was found: the power of a t test, by the noncentral t distribution. It is as uncertain as these.
+
+    None where that cannot be told: below two seeds, without any difference, or beyond `MOST_SEEDS`.
+
+    >>> few = paired_difference(pd.Series([1.0, 2.0, 4.0]), pd.Series([0.0, 2.0, 2.0]))
+    >>> few.n, seeds_to_call(few)
+    (3, 10)
+    """
+    if not found.difference or found.low is None or found.high is None:
+        return None
+    n = np.arange(2, MOST_SEEDS + 1)
+    deviation = (found.high - found.low) / 2 / half_width(1.0, found.n, level)
+    away = np.sqrt(n) * abs(found.difference) / deviation
+    enough = np.flatnonzero(1 - nctdtr(n - 1, away, stdtrit(n - 1, (1 + level) / 2)) >= power)
+    return int(n[enough[0]]) if len(enough) else None
+
+
+def together(errors: float, count: int) -> float:
+    r"""By how many standard errors one of so many independent normal figures may be off, where the chance
+    that any is off by more shall be what it is for a single one and ``errors`` (Sidak).
+
+    >>> round(together(3, 1), 3), round(together(3, 84), 3)
+    (3.0, 4.157)
+    """
+    log_all_within = log_ndtr(errors) + np.log1p(-np.exp(log_ndtr(-errors) - log_ndtr(errors)))
+    beyond = -np.expm1(log_all_within / count)  # of each figure, on either side
+    return float(-ndtri(beyond / 2))
 
 
 def rank_groups(values: pd.DataFrame, better: str, alpha: float = 0.05) -> pd.DataFrame:

@@ -11,10 +11,10 @@ from pydantic import TypeAdapter
 
 from lvmbench.errors import nearest
 from lvmbench.results.metrics import figure_table, found_figure, named_figures, rows_like
-from lvmbench.results.statistics import paired_difference
+from lvmbench.results.statistics import Comparison, paired_difference, seeds_to_call, together
 from lvmbench.suites.claims import Claim
 
-HOLDS, FAILS, UNDECIDED, MISSING = "holds", "does not hold", "undecided", "not measured"
+HOLDS, FAILS, UNDECIDED, MISSING = "holds", "does not hold", "inconclusive", "not measured"
 COLUMNS = ["claim", "source", "figure", "value", "low", "high", "n", "verdict"]
 
 
@@ -50,10 +50,17 @@ def _order(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
     # a run that a pattern covers several of counts with the mean of them, so that seeds stay paired
     higher, lower = (side.groupby("seed")["value"].mean() for side in sides)
     compared = paired_difference(higher, lower)
-    if compared.low is None or compared.high is None:
-        return _row(compared.difference, None, None, compared.n, UNDECIDED)
-    verdict = HOLDS if compared.low > 0 else FAILS if compared.high < 0 else UNDECIDED
-    return _row(compared.difference, compared.low, compared.high, compared.n, verdict)
+    return _row(compared.difference, compared.low, compared.high, compared.n, _called(compared))
+
+
+def _called(compared: Comparison) -> str:
+    """What a difference says of an order; where it says nothing, how many seeds would."""
+    if compared.low is not None and compared.low > 0:
+        return HOLDS
+    if compared.high is not None and compared.high < 0:
+        return FAILS
+    needed = seeds_to_call(compared)
+    return f"{UNDECIDED} (needs about {needed} seeds)" if needed else f"{UNDECIDED} (needs more seeds)"
 
 
 def _agreement(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
@@ -67,9 +74,9 @@ def _agreement(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
 
 
 def _limit(claim: Claim, runs: pd.DataFrame) -> pd.Series[float] | float:
-    """How far off each run may be."""
+    """How far off each run may be; the more runs, the more errors, as any one fails them all."""
     if claim.errors is not None:
-        return claim.errors * runs["error"]
+        return together(claim.errors, len(runs)) * runs["error"]
     return runs["due"].abs() * claim.percent / 100 if claim.percent is not None else claim.within or 0.0
 
 

@@ -12,14 +12,17 @@ import pytest
 from scipy import stats
 
 from lvmbench.kinds import PARTS
-from lvmbench.results.statistics import _told_apart as _told_apart_pairs
 from lvmbench.results.statistics import (
+    Comparison,
     detectable_difference,
     half_width,
     mean_interval,
     paired_difference,
     rank_groups,
+    seeds_to_call,
+    together,
 )
+from lvmbench.results.statistics import _told_apart as _told_apart_pairs
 
 
 @pytest.mark.parametrize("n", [2, 3, 10])
@@ -284,3 +287,21 @@ def test_more_rows_need_larger_differences():
 def test_without_two_rows_of_two_seeds_nothing_is_detectable():
     assert detectable_difference(pd.DataFrame({"a": [1.0], "b": [2.0]})) is None
     assert detectable_difference(pd.DataFrame({"a": [1.0, 2.0]})) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 84, 10_000])
+@pytest.mark.parametrize("errors", [0.5, 1.0, 3.0, 5.0])
+def test_many_figures_together_are_off_as_seldom_as_one(errors, count):
+    beyond = 2 * stats.norm.sf(together(errors, count))
+    assert -np.expm1(count * np.log1p(-beyond)) == pytest.approx(2 * stats.norm.sf(errors), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("difference", "deviation", "needed"), [(1.0, 1.5, 20), (0.01, 1.5, None), (0.0, 1.5, None)]
+)
+def test_seeds_that_would_call_a_difference(difference, deviation, needed):
+    """A t test of 20 sees 2/3 of a deviation in 4 of 5 cases, as tables of its power have it."""
+    width = half_width(deviation, 3)
+    found = Comparison(difference, difference - width, difference + width, 0.1, 3)
+    assert seeds_to_call(found) == needed
+    assert seeds_to_call(Comparison(difference, None, None, None, 1)) is None

@@ -49,7 +49,15 @@ class Elbo(Objective):
     """
 
     version = 2
-    default_estimators = ("blend", "stl", "pathwise", "stratified", "score")
+    default_estimators = (
+        "blend",
+        "stl",
+        "pathwise",
+        "stratified",
+        "covariance[gradient=path]",
+        "covariance",
+        "score",
+    )
 
     def __init__(
         self,
