@@ -27,6 +27,9 @@ COMPONENTS = {
         "nottingham": "datasets.nottingham:Nottingham",
         "musedata": "datasets.musedata:MuseData",
         "piano_midi": "datasets.piano_midi:PianoMidi",
+        "linear_gaussian_sequences": "datasets.linear_gaussian_sequences:LinearGaussianSequences",
+        "stochastic_volatility": "datasets.stochastic_volatility:StochasticVolatility",
+        "pendulum": "datasets.pendulum:Pendulum",
     },
     "prior": {
         "standard_normal": "priors.standard_normal:StandardNormal",
