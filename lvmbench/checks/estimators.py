@@ -22,7 +22,7 @@ from lvmbench.noise import Buffer, Noise, Recorder
 from lvmbench.registry.names import Ref
 from lvmbench.terms import Terms
 
-GROUPS, DRAWS = 100, 200
+GROUPS, DRAWS = 25, 1700
 """An average gradient is tested over groups of draws."""
 WEIGHTS = 1.0, 0.3
 """The KL weights of the end of training and of some step before:

@@ -119,9 +119,11 @@ COMPONENTS = {
     },
     "evaluator": {
         "tightness": "evaluators.tightness:Tightness",
+        "generalization": "evaluators.generalization:Generalization",
         "quadrature": "evaluators.quadrature:Quadrature",
         "ais": "evaluators.ais:Ais",
         "bdmc": "evaluators.bdmc:Bdmc",
+        "chains": "evaluators.chains:Chains",
         "particle": "evaluators.particle:Particle",
         "gap_split": "evaluators.gap_split:GapSplit",
         "gradient_variance": "evaluators.gradient_variance:GradientVariance",
