@@ -59,6 +59,20 @@ class LatentVariableModel(nn.Module):
         q: Distribution = self.posterior(x if noise is None else self.posterior.corrupt(x, noise), self)
         return q
 
+    def along(self, x: Tensor, p: Distribution | None = None) -> Distribution:
+        """p(z) along x ``(B, *x)``, batch shape ``(B,)`` where it depends on x as that goes along,
+        and ``()`` elsewhere; p(z) itself is found where it is not given.
+        """
+        return (self.p() if p is None else p).along(x)
+
+    def prior_draws(self, x: Tensor, noise: Noise, samples: int) -> Tensor:
+        """``K`` draws of p(z), along x, for each of x ``(B, *x)``: ``(K, B, *z)``."""
+        p = self.along(x)
+        if "steps" in p.traits:
+            return p.sample(noise, samples)
+        z: Tensor = p.sample(noise, samples * len(x)).unflatten(0, (samples, len(x)))
+        return z
+
     def decode(self, z: Tensor) -> Distribution:
         """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``,
         of which the decoder sees what the space has it read; of steps, one at a time.
@@ -80,17 +94,6 @@ class LatentVariableModel(nn.Module):
         each time.
         """
         return self.log_likelihood(x, z) + self.along(x, p).log_prob(z)
-
-    def prior_draws(self, x: Tensor, noise: Noise, samples: int) -> Tensor:
-        """``K`` draws of p(z) for each of ``x`` ``(B, *x)``, ``(K, B, *z)``: along x where it goes along it."""
-        p = self.along(x)
-        if "steps" in p.traits:
-            return p.sample(noise, samples)
-        return p.sample(noise, samples * len(x)).unflatten(0, (samples, len(x)))
-
-    def along(self, x: Tensor, p: Distribution | None = None) -> Distribution:
-        """p(z) along x, which is found where it is not given."""
-        return (self.p() if p is None else p).along(x)
 
     def exact_posterior(self, x: Tensor, p: Distribution | None = None) -> Distribution:
         """The true p(z|x) of this model, where it provides ``exact_posterior``:
@@ -123,8 +126,9 @@ class LatentVariableModel(nn.Module):
     @property
     def emission_distribution(self) -> type[Distribution]:
         """The class of p(x|z) in this model: the decoder's, or of steps that of what they emit together."""
-        sequence = isinstance(self.prior, SequencePrior)
-        return emission_type(self.prior, self.decoder) if sequence else self.decoder.distribution
+        if isinstance(self.prior, SequencePrior):
+            return emission_type(self.prior, self.decoder)
+        return self.decoder.distribution
 
     @property
     def posterior_distribution(self) -> type[Distribution] | None:
@@ -178,7 +182,7 @@ class LatentVariableModel(nn.Module):
 
     @torch.no_grad()
     def simulate(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
-        """``K`` draws of z, ``(K, *z)``, and of x with each, ``(K, *x)``; of steps as many as the longest has."""
+        """``K`` draws of z, ``(K, *z)``, and of x with each, ``(K, *x)``, where z has steps of the longest."""
         if isinstance(self.prior, SequencePrior):
             return simulated(self.prior, self.decoder, noise, samples)
         z = self.p().sample(noise, samples)
