@@ -84,7 +84,7 @@ class Rejection(Posterior):
     ) -> None:
         super().__init__()
         self.base, self.proposals, self.acceptance = base, proposals, acceptance
-        self.distribution = Resampled[_density_of(base)]  # type: ignore[misc]
+        self.distribution = Resampled[_density_of(base)]  # type: ignore[assignment,misc]
         self.provides = self.provides | (base.provides & {"held_fixed"})
         self.requires = self.requires | base.requires
         self.vectorizable, self.refreshes = base.vectorizable, base.refreshes
