@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from lvmbench import Noise, Stream
-from lvmbench.kernels import hmc, l2hmc
-from lvmbench.kernels.hmc import Place
+from lvmbench.kernels.hmc import Place, transition
+from lvmbench.kernels.l2hmc import LearnedLeapfrog, jump_loss, learned_transition
 
 CHAINS, TRANSITIONS, SEEDS = 400, 400, 3
 SEARCHED = 100, 100
@@ -98,7 +98,7 @@ def ordinary(target: Normal, leapfrogs: int, step: float, scatter: float) -> Mov
 
     def move(state: Place, noise: Noise) -> Place:
         sizes = step * (1 + scatter * (2 * noise.uniform((len(state.z),)) - 1))
-        return hmc.transition(target, state, sizes, leapfrogs, noise)[0]
+        return transition(target, state, sizes, leapfrogs, noise)[0]
 
     return move
 
@@ -107,18 +107,18 @@ def trained(case: Case, seed: int) -> Move:
     """Transitions by steps that were learned."""
     torch.manual_seed(seed)
     target, noise = case.target, Stream.seeded(seed, "training")
-    kernel = l2hmc.LearnedLeapfrog((len(target.variances),), case.leapfrogs, hidden=case.hidden)
+    kernel = LearnedLeapfrog((len(target.variances),), case.leapfrogs, hidden=case.hidden)
     optimizer = torch.optim.Adam(kernel.parameters(), 1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, case.training)
     state = target.draw(noise, 200)
     for _ in range(case.training):
-        moved, _, jump = l2hmc.transition(kernel, target, state, noise)
+        moved, _, jump = learned_transition(kernel, target, state, noise)
         optimizer.zero_grad()
-        l2hmc.jump_loss(jump, case.scale).mean().backward()
+        jump_loss(jump, case.scale).mean().backward()
         optimizer.step()
         schedule.step()
         state = Place(*(part.detach() for part in moved))
-    return lambda state, noise: l2hmc.transition(kernel, target, state, noise)[0]
+    return lambda state, noise: learned_transition(kernel, target, state, noise)[0]
 
 
 def compare(name: str, case: Case) -> None:
