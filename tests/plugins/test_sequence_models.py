@@ -220,7 +220,7 @@ def test_emissions_are_drawn_with_their_density():
 
 def test_p_of_z_of_a_recurrent_prior_is_known_along_x_alone():
     built = model("recurrent", "filtering")
-    with pytest.raises(LvmbenchError, match=r"known along x alone, as p\.along\(x\)"):
+    with pytest.raises(LvmbenchError, match=r"known along x alone, p\.along\(x\)"):
         built.p().log_prob(torch.zeros(5, 2).double())
     assert built.p().along(sequences()).log_prob(torch.zeros(4, 5, 2).double()).shape == (4,)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
@@ -11,7 +11,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lvmbench import Distribution, LatentVariableModel, Measurement, Noise, Refusal, Subject
+from lvmbench import (
+    Distribution,
+    LatentVariableModel,
+    Measurement,
+    Metric,
+    Noise,
+    Refusal,
+    Subject,
+    lasting,
+)
 
 Several = Annotated[int, Field(ge=2)]
 """A number of draws that a variance can be estimated from."""
@@ -30,6 +39,10 @@ number of draws, the stated error of means over 40 data or more is then within a
 
 _FEWEST = 4
 """The fewest weights whose spread says what they are worth."""
+
+
+_FRAMES = 2**19
+"""How many steps of sequences are decoded at once, at most."""
 
 
 class Figure(NamedTuple):
@@ -163,16 +176,30 @@ def standard_error(figure: Figure) -> float | None:
     share of the error: evaluations that happen to miss their heaviest weights would else be those that state
     one, and too small a one.
     """
+    parts = _errors(figure)
+    return None if parts is None else math.hypot(*parts)
+
+
+def error_of_difference(one: Figure, other: Figure) -> float | None:
+    """The same of the difference of two means over other data, in which biases cancel as far as they are
+    alike.
+    """
+    a, b = _errors(one), _errors(other)
+    if a is None or b is None:
+        return None
+    return math.hypot(a[0], b[0], a[1] - b[1], a[2], b[2])
+
+
+def _errors(figure: Figure) -> tuple[float, float, float] | None:
+    """The error of the mean over data by the spread of the draws, its bias, and that by rounding."""
     few = figure.freedom is not None and round(figure.freedom.double().sum().item()) < FREEDOM
     if figure.variance is None or few or (figure.worth is not None and figure.worth.median() < _WORTH):
         return None
-    parts = [figure.variance.double().sum().sqrt().item() / len(figure.variance)]
-    if figure.bias is not None:
-        # of one sign for all data: it does not average out
-        parts.append(figure.bias.double().mean().item())
-    if figure.size is not None:
-        parts.append(torch.finfo(figure.value.dtype).eps * figure.size.abs().mean().item())
-    return math.hypot(*parts)
+    spread = figure.variance.double().sum().sqrt().item() / len(figure.variance)
+    # of one sign for all data: it does not average out
+    bias = 0.0 if figure.bias is None else figure.bias.double().mean().item()
+    eps = torch.finfo(figure.value.dtype).eps
+    return spread, bias, 0.0 if figure.size is None else eps * figure.size.abs().mean().item()
 
 
 class Target(NamedTuple):
@@ -203,15 +230,18 @@ def posterior_means(subject: Subject, values: Tensor, chunk: int = 8192) -> Tens
 
 
 def training_means(subject: Subject, noise: Noise, most: int, chunk: int = 8192) -> tuple[Tensor, Tensor]:
-    """The posterior means of at most so many training data, ``(N, D)``, and which ones, ``(N,)``.
+    """The posterior means of at most so many training data, ``(N, D)``, and which ones, ``(N,)``."""
+    values, chosen = training_data(subject, noise, most)
+    return posterior_means(subject, values, chunk), chosen.cpu()
 
-    The data are drawn at random, and their values are as a training visit makes them.
+
+def training_data(subject: Subject, noise: Noise, most: int) -> tuple[Tensor, Tensor]:
+    """At most so many training data drawn at random, ``(N, *x)``, their values as a training visit makes
+    them, and which ones, ``(N,)``.
     """
     chosen = noise.uniform((len(subject.part("train")),)).argsort()[:most]
     values = subject.values("train", chosen)
-    if subject.data.visit is not None:
-        values = subject.data.visit(values, noise)
-    return posterior_means(subject, values, chunk), chosen.cpu()
+    return values if subject.data.visit is None else subject.data.visit(values, noise), chosen
 
 
 def some_data(subject: Subject, count: int) -> Tensor:
@@ -228,3 +258,47 @@ def of_some(found: list[Measurement], subject: Subject) -> list[Measurement]:
         replace(m, per_datum=None) if m.per_datum is not None and len(m.per_datum) < subject.size else m
         for m in found
     ]
+
+
+def in_steps(subject: Subject) -> bool:
+    """Whether the model goes through the data step by step."""
+    return subject.data.in_steps(subject.model.prior.space)
+
+
+def in_batches(subject: Subject, x: Tensor, size: int) -> list[Tensor]:
+    """Data ``(N, *x)`` in batches of at most so many;
+    where the model goes through them in steps, as long as the longest of each.
+    """
+    parts = x.split(size)
+    return (
+        [part[:, : int(lasting(part).sum(1).max())] for part in parts] if in_steps(subject) else list(parts)
+    )
+
+
+def pairs_at_once(subject: Subject, chunk: int) -> int:
+    """How many pairs of sample and datum are decoded at once: ``chunk``, or fewer of long sequences."""
+    steps = subject.data.summary.steps if in_steps(subject) else 1
+    return max(1, min(chunk, _FRAMES // steps))
+
+
+def with_steps(
+    found: list[Measurement], subject: Subject, batches: Sequence[Tensor], metrics: Mapping[str, Metric]
+) -> list[Measurement]:
+    """Measurements and, where the model goes through the data in steps, those in nats also per step:
+    the total of the batches over their total number of steps.
+    """
+    if not in_steps(subject):
+        return found
+    each = sum(map(len, batches)) / sum(int(lasting(x).sum()) for x in batches)
+    return [*found, *(_per_step(m, each) for m in found if metrics[m.metric].unit == "nats")]
+
+
+def _per_step(m: Measurement, each: float) -> Measurement:
+    """A mean over data as one over steps: ``each`` is how many data there are to a step."""
+    return replace(
+        m,
+        value=m.value * each,
+        stderr=None if m.stderr is None else m.stderr * each,
+        variant="/".join(filter(None, (m.variant, "per_step"))),
+        per_datum=None if m.per_datum is None else m.per_datum * each,
+    )
