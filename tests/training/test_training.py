@@ -48,6 +48,12 @@ COMBINATIONS = {
     "bernoulli": DIGITS,
     "missing values": {"dataset": HOLED, "posterior": "gaussian[hidden=8,mask=true]"},
     "missing values, exact": {"dataset": HOLED, "posterior": "exact", "decoder": "linear_gaussian"},
+    "sequences": {
+        "dataset": "linear_gaussian_sequences[steps=8,shortest=2,train=90,validation=30,test=10]",
+        "prior": "linear_dynamics",
+        "posterior": "filtering",
+        "objective": "iwae[samples=2]",
+    },
     "missing values, svi": {"dataset": HOLED, "posterior": "svi[steps=3,warm=true]", "estimator": "pathwise"},
 }
 every_combination = pytest.mark.parametrize("parts", COMBINATIONS.values(), ids=COMBINATIONS.keys())

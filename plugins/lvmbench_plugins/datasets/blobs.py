@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import Count, Data, Dataset, DiagonalNormal, Mixture, Noise, Positive, Size, Stream
-from lvmbench_plugins.datasets._generated import Missing, generated
+from lvmbench_plugins.datasets._generated import Share, generated
 
 
 @final
@@ -50,7 +50,7 @@ class Blobs(Dataset):
         train: Count = 1000,
         validation: Count = 200,
         test: Count = 500,
-        missing: Missing = 0.0,
+        missing: Share = 0.0,
         seed: Size = 0,
     ) -> None:
         self.spread, self.missing, self.seed = spread, missing, seed

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lvmbench import Count, Data, Dataset, MultivariateNormal, Noise, Positive, Size, Stream
-from lvmbench_plugins.datasets._generated import Missing, generated
+from lvmbench_plugins.datasets._generated import Share, generated
 
 
 @final
@@ -49,7 +49,7 @@ class LinearGaussianData(Dataset):
         train: Count = 1000,
         validation: Count = 200,
         test: Count = 500,
-        missing: Missing = 0.0,
+        missing: Share = 0.0,
         seed: Size = 0,
     ) -> None:
         self.noise, self.missing, self.seed = noise, missing, seed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
@@ -11,7 +11,16 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lvmbench import Distribution, LatentVariableModel, Measurement, Noise, Refusal, Subject
+from lvmbench import (
+    Distribution,
+    LatentVariableModel,
+    Measurement,
+    Metric,
+    Noise,
+    Refusal,
+    Subject,
+    lasting,
+)
 
 Several = Annotated[int, Field(ge=2)]
 """A number of draws that a variance can be estimated from."""
@@ -30,6 +39,10 @@ number of draws, the stated error of means over 40 data or more is then within a
 
 _FEWEST = 4
 """The fewest weights whose spread says what they are worth."""
+
+
+_FRAMES = 2**19
+"""How many steps of sequences are decoded at once, at most."""
 
 
 class Figure(NamedTuple):
@@ -245,3 +258,47 @@ def of_some(found: list[Measurement], subject: Subject) -> list[Measurement]:
         replace(m, per_datum=None) if m.per_datum is not None and len(m.per_datum) < subject.size else m
         for m in found
     ]
+
+
+def in_steps(subject: Subject) -> bool:
+    """Whether the model goes through the data step by step."""
+    return subject.data.in_steps(subject.model.prior.space)
+
+
+def in_batches(subject: Subject, x: Tensor, size: int) -> list[Tensor]:
+    """Data ``(N, *x)`` in batches of at most so many;
+    where the model goes through them in steps, as long as the longest of each.
+    """
+    parts = x.split(size)
+    return (
+        [part[:, : int(lasting(part).sum(1).max())] for part in parts] if in_steps(subject) else list(parts)
+    )
+
+
+def pairs_at_once(subject: Subject, chunk: int) -> int:
+    """How many pairs of sample and datum are decoded at once: ``chunk``, or fewer of long sequences."""
+    steps = subject.data.summary.steps if in_steps(subject) else 1
+    return max(1, min(chunk, _FRAMES // steps))
+
+
+def with_steps(
+    found: list[Measurement], subject: Subject, batches: Sequence[Tensor], metrics: Mapping[str, Metric]
+) -> list[Measurement]:
+    """Measurements and, where the model goes through the data in steps, those in nats also per step:
+    the total of the batches over their total number of steps.
+    """
+    if not in_steps(subject):
+        return found
+    each = sum(map(len, batches)) / sum(int(lasting(x).sum()) for x in batches)
+    return [*found, *(_per_step(m, each) for m in found if metrics[m.metric].unit == "nats")]
+
+
+def _per_step(m: Measurement, each: float) -> Measurement:
+    """A mean over data as one over steps: ``each`` is how many data there are to a step."""
+    return replace(
+        m,
+        value=m.value * each,
+        stderr=None if m.stderr is None else m.stderr * each,
+        variant="/".join(filter(None, (m.variant, "per_step"))),
+        per_datum=None if m.per_datum is None else m.per_datum * each,
+    )

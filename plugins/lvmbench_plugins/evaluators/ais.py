@@ -15,9 +15,11 @@ from lvmbench_plugins.evaluators._common import (
     Figures,
     LogMean,
     Several,
+    in_batches,
     measurements,
     of_some,
     some_data,
+    with_steps,
 )
 
 
@@ -91,9 +93,9 @@ class Ais(Evaluator):
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
         x, noise = some_data(subject, self.data), subject.noise("ais")
-        batches = x.split(self.batch)
+        batches = in_batches(subject, x, self.batch)
         found = measurements([self.figures(subject, batch, noise) for batch in batches])
-        return of_some(found, subject)
+        return with_steps(of_some(found, subject), subject, batches, self.metrics)
 
     def figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:
         """The figures of a batch."""

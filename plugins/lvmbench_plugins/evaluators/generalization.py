@@ -68,7 +68,8 @@ class Generalization(Evaluator):
     def evaluate(self, subject: Subject) -> list[Measurement]:
         noise = subject.noise("generalization")
         seen, _ = training_data(subject, noise, self.data)
-        figures = [self.tightness.figures(subject, x, noise) for x in (seen, some_data(subject, self.data))]
+        batches = [self.tightness.batches(subject, x) for x in (seen, some_data(subject, self.data))]
+        figures = [self.tightness.figures(subject, some, noise) for some in batches]
         return [
             Measurement("generalization_gap", one.value - other.value, error, _variant(one), one.method)
             for one, other, error in zip(*map(measurements, figures), _errors(*figures), strict=True)

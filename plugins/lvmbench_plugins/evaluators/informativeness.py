@@ -29,13 +29,16 @@ from lvmbench_plugins.evaluators._common import (
     Figures,
     Several,
     drawn,
+    in_batches,
     known,
     measurements,
     of_some,
+    pairs_at_once,
     posterior_means,
     side,
     some_data,
     training_means,
+    with_steps,
 )
 from lvmbench_plugins.evaluators._labels import told_apart
 from lvmbench_plugins.evaluators._probes import taught
@@ -143,9 +146,9 @@ class Informativeness(Evaluator):
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         noise = subject.noise("informativeness")
         some = some_data(subject, self.data)
-        batches = some.split(max(1, self.chunk // self.samples))
+        batches = in_batches(subject, some, max(1, pairs_at_once(subject, self.chunk) // self.samples))
         found = [_code(Terms(subject.model, x, noise, self.samples), side(subject)) for x in batches]
-        yield from of_some(measurements(found), subject)
+        yield from with_steps(of_some(measurements(found), subject), subject, batches, self.metrics)
         if "prior.fixed" not in subject.provides:
             return
         if "posterior.density" in subject.provides and len(some) > 1:

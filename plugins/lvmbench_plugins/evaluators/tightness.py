@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, final
 
 import torch
@@ -28,12 +28,15 @@ from lvmbench_plugins.evaluators._common import (
     Several,
     drawn,
     drawn_together,
+    in_batches,
     joined,
     known,
     measurements,
     of_some,
+    pairs_at_once,
     side,
     some_data,
+    with_steps,
 )
 
 
@@ -66,6 +69,9 @@ class Tightness(Evaluator):
     still, and the gap, as ``upper``, an upper bound of that of q(z|x). Of a bound of log q alone no weights
     follow, and what rests on them is left out.
 
+    Where the model goes through sequences in steps, figures in nats are also given as ``per_step``: the total
+    over all data over the total number of their steps.
+
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016),
         https://arxiv.org/abs/1509.00519;
@@ -80,7 +86,8 @@ class Tightness(Evaluator):
         repeats: How many draws of the bound to take at most: fewer, but at least 2, where they would need
             more than ``samples`` samples.
         data: How many data of the split to take at most, drawn at random.
-        chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
+        chunk: How many pairs of sample and datum are decoded at once, or fewer of long sequences; the random
+            numbers depend on it.
 
     Example:
         >>> sorted(Tightness(samples=100).metrics)
@@ -114,23 +121,27 @@ class Tightness(Evaluator):
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
-        figures = self.figures(subject, some_data(subject, self.data), subject.noise("tightness"))
-        return of_some(measurements(figures), subject)
+        batches = self.batches(subject, some_data(subject, self.data))
+        figures = self.figures(subject, batches, subject.noise("tightness"))
+        return with_steps(of_some(measurements(figures), subject), subject, batches, self.metrics)
 
-    def figures(self, subject: Subject, x: Tensor, noise: Noise) -> list[Figures]:
-        """The figures of data ``(N, *x)``, batch by batch."""
+    def batches(self, subject: Subject, x: Tensor) -> list[Tensor]:
+        """Data ``(N, *x)`` in batches of which the draws fit into memory."""
         # what is kept of a batch are S numbers for each datum, 100 chunks of them at most
-        size = max(1, min(math.isqrt(self.chunk), 100 * self.chunk // self.samples))
-        return [self._figures(subject, batch, noise) for batch in x.split(size)]
+        return in_batches(subject, x, max(1, min(math.isqrt(self.chunk), 100 * self.chunk // self.samples)))
+
+    def figures(self, subject: Subject, batches: Sequence[Tensor], noise: Noise) -> list[Figures]:
+        """The figures of data, batch by batch."""
+        return [self._figures(subject, x, noise) for x in batches]
 
     def _figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:
-        p = subject.model.p()
-        elbo, log_w = self._draws(Terms(subject.model, x, noise, self.samples, p=p))
+        p, pairs = subject.model.p(), pairs_at_once(subject, self.chunk)
+        elbo, log_w = self._draws(Terms(subject.model, x, noise, self.samples, p=p), pairs)
         log_p = LogMean.of(log_w)
         size = elbo.mean(0)  # what every log density here is about as large as
         figures = {
             ("elbo", "", ""): drawn(elbo, size=size),
-            ("bound", "", ""): self._bound(subject, x, noise, p),
+            ("bound", "", ""): self._bound(subject, x, noise, p, pairs),
         }
         if "posterior.bound" not in subject.provides:
             figures |= self._weighed(log_w, log_p.figure(size))
@@ -152,10 +163,10 @@ class Tightness(Evaluator):
             ("effective_sample_size", "", ""): Figure(worth, None),
         }
 
-    def _draws(self, terms: Terms) -> tuple[Tensor, Tensor]:
+    def _draws(self, terms: Terms, pairs: int) -> tuple[Tensor, Tensor]:
         """What each draw adds to the ELBO, and its log weight, both ``(S, B)``."""
         tiles = []
-        for rows in torch.split(torch.arange(self.samples), max(1, self.chunk // len(terms.x))):
+        for rows in torch.split(torch.arange(self.samples), max(1, pairs // len(terms.x))):
             tile = terms.again(len(rows))
             tiles.append((tile.log_likelihood, tile.log_q - tile.log_prior))
         likelihood, ratio = (torch.cat(column) for column in zip(*tiles, strict=True))
@@ -165,10 +176,10 @@ class Tightness(Evaluator):
         """How often the bound is drawn, of so many samples each."""
         return max(2, min(self.repeats, self.samples // samples))
 
-    def _bound(self, subject: Subject, x: Tensor, noise: Noise, p: Distribution) -> Figure:
+    def _bound(self, subject: Subject, x: Tensor, noise: Noise, p: Distribution, pairs: int) -> Figure:
         objective = subject.objective
         repeats, figures = self._repeats(objective.samples), []
-        for part in torch.split(x, max(1, self.chunk // objective.samples)):
+        for part in torch.split(x, max(1, pairs // objective.samples)):
             terms = Terms(subject.model, part, noise, objective.samples, p=p)
             draws = torch.stack([objective(terms.again(objective.samples)) for _ in range(repeats)])
             figures.append(drawn_together(draws) if objective.batchwise else drawn(draws))
