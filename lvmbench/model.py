@@ -182,7 +182,7 @@ class LatentVariableModel(nn.Module):
 
     @torch.no_grad()
     def simulate(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
-        """``K`` draws of z, ``(K, *z)``, and of x with each, ``(K, *x)``, where z has steps of the longest."""
+        """``K`` draws of z, ``(K, *z)``, and of x with each, ``(K, *x)``; where z has steps, the most."""
         if isinstance(self.prior, SequencePrior):
             return simulated(self.prior, self.decoder, noise, samples)
         z = self.p().sample(noise, samples)
