@@ -71,7 +71,9 @@ class Chains(Evaluator):
         ),
         "split_r_hat": Metric("ratio", "lower", "disagreement of chains on p(z|x); 1 where they agree"),
     }
-    requires = frozenset({"objective.density", "prior.real", "prior.density", "decoder.density"})
+    requires = frozenset(
+        {"objective.density", "prior.real", "prior.density", "prior.fixed", "decoder.density"}
+    )
 
     def __init__(
         self,
