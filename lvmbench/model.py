@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Callable, Collection
+from typing import TypeVar, final
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from lvmbench.decoder import Decoder
 from lvmbench.distributions import Distribution, Finite, closed, traits_of
@@ -16,6 +18,8 @@ from lvmbench.noise import Noise
 from lvmbench.posterior import Posterior
 from lvmbench.prior import Prior, SequencePrior
 from lvmbench.steps import emission_type, simulated
+
+T = TypeVar("T")
 
 
 @final
@@ -94,6 +98,15 @@ class LatentVariableModel(nn.Module):
         each time.
         """
         return self.log_likelihood(x, z) + self.along(x, p).log_prob(z)
+
+    def holding(self, parts: Collection[str], work: Callable[[], T]) -> T:
+        """What some work with this model gives where the weights of these parts are held fixed:
+        gradients do not reach them, and pass through all else.
+        """
+        named = self.named_parameters(prefix="model")
+        held = {name: w.detach() for name, w in named if name.split(".")[1] in parts}
+        result: T = functional_call(_Worker(self), held, (work,))
+        return result
 
     def exact_posterior(self, x: Tensor, p: Distribution | None = None) -> Distribution:
         """The true p(z|x) of this model, where it provides ``exact_posterior``:
@@ -182,8 +195,19 @@ class LatentVariableModel(nn.Module):
 
     @torch.no_grad()
     def simulate(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
-        """``K`` draws of z, ``(K, *z)``, and of x with each, ``(K, *x)``; where z has steps, the most."""
+        """``K`` draws of z, ``(K, *z)``, and of x with each, ``(K, *x)``; of steps as many as the longest."""
         if isinstance(self.prior, SequencePrior):
             return simulated(self.prior, self.decoder, noise, samples)
         z = self.p().sample(noise, samples)
         return z, self.decode(z.unsqueeze(1)).sample(noise, 1)[0, :, 0]
+
+
+class _Worker(nn.Module):
+    """A model whose weights can be replaced while some work is done."""
+
+    def __init__(self, model: LatentVariableModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, work: Callable[[], T]) -> T:
+        return work()
