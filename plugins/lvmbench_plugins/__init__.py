@@ -149,6 +149,7 @@ SUITES = (
     "compatibility",
     "generative",
     "static_mnist",
+    "sequences",
     "paper/iwae",
     "paper/ladder",
     "paper/stick_breaking",
