@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import torch
-from scipy import stats
+from scipy.special import bdtrc
 
 from lvmbench.checks.contract import applies, contract, require
 from lvmbench.checks.options import required
@@ -115,7 +115,7 @@ def splits_share_no_rows(specimen: Specimen) -> str | None:
     warnings = []
     for name in SPLITS[1:]:
         shared, rows = shared_rows(data, name), len(data.splits[name])
-        likely = stats.binom.sf(shared - 1, rows, chance) if shared else 1.0
+        likely = float(bdtrc(shared - 1, rows, chance)) if shared else 1.0
         require(
             likely > FALSE_ALARMS,
             f"{shared} of {rows} rows of {name} are in train too",

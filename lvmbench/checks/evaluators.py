@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from lvmbench.checks.contract import applies, contract, require
-from lvmbench.checks.partners import Capabilities, Case
-from lvmbench.checks.partnership import Failure, blame, takes_a_step
+from lvmbench.checks.partners import Case
+from lvmbench.checks.partnership import blame, trouble
+from lvmbench.checks.search import Capabilities
 from lvmbench.checks.specimen import Specimen, stream
 from lvmbench.checks.statistics import limit, require_average
 from lvmbench.checks.steps import global_state
@@ -21,6 +22,7 @@ from lvmbench.checks.subjects import measure, subject_of
 from lvmbench.combinations.requirements import capabilities
 from lvmbench.errors import Refusal
 from lvmbench.evaluator import Measurement, Subject
+from lvmbench.registry.names import Ref
 from lvmbench.terms import Terms
 
 READ = "evaluator.Evaluator"
@@ -207,31 +209,59 @@ def tried_before(specimen: Specimen) -> bool:
     read="component.Component",
 )
 def measures_every_combination(specimen: Specimen) -> None:
-    needs = specimen.build().requires
+    needs = frozenset(specimen.build().requires)
     applies(
         not tried_before(specimen), "another choice of its options, with the same requirements, was tried"
     )
-    works: list[Capabilities] = []
-    failures: list[Failure] = []
-    seen: set[object] = set()
-    for name, partner, case in specimen.bench.partners({}, frozenset(needs)):
+    together = [_tried(specimen, str(case), case) for case in specimen.bench.covering({}, needs, _name)]
+    met = {what for _, case, error in together if error is None for what in _contents(case)}
+    tried = [*_by_themselves(specimen, needs, met), *together]
+    works = [case for _, case, error in tried if error is None]
+    broken = [(name, case, error) for name, case, error in tried if error and not isinstance(error, Refusal)]
+    applies(bool(works or broken), "no combination in the catalogue meets its requirements")
+    if broken:
+        failures = [(name, error, _provided(case)) for name, case, error in broken]
+        raise blame(failures, [_provided(case) for case in works])
+
+
+Tried = tuple[str, Case, Exception | None]
+"""A combination by the name of what it is for, and what measuring it raised."""
+
+
+def _by_themselves(specimen: Specimen, needs: Capabilities, met: set[object]) -> Iterator[Tried]:
+    """The first combination with each partner that is in none of those measured so far."""
+    for name, partner, case in specimen.bench.partners({}, needs):
         # one choice of each component's options is enough, and one combination may stand for several
-        known = {id(case), *((kind, ref.name) for kind, ref in partner.items())}
-        again = bool(seen & known)
-        seen |= known
-        if again or not takes_a_step(case):
-            continue
-        provided = capabilities(case.source.data, case.parts(), measured=True)
+        known = {case, *((kind, ref.name) for kind, ref in partner.items())} if partner else {case, name}
+        if not met & known:
+            yield _tried(specimen, name, case)
+        met |= known
+
+
+def _contents(case: Case) -> set[object]:
+    return {case.source.name, *((kind, ref.name) for kind, ref in case.refs.items())}
+
+
+def _name(ref: Ref) -> str:
+    return ref.name
+
+
+def _tried(specimen: Specimen, name: str, case: Case) -> Tried:
+    """A combination is measured on a few rows, or on all where it refuses so few."""
+    if trouble(case):
+        return name, case, Refusal("it cannot be trained")
+    try:
         try:
-            _measured(specimen, case)
-            works.append(provided)
+            measure(specimen, subject_of(specimen, case, rows=ROWS))
         except Refusal:
-            continue
-        except Exception as error:
-            failures.append((name, error, provided))
-    applies(bool(works or failures), "no combination in the catalogue meets its requirements")
-    if failures:
-        raise blame(failures, works)
+            measure(specimen, subject_of(specimen, case))
+    except Exception as error:
+        return name, case, error
+    return name, case, None
+
+
+def _provided(case: Case) -> Capabilities:
+    return capabilities(case.source.data, case.parts(), measured=True)
 
 
 @contract(
@@ -258,14 +288,6 @@ def shared_metrics_are_what_they_say(specimen: Specimen) -> None:
             "sign, sum or factor",
             slack=0.02 + limit(DRAWS, 1) * error,
         )
-
-
-def _measured(specimen: Specimen, case: Case) -> None:
-    """A combination is measured on a few rows, or on all where it refuses so few."""
-    try:
-        measure(specimen, subject_of(specimen, case, rows=ROWS))
-    except Refusal:
-        measure(specimen, subject_of(specimen, case))
 
 
 @torch.no_grad()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,34 +11,22 @@ import torch
 
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.options import required, small, variants
+from lvmbench.checks.search import LATENT, NOTHING, Capabilities, Choices, Search, Workshop
 from lvmbench.checks.sources import Source, caused, counts, holed, registered, sequences, synthetic
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import Parts, build, emitted
-from lvmbench.combinations.requirements import (
-    decoder_capabilities,
-    end_capabilities,
-    model_capabilities,
-    prior_capabilities,
-)
+from lvmbench.combinations.parts import Parts, build
 from lvmbench.errors import Refusal
-from lvmbench.latents import LatentSpace
-from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
 from lvmbench.options import bases, options_model
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
 
-LATENT = 2
 JITTER = 0.5
 """By how much weights are off their initial values, beside the size of a sum of as many."""
 HOST = "lvmbench"
 LIMIT = 4
 """Partners are built with whole numbers of at most this in their options."""
 Fixed = Mapping[str, Ref]
-Capabilities = frozenset[str]
-NOTHING: Capabilities = frozenset()
-LATE = ("objective.", "estimator.")
-"""What of the requirements of a model can be met by the ends of a combination alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +65,6 @@ def with_samples(catalogue: Catalogue, ref: Ref, samples: int) -> Ref:
     return Ref(ref.name, {**ref.options, **dict.fromkeys(counts, samples)})
 
 
-def _lacking(requires: Capabilities, offered: Capabilities) -> Capabilities:
-    """What is required and not offered, of the kinds of which something is."""
-    kinds = {word.partition(".")[0] for word in offered}
-    return frozenset(word for word in requires - offered if word.partition(".")[0] in kinds)
-
-
 def _options(entry: Entry) -> int:
     """How many options a component has; none where it cannot be imported."""
     try:
@@ -98,10 +79,9 @@ class Bench:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
-        self._built: dict[tuple[Any, ...], Any] = {}
+        self._workshop = Workshop(catalogue)
         self._found: dict[tuple[Any, ...], Case | None] = {}
-        self._provided: dict[tuple[Any, ...], tuple[Capabilities, Capabilities]] = {}
-        self._pairs: dict[tuple[Any, ...], list[tuple[dict[str, Ref], Capabilities, Capabilities]]] = {}
+        self._covered: dict[tuple[Any, ...], list[Case]] = {}
 
     @cached_property
     def offers(self) -> dict[str, list[Ref]]:
@@ -134,7 +114,7 @@ class Bench:
         """A component at its defaults; one that is made of another, once of each that it works with."""
         names = bases(entry.load())
         if not names:
-            return [Ref(entry.name)]
+            return [] if required(entry.load()) else [Ref(entry.name)]
         made = (Ref(entry.name, dict.fromkeys(names, str(ref))) for ref in self.offers[entry.kind])
         return [ref for ref in made if self.find({entry.kind: ref})]
 
@@ -145,8 +125,64 @@ class Bench:
         where = None if sources is None else tuple(source.name for source in sources)
         key = (frozenset(fixed.items()), need, where)
         if key not in self._found:
-            self._found[key] = next(self._search(fixed, need, sources or self._sources(fixed, need)), None)
+            self._found[key] = self._search(fixed, need, sources or self._sources(fixed, need), self.offers)
         return self._found[key]
+
+    def _search(
+        self, fixed: Fixed, need: Capabilities, sources: Sequence[Source], offers: Choices
+    ) -> Case | None:
+        choices = {**offers, **{kind: [ref] for kind, ref in fixed.items()}}
+        found = Search(self._workshop, choices, fixed.keys(), need).among(sources)
+        return next((Case(self.catalogue, source, refs) for source, refs in found), None)
+
+    def together(self, *entries: Entry) -> Case | None:
+        """A combination with these components, whatever their options, or ``None``."""
+        own = {entry.kind: self._ways(entry) for entry in entries}
+        if not all(own.values()):
+            return None
+        sources = self._sources({kind: refs[0] for kind, refs in own.items()}, NOTHING)
+        return self._search({}, NOTHING, sources, {**self.offers, **own})
+
+    def _ways(self, entry: Entry) -> list[Ref]:
+        """A component with the options that it is tried with."""
+        return [ref for ref in self.offers[entry.kind] if ref.name == entry.name] or self.choices(entry)
+
+    def covering(
+        self, fixed: Fixed, need: Capabilities = NOTHING, alike: Callable[[Ref], str] = str
+    ) -> list[Case]:
+        """Combinations with these parts that have every other part and data set between them,
+        of parts that are ``alike`` one.
+        """
+        key = (frozenset(fixed.items()), need, alike)
+        if key not in self._covered:
+            self._covered[key] = list(self._cover(fixed, need, alike))
+        return self._covered[key]
+
+    def _cover(self, fixed: Fixed, need: Capabilities, alike: Callable[[Ref], str]) -> Iterator[Case]:
+        """Each search begins with what no combination has yet, of the kind that has most to offer first."""
+        met: set[object] = set()
+        most = sorted((k for k in BUILT if k not in fixed), key=lambda k: -len(self.offers[k]))
+        for kind, ref in [(k, ref) for k in most for ref in self.offers[k]]:
+            if (kind, alike(ref)) not in met:
+                parts = {**fixed, kind: ref}
+                case = self._search(parts, need, *self._freshest(met, parts, need, alike))
+                if case:
+                    met |= {case.source, *((k, alike(r)) for k, r in case.refs.items())}
+                    yield case
+        for source in (*synthetic(), *holed(), *sequences()):
+            if source not in met and (case := self.find(fixed, need, (source,))):
+                yield case
+
+    def _freshest(
+        self, met: Collection[object], fixed: Fixed, need: Capabilities, alike: Callable[[Ref], str]
+    ) -> tuple[list[Source], Choices]:
+        """Data and parts to search, those that were not met first."""
+        sources = sorted(self._sources(fixed, need), key=lambda source: source in met)
+        offers = {
+            kind: sorted(refs, key=lambda ref: (kind, alike(ref)) in met)
+            for kind, refs in self.offers.items()
+        }
+        return sources, offers
 
     def partners(self, fixed: Fixed, need: Capabilities = NOTHING) -> Iterator[tuple[str, Fixed, Case]]:
         """For each part of another kind and each data set,
@@ -181,91 +217,3 @@ class Bench:
             if any(wanted <= source.data.capabilities for source in known):
                 return tuple(dict.fromkeys((*known, *sequences())))
         return tuple(source for source in self._registered if wanted <= source.data.capabilities)
-
-    def _search(self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]) -> Iterator[Case]:
-        for source, refs, space, (demanded, provided) in self._models(fixed, need, sources):
-            missing = (need | demanded) - provided
-            if not all(word.startswith(LATE) for word in missing):
-                continue
-            for chosen, ends, requires in self._ends(fixed, source, space):
-                if missing <= ends and requires <= provided | ends:
-                    yield Case(self.catalogue, source, {**refs, **chosen})
-
-    def _ends(
-        self, fixed: Fixed, source: Source, space: Any
-    ) -> list[tuple[dict[str, Ref], Capabilities, Capabilities]]:
-        """Each objective with each estimator, what the two provide, and what they require."""
-        key = (fixed.get("objective"), fixed.get("estimator"), source, space)
-        if key not in self._pairs:
-            both = itertools.product(
-                self._make("objective", fixed), self._make("estimator", fixed, source, space)
-            )
-            self._pairs[key] = [
-                ({"objective": o_ref, "estimator": e_ref}, end_capabilities(o, e), o.requires | e.requires)
-                for (o_ref, o), (e_ref, e) in both
-            ]
-        return self._pairs[key]
-
-    def _models(
-        self, fixed: Fixed, need: Capabilities, sources: Sequence[Source]
-    ) -> Iterator[tuple[Source, dict[str, Ref], LatentSpace, tuple[Capabilities, Capabilities]]]:
-        """The three parts of each model, its latent space, and what the model requires and provides."""
-        for source in sources:
-            told = frozenset(f"dataset.{word}" for word in source.data.capabilities)
-            if _lacking(need, told):
-                continue
-            for prior_ref, prior in self._make("prior", fixed, source, LATENT, told):
-                if source.data.sequence and not prior.space.steps:
-                    continue  # to such a prior they are nothing but data with holes
-                offered = told | prior_capabilities(prior)
-                made = self._make("decoder", fixed, source, prior.space, offered)
-                decoders = [(ref, d) for ref, d in made if not _lacking(need, decoder_capabilities(d))]
-                for q_ref, q in self._make("posterior", fixed, source, prior.space, offered):
-                    for decoder_ref, decoder in decoders:
-                        refs = {"prior": prior_ref, "posterior": q_ref, "decoder": decoder_ref}
-                        key = (source, *refs.values())
-                        if key not in self._provided:
-                            complete = emitted(source.summary, prior.space).complete
-                            model = LatentVariableModel(prior, q, decoder, complete=complete)
-                            demanded = prior.requires | q.requires | decoder.requires
-                            self._provided[key] = demanded, model_capabilities(source.data, model)
-                        yield source, refs, prior.space, self._provided[key]
-
-    def _make(
-        self,
-        kind: str,
-        fixed: Fixed,
-        source: Source | None = None,
-        space: Any = None,
-        offered: Capabilities = NOTHING,
-    ) -> Iterator[tuple[Ref, Any]]:
-        """The fixed component of a kind, or every offer; built once for each data set and latent space.
-
-        Left out is what requires words that are not ``offered``, of the kinds that are.
-        """
-        for ref in [fixed[kind]] if kind in fixed else self.offers[kind]:
-            key = (kind, ref, source, space)
-            if key not in self._built:
-                self._built[key] = self._build(kind, ref, source, space, tolerant=kind not in fixed)
-            built = self._built[key]
-            if built is not None and not _lacking(built.requires, offered):
-                yield ref, built
-
-    def _build(self, kind: str, ref: Ref, source: Source | None, space: Any, *, tolerant: bool) -> Any:
-        """The component, or ``None`` where it refuses.
-
-        What else a partner raises is not the other's fault.
-        """
-        arguments = () if source is None else (source.summary, space)
-        if kind == "decoder" and source is not None:
-            arguments = (emitted(source.summary, space), space.visible)
-        try:
-            with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(0)  # that of every device takes milliseconds
-                return self.catalogue.build(kind, ref, *arguments)
-        except Refusal:
-            return None
-        except Exception:
-            if not tolerant:
-                raise
-            return None

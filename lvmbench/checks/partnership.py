@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lvmbench.checks.contract import BUILT, Violation, applies, contract
-from lvmbench.checks.partners import Capabilities, Case, Fixed
+from lvmbench.checks.partners import Case, Fixed
+from lvmbench.checks.search import Capabilities
 from lvmbench.checks.specimen import Specimen, Trial
 from lvmbench.combinations.parts import Parts
 from lvmbench.combinations.requirements import capabilities
@@ -25,20 +26,42 @@ Failure = tuple[str, Exception, Capabilities]
     read="component.Component",
 )
 def works_with_every_partner(specimen: Specimen) -> None:
-    works: list[Capabilities] = []
+    """In combinations that have all partners between them.
+
+    Where one of these fails, partner by partner, for the blame.
+    """
+    cases = specimen.bench.covering({specimen.kind: specimen.small})
+    applies(bool(cases), _nobody(specimen))
+    failed = [(case, error) for case in cases if (error := trouble(case))]
+    if failed:
+        _partner_by_partner(specimen, [case for case in cases if not trouble(case)])
+    for case, error in failed:
+        others = {kind: ref for kind, ref in case.refs.items() if kind != specimen.kind}
+        if _works_elsewhere(specimen, others):
+            raise blame([(str(case), error, provided(case))], [])
+
+
+def _partner_by_partner(specimen: Specimen, works: list[Case]) -> None:
+    """The first combination with each partner; raises `Violation` where it is to blame for a failure.
+
+    Where nothing works, one failure tells as much as all.
+    """
     failures: list[Failure] = []
     for name, partner, case in specimen.bench.partners({specimen.kind: specimen.small}):
-        parts = case.parts()
-        provided = capabilities(case.source.data, parts)
-        try:
-            step(parts, case)
-            works.append(provided)
-        except Exception as error:
-            if _works_elsewhere(specimen, partner):
-                failures.append((name, error, provided))
-    applies(bool(works or failures), _nobody(specimen))
+        error = trouble(case)
+        if error is None:
+            works.append(case)
+        elif _works_elsewhere(specimen, partner):
+            failures.append((name, error, provided(case)))
+        if failures and not works:
+            break
     if failures:
-        raise blame(failures, works)
+        raise blame(failures, [provided(case) for case in works])
+
+
+def provided(case: Case) -> Capabilities:
+    """What a combination provides."""
+    return capabilities(case.source.data, case.parts())
 
 
 def _nobody(specimen: Specimen) -> str:
@@ -62,20 +85,23 @@ def step(parts: Parts, case: Case) -> None:
 
 
 @cache
-def takes_a_step(case: Case) -> bool:
-    """Whether a combination works at all; found once, as every evaluator asks it of the same ones."""
+def trouble(case: Case) -> Exception | None:
+    """What a step of a combination raises, if anything.
+
+    It is found once, as others ask it of the same combination.
+    """
     try:
         step(case.parts(), case)
-    except Exception:
-        return False
-    return True
+    except Exception as error:
+        return error.with_traceback(None)
+    return None
 
 
 def _works_elsewhere(specimen: Specimen, partner: Fixed) -> bool:
     """Whether a partner works with another component of this kind, or there is no other to tell."""
     others = [ref for ref in specimen.bench.offers[specimen.kind] if ref.name != specimen.ref.name]
     found = (specimen.bench.find({**partner, specimen.kind: ref}) for ref in others)
-    steps = (takes_a_step(case) for case in found if case)
+    steps = (trouble(case) is None for case in found if case)
     return not partner or next(steps, None) is not False or any(steps)
 
 

@@ -168,12 +168,15 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     ),
     # objectives and estimators
     "lower_bound_stays_below_log_p": lambda it: it.built.lower_bound,
+    "evidence_is_unbiased": lambda it: it.built.evidence,
     "additive_is_true": lambda it: it.built.additive and it.sized,
     "linear_is_true": lambda it: it.built.linear,
     "equal_weights_give_their_value": lambda it: "log_weights" in it.built.provides,
     "own_surrogate_comes_with_the_bound": lambda it: "surrogate" in it.built.provides,
     "bound_is_of_its_terms": lambda it: it.sized,
-    "unbiased_gradient_averages_to_the_exact_one": lambda it: it.built.unbiased,
+    "unbiased_gradient_averages_to_the_exact_one": lambda it: (
+        it.built.unbiased and "objective.surrogate" not in it.built.requires
+    ),
     # evaluators
     "measures_every_combination": lambda it: not tried_before(it.specimen),
     "fractions_are_fractions": lambda it: "fraction" in it.units,

@@ -77,7 +77,9 @@ def _agree(what: str, found: Tensor, due: Tensor, hint: str) -> None:
     require(bool(found.isfinite().all()), f"{what} is not finite", hint)
     error = (found - due).abs().max().item()
     require(
-        error <= SLACK * (1 + due.abs().max().item()), f"{what} is off by {error:.3g} from its own alone", hint
+        error <= SLACK * (1 + due.abs().max().item()),
+        f"{what} is off by {error:.3g} from its own alone",
+        hint,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.nn.functional import logsigmoid
 from lvmbench.data.files import present
 from lvmbench.dataset import Data, DataSummary, Support
 from lvmbench.noise import Stream
-from lvmbench.registry.catalogue import Catalogue
+from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
 from lvmbench.split import Split
 
@@ -163,14 +164,20 @@ def narrow() -> tuple[Source, ...]:
     return (*plain, _levels(2), _levels(1), *images, *map(_with_causes, vectors["binary"]))
 
 
+_LOADED: WeakKeyDictionary[Entry, Source] = WeakKeyDictionary()
+"""What was loaded of each entry, for as long as a catalogue has it: catalogues share most of theirs."""
+
+
 def registered(catalogue: Catalogue) -> Iterator[Source]:
     """The first rows of every registered data set that can be loaded at its defaults without a download."""
     for entry in catalogue.entries("dataset"):
         with suppress(Exception):  # as a partner it is of no use; its own checks say why
             files = entry.load().files
             if all(present(file) for file in files):
-                data: Data = catalogue.build("dataset", Ref(entry.name)).load()
-                yield Source.of(f"dataset '{entry.name}'", shortened(data, ROWS // 3))
+                if entry not in _LOADED:
+                    data: Data = catalogue.build("dataset", Ref(entry.name)).load()
+                    _LOADED[entry] = Source.of(f"dataset '{entry.name}'", shortened(data, ROWS // 3))
+                yield _LOADED[entry]
 
 
 def shortened(data: Data, rows: int | None) -> Data:

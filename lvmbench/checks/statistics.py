@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from scipy import stats
+from scipy.special import stdtrit
 from torch import Tensor
 
 from lvmbench.checks.contract import require
@@ -26,7 +26,7 @@ def limit(freedom: float, figures: int, rate: float = FALSE_ALARMS / AVERAGES) -
     >>> 4.8 < limit(20_000, 1, 1e-6) < 5.0
     True
     """
-    return float(stats.t.isf(rate / 2 / max(figures, 1), freedom))
+    return float(-stdtrit(freedom, rate / 2 / max(figures, 1)))
 
 
 def require_average(

@@ -4,12 +4,13 @@ what it goes with, what it does not and why, and the boards it is on.
 
 from __future__ import annotations
 
-import itertools
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 from lvmbench.checks.contract import BUILT
 from lvmbench.checks.partners import Bench
+from lvmbench.errors import Unavailable
 from lvmbench.registry.catalogue import Catalogue, Entry
 
 BOARDS = ("leaderboards", "lvmbench-results")
@@ -24,21 +25,17 @@ def goes_with(entry: Entry, catalogue: Catalogue) -> Iterator[tuple[str, list[st
     bench = Bench(catalogue)
     for kind in (k for k in BUILT if k != entry.kind):
         others = catalogue.entries(kind)
-        names = [other.name for other in others]
-        fits = [other.name for other in others if _fit(bench, entry, other)]
-        rest = [f"{name} ({_why(entry, catalogue.entry(kind, name))})" for name in names if name not in fits]
+        fits = [other.name for other in others if bench.together(entry, other)]
+        rest = [f"{other.name} ({_why(entry, other)})" for other in others if other.name not in fits]
         yield kind, fits, rest
-
-
-def _fit(bench: Bench, one: Entry, other: Entry) -> bool:
-    """Whether some combination holds both."""
-    pairs = itertools.product(bench.choices(one), bench.choices(other))
-    return any(bench.find({one.kind: a, other.kind: b}) for a, b in pairs)
 
 
 def _why(one: Entry, other: Entry) -> str:
     """What the two require that no combination of both provides, as far as they declare it."""
-    pairs = [(e, sorted(e.load().requires)) for e in (one, other)]
+    try:
+        pairs = [(e, sorted(e.load().requires)) for e in (one, other)]
+    except Unavailable:
+        return "it cannot be used"
     said = [f"{e.name} requires {', '.join(needed)}" for e, needed in pairs if needed]
     return "; ".join(said) or "no combination of both was found"
 
@@ -47,11 +44,11 @@ def boards(entry: Entry) -> list[str]:
     """The boards below the current folder that have a run with this component."""
     if entry.kind not in (*BUILT, "dataset"):
         return []
-    import pandas as pd
 
     def has(path: Path) -> bool:
-        column = pd.read_csv(path, usecols=[entry.kind])[entry.kind].astype(str)
-        return bool((column.str.partition("[")[0] == entry.name).any())
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file)
+            return any((row.get(entry.kind) or "").partition("[")[0] == entry.name for row in rows)
 
     paths = (path for folder in BOARDS for path in sorted(Path(folder).glob("*/records.csv")))
     return [str(path.parent) for path in paths if has(path)]

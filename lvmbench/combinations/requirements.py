@@ -119,7 +119,7 @@ def prior_capabilities(prior: Prior, p: type[Distribution] | None = None) -> fro
 
 
 def decoder_capabilities(decoder: Decoder, emission: type[Distribution] | None = None) -> frozenset[str]:
-    """What a decoder provides, where p(x|z) of the model is of this class, if that is another than its own."""
+    """What a decoder provides, where p(x|z) of the model is of this class, if of another than its own."""
     return _words("decoder", decoder.provides | traits_of(emission or decoder.distribution))
 
 

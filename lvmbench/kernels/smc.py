@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Annotated, Literal, NamedTuple, Protocol
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from lvmbench.distributions import Distribution
 from lvmbench.kernels.resampling import Scheme, ancestors, copies, effective_sample_size
 from lvmbench.noise import Noise
+
+When = Literal["never", "always", "ess"]
+Share = Annotated[float, Field(gt=0, le=1)]
+"""A number above 0, up to 1."""
 
 
 class Way(Protocol):
@@ -46,7 +51,7 @@ class Resampling:
         scheme: How ancestors are chosen.
     """
 
-    when: Literal["never", "always", "ess"] = "ess"
+    when: When = "ess"
     threshold: float = 0.5
     scheme: Scheme = "multinomial"
 

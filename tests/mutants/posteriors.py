@@ -19,6 +19,8 @@ from lvmbench import (
     register_kl,
 )
 from lvmbench.divergence import draw_kl
+from lvmbench.kernels.hmc import leapfrog
+from lvmbench_plugins.posteriors.hamiltonian import Hamiltonian, Trajectories
 from lvmbench_plugins.posteriors.ladder import Ladder
 from lvmbench_plugins.posteriors.noising import Noising
 from tests.mutants import mutant
@@ -332,6 +334,29 @@ class SignOfTheReverse(Marginal):
 @mutant("an estimate of the density with a wrong sign", log_q_is_known_as_declared="its sign")
 class WrongSignOfTheReverse(Integrated):
     distribution = SignOfTheReverse
+
+
+class AsItBegan(Trajectories):
+    def sample_and_log_prob(self, noise, samples):
+        z, log_q = self.start.sample_and_log_prob(noise, samples)
+        place = self.target.at(z)
+        for forth, back, step, steps in self.iterations:
+            v, log_forth = (part[0] for part in forth(place.z).sample_and_log_prob(noise, 1))
+            place, _ = leapfrog(self.target, place, v, step.unsqueeze(0), steps)
+            log_q = log_q + log_forth - back(place.z).log_prob(v)
+        return place.z, log_q
+
+
+@mutant(
+    "the reverse model of trajectories is asked about the velocity with which they began",
+    log_q_is_known_as_declared="the average of 20000 draws",
+)
+class VelocityAsItBegan(Hamiltonian):
+    distribution = AsItBegan
+
+    def forward(self, x, model):
+        q = super().forward(x, model)
+        return AsItBegan(q.start, q.target, q.iterations) if isinstance(q, Trajectories) else q
 
 
 class Bounded(DiagonalNormal):

@@ -183,6 +183,8 @@ EXACT = {"model.exact_posterior"}
 KNOWN = {"elbo": elbo, "log_likelihood": log_p, "gap": gap, "approximation_gap": gap}
 OF_Q, OF_P = "elbo bound", "log_likelihood gap"
 LARGE = {"latent": 10, "values": (20,), "noise": 0.1**0.5, "count": 64}
+NOTHING = {"generalization_gap": lambda subject, found: 0.0}
+"""Where the training data are those that are measured."""
 OF_X = {"log_likelihood": drawn_log_p}
 OF_HIDDEN = {"hidden_log_likelihood[importance]": hidden}
 ALL, SPLIT = f"{OF_Q} {OF_P}", f"elbo {OF_P} approximation_gap"
@@ -282,6 +284,16 @@ CASES = [
         "",
         f"{SAMPLES} {SHARES}",
         repeats=2,
+    ),
+    Case("generalization[samples=50]", NEAR, sampled(count=50), "generalization_gap", "", NOTHING),
+    Case(
+        "generalization[samples=20]",
+        "log p(x) known",
+        sampled(count=50, knows=EXACT),
+        "generalization_gap",
+        "",
+        NOTHING,
+        slow=True,
     ),
     Case("bits_back[samples=5,data=10]", "images of 4 by 4", images, "bits_per_dim"),
     Case("quadrature[side=4]", NEAR, sampled(), "", "log_likelihood quadrature_error", repeats=2),

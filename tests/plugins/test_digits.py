@@ -49,6 +49,14 @@ def test_the_splits_are_a_partition_of_scikit_learns_images():
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_fewer_training_images_are_the_first_ones(mode):
+    few, every = (Digits(binarize=mode, **options).load().splits for options in ({"train": 7}, {}))
+    assert torch.equal(few["train"].x, every["train"].x[:7])
+    assert torch.equal(few["train"].labels, every["train"].labels[:7])
+    assert all(torch.equal(few[name].x, every[name].x) for name in ("validation", "test"))
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_the_same_at_every_load_whatever_the_default_dtype(mode):
     first = Digits(binarize=mode).load().checksum
     torch.set_default_dtype(torch.float64)

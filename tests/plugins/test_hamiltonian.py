@@ -127,10 +127,10 @@ def test_no_trajectory_runs_away():
 def trained(steps, x, seed=0):
     """A model whose posterior alone was trained, on data that it is measured on, too."""
     built, stream = model(steps=steps), noise(2)
-    optimizer = torch.optim.Adam(built.posterior.parameters(), 1e-2)
-    for _ in range(150):
+    optimizer = torch.optim.Adam(built.posterior.parameters(), 2e-2)
+    for _ in range(200):
         optimizer.zero_grad()
-        (-Terms(built, x, stream, 2).log_w().mean()).backward()
+        (-Terms(built, x, stream, 4).log_w().mean()).backward()
         optimizer.step()
     return built
 

@@ -29,7 +29,9 @@ def test_bounds_are_those_of_a_loop_by_hand(prior, posterior):
         for t in range(length):
             z, frame = terms.z[:, i : i + 1, t], x[i : i + 1, t]
             seen = torch.cat([z, h[..., : built.prior.space.shown]], -1)
-            term = built.decoder(seen).log_prob(frame) + built.prior.law(h).log_prob(z) - q.at(t, h).log_prob(z)
+            term = (
+                built.decoder(seen).log_prob(frame) + built.prior.law(h).log_prob(z) - q.at(t, h).log_prob(z)
+            )
             by_hand[:, i] += term.squeeze(1)
             h = built.prior.advance(h, z, frame)
     torch.testing.assert_close(terms.log_w(), by_hand)
@@ -218,7 +220,7 @@ def test_emissions_are_drawn_with_their_density():
 
 def test_p_of_z_of_a_recurrent_prior_is_known_along_x_alone():
     built = model("recurrent", "filtering")
-    with pytest.raises(LvmbenchError, match=r"known along x alone, as p\.along\(x\)"):
+    with pytest.raises(LvmbenchError, match=r"known along x alone, p\.along\(x\)"):
         built.p().log_prob(torch.zeros(5, 2).double())
     assert built.p().along(sequences()).log_prob(torch.zeros(4, 5, 2).double()).shape == (4,)
 

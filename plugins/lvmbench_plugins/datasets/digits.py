@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Annotated, final
 
 import torch
+from pydantic import Field
 from sklearn.datasets import load_digits
 
 from lvmbench import Data, Dataset, Split, generator
@@ -27,6 +28,7 @@ class Digits(Dataset):
     Arguments:
         binarize: ``threshold`` at half intensity, ``static`` sampled once, ``dynamic`` sampled anew at each
             training visit, or ``none``: the intensities from 0 to 1, for the decoders of real-valued data.
+        train: How many of the training images there are, the first ones.
 
     Example:
         >>> data = Digits().load()
@@ -34,13 +36,16 @@ class Digits(Dataset):
         (torch.Size([1257, 1, 8, 8]), 'binary')
     """
 
-    def __init__(self, *, binarize: Binarize = "threshold") -> None:
-        self.binarize = binarize
+    def __init__(
+        self, *, binarize: Binarize = "threshold", train: Annotated[int, Field(ge=1, le=1257)] = 1257
+    ) -> None:
+        self.binarize, self.train = binarize, train
 
     def load(self) -> Data:
         images, labels = load_digits(return_X_y=True)
         x, y = torch.from_numpy(images).to(torch.uint8).reshape(-1, 1, 8, 8), torch.from_numpy(labels).long()
         order = torch.randperm(len(x), generator=generator(0, "digits", "split"))
-        parts = zip(SIZES, torch.split(order, list(SIZES.values())), strict=True)
-        grey = {name: Split(x[rows], y[rows], 1 / 16) for name, rows in parts}
+        parts = dict(zip(SIZES, torch.split(order, list(SIZES.values())), strict=True))
+        parts["train"] = parts["train"][: self.train]
+        grey = {name: Split(x[rows], y[rows], 1 / 16) for name, rows in parts.items()}
         return image_data(binarized(grey, self.binarize, "digits"), self.binarize, "CC BY 4.0")

@@ -16,7 +16,8 @@ class Own(Estimator):
     .. math:: g = \nabla \tilde L(x), \qquad \tilde L \text{ the surrogate that comes with the objective}
 
     For objectives whose training is not the gradient of their bound: the weights of `rws`, say, are held
-    fixed. Others leave the surrogate to an estimator, and are refused here.
+    fixed. It is unbiased where the objective says so. Others leave the surrogate to an estimator, and are
+    refused here.
 
     References:
         Gradient Estimation Using Stochastic Computation Graphs (Schulman, Heess, Weber, Abbeel, 2015),
@@ -27,7 +28,7 @@ class Own(Estimator):
         frozenset({'objective.surrogate'})
     """
 
-    unbiased = False
+    unbiased_where = frozenset({"objective.unbiased"})
     provides = frozenset({"own"})
     requires = frozenset({"objective.surrogate"})
 

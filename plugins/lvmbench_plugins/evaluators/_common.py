@@ -176,16 +176,30 @@ def standard_error(figure: Figure) -> float | None:
     share of the error: evaluations that happen to miss their heaviest weights would else be those that state
     one, and too small a one.
     """
+    parts = _errors(figure)
+    return None if parts is None else math.hypot(*parts)
+
+
+def error_of_difference(one: Figure, other: Figure) -> float | None:
+    """The same of the difference of two means over other data, in which biases cancel as far as they are
+    alike.
+    """
+    a, b = _errors(one), _errors(other)
+    if a is None or b is None:
+        return None
+    return math.hypot(a[0], b[0], a[1] - b[1], a[2], b[2])
+
+
+def _errors(figure: Figure) -> tuple[float, float, float] | None:
+    """The error of the mean over data by the spread of the draws, its bias, and that by rounding."""
     few = figure.freedom is not None and round(figure.freedom.double().sum().item()) < FREEDOM
     if figure.variance is None or few or (figure.worth is not None and figure.worth.median() < _WORTH):
         return None
-    parts = [figure.variance.double().sum().sqrt().item() / len(figure.variance)]
-    if figure.bias is not None:
-        # of one sign for all data: it does not average out
-        parts.append(figure.bias.double().mean().item())
-    if figure.size is not None:
-        parts.append(torch.finfo(figure.value.dtype).eps * figure.size.abs().mean().item())
-    return math.hypot(*parts)
+    spread = figure.variance.double().sum().sqrt().item() / len(figure.variance)
+    # of one sign for all data: it does not average out
+    bias = 0.0 if figure.bias is None else figure.bias.double().mean().item()
+    eps = torch.finfo(figure.value.dtype).eps
+    return spread, bias, 0.0 if figure.size is None else eps * figure.size.abs().mean().item()
 
 
 class Target(NamedTuple):
@@ -216,15 +230,18 @@ def posterior_means(subject: Subject, values: Tensor, chunk: int = 8192) -> Tens
 
 
 def training_means(subject: Subject, noise: Noise, most: int, chunk: int = 8192) -> tuple[Tensor, Tensor]:
-    """The posterior means of at most so many training data, ``(N, D)``, and which ones, ``(N,)``.
+    """The posterior means of at most so many training data, ``(N, D)``, and which ones, ``(N,)``."""
+    values, chosen = training_data(subject, noise, most)
+    return posterior_means(subject, values, chunk), chosen.cpu()
 
-    The data are drawn at random, and their values are as a training visit makes them.
+
+def training_data(subject: Subject, noise: Noise, most: int) -> tuple[Tensor, Tensor]:
+    """At most so many training data drawn at random, ``(N, *x)``, their values as a training visit makes
+    them, and which ones, ``(N,)``.
     """
     chosen = noise.uniform((len(subject.part("train")),)).argsort()[:most]
     values = subject.values("train", chosen)
-    if subject.data.visit is not None:
-        values = subject.data.visit(values, noise)
-    return posterior_means(subject, values, chunk), chosen.cpu()
+    return values if subject.data.visit is None else subject.data.visit(values, noise), chosen
 
 
 def some_data(subject: Subject, count: int) -> Tensor:

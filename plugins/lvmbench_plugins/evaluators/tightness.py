@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, final
 
 import torch
@@ -121,12 +121,18 @@ class Tightness(Evaluator):
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
-        noise = subject.noise("tightness")
+        batches = self.batches(subject, some_data(subject, self.data))
+        figures = self.figures(subject, batches, subject.noise("tightness"))
+        return with_steps(of_some(measurements(figures), subject), subject, batches, self.metrics)
+
+    def batches(self, subject: Subject, x: Tensor) -> list[Tensor]:
+        """Data ``(N, *x)`` in batches of which the draws fit into memory."""
         # what is kept of a batch are S numbers for each datum, 100 chunks of them at most
-        size = max(1, min(math.isqrt(self.chunk), 100 * self.chunk // self.samples))
-        batches = in_batches(subject, some_data(subject, self.data), size)
-        found = of_some(measurements([self._figures(subject, x, noise) for x in batches]), subject)
-        return with_steps(found, subject, batches, self.metrics)
+        return in_batches(subject, x, max(1, min(math.isqrt(self.chunk), 100 * self.chunk // self.samples)))
+
+    def figures(self, subject: Subject, batches: Sequence[Tensor], noise: Noise) -> list[Figures]:
+        """The figures of data, batch by batch."""
+        return [self._figures(subject, x, noise) for x in batches]
 
     def _figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:
         p, pairs = subject.model.p(), pairs_at_once(subject, self.chunk)

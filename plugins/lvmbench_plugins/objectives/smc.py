@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, final
+from typing import Literal, final
 
-from pydantic import Field
 from torch import Tensor
 
 from lvmbench import Count, Estimate, LatentVariableModel, Noise, Refusal, SurrogateObjective, Terms, Walk
 from lvmbench.kernels.resampling import Scheme
-from lvmbench.kernels.smc import Resampling, Sweep, sweep
-
-Share = Annotated[float, Field(gt=0, le=1)]
-"""A number above 0, up to 1."""
+from lvmbench.kernels.smc import Resampling, Share, Sweep, When, sweep
 
 
 @final
@@ -51,16 +47,17 @@ class Smc(SurrogateObjective):
 
     Example:
         >>> sorted(Smc(particles=4).requires)
-        ['estimator.own', 'posterior.pathwise', 'posterior.steps', 'prior.steps']
+        ['estimator.own', 'posterior.pathwise', 'prior.steps']
     """
 
-    requires = SurrogateObjective.requires | {"prior.steps", "posterior.steps", "posterior.pathwise"}
+    requires = SurrogateObjective.requires | {"prior.steps", "posterior.pathwise"}
+    evidence = True
 
     def __init__(
         self,
         *,
         particles: Count = 4,
-        resampling: Literal["never", "always", "ess"] = "ess",
+        resampling: When = "ess",
         threshold: Share = 0.5,
         scheme: Scheme = "multinomial",
         gradient: Literal["dropped", "kept"] = "dropped",

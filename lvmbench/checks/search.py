@@ -1,0 +1,247 @@
+"""The search for combinations: by what components declare, each of which is built once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+
+from lvmbench.checks.contract import BUILT
+from lvmbench.checks.sources import Source
+from lvmbench.combinations.parts import emitted
+from lvmbench.combinations.requirements import (
+    DECLARED,
+    decoder_capabilities,
+    end_capabilities,
+    model_capabilities,
+    posterior_traits,
+    prior_capabilities,
+)
+from lvmbench.errors import Refusal
+from lvmbench.latents import LatentSpace
+from lvmbench.model import LatentVariableModel
+from lvmbench.prior import SequencePrior
+from lvmbench.registry.catalogue import Catalogue, Entry
+from lvmbench.registry.names import Ref
+
+LATENT = 2
+Capabilities = frozenset[str]
+NOTHING: Capabilities = frozenset()
+Choices = Mapping[str, Sequence[Ref]]
+"""The parts of each kind that a combination may be of, the ones that come first preferred."""
+Found = tuple[Source, dict[str, Ref]]
+LATE = ("objective.", "estimator.")
+"""What of requirements can be met by the ends of a combination alone."""
+DECISIVE: Mapping[str, tuple[str, ...]] = {
+    "prior": ("distribution", "space"),
+    "posterior": ("distribution",),
+    "decoder": ("distribution", "__class__"),
+    "objective": DECLARED,
+    "estimator": (),
+}
+"""What decides, beside what components provide and require, with which others they can be."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A component that is built, and what decides with which others it can be.
+
+    Arguments:
+        ref: What it is.
+        part: It itself.
+        requires: What it asks of others.
+        offers: What it offers others, as far as that is known of it alone.
+        declared: The same for all components that can be with the same others.
+    """
+
+    ref: Ref
+    part: Any
+    requires: Capabilities
+    offers: Capabilities
+    declared: Hashable
+
+    @classmethod
+    def of(cls, kind: str, ref: Ref, part: Any) -> Made:
+        """A component of a kind."""
+        requires, provides = frozenset(part.requires), frozenset(part.provides)
+        decisive = (isinstance(part, SequencePrior), *(getattr(part, name) for name in DECISIVE[kind]))
+        return cls(ref, part, requires, _offers(kind, part), (requires, provides, *decisive))
+
+
+def _offers(kind: str, part: Any) -> Capabilities:
+    """What a part of a model offers; of a prior that leaves open what its mixture is of, what it may."""
+    if kind == "prior":
+        return prior_capabilities(part) | {f"prior.{trait}" for trait in part.distribution.traits}
+    if kind == "posterior" and part.distribution:
+        return frozenset(f"posterior.{word}" for word in part.provides | posterior_traits(part.distribution))
+    return decoder_capabilities(part) if kind == "decoder" else NOTHING
+
+
+def _late(words: Capabilities) -> Capabilities:
+    return frozenset(word for word in words if word.startswith(LATE))
+
+
+@cache
+def _kinds(words: Capabilities) -> frozenset[str]:
+    return frozenset(word.partition(".")[0] for word in words)
+
+
+def _lacks(required: Capabilities, offered: Capabilities) -> bool:
+    """Whether something is required and not offered, of a kind of which something is."""
+    missing = required - offered
+    return bool(missing) and not _kinds(missing).isdisjoint(_kinds(offered))
+
+
+class End(NamedTuple):
+    """An objective and an estimator, what the two require and offer, and whether they meet each other."""
+
+    objective: Made
+    estimator: Made
+    requires: Capabilities
+    offers: Capabilities
+    meet: bool
+
+    @classmethod
+    def of(cls, objective: Made, estimator: Made) -> End:
+        """A pair."""
+        requires = objective.requires | estimator.requires
+        offers = end_capabilities(objective.part, estimator.part)
+        return cls(objective, estimator, requires, offers, _late(requires) <= offers)
+
+
+Built = dict[tuple[Any, ...], "Made | Exception"]
+_BUILT: WeakKeyDictionary[Entry, Built] = WeakKeyDictionary()
+"""What was built of each entry, for as long as a catalogue has it: catalogues share most of theirs."""
+
+
+class Workshop:
+    """Components, each built once for each data set and latent space."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._provided: dict[tuple[Any, ...], Capabilities] = {}
+        self._ends: dict[tuple[Made, Made], End] = {}
+
+    def made(self, kind: str, ref: Ref, *arguments: Any, tolerant: bool) -> Made | None:
+        """A component, or ``None`` where it refuses.
+
+        What else a partner raises is not the other's fault.
+        """
+        built = _BUILT.setdefault(self.catalogue.entry(kind, ref.name), {})
+        key = (ref, *arguments)
+        if key not in built:
+            built[key] = self._made(kind, ref, *arguments)
+        made = built[key]
+        if isinstance(made, Exception):
+            if tolerant or isinstance(made, Refusal):
+                return None
+            raise made.with_traceback(None)
+        return made
+
+    def _made(self, kind: str, ref: Ref, *arguments: Any) -> Made | Exception:
+        try:
+            return Made.of(kind, ref, self._build(kind, ref, *arguments))
+        except Exception as error:
+            return error
+
+    def _build(self, kind: str, ref: Ref, source: Source | None = None, space: Any = None) -> Any:
+        arguments = (source.summary, space) if source else ()
+        if source and kind == "decoder":
+            arguments = emitted(source.summary, space), space.visible
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)  # that of every device takes milliseconds
+            return self.catalogue.build(kind, ref, *arguments)
+
+    def provides(self, source: Source, prior: Made, q: Made, decoder: Made) -> Capabilities:
+        """What a model and its data provide: the same for all whose parts declare the same."""
+        key = (source, prior.declared, q.declared, decoder.declared)
+        if key not in self._provided:
+            complete = emitted(source.summary, prior.part.space).complete
+            model = LatentVariableModel(prior.part, q.part, decoder.part, complete=complete)
+            self._provided[key] = model_capabilities(source.data, model)
+        return self._provided[key]
+
+    def end(self, objective: Made, estimator: Made) -> End:
+        """The two ends of a combination."""
+        key = (objective, estimator)
+        if key not in self._ends:
+            self._ends[key] = End.of(objective, estimator)
+        return self._ends[key]
+
+
+@dataclass(frozen=True)
+class Search:
+    """The combinations of some choices that provide what is needed and meet all requirements.
+
+    Of components that declare the same, the first stands for all: what one can be with, so can the others.
+
+    Arguments:
+        workshop: Where components are built.
+        choices: The parts of each kind.
+        firm: The kinds of which an error that is raised is not passed over.
+        need: What combinations have to provide.
+    """
+
+    workshop: Workshop
+    choices: Choices
+    firm: Collection[str]
+    need: Capabilities
+
+    def among(self, sources: Iterable[Source]) -> Iterator[Found]:
+        """The combinations for these data."""
+        for source in sources:
+            told = frozenset(f"dataset.{word}" for word in source.data.capabilities)
+            for prior in self._each("prior", self.need, told, source, LATENT):
+                if source.data.sequence and not prior.part.space.steps:
+                    continue  # to such a prior they are nothing but data with holes
+                for parts in self._around(prior, told, source):
+                    yield source, {kind: made.ref for kind, made in zip(BUILT, parts, strict=True)}
+
+    def _around(self, prior: Made, told: Capabilities, source: Source) -> Iterator[tuple[Made, ...]]:
+        """The combinations with a prior."""
+        ends = self._ends(source, prior.part.space)
+        common = frozenset.intersection(*(end.requires for end in ends)) if ends else NOTHING
+        for model in self._models(prior, self.need | common, told, source) if ends else ():
+            provided = self.workshop.provides(source, *model)
+            asked = self.need.union(*(part.requires for part in model))
+            for end in ends:
+                if asked | end.requires <= provided | end.offers:
+                    yield *model, end.objective, end.estimator
+
+    def _ends(self, source: Source, space: LatentSpace) -> list[End]:
+        """Each objective with each estimator that goes with it."""
+        estimators = list(self._each("estimator", NOTHING, NOTHING, source, space))
+        objectives = self._each("objective", NOTHING, NOTHING)
+        pairs = (self.workshop.end(o, e) for o in objectives for e in estimators)
+        return [pair for pair in pairs if pair.meet]
+
+    def _models(
+        self, prior: Made, need: Capabilities, told: Capabilities, source: Source
+    ) -> Iterator[tuple[Made, Made, Made]]:
+        """The models around a prior whose parts have what they ask of each other."""
+        space, offered, asked = prior.part.space, told | prior.offers, need | prior.requires
+        for q in self._each("posterior", asked, offered, source, space):
+            # what steps emit together can do other things than their decoder
+            wanted = NOTHING if space.steps else asked | q.requires
+            for d in self._each("decoder", wanted, offered | q.offers, source, space):
+                missing = asked.union(q.requires, d.requires) - self.workshop.provides(source, prior, q, d)
+                if missing == _late(missing):
+                    yield prior, q, d
+
+    def _each(self, kind: str, need: Capabilities, offered: Capabilities, *arguments: Any) -> Iterator[Made]:
+        """Of the parts of a kind that declare the same the first.
+
+        Left out is what requires words that are not ``offered``, or does not offer the words that others
+        ``need``, of the kinds of which some are known.
+        """
+        met: set[Hashable] = set()
+        for ref in self.choices[kind]:
+            made = self.workshop.made(kind, ref, *arguments, tolerant=kind not in self.firm)
+            if made and made.declared not in met:
+                met.add(made.declared)
+                if not _lacks(made.requires | need, made.offers | offered):
+                    yield made
