@@ -233,6 +233,6 @@ def test_the_loss_is_less_for_longer_jumps_and_finite_where_there_are_none():
 def test_on_a_correlated_normal_a_gradient_is_worth_more_than_by_tuned_hmc(chance):
     """The setting of HMC is the best of the grid that the benchmark searches."""
     case, seed = cases()["2 dimensions, turned"], 1 + chance.seed
-    tuned = worth(case.target, ordinary(case.target, 40, 0.4, 0.0), seed) / 40
-    learned = worth(case.target, trained(case, seed), seed) / case.leapfrogs
+    tuned = worth(case.target, ordinary(case.target, 40, 0.4, 0.0), seed).per(40).least
+    learned = worth(case.target, trained(case, seed), seed).per(case.leapfrogs).least
     chance.ordered(tuned, learned, learned * (2 / CHAINS) ** 0.5)
