@@ -150,6 +150,7 @@ SUITES = (
     "generative",
     "augmented",
     "static_mnist",
+    "sequences",
     "paper/iwae",
     "paper/ladder",
     "paper/stick_breaking",
