@@ -148,6 +148,7 @@ SUITES = (
     "digit_halves",
     "compatibility",
     "generative",
+    "augmented",
     "static_mnist",
     "sequences",
     "paper/iwae",

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lvmbench import Base, DataSummary, Distribution, LatentSpace, Posterior, Refusal, Resampled
-from lvmbench.distributions import traits_of
+from lvmbench.distributions import closed, traits_of
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel, Noise, Split
@@ -68,7 +68,7 @@ class Rejection(Posterior):
         ['decoder.density', 'prior.density', 'prior.real']
     """
 
-    distribution: type[Any] = Resampled  # of what the base returns
+    distribution: type[Distribution] | None = Resampled  # of what the base returns
     provides = frozenset({"reads_model"})
     requires = frozenset({"prior.density", "decoder.density"})
     base: Posterior
@@ -84,7 +84,7 @@ class Rejection(Posterior):
     ) -> None:
         super().__init__()
         self.base, self.proposals, self.acceptance = base, proposals, acceptance
-        self.distribution = Resampled[_density_of(base)]  # type: ignore[assignment,misc]
+        self.distribution = closed(Resampled, _density_of(base))
         self.provides = self.provides | (base.provides & {"held_fixed"})
         self.requires = self.requires | base.requires
         self.vectorizable, self.refreshes = base.vectorizable, base.refreshes
