@@ -26,7 +26,7 @@ class LatentSpace:
         support: ``real``, ``binary``, or ``one_hot`` in the last dimension.
         layers: The sizes of the layers of a hierarchy, side by side in the last dimension; the decoder reads
             the first alone.
-        steps: The most steps of a sequence, which are the first dimension of z, ``(T, Z)``; 0 where z is none.
+        steps: The most steps that a sequence has, the first dimension of z, ``(T, Z)``; 0 where z is none.
         context: The size of the context of a step: what there is of the steps before it.
         shown: How many of the first values of the context the decoder reads beside a step.
         sticks: Whether z, a real vector, has the logits of the fractions by which a stick is broken; the

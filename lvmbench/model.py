@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Callable, Collection
+from typing import TypeVar, final
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from lvmbench.decoder import Decoder
 from lvmbench.distributions import Distribution, Finite, closed, traits_of
@@ -16,6 +18,8 @@ from lvmbench.noise import Noise
 from lvmbench.posterior import Posterior
 from lvmbench.prior import Prior, SequencePrior
 from lvmbench.steps import emission_type, simulated
+
+T = TypeVar("T")
 
 
 @final
@@ -59,6 +63,20 @@ class LatentVariableModel(nn.Module):
         q: Distribution = self.posterior(x if noise is None else self.posterior.corrupt(x, noise), self)
         return q
 
+    def along(self, x: Tensor, p: Distribution | None = None) -> Distribution:
+        """p(z) along x ``(B, *x)``, batch shape ``(B,)`` where it depends on x as that goes along,
+        and ``()`` elsewhere; p(z) itself is found where it is not given.
+        """
+        return (self.p() if p is None else p).along(x)
+
+    def prior_draws(self, x: Tensor, noise: Noise, samples: int) -> Tensor:
+        """``K`` draws of p(z), along x, for each of x ``(B, *x)``: ``(K, B, *z)``."""
+        p = self.along(x)
+        if "steps" in p.traits:
+            return p.sample(noise, samples)
+        z: Tensor = p.sample(noise, samples * len(x)).unflatten(0, (samples, len(x)))
+        return z
+
     def decode(self, z: Tensor) -> Distribution:
         """p(x|z), batch shape ``(K, B)``, for ``z`` of shape ``(K, B, *z)``,
         of which the decoder sees what the space has it read; of steps, one at a time.
@@ -81,16 +99,14 @@ class LatentVariableModel(nn.Module):
         """
         return self.log_likelihood(x, z) + self.along(x, p).log_prob(z)
 
-    def prior_draws(self, x: Tensor, noise: Noise, samples: int) -> Tensor:
-        """``K`` draws of p(z) for each of ``x`` ``(B, *x)``, ``(K, B, *z)``: along x where it goes along it."""
-        p = self.along(x)
-        if "steps" in p.traits:
-            return p.sample(noise, samples)
-        return p.sample(noise, samples * len(x)).unflatten(0, (samples, len(x)))
-
-    def along(self, x: Tensor, p: Distribution | None = None) -> Distribution:
-        """p(z) along x, which is found where it is not given."""
-        return (self.p() if p is None else p).along(x)
+    def holding(self, parts: Collection[str], work: Callable[[], T]) -> T:
+        """What some work with this model gives where the weights of these parts are held fixed:
+        gradients do not reach them, and pass through all else.
+        """
+        named = self.named_parameters(prefix="model")
+        held = {name: w.detach() for name, w in named if name.split(".")[1] in parts}
+        result: T = functional_call(_Worker(self), held, (work,))
+        return result
 
     def exact_posterior(self, x: Tensor, p: Distribution | None = None) -> Distribution:
         """The true p(z|x) of this model, where it provides ``exact_posterior``:
@@ -123,8 +139,9 @@ class LatentVariableModel(nn.Module):
     @property
     def emission_distribution(self) -> type[Distribution]:
         """The class of p(x|z) in this model: the decoder's, or of steps that of what they emit together."""
-        sequence = isinstance(self.prior, SequencePrior)
-        return emission_type(self.prior, self.decoder) if sequence else self.decoder.distribution
+        if isinstance(self.prior, SequencePrior):
+            return emission_type(self.prior, self.decoder)
+        return self.decoder.distribution
 
     @property
     def posterior_distribution(self) -> type[Distribution] | None:
@@ -178,8 +195,19 @@ class LatentVariableModel(nn.Module):
 
     @torch.no_grad()
     def simulate(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
-        """``K`` draws of z, ``(K, *z)``, and of x with each, ``(K, *x)``; of steps as many as the longest has."""
+        """``K`` draws of z, ``(K, *z)``, and of x with each, ``(K, *x)``; of steps as many as the longest."""
         if isinstance(self.prior, SequencePrior):
             return simulated(self.prior, self.decoder, noise, samples)
         z = self.p().sample(noise, samples)
         return z, self.decode(z.unsqueeze(1)).sample(noise, 1)[0, :, 0]
+
+
+class _Worker(nn.Module):
+    """A model whose weights can be replaced while some work is done."""
+
+    def __init__(self, model: LatentVariableModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, work: Callable[[], T]) -> T:
+        return work()

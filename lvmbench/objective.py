@@ -12,6 +12,8 @@ from lvmbench.component import Component
 from lvmbench.terms import Terms
 
 if TYPE_CHECKING:
+    from lvmbench.dataset import DataSummary
+    from lvmbench.latents import LatentSpace
     from lvmbench.model import LatentVariableModel
     from lvmbench.noise import Noise
 
@@ -20,18 +22,20 @@ class Objective(nn.Module, Component, ABC):
     """A module whose call turns the `Terms` of a batch into the bound of each datum.
 
     ``samples`` is the number K of samples of z that it needs; ``lower_bound`` says whether its expectation
-    never exceeds log p(x); ``additive`` whether it is the mean over samples of the bounds of single samples,
-    so that a score estimator credits each sample with its own; ``density`` whether it trains the decoder as a
-    density p(x|z), without which there is no log p(x) to measure; ``linear`` whether log q(z|x) enters it
-    linearly, with weights that do not depend on the samples, so that the score of q has the mean 0 in its
-    gradient; ``batchwise`` whether the bound of a datum depends on the others of its batch; ``warm_up`` is
-    the number of epochs over which the KL weight rises from 0 to 1 (0: the budget's own), and ``cycles`` how
-    often it does so, each time staying at 1 as long as it rose; ``default_estimators`` are those to use where
-    a suite names none: the first whose requirements the combination meets, or else the first of all.
+    never exceeds log p(x); ``evidence`` whether its exponential has the mean p(x); ``additive`` whether it is
+    the mean over samples of the bounds of single samples, so that a score estimator credits each sample with
+    its own; ``density`` whether it trains the decoder as a density p(x|z), without which there is no log p(x)
+    to measure; ``linear`` whether log q(z|x) enters it linearly, with weights that do not depend on the
+    samples, so that the score of q has the mean 0 in its gradient; ``batchwise`` whether the bound of a datum
+    depends on the others of its batch; ``warm_up`` is the number of epochs over which the KL weight rises
+    from 0 to 1 (0: the budget's own), and ``cycles`` how often it does so, each time staying at 1 as long as
+    it rose; ``default_estimators`` are those to use where a suite names none: the first whose requirements
+    the combination meets, or else the first of all.
     """
 
     samples: int = 1
     lower_bound: bool = True
+    evidence: bool = False
     additive: bool = False
     linear: bool = False
     density: bool = True
@@ -45,6 +49,12 @@ class Objective(nn.Module, Component, ABC):
     def multi_sample(self) -> bool:
         """Whether it takes two samples or more."""
         return self.samples > 1
+
+    def prepare(self, data: DataSummary, space: LatentSpace) -> None:
+        """Make the weights of its own, once it is known what the data and z are like; most have none.
+
+        They are trained by the same surrogate. Called once, when the parts of a combination are built.
+        """
 
     @abstractmethod
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:

@@ -63,13 +63,14 @@ class Emission(Distribution, Generic[D]):
         return self.frames(ended(value)[0]).observed_log_prob(value).sum(-1)
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
-        h, drawn, figures = self.prior.start().expand(samples, *self.z.shape[:-2], -1), [], []
+        h, drawn = self.prior.start().expand(samples, *self.z.shape[:-2], -1), []
         for z in self.z.expand(samples, *self.z.shape).unbind(-2):
             p = self.decoder(shown(self.prior, z, h))
             x, log_p = (part[0] for part in p.sample_and_log_prob(noise, 1))
             h = self.prior.advance(h, z, x)
-            drawn, figures = [*drawn, x], [*figures, log_p]
-        return torch.stack(drawn, self.z.dim() - 1), torch.stack(figures, -1).sum(-1)
+            drawn.append((x, log_p))
+        frames, figures = zip(*drawn, strict=True)
+        return torch.stack(frames, self.z.dim() - 1), torch.stack(figures, -1).sum(-1)
 
 
 class FreeEmission(Emission[D]):
@@ -96,19 +97,19 @@ class FreeEmission(Emission[D]):
 def emission_type(prior: SequencePrior, decoder: Decoder) -> type[Emission[Any]]:
     """The class of what a model of these emits."""
     family: Any = Emission if prior.space.shown else FreeEmission
-    return closed(family, decoder.distribution)
+    emission: Any = closed(family, decoder.distribution)
+    return cast(type[Emission[Any]], emission)
 
 
-def simulated(
-    prior: SequencePrior, decoder: Decoder, noise: Noise, samples: int
-) -> tuple[Tensor, Tensor]:
+def simulated(prior: SequencePrior, decoder: Decoder, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
     """``K`` draws of z, ``(K, T, Z)``, and of x, ``(K, T, *frame)``: z_t, then x_t, step by step."""
-    h, zs, xs = prior.start().expand(samples, -1), [], []
+    h, drawn = prior.start().expand(samples, -1), []
     for _ in range(prior.space.steps):
         z = prior.law(h).sample(noise, 1)[0]
         x = decoder(shown(prior, z, h)).sample(noise, 1)[0]
         h = prior.advance(h, z, x)
-        zs, xs = [*zs, z], [*xs, x]
+        drawn.append((z, x))
+    zs, xs = zip(*drawn, strict=True)
     return torch.stack(zs, 1), torch.stack(xs, 1)
 
 

@@ -76,7 +76,7 @@ def test_a_stick_broken_at_its_ends_keeps_gradients_finite():
         {"event_shape": (3, 3), "steps": 3, "layers": (2, 1)},
         {"event_shape": (3, 3, 2), "steps": 3},
     ],
-    ids=["another sum", "an empty layer", "choices cut in two", "other steps", "layers in steps", "steps of matrices"],
+    ids=["another sum", "an empty layer", "choices in two", "other steps", "layers in steps", "of matrices"],
 )
 def test_what_does_not_make_up_z_is_refused(wrong):
     with pytest.raises(ValueError, match="do not make up z of shape"):

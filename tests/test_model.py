@@ -54,6 +54,15 @@ def test_log_joint_adds_prior_and_likelihood():
     torch.testing.assert_close(built.log_joint(x, z), built.p().log_prob(z) + built.decode(z).log_prob(x))
 
 
+def test_gradients_do_not_reach_parts_that_are_held():
+    built, x = model(), torch.randn(5, 3)
+    value = built.holding(("prior", "decoder"), lambda: Terms(built, x, Stream.seeded(0), 2).log_w().mean())
+    assert torch.equal(value, Terms(built, x, Stream.seeded(0), 2).log_w().mean())
+    value.backward()
+    assert all(w.grad is None for w in built.decoder.parameters())
+    assert all(w.grad is not None for w in built.posterior.parameters())
+
+
 def test_exact_log_density_is_the_same_from_every_latent():
     built, x = model(), torch.randn(4, 3)
     z = torch.randn(5, 4, 2)

@@ -115,7 +115,7 @@ def splits_share_no_rows(specimen: Specimen) -> str | None:
     warnings = []
     for name in SPLITS[1:]:
         shared, rows = shared_rows(data, name), len(data.splits[name])
-        likely = bdtrc(shared - 1, rows, chance) if shared else 1.0
+        likely = float(bdtrc(shared - 1, rows, chance)) if shared else 1.0
         require(
             likely > FALSE_ALARMS,
             f"{shared} of {rows} rows of {name} are in train too",

@@ -135,6 +135,26 @@ def lower_bound_stays_below_log_p(specimen: Specimen) -> None:
 
 
 @contract(
+    "objective",
+    due="Where it is declared 'evidence', the exponential of the bound is p(x) on average.",
+    read=READ,
+)
+def evidence_is_unbiased(specimen: Specimen) -> None:
+    applies(specimen.build().evidence, "it is not declared to be the log of an estimate of p(x)")
+    for toy in _toys(specimen.build()):
+        with torch.no_grad():
+            bound = toy.parts.objective(toy.terms(_double("evidence"), DRAWS)).unflatten(0, (-1, DRAWS))
+            ratio = (bound.T - toy.log_p).exp()
+        require_average(
+            ratio,
+            1.0,
+            f"exp(bound) / p(x) ({toy.name})",
+            "take the log of a mean of weights; after resampling, let copies be of the chosen, with equal "
+            "weights; or declare evidence = False",
+        )
+
+
+@contract(
     "objective", due="An additive bound is the mean over samples of the bounds of single samples.", read=READ
 )
 def additive_is_true(specimen: Specimen) -> None:

@@ -18,9 +18,6 @@ from lvmbench.combinations.parts import Parts, build
 from lvmbench.errors import Refusal
 from lvmbench.noise import Stream
 from lvmbench.options import bases, options_model
-from lvmbench.errors import Refusal
-from lvmbench.noise import Stream
-from lvmbench.options import bases, options_model
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lvmbench.checks.contract import BUILT, Violation, applies, contract
-from lvmbench.checks.partners import Capabilities, Case, Fixed
+from lvmbench.checks.partners import Case, Fixed
+from lvmbench.checks.search import Capabilities
 from lvmbench.checks.specimen import Specimen, Trial
 from lvmbench.combinations.parts import Parts
 from lvmbench.combinations.requirements import capabilities

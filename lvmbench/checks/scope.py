@@ -168,6 +168,7 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     ),
     # objectives and estimators
     "lower_bound_stays_below_log_p": lambda it: it.built.lower_bound,
+    "evidence_is_unbiased": lambda it: it.built.evidence,
     "additive_is_true": lambda it: it.built.additive and it.sized,
     "linear_is_true": lambda it: it.built.linear,
     "equal_weights_give_their_value": lambda it: "log_weights" in it.built.provides,

@@ -43,6 +43,7 @@ OF_BOUNDS = (
     "batch_rows_are_independent",
     "kl_weight_is_taken",
     "lower_bound_stays_below_log_p",
+    "evidence_is_unbiased",
     "additive_is_true",
     "equal_weights_give_their_value",
     "bound_is_of_its_terms",

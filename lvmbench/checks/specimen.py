@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lvmbench.checks.contract import MODEL_PARTS, Skip
 from lvmbench.checks.options import small
-from lvmbench.checks.partners import JITTER, LATENT, LIMIT, NOTHING, Bench, Capabilities, Case, with_samples
+from lvmbench.checks.partners import JITTER, LIMIT, Bench, Case, with_samples
+from lvmbench.checks.search import LATENT, NOTHING, Capabilities
 from lvmbench.checks.sources import Source
 from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import DataSummary

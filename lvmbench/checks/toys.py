@@ -244,7 +244,8 @@ def toys(
     for of in (_single, _sequential):
         found = False
         for name, model, data, x in of(exact, sharp):
-            parts = Parts(model, objective, estimator)
+            objective.prepare(data.summary, model.prior.space)
+            parts = Parts(model, objective.double(), estimator)
             provided = capabilities(data, parts)
             if needs(parts) <= provided:
                 found = True

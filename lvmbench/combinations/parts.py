@@ -73,6 +73,7 @@ def build(catalogue: Catalogue, combination: Combination, data: Data, seed: int)
         torch.default_generator.manual_seed(derive(seed, "weights"))  # parts are built on the CPU
         model = build_model(catalogue, combination.refs, combination.latent, summary)
         objective = catalogue.build("objective", combination["objective"])
+        objective.prepare(summary, model.prior.space)
         estimator = catalogue.build("estimator", combination["estimator"], summary, model.prior.space)
     return Parts(model, objective, estimator)
 

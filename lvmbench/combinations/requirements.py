@@ -119,7 +119,7 @@ def prior_capabilities(prior: Prior, p: type[Distribution] | None = None) -> fro
 
 
 def decoder_capabilities(decoder: Decoder, emission: type[Distribution] | None = None) -> frozenset[str]:
-    """What a decoder provides, where p(x|z) of the model is of this class, if that is another than its own."""
+    """What a decoder provides, where p(x|z) of the model is of this class, if of another than its own."""
     return _words("decoder", decoder.provides | traits_of(emission or decoder.distribution))
 
 
@@ -149,7 +149,8 @@ def unmet(
     label: str, component: Component, provided: frozenset[str], combination: Combination, data: Data
 ) -> str | None:
     """Why a component cannot be part of a combination, or ``None`` where all it requires is there."""
-    missing = sorted(component.requires - provided)
+    # what z is not of one shape for may lack more besides, as a mean of p(x|z): that is why
+    missing = sorted(component.requires - provided, key=lambda word: (word != "prior.fixed", word))
     if not missing:
         return None
     kind = missing[0].partition(".")[0]

@@ -76,13 +76,22 @@ class Resampled(Distribution, Generic[D]):
         )
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
-        pool, log_q = self.base.sample_and_log_prob(noise, self.proposals * samples)
-        z, log_w = (part.unflatten(0, (-1, samples)) for part in (pool, self.log_target(pool) - log_q))
+        z, log_q, log_w = self.propose(noise, samples)
         log_shares = self.log_shares(log_w)
         chosen = (log_shares + noise.gumbel(log_w.shape)).argmax(0, keepdim=True)
-        log_density = log_q.unflatten(0, (-1, samples)) + log_shares + math.log(self.proposals)
+        log_density = log_q + log_shares + math.log(self.proposals)
         index = chosen[(..., *[None] * (z.dim() - log_w.dim()))]
         return _taken(z, index), _taken(log_density, chosen)
+
+    def propose(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The proposals of ``K`` samples, ``(N, K, B, *event)``, with log q and the log weights,
+        ``(N, K, B)``.
+        """
+        z, log_q = self.base.sample_and_log_prob(noise, self.proposals * samples)
+        z, log_q, log_w = (
+            part.unflatten(0, (-1, samples)) for part in (z, log_q, self.log_target(z) - log_q)
+        )
+        return z, log_q, log_w
 
     def estimate_log_prob(self, value: Tensor, noise: Noise) -> Tensor:
         own = self.base.log_prob(value)  # (..., B)
@@ -98,8 +107,6 @@ class Resampled(Distribution, Generic[D]):
         """The log of the chance of each of several proposals to be chosen, given their log weights
         ``(N, ...)``.
         """
-        if self.acceptance == 1:
-            return torch.zeros_like(log_w).log_softmax(0)
         return logsigmoid(log_w + threshold(log_w, self.acceptance)).log_softmax(0)
 
 
@@ -111,6 +118,8 @@ def threshold(log_w: Tensor, acceptance: float) -> Tensor:
     >>> torch.sigmoid(threshold(torch.tensor([0.0, 1.0, 5.0]), 0.4) + torch.tensor([0.0, 1.0, 5.0])).mean()
     tensor(0.4000)
     """
+    if acceptance == 1:
+        return torch.full_like(log_w[0], math.inf)
     given, odds = log_w.detach(), math.log(acceptance / (1 - acceptance))
     low, high = odds - given.amax(0), odds - given.amin(0)
     for _ in range(HALVINGS):

@@ -92,12 +92,13 @@ class Steps(Distribution):
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         *batch, count = self.memory.lasting.shape
-        h, drawn, figures = self.memory.start.expand(samples, *batch, -1), [], []
+        h, drawn = self.memory.start.expand(samples, *batch, -1), []
         for t in range(count):
             z, log_p = (part[0] for part in self.at(t, h).sample_and_log_prob(noise, 1))
             h = self.memory.advance(t, h, z) if t + 1 < count else h
-            drawn, figures = [*drawn, z], [*figures, log_p]
-        return torch.stack(drawn, -2), self.total(torch.stack(figures, -1))
+            drawn.append((z, log_p))
+        steps, figures = zip(*drawn, strict=True)
+        return torch.stack(steps, -2), self.total(torch.stack(figures, -1))
 
 
 class LinearSteps(Steps):
@@ -113,7 +114,8 @@ class LinearSteps(Steps):
         h, means = self.memory.start.expand(*batch, -1), []
         for t in range(count):
             z = self.at(t, h).mean
-            h, means = self.memory.advance(t, h, z), [*means, z]
+            h = self.memory.advance(t, h, z)
+            means.append(z)
         return torch.stack(means, -2)
 
 

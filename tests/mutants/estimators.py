@@ -3,6 +3,7 @@
 import torch
 
 from lvmbench import Estimate, Estimator, Terms
+from lvmbench_plugins.estimators.covariance import Covariance
 from tests.mutants import mutant
 
 
@@ -121,3 +122,13 @@ class MeanSurrogate(Reparameterised):
     def forward(self, objective, model, x, noise, kl_weight=1.0):
         surrogate, bound = super().forward(objective, model, x, noise, kl_weight)
         return Estimate(surrogate.mean(), bound)
+
+
+@mutant(
+    "the proposals that one is chosen from have no score, and it is declared unbiased",
+    unbiased_gradient_averages_to_the_exact_one="a missing score term",
+)
+class ProposalsWithoutScore(Covariance):
+    def forward(self, objective, model, x, noise, kl_weight=1.0):
+        bound = super().forward(objective, model, x, noise, kl_weight).bound
+        return Estimate(bound, bound)

@@ -4,7 +4,9 @@ import math
 
 import torch
 
-from lvmbench import Count, Estimate, Objective, SurrogateObjective, Terms
+from lvmbench import Count, Estimate, Objective, SurrogateObjective, Terms, Walk
+from lvmbench.kernels.resampling import copies
+from lvmbench.kernels.smc import Resampling, sweep
 from tests.mutants import mutant
 
 
@@ -152,6 +154,46 @@ class SurrogateForBound(Wake):
 )
 class AnyEstimator(Wake):
     requires = frozenset({"posterior.amortized", "posterior.density"})
+
+
+class Particles(SurrogateObjective):
+    """The sequential Monte Carlo bound."""
+
+    requires = SurrogateObjective.requires | {"prior.steps", "posterior.pathwise"}
+    evidence = True
+    resampling = Resampling("always")
+
+    def __init__(self, *, samples: Count = 3):
+        super().__init__()
+        self.samples = samples
+
+    def forward(self, terms, kl_weight=1.0):
+        way = Walk(terms.model, terms.x, q=terms.q, p=terms.p)
+        return sweep(way, terms.noise, terms.samples, self.resampling, kl_weight=kl_weight).log_z
+
+    def estimate(self, model, x, noise, kl_weight=1.0):
+        bound = self(Terms(model, x, noise, self.samples), kl_weight)
+        return Estimate(bound, bound)
+
+
+class Next(Resampling):
+    def resampled(self, h, log_w, index):
+        return super().resampled(h, log_w, (index + 1) % len(h))
+
+
+@mutant("resampling with the wrong ancestor", evidence_is_unbiased="let copies be of the chosen")
+class WrongAncestor(Particles):
+    resampling = Next("always")
+
+
+class Inherited(Resampling):
+    def resampled(self, h, log_w, index):
+        return copies(h, index), copies(log_w, index)
+
+
+@mutant("weights are not reset after resampling", evidence_is_unbiased="with equal weights")
+class WeightsKept(Particles):
+    resampling = Inherited("always")
 
 
 @mutant("a default estimator that is not there", default_estimator_works="known:")

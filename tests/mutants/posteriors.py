@@ -1,6 +1,7 @@
 """Wrong posteriors."""
 
 import math
+from functools import partial
 
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from lvmbench import (
     Marginal,
     Noised,
     Posterior,
+    Resampled,
     Steps,
     ended,
     observed,
@@ -357,6 +359,25 @@ class VelocityAsItBegan(Hamiltonian):
     def forward(self, x, model):
         q = super().forward(x, model)
         return AsItBegan(q.start, q.target, q.iterations) if isinstance(q, Trajectories) else q
+
+
+class Unchosen(Resampled[DiagonalNormal]):
+    def sample_and_log_prob(self, noise, samples):
+        z, _ = super().sample_and_log_prob(noise, samples)
+        return z, self.base.log_prob(z)
+
+
+@mutant(
+    "log q of one of several proposals is that of any: that it was chosen is left out",
+    log_q_is_known_as_declared="left out in one or both",
+)
+class ChoiceLeftOut(Affine):
+    distribution = Unchosen
+    provides = frozenset({"reads_model"})
+
+    def forward(self, x, model):
+        base = DiagonalNormal(*self.numbers(x), len(self.shape))
+        return Unchosen(base, partial(model.log_joint, x), 4, 0.3)
 
 
 class Bounded(DiagonalNormal):

@@ -28,7 +28,11 @@ def test_batch_dimensions_broadcast_and_memory_is_kept_at_first():
 
 
 def test_a_scan_is_step_by_step():
-    cell, values, state = Lstm((3, 2), 4).double(), [torch.randn(7, 5, n).double() for n in (3, 2)], torch.randn(8)
+    cell, values, state = (
+        Lstm((3, 2), 4).double(),
+        [torch.randn(7, 5, n).double() for n in (3, 2)],
+        torch.randn(8),
+    )
     hidden, memory = state.double().chunk(2)
     for t, found in enumerate(cell.scan(values, state.double()).unbind(-2)):
         hidden, memory = cell([value[:, t] for value in values], hidden, memory)

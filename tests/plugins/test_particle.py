@@ -26,7 +26,8 @@ def subject(posterior="filtering[hidden=8]", prior="linear_dynamics", copies=10,
 
 def measure(subject, **options):
     with torch.no_grad():
-        return {(m.metric, m.method): m for m in Particle(**options).evaluate(subject)}
+        found = Particle(**options).evaluate(subject)
+    return {(m.metric, m.method, *filter(None, [m.variant])): m for m in found}
 
 
 @pytest.mark.parametrize("proposal", ["posterior", "prior"])
@@ -69,6 +70,13 @@ def test_figures_are_of_each_sequence_and_of_all_that_were_asked_for():
     some = measure(subject(), particles=2, data=7)["particle_bound", "particles"]
     assert some.per_datum is None
     assert measure(subject(), particles=2)["particle_bound", "particles"].per_datum.shape == (40,)
+
+
+def test_figures_per_step_are_totals_over_all_steps():
+    found = measure(subject(), particles=2)
+    for name in ("particle_bound", "log_likelihood"):
+        whole, each = found[name, "particles"], found[name, "particles", "per_step"]
+        assert each.value == pytest.approx(whole.value * len(LENGTHS) / sum(LENGTHS))
 
 
 def test_the_cost_is_that_of_all_sweeps():

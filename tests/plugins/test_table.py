@@ -281,7 +281,7 @@ BROKEN: dict[str, tuple[Callable[[], str], dict[str, Any], list[str]]] = {
     "label as value": (
         lambda: csv(FRAME.assign(kind=1)),
         {"columns": "width kind", "label": "kind"},
-        ["label 'kind' is among columns="],
+        ["label= names 'kind', which columns= does too; leave it out of one"],
     ),
     "label array as values": (
         lambda: npz(x=NUMBERS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from lvmbench import UserError, nearest
-from lvmbench_plugins.datasets._rows import Rows, codes, reading, require_values, texts
+from lvmbench_plugins.datasets._long import one_each, sequences
+from lvmbench_plugins.datasets._rows import Rows, codes, reading, require_values
 
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "bar": "|"}
 Separator = Literal["comma", "semicolon", "tab", "bar"]
@@ -34,35 +35,66 @@ class Dialect:
         return {"sep": SEPARATORS[self.separator or "comma"], "decimal": decimal, "skipinitialspace": True}
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Which columns are what: values, all others where ``None``; the label; and in long format the name of
+    the sequence and the number of the step.
+    """
+
+    values: list[str] | None
+    label: str | None
+    sequence: str | None
+    step: str | None
+
+    @property
+    def others(self) -> dict[str, str]:
+        """The columns that hold no values, by what they are."""
+        found = {"label": self.label, "sequence": self.sequence, "step": self.step}
+        return {role: name for role, name in found.items() if name is not None}
+
+
 def read_frame(
-    path: Path,
-    dialect: Dialect,
-    columns: str | int | None,
-    label: str | None,
-    unlabelled: Sequence[str],
-    missing: Sequence[str],
+    path: Path, dialect: Dialect, columns: Columns, unlabelled: Sequence[str], missing: Sequence[str]
 ) -> Rows:
-    """The rows of a .csv or .parquet file: the chosen columns, or all but the label."""
+    """The rows of a .csv or .parquet file: the chosen columns, or all that are nothing else."""
+    others = columns.others
     with reading(path):
         csv = path.suffix.lower() == ".csv"
-        frame = _csv(path, dialect, label, missing) if csv else pd.read_parquet(path).reset_index(drop=True)
+        frame = (
+            _csv(path, dialect, [name for role, name in others.items() if role != "step"], missing)
+            if csv
+            else pd.read_parquet(path).reset_index(drop=True)
+        )
     frame = frame.rename(columns=str)
     _require_distinct(path, frame.columns)
-    asked = None if columns is None else texts(columns)
-    _require_known(path, frame, [*(asked or []), *([label] if label is not None else [])])
-    if label is not None and label in (asked or []):
-        raise UserError(f"table '{path}': label '{label}' is among columns=; leave it out of one of them")
-    names = _all_but(path, frame, label) if asked is None else asked
+    _require_known(path, frame, [*(columns.values or []), *others.values()])
+    _require_apart(path, columns)
+    names = _all_but(path, frame, others.values()) if columns.values is None else columns.values
     require_values(path, (len(frame), len(names)))
     for name in names:
         _require_numeric(path, name, frame[name])
     values = frame[names].to_numpy(dtype=np.float64, na_value=np.nan)
-    labels = None if label is None else codes(path, label, frame[label], unlabelled)
-    return Rows(path, values, labels, tuple(names))
+    of = {role: frame[name] for role, name in others.items()}
+    groups = sequences(path, of["sequence"], of["step"]) if "sequence" in of else ()
+    labels = codes(path, others["label"], of["label"], unlabelled) if "label" in of else None
+    if groups and labels is not None:
+        labels = one_each(path, others["label"], labels, groups)
+    return Rows(path, values, labels, tuple(names), groups)
 
 
-def _csv(path: Path, dialect: Dialect, label: str | None, missing: Sequence[str]) -> pd.DataFrame:
-    """The file as pandas reads it, but for the label, whose cells stay as they are written."""
+def _require_apart(path: Path, columns: Columns) -> None:
+    """Refuse a column that is to be two things."""
+    taken = dict.fromkeys(columns.values or [], "columns")
+    for role, name in columns.others.items():
+        if name in taken:
+            raise UserError(
+                f"table '{path}': {role}= names '{name}', which {taken[name]}= does too; leave it out of one"
+            )
+        taken[name] = role
+
+
+def _csv(path: Path, dialect: Dialect, plain_texts: Sequence[str], missing: Sequence[str]) -> pd.DataFrame:
+    """The file as pandas reads it, but for some columns, whose cells stay as they are written."""
     plain = {"header": None, "dtype": str, "keep_default_na": False, **dialect.marks}
     first = pd.read_csv(path, nrows=1, **plain).iloc[0].str.strip()
     _require_separated(path, dialect, first)
@@ -73,9 +105,9 @@ def _csv(path: Path, dialect: Dialect, label: str | None, missing: Sequence[str]
     _require_distinct(path, names)
     whole = {"header": 0 if headed else None, "names": names, "index_col": False, **dialect.marks}
     frame: pd.DataFrame = pd.read_csv(path, low_memory=False, na_values=list(missing), **whole)
-    if label in names:
-        raw = pd.read_csv(path, usecols=[label], dtype=str, keep_default_na=False, **whole)
-        frame[label] = raw[label].str.strip()
+    for name in {*plain_texts} & {*names}:
+        raw = pd.read_csv(path, usecols=[name], dtype=str, keep_default_na=False, **whole)
+        frame[name] = raw[name].str.strip()
     return frame
 
 
@@ -122,8 +154,8 @@ def _require_known(path: Path, frame: pd.DataFrame, names: list[str]) -> None:
             )
 
 
-def _all_but(path: Path, frame: pd.DataFrame, label: str | None) -> list[str]:
-    names = [name for name in frame.columns if name != label]
+def _all_but(path: Path, frame: pd.DataFrame, others: Collection[str]) -> list[str]:
+    names = [name for name in frame.columns if name not in others]
     if any(name.startswith(UNNAMED) for name in names):
         raise UserError(
             f"table '{path}' has a column without a name, maybe row numbers; choose with columns="

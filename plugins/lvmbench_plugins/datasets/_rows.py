@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lvmbench import UserError
 from lvmbench.data.columns import coarse
 from lvmbench.data.rules import SUPPORTS
+from lvmbench_plugins.datasets._long import Groups
 
 Place = tuple[int, ...]
 
@@ -24,13 +25,14 @@ Place = tuple[int, ...]
 @dataclass(frozen=True)
 class Rows:
     """Numeric values ``(N, *x)``, NaN where one is missing, the names of their columns where they have any,
-    and, where asked for, labels ``(N,)``.
+    and, where asked for, a label of each datum and which of the rows make a sequence.
     """
 
     path: Path
     values: NDArray[Any]
     labels: NDArray[np.int64] | None
     names: tuple[str, ...] = ()
+    sequences: Groups = ()
 
     def column(self, place: Place) -> str:
         """What a column is called."""
@@ -41,6 +43,20 @@ class Rows:
         """Which values are missing."""
         gaps: NDArray[np.bool_] = np.isnan(self.values)
         return gaps
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether a value stands for what is missing: in a row, or after the end of a sequence."""
+        return bool(self.gaps.any()) or len({len(rows) for rows in self.sequences}) > 1
+
+    @property
+    def data(self) -> tuple[int, str]:
+        """How many data there are, and what they are."""
+        return (len(self.sequences), "sequences") if self.sequences else (len(self.values), "rows")
+
+    def rows_of(self, data: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows that make some data."""
+        return np.concatenate([self.sequences[i] for i in data]) if self.sequences else data
 
     @property
     def constant(self) -> NDArray[np.bool_]:
@@ -76,13 +92,16 @@ class Rows:
             )
 
     def require_observed(self) -> None:
-        """Refuse rows and columns of which nothing was observed."""
-        gaps = self.gaps.reshape(len(self.values), -1)
-        empty = np.flatnonzero(gaps.all(1))
-        if len(empty):
+        """Refuse rows and columns of which nothing was observed, but for the rows of a sequence
+        that has others.
+        """
+        empty: NDArray[np.bool_] = np.asarray(self.gaps.reshape(len(self.values), -1).all(1))
+        groups: Groups = self.sequences or tuple(np.arange(len(empty)).reshape(-1, 1))
+        found = [group[0] for group in groups if empty[group].all()]
+        if found:
             raise UserError(
-                f"table '{self.path}': {len(empty)} rows have no value at all, the first is row "
-                f"{empty[0] + 1}; drop them"
+                f"table '{self.path}': {len(found)} {self.data[1]} have no value at all, the first is row "
+                f"{found[0] + 1}; drop them"
             )
         if self.gaps.all(0).any():
             place = tuple(int(i) for i in np.argwhere(self.gaps.all(0))[0])

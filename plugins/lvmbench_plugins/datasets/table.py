@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from lvmbench import Data, Dataset, Probability, Size, Split, Support, UserError, generator
 from lvmbench.data.rules import WHOLE
 from lvmbench_plugins.datasets._archive import Layout, read_archive
-from lvmbench_plugins.datasets._frame import Decimal, Dialect, Separator, read_frame
+from lvmbench_plugins.datasets._frame import Columns, Decimal, Dialect, Separator, read_frame
+from lvmbench_plugins.datasets._long import padded
 from lvmbench_plugins.datasets._rows import Rows, texts
 
 Values = Literal["auto", "binary", "unit", "count", "real"]
 OPTIONS = {
-    ".csv": ("columns", "header", "separator", "decimal"),
-    ".parquet": ("columns",),
+    ".csv": ("columns", "sequence", "step", "header", "separator", "decimal"),
+    ".parquet": ("columns", "sequence", "step"),
     ".npz": ("array", "layout"),
 }
 """The options that only some files have."""
@@ -35,7 +36,7 @@ class Table(Dataset):
 
     Data of zeros and ones only is ``binary``, of whole numbers only ``count``; other data is ``real``, and
     also ``unit`` where it lies between 0 and 1. Rows of three dimensions are images. Rows are shuffled, then
-    split.
+    split. With ``sequence`` and ``step`` each row is a step of a sequence, and whole sequences are split.
 
     References:
         Tidy Data (Wickham, 2014), https://doi.org/10.18637/jss.v059.i10
@@ -45,6 +46,9 @@ class Table(Dataset):
         columns: The columns of values in a .csv or .parquet file, between spaces, or between semicolons where
             names hold spaces; all but the label where not given.
         label: The column, or in an .npz file the array, of labels: text or whole numbers.
+        sequence: The column that says which sequence a row belongs to, as text.
+        step: The column of the step's number within its sequence, in any order; none may be missing in
+            between. A step that was not observed has a row of missing values.
         array: The array of values in an .npz file; where not given, ``x`` or else the only one of two or more
             dimensions.
         values: What the values are: ``binary``, ``unit``, ``count`` or ``real``. With ``auto`` they say it
@@ -83,6 +87,8 @@ class Table(Dataset):
         path: str,
         columns: str | int | None = None,
         label: str | int | None = None,
+        sequence: str | int | None = None,
+        step: str | int | None = None,
         array: str | None = None,
         values: Values = "auto",
         standardize: bool = False,
@@ -97,12 +103,17 @@ class Table(Dataset):
         seed: Size = 0,
     ) -> None:
         self.path = Path(path).expanduser()
-        self.label = None if label is None else str(label)
-        self.array, self.layout, self.columns = array, layout, columns
+        asked = None if columns is None else texts(columns)
+        self.columns = Columns(
+            asked, *(None if name is None else str(name) for name in (label, sequence, step))
+        )
+        self.array, self.layout = array, layout
         self.dialect, self.unlabelled = Dialect(header, separator, decimal), texts(unlabelled)
         self.missing = None if missing is None else texts(missing)
         self.given = {
             "columns": columns,
+            "sequence": sequence,
+            "step": step,
             "array": array,
             "layout": layout,
             "header": header,
@@ -114,11 +125,14 @@ class Table(Dataset):
 
     def load(self) -> Data:
         rows = self._observed(self._read())
-        parts = self._parts(len(rows.values))
+        parts = self._parts(*rows.data)
         if rows.constant.all():
             raise UserError(f"table '{self.path}' is constant: its {len(rows.values)} rows are all the same")
         support = self._support(rows)
-        values, missing = _coded(self._kept(rows, support, parts["train"]), rows.gaps)
+        values = self._kept(rows, support, rows.rows_of(parts["train"]))
+        missing = _code(values) if rows.has_gaps else None
+        if rows.sequences:
+            values = padded(values, rows.sequences, _code(values))
         return Data(
             {name: _split(values, rows.labels, part, missing) for name, part in parts.items()},
             support,
@@ -126,6 +140,7 @@ class Table(Dataset):
             provides=frozenset({"image"} if values.ndim == 4 else ()),
             columns=rows.names,
             advice={"real": "values=real takes whole numbers as real ones"} if support == "count" else {},
+            sequence=bool(rows.sequences),
         )
 
     def _read(self) -> Rows:
@@ -143,13 +158,13 @@ class Table(Dataset):
                     f"table '{self.path}': option '{name}' is not for {suffix} files, which "
                     f"have {known}; leave it out"
                 )
-        return (
-            read_archive(self.path, self.array, self.layout, self.label, self.unlabelled)
-            if suffix == ".npz"
-            else read_frame(
-                self.path, self.dialect, self.columns, self.label, self.unlabelled, self.missing or ()
+        if (self.columns.sequence is None) != (self.columns.step is None):
+            raise UserError(
+                f"table '{self.path}': sequence= and step= go together; give both, or leave both out"
             )
-        )
+        if suffix == ".npz":
+            return read_archive(self.path, self.array, self.layout, self.columns.label, self.unlabelled)
+        return read_frame(self.path, self.dialect, self.columns, self.unlabelled, self.missing or ())
 
     def _observed(self, rows: Rows) -> Rows:
         """The rows with NaN for what is said to mean missing.
@@ -163,17 +178,17 @@ class Table(Dataset):
         rows.require_observed()
         return rows
 
-    def _parts(self, rows: int) -> dict[str, NDArray[np.int64]]:
-        """The rows of each split."""
-        validation, test = round(rows * self.validation), round(rows * self.test)
-        sizes = {"train": rows - validation - test, "validation": validation, "test": test}
+    def _parts(self, count: int, what: str) -> dict[str, NDArray[np.int64]]:
+        """Which of so many rows or sequences are in each split."""
+        validation, test = round(count * self.validation), round(count * self.test)
+        sizes = {"train": count - validation - test, "validation": validation, "test": test}
         if min(sizes.values()) < 1:
             found = ", ".join(f"{size} for {name}" for name, size in sizes.items())
             raise UserError(
-                f"table '{self.path}': {rows} rows make {found}; each needs 1, so add rows or change "
+                f"table '{self.path}': {count} {what} make {found}; each needs 1, so add {what} or change "
                 "validation= and test="
             )
-        order = torch.randperm(rows, generator=generator(self.seed, "table", "split"))
+        order = torch.randperm(count, generator=generator(self.seed, "table", "split"))
         return {
             name: part.numpy()
             for name, part in zip(sizes, torch.split(order, list(sizes.values())), strict=True)
@@ -206,7 +221,7 @@ class Table(Dataset):
         values = rows.values
         if self.standardize:
             return self._standardized(rows, train).astype(np.float32)
-        if _whole(values) and np.nanmax(values) <= (BYTE - 1 if rows.gaps.any() else BYTE):
+        if _whole(values) and np.nanmax(values) <= (BYTE - 1 if rows.has_gaps else BYTE):
             return np.where(rows.gaps, BYTE, values).astype(np.uint8)
         if support in ("unit", "real"):
             rows.require_resolution()
@@ -238,11 +253,9 @@ def _whole(values: NDArray[Any]) -> bool:
     return bool(np.nanmin(values) >= 0 and ((values == np.round(values)) | np.isnan(values)).all())
 
 
-def _coded(values: NDArray[Any], gaps: NDArray[np.bool_]) -> tuple[NDArray[Any], float | None]:
-    """Values as they are kept, and what means that one is missing, if any is."""
-    if not gaps.any():
-        return values, None
-    return values, BYTE if values.dtype == np.uint8 else np.nan
+def _code(values: NDArray[Any]) -> float:
+    """What means that one of the kept values is missing."""
+    return BYTE if values.dtype == np.uint8 else np.nan
 
 
 def _split(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import final
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from lvmbench import (
     DataSummary,
@@ -73,29 +72,16 @@ class Rebar(Estimator):
         b, z, other = terms.q.relaxations(noise, objective.samples, self.temperature)
         terms = terms.having(b)
         each = torch.stack([objective(one, kl_weight) for one in terms.singles()])  # (K, B)
-        relaxed = _Relaxed(objective, model).held(x, torch.cat([z, other]), noise, kl_weight)
+
+        def at_relaxed() -> Tensor:
+            """The bounds of single values of z, ``(K, B)``."""
+            singles = Terms.at(model, x, torch.cat([z, other]), noise).singles()
+            return torch.stack([objective(one, kl_weight) for one in singles])
+
+        # z and z~ have the same law: in prior and decoder the gradient of f(z) - f(z~) has the mean 0
+        relaxed = model.holding(("prior", "decoder"), at_relaxed)
         at_z, at_other = (self.scale * relaxed).chunk(2)
         # f(z~) depends on b and is taken away all the same: the last two terms make up for that in the mean
         score = (each - at_other).detach() * terms.log_q
         bound = objective(terms, kl_weight)
         return Estimate(bound + (score + at_z - at_other).mean(0), bound)
-
-
-class _Relaxed(nn.Module):
-    """The bounds of single values of z, ``(K, B)``."""
-
-    def __init__(self, objective: Objective, model: LatentVariableModel) -> None:
-        super().__init__()
-        self.objective, self.model = objective, model
-
-    def forward(self, x: Tensor, z: Tensor, noise: Noise, kl_weight: Tensor | float) -> Tensor:
-        terms = Terms.at(self.model, x, z, noise)
-        return torch.stack([self.objective(one, kl_weight) for one in terms.singles()])
-
-    def held(self, *arguments: object) -> Tensor:
-        """The same, where the posterior's weights alone have gradients."""
-        # z and z~ have the same law: in prior and decoder the gradient of f(z) - f(z~) has the mean 0
-        named = self.named_parameters()
-        held = {name: w.detach() for name, w in named if not name.startswith("model.posterior.")}
-        bounds: Tensor = functional_call(self, held, arguments)
-        return bounds

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Walk, Workload, lasting
+from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Walk, Workload
 from lvmbench.kernels.resampling import Scheme
 from lvmbench.kernels.smc import Resampling, Share, When, sweep
 from lvmbench_plugins.evaluators._common import (
@@ -17,10 +17,12 @@ from lvmbench_plugins.evaluators._common import (
     LogMean,
     Several,
     drawn,
+    in_batches,
     known,
     measurements,
     of_some,
     some_data,
+    with_steps,
 )
 
 
@@ -37,7 +39,8 @@ class Particle(Evaluator):
     deviation of :math:`\log \hat Z_r` from sweep to sweep.
 
     The error of :math:`\log \hat p(x)` is found by the jackknife, as in ``tightness``, and counts the bias.
-    None is stated where the mean over sweeps is worth too few of them, nor for the spread.
+    None is stated where the mean over sweeps is worth too few of them, nor for the spread. All figures are
+    also given as ``per_step``: the total over all data over the total number of their steps.
 
     References:
         Novel Approach to Nonlinear/Non-Gaussian Bayesian State Estimation (Gordon, Salmond, Smith, 1993),
@@ -91,9 +94,10 @@ class Particle(Evaluator):
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
-        noise = subject.noise("particle")
-        batches = some_data(subject, self.data).split(max(1, self.chunk // self.particles))
-        return of_some(measurements([self._figures(subject, x, noise) for x in batches]), subject)
+        noise, size = subject.noise("particle"), max(1, self.chunk // self.particles)
+        batches = in_batches(subject, some_data(subject, self.data), size)
+        found = measurements([self._figures(subject, x, noise) for x in batches])
+        return with_steps(of_some(found, subject), subject, batches, self.metrics)
 
     def _figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:
         log_z = self._sweeps(subject, x, noise)
@@ -109,7 +113,7 @@ class Particle(Evaluator):
 
     def _sweeps(self, subject: Subject, x: Tensor, noise: Noise) -> Tensor:
         """The log of what each sweep makes of p(x), ``(R, B)``."""
-        way = Walk(subject.model, x[:, : lasting(x).sum(1).max()])
+        way = Walk(subject.model, x)
         sweeps = (
             sweep(way, noise, self.particles, self.resampling, bootstrap=self.bootstrap)
             for _ in range(self.repeats)

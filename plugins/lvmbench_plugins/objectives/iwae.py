@@ -30,6 +30,8 @@ class Iwae(WeightObjective):
         50
     """
 
+    evidence = True
+
     def __init__(self, *, samples: Count = 5, warm_up: NonNegative = 0.0) -> None:
         super().__init__()
         self.samples, self.warm_up = samples, warm_up

@@ -51,6 +51,7 @@ class Smc(SurrogateObjective):
     """
 
     requires = SurrogateObjective.requires | {"prior.steps", "posterior.pathwise"}
+    evidence = True
 
     def __init__(
         self,

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal, final
+from typing import TYPE_CHECKING, Annotated, Any, final
 
 from pydantic import Field
 from torch import Tensor
 
-from lvmbench import Amortized, Count, DataSummary, LatentSpace, Posterior, Resampled, Size
-from lvmbench.networks import Mask, Network
-from lvmbench_plugins.posteriors.belief_network import RecognitionNetwork
-from lvmbench_plugins.posteriors.bernoulli import BernoulliPosterior
-from lvmbench_plugins.posteriors.bottom_up import BottomUp
-from lvmbench_plugins.posteriors.full_gaussian import FullGaussian
-from lvmbench_plugins.posteriors.gaussian import Gaussian
+from lvmbench import Base, DataSummary, Distribution, LatentSpace, Posterior, Refusal, Resampled
+from lvmbench.distributions import closed, traits_of
 
 if TYPE_CHECKING:
-    from lvmbench import LatentVariableModel
+    from lvmbench import LatentVariableModel, Noise, Split
 
-Base = Literal["gaussian", "full_gaussian", "bottom_up", "bernoulli", "belief_network"]
-BASES: dict[Base, type[Amortized]] = {
-    "gaussian": Gaussian,
-    "full_gaussian": FullGaussian,
-    "bottom_up": BottomUp,
-    "bernoulli": BernoulliPosterior,
-    "belief_network": RecognitionNetwork,
-}
+Several = Annotated[int, Field(ge=2)]
+"""A number of proposals to choose from."""
 Share = Annotated[float, Field(gt=0, le=1)]
 """A share of more than none, up to all."""
 
@@ -66,47 +55,57 @@ class Rejection(Posterior):
         https://arxiv.org/abs/1704.02916
 
     Arguments:
-        base: The posterior q that proposals come from.
+        base: The posterior q that proposals come from, which must have a density: ``gaussian``,
+            ``belief_network[hidden=64]``.
         proposals: Their number :math:`N`.
         acceptance: The share :math:`\gamma` of them that is accepted.
-        network: The body of the base's network.
-        hidden: The width of the hidden layers of the base.
-        layers: The number of hidden layers of the base.
-        mask: Whether the network is also told which values were observed; where all were, that changes
-            nothing.
 
     Example:
         >>> import torch
-        >>> from lvmbench import DataSummary, LatentSpace
-        >>> q = Rejection(DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2,)), acceptance=0.2)
-        >>> sorted(q.requires)
+        >>> from lvmbench_plugins.posteriors.gaussian import Gaussian
+        >>> data, space = DataSummary((3,), "real", torch.zeros(3)), LatentSpace((2,))
+        >>> sorted(Rejection(data, space, base=Gaussian(data, space), acceptance=0.2).requires)
         ['decoder.density', 'prior.density', 'prior.real']
     """
 
-    distribution: type[Any] = Resampled  # of what the base returns
+    distribution: type[Distribution] | None = Resampled  # of what the base returns
     provides = frozenset({"reads_model"})
     requires = frozenset({"prior.density", "decoder.density"})
+    base: Posterior
 
     def __init__(
         self,
         data: DataSummary,
         space: LatentSpace,
         *,
-        base: Base = "gaussian",
-        proposals: Annotated[int, Field(ge=2)] = 8,
+        base: Base,
+        proposals: Several = 8,
         acceptance: Share = 0.5,
-        network: Network = "mlp",
-        hidden: Count = 128,
-        layers: Size = 2,
-        mask: Mask = False,
     ) -> None:
         super().__init__()
-        self.proposals, self.acceptance = proposals, acceptance
-        build: Any = BASES[base]
-        self.base: Amortized = build(data, space, network=network, hidden=hidden, layers=layers, mask=mask)
-        self.distribution = Resampled[self.base.distribution]  # type: ignore[name-defined]
-        self.requires = self.requires | self.base.requires
+        self.base, self.proposals, self.acceptance = base, proposals, acceptance
+        self.distribution = closed(Resampled, _density_of(base))
+        self.provides = self.provides | (base.provides & {"held_fixed"})
+        self.requires = self.requires | base.requires
+        self.vectorizable, self.refreshes = base.vectorizable, base.refreshes
 
     def forward(self, x: Tensor, model: LatentVariableModel) -> Resampled[Any]:
         log_target = partial(model.log_joint, x, p=model.p())
         return Resampled(self.base(x, model), log_target, self.proposals, self.acceptance)
+
+    def refresh(self, train: Split, model: LatentVariableModel) -> None:
+        self.base.refresh(train, model)
+
+    def corrupt(self, x: Tensor, noise: Noise) -> Tensor:
+        return self.base.corrupt(x, noise)
+
+
+def _density_of(base: Posterior) -> type[Distribution]:
+    """The class that the base returns, which has a density."""
+    family = base.distribution
+    if family is None or "density" not in traits_of(family):
+        raise Refusal(
+            f"rejection weighs proposals by their density, which must be known anywhere; that of "
+            f"{type(base).__name__} is not"
+        )
+    return family

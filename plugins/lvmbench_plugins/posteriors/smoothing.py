@@ -16,8 +16,8 @@ class Smoothing(Reading):
     .. math:: q(z|x) = \prod_t N(z_t; \mu(r_t, h_t), \operatorname{diag} \sigma^2(r_t, h_t)), \qquad
         r_t = \operatorname{LSTM}(r_{t+1}, x_t)
 
-    where the context :math:`h_t` is the prior's: the step before, or what a recurrent prior remembers. Under a
-    Markov chain the true posterior depends on the same: on :math:`z_{t-1}` and on x from t on.
+    where the context :math:`h_t` is the prior's: the step before, or what a recurrent prior remembers. Under
+    a Markov chain the true posterior depends on the same: on :math:`z_{t-1}` and on x from t on.
 
     References:
         Structured Inference Networks for Nonlinear State Space Models (Krishnan, Shalit, Sontag, 2017),
@@ -51,6 +51,4 @@ class Smoothing(Reading):
         layers: Size = 1,
         mask: Mask = False,
     ) -> None:
-        super().__init__(
-            data, space, network=network, hidden=hidden, layers=layers, mask=mask
-        )
+        super().__init__(data, space, network=network, hidden=hidden, layers=layers, mask=mask)

@@ -40,9 +40,7 @@ class Markov(MarkovPrior):
         torch.Size([5, 10, 2])
     """
 
-    def __init__(
-        self, data: DataSummary, latent: int, *, hidden: Count = 64, floor: float = -5.0
-    ) -> None:
+    def __init__(self, data: DataSummary, latent: int, *, hidden: Count = 64, floor: float = -5.0) -> None:
         super().__init__(data, latent)
         self.floor = floor
         self.loc, self.log_scale = nn.Parameter(torch.zeros(latent)), nn.Parameter(torch.zeros(latent))

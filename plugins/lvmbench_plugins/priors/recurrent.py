@@ -80,6 +80,6 @@ class RecurrentPrior(SequencePrior):
         """What the cell reads of a step, or of several."""
         if x is None:
             raise LvmbenchError(
-                "prior 'recurrent' remembers x: p(z) is known along x alone, as p.along(x) for x (B, T, *frame)"
+                "prior 'recurrent' remembers x: p(z) is known along x alone, p.along(x) for x (B, T, *frame)"
             )
         return self.frame(x).relu(), self.latent(z).relu()
