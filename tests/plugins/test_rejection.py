@@ -225,9 +225,9 @@ def exact(model, beta=1.0):
         log_q = q.base.log_prob(pool.unsqueeze(1)).squeeze(1)
         log_lik, log_prior = model.log_likelihood(X, pool.unsqueeze(1)).squeeze(1), model.p().log_prob(pool)
         log_w = log_lik + log_prior - log_q
-        shares = q.log_shares(log_w).exp()
-        at = log_lik + beta * (log_prior - log_q - (q.proposals * shares).log())
-        total = total + log_q.sum().exp() * (shares * at).sum()
+        log_shares = q.log_shares(log_w)
+        at = log_lik + beta * (log_prior - log_q - log_shares - math.log(q.proposals))
+        total = total + log_q.sum().exp() * (log_shares.exp() * at).sum()
     return total
 
 
