@@ -69,9 +69,9 @@ class LatentVariableModel(nn.Module):
         """
         return (self.p() if p is None else p).along(x)
 
-    def prior_draws(self, x: Tensor, noise: Noise, samples: int) -> Tensor:
+    def prior_draws(self, x: Tensor, noise: Noise, samples: int, p: Distribution | None = None) -> Tensor:
         """``K`` draws of p(z), along x, for each of x ``(B, *x)``: ``(K, B, *z)``."""
-        p = self.along(x)
+        p = self.along(x, p)
         if "steps" in p.traits:
             return p.sample(noise, samples)
         z: Tensor = p.sample(noise, samples * len(x)).unflatten(0, (samples, len(x)))

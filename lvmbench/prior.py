@@ -69,7 +69,9 @@ class SequencePrior(Prior):
     def __init__(self, data: DataSummary, latent: int, *, context: int, shown: int = 0) -> None:
         super().__init__()
         if not data.steps:
-            raise Refusal(f"it is a prior of steps; the data, of shape {data.event_shape}, are no sequences")
+            raise Refusal(
+                f"a prior of steps is for sequences; the data, of shape {data.event_shape}, are none"
+            )
         self._space = LatentSpace((data.steps, latent), steps=data.steps, context=context, shown=shown)
 
     @property

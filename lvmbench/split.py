@@ -65,8 +65,10 @@ class Split:
 
     @cached_property
     def lengths(self) -> Tensor:
-        """How many steps each sequence has, ``(N,)``, up to the last one at which anything was observed."""
-        return torch.cat([up_to_last(~self.unobserved(x)).sum(1) for x in chunks(self.x)])
+        """How many steps each sequence has, ``(N,)``, up to the last one at which anything was observed;
+        in main memory.
+        """
+        return torch.cat([up_to_last(~self.unobserved(x)).sum(1) for x in chunks(self.x)]).cpu()
 
     def batches(self, size: int, *, trim: bool = False) -> Iterator[Tensor]:
         """The values as models take them, at most so many data at a time;

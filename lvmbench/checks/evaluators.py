@@ -217,7 +217,7 @@ def measures_every_combination(specimen: Specimen) -> None:
     met = {what for _, case, error in together if error is None for what in _contents(case)}
     tried = [*_by_themselves(specimen, needs, met), *together]
     works = [case for _, case, error in tried if error is None]
-    broken = [(name, case, error) for name, case, error in tried if error and not isinstance(error, Refusal)]
+    broken = [(name, case, error) for name, case, error in tried if error and not _refused(error)]
     applies(bool(works or broken), "no combination in the catalogue meets its requirements")
     if broken:
         failures = [(name, error, _provided(case)) for name, case, error in broken]
@@ -229,13 +229,24 @@ Tried = tuple[str, Case, Exception | None]
 
 
 def _by_themselves(specimen: Specimen, needs: Capabilities, met: set[object]) -> Iterator[Tried]:
-    """The first combination with each partner that is in none of those measured so far."""
+    """The first combination with each partner that is in none of those measured so far.
+
+    Where nothing works, one failure tells as much as all.
+    """
+    hopeless = not met
     for name, partner, case in specimen.bench.partners({}, needs):
         # one choice of each component's options is enough, and one combination may stand for several
         known = {case, *((kind, ref.name) for kind, ref in partner.items())} if partner else {case, name}
         if not met & known:
-            yield _tried(specimen, name, case)
+            yield (tried := _tried(specimen, name, case))
+            hopeless = hopeless and tried[2] is not None
+            if hopeless and not _refused(tried[2]):
+                return
         met |= known
+
+
+def _refused(error: Exception | None) -> bool:
+    return isinstance(error, Refusal)
 
 
 def _contents(case: Case) -> set[object]:

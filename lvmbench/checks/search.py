@@ -136,17 +136,17 @@ class Workshop:
         if key not in built:
             built[key] = self._made(kind, ref, *arguments)
         made = built[key]
-        if isinstance(made, Exception):
-            if tolerant or isinstance(made, Refusal):
-                return None
-            raise made.with_traceback(None)
-        return made
+        if not isinstance(made, Exception):
+            return made
+        if tolerant or isinstance(made, Refusal):
+            return None
+        return Made.of(kind, ref, self._build(kind, ref, *arguments))  # raises it where it comes from
 
     def _made(self, kind: str, ref: Ref, *arguments: Any) -> Made | Exception:
         try:
             return Made.of(kind, ref, self._build(kind, ref, *arguments))
         except Exception as error:
-            return error
+            return error.with_traceback(None)
 
     def _build(self, kind: str, ref: Ref, source: Source | None = None, space: Any = None) -> Any:
         arguments = (source.summary, space) if source else ()

@@ -21,6 +21,8 @@ from lvmbench.registry.names import Ref
 from lvmbench.split import Split
 
 ROWS = 60
+STEPS = 10
+"""So many steps of a registered data set's sequences are enough for a partner."""
 BYTE = 255
 """What means a missing value where values are bytes."""
 
@@ -176,19 +178,21 @@ def registered(catalogue: Catalogue) -> Iterator[Source]:
             if all(present(file) for file in files):
                 if entry not in _LOADED:
                     data: Data = catalogue.build("dataset", Ref(entry.name)).load()
-                    _LOADED[entry] = Source.of(f"dataset '{entry.name}'", shortened(data, ROWS // 3))
+                    few = shortened(data, ROWS // 3, STEPS)
+                    _LOADED[entry] = Source.of(f"dataset '{entry.name}'", few)
                 yield _LOADED[entry]
 
 
-def shortened(data: Data, rows: int | None) -> Data:
-    """The first rows of each split; all of them where it is not said how many."""
+def shortened(data: Data, rows: int | None, steps: int | None = None) -> Data:
+    """The first rows of each split, and of sequences the first steps; all where it is not said how many."""
+    steps = steps if data.sequence else None
     splits = {
         name: replace(
             s,
-            x=s.x[:rows],
+            x=s.x[:rows, :steps],
             labels=_first(s.labels, rows),
             factors=_first(s.factors, rows),
-            whole=_first(s.whole, rows),
+            whole=None if s.whole is None else s.whole[:rows, :steps],
         )
         for name, s in data.splits.items()
     }

@@ -149,7 +149,8 @@ def unmet(
     label: str, component: Component, provided: frozenset[str], combination: Combination, data: Data
 ) -> str | None:
     """Why a component cannot be part of a combination, or ``None`` where all it requires is there."""
-    missing = sorted(component.requires - provided)
+    # what z is not of one shape for may lack more besides, as a mean of p(x|z): that is why
+    missing = sorted(component.requires - provided, key=lambda word: (word != "prior.fixed", word))
     if not missing:
         return None
     kind = missing[0].partition(".")[0]

@@ -131,7 +131,7 @@ class _Networks(nn.Module):
         return most_s * s.tanh(), most_q * q.tanh(), t
 
 
-def transition(
+def learned_transition(
     kernel: LearnedLeapfrog, target: Target[S], state: S, noise: Noise
 ) -> tuple[S, Tensor, Tensor]:
     r"""A transition of each chain by learned leapfrog steps, which leaves the target as it is,
@@ -157,7 +157,8 @@ def transition(
         >>> from lvmbench import Stream
         >>> from lvmbench.kernels.hmc import Density
         >>> normal, kernel = Density(lambda z: -0.5 * z.square().sum(-1)), LearnedLeapfrog((3,), 4)
-        >>> state, chance, jump = transition(kernel, normal, normal.at(torch.ones(5, 7, 3)), Stream.seeded(0))
+        >>> state, noise = normal.at(torch.ones(5, 7, 3)), Stream.seeded(0)
+        >>> state, chance, jump = learned_transition(kernel, normal, state, noise)
         >>> state.z.shape, bool((chance > 0.9).all()), bool((jump > 0).all())
         (torch.Size([5, 7, 3]), True, True)
     """

@@ -21,6 +21,8 @@ from lvmbench.training.optimizer import PackOptimizer
 from lvmbench.training.pack import Pack, PackNoise, clip_per_seed, gains_from_vectorizing
 
 VALIDATION_BATCH = 512
+VALIDATION_STEPS = 2**17
+"""So many steps of sequences are validated at a time, at most, if they are of more than one."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,8 @@ class Training:
         return self.decode(self.source[:, : shape.steps][rows])
 
     def _validation_batches(self) -> Iterator[Tensor]:
-        return self.validation.batches(VALIDATION_BATCH, trim=self.trim)
+        fitting = VALIDATION_STEPS // self.validation.x.shape[1] if self.trim else VALIDATION_BATCH
+        return self.validation.batches(max(1, min(VALIDATION_BATCH, fitting)), trim=self.trim)
 
     def run(self, report: Callable[[Epoch], None]) -> list[SeedResult]:
         """Train until every seed has stopped, or the budget is spent."""

@@ -13,7 +13,7 @@ from benchmarks.l2hmc import CHAINS, cases, ordinary, trained, worth
 from lvmbench import Stream
 from lvmbench.checks.contract import Violation
 from lvmbench.kernels.hmc import Density, kinetic, leapfrog, metropolis
-from lvmbench.kernels.l2hmc import LearnedLeapfrog, jump_loss, transition
+from lvmbench.kernels.l2hmc import LearnedLeapfrog, jump_loss, learned_transition
 from lvmbench.noise import Buffer
 from tests.kernels.invariance import BANANA, NORMAL, forgets, stays
 from tests.statistical import Chance
@@ -93,7 +93,7 @@ def right(log_density, noise):
 
     @torch.no_grad()
     def move(z):
-        return transition(steps, target, target.at(z), noise)[0].z
+        return learned_transition(steps, target, target.at(z), noise)[0].z
 
     return move
 
@@ -155,7 +155,7 @@ def test_a_good_share_is_rejected_where_kernels_are_tested(known):
     """Else a missing accept step would not show."""
     target = Density(known.log_density)
     start = target.at(known.draw(numbers(2000, 2)))
-    _, chance, _ = transition(random_kernel(), target, start, Stream.seeded(0, dtype=F64))
+    _, chance, _ = learned_transition(random_kernel(), target, start, Stream.seeded(0, dtype=F64))
     assert 0.2 < chance.mean() < 0.95
 
 
@@ -166,7 +166,7 @@ def test_chains_of_many_data_are_moved_together_and_within_vmap():
     target = Density(lambda z: -0.25 * z.pow(4).sum((-2, -1)))
 
     def move(z, *numbers):
-        return transition(kernel, target, target.at(z), Buffer(*numbers))
+        return learned_transition(kernel, target, target.at(z), Buffer(*numbers))
 
     together, *figures = torch.vmap(move)(z, normals, uniforms)
     for seed in range(3):
@@ -199,19 +199,19 @@ class _Jump(torch.nn.Module):
         self.kernel = kernel
 
     def forward(self, target, state, noise):
-        return transition(self.kernel, target, state, noise)[2]
+        return learned_transition(self.kernel, target, state, noise)[2]
 
 
 def test_one_value_is_moved_whole():
     kernel, target = random_kernel((1,)), Density(lambda z: -0.5 * z.square().sum(-1))
-    state, _, _ = transition(kernel, target, target.at(numbers(50, 1)), Stream.seeded(0, dtype=F64))
+    state, _, _ = learned_transition(kernel, target, target.at(numbers(50, 1)), Stream.seeded(0, dtype=F64))
     assert (state.z != numbers(50, 1)).any()
 
 
 def test_a_chain_that_leaves_what_is_finite_stays():
     bounded = Density(lambda z: torch.where(z > 1, torch.nan, z).log().sum(-1))
     start = bounded.at(torch.full((3, 1), 0.9, dtype=F64))
-    state, chance, _ = transition(
+    state, chance, _ = learned_transition(
         random_kernel((1,), step=100.0), bounded, start, Stream.seeded(0, dtype=F64)
     )
     assert torch.equal(state.z, start.z)
@@ -233,6 +233,6 @@ def test_the_loss_is_less_for_longer_jumps_and_finite_where_there_are_none():
 def test_on_a_correlated_normal_a_gradient_is_worth_more_than_by_tuned_hmc(chance):
     """The setting of HMC is the best of the grid that the benchmark searches."""
     case, seed = cases()["2 dimensions, turned"], 1 + chance.seed
-    tuned = worth(case.target, ordinary(case.target, 40, 0.4, 0.0), seed) / 40
-    learned = worth(case.target, trained(case, seed), seed) / case.leapfrogs
+    tuned = worth(case.target, ordinary(case.target, 40, 0.4, 0.0), seed).per(40).least
+    learned = worth(case.target, trained(case, seed), seed).per(case.leapfrogs).least
     chance.ordered(tuned, learned, learned * (2 / CHAINS) ** 0.5)

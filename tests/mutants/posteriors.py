@@ -423,6 +423,15 @@ class DropoutLeftOn(Affine):
         return super().forward(nn.functional.dropout(x, 0.5, training=True), model)
 
 
+@mutant(
+    "it is trained on x with noise of its own making",
+    global_generators_are_left_alone="torch was used in training",
+)
+class OwnCorruption(Affine):
+    def corrupt(self, x, noise):
+        return x + torch.randn_like(x)
+
+
 class Unsummed(DiagonalNormal):
     def log_prob(self, value):
         return DiagonalNormal(self.loc, self.log_scale, 0).log_prob(value)

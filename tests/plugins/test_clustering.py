@@ -266,5 +266,5 @@ def test_same_seed_same_clusters():
 
 
 def test_needs_labels_and_means():
-    assert Clustering().requires == {"dataset.labels", "posterior.mean"}
+    assert Clustering().requires == {"dataset.labels", "posterior.mean", "prior.fixed"}
     assert {m.metric for m in every(*blobs())} == set(Clustering.metrics)

@@ -206,7 +206,7 @@ def test_chance_is_the_gap_of_coordinates_that_know_nothing():
 
 
 def test_needs_factors():
-    assert Disentanglement.requires == {"dataset.factors", "posterior.mean"}
+    assert Disentanglement.requires == {"dataset.factors", "posterior.mean", "prior.fixed"}
     with pytest.raises(
         Refusal, match="the true factors of the test split or of the training split are not known"
     ):

@@ -88,8 +88,24 @@ def test_long_sequences_are_decoded_a_few_at_a_time(monkeypatch):
     assert figures(evaluator, subject)[key].value == pytest.approx(due)
 
 
-def test_models_without_steps_have_no_such_figures():
-    subject = made(prior="standard_normal", posterior="gaussian[hidden=8]", decoder="gaussian[hidden=8]")
+WITHOUT_STEPS = {
+    "prior": "standard_normal",
+    "posterior": "gaussian[hidden=8]",
+    "decoder": "gaussian[hidden=8]",
+}
+
+
+def test_models_without_steps_have_such_figures_of_sequences_too():
+    subject = made(**WITHOUT_STEPS)
+    found = figures(Tightness(samples=4, repeats=2), subject)
+    lengths = subject.data.splits["test"].lengths
+    assert found["elbo", "per_step", ""].value == pytest.approx(
+        found["elbo", "", ""].value * len(lengths) / int(lengths.sum())
+    )
+
+
+def test_data_that_are_no_sequences_have_none():
+    subject = made(dataset="blobs[train=20,test=9]", **WITHOUT_STEPS)
     assert {variant for _, variant, _ in figures(Tightness(samples=4, repeats=2), subject)} == {""}
 
 

@@ -82,5 +82,5 @@ def test_one_class_is_refused():
 
 
 def test_labels_are_required_for_the_classifier_only():
-    assert SampleQuality().requires == {"dataset.labels", "dataset.complete"}
-    assert SampleQuality(features="pixels").requires == {"dataset.complete"}
+    assert SampleQuality().requires == {"dataset.labels", "dataset.complete", "prior.fixed"}
+    assert SampleQuality(features="pixels").requires == {"dataset.complete", "prior.fixed"}

@@ -6,7 +6,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lvmbench import DiagonalNormal, LvmbenchError, Refusal, Steps, Stream, Terms, UserError, Walk
+import lvmbench
+from lvmbench import (
+    Data,
+    DiagonalNormal,
+    LvmbenchError,
+    Refusal,
+    Split,
+    Steps,
+    Stream,
+    Terms,
+    UserError,
+    Walk,
+)
 from tests.plugins.sequences import CATALOGUE, LENGTHS, POSTERIORS, PRIORS, alone, model, sequences, summary
 
 PAIRS = [(prior, posterior) for prior in PRIORS for posterior in POSTERIORS]
@@ -228,7 +240,7 @@ def test_p_of_z_of_a_recurrent_prior_is_known_along_x_alone():
 @pytest.mark.parametrize("prior", PRIORS)
 def test_a_prior_of_steps_is_for_sequences_alone(prior):
     data = replace(summary(), steps=0)
-    with pytest.raises(Refusal, match=r"the data, of shape \(5, 3\), are no sequences"):
+    with pytest.raises(Refusal, match=r"is for sequences; the data, of shape \(5, 3\), are none"):
         CATALOGUE.build("prior", prior, data, 2)
 
 
@@ -258,3 +270,43 @@ def test_scales_that_fall_keep_to_their_floor(prior):
     torch.testing.assert_close(law.log_scale, torch.full_like(law.log_scale, -5.0))
     terms.log_w().sum().backward()
     assert all(w.grad is None or w.grad.isfinite().all() for w in built.parameters())
+
+
+def fitted(**parts):
+    """A model of a few sequences, trained for an epoch."""
+    data = Data(dict.fromkeys(("train", "validation", "test"), SPLIT), "real", "generated", sequence=True)
+    chosen = {"posterior": "filtering[hidden=8]", "decoder": "linear_gaussian", "objective": "elbo", **parts}
+    return lvmbench.fit(data=data, latent=2, epochs=1, **chosen)
+
+
+SPLIT = Split(sequences().float(), missing=math.nan)
+REFUSED = {
+    "a posterior of no steps": (
+        {"prior": "markov", "posterior": "gaussian"},
+        "prior 'markov' requires posterior.steps, which posterior 'gaussian' does not provide",
+    ),
+    "a prior of no steps": (
+        {"prior": "standard_normal"},
+        r"posterior 'filtering\[hidden=8\]' requires prior.steps, which prior 'standard_normal' does not",
+    ),
+    "pairs of z": (
+        {"prior": "recurrent", "objective": "wasserstein"},
+        "objective 'wasserstein' requires prior.fixed, which prior 'recurrent' does not provide",
+    ),
+    "no exact posterior": (
+        {"prior": "linear_dynamics", "posterior": "exact", "decoder": "gaussian"},
+        "prior 'linear_dynamics' requires posterior.steps, which posterior 'exact' does not provide",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_what_does_not_go_with_steps_is_refused_for_that_reason(why):
+    parts, reason = REFUSED[why]
+    with pytest.raises(Refusal, match=reason):
+        fitted(**parts)
+
+
+def test_of_sequences_rate_and_distortion_are_measured_and_nothing_that_pairs_their_latents():
+    found = lvmbench.evaluate(fitted(prior="markov[hidden=8]"), "informativeness[samples=4]")
+    assert set(found.metric) == {"rate", "distortion"}

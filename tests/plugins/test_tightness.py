@@ -19,7 +19,7 @@ from lvmbench import (
     Subject,
     Workload,
 )
-from lvmbench.checks.toys import ToyDecoder, ToyPosterior, ToyPrior
+from lvmbench.checks.toy_parts import ToyDecoder, ToyPosterior, ToyPrior
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.evaluators.tightness import Tightness
 from lvmbench_plugins.objectives.elbo import Elbo

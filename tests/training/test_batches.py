@@ -19,7 +19,7 @@ from lvmbench.training.loop import Training
 CATALOGUE = load_catalogue()
 CPU = torch.device("cpu")
 SEQUENCES = {
-    "dataset": "linear_gaussian_sequences[steps=12,shortest=2,train=90,validation=30,test=10]",
+    "dataset": "linear_gaussian_sequences[steps=12,shortest=2,train=48,validation=10,test=5]",
     "prior": "linear_dynamics",
     "posterior": "exact",
     "decoder": "linear_gaussian",

@@ -49,7 +49,7 @@ COMBINATIONS = {
     "missing values": {"dataset": HOLED, "posterior": "gaussian[hidden=8,mask=true]"},
     "missing values, exact": {"dataset": HOLED, "posterior": "exact", "decoder": "linear_gaussian"},
     "sequences": {
-        "dataset": "linear_gaussian_sequences[steps=8,shortest=2,train=90,validation=30,test=10]",
+        "dataset": "linear_gaussian_sequences[steps=5,shortest=2,train=90,validation=30,test=10]",
         "prior": "linear_dynamics",
         "posterior": "filtering",
         "objective": "iwae[samples=2]",

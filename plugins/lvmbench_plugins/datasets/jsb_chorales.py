@@ -10,7 +10,7 @@ from lvmbench_plugins.datasets._music import piano_rolls, read_splits, roll_file
 
 @final
 class JsbChorales(Dataset):
-    """382 chorales of Bach, 229 for training, 76 for validation and 77 for test, of 25 to 160 steps.
+    """382 chorales of Bach of 25 to 160 steps: 229 for training, 76 for validation, 77 for test.
 
     Each of the 88 values of a step says whether that note, A0 to C8, sounds. Papers give log densities per
     step. The splits are those published.

@@ -10,8 +10,7 @@ from lvmbench_plugins.datasets._music import piano_rolls, read_splits, roll_file
 
 @final
 class MuseData(Dataset):
-    """783 pieces for orchestra or piano, 524 for training, 135 for validation and 124 for test,
-    of 9 to 4,273 steps.
+    """783 pieces of classical music of 9 to 4,273 steps: 524 for training, 135 for validation, 124 for test.
 
     Each of the 88 values of a step says whether that note, A0 to C8, sounds. Papers give log densities per
     step. The splits are those published.

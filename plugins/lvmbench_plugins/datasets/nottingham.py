@@ -10,8 +10,7 @@ from lvmbench_plugins.datasets._music import piano_rolls, read_splits, roll_file
 
 @final
 class Nottingham(Dataset):
-    """1,037 folk tunes with chords, 694 for training, 173 for validation and 170 for test,
-    of 40 to 1,793 steps.
+    """1,037 folk tunes with chords of 40 to 1,793 steps: 694 for training, 173 for validation, 170 for test.
 
     Each of the 88 values of a step says whether that note, A0 to C8, sounds. Papers give log densities per
     step. The splits are those published.

@@ -10,7 +10,7 @@ from lvmbench_plugins.datasets._music import piano_rolls, read_splits, roll_file
 
 @final
 class PianoMidi(Dataset):
-    """124 classical piano pieces, 87 for training, 12 for validation and 25 for test, of 65 to 3,857 steps.
+    """124 classical piano pieces of 65 to 3,857 steps: 87 for training, 12 for validation, 25 for test.
 
     Each of the 88 values of a step says whether that note, A0 to C8, sounds. Papers give log densities per
     step. The splits are those published.

@@ -53,7 +53,7 @@ class Path:
         """The start of each chain, from r."""
         if self.q is not None:
             return self.at(self.q.sample(noise, chains))
-        return self.at(self.model.prior_draws(self.x, noise, chains))
+        return self.at(self.model.prior_draws(self.x, noise, chains, self.prior))
 
     @torch.enable_grad()
     def at(self, z: Tensor) -> State:

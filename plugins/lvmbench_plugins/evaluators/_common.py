@@ -284,10 +284,10 @@ def pairs_at_once(subject: Subject, chunk: int) -> int:
 def with_steps(
     found: list[Measurement], subject: Subject, batches: Sequence[Tensor], metrics: Mapping[str, Metric]
 ) -> list[Measurement]:
-    """Measurements and, where the model goes through the data in steps, those in nats also per step:
+    """Measurements and, where the data are sequences, those in nats also per step:
     the total of the batches over their total number of steps.
     """
-    if not in_steps(subject):
+    if not subject.data.sequence:
         return found
     each = sum(map(len, batches)) / sum(int(lasting(x).sum()) for x in batches)
     return [*found, *(_per_step(m, each) for m in found if metrics[m.metric].unit == "nats")]

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lvmbench import Count, Distribution, Evaluator, Measurement, Metric, Noise, Subject, Workload
+from lvmbench import Count, Evaluator, LatentVariableModel, Measurement, Metric, Noise, Subject, Workload
 from lvmbench.kernels.hmc import FIRST, Density, Place, adapted, transition
 from lvmbench.kernels.mixing import effective_sample_size, normal_scores, r_hat
 from lvmbench_plugins.evaluators._common import (
@@ -71,7 +71,9 @@ class Chains(Evaluator):
         ),
         "split_r_hat": Metric("ratio", "lower", "disagreement of chains on p(z|x); 1 where they agree"),
     }
-    requires = frozenset({"objective.density", "prior.real", "prior.density", "decoder.density"})
+    requires = frozenset(
+        {"objective.density", "prior.real", "prior.density", "prior.fixed", "decoder.density"}
+    )
 
     def __init__(
         self,
@@ -100,7 +102,7 @@ class Chains(Evaluator):
         """The figures of a batch."""
         p = subject.model.p()
         target = Density(lambda z: subject.model.log_joint(x, z, p))
-        z, chance = self.run(target, self.start(subject.model.q(x), p, noise, len(x)), noise)
+        z, chance = self.run(target, self.start(subject.model, x, noise), noise)
         z = z.flatten(3)  # (N, C, B, D)
         gradients = self.chains * self.draws * self.leapfrogs
         size = effective_sample_size(normal_scores(z)).amin(-1)
@@ -110,12 +112,10 @@ class Chains(Evaluator):
             ("split_r_hat", "", ""): Figure(r_hat(z).amax(-1), None),
         }
 
-    def start(self, q: Distribution, p: Distribution, noise: Noise, data: int) -> Tensor:
+    def start(self, model: LatentVariableModel, x: Tensor, noise: Noise) -> Tensor:
         """Where chains begin, ``(C, B, *z)``."""
         far = self.chains // 2
-        return torch.cat(
-            [q.sample(noise, self.chains - far), p.sample(noise, far * data).unflatten(0, (far, data))]
-        )
+        return torch.cat([model.q(x).sample(noise, self.chains - far), model.prior_draws(x, noise, far)])
 
     def run(self, target: Density, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """The draws of each chain, ``(N, C, B, *z)``, and their chances of acceptance, ``(N, C, B)``."""

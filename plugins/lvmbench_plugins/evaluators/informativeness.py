@@ -149,7 +149,7 @@ class Informativeness(Evaluator):
         batches = in_batches(subject, some, max(1, pairs_at_once(subject, self.chunk) // self.samples))
         found = [_code(Terms(subject.model, x, noise, self.samples), side(subject)) for x in batches]
         yield from with_steps(of_some(measurements(found), subject), subject, batches, self.metrics)
-        if "prior.fixed" not in subject.provides:
+        if "prior.steps" in subject.provides:
             return
         if "posterior.density" in subject.provides and len(some) > 1:
             yield from self._information(subject, some)

@@ -69,8 +69,8 @@ class Tightness(Evaluator):
     still, and the gap, as ``upper``, an upper bound of that of q(z|x). Of a bound of log q alone no weights
     follow, and what rests on them is left out.
 
-    Where the model goes through sequences in steps, figures in nats are also given as ``per_step``: the total
-    over all data over the total number of their steps.
+    Of sequences, figures in nats are also given as ``per_step``: the total over all data over the total
+    number of their steps.
 
     References:
         Importance Weighted Autoencoders (Burda, Grosse, Salakhutdinov, 2016),

@@ -18,7 +18,8 @@ from lvmbench import (
     SurrogateObjective,
     Terms,
 )
-from lvmbench.kernels import hmc, l2hmc
+from lvmbench.kernels.hmc import FIRST, Density, Place, adapted, transition
+from lvmbench.kernels.l2hmc import LearnedLeapfrog, jump_loss, learned_transition
 
 UNITS = 16
 """How many draws of q say where it is and how wide."""
@@ -108,7 +109,7 @@ class Mcmc(SurrogateObjective):
         # other draws than those that chains start from: what moves a chain does not depend on where it is
         draws = terms.q.sample(terms.noise, UNITS).detach()
         centre, width = draws.mean(0), draws.std(0).clamp(min=NARROWEST)
-        target = hmc.Density(lambda u: model.log_joint(x, centre + width * u, p))
+        target = Density(lambda u: model.log_joint(x, centre + width * u, p))
         u, loss = self.chains(target, (terms.z.detach() - centre) / width, terms.noise)
         return (centre + width * u).detach(), loss
 
@@ -121,7 +122,7 @@ class _Chains(nn.Module, ABC):
         self.chain, self.leapfrogs = chain, leapfrogs
 
     @abstractmethod
-    def forward(self, target: hmc.Density, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    def forward(self, target: Density, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """From where chains start, ``(K, B, *z)``, to where they end, and a loss, ``(B,)``."""
 
 
@@ -137,17 +138,17 @@ class _Hamiltonian(_Chains):
 
     def __init__(self, space: LatentSpace, chain: int, leapfrogs: int, hidden: int) -> None:
         super().__init__(space, chain, leapfrogs, hidden)
-        self.register_buffer("log_step", torch.tensor(hmc.FIRST).log())
+        self.register_buffer("log_step", torch.tensor(FIRST).log())
 
-    def forward(self, target: hmc.Density, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    def forward(self, target: Density, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         state, log_step, chances = target.at(z), self.log_step.expand(z.shape[1]), []
         for index in range(self.chain):
-            state, chance = hmc.transition(target, state, log_step.exp().unsqueeze(0), self.leapfrogs, noise)
+            state, chance = transition(target, state, log_step.exp().unsqueeze(0), self.leapfrogs, noise)
             chances.append(chance.mean(0))
             if index < self.chain // 2:
-                log_step = hmc.adapted(log_step, chances[-1])
+                log_step = adapted(log_step, chances[-1])
         if self.training:
-            self.log_step.copy_(hmc.adapted(self.log_step, torch.stack(chances).mean(), SLOW))
+            self.log_step.copy_(adapted(self.log_step, torch.stack(chances).mean(), SLOW))
         return state.z, torch.zeros_like(log_step)
 
 
@@ -156,15 +157,15 @@ class _Learned(_Chains):
 
     def __init__(self, space: LatentSpace, chain: int, leapfrogs: int, hidden: int) -> None:
         super().__init__(space, chain, leapfrogs, hidden)
-        self.steps = l2hmc.LearnedLeapfrog(space.event_shape, leapfrogs, hidden=hidden, step=hmc.FIRST)
+        self.steps = LearnedLeapfrog(space.event_shape, leapfrogs, hidden=hidden, step=FIRST)
 
-    def forward(self, target: hmc.Density, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+    def forward(self, target: Density, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         state, loss, width = target.at(z), z.new_zeros(z.shape[1]), z[0, 0].numel() ** 0.5
         for _ in range(self.chain):
-            state, _, jump = l2hmc.transition(self.steps, target, state, noise)
-            loss = loss + l2hmc.jump_loss(jump, width).mean(0) / self.chain
+            state, _, jump = learned_transition(self.steps, target, state, noise)
+            loss = loss + jump_loss(jump, width).mean(0) / self.chain
             # each transition is to be good where it starts, and not to make a good start for the next
-            state = hmc.Place(*(part.detach() for part in state))
+            state = Place(*(part.detach() for part in state))
         return state.z, loss
 
 

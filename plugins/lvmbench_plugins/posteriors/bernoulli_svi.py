@@ -18,6 +18,7 @@ from lvmbench import (
     Estimator,
     LatentSpace,
     LatentVariableModel,
+    Noise,
     Positive,
     Posterior,
     Probability,
@@ -147,6 +148,9 @@ class _Held(nn.Module):
 
     def forward(self, *asked: object) -> Distribution:
         return self.found
+
+    def corrupt(self, x: Tensor, noise: Noise) -> Tensor:
+        return x
 
 
 def _estimator(name: Name, data: DataSummary, space: LatentSpace) -> Estimator:

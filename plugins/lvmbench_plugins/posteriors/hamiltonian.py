@@ -11,17 +11,20 @@ from torch import Tensor, nn
 
 from lvmbench import Count, DataSummary, DiagonalNormal, Distribution, LatentSpace, Noise, Posterior, Size
 from lvmbench.kernels.flows import NEAR
-from lvmbench.kernels.hmc import FIRST, Density, Place, leapfrog
+from lvmbench.kernels.hmc import Density, Place, leapfrog
 from lvmbench.networks import ConditionalNormal, Mask, Network, encoder
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
 
-
 Velocity = Callable[[Tensor], DiagonalNormal]
 """From z, ``(..., B, *z)``, to the law of a velocity there."""
 STRONGEST = 10.0
 """No slope counts for more, in standard deviations of where trajectories begin."""
+LENGTH = 0.5
+"""How long trajectories are at first, in the same unit: of next to no length they are worth nothing,
+and hardly learn to be longer.
+"""
 
 
 class Pull(Density):
@@ -151,7 +154,7 @@ class Hamiltonian(Posterior):
         if iterations:
             self.features = encoder(network, data, (hidden,), hidden=hidden, layers=layers, mask=mask)
         self.forth, self.back = self._velocities(iterations, hidden), self._velocities(iterations, hidden)
-        self.log_step = nn.Parameter(torch.full((iterations, *self.shape), FIRST).log())
+        self.log_step = nn.Parameter(torch.full((iterations, *self.shape), LENGTH / max(steps, 1)).log())
 
     def _velocities(self, count: int, hidden: int) -> nn.ModuleList:
         """Normals of a velocity given features and z, which are near the standard one at first."""
