@@ -26,7 +26,7 @@ from lvmbench.checks.toy_parts import (
 from lvmbench.combinations.parts import Parts
 from lvmbench.combinations.requirements import capabilities
 from lvmbench.dataset import Data
-from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution, Mixture, Resampled
+from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Noise
 from lvmbench.posterior import Posterior
