@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.func import vmap
 
 from lvmbench.checks.contract import Skip, applies, contract
+from lvmbench.checks.expectations import expectation
 from lvmbench.checks.objectives import Plain, _double
 from lvmbench.checks.partners import with_samples
 from lvmbench.checks.specimen import Specimen
 from lvmbench.checks.statistics import require_average
-from lvmbench.checks.toys import Toy, expectation, toys
+from lvmbench.checks.toys import Toy, toys
 from lvmbench.noise import Buffer, Noise, Recorder
 from lvmbench.registry.names import Ref
 from lvmbench.terms import Terms

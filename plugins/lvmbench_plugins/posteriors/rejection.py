@@ -78,7 +78,7 @@ class Rejection(Posterior):
         data: DataSummary,
         space: LatentSpace,
         *,
-        base: Base,
+        base: Base = "gaussian",
         proposals: Several = 8,
         acceptance: Share = 0.5,
     ) -> None:
