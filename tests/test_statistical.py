@@ -27,6 +27,7 @@ DRAWN = re.compile(
 CERTAIN = {
     "tests/plugins/test_flows.py::test_density_of_a_grid_sums_to_one": "a spread sets the grid alone",
     "tests/networks/test_networks.py::test_a_residual_body_begins_near_linear": "by construction",
+    "tests/kernels/test_hmc.py::test_the_error_of_the_energy_is_of_order_two_in_the_step": "of any draws",
     "tests/test_readme.py::test_independent_pixels_are_what_the_readme_says": "of real data",
     "tests/plugins/test_table.py::test_standardised_by_the_training_rows": "the spread of the rows",
 }

@@ -155,8 +155,8 @@ def test_a_good_share_is_rejected_where_kernels_are_tested(known):
     """Else a missing accept step would not show."""
     target = Density(known.log_density)
     start = target.at(known.draw(numbers(2000, 2)))
-    _, chance, _ = learned_transition(random_kernel(), target, start, Stream.seeded(0, dtype=F64))
-    assert 0.2 < chance.mean() < 0.95
+    _, accepted, _ = learned_transition(random_kernel(), target, start, Stream.seeded(0, dtype=F64))
+    assert 0.2 < accepted.mean() < 0.95
 
 
 def test_chains_of_many_data_are_moved_together_and_within_vmap():
@@ -211,11 +211,11 @@ def test_one_value_is_moved_whole():
 def test_a_chain_that_leaves_what_is_finite_stays():
     bounded = Density(lambda z: torch.where(z > 1, torch.nan, z).log().sum(-1))
     start = bounded.at(torch.full((3, 1), 0.9, dtype=F64))
-    state, chance, _ = learned_transition(
+    state, accepted, _ = learned_transition(
         random_kernel((1,), step=100.0), bounded, start, Stream.seeded(0, dtype=F64)
     )
     assert torch.equal(state.z, start.z)
-    assert torch.equal(chance, torch.zeros(3, dtype=F64))
+    assert torch.equal(accepted, torch.zeros(3, dtype=F64))
 
 
 def test_the_loss_is_less_for_longer_jumps_and_finite_where_there_are_none():

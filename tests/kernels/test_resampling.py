@@ -13,6 +13,9 @@ schemes = pytest.mark.parametrize("scheme", SCHEMES)
 DRAWS = 20_000
 LOG_W = torch.tensor([[0.5, 0.001, 0.2, 0.05, 0.249], [0.2] * 5, [1e-9, 0, 1.0, 0, 0]]).double().log().T
 
+EXPECTED = (len(LOG_W) * LOG_W.softmax(0)).round(decimals=8)
+"""How many copies particles have on average, whole numbers where they are."""
+
 
 def numbers(scheme, seed, draws=DRAWS):
     """How often each particle is copied, ``(draws, K, batch)``."""
@@ -50,9 +53,35 @@ class Ends(Stream):
         return ends[torch.arange(torch.Size(shape).numel()) % 2].reshape(tuple(shape))
 
 
-def test_places_that_are_more_even_leave_less_to_chance():
-    spread = [numbers(scheme, 0).var(0)[:, 0].sum() for scheme in SCHEMES]
-    assert spread[0] > spread[1] > spread[2]
+def spread(scheme):
+    """The variance of the number of copies of each particle, ``(K, batch)``, by how its places are drawn."""
+    count, weights = len(LOG_W), EXPECTED / len(LOG_W)
+    if scheme == "multinomial":
+        return count * weights * (1 - weights)
+    if scheme == "systematic":  # as many as can be, or one more
+        more = EXPECTED % 1
+        return more * (1 - more)
+    ends = count * weights.cumsum(0)
+    parts = torch.arange(count).reshape(
+        -1, 1, 1
+    )  # each place is within one part, in a particle's share or not
+    shares = (torch.minimum(ends, parts + 1) - torch.maximum(ends - count * weights, parts)).clamp(min=0)
+    return (shares * (1 - shares)).sum(0)
+
+
+@schemes
+@pytest.mark.statistical("the variances of the numbers of copies with those of the scheme", "of the draws")
+def test_numbers_of_copies_vary_as_their_places_do(chance, scheme):
+    """Those of places that are more even vary less."""
+    off, expected = (numbers(scheme, chance.seed) - EXPECTED).square()[:, :, 0], spread(scheme)[:, 0]
+    random = off.std(0) > 1e-6  # of a half more or less the square is one and the same
+    torch.testing.assert_close(off.mean(0)[~random], expected[~random], atol=1e-6, rtol=0)
+    chance.agrees(off[:, random], expected[random])
+
+
+def test_places_that_are_more_even_vary_less():
+    multinomial, stratified, systematic = (spread(scheme)[:, 0].sum() for scheme in SCHEMES)
+    assert multinomial > stratified > systematic
 
 
 @pytest.mark.parametrize("scheme", ["stratified", "systematic"])

@@ -191,7 +191,7 @@ def test_the_score_of_choices_gives_the_gradient_of_the_mean():
     x = emitted(1, 3)
 
     def found(shift, choice):
-        """The sweep of a choice of ancestors, which are the first or the second of two, and its chance."""
+        """The sweep of a choice of ancestors, each the first or the second of two, and how likely it is."""
         # the first is chosen by 0, the second by what is nearly 1, whatever their weights
         uniforms = [torch.tensor([[a], [b]], dtype=F64) * (1 - 1e-12) for a, b in choice]
         way = Chain(x, shift=0.0)
@@ -202,15 +202,15 @@ def test_the_score_of_choices_gives_the_gradient_of_the_mean():
     choices = [((a, b), (c, d)) for a in (0, 1) for b in (0, 1) for c in (0, 1) for d in (0, 1)]
 
     def mean(shift):
-        return sum((chance * it.log_z).sum() for it, chance in (found(shift, c) for c in choices))
+        return sum((likely * it.log_z).sum() for it, likely in (found(shift, c) for c in choices))
 
     shift = number(0.3).requires_grad_()
     assert sum(found(shift, c)[1] for c in choices).item() == pytest.approx(1)
     total = 0.0
     for choice in choices:
-        it, chance = found(shift, choice)
+        it, likely = found(shift, choice)
         (slope,) = torch.autograd.grad(it.surrogate().sum(), shift)
-        total = total + chance.item() * slope
+        total = total + likely.item() * slope
     step = 1e-5
     with torch.no_grad():
         expected = (mean(shift + step) - mean(shift - step)) / (2 * step)

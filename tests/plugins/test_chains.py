@@ -1,5 +1,7 @@
 """Chains on posteriors that are known, and on one of two modes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -22,6 +24,8 @@ from lvmbench_plugins.posteriors.gaussian import Gaussian
 from lvmbench_plugins.priors.standard_normal import StandardNormal
 
 SUMMARY = DataSummary((5,), "real", torch.zeros(5))
+SHARE, R_HAT = 0.0091, 0.0016
+"""The standard deviations of two figures of `test_chains_on_a_normal_agree`, over 30 other seeds."""
 
 
 def linear(latent):
@@ -62,11 +66,16 @@ def test_draws_are_those_of_the_posterior(chance):
     chance.agrees(u.square().mean(0), 1.0)
 
 
-def test_chains_on_a_normal_agree():
-    found = measured(subject(linear(3), 3))
-    assert found["acceptance_rate"].value == pytest.approx(AIM, abs=0.08)
-    assert found["split_r_hat"].value < 1.05
-    assert 0.02 < found["ess_per_gradient"].value < 1
+@pytest.mark.statistical(
+    "the share that is accepted with the aim, and the agreement of chains with that of independent draws",
+    "measured over 30 other seeds",
+    comparisons=2,
+)
+def test_chains_on_a_normal_agree(chance):
+    """Steps are kept once they are found, by which the share may be off by the last of their adaptation."""
+    found = measured(replace(subject(linear(3), 3), seed=chance.seed), draws=1000)
+    chance.within(found["acceptance_rate"].value, AIM, SHARE, slack=0.01)
+    chance.within(found["split_r_hat"].value, 1.0, R_HAT, slack=0.01, above=True)
 
 
 class Folded(Decoder):
