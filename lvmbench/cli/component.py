@@ -25,7 +25,8 @@ def show_entry(entry: Entry, catalogue: Catalogue) -> None:
     """Everything a user needs of one component or suite."""
     console.print(Text(f"{entry.kind} {entry.name}", style="bold"), f"({entry.distribution} {entry.version})")
     if entry.kind == "suite":
-        console.print(entry.path.read_text(encoding="utf-8"))
+        # as it is: in brackets are options of components, and no styles
+        console.print(Text(entry.path.read_text(encoding="utf-8")), soft_wrap=True)
         return
     it = Description.of(entry)
     console.print(_readable(inspect.cleandoc(it.component.__doc__ or "")))

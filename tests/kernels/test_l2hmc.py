@@ -5,6 +5,7 @@ The networks have random weights, so that nothing is near the ordinary leapfrog.
 """
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -87,9 +88,9 @@ def test_where_networks_give_nothing_the_steps_are_the_ordinary_ones(known):
     assert torch.equal(log_det, torch.zeros(6, dtype=F64))
 
 
-def right(log_density, noise):
+def right(log_density, noise, spread=0.5):
     """The kernel as it is."""
-    target, steps = Density(log_density), random_kernel()
+    target, steps = Density(log_density), random_kernel(spread=spread)
 
     @torch.no_grad()
     def move(z):
@@ -140,7 +141,8 @@ def test_a_transition_leaves_its_target_as_it_is(known, chance):
 
 @pytest.mark.statistical("densities at the ends of 4,000 chains with those where they began", "of the chains")
 def test_a_chain_forgets_where_it_began(chance):
-    forgets(right, NORMAL, chance, chains=4000)
+    """Of networks near 0: some that are far from it move chains hardly at all."""
+    forgets(partial(right, spread=0.05), NORMAL, chance, chains=4000)
 
 
 @each_target
