@@ -16,7 +16,7 @@ from torch.nn.functional import logsigmoid
 from lvmbench.data.files import present
 from lvmbench.dataset import Data, DataSummary, Support
 from lvmbench.noise import Stream
-from lvmbench.registry.catalogue import Catalogue, Entry
+from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.split import Split
 
@@ -166,21 +166,21 @@ def narrow() -> tuple[Source, ...]:
     return (*plain, _levels(2), _levels(1), *images, *map(_with_causes, vectors["binary"]))
 
 
-_LOADED: WeakKeyDictionary[Entry, Source] = WeakKeyDictionary()
-"""What was loaded of each entry, for as long as a catalogue has it: catalogues share most of theirs."""
+_LOADED: WeakKeyDictionary[type, Source] = WeakKeyDictionary()
+"""What was loaded of each class: catalogues share most of theirs."""
 
 
 def registered(catalogue: Catalogue) -> Iterator[Source]:
     """The first rows of every registered data set that can be loaded at its defaults without a download."""
     for entry in catalogue.entries("dataset"):
         with suppress(Exception):  # as a partner it is of no use; its own checks say why
-            files = entry.load().files
-            if all(present(file) for file in files):
-                if entry not in _LOADED:
+            cls = entry.load()
+            if all(present(file) for file in cls.files):
+                if cls not in _LOADED:
                     data: Data = catalogue.build("dataset", Ref(entry.name)).load()
                     few = shortened(data, ROWS // 3, STEPS)
-                    _LOADED[entry] = Source.of(f"dataset '{entry.name}'", few)
-                yield _LOADED[entry]
+                    _LOADED[cls] = Source.of(f"dataset '{entry.name}'", few)
+                yield _LOADED[cls]
 
 
 def shortened(data: Data, rows: int | None, steps: int | None = None) -> Data:

@@ -142,12 +142,20 @@ def _admit_values(data: Data, name: str, split: Split) -> None:
         values = split.decode(x)
         return ~lies(values) if split.missing is None else ~(lies(values) | values.isnan())
 
-    place = _first(strays, split.x)
+    place = None if _has_none(strays, split.x) else _first(strays, split.x)
     if place is not None:
         value = split.decode(split.x[place]).item()
         where = ", ".join(map(str, place))
         remedy = _remedy(value, f"support '{data.support}' is {words}")
         raise DataError(f"data: x[{where}] of '{name}'{_named(data, place[1:])} is {value:g}; {remedy}")
+
+
+def _has_none(strays: Callable[[Tensor], Tensor], x: Tensor) -> bool:
+    """Whether values in bytes have no stray among them, of which there are at most 256 kinds to look at."""
+    if x.dtype != torch.uint8:
+        return False
+    held = torch.stack([part.flatten().bincount(minlength=256) for part in chunks(x)]).sum(0) > 0
+    return not bool((held & strays(torch.arange(256, dtype=torch.uint8))).any())
 
 
 def _remedy(value: float, rule: str) -> str:

@@ -43,7 +43,7 @@ def test_the_density_is_that_of_the_kalman_smoother(chance, proposal):
 
 @pytest.mark.statistical("the mean log of sweeps of 2, 8 and 32 particles, and log p(x)", "the stated error")
 def test_the_bound_rises_to_the_density_and_its_spread_falls(chance):
-    """Of particles that follow the prior: their weights are bounded. An untrained posterior may lead them far."""
+    """Of particles that follow the prior: their weights are bounded; an untrained posterior may lead far."""
     options = {"proposal": "prior", "repeats": 50}
     found = [measure(subject(seed=chance.seed), particles=n, **options) for n in (2, 8, 32)]
     exact = found[0]["log_likelihood", "exact"].value
