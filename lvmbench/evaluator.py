@@ -61,7 +61,7 @@ class Subject:
 
     Arguments:
         model: The trained model, on ``device``, in evaluation mode.
-        objective: The objective it was trained with.
+        objective: The objective it was trained with, in evaluation mode.
         estimators: The gradient estimators that suit this combination, by name.
         data: The data set; ``split`` names the part that is measured.
         seed: The run's seed, from which `noise` derives every random number.

@@ -16,8 +16,11 @@ from lvmbench.checks.specimen import Specimen, Trial, stream
 from lvmbench.checks.statistics import require_average
 from lvmbench.distributions import Bernoulli, DiagonalNormal, Distribution
 from lvmbench.errors import Refusal
+from lvmbench.noise import Noise
 
 F64 = torch.float64
+PLACES = 64
+"""So many draws are tried as the centre of a box."""
 READ = "distributions.base.Distribution"
 
 
@@ -197,13 +200,9 @@ def _weigh(trial: Trial) -> bool:
     p, size = trial.call(), math.prod(trial.event_shape)
     if p.support != "real" or size > 3:
         return False
-    with torch.no_grad():
-        value, log_prob = p.sample_and_log_prob(trial.noise(), DRAWS)
-    rows, log_prob = value.reshape(DRAWS, size), log_prob.reshape(DRAWS)
-    centre, spread = rows[log_prob.argmax()], rows.quantile(0.75, 0) - rows.quantile(0.25, 0)
-    apart = ((rows - centre).abs() / spread).amax(1)
-    # over several values a density may fall to nothing within a wide box, where 1 / q has no useful average
-    half = spread * (0.5 if size == 1 else apart.kthvalue(DRAWS // 20).values)
+    # a box of other draws than those that weigh it depends on none of them
+    centre, half = _box(*_rows(p, trial.noise("box"), size))
+    rows, log_prob = _rows(p, trial.noise(), size)
     inside = ((rows - centre).abs() <= half).all(1)
     if int(inside.sum()) < 500:
         return False
@@ -211,6 +210,29 @@ def _weigh(trial: Trial) -> bool:
     hint = _constant(1 / max(share.mean().item(), 1e-9))
     require_average(share, 1.0, "the weight of the box over its volume", hint, slack=2e-3)
     return True
+
+
+@torch.no_grad()
+def _rows(p: Distribution, noise: Noise, size: int) -> tuple[Tensor, Tensor]:
+    """Draws, ``(DRAWS, size)``, and their log densities."""
+    value, log_prob = p.sample_and_log_prob(noise, DRAWS)
+    return value.reshape(DRAWS, size), log_prob.reshape(DRAWS)
+
+
+def _box(rows: Tensor, log_prob: Tensor) -> tuple[Tensor, Tensor]:
+    """The centre and half the widths of a box in which 1 / q has a useful average."""
+    spread = rows.quantile(0.75, 0) - rows.quantile(0.25, 0)
+    if rows.shape[1] == 1:
+        return rows[log_prob.argmax()], spread * 0.5
+    # Over several values a density may fall to nothing within a wide box, and where it is greatest, in the
+    # neck of a funnel, within a narrow one. So it is a box of few draws, around that one of some at whose
+    # neighbours the density is most even.
+    centres = rows[:PLACES]
+    apart = ((rows - centres.unsqueeze(1)).abs() / spread).amax(2)
+    near, which = apart.topk(DRAWS // 20, largest=False)
+    around = log_prob[which]
+    best = (around.amax(1) - around.amin(1)).argmin()
+    return centres[best], spread * near[best, -1]
 
 
 @contract(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from lvmbench.checks.partners import Case
@@ -37,7 +38,9 @@ def subject_of(
     estimators = applicable_estimators(
         specimen.bench.catalogue, parts, case.source.data, provided, case.refs["estimator"]
     )
-    return Subject(parts.model.eval(), parts.objective, estimators, data, seed=0, provides=provided)
+    # as runs are measured: what a part changes of its state, it changes while training
+    parts.ready(torch.device("cpu"))
+    return Subject(parts.model, parts.objective, estimators, data, seed=0, provides=provided)
 
 
 def without_labels(data: Data) -> Data:
