@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from lvmbench.component import Component
+from lvmbench.dataset import DataSummary  # where options are read, for those that inherit __init__
 from lvmbench.distributions import Distribution, Memory, Steps
 from lvmbench.errors import Refusal
 from lvmbench.latents import LatentSpace
 from lvmbench.observation import ended
 
 if TYPE_CHECKING:
-    from lvmbench.dataset import DataSummary
     from lvmbench.model import LatentVariableModel
 
 

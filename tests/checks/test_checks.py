@@ -12,7 +12,7 @@ import pytest
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
 
-from lvmbench import DiagonalNormal, LatentSpace, Prior, UserError, WeightObjective
+from lvmbench import DiagonalNormal, LatentSpace, MarkovPrior, Prior, UserError, WeightObjective
 from lvmbench.checks import check, parametrize_with_checks
 from lvmbench.checks.contract import BUILT, Skip, checks_of
 from lvmbench.checks.options import narrowed
@@ -87,6 +87,15 @@ class Fixed(Prior):
 
     def forward(self, model):
         return DiagonalNormal(torch.zeros(self.latent), torch.zeros(self.latent))
+
+
+class Funnel(MarkovPrior):
+    """Steps whose scale is given by the step before."""
+
+    def law(self, h):
+        # 0 at the first step, whose context is 0 but for the last value
+        z = h[..., :-1]
+        return DiagonalNormal(torch.zeros_like(z), 2 * z)
 
 
 @pytest.fixture
@@ -361,6 +370,11 @@ def test_same_check_twice_gives_the_same_report_and_leaves_global_state():
 
 def test_report_of_nothing_is_not_ok():
     assert not Report().ok
+
+
+def test_a_funnel_is_weighed_outside_its_neck():
+    (result,) = check(Funnel, catalogue=CATALOGUE, only=["own_densities_weigh_a_box"])
+    assert result.status == Outcome.PASSED, result.explanation
 
 
 def test_averages_are_told_from_others():
