@@ -42,5 +42,3 @@ from lvmbench.distributions.steps import LinearSteps as LinearSteps
 from lvmbench.distributions.steps import Memory as Memory
 from lvmbench.distributions.steps import Step as Step
 from lvmbench.distributions.steps import Steps as Steps
-from lvmbench.distributions.trajectories import Iteration as Iteration
-from lvmbench.distributions.trajectories import Trajectories as Trajectories

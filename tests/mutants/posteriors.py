@@ -20,9 +20,9 @@ from lvmbench import (
     register_draw_kl,
     register_kl,
 )
-from lvmbench.distributions import Trajectories
 from lvmbench.divergence import draw_kl
 from lvmbench.kernels.hmc import leapfrog
+from lvmbench_plugins.posteriors._trajectories import Trajectories
 from lvmbench_plugins.posteriors.hamiltonian import Hamiltonian
 from lvmbench_plugins.posteriors.ladder import Ladder
 from lvmbench_plugins.posteriors.noising import Noising

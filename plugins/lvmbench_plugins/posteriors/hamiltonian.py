@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lvmbench import Count, DataSummary, DiagonalNormal, Distribution, LatentSpace, Posterior, Size
-from lvmbench.distributions import Iteration, Trajectories
 from lvmbench.kernels.flows import NEAR
 from lvmbench.kernels.hmc import Density, Place
 from lvmbench.networks import ConditionalNormal, Mask, Network, encoder
+from lvmbench_plugins.posteriors._trajectories import Iteration, Trajectories, Velocity
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
@@ -125,7 +125,7 @@ class Hamiltonian(Posterior):
             standard = ((z - start.loc) / scale).flatten(-len(self.shape))
             return torch.cat([features.expand(*standard.shape[:-1], -1), standard], -1)
 
-        def velocity(network: nn.Module) -> Callable[[Tensor], DiagonalNormal]:
+        def velocity(network: nn.Module) -> Velocity:
             return lambda z: network(given(z))
 
         iterations = [

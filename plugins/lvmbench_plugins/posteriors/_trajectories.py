@@ -7,10 +7,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from lvmbench.distributions.base import Distribution
-from lvmbench.distributions.diagonal_normal import DiagonalNormal
+from lvmbench import DiagonalNormal, Distribution, Noise
 from lvmbench.kernels.hmc import Density, leapfrog
-from lvmbench.noise import Noise
 
 Velocity = Callable[[Tensor], DiagonalNormal]
 """From z, ``(..., B, *z)``, to the law of a velocity there."""
