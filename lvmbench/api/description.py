@@ -166,7 +166,9 @@ def _of_prior(cls: Any, measured: bool) -> frozenset[str]:
     from lvmbench.distributions import traits_of
 
     p = (measured and cls.distribution.law_type) or cls.distribution
-    return frozenset({*cls.provides, *traits_of(p), p.support})
+    # the latent space of a prior that is built says so, and there is none yet
+    shape = set() if "steps" in traits_of(cls.distribution) else {"fixed"}
+    return frozenset({*cls.provides, *traits_of(p), p.support, *shape})
 
 
 def _of_posterior(cls: Any, measured: bool) -> frozenset[str]:

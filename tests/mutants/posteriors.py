@@ -22,7 +22,8 @@ from lvmbench import (
 )
 from lvmbench.divergence import draw_kl
 from lvmbench.kernels.hmc import leapfrog
-from lvmbench_plugins.posteriors.hamiltonian import Hamiltonian, Trajectories
+from lvmbench_plugins.posteriors._trajectories import Trajectories
+from lvmbench_plugins.posteriors.hamiltonian import Hamiltonian
 from lvmbench_plugins.posteriors.ladder import Ladder
 from lvmbench_plugins.posteriors.noising import Noising
 from tests.mutants import mutant

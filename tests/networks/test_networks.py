@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from lvmbench import Refusal, network
+from lvmbench import Data, Refusal, Split, network
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import build
 from lvmbench.networks import _BODIES
@@ -26,6 +26,8 @@ PRIORS = {
     "categorical": "categorical",
     "relaxed": "bernoulli",
     "ladder": "hierarchy",
+    "filtering": "linear_dynamics",
+    "smoothing": "linear_dynamics",
 }
 
 IMAGES = [(1, 8, 8), (3, 7, 5), (1, 28, 28), (2, 1, 9)]
@@ -103,10 +105,22 @@ def test_a_residual_body_begins_near_linear():
     torch.testing.assert_close(body(x), shallow, rtol=0, atol=0.05)
 
 
+def suited(kind, name, images):
+    """The images, or sequences of three of them to a posterior of steps."""
+    if kind != "posterior" or "prior.steps" not in CATALOGUE.entry(kind, name).load().requires:
+        return images
+    splits = {
+        part: Split(s.x[: len(s.x) // 3 * 3].unflatten(0, (-1, 3))) for part, s in images.splits.items()
+    }
+    return Data(splits, images.support, images.licence, visit=images.visit, sequence=True)
+
+
 @pytest.mark.parametrize("body", ["mlp", "gated", "residual", "conv"])  # the others differ in a function
 @pytest.mark.parametrize(("kind", "name"), FAMILIES)
 def test_every_family_trains_with_every_body(kind, name, body):
-    """On images, two seeds in one pack, for a few steps; what comes back is finite and has moved."""
+    """On images, or sequences of them, two seeds in one pack, for a few steps; what comes back is finite and
+    has moved.
+    """
     decoder = name if kind == "decoder" else "bernoulli"
     posterior = name if kind == "posterior" else "gaussian"
     refs = {
@@ -120,7 +134,7 @@ def test_every_family_trains_with_every_body(kind, name, body):
     chosen = {k: Ref.parse(text) for k, text in refs.items()}
     chosen[kind] = Ref(name, {"network": body, "hidden": 16})
     combination = Combination(chosen, latent=6)
-    data = CATALOGUE.build("dataset", chosen["dataset"]).load()
+    data = suited(kind, name, CATALOGUE.build("dataset", chosen["dataset"]).load())
     several = [build(CATALOGUE, combination, data, seed) for seed in range(2)]
     before = [w.detach().clone() for w in getattr(several[0].model, kind).parameters()]
     results = train(

@@ -15,7 +15,7 @@ from lvmbench.registry.loader import load_catalogue
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.posteriors import hamiltonian
 from lvmbench_plugins.posteriors.gaussian import Gaussian
-from lvmbench_plugins.posteriors.hamiltonian import Hamiltonian, Pull
+from lvmbench_plugins.posteriors.hamiltonian import Hamiltonian, _Pull
 from lvmbench_plugins.priors.standard_normal import StandardNormal
 
 CATALOGUE = load_catalogue()
@@ -105,7 +105,7 @@ def test_weights_average_to_the_evidence(chance):
 
 def test_a_trajectory_keeps_volume_by_whatever_force():
     """Far from the target, where slopes are bounded."""
-    pull = Pull(lambda z: -(z.square().sum(-1) ** 2), torch.full((2,), 3.0, dtype=F64))
+    pull = _Pull(lambda z: -(z.square().sum(-1) ** 2), torch.full((2,), 3.0, dtype=F64))
 
     def end(both):
         z, v = both.unsqueeze(0).split(2, -1)
@@ -118,7 +118,7 @@ def test_a_trajectory_keeps_volume_by_whatever_force():
 
 def test_no_trajectory_runs_away():
     """Of steps that are far too long, where slopes grow with distance: 100 standard deviations at most."""
-    pull = Pull(lambda z: -1e4 * (z.square().sum(-1) ** 2), torch.ones(2))
+    pull = _Pull(lambda z: -1e4 * (z.square().sum(-1) ** 2), torch.ones(2))
     place, v = leapfrog(pull, pull.at(torch.full((1, 2), 5.0)), torch.ones(1, 2), torch.ones(1), 4)
     assert place.z.abs().max() < 100
     assert v.abs().max() < 100

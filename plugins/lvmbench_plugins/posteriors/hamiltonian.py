@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor, nn
 
-from lvmbench import Count, DataSummary, DiagonalNormal, Distribution, LatentSpace, Noise, Posterior, Size
+from lvmbench import Count, DataSummary, DiagonalNormal, Distribution, LatentSpace, Posterior, Size
 from lvmbench.kernels.flows import NEAR
-from lvmbench.kernels.hmc import Density, Place, leapfrog
+from lvmbench.kernels.hmc import Density, Place
 from lvmbench.networks import ConditionalNormal, Mask, Network, encoder
+from lvmbench_plugins.posteriors._trajectories import Iteration, Trajectories, Velocity
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
 
-Velocity = Callable[[Tensor], DiagonalNormal]
-"""From z, ``(..., B, *z)``, to the law of a velocity there."""
 STRONGEST = 10.0
 """No slope counts for more, in standard deviations of where trajectories begin."""
 LENGTH = 0.5
@@ -27,7 +26,7 @@ and hardly learn to be longer.
 """
 
 
-class Pull(Density):
+class _Pull(Density):
     """A target whose slopes are bounded, so that no trajectory runs away where steps are far too long for it.
 
     The leapfrog keeps volume by whatever force it is driven: the bound stays one. Where the start is near its
@@ -40,55 +39,6 @@ class Pull(Density):
 
     def slope(self, state: Place) -> Tensor:
         return STRONGEST * (state.slope * self.scale / STRONGEST).tanh() / self.scale
-
-
-class Iteration(NamedTuple):
-    """A trajectory of so many leapfrog ``steps``.
-
-    ``forth`` has the law of the velocity where it begins, and ``back`` that where it ends, each given z,
-    ``(..., B, *z)``; ``step`` has the step size of each coordinate, ``(B, *z)``.
-    """
-
-    forth: Velocity
-    back: Velocity
-    step: Tensor
-    steps: int
-
-
-class Trajectories(Distribution):
-    r"""Where the trajectories of Hamiltonian dynamics end that begin at samples of a normal.
-
-    .. math:: \log \tilde q(z_T, v) = \log q(z_0) + \sum_t \log q(v_t|z_{t-1}) - \log r(v_t'|z_t), \qquad
-        (z_t, v_t') = \mathrm{leapfrog}(z_{t-1}, v_t)
-
-    As the leapfrog keeps volume, :math:`1 / \tilde q` is an unbiased estimate of :math:`1 / q(z_T)`, and with
-    velocities that r draws, followed back from :math:`z_T`, :math:`\tilde q` is one of :math:`q(z_T)`.
-    """
-
-    traits = frozenset({"pathwise", "estimate"})
-
-    def __init__(self, start: DiagonalNormal, target: Density, iterations: Sequence[Iteration]) -> None:
-        self.start, self.target, self.iterations = start, target, iterations
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        raise NotImplementedError("the integral over velocities has no closed form; use estimate_log_prob")
-
-    def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
-        z, log_q = self.start.sample_and_log_prob(noise, samples)
-        place = self.target.at(z)
-        for forth, back, step, steps in self.iterations:
-            v, log_forth = (part[0] for part in forth(place.z).sample_and_log_prob(noise, 1))
-            place, v = leapfrog(self.target, place, v, step.unsqueeze(0), steps)
-            log_q = log_q + log_forth - back(place.z).log_prob(v)
-        return place.z, log_q
-
-    def estimate_log_prob(self, value: Tensor, noise: Noise) -> Tensor:
-        place, log_ratio = self.target.at(value), value.new_zeros(())
-        for forth, back, step, steps in reversed(self.iterations):
-            v, log_back = (part[0] for part in back(place.z).sample_and_log_prob(noise, 1))
-            place, v = leapfrog(self.target, place, -v, step.unsqueeze(0), steps)
-            log_ratio = log_ratio + forth(place.z).log_prob(-v) - log_back
-        return self.start.log_prob(place.z) + log_ratio
 
 
 @final
@@ -182,4 +132,4 @@ class Hamiltonian(Posterior):
             Iteration(velocity(forth), velocity(back), step * scale, self.steps)
             for forth, back, step in zip(self.forth, self.back, self.log_step.exp().unbind(0), strict=True)
         ]
-        return Trajectories(start, Pull(lambda z: model.log_joint(x, z, p), scale), iterations)
+        return Trajectories(start, _Pull(lambda z: model.log_joint(x, z, p), scale), iterations)
