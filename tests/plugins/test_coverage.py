@@ -399,7 +399,8 @@ def covered(case):
         key
         for run in runs
         for key, m in run.items()
-        if key[0] in wanted and key[1] != "real" or m.stderr is not None
+        # figures per step are those per datum, times a number
+        if key[1] != "per_step" and (key[0] in wanted and key[1] != "real" or m.stderr is not None)
     }
     return {key: Coverage.of(*_columns(case, subject, key, runs)) for key in sorted(keys)}
 
