@@ -32,8 +32,10 @@ from lvmbench_plugins.objectives.elbo import Elbo
 from lvmbench_plugins.objectives.info import Info
 from lvmbench_plugins.objectives.iwae import Iwae
 from lvmbench_plugins.posteriors.gaussian import Gaussian
+from lvmbench_plugins.posteriors.rejection import Rejection
 from lvmbench_plugins.priors.mixture import MixturePrior
 from lvmbench_plugins.priors.standard_normal import StandardNormal
+from tests.plugins.sequences import model, sequences
 
 CATALOGUE = load_catalogue()
 REPEATS = 200
@@ -150,6 +152,23 @@ def images(count=40):
     x = model.generate(Stream.seeded(1, "data"), count)
     data = Data(dict.fromkeys(("train", "validation", "test"), Split(x)), "binary", "none")
     return Subject(model, Elbo(), {}, data, seed=0, provides=frozenset({"dataset.binary", "dataset.image"}))
+
+
+def proposing():
+    """A posterior by rejection from the network's proposals."""
+    subject = amortised(Elbo())
+    prior, q, decoder = subject.model.prior, subject.model.posterior, subject.model.decoder
+    by_rejection = Rejection(DataSummary((3,), "real", torch.zeros(3)), prior.space, base=q)
+    return dataclasses.replace(subject, model=LatentVariableModel(prior, by_rejection, decoder).eval())
+
+
+def steps():
+    """Linear dynamics, whose log p(x) the Kalman smoother knows, and sequences of several lengths."""
+    torch.manual_seed(0)
+    built = model("linear_dynamics", "filtering[hidden=8]").float().eval()
+    split = Split(sequences(lengths=(5, 5, 3, 1) * 5).float(), missing=torch.nan)
+    data = Data(dict.fromkeys(("train", "validation", "test"), split), "real", "none", sequence=True)
+    return Subject(built, Elbo(), {}, data, seed=0)
 
 
 GRADIENTS = "gradient_variance gradient_norm gradient_variance_ratio"
@@ -296,6 +315,24 @@ CASES = [
         slow=True,
     ),
     Case("bits_back[samples=5,data=10]", "images of 4 by 4", images, "bits_per_dim"),
+    Case("acceptance[samples=5]", "rejection", proposing, "proposals_accepted effective_proposals"),
+    Case(
+        "chains[chains=4,draws=8,adaptation=8,leapfrogs=2]",
+        NEAR,
+        sampled(count=6),
+        "acceptance_rate",
+        "ess_per_gradient split_r_hat",
+        repeats=30,
+    ),
+    Case(
+        "particle[particles=16,repeats=16]",
+        "linear dynamics",
+        steps,
+        "log_likelihood particle_bound",
+        "particle_spread",
+        {"log_likelihood": log_p},
+        repeats=30,
+    ),
     Case("quadrature[side=4]", NEAR, sampled(), "", "log_likelihood quadrature_error", repeats=2),
 ]
 
@@ -362,7 +399,8 @@ def covered(case):
         key
         for run in runs
         for key, m in run.items()
-        if key[0] in wanted and key[1] != "real" or m.stderr is not None
+        # figures per step are those per datum, times a number
+        if key[1] != "per_step" and (key[0] in wanted and key[1] != "real" or m.stderr is not None)
     }
     return {key: Coverage.of(*_columns(case, subject, key, runs)) for key in sorted(keys)}
 
