@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from lvmbench.registry.loader import PluginSelection
     from lvmbench.results.board import Board
     from lvmbench.results.pivot import Pivot
+    from lvmbench.results.sections import Section
 
 Format = Literal["table", "csv", "md", "json", "latex"]
 
@@ -69,35 +71,39 @@ def leaderboard(
 
 def _write_board(board: Board, format_: Format, refused: bool) -> None:
     from lvmbench.cli.shown import show_board
-    from lvmbench.results.latex import to_latex
     from lvmbench.results.markdown import to_markdown
     from lvmbench.results.sections import sections
 
-    if format_ == "table":
-        show_board(board, refused=refused)
-        return
-    texts: dict[str, Callable[[], str]] = {
-        "csv": board.to_csv,
-        "json": board.to_json,
-        "md": lambda: to_markdown(board, refused=refused),
-        "latex": lambda: to_latex(sections(board)),
-    }
-    print(texts[format_](), end="")
+    show, md = partial(show_board, board, refused=refused), partial(to_markdown, board, refused=refused)
+    _write(board, format_, show, md, partial(sections, board))
 
 
 def _write_pivot(pivot: Pivot, format_: Format) -> None:
     from lvmbench.cli.shown import show_pivot
-    from lvmbench.results.latex import to_latex
     from lvmbench.results.markdown import sections_to_markdown
 
+    show, md = partial(show_pivot, pivot), lambda: sections_to_markdown(pivot.sections)
+    _write(pivot, format_, show, md, lambda: pivot.sections)
+
+
+def _write(
+    found: Board | Pivot,
+    format_: Format,
+    show: Callable[[], None],
+    md: Callable[[], str],
+    sections: Callable[[], list[Section]],
+) -> None:
+    """Show a table, or print its text in another format."""
+    from lvmbench.results.latex import to_latex
+
     if format_ == "table":
-        show_pivot(pivot)
+        show()
         return
     texts: dict[str, Callable[[], str]] = {
-        "csv": pivot.to_csv,
-        "json": pivot.to_json,
-        "md": lambda: sections_to_markdown(pivot.sections),
-        "latex": lambda: to_latex(pivot.sections),
+        "csv": found.to_csv,
+        "json": found.to_json,
+        "md": md,
+        "latex": lambda: to_latex(sections()),
     }
     print(texts[format_](), end="")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from lvmbench.errors import UserError, nearest
 from lvmbench.results.board import Board, as_json
 from lvmbench.results.labels import as_text, label, labels
-from lvmbench.results.sections import Section, cell
+from lvmbench.results.sections import Section, cells
 
 REST = "everything else"
 """The column that says what a block of rows has in common, where that differs between blocks."""
@@ -60,9 +61,10 @@ class Pivot:
         a combination without one says why.
         """
         rows, name = self._board, self.figure
-        spans = rows[[name, f"{name}_low", f"{name}_high"]].astype(float).itertuples(index=False)
-        known = zip(spans, rows["seeds"], rows["status"], strict=True)
-        texts = [cell(*span) if seeds else str(status) for span, seeds, status in known]
+        known = zip(
+            cells(rows, name, f"{name}_low", f"{name}_high"), rows["seeds"], rows["status"], strict=True
+        )
+        texts = [text if seeds else str(status) for text, seeds, status in known]
         table = self._spread(pd.Series(texts, index=rows.index)).fillna("")
         return [self._section(str(rest), block) for rest, block in table.groupby(REST, sort=False)]
 
@@ -80,7 +82,7 @@ class Pivot:
         columns = {str(name): values.tolist() for name, values in shown.items()}
         return Section(label([self.board.header(self.figure), rest]), columns, list(columns)[1:])
 
-    @property
+    @cached_property
     def _board(self) -> pd.DataFrame:
         """The rows of the board, with the axes as text and what they leave open, where that has a figure."""
         frame, axes = self.board.frame, (self.rows, self.columns)

@@ -201,9 +201,9 @@ def _agreement(
     parts = [part for part in one if one[part].noisy or other[part].noisy]
     if parts:
         differences = torch.cat([one[part].shadows - other[part].shadows for part in parts], 1)
-        statistic, rows, columns = _hotelling(differences)
+        statistic, above, below = _hotelling(differences)
         yield _measurement("gradient_disagreement", statistic, None, variant)
-        yield _measurement("gradient_agreement", float(fdtrc(rows, columns, statistic)), None, variant)
+        yield _measurement("gradient_agreement", float(fdtrc(above, below, statistic)), None, variant)
 
 
 def _hotelling(differences: Tensor) -> tuple[float, int, int]:
