@@ -104,6 +104,13 @@ def width_for(names: Iterable[str]) -> float:
     return 5.2 + 0.075 * max(map(len, names), default=0)
 
 
+def by_metric(rows: pd.DataFrame, metric: str) -> pd.Series[float]:
+    """A metric of each row by whatever method it was found: exactly for some, from samples for others."""
+    names = [name for name in rows.columns if str(name).partition("@")[0].partition("[")[0] == metric]
+    missing = rows[[]].assign(missing=np.nan)
+    return pd.concat([rows[names], missing], axis=1).bfill(axis=1).iloc[:, 0]
+
+
 def _axis_label(board: Board, metric: str) -> str:
     figure = board.figures[metric]
     unit = f" ({figure.unit})" if figure.unit else ""
