@@ -16,7 +16,6 @@ from lvmbench import __version__
 from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection, load_catalogue
-from lvmbench.registry.names import Ref
 from lvmbench.results.export import ENVIRONMENTS
 from lvmbench.results.folder import REMARKS
 from lvmbench.results.redo import origin_of, recipe
@@ -60,7 +59,7 @@ def _said(records: pd.DataFrame, selection: PluginSelection) -> Iterator[tuple[t
     catalogue = load_catalogue(selection)
     for kind in PARTS:
         for name in records[kind].astype(str).unique():
-            bare = Ref.parse(name).name
+            bare = name.partition("[")[0]
             if (kind, bare) in catalogue:
                 yield (kind, name), catalogue.entry(kind, bare).summary
 

@@ -45,6 +45,7 @@ class Grid:
         caption: What is the same in each row.
         notes: What to know of it, one sentence each.
         holes: What is missing.
+        still: Whether it is to be read as it stands, and neither sorted nor copied.
     """
 
     title: str
@@ -53,11 +54,17 @@ class Grid:
     caption: str = ""
     notes: Sequence[str] = ()
     holes: Sequence[Hole] = ()
+    still: bool = False
+
+    @property
+    def wide(self) -> bool:
+        """Whether paper is to be turned for it."""
+        return sum(not head.more for head in self.heads) > 7
 
     @property
     def large(self) -> bool:
         """Whether it is worth searching and turning pages."""
-        return len(self.rows) > 8
+        return len(self.rows) > 5
 
 
 def board_grids(board: Board, anchors: Mapping[int, str]) -> list[Grid]:

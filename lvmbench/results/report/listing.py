@@ -18,7 +18,15 @@ from lvmbench.results.report.grid import Cell, Grid, Head
 from lvmbench.results.report.page import Chapter, Commands, Entry, Fold, Prose
 from lvmbench.results.sections import cell
 
-_RUN_HEADS = ("seed", "status", "epochs", "best epoch", "ended by", "seconds", "reason", "key")
+_RUNS = {
+    "seed": "seed",
+    "status": "status",
+    "trained_epochs": "epochs",
+    "best_epoch": "best epoch",
+    "stopped": "ended by",
+    "train_seconds": "seconds",
+    "reason": "reason",
+}
 _NUMBERS = frozenset({"seed", "epochs", "best epoch", "seconds"})
 
 
@@ -64,12 +72,7 @@ def _component(board: Board, found: pd.DataFrame, kind: str, name: str, said: st
         *_best(board, kind, name),
         *_effects(found, kind, name),
     ]
-    bare = name.partition("[")[0]
-    return Entry(
-        component_anchor(kind, name),
-        f"{kind} {name}",
-        [Prose(list(filter(None, lines))), Commands([f"lvmbench show {bare}"])],
-    )
+    return Entry(component_anchor(kind, name), f"{kind} {name}", [Prose(list(filter(None, lines)))])
 
 
 def _best(board: Board, kind: str, name: str) -> Iterator[str]:
@@ -113,19 +116,19 @@ def combinations(board: Board, anchors: Mapping[str, str]) -> Chapter:
 
 def _of_dataset(part: pd.DataFrame, records: pd.DataFrame) -> Iterator[Entry]:
     for place, own in part.groupby("place", sort=False):
-        table = Grid(
-            "", [Head(text, text in _NUMBERS) for text in _RUN_HEADS], _runs(records.loc[own["key"]])
-        )
-        yield Entry(str(place), str(own["label"].iloc[0]), [table])
+        yield Entry(str(place), str(own["label"].iloc[0]), [_runs(records.loc[own["key"]])])
 
 
-def _runs(records: pd.DataFrame) -> list[list[Cell]]:
-    names = ["seed", "status", "trained_epochs", "best_epoch", "stopped", "train_seconds", "reason"]
-    rows = records.reindex(columns=names).assign(key=records.index.str[:12])
-    return [
-        [_cell(value, head in _NUMBERS) for head, value in zip(_RUN_HEADS, row, strict=True)]
-        for row in rows.itertuples(index=False, name=None)
+def _runs(records: pd.DataFrame) -> Grid:
+    """The runs of a combination, with what is known of them."""
+    known = records.reindex(columns=list(_RUNS)).assign(key=records.index.str[:12]).rename(columns=_RUNS)
+    known = known.loc[:, known.notna().any() & (known != "").any()]
+    heads = [Head(str(name), name in _NUMBERS) for name in known.columns]
+    rows = [
+        [_cell(value, head.number) for head, value in zip(heads, row, strict=True)]
+        for row in known.itertuples(index=False, name=None)
     ]
+    return Grid("", heads, rows, still=True)
 
 
 def _cell(value: Any, number: bool) -> Cell:

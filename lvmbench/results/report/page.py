@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from lvmbench.text import printable
 
@@ -128,7 +128,7 @@ def _template() -> Template:
 
 def _breaking(text: str) -> Markup:
     """A name that may be broken where its words end."""
-    return Markup(re.sub(r"([_\[/,])", r"\1<wbr>", escape(printable(text))))
+    return Markup("<wbr>").join(re.split(r"(?<=[_\[/,])", printable(text)))
 
 
 def _legible(value: Any) -> Any:
