@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NAME = re.compile(r"(gradient_variance|gradient_snr)\[(.+)/(prior|posterior|decoder)/K=(\d+)[\],]")
+_NAME = re.compile(r"(gradient_variance|gradient_snr)\[(.+)/(prior|posterior|decoder)/K=(\d+)(?:,[^\]]*)?\](?:@.*)?")
 _TITLES = {"gradient_variance": "variance", "gradient_snr": "signal-to-noise ratio"}
 
 
@@ -21,7 +21,7 @@ def gradient_table(row: pd.Series[Any]) -> pd.DataFrame:
     """What a row of a board has of gradients with K samples:
     metric, estimator, part, samples and value, one row each.
     """
-    found = ((_NAME.match(str(name)), value) for name, value in row.items())
+    found = ((_NAME.fullmatch(str(name)), value) for name, value in row.items())
     rows = [(*match.groups(), value) for match, value in found if match and pd.notna(value)]
     table = pd.DataFrame(rows, columns=["metric", "estimator", "part", "samples", "value"])
     return table.astype({"samples": int, "value": float})
@@ -34,12 +34,17 @@ def draw_gradients(axes: Axes, table: pd.DataFrame) -> Axes:
         axes: What to draw on.
         table: Rows of `gradient_table` of one metric and part.
     """
+    from matplotlib.ticker import LogLocator
+
     for i, (estimator, own) in enumerate(table.groupby("estimator", sort=False)):
         own = own.sort_values("samples")
         look: dict[str, Any] = {"color": PALETTE[i % len(PALETTE)], "marker": "o", "markersize": 3.5}
         axes.plot(own["samples"], own["value"], label=str(estimator), linewidth=1.4, **look)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=7))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     axes.set_xticks(sorted(table["samples"].unique()), map(str, sorted(table["samples"].unique())))
     axes.spines[["top", "right"]].set_visible(False)
     return axes

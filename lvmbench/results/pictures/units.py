@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_UNIT = re.compile(r"kl_per_unit\[\d+[\],]")
+_UNIT = re.compile(r"kl_per_unit\[\d+(?:,[^\]]*)?\](?:@.*)?")
 _ROW = 0.24  # inches for one combination
 _MOST = 64
 """The most units that are drawn, the largest first."""
@@ -45,7 +45,7 @@ def unit_table(runs: pd.DataFrame, names: list[str]) -> pd.DataFrame:
         runs: One row per run of one data set, with its figures.
         names: The columns that tell combinations apart.
     """
-    units = [name for name in runs.columns if _UNIT.match(str(name))]
+    units = [name for name in runs.columns if _UNIT.fullmatch(str(name))]
     descending = -np.sort(-runs[units].to_numpy(dtype=float), axis=1)[:, :_MOST]  # NaN comes last
     table = pd.DataFrame(descending, index=short_labels(runs, names))
     return table.groupby(level=0, sort=False).mean().dropna(how="all").dropna(axis=1, how="all")

@@ -173,7 +173,7 @@ def _lost(board: Board) -> Grid:
     heads = [Head(text, text == "seed") for text in ("data set", "combination", "seed", "status", "reason")]
     columns = lost[["dataset", "label", "seed", "status", "reason"]].astype(str)
     rows = [
-        [Cell(text, text if head.number else "") for head, text in zip(heads, row, strict=True)]
+        [Cell(text, text if head.number else None) for head, text in zip(heads, row, strict=True)]
         for row in columns.itertuples(index=False)
     ]
     return Grid("Single runs", heads, rows)

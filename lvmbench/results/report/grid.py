@@ -18,10 +18,10 @@ _FIRST_NUMBER = re.compile(r"-?\d[\d.]*(?:e[+-]?\d+)?")
 
 @dataclass(frozen=True)
 class Cell:
-    """The text of a cell, the number that it is sorted by where it holds one, and the anchor it leads to."""
+    """The text of a cell, what it is sorted by in a column of numbers, and the anchor that it leads to."""
 
     text: str
-    order: str = ""
+    order: str | None = None
     anchor: str = ""
 
 
@@ -118,7 +118,7 @@ def grid(
 
 
 def _cells(head: Head, texts: Sequence[str], anchors: Sequence[str] | None) -> list[Cell]:
-    orders = [number_of(text) if head.number else "" for text in texts]
+    orders = [number_of(text) if head.number else None for text in texts]
     return [Cell(*cell) for cell in zip(texts, orders, anchors or [""] * len(texts), strict=True)]
 
 

@@ -133,9 +133,9 @@ def _runs(records: pd.DataFrame) -> Grid:
 
 def _cell(value: Any, number: bool) -> Cell:
     if pd.isna(value):
-        return Cell("")
+        return Cell("", "" if number else None)
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return Cell(text, text if number else "")
+    return Cell(text, text if number else None)
 
 
 def made(how: Made) -> Chapter:

@@ -33,6 +33,9 @@ _DPI = 110
 _COLOUR = re.compile("|".join(_THEMED))
 _METADATA = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
 _NAMED = re.compile(r'(\bid="|url\(#|href="#)')
+_WIDTH = re.compile(r'width="([\d.]+)pt"')
+_LEAST = 0.8
+"""No figure is shown smaller than at this share of its size; narrow screens scroll."""
 _NUMBER = re.compile(r"(\d+\.\d\d)\d+")
 
 
@@ -54,5 +57,6 @@ def inline(figure: Figure, name: str, words: str) -> Markup:
     text = _NAMED.sub(rf"\g<1>{name}-", text)
     text = _COLOUR.sub(lambda found: _THEMED[found[0]], text)
     text = _NUMBER.sub(r"\1", re.sub(r"\s*\n\s*", " ", text))
-    head = f'<svg role="img" aria-label="{escape(words)}"'
+    least = round(_LEAST * float(_WIDTH.search(text)[1]))  # type: ignore[index]
+    head = f'<svg role="img" aria-label="{escape(words)}" style="min-width: {least}pt"'
     return Markup(text.replace("<svg", head, 1))  # matplotlib has escaped what it wrote
