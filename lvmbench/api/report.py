@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lvmbench import __version__
+from lvmbench.api.gallery import gallery
 from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection, load_catalogue
@@ -22,6 +23,7 @@ from lvmbench.results.redo import origin_of, recipe
 from lvmbench.results.report.listing import Made
 from lvmbench.results.report.report import Material, report
 from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS
+from lvmbench.status import Status
 
 if TYPE_CHECKING:
     from lvmbench.api.results import Results
@@ -50,8 +52,9 @@ def _material(results: Results) -> Material:
         curves = results.curves
     except UserError:  # boards are published with or without them
         curves = None
-    board = results.board()
-    return Material(board, _made(results.directory, selection), curves, dict(_said(board.records, selection)))
+    board, made = results.board(), _made(results.directory, selection)
+    models = [gallery(results, board)] if results.has_weights and board.counts.get(Status.OK) else []
+    return Material(board, made, curves, dict(_said(board.records, selection)), models)
 
 
 def _said(records: pd.DataFrame, selection: PluginSelection) -> Iterator[tuple[tuple[str, str], str]]:

@@ -28,6 +28,7 @@ from lvmbench.results.tables import names_of, read_results, read_table, stored_t
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
+    from lvmbench.api.plots import ResultsPlots
     from lvmbench.model import LatentVariableModel
 
 
@@ -72,6 +73,11 @@ class Results:
         with self._opened() as store:
             return plugins_of(store)
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether the trained models are there: a published board has none."""
+        return not self._published
+
     def leaderboard(self, metric: str | None = None) -> pd.DataFrame:
         """One row per combination and data set, ranked by the suite's metric or by another.
 
@@ -101,6 +107,13 @@ class Results:
         interval from `low` to `high` over seeds, and the `verdict`. Raises as `leaderboard` does.
         """
         return effects(self.board(metric, split))
+
+    @property
+    def plot(self) -> ResultsPlots:
+        """Its pictures: ``results.plot.heatmap("prior", "posterior")`` and others."""
+        from lvmbench.api.plots import ResultsPlots
+
+        return ResultsPlots(self)
 
     def report(self, path: str | Path | None = None) -> Path:
         """Write the report, one html file that needs nothing else, and return its path.

@@ -90,6 +90,15 @@ def leaderboard_figure(board: Board) -> Figure | None:
     return figure
 
 
+def draw_ranking(axes: Axes, board: Board, rows: pd.DataFrame) -> Axes:
+    """Draw the figure that ranks, of rows of one table of a board, as `leaderboard_figure` does."""
+    metric = str(board.metric)
+    measured = rows[rows[metric].notna()]
+    _panel(axes, measured, _seeds(board.runs, measured, metric), metric, board.names)
+    axes.set_xlabel(_axis_label(board, metric))
+    return axes
+
+
 def panels(heights: Sequence[float], width: float = 8.0) -> tuple[Figure, list[Axes]]:
     """A figure of panels on top of each other, of these heights in inches."""
     from matplotlib.figure import Figure

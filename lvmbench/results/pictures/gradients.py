@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NAME = re.compile(r"(gradient_variance|gradient_snr)\[(.+)/(prior|posterior|decoder)/K=(\d+)(?:,[^\]]*)?\](?:@.*)?")
+_NAME = re.compile(
+    r"(gradient_variance|gradient_snr)\[(.+)/(prior|posterior|decoder)/K=(\d+)(?:,[^\]]*)?\](?:@.*)?"
+)
 _TITLES = {"gradient_variance": "variance", "gradient_snr": "signal-to-noise ratio"}
 
 

@@ -40,6 +40,13 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Gallery:
+    """Pictures side by side."""
+
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True)
 class Commands:
     """Lines of a shell."""
 
@@ -70,7 +77,7 @@ class Chapter:
     Arguments:
         anchor: Where it is.
         title: What it is of.
-        parts: `Prose`, `Picture`, `Grid`, `Commands`, `Entry` and `Fold`, in order.
+        parts: `Prose`, `Picture`, `Gallery`, `Grid`, `Commands`, `Entry` and `Fold`, in order.
     """
 
     anchor: str
