@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from lvmbench.registry.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from lvmbench.api.files import load as load
+    from lvmbench.api.files import save as save
     from lvmbench.api.fitted import Fitted as Fitted
     from lvmbench.api.fitted import evaluate as evaluate
     from lvmbench.api.fitted import fit as fit
     from lvmbench.api.results import Results as Results
-    from lvmbench.api.suites import load as load
     from lvmbench.api.suites import run as run
     from lvmbench.data.files import RawFile as RawFile
     from lvmbench.data.files import fetch as fetch
@@ -109,7 +110,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api.suites": ["load", "run"],
+    "api.files": ["load", "save"],
+    "api.suites": ["run"],
     "dataset": ["Data", "Dataset", "DataSummary", "Support"],
     "decoder": ["Canvas", "CanvasDecoder", "Decoder", "canvas_word"],
     "distributions": [
