@@ -114,6 +114,11 @@ class PackNoise:
         for row, uniform_row, source in zip(self._normals, self._uniforms, self._generators, strict=True):
             row.normal_(generator=source)
             uniform_row.uniform_(generator=source)
+        return self.drawn
+
+    @property
+    def drawn(self) -> tuple[Tensor, Tensor]:
+        """The numbers that were drawn last, ``(S, n)`` each."""
         return self._normals, self._uniforms
 
 
