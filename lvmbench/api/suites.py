@@ -15,6 +15,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from lvmbench.api.notebook import Notebook, in_notebook
 from lvmbench.api.prepared import Prepared
 from lvmbench.api.results import Results
 from lvmbench.errors import UserError
@@ -85,6 +86,8 @@ class _Silent:
 def _reporter(progress: bool) -> AbstractContextManager[Reporter]:
     if not progress:
         return nullcontext(_Silent())
+    if in_notebook():
+        return Notebook()
     from lvmbench.api.progress import Live, console
 
     return Live(console)
