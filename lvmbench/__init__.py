@@ -106,6 +106,14 @@ if TYPE_CHECKING:
     from lvmbench.split import Split as Split
     from lvmbench.steps import Walk as Walk
     from lvmbench.terms import Terms as Terms
+    from lvmbench.tracker import EpochEnded as EpochEnded
+    from lvmbench.tracker import EvaluationEnded as EvaluationEnded
+    from lvmbench.tracker import JobStarted as JobStarted
+    from lvmbench.tracker import SuiteEnded as SuiteEnded
+    from lvmbench.tracker import SuiteStarted as SuiteStarted
+    from lvmbench.tracker import TrackedRun as TrackedRun
+    from lvmbench.tracker import Tracker as Tracker
+    from lvmbench.tracker import TrainingEnded as TrainingEnded
 
 __version__ = "0.1.0"
 
@@ -169,6 +177,16 @@ _HOMES = {
     "split": ["Split"],
     "steps": ["Walk"],
     "terms": ["Terms"],
+    "tracker": [
+        "EpochEnded",
+        "EvaluationEnded",
+        "JobStarted",
+        "SuiteEnded",
+        "SuiteStarted",
+        "TrackedRun",
+        "Tracker",
+        "TrainingEnded",
+    ],
     "registry.hookspecs": ["Register"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
