@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lvmbench.api.progress import console, counted, say
-from lvmbench.execution.local import cores
+from lvmbench.execution.executor import cores
 from lvmbench.kinds import PARTS
 from lvmbench.results.store import Store
 from lvmbench.results.terminal import wrapped
