@@ -68,7 +68,7 @@ FATES = {
     "mutes": ("failed", "Mute: (its message cannot be had: KeyboardInterrupt)"),
     "garbles": ("failed", r"ValueError: a\ud800b\x00c\x1b[31mdlong long"),
     "floods": ("failed", "ValueError: flooded"),
-    "moves": ("ok", "environment variables"),
+    "moves": ("ok", "the environment variable"),
     "gaussian[hidden=8]": ("ok", ""),
 }
 ONE = {"priors": ["standard_normal"], "seeds": [0, 1]}
