@@ -102,7 +102,7 @@ def _attention(frame: pd.DataFrame, records: pd.DataFrame, settled: Container[st
 
 def _named(frame: pd.DataFrame, records: pd.DataFrame) -> Iterator[tuple[str, tuple[Any, pd.Series[Any]]]]:
     """Each row with what it is about: the combination of a run of these records, or an evaluator of one."""
-    names = frame["key"].map(labels(records, identity(records)).set_axis(records["key"]))
+    names = frame["key"].map(labels(records, identity(records)).set_axis(records["key"])).astype(str)
     if "evaluator" in frame:
         names = "evaluator " + frame["evaluator"].astype(str) + " of " + names
     return zip(names, frame.iterrows(), strict=True)
