@@ -135,16 +135,16 @@ def _keep(plan: Plan, out: Path, store: Store, options: RunOptions) -> None:
 
 def _note_asked(plan: Plan, store: Store, training: bool) -> None:
     """Keep what the suite asks for now, or which evaluators are added to its own: a board shows that."""
-    meta, evaluators = store.meta(), [str(evaluator) for evaluator in plan.evaluators]
+    evaluators = [str(evaluator) for evaluator in plan.evaluators]
     if not training:
-        added = dict.fromkeys([*json.loads(meta.get("added", "[]")), *evaluators])
+        added = dict.fromkeys([*store.noted("added", []), *evaluators])
         store.note(added=json.dumps(list(added)))
         return
     supports = {str(p.combination["decoder"]): p.support for p in plan.planned if p.support}
     store.note(
         evaluators=json.dumps(evaluators),
         combinations=json.dumps([list(combination.columns.values()) for combination in plan.combinations]),
-        supports=json.dumps(json.loads(meta.get("supports", "{}")) | supports),
+        supports=json.dumps(store.noted("supports", {}) | supports),
     )
 
 

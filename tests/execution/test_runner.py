@@ -710,7 +710,7 @@ def waited_for(condition, seconds=180):
 
 
 def test_an_interruption_waits_for_what_runs_and_begins_nothing_new(tiny, halted):
-    process, what = halted
+    process, _ = halted
     process.send_signal(signal.SIGINT)
     assert waited_for((tiny.folder / "out" / "records.csv").exists), "tables are written at once"
     (tiny.folder / "go").touch()
