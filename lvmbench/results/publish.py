@@ -16,6 +16,7 @@ from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.results.export import ENVIRONMENTS, write_board
 from lvmbench.results.folder import REMARKS, rebuild
+from lvmbench.results.glossary import FIGURES
 from lvmbench.results.redo import Origin, origin_of, redo
 from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, read_results, read_table
 from lvmbench.text import printable
@@ -24,7 +25,7 @@ CHANGES = "## What changed"
 """The heading in a published README below which everything is kept when the board is published anew."""
 SOURCES = ("suite.yaml", RECORDS, MEASUREMENTS)
 """The files of a results directory from which everything else is made."""
-OTHERS = (EVALUATIONS, CURVES, ENVIRONMENTS, REMARKS)
+OTHERS = (EVALUATIONS, CURVES, ENVIRONMENTS, REMARKS, FIGURES)
 """What else of a results directory is published, where it is there."""
 
 

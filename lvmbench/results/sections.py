@@ -246,10 +246,11 @@ def _each(runs: str) -> str:
 
 
 def how(board: Board) -> list[str]:
-    """How the board was made: cells, ranks, what can be told apart, units; one sentence each."""
+    """How the board was made: cells, ranks, what can be told apart; one sentence each."""
     cells = f"Cells are means over seeds ± half the width of the 95% t interval, on the {board.split} split."
     ranks = ["Nothing is ranked."] if board.metric is None else _ranked(board)
-    return [cells, *ranks, *_units(board)]
+    missing = f"The suite's board asks for {', '.join(board.missing)}, which was not measured."
+    return [cells, *ranks, *([missing] if board.missing else [])]
 
 
 def _ranked(board: Board) -> list[str]:
@@ -263,14 +264,6 @@ def _ranked(board: Board) -> list[str]:
     known = {table: value for table, value in board.detectable.items() if value is not None}
     smallest = ", ".join(f"{value:.2g} ({table})" for table, value in known.items())
     needed = f"At this number of seeds the typical pair must differ by {smallest} to be told apart."
-    ranks = f"Ranks are by {board.metric}{instead}; rows that cannot be told apart share one."
+    by = board.called(str(board.metric))
+    ranks = f"Ranks are by {by}{instead}; rows that cannot be told apart share one."
     return [ranks, told, *([needed] if smallest else [])]
-
-
-def _units(board: Board) -> list[str]:
-    units: dict[str, list[str]] = {}
-    for name in board.headline:
-        units.setdefault(board.figures[name].unit, []).append(name)
-    units.pop("", None)
-    said = "; ".join(f"{', '.join(names)} in {unit}" for unit, names in units.items())
-    return [f"Units: {said}."] if said else []

@@ -86,7 +86,7 @@ def leaderboard_figure(board: Board) -> Figure | None:
         for axes, (title, part) in zip(every, tables, strict=True):
             _panel(axes, part, _seeds(board.runs, part, metric), metric, board.names)
             axes.set_title(title, loc="left")
-        every[-1].set_xlabel(_axis_label(board, metric))
+        every[-1].set_xlabel(board.axis(metric))
     return figure
 
 
@@ -102,13 +102,6 @@ def panels(heights: Sequence[float], width: float = 8.0) -> tuple[Figure, list[A
 def width_for(names: Iterable[str]) -> float:
     """The inches that a figure needs where these names stand beside its panels."""
     return 5.2 + 0.075 * max(map(len, names), default=0)
-
-
-def _axis_label(board: Board, metric: str) -> str:
-    figure = board.figures[metric]
-    unit = f" ({figure.unit})" if figure.unit else ""
-    better = f"; {figure.better} is better" if figure.better != "neither" else ""
-    return f"{metric}{unit}, {board.split} split{better}"
 
 
 def _seeds(runs: pd.DataFrame, part: pd.DataFrame, metric: str) -> pd.DataFrame:
