@@ -244,8 +244,10 @@ def leaderboard(
 
 def _figures(figures: pd.DataFrame) -> dict[str, Figure]:
     """Every figure by its name."""
-    rows = figures.assign(title=titles(figures, figures))[["metric", "title", "unit", "better", "meaning"]]
-    return {str(name): Figure(*row) for name, *row in rows.itertuples()}
+    called, words = titles(figures, figures), figures[["metric", "unit", "better", "meaning"]]
+    return {
+        str(name): Figure(metric, called[str(name)], *others) for name, metric, *others in words.itertuples()
+    }
 
 
 def _frame(

@@ -1,4 +1,6 @@
-"""What stands below the tables of a leaderboard, as text: effects, claims, published figures, columns."""
+"""What stands below the tables of a leaderboard, as text:
+effects, quality against time, claims, published figures, columns.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import pandas as pd
 
 from lvmbench.results.board import Board
 from lvmbench.results.effects import effects
+from lvmbench.results.front import front_section
 from lvmbench.results.labels import table_name
 from lvmbench.results.sections import Section, cells
 
@@ -30,9 +33,9 @@ EFFECTS = (
 
 
 def endings(board: Board) -> list[Section]:
-    """What stands below the tables of a board: effects, claims, published figures, what its columns are."""
-    found = (effects_section(board), claims_section(board), references_section(board), legend(board))
-    return [section for section in found if section]
+    """What stands below the tables of a board, in order, as far as there is something to say."""
+    made = (effects_section, front_section, claims_section, references_section, legend)
+    return [section for make in made if (section := make(board))]
 
 
 def claims_section(board: Board) -> Section | None:

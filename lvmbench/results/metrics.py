@@ -20,7 +20,7 @@ _COSTS = {
     "parameters": ("Parameters", "parameters", "neither", "numbers that training can change", ""),
 }
 """What records hold: title, unit, which direction is better, meaning, and the figure that boards show."""
-_SAID = {"title": "", "meaning": "", "shown": "", "place": np.inf}
+_SAID: dict[str, Any] = {"title": "", "meaning": "", "shown": "", "place": np.inf}
 _WORDS = ("metric", "variant", "method", "evaluator", "asked_by", "unit", "better", *_SAID)
 
 
@@ -48,9 +48,8 @@ def tidy(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test")
         & np.isfinite(long["value"].astype(float))
     ]
     long = long if "asked_by" in long else long.assign(asked_by="suite")
-    long = long.assign(
-        **{name: long[name].fillna(value) if name in long else value for name, value in _SAID.items()}
-    )
+    for name, value in _SAID.items():
+        long[name] = long[name].fillna(value) if name in long else value
     measured = set(long.loc[long["asked_by"] == "suite", "metric"])
     costs = [_cost(ok, name) for name in _COSTS if name in ok and name not in measured]
     long = pd.concat([long, *costs], ignore_index=True) if costs else long
@@ -160,7 +159,7 @@ def _preferred(figures: pd.DataFrame, asked: str = "") -> str:
         return by != "suite", name != asked, bare != shown, not shown, method != "importance"
 
     columns = (figures[name] for name in ("method", "shown", "asked_by"))
-    return min(zip(map(str, figures.index), _bare(figures), *columns, strict=True), key=order)[0]
+    return str(min(zip(map(str, figures.index), _bare(figures), *columns, strict=True), key=order)[0])
 
 
 def default_metric(figures: pd.DataFrame) -> str | None:

@@ -197,6 +197,17 @@ def combination_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[st
     return labels(part, differing)
 
 
+def short_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
+    """What the rows of one data set are called, without the options that tell nothing apart.
+
+    Indexed as the rows.
+    """
+    texts = part[list(names)].apply(as_text)
+    return combination_labels(
+        texts.assign(**{name: texts[name].map(shorten(texts[name])) for name in names}), names
+    )
+
+
 def cells(part: pd.DataFrame, mean: str, low: str, high: str) -> list[str]:
     return [cell(*row) for row in part[[mean, low, high]].astype(float).itertuples(index=False)]
 

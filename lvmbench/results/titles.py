@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from itertools import combinations
 
 import pandas as pd
@@ -27,7 +27,7 @@ def titles(figures: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
     >>> variants = [("", "tightness"), ("", "tightness[samples=5]"), ("per_step", "tightness")]
     >>> figures = pd.DataFrame([{**names, "variant": v, "evaluator": e} for v, e in variants])
     >>> list(titles(figures, figures).values()), titles(figures[2:], figures)
-    (['ELBO, tightness', 'ELBO, samples=5', 'ELBO, per step'], {2: 'ELBO, per step'})
+    (['ELBO, tightness', 'ELBO, samples=5', 'ELBO, per step'], {'2': 'ELBO, per step'})
     """
     several = measured.groupby("title")["variant"].nunique() > 1
     variants = figures["variant"].where(figures["title"].map(several), "")
@@ -42,13 +42,13 @@ def _joined(words: Iterable[str]) -> str:
     return ", ".join([title, *(word if "=" in word else word.replace("_", " ") for word in others)])
 
 
-def _apart(own: pd.DataFrame) -> dict[Hashable, tuple[str, ...]]:
+def _apart(own: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     """The fewest words that tell figures of one title apart."""
     words = own.assign(evaluator=own["evaluator"].map(settings(own["evaluator"])))
     subsets = (list(some) for n in range(len(_TELLING) + 1) for some in combinations(_TELLING, n))
     rows = ([tuple(row) for row in words[some].to_numpy()] for some in subsets)
     found = next((found for found in rows if len(set(found)) == len(own)), [(str(n),) for n in own.index])
-    return dict(zip(own.index, found, strict=True))
+    return dict(zip(map(str, own.index), found, strict=True))
 
 
 def settings(evaluators: Iterable[str]) -> dict[str, str]:

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.labels import as_text, labels, table_name
-from lvmbench.results.sections import combination_labels, shorten
+from lvmbench.results.labels import labels, table_name
+from lvmbench.results.sections import short_labels
 
 Array = npt.NDArray[np.float64]
 
@@ -122,17 +122,6 @@ def _panel(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, metric: str, name
     _points(axes, mean, low, high, [rank == 1 for rank in part["rank"].fillna(0)], frame)
     axes.plot(seeds, row + 0.27, "o", color=_GREY, alpha=0.7, markersize=2.6, zorder=2, markeredgewidth=0)
     _label_rows(axes, part, names)
-
-
-def short_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
-    """What the rows of one data set are called, without the options that tell nothing apart.
-
-    Indexed as the rows.
-    """
-    texts = part[list(names)].apply(as_text)
-    return combination_labels(
-        texts.assign(**{name: texts[name].map(shorten(texts[name])) for name in names}), names
-    )
 
 
 def _rows(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:
