@@ -30,10 +30,8 @@ def front_figure(board: Board) -> Figure | None:
     if not (found.groupby(["dataset", "scale"]).size() > 1).any():
         return None
     metric = str(board.metric)
-    spans = board.frame.loc[found.index, [f"{metric}_low", f"{metric}_high"]].set_axis(
-        ["low", "high"], axis=1
-    )
-    found = found.assign(name=row_names(board)[found.index], **spans.to_dict("series"))
+    low, high = (board.frame.loc[found.index, metric + end] for end in ("_low", "_high"))
+    found = found.assign(name=row_names(board)[found.index], low=low, high=high)
     parts = [(table_name(*map(str, place)), part) for place, part in found.groupby(["dataset", "scale"])]
     with style():
         heights = [max(3.0, _LINE * int(_kept(part).sum()) + 0.6) for _, part in parts]
