@@ -40,20 +40,16 @@ def answer(board: Board) -> list[Answer]:
     """
     if board.metric is None or board.frame[board.metric].isna().all():
         return [Answer("", [_nothing(board)])]
-    rows, found = board.frame[board.frame[board.metric].notna()], effects(board)
-    tables = [part for _, part in rows.groupby(_TABLE)]
+    tables = list(board.frame[board.frame[board.metric].notna()].groupby(_TABLE))
+    found = effects(board)
+    worth = dict(iter(found.groupby(_TABLE)))
     return [
         Answer(
-            table_name(*_place(part)) if len(tables) > 1 else "",
-            [*_of_table(board, part), *_parts(board, found[(found[_TABLE] == _place(part)).all(axis=1)])],
+            table_name(*map(str, place)) if len(tables) > 1 else "",
+            [*_of_table(board, part), *_parts(board, worth.get(place, found[:0]))],
         )
-        for part in tables
+        for place, part in tables
     ]
-
-
-def _place(part: pd.DataFrame) -> tuple[str, str]:
-    """The data set and the scale of a table."""
-    return str(part["dataset"].iloc[0]), str(part["scale"].iloc[0])
 
 
 def _nothing(board: Board) -> str:
@@ -84,8 +80,8 @@ def _value(board: Board, row: pd.Series[Any]) -> str:
 
 def _wins(board: Board, rows: pd.DataFrame) -> str:
     """In how many of its seeds the first row is the best."""
-    dataset, scale = _place(rows)
-    values = seed_values(board.runs[board.runs["scale"] == scale], str(board.metric))[dataset]
+    own = board.runs[board.runs["scale"] == rows["scale"].iloc[0]]
+    values = seed_values(own, str(board.metric))[str(rows["dataset"].iloc[0])]
     own = values[labels(rows, board.names)].dropna(subset=labels(rows[:1], board.names))
     lower = board.figures[str(board.metric)].better == "lower"
     best = own.min(axis=1) if lower else own.max(axis=1)

@@ -9,8 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from lvmbench import __version__
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
@@ -55,13 +53,15 @@ def publish(directory: Path, target: Path, selection: PluginSelection | None = N
         present = (name for name in OTHERS if (directory / name).is_file())
         for file in (*(directory / name for name in (*SOURCES, *present)), *plugins):
             shutil.copyfile(file, made / file.name)
-        write_board(rebuild(made), _curves(made), made)
+        render(made)
         (made / "README.md").write_text(readme, encoding="utf-8")
         _replace(made, target, old)
 
 
-def _curves(directory: Path) -> pd.DataFrame | None:
-    return read_table(directory / CURVES) if (directory / CURVES).is_file() else None
+def render(directory: Path) -> None:
+    """Make the tables and the pictures of a published board from what else is in its folder."""
+    curves = read_table(directory / CURVES) if (directory / CURVES).is_file() else None
+    write_board(rebuild(directory), curves, directory)
 
 
 def _replace(made: Path, target: Path, old: Path) -> None:
