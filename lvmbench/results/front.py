@@ -89,10 +89,15 @@ def undominated(board: Board) -> Board:
     return replace(board, frame=board.frame[board.frame.index.isin(kept)])
 
 
+def fronts(board: Board) -> pd.DataFrame:
+    """The rows of `front` whose table has two or more, so that there is something to compare."""
+    found = front(board)
+    return found[found.groupby(["dataset", "scale"])["label"].transform("size") > 1]
+
+
 def front_section(board: Board) -> Section | None:
     """The front of each table of two rows or more, as text."""
-    found = front(board)
-    found = found[found.groupby(["dataset", "scale"])["label"].transform("size") > 1]
+    found = fronts(board)
     if found.empty:
         return None
     kept, metric = found[found["dominated_by"] == ""], str(board.metric)

@@ -105,9 +105,9 @@ def _readme(directory: Path, name: str, origin: Origin) -> str:
         f"Made with lvmbench {', '.join(versions)}" + (f" on {'; '.join(hardware)}." if hardware else "."),
         "",
         "`suite.yaml` is what was run, `records.csv` has every planned run with its status,",
-        "`measurements.csv` every figure; `leaderboard.csv`, `leaderboard.md` and the pictures are made from",
-        "these. To read them by another metric: `lvmbench leaderboard FOLDER --metric NAME`, or",
-        "`lvmbench.load(FOLDER)` in Python.",
+        "`measurements.csv` every figure, and `figures.csv` says what each is; `leaderboard.csv`,",
+        "`leaderboard.md` and the pictures are made from these. To read them by another metric:",
+        "`lvmbench leaderboard FOLDER --metric NAME`, or `lvmbench.load(FOLDER)` in Python.",
         "",
         *redo(origin, name),
     ]

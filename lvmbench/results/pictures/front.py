@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.front import front, row_names
+from lvmbench.results.front import fronts, row_names
 from lvmbench.results.labels import table_name
 from lvmbench.results.pictures.board import FENCE, PALETTE, panels, style, width_for
 
@@ -26,8 +26,8 @@ def front_figure(board: Board) -> Figure | None:
     Points are means over seeds with their 95% intervals. The line is the Pareto front: no row is both as good
     and as quick as those on it, which are named, the quickest first. Others are grey.
     """
-    found = front(board)
-    if not (found.groupby(["dataset", "scale"]).size() > 1).any():
+    found = fronts(board)
+    if found.empty:
         return None
     metric = str(board.metric)
     low, high = (board.frame.loc[found.index, metric + end] for end in ("_low", "_high"))
