@@ -25,6 +25,7 @@ from lvmbench.execution.session import Place, Reporter, Session
 from lvmbench.execution.worker import warm_up
 from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, remarks_in
+from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
 from lvmbench.status import SETTLED, Status
@@ -126,7 +127,8 @@ def _check_folder(plan: Plan, out: Path, store: Store) -> None:
 def _keep(plan: Plan, out: Path, store: Store, options: RunOptions) -> None:
     """Keep what doing more of the suite later needs."""
     store.note(
-        metric=plan.suite.metric, plugins=json.dumps([options.selection.extra, options.selection.blocked])
+        metric=plan.suite.metric or "",
+        plugins=json.dumps([options.selection.extra, options.selection.blocked]),
     )
     target = out / "suite.yaml"
     if plan.suite.path.resolve() != target.resolve():
@@ -149,7 +151,8 @@ def _note_asked(plan: Plan, store: Store, training: bool) -> None:
 
 
 def _describe(plan: Plan, out: Path, store: Store) -> str:
-    """Keep the environment, once per call; its identifier."""
+    """Keep what figures and data are like, and the environment, once per call; its identifier."""
+    keep(declared(plan.instruments), out)
     parts = [part for planned in plan.planned for part in _with_bases(planned.provenance)]
     content = environment({part["distribution"]: part["version"] for part in parts})
     if plan.remarks:
