@@ -92,7 +92,6 @@ def main() -> None:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"{name}: {found:,} measurements, {len(board.frame):,} rows")
         print(f"  board {of_board}, report {of_report} of {size:.1f} MB, {memory:.2f} GiB")
-        )
 
 
 if __name__ == "__main__":
