@@ -18,7 +18,7 @@ from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.results.export import ENVIRONMENTS
-from lvmbench.results.folder import REMARKS
+from lvmbench.results.folder import REMARKS, board_of
 from lvmbench.results.redo import origin_of, recipe
 from lvmbench.results.report.listing import Made
 from lvmbench.results.report.report import Material, report
@@ -52,7 +52,9 @@ def _material(results: Results) -> Material:
         curves = results.curves
     except UserError:  # boards are published with or without them
         curves = None
-    board, made = results.board(), _made(results.directory, selection)
+    tables = results.tables
+    board = board_of(*tables, results.directory)
+    made = _made(results.directory, selection, tables)
     models = [gallery(results, board)] if results.has_weights and board.counts.get(Status.OK) else []
     return Material(board, made, curves, dict(_said(board.records, selection)), models)
 
@@ -67,10 +69,11 @@ def _said(records: pd.DataFrame, selection: PluginSelection) -> Iterator[tuple[t
                 yield (kind, name), catalogue.entry(kind, bare).summary
 
 
-def _made(directory: Path, selection: PluginSelection) -> Made:
+def _made(directory: Path, selection: PluginSelection, tables: tuple[pd.DataFrame, pd.DataFrame]) -> Made:
     environments = _environments(directory)
     try:
-        commands, needs = recipe(origin_of(directory, environments, selection), directory.resolve().name)
+        origin = origin_of(directory, environments, selection, tables)
+        commands, needs = recipe(origin, directory.resolve().name)
     except LvmbenchError as error:  # the results are there to be read all the same
         commands, needs = [], [f"How to redo it cannot be said: {error}"]
     checksums = {name: _sha256(directory / name) for name in _FILES if (directory / name).is_file()}

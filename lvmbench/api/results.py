@@ -49,12 +49,12 @@ class Results:
     @property
     def records(self) -> pd.DataFrame:
         """One row per run, whatever became of it."""
-        return self._tables()[0]
+        return self.tables[0]
 
     @property
     def measurements(self) -> pd.DataFrame:
         """One row per figure, with the columns that name its run."""
-        return self._tables()[1]
+        return self.tables[1]
 
     @property
     def evaluations(self) -> pd.DataFrame:
@@ -92,7 +92,7 @@ class Results:
         With conditions such as ``prior=vamp`` or ``latent=8`` it is of the runs that meet all of them, ranked
         among themselves, and has no claims, which are about all.
         """
-        records, measurements = self._tables()
+        records, measurements = self.tables
         splits = set(measurements["split"])
         if splits and split not in splits:
             raise UserError(f"split: nothing was measured on '{split}'{nearest(split, splits)}")
@@ -172,7 +172,9 @@ class Results:
             raise UserError(f"the run '{key}' has no weights: it is {row['status']} ({row['reason']})")
         return row
 
-    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    @property
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Records and measurements, read at once."""
         if self._published:
             return read_results(self.directory)
         with self._opened() as store:
