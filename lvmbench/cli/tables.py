@@ -45,6 +45,9 @@ def leaderboard(
         str | None,
         typer.Option("--columns", metavar="AXIS", help="The axis across: dataset, prior, latent, ..."),
     ] = None,
+    front: Annotated[
+        bool, typer.Option("--front", help="Only rows that no other is both as good and as quick as.")
+    ] = False,
     refused: Annotated[
         bool, typer.Option("--refused", help="Name the combinations that were refused.")
     ] = False,
@@ -57,8 +60,11 @@ def leaderboard(
 
     Example: lvmbench leaderboard lvmbench-results/quick --rows prior --columns posterior --metric gap
     """
+    from lvmbench.results.front import undominated
+
     board = _results(directory, store).board(metric, split, where)
     board = board.by(sort) if sort else board
+    board = undominated(board) if front else board
     if rows is None and columns is None:
         _write_board(board, format_, refused)
     elif rows and columns:
@@ -118,6 +124,22 @@ def _results(directory: Path, url: str | None) -> Results:
     return Results(directory, url)
 
 
+def report(
+    directory: Directory,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The file (default: DIR/report.html).")
+    ] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Write the report: one html file with the answer, every table, pictures, and how to redo it.
+
+    It needs no other file and no network.
+
+    Example: lvmbench report lvmbench-results/quick
+    """
+    print(printable(f"wrote {_results(directory, store).report(out)}"))
+
+
 def publish(
     directory: Directory,
     target: Annotated[
@@ -138,10 +160,12 @@ def publish(
 
 
 def _selection(directory: Path, url: str | None) -> PluginSelection:
-    """The plugins that results were made with."""
+    """The plugins that results were made with, which are to be complete."""
     from lvmbench.results.folder import is_published, plugins_of
+    from lvmbench.results.missing import expect_measured
 
     if url is None and is_published(directory):
         raise UserError(f"'{directory}' is a published board already; copy it as it is")
     with open_store(directory, url) as opened:
+        expect_measured(opened, directory)
         return plugins_of(opened)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from lvmbench.combinations.combination import Combination
 from lvmbench.execution.jobs import weights_file
 from lvmbench.registry.names import Ref
+from lvmbench.results.missing import asked_evaluators
 from lvmbench.results.store import Store
 from lvmbench.status import Status
 from lvmbench.suites.plan import Plan, Planned
@@ -59,8 +60,9 @@ class Due:
     """What is still to do of a plan; without ``training`` only what evaluators ask."""
 
     def __init__(self, plan: Plan, store: Store, weights: Path, training: bool) -> None:
-        self.evaluators, self.weights, self.training = plan.evaluators, weights, training
-        self._store = store
+        self.weights, self.training, self._store = weights, training, store
+        added = map(Ref.parse, asked_evaluators(store)) if training else ()
+        self.evaluators = tuple(dict.fromkeys([*plan.evaluators, *added]))
 
     def all_of(self, plan: Plan) -> list[tuple[Planned, Pack]]:
         """The combinations of which anything is to do, and what."""

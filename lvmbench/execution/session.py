@@ -108,7 +108,7 @@ class Session:
         ``allowed`` is how many failures are borne. Raises `UserError` where results cannot be kept.
         """
         self._unopened.extend((p, dict(p.keys)) for p in planned)
-        while self._running or (self._any_left and not self._stopping(allowed)):
+        while (not self._stopping(allowed) and self._any_left) or self._running:
             self.interruption.stop_if_urgent()
             self._feed(allowed)
             for ended in self.executor.completed(PAUSE):

@@ -95,10 +95,12 @@ def preserved(changed: list[str]) -> Iterator[None]:
     What would end the process comes as an `Escape`.
     """
     values = {setting.name: setting.read() for setting in _settings()}
+    variables = dict(os.environ)
     try:
         with contained():
             yield
     finally:
+        changed += _restore_variables(variables)
         changed += [s.name for s in _settings() if _undo(s, values.get(s.name, s.default))]
 
 
@@ -165,7 +167,6 @@ def _settings() -> list[_Setting]:
     settings = [
         _Setting("the seed of random", random.getstate, random.setstate),
         _Setting("the working directory", _directory, os.chdir),
-        _Setting("environment variables", lambda: dict(os.environ), _set_environment),
     ]
     numpy: Any = sys.modules.get("numpy")
     torch: Any = sys.modules.get("torch")
@@ -184,9 +185,13 @@ def _directory() -> str | None:
         return None
 
 
-def _set_environment(values: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(values)
+def _restore_variables(before: dict[str, str]) -> list[str]:
+    """Put environment variables back; new ones, which libraries set when they are imported, are no news."""
+    changed = [f"the environment variable {n}" for n, v in before.items() if os.environ.get(n) != v]
+    for name in os.environ.keys() - before:
+        del os.environ[name]
+    os.environ.update(before)
+    return changed
 
 
 def _torch_settings(torch: Any) -> list[_Setting]:

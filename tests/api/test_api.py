@@ -63,7 +63,7 @@ class OwnPrior(Prior):
 class Mean(Evaluator):
     """The mean of what it measures."""
 
-    metrics: ClassVar = {"data_mean": Metric("units", "neither", "mean of the data")}
+    metrics: ClassVar = {"data_mean": Metric("Mean of the data", "units", "neither", "mean of the data")}
 
     def __init__(self, *, scale: float = 1.0):
         self.scale = scale

@@ -157,7 +157,7 @@ import math, torch, lvmbench
 from lvmbench import Evaluator, Measurement, Metric, Refusal
 
 class Base(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def evaluate(self, subject):
         return self.give()
 
@@ -334,7 +334,7 @@ def look():
         raise Unavailable("late needs the package 'later': pip install later")
 
 class LateEvaluator(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def __init__(self, *, early: bool = True):
         self.early = early
         if early:
@@ -607,7 +607,7 @@ from pathlib import Path
 from lvmbench import Evaluator, Measurement, Metric
 
 class Waiting(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def evaluate(self, subject):
         Path("REACHED").touch()
         while not Path("GO").exists():
@@ -710,7 +710,7 @@ def waited_for(condition, seconds=180):
 
 
 def test_an_interruption_waits_for_what_runs_and_begins_nothing_new(tiny, halted):
-    process, what = halted
+    process, _ = halted
     process.send_signal(signal.SIGINT)
     assert waited_for((tiny.folder / "out" / "records.csv").exists), "tables are written at once"
     (tiny.folder / "go").touch()

@@ -13,7 +13,7 @@ class Own(BaseException):
     """An exception of nobody's kind."""
 
 
-class Mute(Exception):
+class Mute(Exception):  # noqa: N818
     """An exception that does not say what it is."""
 
     def __str__(self):
@@ -23,7 +23,7 @@ class Mute(Exception):
 def act(line, tell):
     """Execute a line."""
     names = {m.__name__: m for m in (ctypes, os, signal, subprocess, sys, threading, time)}
-    exec(line, {**names, "Own": Own, "Mute": Mute})
+    exec(line, {**names, "Own": Own, "Mute": Mute})  # noqa: S102
     return "done"
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from lvmbench.noise import derive
+
 PARTS = """
 import ctypes, os, signal, time, torch, lvmbench
 from lvmbench import DiagonalNormal, Posterior
@@ -68,7 +70,7 @@ FATES = {
     "mutes": ("failed", "Mute: (its message cannot be had: KeyboardInterrupt)"),
     "garbles": ("failed", r"ValueError: a\ud800b\x00c\x1b[31mdlong long"),
     "floods": ("failed", "ValueError: flooded"),
-    "moves": ("ok", "environment variables"),
+    "moves": ("ok", "the environment variable"),
     "gaussian[hidden=8]": ("ok", ""),
 }
 ONE = {"priors": ["standard_normal"], "seeds": [0, 1]}
@@ -102,8 +104,6 @@ def test_what_hangs_is_ended_and_the_rest_completes(tiny):
 
 
 def test_a_seed_whose_parts_cannot_be_built_fails_alone(tiny):
-    from lvmbench.noise import derive
-
     plugin = tiny.plugin("picky_part", PARTS.replace("SEED", str(derive(1, "weights"))))
     tiny.run(plugins=[plugin], posteriors=["picky"], priors=["standard_normal"], seeds=[0, 1, 2])
     records = tiny.frame(details=True)

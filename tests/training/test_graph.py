@@ -94,9 +94,10 @@ def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
 
 
 def _refuse_what_waits(func: Any, args: Any) -> None:
-    """Refuse what a graph cannot hold: what depends on values, or draws random numbers."""
+    """Refuse what a graph cannot hold: what depends on values, waits for the processor, or is random."""
     masks = any(isinstance(t, Tensor) and t.dtype == torch.bool for t in tree_leaves(args[1:]))
     waits = torch.Tag.dynamic_output_shape in func.tags and (masks or "index" not in str(func))
+    waits |= func is torch.ops.aten.lift_fresh.default  # a tensor of Python's numbers
     if waits or {torch.Tag.data_dependent_output, torch.Tag.nondeterministic_seeded} & set(func.tags):
         raise RuntimeError(f"{func} cannot be recorded")
 
