@@ -62,7 +62,7 @@ class Measurement:
     per_datum: Tensor | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Subject:
     """What an evaluator is given: one trained run and the data it is held against.
 
@@ -86,6 +86,9 @@ class Subject:
     provides: frozenset[str] = frozenset()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Subject({self.size} data of '{self.split}', seed={self.seed})"
 
     @property
     def x(self) -> Tensor:

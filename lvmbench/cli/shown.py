@@ -14,6 +14,7 @@ from lvmbench.api.progress import STYLES, console, counted, say, status_counts
 from lvmbench.results.answer import answer
 from lvmbench.results.export import FILES, READ
 from lvmbench.results.labels import identity, labels
+from lvmbench.results.missing import missing_evaluations
 from lvmbench.results.terminal import to_rich, to_tables
 from lvmbench.status import SETTLED, Status
 from lvmbench.text import shell
@@ -90,9 +91,14 @@ def show_status(out: Path, store: Store, *, tracebacks: bool) -> None:
     for frame in (records, evaluations):
         _attention(frame, records, settled={Status.OK})
     for frame in (records, evaluations) if tracebacks else ():
-        for what, (_, row) in _named(frame[frame["traceback"].notna()], records):
+        for what, (_, row) in _named(frame[frame["traceback"].notna() | frame["log"].notna()], records):
             say(Text(f"\n{what} · seed {row['seed']}", style="bold"))
-            say(row["traceback"])
+            say(row["traceback"] or row["reason"])
+            if row["log"]:
+                say(f"the end of what it printed:\n{row['log']}")
+    if missing := missing_evaluations(store):
+        each = ", ".join(f"{name} of {counted(n, 'run')}" for name, n in missing.items())
+        say(f"{counted(missing.total(), 'evaluation')} missing ({each}): lvmbench retry {shell(out)}")
     unfinished = int((records["status"] == Status.INTERRUPTED).sum())
     if unfinished:
         command = f"lvmbench retry {shell(out)} --status interrupted"
@@ -115,7 +121,7 @@ def _attention(frame: pd.DataFrame, records: pd.DataFrame, settled: Container[st
 
 def _named(frame: pd.DataFrame, records: pd.DataFrame) -> Iterator[tuple[str, tuple[Any, pd.Series[Any]]]]:
     """Each row with what it is about: the combination of a run of these records, or an evaluator of one."""
-    names = frame["key"].map(labels(records, identity(records)).set_axis(records["key"]))
+    names = frame["key"].map(labels(records, identity(records)).set_axis(records["key"])).astype(str)
     if "evaluator" in frame:
         names = "evaluator " + frame["evaluator"].astype(str) + " of " + names
     return zip(names, frame.iterrows(), strict=True)

@@ -51,7 +51,7 @@ class Unasked:
     evaluators: Sequence[str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Board:
     """A leaderboard: its rows, what ranks them, and what it takes to read them.
 
@@ -137,6 +137,15 @@ class Board:
         rising = self.figures[figure].better == "lower"
         frame = self.frame.sort_values(figure, ascending=rising, kind="stable", na_position="last")
         return replace(self, frame=frame.sort_values(list(_TABLE), kind="stable"))
+
+    def __repr__(self) -> str:
+        tables = len(self.frame[list(_TABLE)].drop_duplicates())
+        return f"Board({len(self.frame)} rows, {tables} tables, ranked by {self.metric})"
+
+    def _repr_html_(self) -> str:
+        from lvmbench.results.html import to_html
+
+        return to_html(self)
 
     def to_csv(self) -> str:
         """Every figure as csv; the same board gives the same bytes, and floats read back exactly."""

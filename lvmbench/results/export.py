@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lvmbench.errors import UserError
 from lvmbench.results.board import Board
 from lvmbench.results.folder import board_of
 from lvmbench.results.markdown import to_markdown
@@ -87,6 +88,14 @@ def _write(path: Path, text: str) -> bool:
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"'{path}' cannot be written: {error.strerror}; the store has what is finished: mend that, and "
+            "the same command goes on"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
     return True

@@ -88,7 +88,7 @@ def suite_of(directory: Path) -> dict[str, Any]:
 
 def plugins_of(store: Store) -> PluginSelection:
     """The plugins that the runs of a store were made with."""
-    extra, blocked = json.loads(store.meta().get("plugins", "[[], []]"))
+    extra, blocked = store.noted("plugins", [[], []])
     return PluginSelection(tuple(extra), tuple(blocked))
 
 
