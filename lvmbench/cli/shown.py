@@ -48,6 +48,7 @@ def show_tables(board: Board, *, refused: bool = False) -> None:
     width = min(console.width, BOARD_WIDTH)
     for table in to_rich(board, width, console.encoding, refused=refused):
         console.print(table)
+        console.print()
 
 
 def show_pivot(pivot: Pivot) -> None:
