@@ -19,7 +19,7 @@ from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.board import Board
-from lvmbench.results.effects import effects
+from lvmbench.results.effects import effects, interactions
 from lvmbench.results.folder import board_of, is_published, plugins_of
 from lvmbench.results.html import to_html
 from lvmbench.results.selection import chosen
@@ -93,6 +93,13 @@ class Results:
         interval from `low` to `high` over seeds, and the `verdict`. Raises as `leaderboard` does.
         """
         return effects(self.board(metric, split))
+
+    def interactions(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
+        """How much more each pair of settings of two axes is worth than the sum of its parts.
+
+        One row for each pair and table, as `effects` has them. Raises as `leaderboard` does.
+        """
+        return interactions(self.board(metric, split))
 
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
         """The trained model of a run, given by its key or by its row of `records`.

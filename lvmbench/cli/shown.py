@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lvmbench.api.results import Results
     from lvmbench.execution.runner import Summary
     from lvmbench.results.board import Board
-    from lvmbench.results.pivot import Pivot
+    from lvmbench.results.sections import Section
     from lvmbench.results.store import Store
 
 BOARD_WIDTH = 140  # wider tables are harder to read
@@ -34,9 +34,9 @@ def show_board(board: Board, *, refused: bool = False) -> None:
         console.print(table)
 
 
-def show_pivot(pivot: Pivot) -> None:
-    """A figure by two axes."""
-    for table in to_tables(pivot.sections, console.encoding):
+def show_sections(sections: Sequence[Section]) -> None:
+    """Sections as they are."""
+    for table in to_tables(sections, console.encoding):
         console.print(table)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from lvmbench.results.board import Board
+from lvmbench.results.effects_sections import effects_sections
 from lvmbench.results.endings import endings
 from lvmbench.results.sections import Hole, Section, caption, how, sections
 from lvmbench.text import printable
@@ -15,18 +16,22 @@ _AMPERSAND = re.compile(r"&(?=#?\w+;)")
 
 
 def to_markdown(board: Board, *, refused: bool = False) -> str:
-    """A board for a reader: a table per data set, what gave no result, effects, claims, published figures,
+    """A board for a reader: effects, a table per data set, what gave no result, claims, published figures,
     how it was made.
 
     With ``refused`` the combinations that were refused are named, and otherwise counted.
     """
-    parts = [f"# {_escape(board.title)}", *map(_section, sections(board, refused=refused))]
-    for found in endings(board):
-        parts.append(f"## {found.title}\n\n{_grid(found)}\n\n{_escape(' '.join(found.notes))}")
+    worth, found = map(_summary, effects_sections(board)), map(_summary, endings(board))
+    parts = [f"# {_escape(board.title)}", *worth, *map(_section, sections(board, refused=refused)), *found]
     counts = ", ".join(f"{n} {status}" for status, n in board.counts.items())
     made = [*how(board), f"Runs: {len(board.records)} ({counts})."]
     parts.append("## How to read this\n\n" + "\n".join(f"- {_escape(line)}" for line in made))
     return "\n\n".join(parts) + "\n"
+
+
+def _summary(section: Section) -> str:
+    """A section whose notes are read on end."""
+    return f"## {_escape(section.title)}\n\n{_grid(section)}\n\n{_escape(' '.join(section.notes))}"
 
 
 def sections_to_markdown(found: Iterable[Section]) -> str:
