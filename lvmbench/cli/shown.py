@@ -11,6 +11,7 @@ import pandas as pd
 from rich.text import Text
 
 from lvmbench.api.progress import STYLES, console, counted, say, status_counts
+from lvmbench.results.compare_sections import comparison_section, paragraph
 from lvmbench.results.export import FILES
 from lvmbench.results.labels import identity, labels
 from lvmbench.results.terminal import to_rich, to_tables
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from lvmbench.api.results import Results
     from lvmbench.execution.runner import Summary
     from lvmbench.results.board import Board
+    from lvmbench.results.compare import Compared
     from lvmbench.results.sections import Section
     from lvmbench.results.store import Store
 
@@ -38,6 +40,12 @@ def show_sections(sections: Sequence[Section]) -> None:
     """Sections as they are."""
     for table in to_tables(sections, console.encoding):
         console.print(table)
+
+
+def show_comparison(found: Compared) -> None:
+    """A comparison in words, and as a table."""
+    say(paragraph(found) + "\n")
+    show_sections([comparison_section(found)])
 
 
 def show_results(results: Results, summary: Summary) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lvmbench.api.results import Results
     from lvmbench.registry.loader import PluginSelection
     from lvmbench.results.board import Board
+    from lvmbench.results.compare import Compared
     from lvmbench.results.effects_sections import Effects
     from lvmbench.results.pivot import Pivot
     from lvmbench.results.sections import Section
@@ -99,6 +100,42 @@ def effects(
     _write_sections(found, format_)
 
 
+def compare(
+    directory: Directory,
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="What to compare: prior=vamp, or the parts of a row.")
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="What to hold it against: prior=mixture.")],
+    metric: Annotated[
+        list[str], typer.Option("--metric", help="By this metric; may be repeated, the first leads.")
+    ] = [],  # noqa: B006
+    equal_within: Annotated[
+        float | None,
+        typer.Option(
+            "--equal-within", min=0.0, metavar="VALUE", help="How large a difference counts as equal."
+        ),
+    ] = None,
+    split: Split = "test",
+    where: Where = [],  # noqa: B006
+    format_: FormatName = "table",
+    store: StoreUrl = None,
+) -> None:
+    """Show whether one choice is better than another, everything else being equal: the difference, how sure
+    that is, and how many more seeds would call it.
+
+    Example: lvmbench compare lvmbench-results/quick prior=mixture prior=standard_normal
+
+    Example: lvmbench compare lvmbench-results/quick coupling gaussian --metric nmi --equal-within 0.02
+    """
+    from lvmbench.cli.shown import show_comparison
+    from lvmbench.results.compare_sections import comparison_section, comparison_to_markdown
+
+    results = _results(directory, store)
+    found = results.compare(a, b, metric, equal_within=equal_within, split=split, where=where)
+    show, md = partial(show_comparison, found), partial(comparison_to_markdown, found)
+    _write(found, format_, show, md, lambda: [comparison_section(found)])
+
+
 def _write_board(board: Board, format_: Format, refused: bool) -> None:
     from lvmbench.cli.shown import show_board
     from lvmbench.results.markdown import to_markdown
@@ -117,7 +154,7 @@ def _write_sections(found: Pivot | Effects, format_: Format) -> None:
 
 
 def _write(
-    found: Board | Pivot | Effects,
+    found: Board | Pivot | Effects | Compared,
     format_: Format,
     show: Callable[[], None],
     md: Callable[[], str],

@@ -29,7 +29,7 @@ HEADLINE = (
     "train_seconds",
 )
 """The figures that printed tables show, where they were measured; the csv file has all."""
-_COSTS = {"train_seconds": ("seconds", "lower"), "parameters": ("", "neither")}
+COSTS = {"train_seconds": ("seconds", "lower"), "parameters": ("", "neither")}
 
 
 def figure_name(metric: str, variant: str = "", method: str = "") -> str:
@@ -57,7 +57,7 @@ def tidy(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test")
     ]
     long = long if "asked_by" in long else long.assign(asked_by="suite")
     measured = set(long.loc[long["asked_by"] == "suite", "metric"])
-    costs = [_cost(ok, name) for name in _COSTS if name in ok and name not in measured]
+    costs = [_cost(ok, name) for name in COSTS if name in ok and name not in measured]
     long = pd.concat([long, *costs], ignore_index=True) if costs else long
     return long.assign(figure=_figures(long))
 
@@ -79,7 +79,7 @@ def rows_like(rows: pd.DataFrame, pattern: Mapping[Any, str | float]) -> pd.Data
 
 
 def _cost(ok: pd.DataFrame, name: str) -> pd.DataFrame:
-    unit, better = _COSTS[name]
+    unit, better = COSTS[name]
     known = ok.loc[ok[name].notna(), ["key", name]].rename(columns={name: "value"})
     words = {"metric": name, "variant": "", "method": "", "evaluator": "", "unit": unit, "better": better}
     words["asked_by"] = "suite"
