@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -170,10 +171,18 @@ def seeds_to_call(found: Comparison, level: float = 0.95, power: float = 0.8) ->
     """
     if not found.difference or found.n < 2 or found.of_seeds == found.of_data == 0:
         return None
-    n = np.arange(2, MOST_SEEDS + 1)
-    seeds, data = found.of_seeds**2 * found.n / n, found.of_data**2
-    freedom = (seeds + data) ** 2 / (seeds**2 / (n - 1) + data**2 / ((found.data or 2) - 1))
-    t = [stdtrit(degrees, (1 + level) / 2) for degrees in (n - 1, (found.data or 2) - 1)]
-    limit = np.sqrt((t[0] ** 2 * seeds + t[1] ** 2 * data) / (seeds + data))
-    enough = 1 - nctdtr(freedom, abs(found.difference) / np.sqrt(seeds + data), limit) >= power
-    return int(n[np.argmax(enough)]) if enough.any() else None
+    # by bisection, as the power grows with n
+    most = range(2, MOST_SEEDS + 1)
+    place = bisect_left(most, power, key=lambda n: _power(found, n, level))
+    return most[place] if place < len(most) else None
+
+
+def _power(found: Comparison, n: int, level: float) -> float:
+    """The chance that so many seeds call a difference as it was found."""
+    data = (found.data or 2) - 1
+    by_seeds, by_data = found.of_seeds**2 * found.n / n, found.of_data**2
+    variance = by_seeds + by_data
+    freedom = variance**2 / (by_seeds**2 / (n - 1) + by_data**2 / data)
+    t_seeds, t_data = stdtrit(n - 1, (1 + level) / 2), stdtrit(data, (1 + level) / 2)
+    limit = np.sqrt((t_seeds**2 * by_seeds + t_data**2 * by_data) / variance)
+    return float(1 - nctdtr(freedom, abs(found.difference or 0.0) / np.sqrt(variance), limit))
