@@ -29,7 +29,7 @@ BETTER, WORSE, HIGHER, LOWER, EQUAL, INCONCLUSIVE = (
     "worse",
     "higher",
     "lower",
-    "equal in practice",
+    "equal",
     "inconclusive",
 )
 REGIONS: Mapping[str, tuple[float, str]] = {

@@ -14,17 +14,16 @@ from lvmbench.results.sections import Section, cells
 
 _NUMBERS = ("difference", "better", "equal", "worse", "within", "pairs", "seeds", "data", "needed")
 BY_DATUM = (
-    "Intervals and probabilities are for other seeds and other test data of the same kind: the errors that "
-    "seeds and data leave, as two independent Student t (Behrens and Fisher), with nothing known before."
+    "Paired by seed and test datum: intervals and probabilities are for other seeds and other test data, by "
+    "the errors that both leave, two independent Student t (Behrens and Fisher)."
 )
 BY_SEED = (
-    "Of figures without a number of data the values of single data are not at hand: these are paired by seed "
-    "alone, by Student's t, and are about other seeds with the same test data."
+    "Figures without a number of data are paired by seed alone, as their values of single data are not at "
+    "hand: what is said of them is about other seeds with the same test data (Student t)."
 )
 HOLM = (
     "Verdicts on the first figure allow for all its rows, those on other figures for all of theirs (Holm, "
-    "alpha {alpha:g}); about as many seeds as are needed would call a difference as it was found, with a "
-    "chance of 80%."
+    "alpha {alpha:g}); with as many seeds as are needed such a difference is called in 4 of 5 cases."
 )
 
 

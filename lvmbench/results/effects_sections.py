@@ -18,10 +18,9 @@ from lvmbench.results.sections import FEW, Section, cells
 _NUMBERS = ("difference", "beyond the sum", "better in", "seeds", "needed")
 _TABLE = ["dataset", "scale"]
 HOW = (
-    "A setting against another of its axis, everything else being equal: the mean over the combinations that "
-    "have both with every seed, paired over them and over seeds, ± half the width of its 95% t interval over "
-    "seeds, each by itself. Verdicts allow for all rows of the table (Holm, alpha {alpha:g}); about as "
-    "many seeds as are needed would call a difference as it was found, with a chance of 80%."
+    "Everything else being equal: the mean over the combinations that have both with every seed, paired by "
+    "seed, ± half the width of its 95% t interval. Verdicts allow for all rows of the table (Holm, alpha "
+    "{alpha:g}); with as many seeds as are needed such a difference is called in 4 of 5 cases."
 )
 HOW_PAIRS = (
     "What a pair of parts brings beyond the sum of what each brings by itself, found and judged as effects "
@@ -132,9 +131,7 @@ def _other_estimators(parts: pd.DataFrame) -> Iterator[str]:
 
 def _none_apart(pairs: pd.DataFrame) -> Iterator[str]:
     if len(pairs) and not pairs["verdict"].isin([BETTER, WORSE]).any():
-        yield (
-            f"Of {len(pairs)} pairs of parts none is told apart from the sum of what each is worth by itself."
-        )
+        yield f"No pair of parts is told apart from the sum of what the two are worth ({len(pairs)} tested)."
 
 
 def _columns(found: pd.DataFrame, difference: str) -> dict[str, list[str]]:

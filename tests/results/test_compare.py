@@ -137,7 +137,7 @@ def test_equal_in_practice_is_what_is_surely_within_the_region():
     wide, narrow = (
         compare(*board, "posterior=a", "posterior=b", equal_within=region) for region in (5.0, 1e-6)
     )
-    assert wide.frame["verdict"][0] == "equal in practice"
+    assert wide.frame["verdict"][0] == "equal"
     assert narrow.frame["verdict"][0] == "inconclusive"
     assert narrow.frame["needed"][0] > SEEDS
     assert "as asked for" in paragraph(wide)

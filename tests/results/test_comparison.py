@@ -82,7 +82,7 @@ def test_of_seeds_alone_chances_are_those_of_baycomp():
     baycomp = pytest.importorskip("baycomp.single")
     d = differences().mean(axis=1)
     found = Comparison.by_seed(d)
-    due = baycomp.Posterior(d.mean(), d.var(ddof=1) / len(d), len(d) - 1, rope=0.2).probs()
+    due = baycomp.Posterior(d.mean(), stats.sem(d) ** 2, len(d) - 1, rope=0.2).probs()
     assert found.chances(0.2) == pytest.approx(due)
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.promises import board_of
 from lvmbench.results.effects import effects
 from lvmbench.results.statistics import _pairs, holm
+from tests.results.test_promises import board_of
 
 
 @pytest.mark.parametrize("seed", range(5))
