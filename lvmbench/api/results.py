@@ -24,6 +24,7 @@ from lvmbench.results.board import Board
 from lvmbench.results.compare import Compared, compare
 from lvmbench.results.effects import effects, interactions
 from lvmbench.results.folder import board_of, is_published, plugins_of
+from lvmbench.results.front import front
 from lvmbench.results.html import to_html
 from lvmbench.results.per_datum import per_datum_file, read_per_datum
 from lvmbench.results.selection import chosen
@@ -159,6 +160,15 @@ class Results:
 
     def _per_datum(self, key: str, evaluator: str, name: str) -> npt.NDArray[np.float64] | None:
         return read_per_datum(per_datum_file(self.directory / "weights", key, evaluator), name)
+
+    def front(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
+        """What ranks each row held against the seconds of its training, and which rows are dominated.
+
+        One row for each of the board, the quickest first: `seconds`, `value`, `dominated_by`, which is empty
+        on the Pareto front, and there the `gain` over the next quicker one, with its interval from `low` to
+        `high` over seeds. Raises as `leaderboard` does.
+        """
+        return front(self.board(metric, split))
 
     @property
     def plot(self) -> ResultsPlots:

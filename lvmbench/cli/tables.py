@@ -52,6 +52,9 @@ def leaderboard(
         str | None,
         typer.Option("--columns", metavar="AXIS", help="The axis across: dataset, prior, latent, ..."),
     ] = None,
+    front: Annotated[
+        bool, typer.Option("--front", help="Only rows that no other is both as good and as quick as.")
+    ] = False,
     refused: Annotated[
         bool, typer.Option("--refused", help="Name the combinations that were refused.")
     ] = False,
@@ -64,8 +67,11 @@ def leaderboard(
 
     Example: lvmbench leaderboard lvmbench-results/quick --rows prior --columns posterior --metric gap
     """
+    from lvmbench.results.front import undominated
+
     board = _results(directory, store).board(metric, split, where)
     board = board.by(sort) if sort else board
+    board = undominated(board) if front else board
     if rows is None and columns is None:
         _write_board(board, format_, refused)
     elif rows and columns:
@@ -221,10 +227,12 @@ def publish(
 
 
 def _selection(directory: Path, url: str | None) -> PluginSelection:
-    """The plugins that results were made with."""
+    """The plugins that results were made with, which are to be complete."""
     from lvmbench.results.folder import is_published, plugins_of
+    from lvmbench.results.missing import expect_measured
 
     if url is None and is_published(directory):
         raise UserError(f"'{directory}' is a published board already; copy it as it is")
     with open_store(directory, url) as opened:
+        expect_measured(opened, directory)
         return plugins_of(opened)

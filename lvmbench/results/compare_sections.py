@@ -83,13 +83,13 @@ def _over(row: pd.Series[Any]) -> str:
         f"{seeds} seed{'s' * (seeds != 1)}",
         *([] if pd.isna(row["data"]) else [f"{row['data']} test data"]),
     ]
-    left_out = f" ({row['left_out']} left out)" if row["left_out"] else ""
+    left_out = f" (left out: {row['left_out']})" if row["left_out"] else ""
     return f"{said[0]}{left_out}, with {' and '.join(said[1:])}"
 
 
 def _sentences(found: Compared, row: pd.Series[Any]) -> str:
     """What was found on one table, how probable what is, and what follows."""
-    place, header = table_name(row["dataset"], row["scale"]), row["figure"]
+    place, header = table_name(row["dataset"], row["scale"]), found.board.called(row["figure"])
     by = f"{abs(row['difference']):.3g}{_unit(row)} {'higher' if row['difference'] > 0 else 'lower'}"
     if pd.isna(row["low"]):
         return f"On {place} {header} is {by}; one seed says nothing of others."

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lvmbench.errors import UserError
 from lvmbench.results.board import Board
 from lvmbench.results.folder import board_of
 from lvmbench.results.markdown import to_markdown
@@ -16,12 +17,14 @@ from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, 
 
 ENVIRONMENTS = "environment.json"
 BOARD_CSV, BOARD_MARKDOWN, REFERENCES = "leaderboard.csv", "leaderboard.md", "references.csv"
-BOARD_FIGURE, CURVES_FIGURE, RATE_FIGURE = "leaderboard.svg", "curves.svg", "rate_distortion.svg"
+BOARD_FIGURE, FRONT_FIGURE = "leaderboard.svg", "front.svg"
+CURVES_FIGURE, RATE_FIGURE = "curves.svg", "rate_distortion.svg"
 FILES = (
     BOARD_MARKDOWN,
     BOARD_CSV,
     REFERENCES,
     BOARD_FIGURE,
+    FRONT_FIGURE,
     CURVES_FIGURE,
     RATE_FIGURE,
     RECORDS,
@@ -30,6 +33,8 @@ FILES = (
     CURVES,
 )
 """What is there to be read, the boards first."""
+READ = ("report.html", BOARD_MARKDOWN)
+"""Where to read on, of what is there."""
 
 
 def export(store: Store, out: Path) -> None:
@@ -63,11 +68,13 @@ def write_board(board: Board, curves: pd.DataFrame | None, target: Path) -> None
 
 def _draw(board: Board, curves: pd.DataFrame | None, target: Path) -> None:
     from lvmbench.results.pictures.board import leaderboard_figure, save
+    from lvmbench.results.pictures.front import front_figure
     from lvmbench.results.pictures.learning_curves import curves_figure
     from lvmbench.results.pictures.rate_distortion import rate_distortion_figure
 
     figures = {
         BOARD_FIGURE: leaderboard_figure(board),
+        FRONT_FIGURE: front_figure(board),
         CURVES_FIGURE: None if curves is None else curves_figure(curves, board),
         RATE_FIGURE: rate_distortion_figure(board),
     }
@@ -81,6 +88,14 @@ def _write(path: Path, text: str) -> bool:
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"'{path}' cannot be written: {error.strerror}; the store has what is finished: mend that, and "
+            "the same command goes on"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from lvmbench.results.answer import answer
 from lvmbench.results.board import Board
 from lvmbench.results.effects_sections import effects_sections
 from lvmbench.results.endings import endings
@@ -16,13 +17,14 @@ _AMPERSAND = re.compile(r"&(?=#?\w+;)")
 
 
 def to_markdown(board: Board, *, refused: bool = False) -> str:
-    """A board for a reader: effects, a table per data set, what gave no result, claims, published figures,
-    how it was made.
+    """A board for a reader: what it comes to, effects, a table per data set, what gave no result, claims,
+    published figures, how it was made.
 
     With ``refused`` the combinations that were refused are named, and otherwise counted.
     """
-    worth, found = map(_summary, effects_sections(board)), map(_summary, endings(board))
-    parts = [f"# {escaped(board.title)}", *worth, *map(_section, sections(board, refused=refused)), *found]
+    short = "\n".join(f"- {escaped(str(found))}" for found in answer(board))
+    parts = [f"# {escaped(board.title)}", f"## In short\n\n{short}", *map(_summary, effects_sections(board))]
+    parts += [*map(_section, sections(board, refused=refused)), *map(_summary, endings(board))]
     counts = ", ".join(f"{n} {status}" for status, n in board.counts.items())
     made = [*how(board), f"Runs: {len(board.records)} ({counts})."]
     parts.append("## How to read this\n\n" + "\n".join(f"- {escaped(line)}" for line in made))

@@ -148,7 +148,7 @@ def test_pairs_of_which_one_is_not_whole_are_left_out_and_said():
     del found["a", "vamp", 2]
     compared = compare(*board_of(found), "posterior=a", "posterior=b", per_datum=reader(found))
     assert (compared.frame["pairs"][0], compared.frame["left_out"][0]) == (1, "1 not measured")
-    assert "(1 not measured left out)" in paragraph(compared)
+    assert "(left out: 1 not measured)" in paragraph(compared)
 
 
 def test_it_is_said_in_words_and_as_a_table():
@@ -158,7 +158,7 @@ def test_it_is_said_in_words_and_as_a_table():
     words = paragraph(compared)
     assert words.startswith(
         "a against b[flows=2], in 2 pairs of combinations that are otherwise alike, with 4 seeds and 30 test "
-        f"data. On d elbo is {row['difference']:.3g} nats higher (95% interval {row['low']:.3g} to "
+        f"data. On d Elbo is {row['difference']:.3g} nats higher (95% interval {row['low']:.3g} to "
     )
     assert words.endswith(
         "a is better. Equal is what differs by no more than 0.1 nats: a factor of 1.1 in the density of a "

@@ -128,7 +128,7 @@ def additive_in_clip(place, seed):
 
 def test_the_section_says_what_it_is():
     text = to_markdown(leaderboard(*results(additive, **GRID)))
-    head = "## Effects on elbo ↑\n\n| axis | setting | against | difference | better in | seeds | verdict |"
+    head = "## Effects on Elbo ↑\n\n| axis | setting | against | difference | better in | seeds | verdict |"
     assert head in text
     assert text.index(head) < text.index("## d\n")
     assert "| posterior | b | a | 5.07 ± 0.63 | 2 of 2 | 3 | better |" in text
