@@ -10,6 +10,7 @@ from typing import Any
 from lvmbench.combinations.combination import Combination
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
+from lvmbench.results.per_datum import run_folder
 from lvmbench.status import Status
 
 
@@ -38,7 +39,7 @@ class Job:
 
 def weights_file(folder: Path, key: str) -> Path:
     """Where the weights of a run are stored."""
-    return folder / f"{key[:20]}.safetensors"
+    return run_folder(folder, key).with_suffix(".safetensors")
 
 
 @dataclass(frozen=True)

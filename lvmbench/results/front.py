@@ -10,9 +10,9 @@ import pandas as pd
 
 from lvmbench.errors import UserError
 from lvmbench.results.board import Board, seed_values
+from lvmbench.results.comparison import paired_difference
 from lvmbench.results.labels import labels, table_name
 from lvmbench.results.sections import Section, cells, short_labels
-from lvmbench.results.statistics import paired_difference
 
 TIME = "train_seconds"
 _NAMED = ("dataset", "scale", "label", "seconds", "value")
