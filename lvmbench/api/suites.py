@@ -43,6 +43,7 @@ def run(
     timeout: float | None = None,
     store: str | None = None,
     plugins: Sequence[str | Path] = (),
+    baselines: bool = True,
     progress: bool = True,
 ) -> Results:
     """Train and measure every combination of a suite; what is finished is not repeated.
@@ -60,6 +61,7 @@ def run(
         timeout: Seconds after which a job is ended.
         store: The URL of a database, instead of a file in the results directory.
         plugins: Local plugins, as files or modules.
+        baselines: Whether to fit models of the data that rows are held against.
         progress: Whether to show how far it has got.
 
     Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its
@@ -67,7 +69,7 @@ def run(
     """
     if getattr(current_process(), "_inheriting", False):
         raise SystemExit(UNGUARDED)  # a worker process is importing the script
-    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugins))
+    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugins), baselines)
     with _file(suite) as path:
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
         with _reporter(progress) as reporter:

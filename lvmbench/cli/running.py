@@ -42,6 +42,9 @@ def run(
     device: Device = "auto",
     jobs: Jobs = None,
     timeout: Timeout = None,
+    baselines: Annotated[
+        bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
+    ] = True,
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -55,7 +58,7 @@ def run(
     from lvmbench.execution.options import RunOptions
     from lvmbench.registry.loader import PluginSelection
 
-    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugin, no_plugin))
+    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugin, no_plugin), baselines)
     prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
     from lvmbench.cli.planned import show_remarks  # which imports torch, so that a wrong name is told at once
 
@@ -128,6 +131,7 @@ def retry(
             raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
     from lvmbench.api.prepared import Prepared
     from lvmbench.execution.options import RunOptions
+    from lvmbench.results.baselines import reopen_baselines
 
     with open_store(directory, store) as opened:
         prepared = Prepared.again(directory, store, RunOptions(device, jobs, timeout))
@@ -135,6 +139,7 @@ def retry(
         runs = {name: run for name, run in opened.runs().items() if name in names}
         opened.reopen(run.key for run in runs.values() if run.status in wanted)
         opened.reopen_evaluations(wanted)
+    reopen_baselines(directory, wanted)
     _go(prepared)
 
 

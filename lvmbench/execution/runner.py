@@ -20,6 +20,7 @@ from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained, weights_
 from lvmbench.execution.local import Crash, LocalExecutor, cores
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.progress import Progress, ProgressFile
+from lvmbench.execution.references import fit_baselines
 from lvmbench.execution.worker import evaluate_job, train_job
 from lvmbench.registry.names import Ref
 from lvmbench.results.export import export
@@ -102,6 +103,8 @@ def run(
     trained = sum(len(pack.untrained) for pack in packs)
     try:
         _Session(store, options, out / "weights", described, reporter).run(packs)
+        if training:
+            fit_baselines(plan, out, options)
     finally:
         export(store, out)
     counts = Counter(store.statuses().values())

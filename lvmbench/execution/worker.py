@@ -33,7 +33,7 @@ from lvmbench.training.memory import PeakMemory
 
 
 @functools.lru_cache(maxsize=1)
-def _world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
+def world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
     """The plugins and data sets of this process."""
     catalogue = load_catalogue(selection)
     return catalogue, DataCache(catalogue)
@@ -52,7 +52,7 @@ def train_job(job: Job, progress: ProgressFile) -> list[Trained]:
 
 def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Trained]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    catalogue, cache = _world(job.selection)
+    catalogue, cache = world(job.selection)
     data, device = cache[job.combination["dataset"]], pick_device(job.device)
     parts = [build(catalogue, job.combination, data, seed) for seed in seeds]
     if reason := refusal(data, parts[0], job.combination):
@@ -125,7 +125,7 @@ def evaluate_job(work: Measuring, progress: ProgressFile) -> Evaluated:
 
 
 def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
-    catalogue, cache = _world(job.selection)
+    catalogue, cache = world(job.selection)
     seed, ref = work.seed, work.evaluator
     data = cache[job.combination["dataset"]]
     evaluator: Evaluator = catalogue.build("evaluator", ref)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import pandas as pd
 
-from lvmbench.results.board import Board
+from lvmbench.results.baselines import Table, compared, tables
+from lvmbench.results.board import WAY, Board
 from lvmbench.results.effects import effects
 from lvmbench.results.labels import table_name
-from lvmbench.results.sections import Section, cells
+from lvmbench.results.sections import Section, cell, cells, share
 
 _CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
 _CLAIM_NUMBERS = ("difference", "range", "n")
 _REFERENCE_NUMBERS = ("ours", "published", "difference")
+_BASELINE_HEADS = ("table", "model", "log p(x)", WAY, "which")
+_BASELINE_NUMBERS = ("log p(x)", WAY)
 _EFFECT_NUMBERS = ("difference", "better in", "seeds")
 JUDGED = (
     "An order is decided by the 95% interval of the difference, paired over seeds, each claim by itself; "
@@ -23,6 +29,10 @@ PUBLISHED = (
     "Ours is the mean over seeds ± half the width of the 95% t interval, and the difference is ours less the "
     "published figure, with the interval of ours alone."
 )
+BASELINES = (
+    "Models of the data, not ranked: each is fitted once, and what is to be chosen is chosen on validation. "
+    "log p(x) is exact, in nats per datum: the mean over the test split ± half its 95% interval over data."
+)
 EFFECTS = (
     "paired over everything else and seeds: the mean over the combinations that have both with every seed, "
     "± half the width of its 95% t interval over seeds, each by itself. Verdicts are by Holm's limits for "
@@ -31,9 +41,49 @@ EFFECTS = (
 
 
 def endings(board: Board) -> list[Section]:
-    """What stands below the tables of a board: effects, claims, published figures."""
-    found = (effects_section(board), claims_section(board), references_section(board))
+    """What stands below the tables of a board: reference rows, effects, claims, published figures."""
+    found = (
+        baselines_section(board),
+        effects_section(board),
+        claims_section(board),
+        references_section(board),
+    )
     return [section for section in found if section]
+
+
+def baselines_section(board: Board) -> Section | None:
+    """What rows are held against: models of the data that are not ranked, and what others published."""
+    found = list(tables(board))
+    if not found:
+        return None
+    rows = [
+        (table.name, *_reference_row(table, row)) for table in found for row in table.rows.to_dict("records")
+    ]
+    columns = dict(zip(_BASELINE_HEADS, map(list, zip(*rows, strict=True)), strict=True))
+    if len(found) == 1:
+        del columns["table"]
+    if not any(columns["which"]):
+        del columns["which"]
+    notes = [BASELINES, *_of_the_way(board, found)]
+    return Section("Reference rows", columns, _BASELINE_NUMBERS, notes=notes)
+
+
+def _of_the_way(board: Board, found: Iterable[Table]) -> list[str]:
+    """What the shares of the way are of."""
+    ends = [f"{table.scale.end:.4g} for {table.name} ({table.scale.best})" for table in found if table.scale]
+    figure = f"how far {compared(board)} has come"
+    said = (
+        f"{WAY.capitalize()} is {figure} from the marginals (0%) to the best known (100%): {'; '.join(ends)}."
+    )
+    return [said] if ends else []
+
+
+def _reference_row(table: Table, row: Mapping[Any, Any]) -> tuple[str, str, str, str]:
+    """Name, log p(x), how far of the way, and what was chosen, where it is from or why there is none."""
+    value, error = float(row["value"]), 1.96 * float(row["stderr"])
+    way = share(table.scale.of(value)) if table.scale else "–"
+    said = (row["choice"], row["source"], row["reason"], "" if row["status"] == "ok" else row["status"])
+    return str(row["baseline"]), cell(value, value - error, value + error), way, "; ".join(filter(None, said))
 
 
 def claims_section(board: Board) -> Section | None:

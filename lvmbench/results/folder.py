@@ -13,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
+from lvmbench.results.baselines import baselines_in, with_ways
 from lvmbench.results.board import Board, leaderboard, suite_leaderboard
 from lvmbench.results.references import compare
 from lvmbench.results.tables import RECORDS, read_results
@@ -50,7 +51,8 @@ def board_of(
         board = leaderboard(records, measurements, metric, split)
     claims = judge(suite.get("claims", []), records, measurements)
     references = compare(suite.get("references", []), records, measurements)
-    return replace(board, claims=claims, references=references, remarks=remarks_in(directory))
+    board = replace(board, claims=claims, references=references, remarks=remarks_in(directory))
+    return with_ways(replace(board, baselines=baselines_in(directory)))
 
 
 def rebuild(directory: Path) -> Board:

@@ -17,14 +17,22 @@ from lvmbench.registry.loader import PluginSelection
 from lvmbench.results.export import ENVIRONMENTS, write_board
 from lvmbench.results.folder import REMARKS, rebuild
 from lvmbench.results.redo import Origin, origin_of, redo
-from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, read_results, read_table
+from lvmbench.results.tables import (
+    BASELINES,
+    CURVES,
+    EVALUATIONS,
+    MEASUREMENTS,
+    RECORDS,
+    read_results,
+    read_table,
+)
 from lvmbench.text import printable
 
 CHANGES = "## What changed"
 """The heading in a published README below which everything is kept when the board is published anew."""
 SOURCES = ("suite.yaml", RECORDS, MEASUREMENTS)
 """The files of a results directory from which everything else is made."""
-OTHERS = (EVALUATIONS, CURVES, ENVIRONMENTS, REMARKS)
+OTHERS = (EVALUATIONS, CURVES, BASELINES, ENVIRONMENTS, REMARKS)
 """What else of a results directory is published, where it is there."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,12 @@ from lvmbench.errors import UserError
 if TYPE_CHECKING:
     from lvmbench.results.store import Store
 
-RECORDS, MEASUREMENTS, EVALUATIONS, CURVES = (
+RECORDS, MEASUREMENTS, EVALUATIONS, CURVES, BASELINES = (
     "records.csv",
     "measurements.csv",
     "evaluations.csv",
     "curves.csv",
+    "baselines.csv",
 )
 """What the tables of a results directory are called."""
 LATE = 0.05
@@ -135,3 +137,13 @@ def _improving(records: pd.DataFrame) -> pd.Series[bool]:
     late = trained - records["best_epoch"] < np.ceil(LATE * trained.astype(float))
     cut_short = records["stopped"].isin(["budget", "seconds"])
     return (late & cut_short).astype("boolean").where(records["status"] == "ok")
+
+
+def write(path: Path, text: str) -> bool:
+    """Write a file whole or not at all; says whether it changed."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+    return True
