@@ -201,7 +201,7 @@ class Quiet:
     """A reporter that keeps what it is told."""
 
     def __init__(self):
-        self.packs, self.heard, self.finished = 0, [], []
+        self.packs, self.heard, self.finished, self.said = 0, [], [], []
 
     def start(self, packs, workers):
         self.packs = packs
@@ -211,6 +211,9 @@ class Quiet:
 
     def finish(self, name, counts, reason):
         self.finished.append((name, Counter(counts), reason))
+
+    def say(self, text):
+        self.said.append(text)
 
 
 class Tiny:
@@ -231,13 +234,13 @@ class Tiny:
         path.write_text(text)
         return str(path)
 
-    def run(self, out="out", *, plugins=(), jobs=0, timeout=None, training=True, **changes):
+    def run(self, out="out", *, plugins=(), jobs=0, training=True, options=None, **changes):
         """Run the suite into a folder, in this process unless there are jobs; the summary."""
         selection = PluginSelection(tuple(plugins))
         catalogue = load_catalogue(selection)
         plan = make_plan(load_suite(str(self.write(**changes)), catalogue), catalogue)
         prepare(self.folder / out)
-        options = RunOptions(jobs=jobs, timeout=timeout, selection=selection)
+        options = RunOptions(jobs=jobs, selection=selection, **(options or {}))
         with self.store(out) as store:
             return run(plan, self.folder / out, store, options, self.reporter, training=training)
 
@@ -255,7 +258,7 @@ class Tiny:
 def tiny(tmp_path, monkeypatch):
     """A tiny suite; without figures and baselines, which take longer than everything else."""
     monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
-    monkeypatch.setattr("lvmbench.execution.runner.fit_baselines", lambda *arguments: None)
+    monkeypatch.setattr("lvmbench.execution.runner.due_baselines", lambda *arguments: [])
     return Tiny(tmp_path)
 
 

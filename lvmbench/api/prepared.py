@@ -15,7 +15,8 @@ from lvmbench.registry.names import Ref
 from lvmbench.suites.suite import Suite, load_suite
 
 if TYPE_CHECKING:
-    from lvmbench.execution.runner import Reporter, Summary
+    from lvmbench.execution.runner import Summary
+    from lvmbench.execution.session import Reporter
     from lvmbench.suites.plan import Plan
 
 RESULTS = Path("lvmbench-results")

@@ -7,9 +7,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +19,10 @@ from lvmbench.api.saved import load_fitted
 from lvmbench.combinations.given import Given
 from lvmbench.errors import UserError, nearest
 from lvmbench.execution.options import RunOptions
-from lvmbench.execution.runner import Reporter
+from lvmbench.execution.session import Reporter
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.results.folder import is_published
-
-UNGUARDED = (
-    "the worker processes cannot start; if a script calls lvmbench.run, they import it: put the call under "
-    "if __name__ == '__main__':, or give jobs=0"
-)
 
 
 def run(
@@ -41,6 +34,8 @@ def run(
     device: str = "auto",
     jobs: int | None = None,
     timeout: float | None = None,
+    memory: float | None = None,
+    max_failures: int | str | None = None,
     store: str | None = None,
     plugins: Sequence[str | Path] = (),
     baselines: bool = True,
@@ -48,8 +43,8 @@ def run(
 ) -> Results:
     """Train and measure every combination of a suite; what is finished is not repeated.
 
-    Worker processes import the script that calls this: there the call stands under
-    ``if __name__ == "__main__":``, or ``jobs`` is 0. In a notebook nothing of the kind is needed.
+    The first Ctrl-C begins nothing new and waits for what runs, the second stops at once; both keep what is
+    finished, and raise `KeyboardInterrupt`.
 
     Arguments:
         suite: A registered name, the path of a YAML file, or what such a file holds, as a mapping.
@@ -59,6 +54,8 @@ def run(
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         jobs: Worker processes; 0 runs in this process, and by default there is one per core.
         timeout: Seconds after which a job is ended.
+        memory: GiB of memory of a worker process at which its job is ended.
+        max_failures: After how many failed runs nothing new is begun; or after what part, as ``"5%"``.
         store: The URL of a database, instead of a file in the results directory.
         plugins: Local plugins, as files or modules.
         baselines: Whether to fit models of the data that rows are held against.
@@ -67,16 +64,12 @@ def run(
     Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its
     reason.
     """
-    if getattr(current_process(), "_inheriting", False):
-        raise SystemExit(UNGUARDED)  # a worker process is importing the script
-    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugins), baselines)
+    failures = None if max_failures is None else str(max_failures)
+    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugins), memory, failures, baselines)
     with _file(suite) as path:
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
         with _reporter(progress) as reporter:
-            try:
-                prepared.run(reporter)
-            except BrokenProcessPool:
-                raise UserError(UNGUARDED) from None
+            prepared.run(reporter)
     return Results(prepared.directory, store)
 
 
@@ -116,6 +109,7 @@ class _Silent:
     def start(self, packs: int, workers: int) -> None: ...
     def progress(self, name: str, progress: object) -> None: ...
     def finish(self, name: str, counts: Counter[str], reason: str) -> None: ...
+    def say(self, text: str) -> None: ...
 
 
 def _reporter(progress: bool) -> AbstractContextManager[Reporter]:

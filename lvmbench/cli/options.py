@@ -46,6 +46,16 @@ Jobs = Annotated[
 Timeout = Annotated[
     float | None, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Wall-clock limit per job.")
 ]
+Memory = Annotated[
+    float | None,
+    typer.Option("--memory", min=0.001, metavar="GIB", help="End a job whose worker takes more memory."),
+]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option(
+        "--max-failures", metavar="N|P%", help="Begin nothing new after more failed runs; or a part of them."
+    ),
+]
 
 
 def results_directory(directory: Path, file: str = "suite.yaml") -> Path:

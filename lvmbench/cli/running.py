@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from lvmbench.cli.options import (
     Device,
     Directory,
     Jobs,
+    MaxFailures,
+    Memory,
     Only,
     Plugins,
     Seeds,
@@ -23,6 +26,7 @@ from lvmbench.cli.options import (
     warn,
 )
 from lvmbench.errors import UserError, nearest
+from lvmbench.text import shell
 
 if TYPE_CHECKING:
     from lvmbench.api.prepared import Prepared
@@ -42,6 +46,8 @@ def run(
     device: Device = "auto",
     jobs: Jobs = None,
     timeout: Timeout = None,
+    memory: Memory = None,
+    max_failures: MaxFailures = None,
     baselines: Annotated[
         bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
     ] = True,
@@ -58,7 +64,9 @@ def run(
     from lvmbench.execution.options import RunOptions
     from lvmbench.registry.loader import PluginSelection
 
-    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugin, no_plugin), baselines)
+    options = RunOptions(
+        device, jobs, timeout, PluginSelection.of(plugin, no_plugin), memory, max_failures, baselines
+    )
     prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
     from lvmbench.cli.planned import show_remarks  # which imports torch, so that a wrong name is told at once
 
@@ -120,6 +128,8 @@ def retry(
     device: Device = "auto",
     jobs: Jobs = None,
     timeout: Timeout = None,
+    memory: Memory = None,
+    max_failures: MaxFailures = None,
 ) -> None:
     """Redo the runs and evaluations that ended badly; nothing else is touched.
 
@@ -133,8 +143,9 @@ def retry(
     from lvmbench.execution.options import RunOptions
     from lvmbench.results.baselines import reopen_baselines
 
+    options = RunOptions(device, jobs, timeout, memory=memory, max_failures=max_failures)
     with open_store(directory, store) as opened:
-        prepared = Prepared.again(directory, store, RunOptions(device, jobs, timeout))
+        prepared = Prepared.again(directory, store, options)
         names = prepared.plan.names
         runs = {name: run for name, run in opened.runs().items() if name in names}
         opened.reopen(run.key for run in runs.values() if run.status in wanted)
@@ -152,6 +163,8 @@ def evaluate(
     device: Device = "auto",
     jobs: Jobs = None,
     timeout: Timeout = None,
+    memory: Memory = None,
+    max_failures: MaxFailures = None,
 ) -> None:
     """Apply more evaluators to the stored weights; nothing is trained.
 
@@ -161,12 +174,16 @@ def evaluate(
     from lvmbench.execution.options import RunOptions
 
     require_store(directory, store)
-    prepared = Prepared.again(directory, store, RunOptions(device, jobs, timeout), evaluators=evaluator)
+    options = RunOptions(device, jobs, timeout, memory=memory, max_failures=max_failures)
+    prepared = Prepared.again(directory, store, options, evaluators=evaluator)
     _go(prepared, training=False)
 
 
 def _go(prepared: Prepared, *, training: bool = True) -> None:
-    """Run a plan with a live display; exit code 1 where anything failed, 130 where it was interrupted."""
+    """Run a plan with a live display; exit code 1 where anything failed.
+
+    Where it was interrupted, the exit code is the one that shells have for that signal.
+    """
     from lvmbench.api.progress import Live, console, say
     from lvmbench.api.results import Results
     from lvmbench.cli.shown import show_results
@@ -176,12 +193,12 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     try:
         with Live(console) as live:
             summary = prepared.run(live, training=training)
-    except KeyboardInterrupt:
-        say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {out})")
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as error:
+        say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {shell(out)})")
+        raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
     show_results(Results(out, prepared.store), summary)
     if all(planned.status == "refused" for planned in plan.planned):
         reason = plan.planned[0].reason
         raise UserError(f"{plan.suite.path}: nothing can run, every combination is refused: {reason}")
-    if summary.failed:
+    if summary.failed or summary.stopped:
         raise typer.Exit(1)

@@ -13,6 +13,7 @@ from rich.text import Text
 from lvmbench.api.progress import STYLES, console, counted, say, status_counts
 from lvmbench.results.export import FILES
 from lvmbench.results.labels import identity, labels
+from lvmbench.results.missing import missing_evaluations
 from lvmbench.results.terminal import to_rich, to_tables
 from lvmbench.status import SETTLED, Status
 from lvmbench.text import shell
@@ -71,9 +72,14 @@ def show_status(out: Path, store: Store, *, tracebacks: bool) -> None:
     for frame in (records, evaluations):
         _attention(frame, records, settled={Status.OK})
     for frame in (records, evaluations) if tracebacks else ():
-        for what, (_, row) in _named(frame[frame["traceback"].notna()], records):
+        for what, (_, row) in _named(frame[frame["traceback"].notna() | frame["log"].notna()], records):
             say(Text(f"\n{what} · seed {row['seed']}", style="bold"))
-            say(row["traceback"])
+            say(row["traceback"] or row["reason"])
+            if row["log"]:
+                say(f"the end of what it printed:\n{row['log']}")
+    if missing := missing_evaluations(store):
+        each = ", ".join(f"{name} of {counted(n, 'run')}" for name, n in missing.items())
+        say(f"{counted(missing.total(), 'evaluation')} missing ({each}): lvmbench retry {shell(out)}")
     unfinished = int((records["status"] == Status.INTERRUPTED).sum())
     if unfinished:
         command = f"lvmbench retry {shell(out)} --status interrupted"

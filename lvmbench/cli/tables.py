@@ -154,10 +154,12 @@ def publish(
 
 
 def _selection(directory: Path, url: str | None) -> PluginSelection:
-    """The plugins that results were made with."""
+    """The plugins that results were made with, which are to be complete."""
     from lvmbench.results.folder import is_published, plugins_of
+    from lvmbench.results.missing import expect_measured
 
     if url is None and is_published(directory):
         raise UserError(f"'{directory}' is a published board already; copy it as it is")
     with open_store(directory, url) as opened:
+        expect_measured(opened, directory)
         return plugins_of(opened)

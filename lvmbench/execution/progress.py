@@ -1,14 +1,13 @@
-"""Progress of a job, handed over in a small file:
-nothing to lock, and nothing left behind by a killed process.
-"""
+"""How far a job has got, as its runner is told."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+
+PAUSE = 0.2
+"""Seconds between two tellings of the same job."""
 
 
 @dataclass(frozen=True)
@@ -21,28 +20,15 @@ class Progress:
     bound: float | None = None
 
 
-@dataclass(frozen=True)
-class ProgressFile:
-    """Written by the worker at most five times a second, read by the runner."""
+class NowAndThen:
+    """Passes on what is told at most five times a second, and what ends a phase always."""
 
-    path: Path
+    def __init__(self, tell: Callable[[Progress], None]) -> None:
+        self._tell, self._told = tell, -PAUSE
 
-    def write(self, progress: Progress) -> None:
-        """Put the latest progress where the runner finds it."""
-        with contextlib.suppress(OSError):
-            if (
-                progress.done < progress.total
-                and self.path.exists()
-                and time.time() - self.path.stat().st_mtime < 0.2
-            ):
-                return
-            partial = self.path.with_suffix(".partial")
-            partial.write_text(json.dumps(asdict(progress)))
-            partial.replace(self.path)
-
-    def read(self) -> Progress | None:
-        """The latest progress, if there is any."""
-        try:
-            return Progress(**json.loads(self.path.read_text()))
-        except (OSError, ValueError):
-            return None
+    def __call__(self, progress: Progress) -> None:
+        """Pass on the progress, if it is time."""
+        now = time.monotonic()
+        if progress.done >= progress.total or now - self._told >= PAUSE:
+            self._told = now
+            self._tell(progress)

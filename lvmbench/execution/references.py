@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,64 +12,79 @@ from typing import Any
 from lvmbench.baselines.baseline import Baseline
 from lvmbench.baselines.fitting import PUBLISHED, applicable, measured, published
 from lvmbench.dataset import Data
-from lvmbench.errors import Refusal, Unavailable
-from lvmbench.execution.local import Crash, LocalExecutor, cores
+from lvmbench.execution.executor import Crash, Executor, Tell
+from lvmbench.execution.interruption import Interruption
 from lvmbench.execution.options import RunOptions
-from lvmbench.execution.progress import ProgressFile
-from lvmbench.execution.worker import reason_of, world
+from lvmbench.execution.progress import Progress
+from lvmbench.execution.session import LOOK, Reporter
+from lvmbench.execution.worker import world
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
 from lvmbench.results.baselines import NAMED, baselines_in, with_rows
 from lvmbench.results.tables import BASELINES, write
-from lvmbench.status import Status, answered
+from lvmbench.status import Status
 from lvmbench.suites.plan import Plan
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """A baseline to fit to a data set, by its place among those that apply to it."""
+    """A baseline to fit to a data set, by its place among those that apply to it.
+
+    Arguments:
+        dataset: The data set.
+        place: The place.
+        words: What the row of the baseline is called.
+        selection: Plugins.
+    """
 
     dataset: Ref
     place: int
+    words: Mapping[str, Any]
     selection: PluginSelection
 
 
-def fit_job(job: Fitting, progress: ProgressFile) -> dict[str, Any]:
-    """Fit a baseline, and say what it gives; what goes wrong becomes a status."""
+def fit_job(job: Fitting, tell: Tell) -> dict[str, Any]:
+    """Fit a baseline, and say what it gives; what goes wrong is raised."""
     start = time.perf_counter()
-    try:
-        data: Data = world(job.selection)[1][job.dataset]
-        found = measured(applicable(data)[job.place], data)
-    except (Refusal, Unavailable) as error:
-        return {"status": answered(error), "reason": str(error)}
-    except (Exception, SystemExit) as error:
-        return {"status": Status.FAILED, "reason": reason_of(error)}
+    data: Data = world(job.selection)[1][job.dataset]
+    found = measured(applicable(data)[job.place], data)
     return {**found, "status": Status.OK, "seconds": round(time.perf_counter() - start, 3)}
 
 
-def fit_baselines(plan: Plan, out: Path, options: RunOptions) -> None:
-    """Fit what is not yet fitted to a plan's data, and note what is published of them."""
+def due_baselines(plan: Plan, out: Path, options: RunOptions) -> list[Fitting]:
+    """What is not yet fitted to a plan's data, if it is to be; what is published of them is noted."""
     if not options.baselines:
-        return
-    due = list(_due(plan, out))
-    rows = [{**_named(name, data), **row} for name, data in plan.data.items() for row in _published(data)]
-    _keep(out, rows)
-    workers = cores() if options.jobs is None else options.jobs
-    with LocalExecutor[Any](min(workers, len(due)), options.timeout) as executor:
-        for number, (dataset, place, _) in enumerate(due):
-            executor.submit(number, fit_job, Fitting(Ref.parse(dataset), place, options.selection))
-        for number, outcome in executor.completed(lambda number, news: None):
-            _keep(out, [{**due[number][2], **_row(outcome)}])
-
-
-def _due(plan: Plan, out: Path) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Data set, place and name of each baseline that is not there."""
+        return []
+    _keep(
+        out, [{**_named(name, data), **row} for name, data in plan.data.items() for row in _published(data)]
+    )
     there = {tuple(map(str, row)) for row in baselines_in(out)[NAMED].itertuples(index=False)}
-    for dataset, data in plan.data.items():
-        for place, baseline in enumerate(applicable(data)):
-            words = {**_named(dataset, data), **_called(baseline)}
-            if tuple(str(words[name]) for name in NAMED) not in there:
-                yield dataset, place, words
+    fits = (fit for name, data in plan.data.items() for fit in _of(name, data, options.selection))
+    return [fit for fit in fits if tuple(str(fit.words[name]) for name in NAMED) not in there]
+
+
+def fit_baselines(
+    fits: Iterable[Fitting], out: Path, executor: Executor, reporter: Reporter, interruption: Interruption
+) -> None:
+    """Fit baselines, and keep each as soon as it is; nothing new is begun once that is to stop."""
+    waiting, done = deque(enumerate(fits)), 0
+    total, running = len(waiting), dict[int, Fitting]()
+    while running or (waiting and not interruption.asked):
+        interruption.stop_if_urgent()
+        while waiting and executor.room > 0 and not interruption.asked:
+            number, fit = waiting.popleft()
+            running[number] = fit
+            executor.submit(number, fit_job, fit)
+        for ended in executor.completed(LOOK):
+            _keep(out, [{**running.pop(ended.number).words, **_row(ended.outcome)}])
+            done += 1
+        reporter.progress("baselines", Progress("fit", done, total))
+
+
+def _of(dataset: str, data: Data, selection: PluginSelection) -> Iterator[Fitting]:
+    for place, baseline in enumerate(applicable(data)):
+        words = {**_named(dataset, data), **_called(baseline)}
+        yield Fitting(Ref.parse(dataset), place, words, selection)
 
 
 def _named(dataset: str, data: Data) -> dict[str, Any]:

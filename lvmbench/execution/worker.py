@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,18 +15,21 @@ from typing import Any
 import torch
 from safetensors.torch import load
 
-from lvmbench.combinations.parts import DataCache, build
+from lvmbench.combinations.parts import DataCache, Parts, build
 from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.data.tensors import write_tensors
-from lvmbench.errors import LvmbenchError, Refusal, Unavailable
+from lvmbench.dataset import Data
+from lvmbench.errors import Refusal, Unavailable
 from lvmbench.evaluator import Evaluator, Measurement
+from lvmbench.execution.executor import Tell
+from lvmbench.execution.fates import Unkept, crash_of
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
 from lvmbench.execution.measuring import check_suits, figures, subject_of
-from lvmbench.execution.progress import Progress, ProgressFile
+from lvmbench.execution.progress import Progress
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import noted
-from lvmbench.status import Status, answered
+from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
 
@@ -39,37 +41,46 @@ def world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
     return catalogue, DataCache(catalogue)
 
 
-def train_job(job: Job, progress: ProgressFile) -> list[Trained]:
-    """Train a pack and store each seed's best weights; what goes wrong becomes a status."""
-    seeds, remarks = tuple(job.keys), list[str]()
-    try:
-        with noted(remarks):
-            trained = _train(job, seeds, progress)
-    except (Exception, SystemExit) as error:
-        return [Trained(seed, *_ending(error)) for seed in seeds]
+def warm_up(selection: PluginSelection, tell: Tell) -> None:
+    """Load what every job needs, so that no job's time is spent on it."""
+    torch.set_num_threads(1)
+    world(selection)
+
+
+def train_job(job: Job, tell: Tell) -> list[Trained]:
+    """Train a pack and store each seed's best weights.
+
+    A seed whose parts cannot be built fails alone; the rest of what goes wrong is raised.
+    """
+    remarks = list[str]()
+    with noted(remarks):
+        trained = _train(job, tell)
     return [replace(t, reason=t.reason or "; ".join(remarks)) for t in trained]
 
 
-def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Trained]:
+def _train(job: Job, tell: Tell) -> list[Trained]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     catalogue, cache = world(job.selection)
     data, device = cache[job.combination["dataset"]], pick_device(job.device)
-    parts = [build(catalogue, job.combination, data, seed) for seed in seeds]
+    built, failed = _built(catalogue, job, data)
+    if not built:
+        return failed
+    seeds, parts = tuple(built), [*built.values()]
     if reason := refusal(data, parts[0], job.combination):
         raise Refusal(reason)
 
     def on_epoch(epoch: Epoch) -> None:
         finite = [v for v in epoch.validation.values() if math.isfinite(v)]
         bound = fmean(finite) if finite else None
-        progress.write(Progress("train", epoch.epoch, job.combination.budget.epochs, bound))
+        tell(Progress("train", epoch.epoch, job.combination.budget.epochs, bound))
 
     memory = PeakMemory(device)
     results = train(parts, seeds, data, job.combination.budget, device, on_epoch)
     peak = memory.facts
-    trained = []
+    trained = failed
     for result in results:
         if result.status == Status.OK:
-            write_tensors(result.weights, job.weights_file(result.seed))
+            keep(result.weights, job.weights_file(result.seed))
         facts: dict[str, Any] = {
             "started": started,
             "trained_epochs": result.epochs,
@@ -87,37 +98,26 @@ def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Tra
     return trained
 
 
-def _ending(error: BaseException) -> tuple[Status, str, str | None]:
-    """What became of work that raised: status, reason and, where it is not a plain answer, traceback."""
-    if isinstance(error, Refusal | Unavailable):
-        return answered(error), str(error), None
-    status = Status.OOM if _is_out_of_memory(error) else Status.FAILED
-    return status, reason_of(error), "".join(traceback.format_exception(error))
+def _built(catalogue: Catalogue, job: Job, data: Data) -> tuple[dict[int, Parts], list[Trained]]:
+    """The parts of each seed, and of those that cannot be built what became of them."""
+    built, failed = dict[int, Parts](), list[Trained]()
+    for seed in job.keys:
+        try:
+            built[seed] = build(catalogue, job.combination, data, seed)
+        except Exception as error:
+            if len(job.keys) == 1 or isinstance(error, Refusal | Unavailable):
+                raise
+            crash = crash_of(error)
+            failed.append(Trained(seed, crash.status, crash.reason, crash.traceback))
+    return built, failed
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was spent; for other memory than CUDA's, torch says so in the words of a plain error."""
-    words = ("can't allocate memory", "out of memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-    )
-
-
-def reason_of(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, LvmbenchError) else f"{type(error).__name__}: {text}"[:500]
-
-
-def evaluate_job(work: Measuring, progress: ProgressFile) -> Evaluated:
-    """Apply an evaluator to stored weights; what goes wrong becomes a status."""
-    progress.write(Progress(f"evaluate {work.evaluator.name}", 0, 1))
+def evaluate_job(work: Measuring, tell: Tell) -> Evaluated:
+    """Apply an evaluator to stored weights; what goes wrong is raised."""
+    tell(Progress(f"evaluate {work.evaluator.name}", 0, 1))
     start, remarks, name = time.perf_counter(), list[str](), str(work.evaluator)
-    try:
-        with noted(remarks):
-            measurements = _measure(work.job, work)
-    except (Exception, SystemExit) as error:
-        return Evaluated(work.seed, name, *_ending(error))
+    with noted(remarks):
+        measurements = _measure(work.job, work)
     seconds = time.perf_counter() - start
     return Evaluated(
         work.seed, name, Status.OK, "; ".join(remarks), seconds=seconds, measurements=measurements
@@ -151,4 +151,12 @@ def _keep_per_datum(measurements: Iterable[Measurement], folder: Path, evaluator
         if m.per_datum is not None
     }
     if tensors:
-        write_tensors(tensors, folder / f"{evaluator}.safetensors")
+        keep(tensors, folder / f"{evaluator}.safetensors")
+
+
+def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write tensors; raises `Unkept` where there is no place for them, for which no method is to blame."""
+    try:
+        write_tensors(tensors, path)
+    except OSError as error:
+        raise Unkept(f"'{path.parent}' cannot be written to: {error.strerror}") from error

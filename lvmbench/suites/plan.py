@@ -27,7 +27,7 @@ from lvmbench.model import LatentVariableModel
 from lvmbench.options import OptionError
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref, matches
-from lvmbench.registry.sandbox import preserved
+from lvmbench.registry.sandbox import contained, preserved
 from lvmbench.status import Status, answered
 from lvmbench.suites.figures import check_figures, check_references
 from lvmbench.suites.suite import Choice, Row, Suite
@@ -188,7 +188,7 @@ class _Planner:
         """What a data set is like; `Unavailable` where it cannot be had."""
         try:
             return self.data[dataset].summary
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             raise Unavailable(str(error)) from error
 
     def _default_estimator(self, refs: Mapping[str, Ref], latent: int) -> Ref:
@@ -203,7 +203,7 @@ class _Planner:
         try:
             bound, offer = self.catalogue.build("objective", objective), self._offer(refs, latent)
             return first_suitable(self.catalogue, defaults, bound, offer, self.data[refs["dataset"]])
-        except (Exception, SystemExit):
+        except Exception:
             return defaults[0]
 
     def _offer(self, refs: Mapping[str, Ref], latent: int) -> Offer:
@@ -252,14 +252,14 @@ class _Planner:
             raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None
         except (Refusal, Unavailable) as error:
             return self._without_data(combination, provenance, answered(error), str(error))
-        except (Exception, SystemExit):
+        except Exception:
             return self._without_data(combination, provenance)
         planned = Planned(combination, self._keys(combination, identity), provenance)
         try:
             return self._checked(planned, data, evaluators)
         except (Refusal, Unavailable) as error:
             return replace(planned, status=answered(error), reason=str(error))
-        except (Exception, SystemExit):
+        except Exception:
             return planned
 
     def _checked(self, planned: Planned, data: Data, evaluators: Sequence[Ref]) -> Planned:
@@ -289,8 +289,9 @@ class _Planner:
     def _effort(self, evaluator: Ref, work: Workload) -> Effort | None:
         try:
             built: Evaluator = self.catalogue.build("evaluator", evaluator)
-            count, densities = built.evaluations(work), built.densities(work)
-        except (Exception, SystemExit):  # what fails here is left to fail when it is run
+            with contained():
+                count, densities = built.evaluations(work), built.densities(work)
+        except Exception:  # what fails here is left to fail when it is run
             return None
         return None if count is None else Effort(count, densities)
 
@@ -301,7 +302,7 @@ class _Planner:
             built = self.catalogue.build("evaluator", evaluator)
         except (Refusal, Unavailable) as error:
             return str(error)
-        except (Exception, SystemExit):
+        except Exception:
             return None
         return unmet(f"evaluator '{evaluator}'", built, provided, combination, data)
 

@@ -15,12 +15,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from pebble import ProcessExpired
 from safetensors.torch import load_file
 
 import lvmbench
 from lvmbench.execution import worker
+from lvmbench.execution.executor import Crash
 from lvmbench.results.tables import read_results
+from lvmbench.status import Status
 
 TABLES = ("records.csv", "measurements.csv", "evaluations.csv", "leaderboard.csv", "leaderboard.md")
 TIMINGS = ["train_seconds", "started", "finished", "environment", "pack", "peak_memory_host"]
@@ -307,16 +308,13 @@ def test_measurements_are_stored_and_told_of_one_by_one(tiny, monkeypatch):
     names = ["clustering", "informativeness[samples=20]", "tightness[repeats=5,samples=20]", "cost"]
     stored = []
 
-    def evaluate(work, progress):
+    def evaluate(work, tell):
         stored.append(len(tiny.frame("evaluations")))
-        if work.evaluator.name == "clustering":
-            raise TimeoutError
-        if work.evaluator.name == "cost":
-            raise ProcessExpired("killed", -9)
-        return worker.evaluate_job(work, progress)
+        crashes = {"clustering": Crash(Status.TIMEOUT, "too long"), "cost": Crash(Status.KILLED, "died")}
+        return crashes.get(work.evaluator.name) or worker.evaluate_job(work, tell)
 
-    monkeypatch.setattr("lvmbench.execution.runner.evaluate_job", evaluate)
-    tiny.run(**ONE, evaluators=names, timeout=9)
+    monkeypatch.setattr("lvmbench.execution.session.evaluate_job", evaluate)
+    tiny.run(**ONE, evaluators=names)
     assert stored == [0, 1, 2, 3]
     assert names_of(tiny, status="ok") == set(names[1:3])
     assert names_of(tiny, status="timeout") == {"clustering"}
@@ -577,7 +575,7 @@ def test_every_planned_run_has_its_row_before_anything_is_trained(tiny, monkeypa
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lvmbench.execution.runner._Session.run", stop)
+    monkeypatch.setattr("lvmbench.execution.session.Session.run", stop)
     with pytest.raises(KeyboardInterrupt):
         tiny.run()
     records, _ = read_results(tiny.folder / "out")
@@ -665,13 +663,13 @@ def start(tiny):
         process.wait()
 
 
-def group(leader):
-    """The living processes of a group."""
+def living(folder):
+    """The living processes of this program whose working directory is a folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has just ended
-            state, _, pgid = (process / "stat").read_text().rpartition(")")[2].split()[:3]
-            found += [int(process.name)] if int(pgid) == leader and state != "Z" else []
+            ours = b"lvmbench" in (process / "cmdline").read_bytes()
+            found += [process.name] if ours and (process / "cwd").readlink() == folder else []
     return found
 
 
@@ -692,7 +690,7 @@ def test_what_was_killed_is_finished_by_the_same_command(tiny, halted):
     process, what = halted
     process.kill()
     process.wait()
-    assert waited_for(lambda: not group(process.pid))
+    assert waited_for(lambda: not living(tiny.folder))
     assert_half_done(tiny)
     trained, evaluations = weights(tiny.folder / "out"), tiny.frame("evaluations")
     (tiny.folder / "go").touch()
@@ -703,7 +701,7 @@ def test_what_was_killed_is_finished_by_the_same_command(tiny, halted):
     assert_alike(tiny.folder / "out", tiny.folder / "undisturbed")
 
 
-def waited_for(condition, seconds=60):
+def waited_for(condition, seconds=180):
     """What a condition gives, once it gives something."""
     end = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < end:
@@ -711,15 +709,33 @@ def waited_for(condition, seconds=60):
     return found
 
 
-def test_an_interruption_is_clean_and_resumable(tiny, halted):
-    process, what = halted
-    os.killpg(process.pid, signal.SIGINT)
+def test_an_interruption_waits_for_what_runs_and_begins_nothing_new(tiny, halted):
+    process, _ = halted
+    process.send_signal(signal.SIGINT)
+    assert waited_for((tiny.folder / "out" / "records.csv").exists), "tables are written at once"
+    (tiny.folder / "go").touch()
     said = process.communicate()[0]
     assert process.returncode == 130, said
+    assert "interrupted: 1 job is finished first; once more stops at once" in said
+    assert "interrupted; what is finished is kept: the same command goes on" in said
+    assert "Traceback" not in said
+    assert tiny.frame()["status"].tolist() == ["ok", "interrupted"]
+    assert tiny.frame("evaluations")["status"].tolist() == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_second_interruption_is_at_once_clean_and_resumable(tiny, halted, name):
+    process, what = halted
+    number = getattr(signal, name)
+    process.send_signal(number)
+    assert waited_for((tiny.folder / "out" / "records.csv").exists)
+    process.send_signal(number)
+    said = process.communicate()[0]
+    assert process.returncode == 128 + number, said
     assert "interrupted; what is finished is kept: the same command goes on" in said
     assert "Traceback" not in said
     assert "KeyboardInterrupt" not in said
-    assert waited_for(lambda: not group(process.pid))
+    assert waited_for(lambda: not living(tiny.folder))
     assert_half_done(tiny)
     (tiny.folder / "go").touch()
     assert tiny.run(**what).counts == {"ok": 2}

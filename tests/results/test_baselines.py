@@ -119,7 +119,7 @@ def test_rows_of_the_same_name_are_replaced():
 @pytest.fixture
 def fitting(tiny, monkeypatch):
     """A tiny suite with baselines."""
-    monkeypatch.setattr("lvmbench.execution.runner.fit_baselines", references.fit_baselines)
+    monkeypatch.setattr("lvmbench.execution.runner.due_baselines", references.due_baselines)
     return tiny
 
 
@@ -166,7 +166,7 @@ def test_other_data_are_fitted_anew(tiny, fits):
 
 @pytest.mark.slow
 def test_workers_fit_them_too(fitting):
-    fitting.run(jobs=1, timeout=60)
+    fitting.run(jobs=1)
     assert set(baselines_in(fitting.folder / "out")["status"]) == {"ok"}
 
 

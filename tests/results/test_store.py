@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from lvmbench.combinations.budget import Budget
 from lvmbench.errors import LvmbenchError, UserError
-from lvmbench.results.store import RUNS, SCHEMA_VERSION, Store
+from lvmbench.results.database import RUNS, SCHEMA_VERSION
+from lvmbench.results.store import Store
 
 PARTS = {
     "dataset": "digits",
