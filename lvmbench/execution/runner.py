@@ -31,6 +31,9 @@ from lvmbench.results.store import Store
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.plan import Plan
 
+SHOWN = 5
+"""So many runs whose weights cannot be used are named."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -84,6 +87,7 @@ def run(
         if (packs := due.all_of(plan)) or fits:
             jobs = sum(max(1, pack.total) for _, pack in packs) + len(fits)
             with interruption.heard(here=options.jobs == 0), _executor(jobs, options) as executor:
+                _name_lost(due.lost, reporter)
                 if packs:
                     reporter.start(len(packs), executor.resources.workers if options.jobs != 0 else 0)
                 with Leases(store) as leases:
@@ -98,6 +102,14 @@ def run(
     counts = Counter(store.statuses().values())
     evaluations = Counter(store.evaluations()["status"])
     return Summary(counts, evaluations, trained, time.monotonic() - start, stopped)
+
+
+def _name_lost(lost: Mapping[str, str], reporter: Reporter) -> None:
+    """Say which runs are trained again, as their weights cannot be used."""
+    for key, wrong in [*lost.items()][:SHOWN]:
+        reporter.say(f"the weights of run {key[:20]} are {wrong}: it is trained again")
+    if len(lost) > SHOWN:
+        reporter.say(f"so it is with {len(lost) - SHOWN} more")
 
 
 def _executor(jobs: int, options: RunOptions) -> Executor:

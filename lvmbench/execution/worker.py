@@ -13,7 +13,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.torch import load
 
 from lvmbench.combinations.parts import DataCache, Parts, build
 from lvmbench.combinations.requirements import capabilities, refusal
@@ -29,6 +28,7 @@ from lvmbench.execution.progress import Progress
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import noted
+from lvmbench.results.weights import read_weights
 from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
@@ -79,8 +79,8 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
     peak = memory.facts
     trained = failed
     for result in results:
-        if result.status == Status.OK:
-            keep(result.weights, job.weights_file(result.seed))
+        ok = result.status == Status.OK
+        sha256 = keep(result.weights, job.weights_file(result.seed)) if ok else None
         facts: dict[str, Any] = {
             "started": started,
             "trained_epochs": result.epochs,
@@ -90,6 +90,7 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
             "parameters": parts[0].model.parameters_count,
             "device": str(device),
             "pack": len(seeds),
+            "weights_sha256": sha256,
             **peak,
         }
         trained.append(
@@ -132,7 +133,7 @@ def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
     parts = build(catalogue, job.combination, data, seed)
     provided = capabilities(data, parts, measured=True)
     check_suits(evaluator, ref, provided, job.combination, data)
-    restore(parts, load(job.weights_file(seed).read_bytes()))
+    restore(parts, read_weights(job.weights_file(seed), work.facts.get("weights_sha256")))
     device = pick_device(job.device)
     parts.ready(device)
     subject = subject_of(
@@ -154,9 +155,12 @@ def _keep_per_datum(measurements: Iterable[Measurement], folder: Path, evaluator
         keep(tensors, folder / f"{evaluator}.safetensors")
 
 
-def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Write tensors; raises `Unkept` where there is no place for them, for which no method is to blame."""
+def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> str:
+    """Write tensors; the sha256 of their file.
+
+    Raises `Unkept` where there is no place for them, for which no method is to blame.
+    """
     try:
-        write_tensors(tensors, path)
+        return write_tensors(tensors, path)
     except OSError as error:
         raise Unkept(f"'{path.parent}' cannot be written to: {error.strerror}") from error

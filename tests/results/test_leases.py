@@ -84,6 +84,7 @@ def test_a_store_of_the_schema_before_is_brought_up_to_this_one(url):  # noqa: F
     with Database(url) as opened, opened.writing() as connection:
         for table in ("runs", "evaluations"):
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN log")
+        connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN weights_sha256")
         connection.exec_driver_sql("DROP TABLE leases")
         connection.exec_driver_sql("UPDATE meta SET value = '4' WHERE key = 'schema'")
     from lvmbench.results.store import Store
@@ -92,6 +93,7 @@ def test_a_store_of_the_schema_before_is_brought_up_to_this_one(url):  # noqa: F
         opened.add_runs([planned("a")])
         opened.finish("a", status="failed", reason="", log="the end")
         assert opened.records(details=True)["log"].tolist() == ["the end"]
+        assert opened.checksums() == {}
         assert Leases(opened).take(["a"]) == {"a"}
 
 
