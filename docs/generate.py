@@ -127,8 +127,11 @@ def _kind(option: Option) -> str:
 
 
 def _metrics(cls: type[Any]) -> str:
-    rows = [f"| `{name}` | {m.unit} | {m.better} | {_code(m.meaning)} |" for name, m in cls.metrics.items()]
-    return "\n".join(["| metric | unit | better | meaning |", "| --- | --- | --- | --- |", *rows])
+    rows = [
+        f"| `{name}` | {_code(m.title)} | {m.unit} | {m.better} | {_code(m.meaning)} |"
+        for name, m in cls.metrics.items()
+    ]
+    return "\n".join(["| metric | title | unit | better | meaning |", "| --- " * 5 + "|", *rows])
 
 
 def _files(cls: type[Any]) -> str:

@@ -29,7 +29,7 @@ IMPLIED = {"binary": ("unit",), "unit": ("real",)}
 """What else data of a support provide."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DataSummary:
     """What components are built from: event shape, support, mean ``(*x)`` and number of the training data,
     and how many ``factors`` each has, where they are known.
@@ -51,6 +51,9 @@ class DataSummary:
     steps: int = 0
     frame_mean: Tensor | None = None
     whole_frames: bool = True
+
+    def __repr__(self) -> str:
+        return f"DataSummary({self.event_shape}, {self.support!r}, size={self.size})"
 
     @property
     def frame(self) -> DataSummary:

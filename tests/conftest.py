@@ -24,6 +24,7 @@ from lvmbench.results.store import Store
 from lvmbench.suites.plan import make_plan
 from lvmbench.suites.suite import load_suite
 from tests import statistical
+from tests.databases import postgres, store, url  # noqa: F401
 
 collect_ignore = ["mutants"]  # wrong on purpose, doctests and all
 
@@ -241,8 +242,8 @@ class Tiny:
         plan = make_plan(load_suite(str(self.write(**changes)), catalogue), catalogue)
         prepare(self.folder / out)
         options = RunOptions(jobs=jobs, selection=selection, **(options or {}))
-        with self.store(out) as store:
-            return run(plan, self.folder / out, store, options, self.reporter, training=training)
+        with self.store(out) as opened:
+            return run(plan, self.folder / out, opened, options, self.reporter, training=training)
 
     def store(self, out="out"):
         """The store of a results directory, closed at the end of a ``with``."""
@@ -250,8 +251,8 @@ class Tiny:
 
     def frame(self, table="records", out="out", **options):
         """A table of the store."""
-        with self.store(out) as store:
-            return getattr(store, table)(**options)
+        with self.store(out) as opened:
+            return getattr(opened, table)(**options)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.given import Given, admit, combine
+from lvmbench.combinations.given import Given, admit, combine, plain
 from lvmbench.combinations.parts import Parts, build
 from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.dataset import Data
@@ -146,16 +146,6 @@ class Fitted:
 
         return FittedPlots(self)
 
-    def save(self, path: str | Path) -> None:
-        """Write the model to a file that `lvmbench.load` reads:
-        weights, components with options and versions, curve.
-
-        The file has no data in it but their checksum, and no code.
-        """
-        from lvmbench.api.saved import save
-
-        save(self, Path(path))
-
     def __repr__(self) -> str:
         size = f"{self.model.parameters_count:,} parameters"
         return f"Fitted({self.combination}, latent {self.combination.latent}, seed {self.seed}, {size})"
@@ -283,7 +273,7 @@ def _require_versions(
 
 def _budget(given: dict[str, Any]) -> Budget:
     try:
-        return Budget(**given)
+        return Budget(**{name: plain(value) for name, value in given.items()})
     except ValidationError as error:
         detail = error.errors()[0]
         name = str(detail["loc"][0])

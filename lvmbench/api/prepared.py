@@ -76,6 +76,7 @@ class Prepared:
         """
         from lvmbench.results.folder import plugins_of
         from lvmbench.results.store import Store
+        from lvmbench.suites.figures import instruments
         from lvmbench.suites.plan import make_plan
         from lvmbench.training import pick_device
 
@@ -87,7 +88,8 @@ class Prepared:
         suite = _with_seeds(load_suite(str(directory / "suite.yaml"), catalogue), seeds)
         wanted = tuple(_evaluator(name, catalogue) for name in evaluators)
         plan = make_plan(suite, catalogue).restricted(runs)
-        plan = replace(plan, evaluators=wanted or plan.evaluators)
+        if wanted:
+            plan = replace(plan, evaluators=wanted, instruments=instruments(catalogue, wanted))
         return cls(plan, catalogue, directory, store, options)
 
     def run(self, reporter: Reporter, *, training: bool = True) -> Summary:

@@ -21,6 +21,7 @@ from lvmbench.registry.names import Ref
 from lvmbench.results.board import Board
 from lvmbench.results.effects import effects
 from lvmbench.results.folder import board_of, is_published, plugins_of
+from lvmbench.results.front import front
 from lvmbench.results.html import to_html
 from lvmbench.results.selection import chosen
 from lvmbench.results.store import Store
@@ -107,6 +108,15 @@ class Results:
         interval from `low` to `high` over seeds, and the `verdict`. Raises as `leaderboard` does.
         """
         return effects(self.board(metric, split))
+
+    def front(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
+        """What ranks each row held against the seconds of its training, and which rows are dominated.
+
+        One row for each of the board, the quickest first: `seconds`, `value`, `dominated_by`, which is empty
+        on the Pareto front, and there the `gain` over the next quicker one, with its interval from `low` to
+        `high` over seeds. Raises as `leaderboard` does.
+        """
+        return front(self.board(metric, split))
 
     @property
     def plot(self) -> ResultsPlots:

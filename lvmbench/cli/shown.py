@@ -11,7 +11,8 @@ import pandas as pd
 from rich.text import Text
 
 from lvmbench.api.progress import STYLES, console, counted, say, status_counts
-from lvmbench.results.export import FILES
+from lvmbench.results.answer import answer
+from lvmbench.results.export import FILES, READ
 from lvmbench.results.labels import identity, labels
 from lvmbench.results.missing import missing_evaluations
 from lvmbench.results.terminal import to_rich, to_tables
@@ -30,6 +31,20 @@ BOARD_WIDTH = 140  # wider tables are harder to read
 
 
 def show_board(board: Board, *, refused: bool = False) -> None:
+    """The tables of a leaderboard, and what it comes to."""
+    show_tables(board, refused=refused)
+    show_answer(board)
+
+
+def show_answer(board: Board) -> None:
+    """What a board comes to, a line for each sentence."""
+    for found in answer(board):
+        say(Text(f"\n{found.table or 'in short'}", style="bold"))
+        for sentence in found.sentences:
+            say(Text(f"- {sentence}"))
+
+
+def show_tables(board: Board, *, refused: bool = False) -> None:
     """The tables of a leaderboard."""
     width = min(console.width, BOARD_WIDTH)
     for table in to_rich(board, width, console.encoding, refused=refused):
@@ -45,7 +60,8 @@ def show_pivot(pivot: Pivot) -> None:
 def show_results(results: Results, summary: Summary) -> None:
     """The leaderboard, the files, and the counts per status."""
     out = results.directory
-    show_board(results.board())
+    board = results.board()
+    show_tables(board)
     _attention(results.evaluations, results.records, settled=SETTLED)
     written = [name for name in FILES if (out / name).exists()]
     say(f"wrote to {out}/: {', '.join([*written, 'store, weights'])}")
@@ -53,6 +69,8 @@ def show_results(results: Results, summary: Summary) -> None:
     if summary.failed:
         where = shell(out)
         say(f"what failed: lvmbench status {where} --traceback   redo it: lvmbench retry {where}")
+    show_answer(board)
+    say(f"read on: {', '.join(str(out / name) for name in READ if (out / name).exists())}")
 
 
 def _closing(summary: Summary) -> Text:
@@ -106,7 +124,7 @@ def _attention(frame: pd.DataFrame, records: pd.DataFrame, settled: Container[st
 
 def _named(frame: pd.DataFrame, records: pd.DataFrame) -> Iterator[tuple[str, tuple[Any, pd.Series[Any]]]]:
     """Each row with what it is about: the combination of a run of these records, or an evaluator of one."""
-    names = frame["key"].map(labels(records, identity(records)).set_axis(records["key"]))
+    names = frame["key"].map(labels(records, identity(records)).set_axis(records["key"])).astype(str)
     if "evaluator" in frame:
         names = "evaluator " + frame["evaluator"].astype(str) + " of " + names
     return zip(names, frame.iterrows(), strict=True)

@@ -45,6 +45,9 @@ def leaderboard(
         str | None,
         typer.Option("--columns", metavar="AXIS", help="The axis across: dataset, prior, latent, ..."),
     ] = None,
+    front: Annotated[
+        bool, typer.Option("--front", help="Only rows that no other is both as good and as quick as.")
+    ] = False,
     refused: Annotated[
         bool, typer.Option("--refused", help="Name the combinations that were refused.")
     ] = False,
@@ -57,8 +60,11 @@ def leaderboard(
 
     Example: lvmbench leaderboard lvmbench-results/quick --rows prior --columns posterior --metric gap
     """
+    from lvmbench.results.front import undominated
+
     board = _results(directory, store).board(metric, split, where)
     board = board.by(sort) if sort else board
+    board = undominated(board) if front else board
     if rows is None and columns is None:
         _write_board(board, format_, refused)
     elif rows and columns:

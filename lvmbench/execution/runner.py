@@ -26,6 +26,7 @@ from lvmbench.execution.session import Place, Reporter, Session
 from lvmbench.execution.worker import warm_up
 from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, remarks_in
+from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
 from lvmbench.status import SETTLED, Status
@@ -142,7 +143,8 @@ def _check_folder(plan: Plan, out: Path, store: Store) -> None:
 def _keep(plan: Plan, out: Path, store: Store, options: RunOptions) -> None:
     """Keep what doing more of the suite later needs."""
     store.note(
-        metric=plan.suite.metric, plugins=json.dumps([options.selection.extra, options.selection.blocked])
+        metric=plan.suite.metric or "",
+        plugins=json.dumps([options.selection.extra, options.selection.blocked]),
     )
     target = out / "suite.yaml"
     if plan.suite.path.resolve() != target.resolve():
@@ -151,21 +153,22 @@ def _keep(plan: Plan, out: Path, store: Store, options: RunOptions) -> None:
 
 def _note_asked(plan: Plan, store: Store, training: bool) -> None:
     """Keep what the suite asks for now, or which evaluators are added to its own: a board shows that."""
-    meta, evaluators = store.meta(), [str(evaluator) for evaluator in plan.evaluators]
+    evaluators = [str(evaluator) for evaluator in plan.evaluators]
     if not training:
-        added = dict.fromkeys([*json.loads(meta.get("added", "[]")), *evaluators])
+        added = dict.fromkeys([*store.noted("added", []), *evaluators])
         store.note(added=json.dumps(list(added)))
         return
     supports = {str(p.combination["decoder"]): p.support for p in plan.planned if p.support}
     store.note(
         evaluators=json.dumps(evaluators),
         combinations=json.dumps([list(combination.columns.values()) for combination in plan.combinations]),
-        supports=json.dumps(json.loads(meta.get("supports", "{}")) | supports),
+        supports=json.dumps(store.noted("supports", {}) | supports),
     )
 
 
 def _describe(plan: Plan, out: Path, store: Store) -> str:
-    """Keep the environment, once per call; its identifier."""
+    """Keep what figures and data are like, and the environment, once per call; its identifier."""
+    keep(declared(plan.instruments), out)
     parts = [part for planned in plan.planned for part in _with_bases(planned.provenance)]
     content = environment({part["distribution"]: part["version"] for part in parts})
     if plan.remarks:

@@ -13,9 +13,10 @@ import pandas as pd
 from lvmbench.data.published import Measure
 from lvmbench.errors import UserError, nearest
 from lvmbench.results.labels import identity, labels, table_name
-from lvmbench.results.metrics import figure_table, headline, ranking, tidy
+from lvmbench.results.metrics import figure_table, headline, missing, ranking, tidy
 from lvmbench.results.statistics import detectable_difference, half_width, rank_groups
 from lvmbench.results.tables import asked
+from lvmbench.results.titles import titles
 
 DISCRETE = frozenset({"binary", "one_hot", "finite", "count", "levels"})
 """The supports on which p(x|z) is a probability mass; on any other it is a density."""
@@ -28,11 +29,21 @@ _ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 @dataclass(frozen=True)
 class Figure:
-    """What a column of a board holds; ``higher``, ``lower`` or ``neither`` is better."""
+    """What a column of a board holds.
+
+    Arguments:
+        metric: Its metric.
+        title: What it is called, unlike any other figure that was measured.
+        unit: Its unit.
+        better: ``higher``, ``lower`` or ``neither`` is better.
+        meaning: What it is, in a sentence that goes on from its title; empty where nothing says so.
+    """
 
     metric: str
+    title: str
     unit: str
     better: str
+    meaning: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Unasked:
     evaluators: Sequence[str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Board:
     """A leaderboard: its rows, what ranks them, and what it takes to read them.
 
@@ -62,6 +73,8 @@ class Board:
         names: The columns that tell the combinations of a data set apart.
         figures: Every figure by the name of its column.
         headline: The figures that printed tables show.
+        titles: What these are called, as short as tells them apart from one another.
+        missing: What the suite's board asks for and was not measured.
         detectable: The difference that the typical pair must have to be told apart, by table, where known.
         unasked: What is kept and not shown.
         claims: What became of each claim of the suite, one row for each, as `judge` gives it.
@@ -80,6 +93,8 @@ class Board:
     names: Sequence[str]
     figures: Mapping[str, Figure]
     headline: Sequence[str]
+    titles: Mapping[str, str]
+    missing: Sequence[str]
     detectable: Mapping[str, float | None]
     unasked: Unasked
     instead_of: str | None = None
@@ -100,9 +115,21 @@ class Board:
         counts = {str(status): int(n) for status, n in self.records["status"].value_counts().items()}
         return dict(sorted(counts.items(), key=lambda count: (count[0] != "ok", count[0])))
 
+    def called(self, figure: str) -> str:
+        """What a figure is called in print; a name that is no figure of the board stays as it is."""
+        other = self.figures[figure].title if figure in self.figures else figure
+        return self.titles.get(figure, other)
+
     def header(self, figure: str) -> str:
-        """What the column of a figure is called in print, with an arrow to what is better."""
-        return figure.replace("[importance]", "") + _ARROWS.get(self.figures[figure].better, "")
+        """What the column of a figure is called, with an arrow to what is better."""
+        return self.called(figure) + _ARROWS.get(self.figures[figure].better, "")
+
+    def axis(self, figure: str) -> str:
+        """What the axis of a figure is called in a picture: title, unit, split, what is better."""
+        it = self.figures[figure]
+        better = f"; {it.better} is better" if it.better != "neither" else ""
+        unit = f" ({it.unit})" if it.unit else ""
+        return f"{self.called(figure)}{unit}, {self.split} split{better}"
 
     def by(self, figure: str) -> Board:
         """The same with the rows of each table in the order of a figure, the best first; ranks stay.
@@ -116,6 +143,15 @@ class Board:
         rising = self.figures[figure].better == "lower"
         frame = self.frame.sort_values(figure, ascending=rising, kind="stable", na_position="last")
         return replace(self, frame=frame.sort_values(list(_TABLE), kind="stable"))
+
+    def __repr__(self) -> str:
+        tables = len(self.frame[list(_TABLE)].drop_duplicates())
+        return f"Board({len(self.frame)} rows, {tables} tables, ranked by {self.metric})"
+
+    def _repr_html_(self) -> str:
+        from lvmbench.results.html import to_html
+
+        return to_html(self)
 
     def to_csv(self) -> str:
         """Every figure as csv; the same board gives the same bytes, and floats read back exactly."""
@@ -179,6 +215,7 @@ def leaderboard(
     metric: str | None = None,
     split: str = "test",
     alpha: float = 0.05,
+    columns: Sequence[str] | None = None,
 ) -> Board:
     """Make the board: one row per combination and data set, also of those that gave nothing.
 
@@ -188,13 +225,14 @@ def leaderboard(
     Arguments:
         records: One row per run, all statuses. Where they have a column ``asked_by``, runs for which it is
             empty are left out; so are such measurements.
-        measurements: Long, one row per figure of a run. Those that are ``asked_by`` ``evaluate`` are shown,
-            and rank only where ``metric`` names them.
-        metric: What to rank by: a figure (``"log_likelihood[exact]"``) or a metric; ``"none"`` ranks nothing.
-            The default, the ELBO, gives way to the suite's first figure with a direction where it was not
-            measured.
+        measurements: Long, one row per figure of a run, with what is `told` of them where that is known.
+            Those that are ``asked_by`` ``evaluate`` are shown, and rank only where ``metric`` names them.
+        metric: What to rank by: a figure (``"log_likelihood[exact]"``), a metric or a title; ``"none"`` ranks
+            nothing. By default it is the first figure that the suite's first evaluator shows.
         split: The split whose measurements count.
         alpha: The chance of telling apart any combinations of a data set that do not differ.
+        columns: The figures that printed tables show beside the one that ranks, in order; by default those
+            that the suite's evaluators show.
 
     Raises `UserError` where there is no run, the metric was not measured, or a run is there twice.
     """
@@ -204,7 +242,7 @@ def leaderboard(
     runs = run_table(records, measurements, split)
     figures = figure_table(tidy(records, measurements, split))
     chosen, names = ranking(metric, figures), identity(wanted)[1:]
-    shown = headline(figures, chosen)
+    shown = headline(figures, chosen, columns)
     runs = runs.assign(scale=_scales(runs, figures, chosen))
     ranks, detectable = _ranks(runs, chosen, figures, alpha)
     return Board(
@@ -215,23 +253,21 @@ def leaderboard(
         split=split,
         alpha=alpha,
         names=names,
-        figures={
-            str(name): Figure(*row) for name, *row in figures[["metric", "unit", "better"]].itertuples()
-        },
+        figures=_figures(figures),
         headline=shown,
+        titles=titles(figures.loc[shown], figures),
+        missing=missing(columns or (), figures),
         detectable=detectable,
         unasked=_unasked(records, measurements),
     )
 
 
-def suite_leaderboard(
-    records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None, split: str = "test"
-) -> Board:
-    """The leaderboard by a suite's metric, or instead by the default one where that was not measured."""
-    try:
-        return leaderboard(records, measurements, metric=metric, split=split)
-    except UserError:
-        return replace(leaderboard(records, measurements, split=split), instead_of=metric)
+def _figures(figures: pd.DataFrame) -> dict[str, Figure]:
+    """Every figure by its name."""
+    called, words = titles(figures, figures), figures[["metric", "unit", "better", "meaning"]]
+    return {
+        str(name): Figure(metric, called[str(name)], *others) for name, metric, *others in words.itertuples()
+    }
 
 
 def _frame(

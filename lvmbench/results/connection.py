@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -67,6 +68,21 @@ class Database:
                 "in it alone, as the weights are still there"
             )
 
+    def damaged(self, what: str) -> UserError:
+        """The error that says that the store holds what lvmbench has not written."""
+        return UserError(
+            f"the store {self.url} was changed by hand or is damaged: {what}; bring back a copy, or run the "
+            "suite again in another directory"
+        )
+
+    def noted(self, name: str, default: Any) -> Any:
+        """A fact about the store that is more than a word."""
+        text = self.meta().get(name)
+        try:
+            return default if text is None else json.loads(text)
+        except ValueError as error:
+            raise self.damaged(f"its {name} are no JSON ({error})") from error
+
     def meta(self) -> dict[str, str]:
         """Facts about the store: schema, suite, version, ranking metric."""
         with self.reading() as connection:
@@ -74,9 +90,12 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A transaction that only reads."""
+        """A transaction that only reads; raises `UserError` for what makes no sense."""
         with self._engine.connect() as connection:
-            yield connection
+            try:
+                yield connection
+            except ValueError as error:
+                raise self.damaged(_cause(error)) from error
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:

@@ -1,4 +1,6 @@
-"""What stands below the tables of a leaderboard, as text: effects, claims, published figures."""
+"""What stands below the tables of a leaderboard, as text:
+effects, quality against time, claims, published figures, columns.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,10 @@ import pandas as pd
 from lvmbench.results.baselines import Table, compared, tables
 from lvmbench.results.board import WAY, Board
 from lvmbench.results.effects import effects
+from lvmbench.results.front import front_section
 from lvmbench.results.labels import table_name
 from lvmbench.results.sections import Section, cell, cells, share
 
-_CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
 _CLAIM_NUMBERS = ("difference", "range", "n")
 _REFERENCE_NUMBERS = ("ours", "published", "difference")
 _BASELINE_HEADS = ("table", "model", "log p(x)", WAY, "which")
@@ -41,14 +43,9 @@ EFFECTS = (
 
 
 def endings(board: Board) -> list[Section]:
-    """What stands below the tables of a board: reference rows, effects, claims, published figures."""
-    found = (
-        baselines_section(board),
-        effects_section(board),
-        claims_section(board),
-        references_section(board),
-    )
-    return [section for section in found if section]
+    """What stands below the tables of a board, in order, as far as there is something to say."""
+    made = (baselines_section, effects_section, front_section, claims_section, references_section, legend)
+    return [section for make in made if (section := make(board))]
 
 
 def baselines_section(board: Board) -> Section | None:
@@ -90,7 +87,7 @@ def claims_section(board: Board) -> Section | None:
     """What became of each claim, where the suite makes any."""
     if board.claims.empty:
         return None
-    return Section("Claims", claim_columns(board.claims), _CLAIM_NUMBERS, notes=[JUDGED])
+    return Section("Claims", claim_columns(_entitled(board, board.claims)), _CLAIM_NUMBERS, notes=[JUDGED])
 
 
 def references_section(board: Board) -> Section | None:
@@ -98,7 +95,10 @@ def references_section(board: Board) -> Section | None:
     if board.references.empty:
         return None
     return Section(
-        "Published figures", reference_columns(board.references), _REFERENCE_NUMBERS, notes=[PUBLISHED]
+        "Published figures",
+        reference_columns(_entitled(board, board.references)),
+        _REFERENCE_NUMBERS,
+        notes=[PUBLISHED],
     )
 
 
@@ -107,7 +107,7 @@ def effects_section(board: Board) -> Section | None:
     found = effects(board)
     if found.empty:
         return None
-    notes = [f"{board.metric} of a setting less that of the first of its axis, {EFFECTS}"]
+    notes = [f"{board.called(str(board.metric))} of a setting less that of the first of its axis, {EFFECTS}"]
     tables = [table_name(*place) for place in found[["dataset", "scale"]].itertuples(index=False)]
     shown = {"axis": found["axis"], "setting": found["setting"], "against": found["against"]}
     columns = {"table": tables, **{head: values.tolist() for head, values in shown.items()}}
@@ -119,12 +119,32 @@ def effects_section(board: Board) -> Section | None:
     return Section("Effects", {**columns, "verdict": found["verdict"].tolist()}, _EFFECT_NUMBERS, notes=notes)
 
 
+def legend(board: Board) -> Section | None:
+    """What the columns of figures are: title, unit, a sentence, and the name that commands take."""
+    if not board.headline:
+        return None
+    figures = [board.figures[name] for name in board.headline]
+    columns = {
+        "column": [board.called(name) for name in board.headline],
+        "unit": [figure.unit for figure in figures],
+        "meaning": [figure.meaning for figure in figures],
+        "name": list(board.headline),
+    }
+    return Section("Columns", columns)
+
+
+def _entitled(board: Board, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows about figures, with the titles of these."""
+    return rows.assign(figure=rows["figure"].map(board.called))
+
+
 def claim_columns(claims: pd.DataFrame) -> dict[str, list[str]]:
     """What became of each claim, as text by header."""
-    text = {head: claims[name].astype(str).tolist() for name, head in _CLAIM_HEADS.items()}
     spans = zip(claims["low"], claims["high"], strict=True)
     return {
-        **text,
+        "claim": claims["claim"].astype(str).tolist(),
+        "from": claims["source"].astype(str).tolist(),
+        "figure": claims["figure"].astype(str).tolist(),
         "difference": [_number(value) for value in claims["value"]],
         "range": [f"{_number(low)} … {_number(high)}" for low, high in spans],
         "n": claims["n"].astype(str).tolist(),

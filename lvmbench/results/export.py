@@ -23,12 +23,14 @@ from lvmbench.results.tables import (
 
 ENVIRONMENTS = "environment.json"
 BOARD_CSV, BOARD_MARKDOWN, REFERENCES = "leaderboard.csv", "leaderboard.md", "references.csv"
-BOARD_FIGURE, CURVES_FIGURE, RATE_FIGURE = "leaderboard.svg", "curves.svg", "rate_distortion.svg"
+BOARD_FIGURE, FRONT_FIGURE = "leaderboard.svg", "front.svg"
+CURVES_FIGURE, RATE_FIGURE = "curves.svg", "rate_distortion.svg"
 FILES = (
     BOARD_MARKDOWN,
     BOARD_CSV,
     REFERENCES,
     BOARD_FIGURE,
+    FRONT_FIGURE,
     CURVES_FIGURE,
     RATE_FIGURE,
     RECORDS,
@@ -38,6 +40,8 @@ FILES = (
     BASELINES,
 )
 """What is there to be read, the boards first."""
+READ = ("report.html", BOARD_MARKDOWN)
+"""Where to read on, of what is there."""
 
 
 def export(store: Store, out: Path) -> None:
@@ -71,11 +75,13 @@ def write_board(board: Board, curves: pd.DataFrame | None, target: Path) -> None
 
 def _draw(board: Board, curves: pd.DataFrame | None, target: Path) -> None:
     from lvmbench.results.pictures.board import leaderboard_figure, save
+    from lvmbench.results.pictures.front import front_figure
     from lvmbench.results.pictures.learning_curves import curves_figure
     from lvmbench.results.pictures.rate_distortion import rate_distortion_figure
 
     figures = {
         BOARD_FIGURE: leaderboard_figure(board),
+        FRONT_FIGURE: front_figure(board),
         CURVES_FIGURE: None if curves is None else curves_figure(curves, board),
         RATE_FIGURE: rate_distortion_figure(board),
     }

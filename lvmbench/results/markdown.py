@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from lvmbench.results.answer import answer
 from lvmbench.results.board import Board
 from lvmbench.results.endings import endings
 from lvmbench.results.sections import Hole, Section, caption, how, sections
@@ -15,12 +16,14 @@ _AMPERSAND = re.compile(r"&(?=#?\w+;)")
 
 
 def to_markdown(board: Board, *, refused: bool = False) -> str:
-    """A board for a reader: a table per data set, what gave no result, effects, claims, published figures,
-    how it was made.
+    """A board for a reader: what it comes to, a table per data set, what gave no result, effects, claims,
+    published figures, how it was made.
 
     With ``refused`` the combinations that were refused are named, and otherwise counted.
     """
-    parts = [f"# {_escape(board.title)}", *map(_section, sections(board, refused=refused))]
+    short = "\n".join(f"- {_escape(str(found))}" for found in answer(board))
+    parts = [f"# {_escape(board.title)}", f"## In short\n\n{short}"]
+    parts += map(_section, sections(board, refused=refused))
     for found in endings(board):
         parts.append(f"## {found.title}\n\n{_grid(found)}\n\n{_escape(' '.join(found.notes))}")
     counts = ", ".join(f"{n} {status}" for status, n in board.counts.items())

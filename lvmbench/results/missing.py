@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -15,9 +14,7 @@ from lvmbench.text import shell
 
 def asked_evaluators(store: Store) -> list[str]:
     """The evaluators of the suite, as it was last run, and those that were added to its own."""
-    meta = store.meta()
-    names = [*json.loads(meta.get("evaluators", "[]")), *json.loads(meta.get("added", "[]"))]
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys([*store.noted("evaluators", []), *store.noted("added", [])]))
 
 
 def missing_evaluations(store: Store) -> Counter[str]:

@@ -9,13 +9,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from lvmbench import __version__
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.results.export import ENVIRONMENTS, write_board
 from lvmbench.results.folder import REMARKS, rebuild
+from lvmbench.results.glossary import FIGURES
 from lvmbench.results.redo import Origin, origin_of, redo
 from lvmbench.results.tables import (
     BASELINES,
@@ -32,7 +31,7 @@ CHANGES = "## What changed"
 """The heading in a published README below which everything is kept when the board is published anew."""
 SOURCES = ("suite.yaml", RECORDS, MEASUREMENTS)
 """The files of a results directory from which everything else is made."""
-OTHERS = (EVALUATIONS, CURVES, BASELINES, ENVIRONMENTS, REMARKS)
+OTHERS = (EVALUATIONS, CURVES, BASELINES, ENVIRONMENTS, REMARKS, FIGURES)
 """What else of a results directory is published, where it is there."""
 
 
@@ -62,13 +61,15 @@ def publish(directory: Path, target: Path, selection: PluginSelection | None = N
         present = (name for name in OTHERS if (directory / name).is_file())
         for file in (*(directory / name for name in (*SOURCES, *present)), *plugins):
             shutil.copyfile(file, made / file.name)
-        write_board(rebuild(made), _curves(made), made)
+        render(made)
         (made / "README.md").write_text(readme, encoding="utf-8")
         _replace(made, target, old)
 
 
-def _curves(directory: Path) -> pd.DataFrame | None:
-    return read_table(directory / CURVES) if (directory / CURVES).is_file() else None
+def render(directory: Path) -> None:
+    """Make the tables and the pictures of a published board from what else is in its folder."""
+    curves = read_table(directory / CURVES) if (directory / CURVES).is_file() else None
+    write_board(rebuild(directory), curves, directory)
 
 
 def _replace(made: Path, target: Path, old: Path) -> None:
@@ -112,9 +113,9 @@ def _readme(directory: Path, name: str, origin: Origin) -> str:
         f"Made with lvmbench {', '.join(versions)}" + (f" on {'; '.join(hardware)}." if hardware else "."),
         "",
         "`suite.yaml` is what was run, `records.csv` has every planned run with its status,",
-        "`measurements.csv` every figure; `leaderboard.csv`, `leaderboard.md` and the pictures are made from",
-        "these. To read them by another metric: `lvmbench leaderboard FOLDER --metric NAME`, or",
-        "`lvmbench.load(FOLDER)` in Python.",
+        "`measurements.csv` every figure, and `figures.csv` says what each is; `leaderboard.csv`,",
+        "`leaderboard.md` and the pictures are made from these. To read them by another metric:",
+        "`lvmbench leaderboard FOLDER --metric NAME`, or `lvmbench.load(FOLDER)` in Python.",
         "",
         *redo(origin, name),
     ]

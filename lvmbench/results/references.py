@@ -61,7 +61,7 @@ def _telling(records: pd.DataFrame) -> list[str]:
 
 def _rows(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) -> Iterator[dict[str, Any]]:
     shared = {
-        "figure": reference.metric,
+        "figure": found_figure(reference.metric, figures) or reference.metric,
         "published": reference.value,
         "source": reference.source,
         "note": reference.note,

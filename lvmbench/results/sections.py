@@ -208,6 +208,17 @@ def combination_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[st
     return labels(part, differing)
 
 
+def short_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
+    """What the rows of one data set are called, without the options that tell nothing apart.
+
+    Indexed as the rows.
+    """
+    texts = part[list(names)].apply(as_text)
+    return combination_labels(
+        texts.assign(**{name: texts[name].map(shorten(texts[name])) for name in names}), names
+    )
+
+
 def cells(part: pd.DataFrame, mean: str, low: str, high: str) -> list[str]:
     return [cell(*row) for row in part[[mean, low, high]].astype(float).itertuples(index=False)]
 
@@ -257,10 +268,11 @@ def _each(runs: str) -> str:
 
 
 def how(board: Board) -> list[str]:
-    """How the board was made: cells, ranks, what can be told apart, units; one sentence each."""
+    """How the board was made: cells, ranks, what can be told apart; one sentence each."""
     cells = f"Cells are means over seeds ± half the width of the 95% t interval, on the {board.split} split."
     ranks = ["Nothing is ranked."] if board.metric is None else _ranked(board)
-    return [cells, *ranks, *_units(board)]
+    missing = f"The suite's board asks for {', '.join(board.missing)}, which was not measured."
+    return [cells, *ranks, *([missing] if board.missing else [])]
 
 
 def _ranked(board: Board) -> list[str]:
@@ -274,14 +286,6 @@ def _ranked(board: Board) -> list[str]:
     known = {table: value for table, value in board.detectable.items() if value is not None}
     smallest = ", ".join(f"{value:.2g} ({table})" for table, value in known.items())
     needed = f"At this number of seeds the typical pair must differ by {smallest} to be told apart."
-    ranks = f"Ranks are by {board.metric}{instead}; rows that cannot be told apart share one."
+    by = board.called(str(board.metric))
+    ranks = f"Ranks are by {by}{instead}; rows that cannot be told apart share one."
     return [ranks, told, *([needed] if smallest else [])]
-
-
-def _units(board: Board) -> list[str]:
-    units: dict[str, list[str]] = {}
-    for name in board.headline:
-        units.setdefault(board.figures[name].unit, []).append(name)
-    units.pop("", None)
-    said = "; ".join(f"{', '.join(names)} in {unit}" for unit, names in units.items())
-    return [f"Units: {said}."] if said else []

@@ -239,7 +239,11 @@ class Store(Database):
 
     def _frame(self, query: sa.Select[Any]) -> pd.DataFrame:
         with self.reading() as connection:
-            return pd.read_sql(query, connection)
+            frame = pd.read_sql(query, connection)
+        unknown = set(frame.get("status", ())) - set(Status)
+        if unknown:
+            raise self.damaged(f"there is no status '{min(map(str, unknown))}'")
+        return frame
 
 
 def _among(table: sa.Table, keys: Collection[str] | None) -> sa.ColumnElement[bool]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,18 +93,18 @@ def stored_tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     last 5% of those it trained, unless patience had stopped it. Measurements are in the order of the
     evaluators.
     """
-    meta, records, measurements = store.meta(), store.records(), store.measurements()
-    records["asked_by"] = _asked_runs(records, meta)
-    supports = json.loads(meta.get("supports", "{}"))
+    records, measurements = store.records(), store.measurements()
+    records["asked_by"] = _asked_runs(records, store.noted("combinations", None))
+    supports = store.noted("supports", {})
     records["support"] = [supports.get(decoder, "") for decoder in records["decoder"]]
     records["improving"] = _improving(records)
-    return records, _asked_figures(measurements, meta)
+    return records, _asked_figures(measurements, store.noted("evaluators", None), store.noted("added", []))
 
 
-def _asked_runs(records: pd.DataFrame, meta: Mapping[str, str]) -> list[str]:
-    if "combinations" not in meta:
+def _asked_runs(records: pd.DataFrame, combinations: list[list[Any]] | None) -> list[str]:
+    if combinations is None:
         return ["suite"] * len(records)
-    asked = set(map(tuple, json.loads(meta["combinations"])))
+    asked = set(map(tuple, combinations))
     return ["suite" if row in asked else "" for row in names_of(records, COLUMNS)]
 
 
@@ -120,11 +119,12 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _asked_figures(measurements: pd.DataFrame, meta: Mapping[str, str]) -> pd.DataFrame:
-    if "evaluators" not in meta:
+def _asked_figures(
+    measurements: pd.DataFrame, evaluators: list[str] | None, others: list[str]
+) -> pd.DataFrame:
+    if evaluators is None:
         return measurements.assign(asked_by="suite")
-    added = dict.fromkeys(json.loads(meta.get("added", "[]")), "evaluate")
-    asked = dict.fromkeys(json.loads(meta["evaluators"]), "suite")
+    added, asked = dict.fromkeys(others, "evaluate"), dict.fromkeys(evaluators, "suite")
     order = {evaluator: i for i, evaluator in enumerate({**asked, **added})}
     by = [{**added, **asked}.get(evaluator, "") for evaluator in measurements["evaluator"]]
     place = np.array([order.get(evaluator, len(order)) for evaluator in measurements["evaluator"]], dtype=int)
@@ -144,6 +144,14 @@ def write(path: Path, text: str) -> bool:
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"'{path}' cannot be written: {error.strerror}; the store has what is finished: mend that, and "
+            "the same command goes on"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -33,7 +34,7 @@ def to_rich(board: Board, width: int = 110, encoding: str = "utf-8", *, refused:
         refused: Whether to name the combinations that were refused, and not only to count them.
     """
     tables = []
-    figures = {legible(board.header(name), encoding): name for name in board.headline}
+    figures = {legible(board.header(name), encoding): board.called(name) for name in board.headline}
     for section in (_spelled(found, encoding) for found in sections(board, short=True, refused=refused)):
         tables += [_rich(section, figures, width)] if section.columns else []
         tables += [_rich_holes(section)] if section.holes else []
@@ -106,8 +107,8 @@ def _table(title: str, below: str = "") -> Table:
 
 
 def _folded(header: str) -> str:
-    """Break a long header after an underscore or before its variant."""
-    return header.replace("[", "\n[").replace("_", "_\n") if len(header) > 14 else header
+    """Break a long header between words."""
+    return textwrap.fill(header, 13, break_long_words=False, break_on_hyphens=False)
 
 
 def wrapped(name: str, width: int = 18) -> str:

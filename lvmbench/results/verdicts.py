@@ -28,7 +28,7 @@ def judge(
     long = named_figures(records, measurements)
     rows = [(_order if claim.kind == "order" else _agreement)(claim, long) for claim in claims]
     named = [
-        {"claim": c.claim, "source": c.source, "figure": c.metric, **r}
+        {"claim": c.claim, "source": c.source, "figure": found_figure(c.metric, long) or c.metric, **r}
         for c, r in zip(claims, rows, strict=True)
     ]
     return pd.DataFrame(named, columns=COLUMNS)

@@ -29,7 +29,7 @@ from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref, matches
 from lvmbench.registry.sandbox import contained, preserved
 from lvmbench.status import Status, answered
-from lvmbench.suites.figures import check_figures, check_references
+from lvmbench.suites.figures import check_figures, check_references, instruments
 from lvmbench.suites.suite import Choice, Row, Suite
 
 
@@ -67,11 +67,14 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a suite asks for; ``combinations`` are also those that ``--only`` leaves out."""
+    """Everything that a suite asks for; ``combinations`` are also those that ``--only`` leaves out,
+    and ``instruments`` the classes of the evaluators.
+    """
 
     suite: Suite
     planned: tuple[Planned, ...]
     evaluators: tuple[Ref, ...]
+    instruments: Mapping[str, type[Evaluator]]
     data: Mapping[str, Data]
     combinations: tuple[Combination, ...]
 
@@ -101,7 +104,8 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     """
     planner = _Planner(suite, catalogue)
     evaluators = tuple(dict.fromkeys(planner.canonical(choice) for choice in suite.evaluators))
-    check_figures(suite, catalogue, evaluators)
+    classes = instruments(catalogue, evaluators)
+    check_figures(suite, evaluators, classes)
     with preserved([]):  # components are made and asked
         combinations = planner.combinations()
     if not combinations:
@@ -114,7 +118,7 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
         )
     with preserved([]):
         planned = tuple(planner.plan(c, evaluators) for c in chosen)
-    return Plan(suite, planned, evaluators, planner.data.loaded, tuple(combinations))
+    return Plan(suite, planned, evaluators, classes, planner.data.loaded, tuple(combinations))
 
 
 def _matches(combination: Combination, only: Iterable[str]) -> bool:

@@ -157,7 +157,7 @@ import math, torch, lvmbench
 from lvmbench import Evaluator, Measurement, Metric, Refusal
 
 class Base(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def evaluate(self, subject):
         return self.give()
 
@@ -356,7 +356,7 @@ def look():
         raise Unavailable("late needs the package 'later': pip install later")
 
 class LateEvaluator(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def __init__(self, *, early: bool = True):
         self.early = early
         if early:
@@ -629,7 +629,7 @@ from pathlib import Path
 from lvmbench import Evaluator, Measurement, Metric
 
 class Waiting(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def evaluate(self, subject):
         Path("REACHED").touch()
         while not Path("GO").exists():

@@ -11,10 +11,11 @@ from lvmbench.results import leases
 from lvmbench.results.connection import Database
 from lvmbench.results.database import LEASES
 from lvmbench.results.leases import Leases
-from tests.results.test_store import evaluation, figure, planned, postgres, store, url  # noqa: F401
+from lvmbench.results.store import Store
+from tests.results.test_store import evaluation, figure, planned
 
 
-def test_each_run_is_in_the_hands_of_one(store):  # noqa: F811
+def test_each_run_is_in_the_hands_of_one(store):
     with Leases(store) as one, Leases(store) as other:
         assert one.take(["a", "b"]) == {"a", "b"}
         assert other.take(["b", "c"]) == {"c"}
@@ -25,7 +26,7 @@ def test_each_run_is_in_the_hands_of_one(store):  # noqa: F811
         assert third.take(["a", "b", "c"]) == {"a", "b", "c"}, "all is let go of at the end"
 
 
-def test_a_lease_without_a_sign_of_life_is_taken_over(store, monkeypatch):  # noqa: F811
+def test_a_lease_without_a_sign_of_life_is_taken_over(store, monkeypatch):
     elsewhere = Leases(store)
     elsewhere.owner = "another machine/1/2/3"
     elsewhere.take(["a", "b"])
@@ -37,7 +38,7 @@ def test_a_lease_without_a_sign_of_life_is_taken_over(store, monkeypatch):  # no
         assert here.take(["b"]) == set()
 
 
-def test_what_a_dead_process_of_this_place_had_in_hand_is_taken_over_at_once(store):  # noqa: F811
+def test_what_a_dead_process_of_this_place_had_in_hand_is_taken_over_at_once(store):
     dead = subprocess.Popen([sys.executable, "-c", "pass"])
     start = leases._start(dead.pid)
     dead.wait()
@@ -49,7 +50,7 @@ def test_what_a_dead_process_of_this_place_had_in_hand_is_taken_over_at_once(sto
         assert here.take(["0", "1"]) == {"0", "1"}
 
 
-def test_signs_of_life_are_given_in_the_background(store, monkeypatch):  # noqa: F811
+def test_signs_of_life_are_given_in_the_background(store, monkeypatch):
     monkeypatch.setattr(leases, "BEAT", 0.01)
     with Leases(store) as held:
         held.take(["a"])
@@ -63,7 +64,7 @@ def test_signs_of_life_are_given_in_the_background(store, monkeypatch):  # noqa:
         assert expires > 1.0
 
 
-def test_who_has_lost_a_run_changes_nothing_of_it(store):  # noqa: F811
+def test_who_has_lost_a_run_changes_nothing_of_it(store):
     """A process that slept past its lease does not delete what another has found meanwhile."""
     store.add_runs([planned("a")])
     slow, fast = Leases(store), Leases(store)
@@ -80,15 +81,13 @@ def test_who_has_lost_a_run_changes_nothing_of_it(store):  # noqa: F811
         assert was.equals(now)
 
 
-def test_a_store_of_the_schema_before_is_brought_up_to_this_one(url):  # noqa: F811
+def test_a_store_of_the_schema_before_is_brought_up_to_this_one(url):
     with Database(url) as opened, opened.writing() as connection:
         for table in ("runs", "evaluations"):
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN log")
         connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN weights_sha256")
         connection.exec_driver_sql("DROP TABLE leases")
         connection.exec_driver_sql("UPDATE meta SET value = '4' WHERE key = 'schema'")
-    from lvmbench.results.store import Store
-
     with Store(url) as opened:
         opened.add_runs([planned("a")])
         opened.finish("a", status="failed", reason="", log="the end")

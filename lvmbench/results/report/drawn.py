@@ -10,7 +10,8 @@ import pandas as pd
 
 from lvmbench.results.board import Board
 from lvmbench.results.labels import labels
-from lvmbench.results.pictures.board import leaderboard_figure, short_labels
+from lvmbench.results.pictures.board import leaderboard_figure
+from lvmbench.results.pictures.front import front_figure
 from lvmbench.results.pictures.gaps import gaps_figure
 from lvmbench.results.pictures.gradients import gradient_table, gradients_figure
 from lvmbench.results.pictures.learning_curves import curves_figure
@@ -18,6 +19,7 @@ from lvmbench.results.pictures.rate_distortion import rate_distortion_figure
 from lvmbench.results.pictures.units import units_figure
 from lvmbench.results.report.page import Chapter, Picture
 from lvmbench.results.report.svg import inline
+from lvmbench.results.sections import short_labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,6 +40,11 @@ def ranking(board: Board) -> Picture | None:
     return _picture(
         "", leaderboard_figure(own), "ranking", "means, intervals and single seeds", _cut(board, MOST_RANKED)
     )
+
+
+def front(board: Board) -> Picture | None:
+    """What ranks against the time of training."""
+    return _picture("", front_figure(board), "front", "quality against seconds of training")
 
 
 def training(board: Board, curves: pd.DataFrame | None) -> Chapter:

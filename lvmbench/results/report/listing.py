@@ -86,7 +86,7 @@ def _best(board: Board, kind: str, name: str) -> Iterator[str]:
         value = cell(*(float(best[metric + end]) for end in ("", "_low", "_high")))
         rank = "" if pd.isna(best["rank"]) else f", rank {best['rank']}"
         words = labels(own.iloc[:1], board.names).iloc[0]
-        yield f"Best on {table_name(*map(str, table))}: {words}, {metric} {value}{rank}."
+        yield f"Best on {table_name(*map(str, table))}: {words}, {board.called(metric)} {value}{rank}."
 
 
 def _effects(found: pd.DataFrame, kind: str, name: str) -> Iterator[str]:
