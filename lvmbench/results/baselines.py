@@ -107,7 +107,7 @@ def compared(board: Board) -> str | None:
     """The figure of a board that is held against baselines: a log-likelihood, as theirs is, or else the ELBO;
     of several the one that ranks, or the first.
     """
-    names = [*([board.metric] if board.metric else []), *board.headline]
+    names = dict.fromkeys([*([board.metric] if board.metric else []), *board.headline, *board.figures])
     known = ((board.figures[name].metric, board.figures[name].unit, name) for name in names)
     fits = [
         (LOG_DENSITIES.index(m), name) for m, unit, name in known if m in LOG_DENSITIES and unit == "nats"

@@ -68,11 +68,10 @@ def baselines_section(board: Board) -> Section | None:
 def _of_the_way(board: Board, found: Iterable[Table]) -> list[str]:
     """What the shares of the way are of."""
     ends = [f"{table.scale.end:.4g} for {table.name} ({table.scale.best})" for table in found if table.scale]
-    figure = f"how far {compared(board)} has come"
-    said = (
-        f"{WAY.capitalize()} is {figure} from the marginals (0%) to the best known (100%): {'; '.join(ends)}."
-    )
-    return [said] if ends else []
+    if (figure := compared(board)) is None or not ends:
+        return []
+    way = f"how far {board.called(figure)} has come from the marginals (0%) to the best known (100%)"
+    return [f"{WAY.capitalize()} is {way}: {'; '.join(ends)}."]
 
 
 def _reference_row(table: Table, row: Mapping[Any, Any]) -> tuple[str, str, str, str]:
