@@ -17,7 +17,7 @@ from lvmbench.api.gallery import gallery
 from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection, load_catalogue
-from lvmbench.results.export import ENVIRONMENTS
+from lvmbench.results.export import ENVIRONMENTS, REPORT
 from lvmbench.results.folder import REMARKS, board_of
 from lvmbench.results.redo import origin_of, recipe
 from lvmbench.results.report.listing import Made
@@ -28,8 +28,6 @@ from lvmbench.status import Status
 if TYPE_CHECKING:
     from lvmbench.api.results import Results
 
-REPORT = "report.html"
-"""What the report of a results directory is called."""
 _FILES = ("suite.yaml", RECORDS, MEASUREMENTS, EVALUATIONS, CURVES, REMARKS)
 
 
@@ -39,6 +37,13 @@ def write_report(results: Results, path: Path) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def is_current(directory: Path) -> bool:
+    """Whether a directory has a report that is no older than its tables, written where they change."""
+    file = directory / REPORT
+    tables = [directory / name for name in _FILES if (directory / name).is_file()]
+    return file.is_file() and all(one.stat().st_mtime <= file.stat().st_mtime for one in tables)
 
 
 def _facts(results: Results) -> list[str]:

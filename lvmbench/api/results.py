@@ -20,6 +20,7 @@ from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.board import Board
 from lvmbench.results.effects import effects
+from lvmbench.results.export import REPORT
 from lvmbench.results.folder import board_of, is_published, plugins_of
 from lvmbench.results.front import front
 from lvmbench.results.html import to_html
@@ -131,7 +132,7 @@ class Results:
         Arguments:
             path: The file; by default ``report.html`` in the directory.
         """
-        from lvmbench.api.report import REPORT, write_report
+        from lvmbench.api.report import write_report
 
         file = self.directory / REPORT if path is None else Path(path)
         write_report(self, file)

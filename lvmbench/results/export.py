@@ -15,7 +15,7 @@ from lvmbench.results.markdown import to_markdown
 from lvmbench.results.store import Store
 from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, stored_tables
 
-ENVIRONMENTS = "environment.json"
+ENVIRONMENTS, REPORT = "environment.json", "report.html"
 BOARD_CSV, BOARD_MARKDOWN, REFERENCES = "leaderboard.csv", "leaderboard.md", "references.csv"
 BOARD_FIGURE, FRONT_FIGURE = "leaderboard.svg", "front.svg"
 CURVES_FIGURE, RATE_FIGURE = "curves.svg", "rate_distortion.svg"
@@ -33,7 +33,7 @@ FILES = (
     CURVES,
 )
 """What is there to be read, the boards first."""
-READ = ("report.html", BOARD_MARKDOWN)
+READ = (REPORT, BOARD_MARKDOWN)
 """Where to read on, of what is there."""
 
 
