@@ -21,6 +21,7 @@ from lvmbench.cli.options import (
     StoreUrl,
     SuiteName,
     Timeout,
+    TrackerNames,
     open_store,
     require_store,
     warn,
@@ -49,6 +50,7 @@ def run(
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
+    tracker: TrackerNames = [],  # noqa: B006
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -62,7 +64,8 @@ def run(
     from lvmbench.execution.options import RunOptions
     from lvmbench.registry.loader import PluginSelection
 
-    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugin, no_plugin), memory, max_failures)
+    selection = PluginSelection.of(plugin, no_plugin)
+    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,))
     prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
     from lvmbench.cli.planned import show_remarks  # which imports torch, so that a wrong name is told at once
 
@@ -126,6 +129,7 @@ def retry(
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
+    tracker: TrackerNames = [],  # noqa: B006
 ) -> None:
     """Redo the runs and evaluations that ended badly; nothing else is touched.
 
@@ -138,7 +142,9 @@ def retry(
     from lvmbench.api.prepared import Prepared
     from lvmbench.execution.options import RunOptions
 
-    options = RunOptions(device, jobs, timeout, memory=memory, max_failures=max_failures)
+    options = RunOptions(
+        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
+    )
     with open_store(directory, store) as opened:
         prepared = Prepared.again(directory, store, options)
         names = prepared.plan.names
@@ -159,6 +165,7 @@ def evaluate(
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
+    tracker: TrackerNames = [],  # noqa: B006
 ) -> None:
     """Apply more evaluators to the stored weights; nothing is trained.
 
@@ -168,7 +175,9 @@ def evaluate(
     from lvmbench.execution.options import RunOptions
 
     require_store(directory, store)
-    options = RunOptions(device, jobs, timeout, memory=memory, max_failures=max_failures)
+    options = RunOptions(
+        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
+    )
     prepared = Prepared.again(directory, store, options, evaluators=evaluator)
     _go(prepared, training=False)
 

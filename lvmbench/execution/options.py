@@ -20,6 +20,7 @@ class RunOptions:
         selection: Plugins.
         memory: GiB that a worker process may take.
         max_failures: After how many failures nothing new is begun; or after what part, as ``5%``.
+        trackers: Who follow it, by name.
     """
 
     device: str = "auto"
@@ -28,6 +29,7 @@ class RunOptions:
     selection: PluginSelection = field(default_factory=PluginSelection)
     memory: float | None = None
     max_failures: str | None = None
+    trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, limit in (("timeout", self.timeout), ("memory", self.memory)):

@@ -22,6 +22,7 @@ from lvmbench.execution.interruption import Interrupted, Interruption
 from lvmbench.execution.local import GIB, HereExecutor, Limits, LocalExecutor
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.session import Place, Reporter, Session
+from lvmbench.execution.tracking import Trackers
 from lvmbench.execution.worker import warm_up
 from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, remarks_in
@@ -65,11 +66,12 @@ def run(
     store: Store,
     options: RunOptions,
     reporter: Reporter,
+    trackers: Trackers | None = None,
     *,
     training: bool = True,
 ) -> Summary:
     """Do what is not done of a plan, and write the tables to ``out``; without ``training`` only evaluate."""
-    start, interruption = time.monotonic(), Interruption()
+    start, interruption, trackers = time.monotonic(), Interruption(), trackers or Trackers()
     _check_folder(plan, out, store)
     store.claim(plan.suite.name, plan.suite.version)
     _enter(plan, store)
@@ -79,19 +81,21 @@ def run(
     place = Place(store, out.resolve() / "weights", described, partial(export, store, out))
     due = Due(plan, store, place.weights, training)
     trained, stopped = 0, ""
+    trackers.start(plan.suite.name, plan.suite.version, str(out.resolve()))
     try:
         if packs := due.all_of(plan):
             with interruption.heard(here=options.jobs == 0), _executor(packs, options) as executor:
                 reporter.start(len(packs), executor.resources.workers if options.jobs != 0 else 0)
                 with Leases(store) as leases:
-                    session = Session(due, place, options, leases, executor, reporter, interruption)
+                    session = Session(due, place, options, leases, executor, reporter, trackers, interruption)
                     session.run([p for p, _ in packs], _allowed(options.max_failures, plan))
                     trained, stopped = session.trained, session.stopped
     finally:
         export(store, out)
+        counts = Counter(store.statuses().values())
+        trackers.end(counts)
     if interruption.asked:
         raise Interrupted(interruption.signal)
-    counts = Counter(store.statuses().values())
     evaluations = Counter(store.evaluations()["status"])
     return Summary(counts, evaluations, trained, time.monotonic() - start, stopped)
 

@@ -72,7 +72,9 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
     def on_epoch(epoch: Epoch) -> None:
         finite = [v for v in epoch.validation.values() if math.isfinite(v)]
         bound = fmean(finite) if finite else None
-        tell(Progress("train", epoch.epoch, job.combination.budget.epochs, bound))
+        bounds = {seed: (epoch.train[seed], validation) for seed, validation in epoch.validation.items()}
+        budget = job.combination.budget
+        tell(Progress("train", epoch.epoch, budget.epochs, bound, ((epoch.epoch, bounds),)))
 
     memory = PeakMemory(device)
     results = train(parts, seeds, data, job.combination.budget, device, on_epoch)
