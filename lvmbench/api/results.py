@@ -50,12 +50,12 @@ class Results:
     @property
     def records(self) -> pd.DataFrame:
         """One row per run, whatever became of it."""
-        return self.tables[0]
+        return self._tables()[0]
 
     @property
     def measurements(self) -> pd.DataFrame:
         """One row per figure, with the columns that name its run."""
-        return self.tables[1]
+        return self._tables()[1]
 
     @property
     def evaluations(self) -> pd.DataFrame:
@@ -93,7 +93,7 @@ class Results:
         With conditions such as ``prior=vamp`` or ``latent=8`` it is of the runs that meet all of them, ranked
         among themselves, and has no claims, which are about all.
         """
-        records, measurements = self.tables
+        records, measurements = self._tables()
         splits = set(measurements["split"])
         if splits and split not in splits:
             raise UserError(f"split: nothing was measured on '{split}'{nearest(split, splits)}")
@@ -135,7 +135,7 @@ class Results:
         from lvmbench.api.report import write_report
 
         file = self.directory / REPORT if path is None else Path(path)
-        write_report(self, file)
+        write_report(self, self._tables(), file)
         return file
 
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
@@ -173,8 +173,7 @@ class Results:
             raise UserError(f"the run '{key}' has no weights: it is {row['status']} ({row['reason']})")
         return row
 
-    @property
-    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Records and measurements, read at once."""
         if self._published:
             return read_results(self.directory)
