@@ -94,7 +94,7 @@ class ResultsPlots:
             raise UserError("there is no grid on this board, so that no part can be exchanged for another")
         table = tables[_only(list(tables))]
         with style():
-            return draw_effects(_on(ax, (7.5, 0.3 * len(table) + 1)), table, str(board.metric))
+            return draw_effects(_on(ax, (7.5, 0.3 * len(table) + 1)), table, board.called(str(board.metric)))
 
     def ranking(
         self, metric: str | None = None, *, where: Sequence[str] = (), ax: Axes | None = None

@@ -23,6 +23,7 @@ from lvmbench.registry.names import Ref
 from lvmbench.results.board import Board
 from lvmbench.results.compare import Compared, compare
 from lvmbench.results.effects import effects, interactions
+from lvmbench.results.export import REPORT
 from lvmbench.results.folder import board_of, is_published, plugins_of
 from lvmbench.results.front import front
 from lvmbench.results.html import to_html
@@ -58,12 +59,12 @@ class Results:
     @property
     def records(self) -> pd.DataFrame:
         """One row per run, whatever became of it."""
-        return self.tables[0]
+        return self._tables()[0]
 
     @property
     def measurements(self) -> pd.DataFrame:
         """One row per figure, with the columns that name its run."""
-        return self.tables[1]
+        return self._tables()[1]
 
     @property
     def evaluations(self) -> pd.DataFrame:
@@ -106,7 +107,7 @@ class Results:
         With conditions such as ``prior=vamp`` or ``latent=8`` it is of the runs that meet all of them, ranked
         among themselves, and has no claims, which are about all.
         """
-        records, measurements = self.tables
+        records, measurements = self._tables()
         splits = set(measurements["split"])
         if splits and split not in splits:
             raise UserError(f"split: nothing was measured on '{split}'{nearest(split, splits)}")
@@ -160,7 +161,7 @@ class Results:
         board = self.board(figures[0] if figures else None, split, where)
         return compare(
             board,
-            self.tables[1],
+            self._tables()[1],
             a,
             b,
             figures=figures,
@@ -193,10 +194,10 @@ class Results:
         Arguments:
             path: The file; by default ``report.html`` in the directory.
         """
-        from lvmbench.api.report import REPORT, write_report
+        from lvmbench.api.report import write_report
 
         file = self.directory / REPORT if path is None else Path(path)
-        write_report(self, file)
+        write_report(self, self._tables(), file)
         return file
 
     def verify(self, sample: int = 3, seed: int | None = None) -> Verification:
@@ -258,8 +259,7 @@ class Results:
             raise UserError(f"the run '{key}' has no weights: it is {row['status']} ({row['reason']})")
         return row
 
-    @property
-    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Records and measurements, read at once."""
         if self.published:
             return read_results(self.directory)

@@ -31,6 +31,7 @@ from lvmbench.text import shell
 
 if TYPE_CHECKING:
     from lvmbench.api.prepared import Prepared
+    from lvmbench.api.results import Results
 
 RETRIED = "failed,diverged,oom,timeout,killed,unavailable"
 RETRIABLE = [*RETRIED.split(","), "refused", "interrupted"]
@@ -203,9 +204,23 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     except KeyboardInterrupt as error:
         say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {shell(out)})")
         raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
-    show_results(Results(out, prepared.store), summary)
+    results = Results(out, prepared.store)
+    _renew_report(results)
+    show_results(results, summary)
     if all(planned.status == "refused" for planned in plan.planned):
         reason = plan.planned[0].reason
         raise UserError(f"{plan.suite.path}: nothing can run, every combination is refused: {reason}")
     if summary.failed or summary.stopped:
         raise typer.Exit(1)
+
+
+def _renew_report(results: Results) -> None:
+    """Write the report where there is something new to tell; what goes wrong with it costs nothing else."""
+    from lvmbench.api.progress import say
+    from lvmbench.api.report import is_current
+
+    try:
+        if not is_current(results.directory):
+            results.report()
+    except Exception as error:
+        say(f"the report could not be written: {type(error).__name__}: {error}")

@@ -53,7 +53,7 @@ def test_a_heatmap_has_the_means_and_intervals_of_the_board(results, axes):
 
 def test_a_heatmap_of_another_figure_is_of_that(results, axes):
     results.plot.heatmap("posterior", "prior", "nmi", ax=axes)
-    assert axes.get_title(loc="left") == "nmi[kmeans] ↑"
+    assert axes.get_title(loc="left") == "Nmi ↑"
 
 
 def test_what_is_left_open_is_asked_for(tmp_path):
