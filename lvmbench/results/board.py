@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -297,7 +298,7 @@ def scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd.
     if metric and str(figures.loc[metric, "unit"]).startswith(("nats", "bits")) and "support" in runs:
         parts.append(runs["support"].map(measure_of))
     scale = pd.Series([", ".join(row) for row in zip(*parts, strict=True)] if parts else "", index=runs.index)
-    measured = runs.groupby(["dataset", "label"])["status"].transform(lambda status: (status == "ok").any())
+    measured = (runs["status"] == "ok").groupby([runs["dataset"], runs["label"]]).transform("any")
     scale = scale.where(measured, "")
     several = scale.where(measured).groupby(runs["dataset"]).transform("nunique") > 1
     return scale.where(several, "")
@@ -323,21 +324,27 @@ def _statuses(runs: pd.DataFrame) -> pd.DataFrame:
     """Components, number of ok seeds and what is known of them, what became of the others,
     by (dataset, scale, label).
     """
+    runs = runs.assign(ok=runs["status"] == "ok")
     groups = runs.groupby([*_TABLE, "label"])
     names = [name for name in runs.columns[: runs.columns.get_loc("key")] if name != "dataset"]
     table = groups[names].first()
-    table["seeds"] = groups["status"].agg(lambda status: int((status == "ok").sum()))
+    table["seeds"] = groups["ok"].sum()
     table["improving"] = groups["improving"].sum(min_count=1) if "improving" in runs else pd.NA
-    table["status"] = groups["status"].agg(_status)
-    table["reason"] = groups["reason"].agg(lambda reasons: "; ".join(dict.fromkeys(r for r in reasons if r)))
+    # not by a function of each group: pandas takes a millisecond for each, of which there may be 100,000
+    texts: dict[Any, tuple[list[str], list[str]]] = {name: ([], []) for name in table.index}
+    for *name, status, reason in runs[[*_TABLE, "label", "status", "reason"]].itertuples(index=False):
+        texts[tuple(name)][0].append(status)
+        texts[tuple(name)][1].append(reason)
+    table["status"] = [_status(statuses) for statuses, _ in texts.values()]
+    table["reason"] = ["; ".join(dict.fromkeys(filter(None, reasons))) for _, reasons in texts.values()]
     return table
 
 
-def _status(statuses: pd.Series[str]) -> str:
-    counts = statuses.value_counts()
+def _status(statuses: Sequence[str]) -> str:
+    counts = Counter(statuses)
     if len(counts) == 1:
-        return str(counts.index[0])
-    order = sorted(counts.index, key=lambda status: (status != "ok", status))
+        return statuses[0]
+    order = sorted(counts, key=lambda status: (status != "ok", status))
     return ", ".join(f"{counts[status]} {status}" for status in order)
 
 
