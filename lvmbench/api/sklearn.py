@@ -20,7 +20,7 @@ from torch import Tensor
 from lvmbench.api.fitted import fit
 from lvmbench.api.per_datum import latent_mean, log_density
 from lvmbench.api.saved import curve_of, described
-from lvmbench.combinations.budget import Budget
+from lvmbench.combinations.budget import Budget, Precision
 from lvmbench.combinations.given import Given, admit
 from lvmbench.dataset import Data, DataSummary, Support
 from lvmbench.decoder import Decoder
@@ -97,6 +97,7 @@ class LatentVariableModel(
         seconds: The seconds after which no further epoch begins.
         warm_up: The epochs over which the weight of the KL divergence rises to 1.
         clip: The largest gradient norm.
+        precision: ``highest``, ``high`` or ``medium``: how matrix products may round in training.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         plugins: Local plugins, as files or modules.
         random_state: What weights, order, noise and validation rows come from.
@@ -145,6 +146,7 @@ class LatentVariableModel(
         seconds: float | None = None,
         warm_up: float = 0.0,
         clip: float | None = None,
+        precision: Precision = "highest",
         device: str = "auto",
         plugins: Sequence[str | Path] = (),
         random_state: Random = None,
@@ -156,6 +158,7 @@ class LatentVariableModel(
         self.epochs, self.batch, self.optimizer = epochs, batch, optimizer
         self.learning_rate, self.schedule, self.weight_decay = learning_rate, schedule, weight_decay
         self.patience, self.seconds, self.warm_up, self.clip = patience, seconds, warm_up, clip
+        self.precision = precision
         self.device, self.plugins, self.random_state = device, plugins, random_state
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
