@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +14,7 @@ from lvmbench.errors import UserError, nearest
 from lvmbench.results.labels import identity, labels, table_name
 from lvmbench.results.metrics import figure_table, headline, missing, ranking, tidy
 from lvmbench.results.statistics import detectable_difference, half_width, rank_groups
-from lvmbench.results.tables import asked
+from lvmbench.results.tables import as_json, asked
 from lvmbench.results.titles import titles
 
 DISCRETE = frozenset({"binary", "one_hot", "finite", "count", "levels"})
@@ -161,13 +159,6 @@ class Board:
     def to_json(self) -> str:
         """An array with one object per row; what is missing is null."""
         return as_json(self.frame)
-
-
-def as_json(frame: pd.DataFrame) -> str:
-    """An array with one object per row; what is missing is null."""
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    plain: Any = {"ensure_ascii": False, "allow_nan": False, "default": lambda value: value.item()}
-    return json.dumps(rows, indent=2, **plain) + "\n"
 
 
 def measure_of(support: str) -> Measure:
