@@ -51,6 +51,9 @@ def run(
     memory: Memory = None,
     max_failures: MaxFailures = None,
     tracker: TrackerNames = [],  # noqa: B006
+    baselines: Annotated[
+        bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
+    ] = True,
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -65,7 +68,7 @@ def run(
     from lvmbench.registry.loader import PluginSelection
 
     selection = PluginSelection.of(plugin, no_plugin)
-    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,))
+    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
     prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
     from lvmbench.cli.planned import show_remarks  # which imports torch, so that a wrong name is told at once
 
@@ -141,6 +144,7 @@ def retry(
             raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
     from lvmbench.api.prepared import Prepared
     from lvmbench.execution.options import RunOptions
+    from lvmbench.results.baselines import reopen_baselines
 
     options = RunOptions(
         device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
@@ -151,6 +155,7 @@ def retry(
         runs = {name: run for name, run in opened.runs().items() if name in names}
         opened.reopen(run.key for run in runs.values() if run.status in wanted)
         opened.reopen_evaluations(wanted)
+    reopen_baselines(directory, wanted)
     _go(prepared)
 
 
