@@ -15,6 +15,7 @@ from lvmbench.errors import UserError, nearest
 from lvmbench.results.effects import effects
 from lvmbench.results.labels import table_name
 from lvmbench.results.pictures.board import draw_ranking, style
+from lvmbench.results.pictures.comparison import draw_comparison
 from lvmbench.results.pictures.data import (
     draw_images,
     draw_pair,
@@ -95,6 +96,26 @@ class ResultsPlots:
         table = tables[_only(list(tables))]
         with style():
             return draw_effects(_on(ax, (7.5, 0.3 * len(table) + 1)), table, board.called(str(board.metric)))
+
+    def compare(
+        self,
+        a: str,
+        b: str,
+        metric: str | None = None,
+        *,
+        where: Sequence[str] = (),
+        ax: Axes | None = None,
+    ) -> Axes:
+        """One selection of runs against another, such as ``"prior=vamp"`` and ``"prior=mixture"``:
+        a figure, by default the one that ranks, on each data set.
+        """
+        compared = self.results.compare(a, b, metric or (), where=where)
+        leading = str(compared.frame["figure"].iloc[0])
+        rows = compared.frame[compared.frame["figure"] == leading]
+        with style():
+            axes = draw_comparison(_on(ax, (7, 0.45 * len(rows) + 1)), rows)
+            axes.set_xlabel(f"{compared.a} less {compared.b}, {compared.board.called(leading)}")
+        return axes
 
     def ranking(
         self, metric: str | None = None, *, where: Sequence[str] = (), ax: Axes | None = None
