@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lvmbench.data.published import Measure
 from lvmbench.errors import UserError, nearest
 from lvmbench.results.labels import identity, labels, table_name
 from lvmbench.results.metrics import figure_table, headline, missing, ranking, tidy
@@ -19,6 +20,8 @@ from lvmbench.results.titles import titles
 
 DISCRETE = frozenset({"binary", "one_hot", "finite", "count", "levels"})
 """The supports on which p(x|z) is a probability mass; on any other it is a density."""
+WAY = "way"
+"""The column with how far rows have come from the independent marginals to the best that is known."""
 _KNOWN = ("support", "improving")
 _TABLE = ("dataset", "scale")
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
@@ -77,6 +80,8 @@ class Board:
         claims: What became of each claim of the suite, one row for each, as `judge` gives it.
         references: What others published, beside what the suite found, as `compare` gives it.
         remarks: What to know of the data, by data set.
+        baselines: What rows are held against, models of the data and published figures, as `baselines_in`
+            gives them.
     """
 
     frame: pd.DataFrame
@@ -96,6 +101,7 @@ class Board:
     claims: pd.DataFrame = field(default_factory=pd.DataFrame)
     references: pd.DataFrame = field(default_factory=pd.DataFrame)
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    baselines: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def title(self) -> str:
@@ -161,6 +167,11 @@ def as_json(frame: pd.DataFrame) -> str:
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     plain: Any = {"ensure_ascii": False, "allow_nan": False, "default": lambda value: value.item()}
     return json.dumps(rows, indent=2, **plain) + "\n"
+
+
+def measure_of(support: str) -> Measure:
+    """What log p(x|z) is the logarithm of, where values have this support."""
+    return "probability mass" if support in DISCRETE else "density"
 
 
 def run_table(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test") -> pd.DataFrame:
@@ -284,7 +295,7 @@ def scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd.
     if metric and figures.loc[metric, "metric"] == "bound":
         parts.append("bound of " + runs["objective"].astype(str))
     if metric and str(figures.loc[metric, "unit"]).startswith(("nats", "bits")) and "support" in runs:
-        parts.append(runs["support"].map(lambda s: "probability mass" if s in DISCRETE else "density"))
+        parts.append(runs["support"].map(measure_of))
     scale = pd.Series([", ".join(row) for row in zip(*parts, strict=True)] if parts else "", index=runs.index)
     measured = runs.groupby(["dataset", "label"])["status"].transform(lambda status: (status == "ok").any())
     scale = scale.where(measured, "")

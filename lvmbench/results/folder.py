@@ -15,11 +15,13 @@ from ruamel.yaml.error import YAMLError
 
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
+from lvmbench.results.baselines import baselines_in, with_ways
 from lvmbench.results.board import Board, leaderboard
 from lvmbench.results.glossary import kept, told
 from lvmbench.results.references import compare
 from lvmbench.results.tables import RECORDS, read_results
 from lvmbench.results.verdicts import judge
+from lvmbench.suites.yamlfile import read_bounded
 
 if TYPE_CHECKING:
     from lvmbench.results.store import Store
@@ -50,7 +52,8 @@ def board_of(
     board = _by_suite(make, suite) if metric is None else make(metric)
     claims = judge(suite.get("claims", []), records, measurements)
     references = compare(suite.get("references", []), records, measurements)
-    return replace(board, claims=claims, references=references, remarks=remarks_in(directory))
+    board = replace(board, claims=claims, references=references, remarks=remarks_in(directory))
+    return with_ways(replace(board, baselines=baselines_in(directory)))
 
 
 def _by_suite(make: Callable[[str | None], Board], suite: Mapping[str, Any]) -> Board:
@@ -80,7 +83,7 @@ def suite_of(directory: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        suite = YAML(typ="safe").load(path)
+        suite = YAML(typ="safe").load(read_bounded(path))
     except YAMLError as error:
         raise UserError(f"'{path}' is not YAML: {' '.join(str(error).split())}") from error
     return suite if isinstance(suite, dict) else {}

@@ -85,8 +85,9 @@ def _figures(long: pd.DataFrame) -> list[str]:
 
     An evaluator that was added to the suite's own names none of theirs anew.
     """
-    words = zip(long["metric"], long["variant"], long["method"], strict=True)
-    names = long.assign(name=[figure_name(*w) for w in words])
+    words = ["metric", "variant", "method", "evaluator", "asked_by"]
+    names = long[words].drop_duplicates()  # of a million measurements few are different figures
+    names["name"] = [figure_name(*w) for w in names[words[:3]].itertuples(index=False)]
     pairs = names[["name", "evaluator", "asked_by"]].drop_duplicates()
     own = pairs[pairs["asked_by"] == "suite"]
     shared = {
@@ -94,7 +95,9 @@ def _figures(long: pd.DataFrame) -> list[str]:
         "evaluate": set(pairs.loc[pairs["name"].duplicated(), "name"]),
     }
     rows = zip(names["name"], names["evaluator"], names["asked_by"], strict=True)
-    return [f"{name}@{evaluator}" if name in shared[by] else name for name, evaluator, by in rows]
+    called = [f"{name}@{evaluator}" if name in shared[by] else name for name, evaluator, by in rows]
+    places = long.groupby(words, sort=False, dropna=False).ngroup().to_numpy()
+    return [called[place] for place in places]
 
 
 def figure_table(measurements: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from lvmbench.results.sections import Section, caption, sections
 from lvmbench.text import legible
 
 _LEFT_OUT = ("from", "figure", "range", "note")
+_ARROW = 4  # the most signs of an arrow, spelled out
 _PADDING = 2  # what a column of a terminal table takes beyond its text
 
 
@@ -108,8 +109,11 @@ def _table(title: str, below: str = "") -> Table:
 
 
 def _folded(header: str) -> str:
-    """Break a long header between words."""
-    return textwrap.fill(header, 13, break_long_words=False, break_on_hyphens=False)
+    """Break a long header between words, its arrow with the last of them."""
+    head, _, arrow = header.rpartition(" ")
+    whole = f"{head}\u00a0{arrow}" if head and len(arrow) <= _ARROW else header
+    folded = textwrap.fill(whole, 13, break_long_words=False, break_on_hyphens=False)
+    return folded.replace("\u00a0", " ")
 
 
 def wrapped(name: str, width: int = 18) -> str:

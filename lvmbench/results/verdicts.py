@@ -26,7 +26,7 @@ def judge(
     or its extremes over runs, and the verdict.
     """
     claims = TypeAdapter(list[Claim]).validate_python(list(written))
-    long = named_figures(records, measurements)
+    long = named_figures(records, measurements) if claims else pd.DataFrame()
     rows = [(_order if claim.kind == "order" else _agreement)(claim, long) for claim in claims]
     named = [
         {"claim": c.claim, "source": c.source, "figure": found_figure(c.metric, long) or c.metric, **r}

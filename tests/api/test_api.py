@@ -275,7 +275,7 @@ def test_unknown_run_is_a_user_error(results, key):
 def test_lost_weights_are_a_user_error(results):
     row = results.records.iloc[0]
     (results.directory / "weights" / f"{row['key'][:20]}.safetensors").unlink()
-    with pytest.raises(UserError, match="are gone; the same run of the suite trains them anew"):
+    with pytest.raises(UserError, match="are missing; lvmbench run or retry trains them anew"):
         results.model(row)
 
 
