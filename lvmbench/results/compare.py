@@ -88,7 +88,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """What two selections of runs differ by.
+    """What two selections of runs differ by; as text it is a paragraph.
 
     Arguments:
         board: The board that they are on.
@@ -110,6 +110,11 @@ class Compared:
     by: Sequence[str]
     frame: pd.DataFrame
     reason: str
+
+    def __str__(self) -> str:
+        from lvmbench.results.compare_sections import paragraph
+
+        return paragraph(self)
 
     def to_csv(self) -> str:
         """The rows as csv; floats read back exactly."""
