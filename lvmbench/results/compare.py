@@ -11,12 +11,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.errors import UserError
-from lvmbench.results.board import Board, as_json, scales
+from lvmbench.results.board import Board, as_json
 from lvmbench.results.comparison import Comparison, seeds_to_call
 from lvmbench.results.grid import Grid, Whole, axes, counted
 from lvmbench.results.labels import as_text, label
 from lvmbench.results.metrics import COSTS, figure_table, find_figure, tidy
 from lvmbench.results.per_datum import tensor_name
+from lvmbench.results.scales import scales
 from lvmbench.results.selection import chosen, conditions, parsed
 from lvmbench.results.statistics import holm
 from lvmbench.results.tables import asked
