@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lvmbench.data.published import Measure
 from lvmbench.errors import UserError, nearest
 from lvmbench.results.labels import identity, labels, table_name
 from lvmbench.results.metrics import figure_table, headline, missing, ranking, tidy
+from lvmbench.results.scales import scales
 from lvmbench.results.statistics import detectable_difference, half_width, rank_groups
 from lvmbench.results.tables import as_json, asked
 from lvmbench.results.titles import titles
 
-DISCRETE = frozenset({"binary", "one_hot", "finite", "count", "levels"})
-"""The supports on which p(x|z) is a probability mass; on any other it is a density."""
 WAY = "way"
 """The column with how far rows have come from the independent marginals to the best that is known."""
 _KNOWN = ("support", "improving")
@@ -161,11 +160,6 @@ class Board:
         return as_json(self.frame)
 
 
-def measure_of(support: str) -> Measure:
-    """What log p(x|z) is the logarithm of, where values have this support."""
-    return "probability mass" if support in DISCRETE else "density"
-
-
 def run_table(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     """One row per run of any status: identity columns, ``key, seed, status, reason, label`` and each figure.
 
@@ -277,22 +271,6 @@ def _frame(
 def _unasked(records: pd.DataFrame, measurements: pd.DataFrame) -> Unasked:
     kept = measurements[~measurements.index.isin(asked(measurements).index)]
     return Unasked(len(records) - len(asked(records)), list(dict.fromkeys(kept["evaluator"])))
-
-
-def scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd.Series[str]:
-    """What the ranking metric of each run is the logarithm of,
-    where combinations of a data set differ in it; else ``""``.
-    """
-    parts = []
-    if metric and figures.loc[metric, "metric"] == "bound":
-        parts.append("bound of " + runs["objective"].astype(str))
-    if metric and str(figures.loc[metric, "unit"]).startswith(("nats", "bits")) and "support" in runs:
-        parts.append(runs["support"].map(measure_of))
-    scale = pd.Series([", ".join(row) for row in zip(*parts, strict=True)] if parts else "", index=runs.index)
-    measured = (runs["status"] == "ok").groupby([runs["dataset"], runs["label"]]).transform("any")
-    scale = scale.where(measured, "")
-    several = scale.where(measured).groupby(runs["dataset"]).transform("nunique") > 1
-    return scale.where(several, "")
 
 
 def _ranks(
