@@ -57,12 +57,12 @@ class Generalization(Evaluator):
     }
 
     def __init__(self, *, samples: Several = 1000, data: Count = 1000, chunk: Count = 2048) -> None:
-        self.data = data
+        self.samples, self.data = samples, data
         self.tightness = Tightness(samples=samples, repeats=2, chunk=chunk)
 
     def evaluations(self, work: Workload) -> int:
         sizes = (min(self.data, size) for size in (work.sizes["train"], work.size))
-        return sum(sizes) * (self.tightness.samples + 2 * work.objective.samples)
+        return sum(sizes) * (self.samples + 2 * work.objective.samples)
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
