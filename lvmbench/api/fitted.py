@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -33,6 +33,9 @@ from lvmbench.registry.sandbox import preserved
 from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
+
+if TYPE_CHECKING:
+    from lvmbench.api.plots import FittedPlots
 
 CURVE = ["epoch", "train_bound", "validation_bound"]
 MEASURES = ["evaluator", "split", "metric", "variant", "method", "value", "stderr", "unit", "better"]
@@ -136,6 +139,13 @@ class Fitted:
         """
         noise = Stream.seeded(seed, "generate", device=self.device)
         return self.model.generate(noise, samples, mean=mean)
+
+    @property
+    def plot(self) -> FittedPlots:
+        """Its pictures: ``fitted.plot.samples()`` and others."""
+        from lvmbench.api.plots import FittedPlots
+
+        return FittedPlots(self)
 
     def save(self, path: str | Path) -> None:
         """Write the model to a file that `lvmbench.load` reads:

@@ -16,7 +16,7 @@ from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import SETTINGS, Combination
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS
-from lvmbench.registry.loader import load_catalogue
+from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.board import Board
 from lvmbench.results.effects import effects
@@ -28,6 +28,7 @@ from lvmbench.results.tables import names_of, read_results, read_table, stored_t
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
+    from lvmbench.api.plots import ResultsPlots
     from lvmbench.model import LatentVariableModel
 
 
@@ -64,6 +65,19 @@ class Results:
         """The learning curves: key, epoch, train_bound, validation_bound."""
         return self._frame("curves")
 
+    @property
+    def selection(self) -> PluginSelection:
+        """The plugins that the runs were made with, where the directory has a store."""
+        if self._published:
+            return PluginSelection()
+        with self._opened() as store:
+            return plugins_of(store)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the trained models are there: a published board has none."""
+        return not self._published
+
     def leaderboard(self, metric: str | None = None) -> pd.DataFrame:
         """One row per combination and data set, ranked by the suite's metric or by another.
 
@@ -94,6 +108,25 @@ class Results:
         """
         return effects(self.board(metric, split))
 
+    @property
+    def plot(self) -> ResultsPlots:
+        """Its pictures: ``results.plot.heatmap("prior", "posterior")`` and others."""
+        from lvmbench.api.plots import ResultsPlots
+
+        return ResultsPlots(self)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report, one html file that needs nothing else, and return its path.
+
+        Arguments:
+            path: The file; by default ``report.html`` in the directory.
+        """
+        from lvmbench.api.report import REPORT, write_report
+
+        file = self.directory / REPORT if path is None else Path(path)
+        write_report(self, file)
+        return file
+
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
         """The trained model of a run, given by its key or by its row of `records`.
 
@@ -109,9 +142,8 @@ class Results:
         """
         row = self._row(run if isinstance(run, str) else str(run["key"]))
         with self._opened() as store:
-            selection = plugins_of(store)
             details = store.records(details=True).set_index("key").loc[row["key"]]
-        catalogue = load_catalogue(selection)
+        catalogue = load_catalogue(self.selection)
         ((latent, *budget),) = names_of(row.to_frame().T, SETTINGS)
         spent = Budget(**dict(zip(SETTINGS[1:], budget, strict=True)))
         combination = Combination({kind: Ref.parse(row[kind]) for kind in PARTS}, latent, spent)

@@ -118,6 +118,22 @@ def _results(directory: Path, url: str | None) -> Results:
     return Results(directory, url)
 
 
+def report(
+    directory: Directory,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="The file (default: DIR/report.html).")
+    ] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Write the report: one html file with the answer, every table, pictures, and how to redo it.
+
+    It needs no other file and no network.
+
+    Example: lvmbench report lvmbench-results/quick
+    """
+    print(printable(f"wrote {_results(directory, store).report(out)}"))
+
+
 def publish(
     directory: Directory,
     target: Annotated[

@@ -59,6 +59,13 @@ class Origin:
 
 def redo(origin: Origin, name: str) -> list[str]:
     """The lines of the README that say how to redo a board, in the folder where it is published."""
+    commands, needs = recipe(origin, name)
+    listed = ["It needs:", "", *(f"- {printable(need)}" for need in needs)] if needs else []
+    return ["To redo it, in a copy of this folder:", "", "```", *commands, "```", "", *listed]
+
+
+def recipe(origin: Origin, name: str) -> tuple[list[str], list[str]]:
+    """The lines of a shell that redo a board, in a folder with its suite, and what that needs."""
     catalogue = load_catalogue(origin.selection)
     suite = load_suite(str(origin.directory / "suite.yaml"), catalogue)
     datasets = [Ref.parse(text) for text in origin.records["dataset"].unique()]
@@ -71,8 +78,7 @@ def redo(origin: Origin, name: str) -> list[str]:
         *_evaluations(origin, out),
         f"lvmbench leaderboard {out}",
     ]
-    listed = ["It needs:", "", *(f"- {printable(need)}" for need in needs)] if needs else []
-    return ["To redo it, in a copy of this folder:", "", "```", *commands, "```", "", *listed]
+    return commands, needs
 
 
 def _has_raw_files(catalogue: Catalogue, dataset: str) -> bool:

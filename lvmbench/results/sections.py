@@ -67,6 +67,7 @@ class Section:
         constant: What is the same in each row.
         holes: What is missing.
         notes: What to know of it, one sentence each.
+        index: Which rows of the board's frame these are, where they are rows of it.
     """
 
     title: str
@@ -75,6 +76,7 @@ class Section:
     constant: dict[str, str] = field(default_factory=dict)
     holes: Sequence[Hole] = ()
     notes: Sequence[str] = ()
+    index: Sequence[int] = ()
 
 
 def shorten(names: Iterable[str]) -> dict[str, str]:
@@ -134,7 +136,8 @@ def _section(board: Board, title: str, part: pd.DataFrame, short: bool) -> Secti
     legend = _legend(full, [value for name in names for value in part[name]])
     notes = [*_notes(filled, labels), *legend, *_improving(filled)]
     numbers = ["rank", *measures, *map(board.header, board.headline)]
-    return Section(title, _columns(board, filled, constant), numbers, constant, _holes(empty, labels), notes)
+    columns, holes, index = _columns(board, filled, constant), _holes(empty, labels), filled.index.tolist()
+    return Section(title, columns, numbers, constant, holes, notes, index)
 
 
 def _columns(board: Board, filled: pd.DataFrame, constant: Mapping[str, str]) -> dict[str, list[str]]:

@@ -13,13 +13,15 @@ from lvmbench.combinations.parts import Parts, build
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
 from lvmbench.terms import Terms
+from lvmbench.training.graph import WARM
 
 if TYPE_CHECKING:
     from lvmbench.dataset import Data
     from lvmbench.registry.catalogue import Catalogue
     from lvmbench.suites.plan import Effort, Plan, Planned
 
-TIMED_STEPS = 3
+TIMED_STEPS = WARM + 2
+"""As many as a GPU needs to record a step before the timed ones, so that these are replayed."""
 DATA, SAMPLES = 32, 64
 """How many data, and samples of each, are drawn to see what a draw costs."""
 

@@ -90,6 +90,15 @@ def leaderboard_figure(board: Board) -> Figure | None:
     return figure
 
 
+def draw_ranking(axes: Axes, board: Board, rows: pd.DataFrame) -> Axes:
+    """Draw the figure that ranks, of rows of one table of a board, as `leaderboard_figure` does."""
+    metric = str(board.metric)
+    measured = rows[rows[metric].notna()]
+    _panel(axes, measured, _seeds(board.runs, measured, metric), metric, board.names)
+    axes.set_xlabel(_axis_label(board, metric))
+    return axes
+
+
 def panels(heights: Sequence[float], width: float = 8.0) -> tuple[Figure, list[Axes]]:
     """A figure of panels on top of each other, of these heights in inches."""
     from matplotlib.figure import Figure
@@ -102,6 +111,13 @@ def panels(heights: Sequence[float], width: float = 8.0) -> tuple[Figure, list[A
 def width_for(names: Iterable[str]) -> float:
     """The inches that a figure needs where these names stand beside its panels."""
     return 5.2 + 0.075 * max(map(len, names), default=0)
+
+
+def by_metric(rows: pd.DataFrame, metric: str) -> pd.Series[float]:
+    """A metric of each row by whatever method it was found: exactly for some, from samples for others."""
+    names = [name for name in rows.columns if str(name).partition("@")[0].partition("[")[0] == metric]
+    missing = rows[[]].assign(missing=np.nan)
+    return pd.concat([rows[names], missing], axis=1).bfill(axis=1).iloc[:, 0]
 
 
 def _axis_label(board: Board, metric: str) -> str:
