@@ -6,7 +6,7 @@ import functools
 import math
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,11 +111,15 @@ def reason_of(error: BaseException) -> str:
 
 def evaluate_job(work: Measuring, progress: ProgressFile) -> Evaluated:
     """Apply an evaluator to stored weights; what goes wrong becomes a status."""
-    progress.write(Progress(f"evaluate {work.evaluator.name}", 0, 1))
+
+    def tell(share: float) -> None:
+        progress.write(Progress(f"evaluate {work.evaluator.name} {share:.0%}", 0, 1))
+
+    tell(0.0)
     start, remarks, name = time.perf_counter(), list[str](), str(work.evaluator)
     try:
         with noted(remarks):
-            measurements = _measure(work.job, work)
+            measurements = _measure(work.job, work, tell)
     except (Exception, SystemExit) as error:
         return Evaluated(work.seed, name, *_ending(error))
     seconds = time.perf_counter() - start
@@ -124,7 +128,7 @@ def evaluate_job(work: Measuring, progress: ProgressFile) -> Evaluated:
     )
 
 
-def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
+def _measure(job: Job, work: Measuring, tell: Callable[[float], None]) -> tuple[dict[str, Any], ...]:
     catalogue, cache = _world(job.selection)
     seed, ref = work.seed, work.evaluator
     data = cache[job.combination["dataset"]]
@@ -138,7 +142,7 @@ def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
     subject = subject_of(
         catalogue, job.combination, parts, data, provided, seed, work.split, device, work.facts
     )
-    measurements, rows = figures(evaluator, subject)
+    measurements, rows = figures(evaluator, replace(subject, tell=tell))
     _keep_per_datum(measurements, job.weights_file(seed).with_suffix(""), str(ref))
     return rows
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lvmbench import Distribution, LatentVariableModel, Noise
+from lvmbench import Distribution, Noise, Subject
 
 _AT_ONCE = 2**11  # pairs of a sample and a datum: flows have hundreds of numbers for each
 
@@ -24,15 +24,14 @@ class Aggregate(NamedTuple):
 
 
 @torch.no_grad()
-def aggregate(
-    model: LatentVariableModel, x: Tensor, noise: Noise, rows: Tensor, samples: int, chunk: int
-) -> Aggregate:
+def aggregate(subject: Subject, x: Tensor, noise: Noise, rows: Tensor, samples: int, chunk: int) -> Aggregate:
     """Hold ``S`` samples of z for each of some of the data, their numbers ``(M,)``, against the posteriors
     of all.
     """
+    model = subject.model
     posteriors = [(model.q(part), len(part)) for part in x.split(min(chunk, _AT_ONCE))]
     columns = []
-    for some in rows.split(chunk):
+    for some in subject.followed(rows.split(max(1, len(rows) // 20))):
         z = model.q(x[some]).sample(noise, samples)
         own = some.to(z.device).expand(samples, -1)
         found = _held_against(posteriors, z.flatten(0, 1), own.flatten())

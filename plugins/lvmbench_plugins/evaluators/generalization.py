@@ -69,7 +69,8 @@ class Generalization(Evaluator):
         noise = subject.noise("generalization")
         seen, _ = training_data(subject, noise, self.data)
         batches = [self.tightness.batches(subject, x) for x in (seen, some_data(subject, self.data))]
-        figures = [self.tightness.figures(subject, some, noise) for some in batches]
+        stages = (subject.stage(0, 0.5), subject.stage(0.5, 1))
+        figures = [self.tightness.figures(*pair, noise) for pair in zip(stages, batches, strict=True)]
         return [
             Measurement("generalization_gap", one.value - other.value, error, _variant(one), one.method)
             for one, other, error in zip(*map(measurements, figures), _errors(*figures), strict=True)

@@ -92,7 +92,8 @@ class GradientVariance(Evaluator):
 
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         own = subject.objective.samples
-        samples = {name: self._sample(subject, name, own) for name in subject.estimators}
+        names = list(subject.estimators)
+        samples = {name: self._sample(subject, name, own) for name in subject.followed(names)}
         for name, parts in samples.items():
             for part, gradients in parts.items():
                 yield from _spread(f"{name}/{part}", gradients)

@@ -153,7 +153,10 @@ class Informativeness(Evaluator):
         some = some_data(subject, self.data)
         samples = self._samples(len(some))
         batches = in_batches(subject, some, max(1, pairs_at_once(subject, self.chunk) // samples))
-        figures = [_code(Terms(subject.model, x, noise, samples), side(subject)) for x in batches]
+        figures = [
+            _code(Terms(subject.model, x, noise, samples), side(subject))
+            for x in subject.stage(0, 0.5).followed(batches)
+        ]
         code = measurements(figures)
         yield from with_steps(of_some(code, subject), subject, batches, self.metrics)
         if "prior.steps" in subject.provides:
@@ -190,7 +193,7 @@ class Informativeness(Evaluator):
         count, noise = len(x), subject.noise("informativeness", "aggregate")
         some, draws = self._held(count)
         rows = noise.uniform((count,)).argsort()[:some] if some < count else torch.arange(count)
-        found = aggregate(subject.model, x, noise, rows, draws, self.chunk)
+        found = aggregate(subject.stage(0.5, 1), x, noise, rows, draws, self.chunk)
         figures = {
             ("mutual_information", "", ""): chosen(drawn(found.information), count),
             ("mutual_information_upper", "", ""): chosen(drawn(found.without_own), count),

@@ -138,7 +138,7 @@ class Tightness(Evaluator):
         """The figures of data, batch by batch."""
         count = sum(map(len, batches))
         draws, repeats = self.draws(count), self._repeats(count, subject.objective.samples)
-        return [self._figures(subject, x, noise, draws, repeats) for x in batches]
+        return [self._figures(subject, x, noise, draws, repeats) for x in subject.followed(batches)]
 
     def draws(self, count: int) -> int:
         """How many draws are taken of each of so many data, :math:`S`."""
