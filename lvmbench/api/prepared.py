@@ -86,7 +86,7 @@ class Prepared:
         suite = _with_seeds(load_suite(str(directory / "suite.yaml"), catalogue), seeds)
         wanted = tuple(_evaluator(name, catalogue) for name in evaluators)
         plan = make_plan(suite, catalogue).restricted(runs)
-        plan = replace(plan, evaluators=wanted or plan.evaluators)
+        plan = plan.measured_by(wanted) if wanted else plan
         return cls(plan, catalogue, directory, store, options)
 
     def run(self, reporter: Reporter, *, training: bool = True) -> Summary:

@@ -97,7 +97,7 @@ def run(
     _keep(plan, out, store, options)
     _note_asked(plan, store, training)
     described = _describe(plan, out, store)
-    due = _Due(plan, store, out / "weights", training)
+    due = _Due(store, out / "weights", training)
     packs = [pack for planned in plan.planned if (pack := due.pack(planned))]
     trained = sum(len(pack.untrained) for pack in packs)
     try:
@@ -182,8 +182,8 @@ def _enter(plan: Plan, store: Store) -> None:
 class _Due:
     """What is still to do of a plan, by the store; without ``training`` only what evaluators ask."""
 
-    def __init__(self, plan: Plan, store: Store, weights: Path, training: bool) -> None:
-        self.evaluators, self.weights, self.training = plan.evaluators, weights, training
+    def __init__(self, store: Store, weights: Path, training: bool) -> None:
+        self.weights, self.training = weights, training
         self.statuses, self.evaluated, self.facts = store.statuses(), store.evaluated(), _facts(store)
 
     def pack(self, planned: Planned) -> _Pack | None:
@@ -193,7 +193,7 @@ class _Due:
         }
         ok = {s: k for s, k in planned.keys.items() if self.statuses.get(k) == Status.OK}
         trained = {s: k for s, k in ok.items() if s not in untrained}
-        evaluators = {s: self._all(k) for s, k in untrained.items()}
+        evaluators = {s: self._all(planned, k) for s, k in untrained.items()}
         evaluators |= {s: missing for s, k in trained.items() if (missing := self._missing(planned, k))}
         if not evaluators:
             return None
@@ -207,13 +207,13 @@ class _Due:
             return bool(self._missing(planned, key)) and not weights_file(self.weights, key).exists()
         return status == Status.INTERRUPTED or (status == Status.UNAVAILABLE and not planned.status)
 
-    def _all(self, key: str) -> tuple[Ref, ...]:
-        """The evaluators of the plan, and those that were asked to measure a run beside them."""
-        return tuple(dict.fromkeys([*self.evaluators, *map(Ref.parse, self.evaluated.get(key, {}))]))
+    def _all(self, planned: Planned, key: str) -> tuple[Ref, ...]:
+        """The evaluators of a combination, and those that were asked to measure a run beside them."""
+        return tuple(dict.fromkeys([*planned.evaluators, *map(Ref.parse, self.evaluated.get(key, {}))]))
 
     def _missing(self, planned: Planned, key: str) -> tuple[Ref, ...]:
         """The evaluators that are still to measure a run."""
-        candidates = self._all(key) if self.training else self.evaluators
+        candidates = self._all(planned, key) if self.training else planned.evaluators
         return tuple(e for e in candidates if self._is_unmeasured(planned, key, str(e)))
 
     def _is_unmeasured(self, planned: Planned, key: str, evaluator: str) -> bool:

@@ -125,9 +125,10 @@ class _Units:
     """The network of a step for one coordinate after another: its hidden units, as far as they are known."""
 
     def __init__(self, step: AutoregressiveStep, h: Tensor | None, none: Tensor) -> None:
-        size, ranks, layers = step.shape[0], step.ranks, list(step.network)[::2]
+        size, ranks = step.shape[0], step.ranks
+        layers: list[Any] = list(step.network)[::2]
         first, second, last = (layer.mask * layer.weight for layer in layers)
-        biases = [layer.bias for layer in layers]
+        biases: list[Tensor] = [layer.bias for layer in layers]
         starts = biases[0] if h is None else linear(h, first[:, size:], biases[0])
         self.unseeing = size - ranks
         # of each layer what units start from, by rank, and what they add of the coordinates or units below
@@ -165,17 +166,20 @@ class _Units:
 def _by_rank(units: Tensor, ranks: int) -> Tensor:
     """The last dimension, of units, as ranks and the units of each, with zeros where a rank has fewer."""
     # zuko gives units their ranks in turn
-    return pad(units, (0, -units.shape[-1] % ranks)).unflatten(-1, (-1, ranks)).transpose(-1, -2)
+    filled: Tensor = pad(units, (0, -units.shape[-1] % ranks)).unflatten(-1, (-1, ranks))
+    return filled.transpose(-1, -2)
 
 
 def _parted(values: Tensor, step: Step) -> Tensor:
     """The first dimension, of all outputs, as coordinates and the outputs of each."""
-    return values.unflatten(0, step.shape)
+    parted: Tensor = values.unflatten(0, step.shape)
+    return parted
 
 
 def _together(z: Tensor, h: Tensor) -> torch.Size:
     """The shape of vectors and contexts side by side, but for their last dimension."""
-    return torch.broadcast_shapes(z.shape[:-1], h.shape[:-1])
+    shape: torch.Size = torch.broadcast_shapes(z.shape[:-1], h.shape[:-1])
+    return shape
 
 
 class CouplingStep(Step):

@@ -723,3 +723,11 @@ def test_an_interruption_is_clean_and_resumable(tiny, halted):
     assert_half_done(tiny)
     (tiny.folder / "go").touch()
     assert tiny.run(**what).counts == {"ok": 2}
+
+
+def test_an_evaluator_measures_the_combinations_that_it_is_for(tiny):
+    clustering = {"clustering": {"starts": 1, "on": {"prior": "mixture"}}}
+    tiny.run(priors=["standard_normal", "mixture[components=3]"], seeds=1, evaluators=["cost", clustering])
+    found = tiny.frame("evaluations")
+    assert sorted(found["evaluator"]) == ["clustering[starts=1]", "cost", "cost"]
+    assert set(found["status"]) == {"ok"}

@@ -170,7 +170,8 @@ class Sampler:
         """The same directions for every estimator, ``(P, m)`` of each parameter of a part."""
         sizes = [self.parameters[key].numel() for key in self.parts[part]]
         noise = subject.noise("gradient_variance", "directions", part)
-        return noise.normal((sum(sizes), min(sum(sizes), _DIRECTIONS))).split(sizes)
+        directions = noise.normal((sum(sizes), min(sum(sizes), _DIRECTIONS)))
+        return torch.split(directions, sizes)
 
     def group(self, size: int) -> dict[str, Group]:
         """What is kept of ``size`` fresh gradients, by part."""

@@ -142,7 +142,7 @@ class Imputation(Evaluator):
         marginal, noise = _marginal(subject), subject.noise("imputation")
         puzzle = self._puzzle(subject)
         batches = puzzle.split(max(1, self.chunk // ((self.fills + 1) * self.samples)))
-        figures = [self._figures(subject, b, marginal, noise) for b in subject.followed(batches)]
+        figures = [self._figures(subject, b, marginal, noise) for b in subject.followed([*batches])]
         return of_some(measurements(figures), subject)
 
     def _puzzle(self, subject: Subject) -> _Puzzle:

@@ -245,8 +245,8 @@ def _difference(metric: str, one: Measurement, other: Measurement) -> Measuremen
     """The difference of two means of independent draws."""
     errors = (one.stderr, other.stderr)
     error = None if None in errors else math.hypot(*(e for e in errors if e is not None))
-    both = one.per_datum is not None and other.per_datum is not None
-    each = one.per_datum - other.per_datum if both else None
+    pair = (one.per_datum, other.per_datum)
+    each = None if pair[0] is None or pair[1] is None else pair[0] - pair[1]
     return Measurement(metric, one.value - other.value, error, per_datum=each)
 
 
