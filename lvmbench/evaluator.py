@@ -174,3 +174,13 @@ class Evaluator(Component, ABC):
         once for each pair of z and x.
         """
         return 0
+
+    def gradients(self, work: Workload) -> int:
+        """How often the gradient of a training step will be taken, once for each datum, beside
+        `evaluations`.
+        """
+        return 0
+
+    def fits(self, work: Workload) -> int:
+        """How many points clusterings and classifiers will be fitted to, once for each fit."""
+        return 0

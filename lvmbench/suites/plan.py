@@ -34,12 +34,14 @@ from lvmbench.suites.suite import Choice, Row, Rule, Suite
 
 
 class Effort(NamedTuple):
-    """What measuring one run takes: how often the decoder is evaluated,
-    and how often a density q(z|x) by itself.
+    """What measuring one run takes: how often the decoder is evaluated, how often a density q(z|x) by itself,
+    how many gradients of a datum are taken, and to how many points something is fitted.
     """
 
     evaluations: int
     densities: int
+    gradients: int = 0
+    fits: int = 0
 
 
 @dataclass(frozen=True)
@@ -312,10 +314,11 @@ class _Planner:
     def _effort(self, evaluator: Ref, work: Workload) -> Effort | None:
         try:
             built: Evaluator = self.catalogue.build("evaluator", evaluator)
-            count, densities = built.evaluations(work), built.densities(work)
+            count = built.evaluations(work)
+            rest = built.densities(work), built.gradients(work), built.fits(work)
         except (Exception, SystemExit):  # what fails here is left to fail when it is run
             return None
-        return None if count is None else Effort(count, densities)
+        return None if count is None else Effort(count, *rest)
 
     def _evaluator_refusal(
         self, evaluator: Ref, provided: frozenset[str], combination: Combination, data: Data

@@ -496,7 +496,7 @@ def test_a_plan_counts_densities_beside_draws(plan, tiny, monkeypatch):
     """
     what = {"evaluators": ["informativeness[samples=7]"], "datasets": ["blobs[train=60,test=11]"]}
     (planned,) = plan(**what).planned
-    assert planned.efforts == {"informativeness[samples=7]": (7 * 11, 7 * 11 * 11)}
+    assert planned.efforts == {"informativeness[samples=7]": (7 * 11, 7 * 11 * 11, 0, 4 * 60)}
     counted = []
 
     def count(q, size, z, each=_aggregate._each):
@@ -509,7 +509,10 @@ def test_a_plan_counts_densities_beside_draws(plan, tiny, monkeypatch):
 
 
 def test_what_measuring_takes_is_data_draws_and_densities():
-    assert Rates(datum=100.0, draw=10.0, density=1.0).seconds(Effort(3, 5), data=2) == 235.0
+    rates = Rates(datum=100.0, draw=10.0, density=1.0, gradient=1000.0)
+    assert rates.seconds(Effort(3, 5), data=2) == 235.0
+    assert rates.seconds(Effort(3, 5, gradients=2), data=2) == 2235.0
+    assert rates.seconds(Effort(0, 0, fits=1_000_000), data=0) == pytest.approx(30.0)
 
 
 SAME = {

@@ -108,6 +108,9 @@ class Clustering(Evaluator):
     def evaluations(self, work: Workload) -> int:
         return 0
 
+    def fits(self, work: Workload) -> int:
+        return self.starts * len(METHODS) * work.size
+
     def _compared(self, subject: Subject, count: int) -> Array:
         """The points, by their numbers, that the silhouette is the mean over."""
         order = subject.noise("clustering", "compared").uniform((count,)).argsort().cpu().numpy()

@@ -107,11 +107,19 @@ class GradientVariance(Evaluator):
             yield from self._sweep(subject, name, self._counts(subject.objective, estimator))
 
     def evaluations(self, work: Workload) -> int:
+        return self._samples(work) * min(self.batch, work.size) * (self.repeats + 1)
+
+    def gradients(self, work: Workload) -> int:
+        # one of K samples costs about K times one of a single sample
+        return self._samples(work) * min(self.batch, work.size) * self.repeats // work.objective.samples
+
+    def _samples(self, work: Workload) -> int:
+        """The samples of all estimators together, each with every K."""
         counts = (
             [work.objective.samples, *self._counts(work.objective, estimator)]
             for estimator in work.estimators.values()
         )
-        return sum(map(sum, counts)) * min(self.batch, work.size) * (self.repeats + 1)
+        return sum(map(sum, counts))
 
     def _counts(self, objective: Objective, estimator: Estimator) -> list[int]:
         """The powers of 4 up to the largest K that the estimator has a gradient for."""

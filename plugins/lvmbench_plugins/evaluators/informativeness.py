@@ -179,6 +179,11 @@ class Informativeness(Evaluator):
         some, draws = self._held(count)
         return draws * some * count if "posterior.density" in work.provides else 0
 
+    def fits(self, work: Workload) -> int:
+        # most are of linear classifiers, which cost less than clusterings do
+        taught = min(self.probe_data, work.sizes["train"])
+        return 4 * taught if {"posterior.mean", "dataset.labels"} <= work.provides else 0
+
     def _samples(self, count: int) -> int:
         """How many samples of z of each of so many data rate and distortion are found from."""
         return self.samples or samples_of_each(count, 100_000, fewest=10, most=100)
