@@ -14,6 +14,7 @@ from lvmbench import (
     Count,
     DiagonalNormal,
     Distribution,
+    Enough,
     Evaluator,
     Measurement,
     Metric,
@@ -27,7 +28,6 @@ from lvmbench import (
 from lvmbench_plugins.evaluators._aggregate import aggregate
 from lvmbench_plugins.evaluators._common import (
     Figures,
-    Several,
     chosen,
     drawn,
     in_batches,
@@ -136,7 +136,7 @@ class Informativeness(Evaluator):
     def __init__(
         self,
         *,
-        samples: Several | None = None,
+        samples: Enough = None,
         threshold: NonNegative = 0.01,
         pairs: Count = 500_000,
         tolerance: Positive = 0.04,

@@ -12,6 +12,7 @@ from torch import Tensor
 from lvmbench import (
     Count,
     Distribution,
+    Enough,
     Evaluator,
     Measurement,
     Metric,
@@ -25,7 +26,6 @@ from lvmbench_plugins.evaluators._common import (
     Figure,
     Figures,
     LogMean,
-    Several,
     drawn,
     drawn_together,
     in_batches,
@@ -111,8 +111,8 @@ class Tightness(Evaluator):
     def __init__(
         self,
         *,
-        samples: Several | None = None,
-        repeats: Several | None = None,
+        samples: Enough = None,
+        repeats: Enough = None,
         data: Count = 10_000,
         chunk: Count = 2048,
     ) -> None:
