@@ -49,6 +49,18 @@ def printable(text: str) -> str:
     return _HIDDEN.sub(lambda found: _escape(found[0]), text)
 
 
+def shortened(text: str, limit: int) -> str:
+    """The text, without its middle where it is longer than some characters.
+
+    >>> shortened("abcdefghij" * 10, 44)
+    'abcdefghij [… 80 left out …] abcdefghij'
+    """
+    if len(text) <= limit:
+        return text
+    kept = (limit - 24) // 2
+    return f"{text[:kept]} [… {len(text) - 2 * kept} left out …] {text[-kept:]}"
+
+
 def legible(text: str, encoding: str) -> str:
     r"""The printable text in signs that an encoding has.
 

@@ -24,6 +24,7 @@ from lvmbench.results.store import Store
 from lvmbench.suites.plan import make_plan
 from lvmbench.suites.suite import load_suite
 from tests import statistical
+from tests.databases import postgres, store, url  # noqa: F401
 
 collect_ignore = ["mutants"]  # wrong on purpose, doctests and all
 
@@ -201,7 +202,7 @@ class Quiet:
     """A reporter that keeps what it is told."""
 
     def __init__(self):
-        self.packs, self.heard, self.finished = 0, [], []
+        self.packs, self.heard, self.finished, self.said = 0, [], [], []
 
     def start(self, packs, workers):
         self.packs = packs
@@ -211,6 +212,9 @@ class Quiet:
 
     def finish(self, name, counts, reason):
         self.finished.append((name, Counter(counts), reason))
+
+    def say(self, text):
+        self.said.append(text)
 
 
 class Tiny:
@@ -231,15 +235,15 @@ class Tiny:
         path.write_text(text)
         return str(path)
 
-    def run(self, out="out", *, plugins=(), jobs=0, timeout=None, training=True, **changes):
+    def run(self, out="out", *, plugins=(), jobs=0, training=True, options=None, **changes):
         """Run the suite into a folder, in this process unless there are jobs; the summary."""
         selection = PluginSelection(tuple(plugins))
         catalogue = load_catalogue(selection)
         plan = make_plan(load_suite(str(self.write(**changes)), catalogue), catalogue)
         prepare(self.folder / out)
-        options = RunOptions(jobs=jobs, timeout=timeout, selection=selection)
-        with self.store(out) as store:
-            return run(plan, self.folder / out, store, options, self.reporter, training=training)
+        options = RunOptions(jobs=jobs, selection=selection, **(options or {}))
+        with self.store(out) as opened:
+            return run(plan, self.folder / out, opened, options, self.reporter, training=training)
 
     def store(self, out="out"):
         """The store of a results directory, closed at the end of a ``with``."""
@@ -247,14 +251,16 @@ class Tiny:
 
     def frame(self, table="records", out="out", **options):
         """A table of the store."""
-        with self.store(out) as store:
-            return getattr(store, table)(**options)
+        with self.store(out) as opened:
+            return getattr(opened, table)(**options)
 
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """A tiny suite; without figures, which take longer than everything else."""
+    """A tiny suite; without figures, baselines and report, which take longer than everything else."""
     monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
+    monkeypatch.setattr("lvmbench.execution.runner.due_baselines", lambda *arguments: [])
+    monkeypatch.setattr("lvmbench.cli.running._renew_report", lambda results: None)
     return Tiny(tmp_path)
 
 
@@ -299,11 +305,11 @@ def install_project(monkeypatch):
         (info / "entry_points.txt").write_text("\n".join(["[lvmbench]", *lines]))
         monkeypatch.syspath_prepend(str(folder))
         folders.append(str(folder))
-        worker._world.cache_clear()
+        worker.world.cache_clear()
         return project
 
     yield install
-    worker._world.cache_clear()
+    worker.world.cache_clear()
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(tuple(folders) or "/nothing"):
             del sys.modules[name]

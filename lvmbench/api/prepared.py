@@ -15,7 +15,8 @@ from lvmbench.registry.names import Ref
 from lvmbench.suites.suite import Suite, load_suite
 
 if TYPE_CHECKING:
-    from lvmbench.execution.runner import Reporter, Summary
+    from lvmbench.execution.runner import Summary
+    from lvmbench.execution.session import Reporter
     from lvmbench.suites.plan import Plan
 
 RESULTS = Path("lvmbench-results")
@@ -75,6 +76,7 @@ class Prepared:
         """
         from lvmbench.results.folder import plugins_of
         from lvmbench.results.store import Store
+        from lvmbench.suites.figures import instruments
         from lvmbench.suites.plan import make_plan
         from lvmbench.training import pick_device
 
@@ -86,17 +88,22 @@ class Prepared:
         suite = _with_seeds(load_suite(str(directory / "suite.yaml"), catalogue), seeds)
         wanted = tuple(_evaluator(name, catalogue) for name in evaluators)
         plan = make_plan(suite, catalogue).restricted(runs)
-        plan = plan.measured_by(wanted) if wanted else plan
+        if wanted:
+            plan = plan.measured_by(instruments(catalogue, wanted), wanted)
         return cls(plan, catalogue, directory, store, options)
 
     def run(self, reporter: Reporter, *, training: bool = True) -> Summary:
         """Do everything that is not done; without ``training``, only measure."""
         from lvmbench.execution.runner import prepare, run
+        from lvmbench.execution.tracking import Trackers, tracker_of
         from lvmbench.results.store import Store
 
-        prepare(self.directory)
-        with Store.at(self.directory, self.store) as store:
-            return run(self.plan, self.directory, store, self.options, reporter, training=training)
+        options = self.options
+        refs = [tracker_of(name, self.catalogue) for name in options.trackers]
+        with Trackers(refs, options.selection, reporter.say) as trackers:
+            prepare(self.directory)
+            with Store.at(self.directory, self.store) as store:
+                return run(self.plan, self.directory, store, options, reporter, trackers, training=training)
 
 
 def _with_seeds(suite: Suite, seeds: int | Sequence[int] | None) -> Suite:

@@ -101,6 +101,10 @@ class Live:
         tail = Text(f"  {reason}", style="dim") if reason else Text("")
         self._console.print(where + status_counts(counts) + Text(f"  {name}") + tail, soft_wrap=True)
 
+    def say(self, text: str) -> None:
+        """Say what concerns all of the run."""
+        self._console.print(Text(text, style="yellow"), soft_wrap=True)
+
 
 def counted(n: int, noun: str, plural: str = "s") -> str:
     """A number and its noun.

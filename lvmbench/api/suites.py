@@ -1,4 +1,4 @@
-"""Suites from Python: run one, read its results."""
+"""Suites from Python."""
 
 from __future__ import annotations
 
@@ -7,29 +7,19 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from lvmbench.api.notebook import Notebook, in_notebook
 from lvmbench.api.prepared import Prepared
 from lvmbench.api.results import Results
-from lvmbench.api.saved import load_fitted
-from lvmbench.combinations.given import Given
-from lvmbench.errors import UserError, nearest
+from lvmbench.errors import UserError
 from lvmbench.execution.options import RunOptions
-from lvmbench.execution.runner import Reporter
-from lvmbench.kinds import PARTS
+from lvmbench.execution.session import Reporter
 from lvmbench.registry.loader import PluginSelection
-from lvmbench.results.folder import is_published
-
-UNGUARDED = (
-    "the worker processes cannot start; if a script calls lvmbench.run, they import it: put the call under "
-    "if __name__ == '__main__':, or give jobs=0"
-)
 
 
 def run(
@@ -41,14 +31,18 @@ def run(
     device: str = "auto",
     jobs: int | None = None,
     timeout: float | None = None,
+    memory: float | None = None,
+    max_failures: int | str | None = None,
     store: str | None = None,
     plugins: Sequence[str | Path] = (),
+    trackers: Sequence[str] = (),
+    baselines: bool = True,
     progress: bool = True,
 ) -> Results:
     """Train and measure every combination of a suite; what is finished is not repeated.
 
-    Worker processes import the script that calls this: there the call stands under
-    ``if __name__ == "__main__":``, or ``jobs`` is 0. In a notebook nothing of the kind is needed.
+    The first Ctrl-C begins nothing new and waits for what runs, the second stops at once; both keep what is
+    finished, and raise `KeyboardInterrupt`.
 
     Arguments:
         suite: A registered name, the path of a YAML file, or what such a file holds, as a mapping.
@@ -58,54 +52,25 @@ def run(
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         jobs: Worker processes; 0 runs in this process, and by default there is one per core.
         timeout: Seconds after which a job is ended.
+        memory: GiB of memory of a worker process at which its job is ended.
+        max_failures: After how many failed runs nothing new is begun; or after what part, as ``"5%"``.
         store: The URL of a database, instead of a file in the results directory.
         plugins: Local plugins, as files or modules.
+        trackers: Who follow it, by name with options, as ``tensorboard``.
+        baselines: Whether to fit models of the data that rows are held against.
         progress: Whether to show how far it has got.
 
     Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its
     reason.
     """
-    if getattr(current_process(), "_inheriting", False):
-        raise SystemExit(UNGUARDED)  # a worker process is importing the script
-    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugins))
+    failures = None if max_failures is None else str(max_failures)
+    selection, followers = PluginSelection.of(plugins), tuple(trackers)
+    options = RunOptions(device, jobs, timeout, selection, memory, failures, followers, baselines)
     with _file(suite) as path:
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
         with _reporter(progress) as reporter:
-            try:
-                prepared.run(reporter)
-            except BrokenProcessPool:
-                raise UserError(UNGUARDED) from None
+            prepared.run(reporter)
     return Results(prepared.directory, store)
-
-
-def load(
-    path: str | Path, *, device: str = "auto", plugins: Sequence[str | Path] = (), **given: Given
-) -> Any:
-    """What was written: the `Results` in a directory of `run` or of a published board,
-    or the `Fitted` model in a file of `Fitted.save`.
-
-    Arguments:
-        path: The directory or the file.
-        device: Where the model is put: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
-        plugins: Local plugins that the model's components come from, as files or modules.
-        given: Components of the model that are not registered, under the names that `fit` has for them:
-            ``data``, ``prior``, ...
-
-    Raises `UserError` where there is neither, or where components or data are not those of the model.
-    """
-    if Path(path).is_file():
-        return load_fitted(Path(path), _by_kind(given), device, plugins)
-    if not (Path(path) / "store.sqlite").is_file() and not is_published(Path(path)):
-        raise UserError(f"'{path}' holds no results (it has no store.sqlite); make some with lvmbench.run")
-    return Results(Path(path))
-
-
-def _by_kind(given: Mapping[str, Given]) -> dict[str, Given]:
-    """Components given under the names that `fit` has for them, by kind."""
-    kinds = {"data" if kind == "dataset" else kind: kind for kind in PARTS}
-    if wrong := sorted(given.keys() - kinds):
-        raise UserError(f"there is no argument '{wrong[0]}'{nearest(wrong[0], kinds)}")
-    return {kinds[name]: component for name, component in given.items()}
 
 
 class _Silent:
@@ -114,11 +79,14 @@ class _Silent:
     def start(self, packs: int, workers: int) -> None: ...
     def progress(self, name: str, progress: object) -> None: ...
     def finish(self, name: str, counts: Counter[str], reason: str) -> None: ...
+    def say(self, text: str) -> None: ...
 
 
 def _reporter(progress: bool) -> AbstractContextManager[Reporter]:
     if not progress:
         return nullcontext(_Silent())
+    if in_notebook():
+        return Notebook()
     from lvmbench.api.progress import Live, console
 
     return Live(console)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lvmbench.api.progress import console, counted, say
-from lvmbench.execution.local import cores
+from lvmbench.execution.executor import cores
 from lvmbench.kinds import PARTS
 from lvmbench.results.store import Store
 from lvmbench.results.terminal import wrapped
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 SHOWN_SEEDS = 10
 GAP = 2
 """Columns are so many characters apart."""
+_NEVER = ("interrupted", "")
 Evaluated = Mapping[str, Mapping[str, tuple[str, str]]]
 """Status and reason of the evaluations of each run, as a store gives them."""
 
@@ -46,7 +48,7 @@ def show_plan(prepared: Prepared, device: torch.device | None) -> None:
         console.print(_table(runnable, statuses, training))
     _refusals(plan)
     measuring = _measuring(plan, runnable, evaluated, costs)
-    _totals(plan, runnable, statuses)
+    _totals(plan, runnable, statuses, evaluated)
     if device:
         _estimate([cost for cost in training.values() if cost is not None], measuring)
 
@@ -69,7 +71,7 @@ def _measuring_due(planned: Planned, evaluated: Evaluated) -> Counter[str]:
         name
         for key in planned.keys.values()
         for name in planned.efforts
-        if name not in evaluated.get(key, {})
+        if evaluated.get(key, {}).get(name, _NEVER)[0] == "interrupted"
     )
     return Counter(names)
 
@@ -155,12 +157,21 @@ def _refusals(plan: Plan) -> None:
     show_remarks(plan)
 
 
-def _totals(plan: Plan, runnable: Sequence[Planned], statuses: Mapping[str, str]) -> None:
+def _totals(
+    plan: Plan, runnable: Sequence[Planned], statuses: Mapping[str, str], evaluated: Evaluated
+) -> None:
     keys = [key for planned in runnable for key in planned.keys.values()]
     stopped = Counter(planned.status for planned in plan.planned if planned.status)
     parts = [counted(len(plan.planned), "combination"), *(f"{n} {status}" for status, n in stopped.items())]
     done = sum(not _is_due(statuses, key) for key in keys)
-    say(f"{', '.join(parts)}; {counted(len(keys), 'run')}, {done} done")
+    trained = [replace(p, keys=_trained(p, statuses)) for p in runnable]
+    unmeasured = sum(_measuring_due(planned, evaluated).total() for planned in trained)
+    left = f", {counted(unmeasured, 'evaluation')} of these missing" if unmeasured else ""
+    say(f"{', '.join(parts)}; {counted(len(keys), 'run')}, {done} done{left}")
+
+
+def _trained(planned: Planned, statuses: Mapping[str, str]) -> dict[int, str]:
+    return {seed: key for seed, key in planned.keys.items() if statuses.get(key) == "ok"}
 
 
 def _measuring(

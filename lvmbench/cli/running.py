@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,20 +13,25 @@ from lvmbench.cli.options import (
     Device,
     Directory,
     Jobs,
+    MaxFailures,
+    Memory,
     Only,
     Plugins,
     Seeds,
     StoreUrl,
     SuiteName,
     Timeout,
+    TrackerNames,
     open_store,
     require_store,
     warn,
 )
 from lvmbench.errors import UserError, nearest
+from lvmbench.text import shell
 
 if TYPE_CHECKING:
     from lvmbench.api.prepared import Prepared
+    from lvmbench.api.results import Results
 
 RETRIED = "failed,diverged,oom,timeout,killed,unavailable"
 RETRIABLE = [*RETRIED.split(","), "refused", "interrupted"]
@@ -42,6 +48,12 @@ def run(
     device: Device = "auto",
     jobs: Jobs = None,
     timeout: Timeout = None,
+    memory: Memory = None,
+    max_failures: MaxFailures = None,
+    tracker: TrackerNames = [],  # noqa: B006
+    baselines: Annotated[
+        bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
+    ] = True,
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -55,7 +67,8 @@ def run(
     from lvmbench.execution.options import RunOptions
     from lvmbench.registry.loader import PluginSelection
 
-    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugin, no_plugin))
+    selection = PluginSelection.of(plugin, no_plugin)
+    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
     prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
     from lvmbench.cli.planned import show_remarks  # which imports torch, so that a wrong name is told at once
 
@@ -117,6 +130,9 @@ def retry(
     device: Device = "auto",
     jobs: Jobs = None,
     timeout: Timeout = None,
+    memory: Memory = None,
+    max_failures: MaxFailures = None,
+    tracker: TrackerNames = [],  # noqa: B006
 ) -> None:
     """Redo the runs and evaluations that ended badly; nothing else is touched.
 
@@ -128,13 +144,18 @@ def retry(
             raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
     from lvmbench.api.prepared import Prepared
     from lvmbench.execution.options import RunOptions
+    from lvmbench.results.baselines import reopen_baselines
 
+    options = RunOptions(
+        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
+    )
     with open_store(directory, store) as opened:
-        prepared = Prepared.again(directory, store, RunOptions(device, jobs, timeout))
+        prepared = Prepared.again(directory, store, options)
         names = prepared.plan.names
         runs = {name: run for name, run in opened.runs().items() if name in names}
         opened.reopen(run.key for run in runs.values() if run.status in wanted)
         opened.reopen_evaluations(wanted)
+    reopen_baselines(directory, wanted)
     _go(prepared)
 
 
@@ -147,6 +168,9 @@ def evaluate(
     device: Device = "auto",
     jobs: Jobs = None,
     timeout: Timeout = None,
+    memory: Memory = None,
+    max_failures: MaxFailures = None,
+    tracker: TrackerNames = [],  # noqa: B006
 ) -> None:
     """Apply more evaluators to the stored weights; nothing is trained.
 
@@ -156,12 +180,18 @@ def evaluate(
     from lvmbench.execution.options import RunOptions
 
     require_store(directory, store)
-    prepared = Prepared.again(directory, store, RunOptions(device, jobs, timeout), evaluators=evaluator)
+    options = RunOptions(
+        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
+    )
+    prepared = Prepared.again(directory, store, options, evaluators=evaluator)
     _go(prepared, training=False)
 
 
 def _go(prepared: Prepared, *, training: bool = True) -> None:
-    """Run a plan with a live display; exit code 1 where anything failed, 130 where it was interrupted."""
+    """Run a plan with a live display; exit code 1 where anything failed.
+
+    Where it was interrupted, the exit code is the one that shells have for that signal.
+    """
     from lvmbench.api.progress import Live, console, say
     from lvmbench.api.results import Results
     from lvmbench.cli.shown import show_results
@@ -171,12 +201,26 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     try:
         with Live(console) as live:
             summary = prepared.run(live, training=training)
-    except KeyboardInterrupt:
-        say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {out})")
-        raise typer.Exit(130) from None
-    show_results(Results(out, prepared.store), summary)
+    except KeyboardInterrupt as error:
+        say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {shell(out)})")
+        raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
+    results = Results(out, prepared.store)
+    _renew_report(results)
+    show_results(results, summary)
     if all(planned.status == "refused" for planned in plan.planned):
         reason = plan.planned[0].reason
         raise UserError(f"{plan.suite.path}: nothing can run, every combination is refused: {reason}")
-    if summary.failed:
+    if summary.failed or summary.stopped:
         raise typer.Exit(1)
+
+
+def _renew_report(results: Results) -> None:
+    """Write the report where there is something new to tell; what goes wrong with it costs nothing else."""
+    from lvmbench.api.progress import say
+    from lvmbench.api.report import is_current
+
+    try:
+        if not is_current(results.directory):
+            results.report()
+    except Exception as error:
+        say(f"the report could not be written: {type(error).__name__}: {error}")

@@ -17,6 +17,7 @@ from lvmbench.noise import derive
 from lvmbench.objective import Objective
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
+from lvmbench.registry.sandbox import contained
 
 
 class DataCache:
@@ -28,7 +29,8 @@ class DataCache:
 
     def __getitem__(self, ref: Ref) -> Data:
         if str(ref) not in self.loaded:
-            self.loaded[str(ref)] = self._catalogue.build("dataset", ref).load()
+            with contained():
+                self.loaded[str(ref)] = self._catalogue.build("dataset", ref).load()
         return self.loaded[str(ref)]
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
-from lvmbench.registry.sandbox import preserved
+from lvmbench.registry.sandbox import contained, preserved
 
 
 class Prototypes(Catalogue):
@@ -44,7 +44,8 @@ class Prototypes(Catalogue):
         """What was found under a key the first time, or the error that came instead."""
         if key not in self._found:
             try:
-                self._found[key] = find()
+                with contained():
+                    self._found[key] = find()
             except Exception as error:
                 self._found[key] = error
         found = self._found[key]

@@ -1,189 +1,235 @@
-"""The local executor: worker processes that can be killed, one torch thread each."""
+"""Executors on this machine: worker processes that can be killed, and this process itself."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
-import signal
-import tempfile
-import threading
+import pickle
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from collections.abc import Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
-from pebble import ProcessExpired, ProcessPool
-
-from lvmbench.execution.progress import Progress, ProgressFile
+from lvmbench.errors import LvmbenchError
+from lvmbench.execution.executor import Crash, Ended, Resources, Tell, Work
+from lvmbench.execution.fates import crash_of, death, kills_for_memory
+from lvmbench.execution.process import ENDED, WorkerProcess
+from lvmbench.execution.progress import Progress
+from lvmbench.execution.serving import DONE, PROGRESS, READY
+from lvmbench.registry.words import reason_of
 from lvmbench.status import Status
 
-T = TypeVar("T")
-J = TypeVar("J")
-Task = Callable[[J, ProgressFile], T]
+TICK = 0.2
+"""Seconds between two looks at limits of time and memory."""
+WARM_UP = 300.0
+"""Seconds after which a worker that is not ready for jobs is taken to hang."""
+FALSE_STARTS = 3
+"""So many workers in a row may end before one has been ready."""
+GIB = 2**30
 
 
-class Crash(Exception):  # noqa: N818
-    """A job that ended without an outcome of its own: killed, or out of time."""
-
-    def __init__(self, status: Status, reason: str) -> None:
-        super().__init__(reason)
-        self.status, self.reason = status, reason
+class CannotStart(LvmbenchError):  # noqa: N818
+    """Worker processes end before they are ready for a job."""
 
 
-class LocalExecutor(Generic[J]):
-    """Runs jobs in worker processes; one that dies or runs out of time costs only the job it was doing.
+class Limits(NamedTuple):
+    """What one job may take: seconds, and bytes of the memory of its worker."""
+
+    seconds: float | None = None
+    memory: int | None = None
+
+
+def nothing(job: Any, tell: Tell) -> None:
+    """No work."""
+
+
+class LocalExecutor:
+    """Does jobs in worker processes, with one thread each; a job that is ended costs no other.
+
+    A worker is kept for the next job, and replaced when it has died or had to be killed. The clock of a job
+    starts when a worker that is warm begins it.
 
     Arguments:
-        workers: How many processes; 0 runs the jobs in this process, without isolation or time limit.
-        timeout: Seconds that one job may take.
+        workers: How many processes.
+        limits: What one job may take.
+        warm_up: What a worker does before it is ready for jobs, and for what.
     """
 
-    def __init__(self, workers: int, timeout: float | None = None) -> None:
-        self.workers, self.timeout = workers, timeout
-        self._waiting: deque[tuple[int, Task[J, Any], J]] = deque()
-        self._futures: dict[Future[Any], int] = {}
-        self._pool: ProcessPool | None = None
-        self._progress = tempfile.TemporaryDirectory(prefix="lvmbench-progress-")
+    def __init__(
+        self, workers: int, limits: Limits | None = None, warm_up: tuple[Work, Any] = (nothing, None)
+    ) -> None:
+        self.resources = Resources(workers)
+        self.limits, self._warm_up = limits or Limits(), warm_up
+        self._workers: list[WorkerProcess] = []
+        self._waiting: deque[tuple[int, Work, Any]] = deque()
+        self._events: SimpleQueue[tuple[WorkerProcess, str, Any]] = SimpleQueue()
+        self._news: dict[int, Progress] = {}
+        self._false_starts, self._kills = 0, kills_for_memory()
 
-    def __enter__(self) -> LocalExecutor[J]:
-        if self.workers:
-            context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPool(self.workers, context=context, initializer=_start_worker)
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        if self._pool:
-            self._pool.stop() if error[0] else self._pool.close()
-            self._pool.join()
-        self._progress.cleanup()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.cancel()
 
-    def submit(self, number: int, work: Task[J, T], job: J, *, first: bool = False) -> None:
-        """Queue a job under a number of the caller's, before the ones that wait if ``first``."""
-        place = self._waiting.appendleft if first else self._waiting.append
-        place((number, work, job))
+    @property
+    def room(self) -> int:
+        """How many more jobs it would begin at once."""
+        return self.resources.workers - len(self._waiting) - sum(w.number >= 0 for w in self._workers)
 
-    def _start(self) -> None:
-        """Give waiting jobs to the workers that are free."""
-        while self._waiting and len(self._futures) < max(1, self.workers):
-            number, work, job = self._waiting.popleft()
-            progress = self._news(number)
-            if self._pool is None:
-                future = _run_here(work, job, progress)
-            else:
-                with _uninterrupted():
-                    future = self._pool.schedule(work, args=[job, progress], timeout=self.timeout)
-            self._futures[future] = number
+    def submit(self, number: int, work: Work, job: Any) -> None:
+        """Begin a job, under a number of the caller's, as soon as a worker is ready."""
+        self._waiting.append((number, work, job))
+        self._give()
 
-    def _news(self, number: int) -> ProgressFile:
-        return ProgressFile(Path(self._progress.name) / str(number))
+    def cancel(self) -> None:
+        """End all workers, and with them the jobs, at once and without an outcome."""
+        self._waiting.clear()
+        while self._workers:
+            self._workers.pop().kill()
 
-    def completed(self, on_progress: Callable[[int, Progress], None]) -> Iterator[tuple[int, Any]]:
-        """Yield the number and the outcome, or the `Crash`, of each job as it ends.
+    def progress(self) -> Mapping[int, Progress]:
+        """What is new of the jobs that run, by their numbers."""
+        news, self._news = self._news, {}
+        return news
 
-        Jobs may be submitted meanwhile.
-        """
-        with _interrupted_between_jobs(bool(self.workers)) as stop_if_asked:
-            while self._waiting or self._futures:
-                stop_if_asked()
-                self._start()
-                done, running = wait(self._futures, timeout=0.2, return_when=FIRST_COMPLETED)
-                for number in (self._futures[future] for future in running):
-                    if news := self._news(number).read():
-                        on_progress(number, news)
-                for future in done:
-                    yield self._futures.pop(future), self._outcome(future)
+    def completed(self, seconds: float) -> list[Ended]:
+        """The jobs that end, as soon as there are any, within some seconds."""
+        end = time.monotonic() + seconds
+        while True:
+            left = end - time.monotonic()
+            ended = [*self._heard(max(0.0, min(left, TICK))), *self._watched()]
+            self._give()
+            if ended or left <= 0:
+                return ended
 
-    def _outcome(self, future: Future[Any]) -> Any:
-        try:
-            return future.result()
-        except TimeoutError:
-            return Crash(Status.TIMEOUT, f"took longer than {self.timeout:g} s (--timeout)")
-        except ProcessExpired as error:
-            return Crash(Status.KILLED, _death(error.exitcode))
+    def _give(self) -> None:
+        """Give waiting jobs to workers that are ready, and start as many as there are jobs for."""
+        for worker in self._workers:
+            if worker.idle and self._waiting:
+                worker.give(*self._waiting.popleft())
+        starting = sum(not worker.ready for worker in self._workers)
+        for _ in range(min(self.resources.workers - len(self._workers), len(self._waiting) - starting)):
+            self._workers.append(WorkerProcess(self._events, self._warm_up, {}))
+
+    def _heard(self, seconds: float) -> list[Ended]:
+        """What a worker has said within some seconds."""
+        with suppress(Empty):
+            worker, about, content = self._events.get(timeout=seconds)
+            if worker in self._workers:  # others were killed, and what they said since does not count
+                return self._took_in(worker, about, content)
+        return []
+
+    def _took_in(self, worker: WorkerProcess, about: str, content: Any) -> list[Ended]:
+        if about == READY:
+            worker.ready, self._false_starts = True, 0
+        elif about == PROGRESS:
+            self._news[worker.number] = content.after(self._news.get(worker.number))
+        elif about == DONE:
+            return [self._done(worker, content)]
+        elif about == ENDED:
+            return self._lost(worker)
+        return []
+
+    def _done(self, worker: WorkerProcess, content: bytes) -> Ended:
+        number, worker.number = worker.number, -1
+        self._news.pop(number, None)
+        return Ended(number, _unpacked(content), worker.log, worker.look())
+
+    def _watched(self) -> list[Ended]:
+        """The jobs whose worker is dead, or has had to be killed."""
+        return [ended for worker in [*self._workers] for ended in self._watch(worker)]
+
+    def _watch(self, worker: WorkerProcess) -> list[Ended]:
+        if worker.exitcode is not None:
+            return self._lost(worker)
+        taken, memory = time.monotonic() - worker.since, worker.look()
+        if not worker.ready:
+            return self._lost(worker) if taken > WARM_UP else []
+        if worker.number < 0:
+            return []
+        if self.limits.seconds and taken > self.limits.seconds:
+            text = f"took longer than {self.limits.seconds:g} s (--timeout)"
+            return self._lost(worker, Crash(Status.TIMEOUT, text))
+        if self.limits.memory and memory > self.limits.memory:
+            text = f"took {memory / GIB:.2f} GiB, more than {self.limits.memory / GIB:.2f} (--memory)"
+            return self._lost(worker, Crash(Status.OOM, text))
+        return []
+
+    def _lost(self, worker: WorkerProcess, crash: Crash | None = None) -> list[Ended]:
+        """The job that is lost with a worker, which is ended if it is not dead."""
+        code = worker.exitcode
+        self._workers.remove(worker)
+        killed = worker.kill()
+        if worker.number < 0:
+            self._count_start(worker, killed if code is None else code)
+            return []
+        crash = crash or death(killed if code is None else code, self._kills)
+        self._kills = kills_for_memory()
+        self._news.pop(worker.number, None)
+        return [Ended(worker.number, crash, worker.log, worker.memory or None)]
+
+    def _count_start(self, worker: WorkerProcess, code: int) -> None:
+        """Raise `CannotStart` where workers do nothing but end before they are ready."""
+        self._false_starts += not worker.ready
+        if self._false_starts >= FALSE_STARTS:
+            said = f": {' '.join(worker.log.split())}" if worker.log else ""
+            raise CannotStart(f"worker processes cannot start (exit code {code}){said}")
 
 
-@contextlib.contextmanager
-def _interrupted_between_jobs(wanted: bool) -> Iterator[Callable[[], None]]:
-    """Let the first Ctrl-C wait for the next call of what this gives, which then raises it.
-
-    A second one is raised at once.
-
-    Raised anywhere, it could leave a lock of a job's future taken, for which the end of the pool would wait
-    forever.
-    """
-    asked: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    def stop_if_asked() -> None:
-        if asked:
-            raise KeyboardInterrupt
-
-    if not wanted or threading.current_thread() is not threading.main_thread():
-        yield stop_if_asked
-        return
-    before = signal.signal(signal.SIGINT, note)
+def _unpacked(content: bytes) -> Any:
+    """An outcome, or what became of it where it cannot be read here."""
     try:
-        yield stop_if_asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Keep Ctrl-C waiting, and from the processes and threads that are started meanwhile:
-    the runner ends those itself.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()  # when it starts, it lets signals through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _run_here(work: Task[J, T], job: J, progress: ProgressFile) -> Future[T]:
-    future: Future[T] = Future()
-    try:
-        future.set_result(work(job, progress))
+        return pickle.loads(content)
     except Exception as error:
-        future.set_exception(error)
-    return future
+        return Crash(Status.FAILED, f"the outcome cannot be read: {reason_of(error)}")
 
 
-def _death(exitcode: int) -> str:
-    """How a worker process died, in words."""
-    if exitcode == -9:
-        return "the worker process was killed (signal 9), perhaps for using too much memory"
-    return f"the worker process died ({f'signal {-exitcode}' if exitcode < 0 else f'exit code {exitcode}'})"
+class HereExecutor:
+    """Does jobs in this process, one at a time, without isolation or limits."""
 
+    resources = Resources(1)
 
-def _start_worker() -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import torch
+    def __init__(self) -> None:
+        self._job: tuple[int, Work, Any] | None = None
 
-    torch.set_num_threads(1)
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.cancel()
 
-def _end_with_parent() -> None:
-    """Do no more work for a runner that was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    @property
+    def room(self) -> int:
+        """Whether a job may be submitted: 1 or 0."""
+        return int(self._job is None)
 
+    def submit(self, number: int, work: Work, job: Any) -> None:
+        """Take a job, which the next call of `completed` does."""
+        self._job = (number, work, job)
 
-def cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    def cancel(self) -> None:
+        """Forget the job that was taken."""
+        self._job = None
+
+    def progress(self) -> Mapping[int, Progress]:
+        """Nothing: no job runs while anybody can ask."""
+        return {}
+
+    def completed(self, seconds: float) -> list[Ended]:
+        """The job that was taken, done."""
+        if self._job is None:
+            time.sleep(seconds)
+            return []
+        (number, work, job), self._job = self._job, None
+        try:
+            return [Ended(number, work(job, lambda progress: None))]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return [Ended(number, crash_of(error))]

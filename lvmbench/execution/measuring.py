@@ -17,6 +17,10 @@ from lvmbench.errors import LvmbenchError, Refusal, nearest
 from lvmbench.evaluator import Evaluator, Measurement, Subject
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
+from lvmbench.text import printable, shortened
+
+WORD = 200
+"""So many characters of what a figure is called are kept."""
 
 
 def check_suits(
@@ -67,7 +71,7 @@ def _row(measurement: Measurement, evaluator: Evaluator, split: str) -> dict[str
         raise LvmbenchError(
             f"metric '{name}' is {value} with standard error {stderr}; both must be finite: refuse instead"
         )
-    words = {"metric": name, "variant": measurement.variant, "method": measurement.method}
+    words = {"metric": name, "variant": _word(measurement.variant), "method": _word(measurement.method)}
     return {
         **words,
         "value": value,
@@ -76,6 +80,11 @@ def _row(measurement: Measurement, evaluator: Evaluator, split: str) -> dict[str
         "unit": metric.unit,
         "better": metric.better,
     }
+
+
+def _word(text: str) -> str:
+    """What an evaluator calls a figure, as plain text that can be stored and shown."""
+    return shortened(printable(str(text)), WORD)
 
 
 def _expect_distinct(measurements: Iterable[Measurement]) -> None:

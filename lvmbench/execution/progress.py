@@ -1,48 +1,45 @@
-"""Progress of a job, handed over in a small file:
-nothing to lock, and nothing left behind by a killed process.
-"""
+"""How far a job has got, as its runner is told."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+PAUSE = 0.2
+"""Seconds between two tellings of the same job."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a job has got to: its phase, steps done of a total, and the mean validation bound."""
+    """Where a job has got to: its phase, steps done of a total, and the mean validation bound.
+
+    ``epochs`` are those that have ended since it was last told: the number of each, and the training and
+    validation bound of each seed.
+    """
 
     phase: str
     done: int
     total: int
     bound: float | None = None
+    epochs: tuple[tuple[int, Mapping[int, tuple[float, float]]], ...] = ()
+
+    def after(self, earlier: Progress | None) -> Progress:
+        """The same with the epochs of an earlier one that was passed over."""
+        return replace(self, epochs=earlier.epochs + self.epochs) if earlier else self
 
 
-@dataclass(frozen=True)
-class ProgressFile:
-    """Written by the worker at most five times a second, read by the runner."""
+class NowAndThen:
+    """Passes on what is told at most five times a second, and what ends a phase always."""
 
-    path: Path
+    def __init__(self, tell: Callable[[Progress], None]) -> None:
+        self._tell, self._told = tell, -PAUSE
+        self._passed_over: Progress | None = None
 
-    def write(self, progress: Progress) -> None:
-        """Put the latest progress where the runner finds it."""
-        with contextlib.suppress(OSError):
-            if (
-                progress.done < progress.total
-                and self.path.exists()
-                and time.time() - self.path.stat().st_mtime < 0.2
-            ):
-                return
-            partial = self.path.with_suffix(".partial")
-            partial.write_text(json.dumps(asdict(progress)))
-            partial.replace(self.path)
-
-    def read(self) -> Progress | None:
-        """The latest progress, if there is any."""
-        try:
-            return Progress(**json.loads(self.path.read_text()))
-        except (OSError, ValueError):
-            return None
+    def __call__(self, progress: Progress) -> None:
+        """Pass on the progress, if it is time."""
+        now, progress = time.monotonic(), progress.after(self._passed_over)
+        self._passed_over = progress
+        if progress.done >= progress.total or now - self._told >= PAUSE:
+            self._told, self._passed_over = now, None
+            self._tell(progress)

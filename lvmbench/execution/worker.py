@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,62 +13,77 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.torch import load
 
-from lvmbench.combinations.parts import DataCache, build
+from lvmbench.combinations.parts import DataCache, Parts, build
 from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.data.tensors import write_tensors
-from lvmbench.errors import LvmbenchError, Refusal, Unavailable
+from lvmbench.dataset import Data
+from lvmbench.errors import Refusal, Unavailable
 from lvmbench.evaluator import Evaluator, Measurement
+from lvmbench.execution.executor import Tell
+from lvmbench.execution.fates import Unkept, crash_of
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
 from lvmbench.execution.measuring import check_suits, figures, subject_of
-from lvmbench.execution.progress import Progress, ProgressFile
+from lvmbench.execution.progress import Progress
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import noted
-from lvmbench.status import Status, answered
+from lvmbench.results.per_datum import per_datum_file, tensor_name
+from lvmbench.results.weights import read_weights
+from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
 
 
 @functools.lru_cache(maxsize=1)
-def _world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
+def world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
     """The plugins and data sets of this process."""
     catalogue = load_catalogue(selection)
     return catalogue, DataCache(catalogue)
 
 
-def train_job(job: Job, progress: ProgressFile) -> list[Trained]:
-    """Train a pack and store each seed's best weights; what goes wrong becomes a status."""
-    seeds, remarks = tuple(job.keys), list[str]()
-    try:
-        with noted(remarks):
-            trained = _train(job, seeds, progress)
-    except (Exception, SystemExit) as error:
-        return [Trained(seed, *_ending(error)) for seed in seeds]
+def warm_up(selection: PluginSelection, tell: Tell) -> None:
+    """Load what every job needs, so that no job's time is spent on it."""
+    torch.set_num_threads(1)
+    world(selection)
+
+
+def train_job(job: Job, tell: Tell) -> list[Trained]:
+    """Train a pack and store each seed's best weights.
+
+    A seed whose parts cannot be built fails alone; the rest of what goes wrong is raised.
+    """
+    remarks = list[str]()
+    with noted(remarks):
+        trained = _train(job, tell)
     return [replace(t, reason=t.reason or "; ".join(remarks)) for t in trained]
 
 
-def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Trained]:
+def _train(job: Job, tell: Tell) -> list[Trained]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    catalogue, cache = _world(job.selection)
+    catalogue, cache = world(job.selection)
     data, device = cache[job.combination["dataset"]], pick_device(job.device)
-    parts = [build(catalogue, job.combination, data, seed) for seed in seeds]
+    built, failed = _built(catalogue, job, data)
+    if not built:
+        return failed
+    seeds, parts = tuple(built), [*built.values()]
     if reason := refusal(data, parts[0], job.combination):
         raise Refusal(reason)
 
     def on_epoch(epoch: Epoch) -> None:
         finite = [v for v in epoch.validation.values() if math.isfinite(v)]
         bound = fmean(finite) if finite else None
-        progress.write(Progress("train", epoch.epoch, job.combination.budget.epochs, bound))
+        bounds = {seed: (epoch.train[seed], validation) for seed, validation in epoch.validation.items()}
+        budget = job.combination.budget
+        tell(Progress("train", epoch.epoch, budget.epochs, bound, ((epoch.epoch, bounds),)))
 
     memory = PeakMemory(device)
     results = train(parts, seeds, data, job.combination.budget, device, on_epoch)
     peak = memory.facts
-    trained = []
+    trained = failed
     for result in results:
-        if result.status == Status.OK:
-            write_tensors(result.weights, job.weights_file(result.seed))
+        ok = result.status == Status.OK
+        sha256 = keep(result.weights, job.weights_file(result.seed)) if ok else None
         facts: dict[str, Any] = {
             "started": started,
             "trained_epochs": result.epochs,
@@ -79,6 +93,7 @@ def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Tra
             "parameters": parts[0].model.parameters_count,
             "device": str(device),
             "pack": len(seeds),
+            "weights_sha256": sha256,
             **peak,
         }
         trained.append(
@@ -87,41 +102,30 @@ def _train(job: Job, seeds: tuple[int, ...], progress: ProgressFile) -> list[Tra
     return trained
 
 
-def _ending(error: BaseException) -> tuple[Status, str, str | None]:
-    """What became of work that raised: status, reason and, where it is not a plain answer, traceback."""
-    if isinstance(error, Refusal | Unavailable):
-        return answered(error), str(error), None
-    status = Status.OOM if _is_out_of_memory(error) else Status.FAILED
-    return status, reason_of(error), "".join(traceback.format_exception(error))
+def _built(catalogue: Catalogue, job: Job, data: Data) -> tuple[dict[int, Parts], list[Trained]]:
+    """The parts of each seed, and of those that cannot be built what became of them."""
+    built, failed = dict[int, Parts](), list[Trained]()
+    for seed in job.keys:
+        try:
+            built[seed] = build(catalogue, job.combination, data, seed)
+        except Exception as error:
+            if len(job.keys) == 1 or isinstance(error, Refusal | Unavailable):
+                raise
+            crash = crash_of(error)
+            failed.append(Trained(seed, crash.status, crash.reason, crash.traceback))
+    return built, failed
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was spent; for other memory than CUDA's, torch says so in the words of a plain error."""
-    words = ("can't allocate memory", "out of memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
-    )
+def evaluate_job(work: Measuring, tell: Tell) -> Evaluated:
+    """Apply an evaluator to stored weights; what goes wrong is raised."""
 
+    def told(share: float) -> None:
+        tell(Progress(f"evaluate {work.evaluator.name} {share:.0%}", 0, 1))
 
-def reason_of(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, LvmbenchError) else f"{type(error).__name__}: {text}"[:500]
-
-
-def evaluate_job(work: Measuring, progress: ProgressFile) -> Evaluated:
-    """Apply an evaluator to stored weights; what goes wrong becomes a status."""
-
-    def tell(share: float) -> None:
-        progress.write(Progress(f"evaluate {work.evaluator.name} {share:.0%}", 0, 1))
-
-    tell(0.0)
+    told(0.0)
     start, remarks, name = time.perf_counter(), list[str](), str(work.evaluator)
-    try:
-        with noted(remarks):
-            measurements = _measure(work.job, work, tell)
-    except (Exception, SystemExit) as error:
-        return Evaluated(work.seed, name, *_ending(error))
+    with noted(remarks):
+        measurements = _measure(work.job, work, told)
     seconds = time.perf_counter() - start
     return Evaluated(
         work.seed, name, Status.OK, "; ".join(remarks), seconds=seconds, measurements=measurements
@@ -129,30 +133,41 @@ def evaluate_job(work: Measuring, progress: ProgressFile) -> Evaluated:
 
 
 def _measure(job: Job, work: Measuring, tell: Callable[[float], None]) -> tuple[dict[str, Any], ...]:
-    catalogue, cache = _world(job.selection)
+    catalogue, cache = world(job.selection)
     seed, ref = work.seed, work.evaluator
     data = cache[job.combination["dataset"]]
     evaluator: Evaluator = catalogue.build("evaluator", ref)
     parts = build(catalogue, job.combination, data, seed)
     provided = capabilities(data, parts, measured=True)
     check_suits(evaluator, ref, provided, job.combination, data)
-    restore(parts, load(job.weights_file(seed).read_bytes()))
+    restore(parts, read_weights(job.weights_file(seed), work.facts.get("weights_sha256")))
     device = pick_device(job.device)
     parts.ready(device)
     subject = subject_of(
         catalogue, job.combination, parts, data, provided, seed, work.split, device, work.facts
     )
     measurements, rows = figures(evaluator, replace(subject, tell=tell))
-    _keep_per_datum(measurements, job.weights_file(seed).with_suffix(""), str(ref))
+    _keep_per_datum(measurements, per_datum_file(job.weights, job.keys[seed], str(ref)))
     return rows
 
 
-def _keep_per_datum(measurements: Iterable[Measurement], folder: Path, evaluator: str) -> None:
+def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> None:
     """Store the figures of single data beside the weights, one file per evaluator."""
     tensors = {
-        ".".join(filter(None, (m.metric, m.variant, m.method))): m.per_datum.detach().cpu()
+        tensor_name(m.metric, m.variant, m.method): m.per_datum.detach().cpu()
         for m in measurements
         if m.per_datum is not None
     }
     if tensors:
-        write_tensors(tensors, folder / f"{evaluator}.safetensors")
+        keep(tensors, file)
+
+
+def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> str:
+    """Write tensors; the sha256 of their file.
+
+    Raises `Unkept` where there is no place for them, for which no method is to blame.
+    """
+    try:
+        return write_tensors(tensors, path)
+    except OSError as error:
+        raise Unkept(f"'{path.parent}' cannot be written to: {error.strerror}") from error

@@ -15,7 +15,8 @@ from typing import Any
 from lvmbench.errors import Unavailable, UserError, nearest
 from lvmbench.kinds import KINDS, TABLE
 from lvmbench.registry.names import Ref
-from lvmbench.registry.sandbox import preserved
+from lvmbench.registry.sandbox import origin, preserved
+from lvmbench.registry.words import reason_of
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,10 @@ class Entry:
             if not (isinstance(component, type) and issubclass(component, base)):
                 raise TypeError(f"{component!r} is not a class derived from lvmbench.{base.__name__}")
             options_model(component)
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             raise Unavailable(
                 f"{self.label} of {self.distribution} {self.version} cannot be "
-                f"used: {type(error).__name__}: {error}"
+                f"used: {reason_of(origin(error), named=True)}"
             ) from error
         return component
 

@@ -26,6 +26,10 @@ class Overtime(BaseException):
     """Code that has taken too long; no ``except Exception`` of its own swallows it."""
 
 
+class Escape(Exception):  # noqa: N818
+    """What code raised that would have ended the process, such as `SystemExit`."""
+
+
 class Note(NamedTuple):
     """What guarded code did beside its work: the stage ``output`` or ``state``, and what happened."""
 
@@ -84,14 +88,41 @@ def guarded(notes: list[Note]) -> Iterator[None]:
 def preserved(changed: list[str]) -> Iterator[None]:
     """Undo what code does to global state, and say what it changed.
 
-    That is the default type and device, gradient mode and threads of torch, and the seeds of torch, numpy and
-    random. Where the code itself imports a module, what is known of its defaults is restored.
+    That is the working directory, the environment, the default type and device, gradient mode and threads of
+    torch, and the seeds of torch, numpy and random. Where the code itself imports a module, what is known of
+    its defaults is restored.
+
+    What would end the process comes as an `Escape`.
     """
     values = {setting.name: setting.read() for setting in _settings()}
+    variables = dict(os.environ)
+    try:
+        with contained():
+            yield
+    finally:
+        changed += _restore_variables(variables)
+        changed += [s.name for s in _settings() if _undo(s, values.get(s.name, s.default))]
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Run code that does not own the process: what it raises to end it, such as `SystemExit`, is an `Escape`.
+
+    Not so a `KeyboardInterrupt` where there may be somebody at a keyboard.
+    """
     try:
         yield
-    finally:
-        changed += [s.name for s in _settings() if _undo(s, values.get(s.name, s.default))]
+    except (Exception, Overtime):
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            raise
+        raise Escape from error
+
+
+def origin(error: BaseException) -> BaseException:
+    """What was raised, of an `Escape` as of anything else."""
+    return error.__cause__ if isinstance(error, Escape) and error.__cause__ else error
 
 
 @contextmanager
@@ -133,7 +164,10 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 def _settings() -> list[_Setting]:
     """The global state of the modules that are imported."""
-    settings = [_Setting("the seed of random", random.getstate, random.setstate)]
+    settings = [
+        _Setting("the seed of random", random.getstate, random.setstate),
+        _Setting("the working directory", _directory, os.chdir),
+    ]
     numpy: Any = sys.modules.get("numpy")
     torch: Any = sys.modules.get("torch")
     if hasattr(numpy, "random"):
@@ -141,6 +175,23 @@ def _settings() -> list[_Setting]:
     if hasattr(torch, "get_default_device"):
         settings += _torch_settings(torch)
     return settings
+
+
+def _directory() -> str | None:
+    """The working directory, unless it was removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def _restore_variables(before: dict[str, str]) -> list[str]:
+    """Put environment variables back; new ones, which libraries set when they are imported, are no news."""
+    changed = [f"the environment variable {n}" for n, v in before.items() if os.environ.get(n) != v]
+    for name in os.environ.keys() - before:
+        del os.environ[name]
+    os.environ.update(before)
+    return changed
 
 
 def _torch_settings(torch: Any) -> list[_Setting]:

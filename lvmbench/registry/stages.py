@@ -10,7 +10,8 @@ from typing import Any
 
 from lvmbench.errors import nearest
 from lvmbench.registry import hookspecs
-from lvmbench.registry.sandbox import Note, Overtime, guarded
+from lvmbench.registry.sandbox import Note, Overtime, guarded, origin
+from lvmbench.registry.words import reason_of
 
 
 class StageError(Exception):
@@ -31,9 +32,8 @@ def attempt(stage: str, action: Callable[[], Any], notes: list[Note]) -> Any:
         raise
     except Overtime as error:
         raise StageError(stage, str(error)) from None
-    except (Exception, SystemExit) as error:
-        message = " ".join(str(error).split())
-        raise StageError(stage, f"{type(error).__name__}: {message}") from error
+    except Exception as error:
+        raise StageError(stage, reason_of(origin(error), named=True)) from origin(error)
     finally:
         notes.extend(Note(note.stage, f"at {stage} it {note.message}") for note in beside)
 

@@ -28,7 +28,7 @@ class Said(sa.TypeDecorator[str]):
 def _ending() -> list[Column[Any]]:
     """How a run or an evaluation ended."""
     reason = Column("reason", Said, nullable=False, default="")
-    return [Column("status", String, nullable=False), reason, Column("traceback", Said)]
+    return [Column("status", String, nullable=False), reason, Column("traceback", Said), Column("log", Said)]
 
 
 NAME = (*COLUMNS, "seed")
@@ -63,6 +63,7 @@ RUNS = Table(
     Column("parameters", BigInteger),
     Column("device", String),
     Column("pack", Integer),
+    Column("weights_sha256", String),
     Column("provenance", JSON),
     Column("environment", String),
     Column("started", String),
@@ -96,7 +97,26 @@ CURVES = Table(
     Column("train_bound", Float, nullable=False),
     Column("validation_bound", Float, nullable=False),
 )
-RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in {"position", "traceback", "provenance"}]
+LEASES = Table(
+    "leases",
+    METADATA,
+    Column("key", String, primary_key=True),
+    Column("owner", String, nullable=False),
+    Column("expires", Float, nullable=False),
+)
+"""Which process has a run in hand, and until when if it gives no sign of life."""
+DETAILS = {"position", "traceback", "log", "provenance"}
+"""The columns of runs and evaluations that are not in their tables."""
+RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in DETAILS]
+MIGRATIONS: Mapping[str, tuple[str, ...]] = {
+    "4": ("ALTER TABLE runs ADD COLUMN log TEXT", "ALTER TABLE evaluations ADD COLUMN log TEXT"),
+    "5": (
+        "ALTER TABLE runs ADD COLUMN precision VARCHAR NOT NULL DEFAULT 'highest'",
+        "ALTER TABLE runs ADD COLUMN weights_sha256 TEXT",
+    ),
+}
+"""What makes tables of each older schema those of the next one; new tables need nothing."""
+SCHEMA_VERSION = "6"
 
 
 def called(url: sa.URL) -> str:

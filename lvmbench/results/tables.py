@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,12 @@ from lvmbench.errors import UserError
 if TYPE_CHECKING:
     from lvmbench.results.store import Store
 
-RECORDS, MEASUREMENTS, EVALUATIONS, CURVES = (
+RECORDS, MEASUREMENTS, EVALUATIONS, CURVES, BASELINES = (
     "records.csv",
     "measurements.csv",
     "evaluations.csv",
     "curves.csv",
+    "baselines.csv",
 )
 """What the tables of a results directory are called."""
 LATE = 0.05
@@ -65,9 +67,10 @@ def read_table(path: Path) -> pd.DataFrame:
         )
     frame = pd.read_csv(path, dtype="str", keep_default_na=False)
     for name in frame.columns.intersection(_REAL):  # float() is exact whatever the version of pandas
-        frame[name] = [float(text) if text else np.nan for text in frame[name]]
+        frame[name] = [float(text) if text else np.nan for text in frame[name].tolist()]
     for name in frame.columns.intersection(_WHOLE):
-        frame[name] = pd.array([_whole(text) for text in frame[name]], dtype="Int64")
+        places, texts = pd.factorize(frame[name])
+        frame[name] = pd.array([_whole(text) for text in texts], dtype="Int64").take(places)
     if "improving" in frame:
         frame["improving"] = pd.array([_FLAGS[text] for text in frame["improving"]], dtype="boolean")
     return frame
@@ -92,18 +95,18 @@ def stored_tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     last 5% of those it trained, unless patience had stopped it. Measurements are in the order of the
     evaluators.
     """
-    meta, records, measurements = store.meta(), store.records(), store.measurements()
-    records["asked_by"] = _asked_runs(records, meta)
-    supports = json.loads(meta.get("supports", "{}"))
+    records, measurements = store.records(), store.measurements()
+    records["asked_by"] = _asked_runs(records, store.noted("combinations", None))
+    supports = store.noted("supports", {})
     records["support"] = [supports.get(decoder, "") for decoder in records["decoder"]]
     records["improving"] = _improving(records)
-    return records, _asked_figures(measurements, meta)
+    return records, _asked_figures(measurements, store.noted("evaluators", None), store.noted("added", []))
 
 
-def _asked_runs(records: pd.DataFrame, meta: Mapping[str, str]) -> list[str]:
-    if "combinations" not in meta:
+def _asked_runs(records: pd.DataFrame, combinations: list[list[Any]] | None) -> list[str]:
+    if combinations is None:
         return ["suite"] * len(records)
-    asked = set(map(tuple, json.loads(meta["combinations"])))
+    asked = set(map(tuple, combinations))
     return ["suite" if row in asked else "" for row in names_of(records, COLUMNS)]
 
 
@@ -118,11 +121,12 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _asked_figures(measurements: pd.DataFrame, meta: Mapping[str, str]) -> pd.DataFrame:
-    if "evaluators" not in meta:
+def _asked_figures(
+    measurements: pd.DataFrame, evaluators: list[str] | None, others: list[str]
+) -> pd.DataFrame:
+    if evaluators is None:
         return measurements.assign(asked_by="suite")
-    added = dict.fromkeys(json.loads(meta.get("added", "[]")), "evaluate")
-    asked = dict.fromkeys(json.loads(meta["evaluators"]), "suite")
+    added, asked = dict.fromkeys(others, "evaluate"), dict.fromkeys(evaluators, "suite")
     order = {evaluator: i for i, evaluator in enumerate({**asked, **added})}
     by = [{**added, **asked}.get(evaluator, "") for evaluator in measurements["evaluator"]]
     place = np.array([order.get(evaluator, len(order)) for evaluator in measurements["evaluator"]], dtype=int)
@@ -135,3 +139,28 @@ def _improving(records: pd.DataFrame) -> pd.Series[bool]:
     late = trained - records["best_epoch"] < np.ceil(LATE * trained.astype(float))
     cut_short = records["stopped"].isin(["budget", "seconds"])
     return (late & cut_short).astype("boolean").where(records["status"] == "ok")
+
+
+def write(path: Path, text: str) -> bool:
+    """Write a file whole or not at all; says whether it changed."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"'{path}' cannot be written: {error.strerror}; the store has what is finished: mend that, and "
+            "the same command goes on"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return True
+
+
+def as_json(frame: pd.DataFrame) -> str:
+    """An array with one object per row; what is missing is null."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    plain: Any = {"ensure_ascii": False, "allow_nan": False, "default": lambda value: value.item()}
+    return json.dumps(rows, indent=2, **plain) + "\n"

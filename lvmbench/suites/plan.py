@@ -27,9 +27,9 @@ from lvmbench.model import LatentVariableModel
 from lvmbench.options import OptionError
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref, matches
-from lvmbench.registry.sandbox import preserved
+from lvmbench.registry.sandbox import contained, preserved
 from lvmbench.status import Status, answered
-from lvmbench.suites.figures import check_figures, check_references
+from lvmbench.suites.figures import check_figures, check_references, instruments
 from lvmbench.suites.suite import Choice, Row, Rule, Suite
 
 
@@ -70,11 +70,14 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a suite asks for; ``combinations`` are also those that ``--only`` leaves out."""
+    """Everything that a suite asks for; ``combinations`` are also those that ``--only`` leaves out,
+    and ``instruments`` the classes of the evaluators.
+    """
 
     suite: Suite
     planned: tuple[Planned, ...]
     evaluators: tuple[Ref, ...]
+    instruments: Mapping[str, type[Evaluator]]
     data: Mapping[str, Data]
     combinations: tuple[Combination, ...]
 
@@ -95,10 +98,10 @@ class Plan:
         ]
         return replace(self, planned=tuple(p for p in kept if p.keys))
 
-    def measured_by(self, evaluators: tuple[Ref, ...]) -> Plan:
+    def measured_by(self, instruments: Mapping[str, type[Evaluator]], evaluators: tuple[Ref, ...]) -> Plan:
         """The plan with these evaluators in place of those that the suite asks for, for every combination."""
         planned = tuple(replace(p, evaluators=evaluators) for p in self.planned)
-        return replace(self, planned=planned, evaluators=evaluators)
+        return replace(self, planned=planned, evaluators=evaluators, instruments=instruments)
 
 
 def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> Plan:
@@ -109,7 +112,8 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     """
     planner = _Planner(suite, catalogue)
     evaluators = tuple(planner.asked)
-    check_figures(suite, catalogue, evaluators)
+    classes = instruments(catalogue, evaluators)
+    check_figures(suite, evaluators, classes)
     with preserved([]):  # components are made and asked
         combinations = planner.combinations()
     if not combinations:
@@ -122,7 +126,7 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
         )
     with preserved([]):
         planned = tuple(planner.plan(c) for c in chosen)
-    return Plan(suite, planned, evaluators, planner.data.loaded, tuple(combinations))
+    return Plan(suite, planned, evaluators, classes, planner.data.loaded, tuple(combinations))
 
 
 def _matches(combination: Combination, only: Iterable[str]) -> bool:
@@ -209,7 +213,7 @@ class _Planner:
         """What a data set is like; `Unavailable` where it cannot be had."""
         try:
             return self.data[dataset].summary
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             raise Unavailable(str(error)) from error
 
     def _default_estimator(self, refs: Mapping[str, Ref], latent: int) -> Ref:
@@ -224,7 +228,7 @@ class _Planner:
         try:
             bound, offer = self.catalogue.build("objective", objective), self._offer(refs, latent)
             return first_suitable(self.catalogue, defaults, bound, offer, self.data[refs["dataset"]])
-        except (Exception, SystemExit):
+        except Exception:
             return defaults[0]
 
     def _offer(self, refs: Mapping[str, Ref], latent: int) -> Offer:
@@ -277,14 +281,14 @@ class _Planner:
             raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None
         except (Refusal, Unavailable) as error:
             return self._without_data(combination, provenance, answered(error), str(error))
-        except (Exception, SystemExit):
+        except Exception:
             return self._without_data(combination, provenance)
         planned = Planned(combination, self._keys(combination, identity), provenance)
         try:
             return self._checked(planned, data, evaluators)
         except (Refusal, Unavailable) as error:
             return replace(planned, status=answered(error), reason=str(error))
-        except (Exception, SystemExit):
+        except Exception:
             return planned
 
     def _checked(self, planned: Planned, data: Data, evaluators: Sequence[Ref]) -> Planned:
@@ -314,9 +318,10 @@ class _Planner:
     def _effort(self, evaluator: Ref, work: Workload) -> Effort | None:
         try:
             built: Evaluator = self.catalogue.build("evaluator", evaluator)
-            count = built.evaluations(work)
-            rest = built.densities(work), built.gradients(work), built.fits(work)
-        except (Exception, SystemExit):  # what fails here is left to fail when it is run
+            with contained():
+                count = built.evaluations(work)
+                rest = built.densities(work), built.gradients(work), built.fits(work)
+        except Exception:  # what fails here is left to fail when it is run
             return None
         return None if count is None else Effort(count, *rest)
 
@@ -327,7 +332,7 @@ class _Planner:
             built = self.catalogue.build("evaluator", evaluator)
         except (Refusal, Unavailable) as error:
             return str(error)
-        except (Exception, SystemExit):
+        except Exception:
             return None
         return unmet(f"evaluator '{evaluator}'", built, provided, combination, data)
 
@@ -336,7 +341,7 @@ class _Planner:
         options = {kind: self.catalogue.options(kind, ref) for kind, ref in combination.refs.items()}
         version = {kind: self.catalogue.version(kind, ref) for kind, ref in combination.refs.items()}
         parts = {kind: [combination[kind].name, options[kind], version[kind]] for kind in PARTS}
-        return {"parts": parts, "data": data.checksum, "budget": combination.budget.model_dump()}
+        return {"parts": parts, "data": data.checksum, "budget": combination.budget.identity}
 
     def _keys(self, combination: Combination, identity: Mapping[str, Any]) -> dict[int, str]:
         return run_keys(combination, self.suite.seeds, identity)

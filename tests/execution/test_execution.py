@@ -3,16 +3,15 @@
 import json
 import os
 import signal
-import threading
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from lvmbench.execution.jobs import weights_file
-from lvmbench.execution.local import LocalExecutor, _interrupted_between_jobs
-from lvmbench.execution.progress import Progress, ProgressFile
+from lvmbench.execution.interruption import Interrupted, Interruption
+from lvmbench.execution.local import HereExecutor
+from lvmbench.execution.progress import NowAndThen, Progress
+from lvmbench.results.weights import weights_file
 
 PARTS = """
 import json, os, signal, time, torch, lvmbench
@@ -41,7 +40,7 @@ class Spending(Base):
 
 class Telling(Base):
     def act(self):
-        deaf = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         facts = {"pid": os.getpid(), "threads": torch.get_num_threads(), "deaf": deaf}
         with open("FACTS", "w") as file:
             json.dump(facts, file)
@@ -80,14 +79,14 @@ def test_a_worker_that_dies_costs_only_its_job(tiny):
         "gaussian[hidden=8]": {"ok": 2},
     }
     reasons = records.groupby("posterior")["reason"].first()
-    assert "killed (signal 9), perhaps for using too much memory" in reasons["dying"]
-    assert "died (exit code 7)" in reasons["leaving"]
+    assert "killed (signal 9, SIGKILL)" in reasons["dying"]
+    assert "ended by itself (exit code 7)" in reasons["leaving"]
     assert tiny.frame("evaluations")["status"].tolist() == ["ok"] * 2
 
 
 def test_a_job_that_takes_too_long_is_ended(tiny):
     what = {"posteriors": ["sleeping"], "priors": ["standard_normal"]}
-    tiny.run(plugins=[plugin(tiny, "sleepy")], jobs=1, timeout=2, **what)
+    tiny.run(plugins=[plugin(tiny, "sleepy")], jobs=1, options={"timeout": 2}, **what)
     records = tiny.frame()
     assert records["status"].tolist() == ["timeout"] * 2
     assert set(records["reason"]) == {"took longer than 2 s (--timeout)"}
@@ -109,54 +108,28 @@ def test_worker_processes_change_no_figure(tiny):
     assert one == two
 
 
-def double(job, progress):
+def double(job, tell):
     return 2 * job
 
 
 def test_jobs_may_be_submitted_while_others_end():
     found = []
-    with LocalExecutor(0) as executor:
+    with HereExecutor() as executor:
         for number in range(3):
             executor.submit(number, double, number)
-        for number, outcome in executor.completed(lambda *news: None):
-            found.append((number, outcome))
-            if outcome == 0:
-                executor.submit(7, double, 7, first=True)
-    assert found == [(0, 0), (7, 14), (1, 2), (2, 4)]
+            assert executor.room == 0
+            found += [(ended.number, ended.outcome) for ended in executor.completed(0)]
+            assert executor.room == 1
+    assert found == [(0, 0), (1, 2), (2, 4)]
 
 
-def test_progress_can_be_read_at_all_times(tmp_path):
-    file, done = ProgressFile(tmp_path / "0"), threading.Event()
-    assert file.read() is None
-    news = Progress("train", 9, 9, -1.5)
-    file.write(news)
-
-    def write():
-        while not done.is_set():
-            file.write(news)
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    found = {file.read() for _ in range(2000)}
-    done.set()
-    writer.join()
-    assert found == {news}
-
-
-def test_progress_is_written_now_and_then_and_at_the_end(tmp_path):
-    file = ProgressFile(tmp_path / "0")
-    file.write(Progress("train", 1, 9))
-    file.write(Progress("train", 2, 9))
-    assert file.read() == Progress("train", 1, 9)
-    os.utime(file.path, (time.time() - 1,) * 2)
-    file.write(Progress("train", 3, 9))
-    assert file.read() == Progress("train", 3, 9)
-    file.write(Progress("train", 9, 9))
-    assert file.read() == Progress("train", 9, 9)
-
-
-def test_progress_that_cannot_be_written_stops_nothing():
-    ProgressFile(Path("/no/such/folder/0")).write(Progress("train", 1, 9))
+def test_progress_is_told_now_and_then_and_at_the_end(monkeypatch):
+    told, clock = [], iter([0.0, 0.1, 0.3, 0.31])
+    monkeypatch.setattr("lvmbench.execution.progress.time.monotonic", lambda: next(clock))
+    tell = NowAndThen(told.append)
+    for done in (1, 2, 3, 9):
+        tell(Progress("train", done, 9))
+    assert [progress.done for progress in told] == [1, 3, 9]
 
 
 def test_names_of_weights_differ_with_their_keys():
@@ -208,13 +181,23 @@ def test_a_component_that_changes_global_state_changes_no_other_result(tiny):
     assert reasons["rude"].str.contains("torch's default type").all()
 
 
-def test_an_interruption_waits_for_a_safe_place_and_a_second_one_does_not():
-    before = signal.getsignal(signal.SIGINT)
-    with _interrupted_between_jobs(True) as stop_if_asked:
-        stop_if_asked()
+def test_an_interruption_waits_for_a_safe_place_and_a_third_one_does_not():
+    before, interruption = signal.getsignal(signal.SIGINT), Interruption()
+    with interruption.heard(here=False):
+        assert not interruption.asked
         signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            stop_if_asked()
-        with pytest.raises(KeyboardInterrupt):
+        assert interruption.asked
+        interruption.stop_if_urgent()
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Interrupted):
+            interruption.stop_if_urgent()
+        with pytest.raises(Interrupted):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_second_interruption_ends_a_job_in_this_process():
+    with Interruption().heard(here=True):
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGINT)

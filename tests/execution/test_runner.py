@@ -15,12 +15,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from pebble import ProcessExpired
 from safetensors.torch import load_file
 
 import lvmbench
 from lvmbench.execution import worker
+from lvmbench.execution.executor import Crash
+from lvmbench.results.missing import missing_evaluations
 from lvmbench.results.tables import read_results
+from lvmbench.status import Status
 
 TABLES = ("records.csv", "measurements.csv", "evaluations.csv", "leaderboard.csv", "leaderboard.md")
 TIMINGS = ["train_seconds", "started", "finished", "environment", "pack", "peak_memory_host"]
@@ -40,7 +42,7 @@ def assert_alike(one, other, tolerance=1e-4):
     """Two results directories hold the same runs and figures, timings aside."""
     for mine, yours in zip(read_results(one), read_results(other), strict=True):
         real = ["value", "stderr"] if "value" in mine else []
-        drop = [name for name in TIMINGS if name in mine] + real
+        drop = [name for name in (*TIMINGS, "weights_sha256") if name in mine] + real
         pd.testing.assert_frame_equal(mine.drop(columns=drop), yours.drop(columns=drop))
         for name in real:
             a, b = (torch.tensor(frame[name].to_numpy()) for frame in (mine, yours))
@@ -65,6 +67,7 @@ def test_a_suite_from_end_to_end(tiny, monkeypatch):
             "curves.csv",
             "leaderboard.svg",
             "curves.svg",
+            "baselines.csv",
             "environment.json",
             "suite.yaml",
             "store.sqlite",
@@ -156,7 +159,7 @@ import math, torch, lvmbench
 from lvmbench import Evaluator, Measurement, Metric, Refusal
 
 class Base(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def evaluate(self, subject):
         return self.give()
 
@@ -226,22 +229,44 @@ def test_an_evaluator_that_fails_says_why_and_the_others_go_on(tiny):
     assert measured.set_index("evaluator").loc["tensor", ["value", "stderr"]].tolist() == [1.5, 0.5]
 
 
-def test_lost_weights_are_trained_anew_only_where_they_are_needed(tiny):
+def test_weights_that_are_lost_or_changed_are_named_and_trained_anew(tiny):
     tiny.run(priors=["standard_normal"])
     out = tiny.folder / "out"
-    figures = content(out, ["measurements.csv"])
-    forget_weights(tiny)
+    tables = ["measurements.csv", "records.csv"]
+    before, first = content(out, tables[:1]), tiny.frame().set_index("key")["weights_sha256"]
+    files = sorted((out / "weights").glob("*.safetensors"))
+    files[0].unlink()
+    flip(files[1])
+    assert tiny.run(priors=["standard_normal"]).trained == 2
+    said = {words.split()[4]: words for words in tiny.reporter.said}
+    assert said[files[0].stem].endswith("are missing: it is trained again")
+    assert "are not those that were trained (sha256" in said[files[1].stem]
+    assert content(out, tables[:1]) == before
+    assert tiny.frame().set_index("key")["weights_sha256"].equals(first)
     assert tiny.run(priors=["standard_normal"]).trained == 0
-    more = ["tightness[samples=20,repeats=5]", "clustering"]
+
+
+def test_weights_that_are_lost_or_changed_are_never_measured(tiny):
+    tiny.run(priors=["standard_normal"])
+    files = sorted((tiny.folder / "out" / "weights").glob("*.safetensors"))
+    files[0].unlink()
+    flip(files[1])
     lost = tiny.run(priors=["standard_normal"], evaluators=["clustering"], training=False)
     assert (lost.trained, lost.evaluations) == (0, {"ok": 2, "failed": 2})
-    assert tiny.frame("evaluations")["reason"].str.contains("No such file").sum() == 2
+    reasons = tiny.frame("evaluations")["reason"]
+    for wrong in ("are missing; lvmbench run or retry", "are not those that were trained (sha256"):
+        assert reasons.str.contains(wrong, regex=False).sum() == 1
     with tiny.store() as store:
         assert store.reopen_evaluations(["failed"]) == 2
-    again = tiny.run(priors=["standard_normal"], evaluators=more)
+    again = tiny.run(priors=["standard_normal"])
     assert (again.trained, again.evaluations) == (2, {"ok": 4})
-    kept = tiny.frame("measurements").query("evaluator != 'clustering'")
-    assert kept.assign(asked_by="suite").to_csv(index=False).encode() == figures["measurements.csv"]
+
+
+def flip(file):
+    """Change a byte of a tensor, so that the file is one of weights as before."""
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(content)
 
 
 def forget_weights(tiny):
@@ -307,16 +332,13 @@ def test_measurements_are_stored_and_told_of_one_by_one(tiny, monkeypatch):
     names = ["clustering", "informativeness[samples=20]", "tightness[repeats=5,samples=20]", "cost"]
     stored = []
 
-    def evaluate(work, progress):
+    def evaluate(work, tell):
         stored.append(len(tiny.frame("evaluations")))
-        if work.evaluator.name == "clustering":
-            raise TimeoutError
-        if work.evaluator.name == "cost":
-            raise ProcessExpired("killed", -9)
-        return worker.evaluate_job(work, progress)
+        crashes = {"clustering": Crash(Status.TIMEOUT, "too long"), "cost": Crash(Status.KILLED, "died")}
+        return crashes.get(work.evaluator.name) or worker.evaluate_job(work, tell)
 
-    monkeypatch.setattr("lvmbench.execution.runner.evaluate_job", evaluate)
-    tiny.run(**ONE, evaluators=names, timeout=9)
+    monkeypatch.setattr("lvmbench.execution.session.evaluate_job", evaluate)
+    tiny.run(**ONE, evaluators=names)
     assert stored == [0, 1, 2, 3]
     assert names_of(tiny, status="ok") == set(names[1:3])
     assert names_of(tiny, status="timeout") == {"clustering"}
@@ -336,7 +358,7 @@ def look():
         raise Unavailable("late needs the package 'later': pip install later")
 
 class LateEvaluator(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def __init__(self, *, early: bool = True):
         self.early = early
         if early:
@@ -396,15 +418,15 @@ def test_a_part_that_lacked_a_package_is_trained_once_it_is_there(tiny, late):
     assert tiny.run(**what).counts == {"ok": 1}
 
 
-def test_weights_of_another_model_are_not_evaluated(tiny):
+def test_weights_of_another_model_are_not_measured(tiny):
     tiny.run(priors=["standard_normal"], seeds=[0])
     tiny.run("other", priors=["mixture[components=2]"], seeds=[0])
     file, other = (next((tiny.folder / out / "weights").glob("*.safetensors")) for out in ("out", "other"))
     file.write_bytes(other.read_bytes())
-    tiny.run(priors=["standard_normal"], seeds=[0], evaluators=["clustering"])
+    tiny.run(priors=["standard_normal"], seeds=[0], evaluators=["clustering"], training=False)
     found = tiny.frame("evaluations").set_index("evaluator").loc["clustering"]
     assert found["status"] == "failed"
-    assert "of other parts" in found["reason"]
+    assert "are not those that were trained" in found["reason"]
 
 
 PARTS = """
@@ -577,7 +599,7 @@ def test_every_planned_run_has_its_row_before_anything_is_trained(tiny, monkeypa
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lvmbench.execution.runner._Session.run", stop)
+    monkeypatch.setattr("lvmbench.execution.session.Session.run", stop)
     with pytest.raises(KeyboardInterrupt):
         tiny.run()
     records, _ = read_results(tiny.folder / "out")
@@ -609,7 +631,7 @@ from pathlib import Path
 from lvmbench import Evaluator, Measurement, Metric
 
 class Waiting(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def evaluate(self, subject):
         Path("REACHED").touch()
         while not Path("GO").exists():
@@ -665,13 +687,13 @@ def start(tiny):
         process.wait()
 
 
-def group(leader):
-    """The living processes of a group."""
+def living(folder):
+    """The living processes of this program whose working directory is a folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has just ended
-            state, _, pgid = (process / "stat").read_text().rpartition(")")[2].split()[:3]
-            found += [int(process.name)] if int(pgid) == leader and state != "Z" else []
+            ours = b"lvmbench" in (process / "cmdline").read_bytes()
+            found += [process.name] if ours and (process / "cwd").readlink() == folder else []
     return found
 
 
@@ -692,7 +714,7 @@ def test_what_was_killed_is_finished_by_the_same_command(tiny, halted):
     process, what = halted
     process.kill()
     process.wait()
-    assert waited_for(lambda: not group(process.pid))
+    assert waited_for(lambda: not living(tiny.folder))
     assert_half_done(tiny)
     trained, evaluations = weights(tiny.folder / "out"), tiny.frame("evaluations")
     (tiny.folder / "go").touch()
@@ -703,7 +725,7 @@ def test_what_was_killed_is_finished_by_the_same_command(tiny, halted):
     assert_alike(tiny.folder / "out", tiny.folder / "undisturbed")
 
 
-def waited_for(condition, seconds=60):
+def waited_for(condition, seconds=180):
     """What a condition gives, once it gives something."""
     end = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < end:
@@ -711,15 +733,33 @@ def waited_for(condition, seconds=60):
     return found
 
 
-def test_an_interruption_is_clean_and_resumable(tiny, halted):
-    process, what = halted
-    os.killpg(process.pid, signal.SIGINT)
+def test_an_interruption_waits_for_what_runs_and_begins_nothing_new(tiny, halted):
+    process, _ = halted
+    process.send_signal(signal.SIGINT)
+    assert waited_for((tiny.folder / "out" / "records.csv").exists), "tables are written at once"
+    (tiny.folder / "go").touch()
     said = process.communicate()[0]
     assert process.returncode == 130, said
+    assert "interrupted: 1 job is finished first; once more stops at once" in said
+    assert "interrupted; what is finished is kept: the same command goes on" in said
+    assert "Traceback" not in said
+    assert tiny.frame()["status"].tolist() == ["ok", "interrupted"]
+    assert tiny.frame("evaluations")["status"].tolist() == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_second_interruption_is_at_once_clean_and_resumable(tiny, halted, name):
+    process, what = halted
+    number = getattr(signal, name)
+    process.send_signal(number)
+    assert waited_for((tiny.folder / "out" / "records.csv").exists)
+    process.send_signal(number)
+    said = process.communicate()[0]
+    assert process.returncode == 128 + number, said
     assert "interrupted; what is finished is kept: the same command goes on" in said
     assert "Traceback" not in said
     assert "KeyboardInterrupt" not in said
-    assert waited_for(lambda: not group(process.pid))
+    assert waited_for(lambda: not living(tiny.folder))
     assert_half_done(tiny)
     (tiny.folder / "go").touch()
     assert tiny.run(**what).counts == {"ok": 2}
@@ -731,3 +771,5 @@ def test_an_evaluator_measures_the_combinations_that_it_is_for(tiny):
     found = tiny.frame("evaluations")
     assert sorted(found["evaluator"]) == ["clustering[starts=1]", "cost", "cost"]
     assert set(found["status"]) == {"ok"}
+    with tiny.store() as store:
+        assert missing_evaluations(store) == {}

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 
-import pandas as pd
 from markupsafe import Markup
 
+from lvmbench.results.answer import answer
 from lvmbench.results.board import Board
-from lvmbench.results.effects import effects
-from lvmbench.results.endings import claims_section, effects_section, references_section
+from lvmbench.results.effects_sections import Effects
+from lvmbench.results.endings import baselines_section, claims_section, legend, references_section
+from lvmbench.results.front import front_section
 from lvmbench.results.labels import table_name
-from lvmbench.results.pictures.board import short_labels
 from lvmbench.results.pictures.effects import effects_figure
 from lvmbench.results.pictures.heatmap import colour_ends, heatmap_figure
 from lvmbench.results.pivot import Pivot
 from lvmbench.results.report.grid import Cell, Grid, Head, board_grids, grid
 from lvmbench.results.report.page import Chapter, Fold, Picture, Prose
 from lvmbench.results.report.svg import inline
-from lvmbench.results.sections import cell, how, sections
+from lvmbench.results.sections import how, sections
 
 MOST_BLOCKS = 12
 """So many blocks of a pivot are drawn; the command line has the others."""
@@ -27,62 +27,24 @@ MOST_FIGURES = 6
 """So many figures of a board have heat maps."""
 
 
-def answer(board: Board, ranking: Picture | None = None) -> Chapter:
-    """What ranks first on each data set, how sure that is, what parts are worth, and a picture of it."""
-    if board.metric is None or board.frame[board.metric].isna().all():
-        return Chapter("answer", "In short", [Prose(_nothing(board), leading=True)])
-    tables = board.frame[board.frame["rank"].notna()].groupby(["dataset", "scale"])
-    leading = [_leader(board, table_name(*map(str, table)), rows) for table, rows in tables]
-    rest = [Prose(list(_worth(board))), ranking]
-    return Chapter("answer", "In short", [Prose(leading, leading=True), *(part for part in rest if part)])
-
-
-def _nothing(board: Board) -> list[str]:
-    """What to say of a board that ranks nothing."""
-    ok = board.counts.get("ok", 0)
-    if not ok:
-        endings = ", ".join(f"{n} {status}" for status, n in board.counts.items())
-        return [f"No run gave a result ({endings}), so there is nothing to compare; the reasons are below."]
-    return [f"{ok} runs gave a result, and this board ranks by none of their figures."]
-
-
-def _leader(board: Board, table: str, rows: pd.DataFrame) -> str:
-    metric, names = str(board.metric), short_labels(rows, board.names)
-    first, *others = [names[row] for row in rows.index[rows["rank"] == 1]]
-    best = rows.iloc[0]
-    value = cell(*(float(best[metric + end]) for end in ("", "_low", "_high")))
-    unit = f" {board.figures[metric].unit}".rstrip()
-    found = f"{table}: {first} has the best {metric}, {value}{unit}, over {best['seeds']} seeds"
-    if not others:
-        return (
-            f"{found}, and can be told apart from the {len(rows) - 1} others."
-            if len(rows) > 1
-            else f"{found}."
-        )
-    alike = ", ".join(others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
-    return f"{found}. Not told apart from it: {alike}."
-
-
-def _worth(board: Board) -> Iterator[str]:
-    """What is known of the worth of settings, where that can be told."""
-    found = effects(board)
-    told = found[found["verdict"].isin(["better", "worse"])]
-    for row in told.to_dict("records"):
-        value = cell(*(float(row[end]) for end in ("difference", "low", "high")))
-        where = table_name(str(row["dataset"]), str(row["scale"]))
-        words = f"{row['axis']} {row['setting']} is {row['verdict']} than {row['against']} on {where}"
-        yield f"{words}: {value} in {board.metric}, over {row['pairs']} pairs."
+def short(board: Board, ranking: Picture | None = None) -> Chapter:
+    """What the board comes to: what to use, how sure that is, what parts are worth, and a picture of it."""
+    found = answer(board)
+    leading = [f"{one.table}: {one.sentences[0]}" if one.table else one.sentences[0] for one in found]
+    rest = [f"{one.table}: {text}" if one.table else text for one in found for text in one.sentences[1:]]
+    parts = [Prose(leading, leading=True), *([Prose(rest)] if rest else []), *([ranking] if ranking else [])]
+    return Chapter("answer", "In short", parts)
 
 
 def worth(board: Board) -> Chapter:
     """What exchanging each part is worth, everything else being equal."""
-    section, found = effects_section(board), effects(board)
-    if section is None or board.metric is None:
+    found = Effects(board)
+    if found.parts.empty or board.metric is None:
         return Chapter("effects", "What each part is worth")
-    tables = {table_name(*map(str, place)): part for place, part in found.groupby(["dataset", "scale"])}
-    drawn = effects_figure(tables, board.metric, board.figures[board.metric].better)
+    tables = {table_name(*map(str, place)): part for place, part in found.parts.groupby(["dataset", "scale"])}
+    drawn = effects_figure(tables, board.called(board.metric), board.figures[board.metric].better)
     picture = Picture("", inline(drawn, "effects", "effects of exchanging each part, with intervals"))
-    return Chapter("effects", "What each part is worth", [picture, grid(section)])
+    return Chapter("effects", "What each part is worth", [picture, *map(grid, found.sections)])
 
 
 def heatmaps(board: Board) -> Chapter:
@@ -114,7 +76,7 @@ def _maps(board: Board, axes: tuple[str, str], figure: str, name: str) -> list[P
         return []
     alike = board.frame["dataset"].nunique() == 1 or "dataset" in axes
     ends = colour_ends(drawn) if alike else None  # values of different data are on different scales
-    words = f"{figure} by {axes[0]} and {axes[1]}"
+    words = f"{board.called(figure)} by {axes[0]} and {axes[1]}"
     svgs = [
         inline(heatmap_figure(block, better, ends), f"{name}-{i}", words) for i, block in enumerate(drawn)
     ]
@@ -124,11 +86,19 @@ def _maps(board: Board, axes: tuple[str, str], figure: str, name: str) -> list[P
     return [Picture(board.header(figure), Markup("").join(svgs), caption)]
 
 
+def front(board: Board, drawn: Picture | None) -> Chapter:
+    """Which rows no other is both as good and as quick as."""
+    section = front_section(board)
+    parts = [drawn, grid(section)] if section and drawn else []
+    return Chapter("front", "Quality against time", parts)
+
+
 def leaderboard(board: Board, anchors: Mapping[int, str]) -> Chapter:
-    """The tables of the board."""
-    return Chapter(
-        "board", "Leaderboard", [*board_grids(board, anchors), Fold("how to read it", [Prose(how(board))])]
-    )
+    """The tables of the board, and what their rows are held against."""
+    columns, beside = legend(board), baselines_section(board)
+    read = [*([grid(columns)] if columns else []), Prose(how(board))]
+    shown = [*board_grids(board, anchors), *([grid(beside)] if beside else [])]
+    return Chapter("board", "Leaderboard", [*shown, Fold("how to read it", read)])
 
 
 def claims(board: Board) -> Chapter:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from lvmbench.results.board import Board
 from lvmbench.results.labels import labels
-from lvmbench.results.pictures.board import leaderboard_figure, short_labels
+from lvmbench.results.pictures.board import leaderboard_figure
+from lvmbench.results.pictures.front import front_figure
 from lvmbench.results.pictures.gaps import gaps_figure
 from lvmbench.results.pictures.gradients import gradient_table, gradients_figure
 from lvmbench.results.pictures.learning_curves import curves_figure
@@ -18,6 +19,7 @@ from lvmbench.results.pictures.rate_distortion import rate_distortion_figure
 from lvmbench.results.pictures.units import units_figure
 from lvmbench.results.report.page import Chapter, Picture
 from lvmbench.results.report.svg import inline
+from lvmbench.results.sections import short_labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,13 +42,20 @@ def ranking(board: Board) -> Picture | None:
     )
 
 
+def front(board: Board) -> Picture | None:
+    """What ranks against the time of training."""
+    return _picture("", front_figure(board), "front", "quality against seconds of training")
+
+
 def training(board: Board, curves: pd.DataFrame | None) -> Chapter:
     """The learning curves of the first combinations of each table."""
     if curves is None or curves.empty:
         return Chapter("training", "Training")
     own = _first(board, MOST_ROWS)
     frame = _thinned(curves[curves["key"].isin(own.runs["key"])])
-    drawn = _picture("", curves_figure(frame, own), "training", "learning curves", _cut(board, MOST_ROWS))
+    drawn = _picture(
+        "", curves_figure(frame, own, seeds=True), "training", "learning curves", _cut(board, MOST_ROWS)
+    )
     return Chapter("training", "Training", [drawn] if drawn else [])
 
 

@@ -77,8 +77,9 @@ def board_grids(board: Board, anchors: Mapping[int, str]) -> list[Grid]:
     others = [name for name in board.figures if name not in board.headline]
     if len(board.frame) * len(others) > MOST_CELLS:
         others = []
-    more = {board.header(name) for name in others}
-    full = replace(board, headline=[*board.headline, *others])
+    # with titles that tell all of them apart, as any of them may be chosen to be shown
+    full = replace(board, headline=[*board.headline, *others], titles={}) if others else board
+    more = {full.header(name) for name in others}
     return [_board_grid(board, section, more, anchors) for section in sections(full, refused=True)]
 
 

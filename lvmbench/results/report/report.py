@@ -44,10 +44,11 @@ def report(material: Material, facts: Sequence[str]) -> str:
     board = material.board
     anchors = dict(zip(board.records["key"], combination_anchors(board.records), strict=True))
     pages = [
-        chapters.answer(board, drawn.ranking(board)),
+        chapters.short(board, drawn.ranking(board)),
         chapters.worth(board),
         chapters.heatmaps(board),
         chapters.leaderboard(board, _of_rows(board, anchors)),
+        chapters.front(board, drawn.front(board)),
         chapters.claims(board),
         chapters.without_result(board),
         *material.models,

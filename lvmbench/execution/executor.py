@@ -1,0 +1,88 @@
+"""What an executor is: a place where jobs are done, be it this process, others, or other machines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, Self
+
+from lvmbench.execution.progress import Progress
+from lvmbench.status import Status
+
+Tell = Callable[[Progress], None]
+Work = Callable[[Any, Tell], Any]
+"""What is done with a job, in the place where it is done: a function that can be imported there."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A job that ended without an outcome of its own.
+
+    Arguments:
+        status: What that is called.
+        reason: Why, in one line.
+        traceback: Where, if something was raised.
+        foreign: Whether it was done to the job from outside, so that it may be tried again.
+    """
+
+    status: Status
+    reason: str
+    traceback: str | None = None
+    foreign: bool = False
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a job: its outcome or `Crash`, the end of what it printed, its largest memory."""
+
+    number: int
+    outcome: Any
+    log: str = ""
+    memory: int | None = None
+
+
+class Resources(NamedTuple):
+    """What there is to do jobs with: how many at once, and how many GPUs."""
+
+    workers: int
+    gpus: int = 0
+
+
+class Executor(Protocol):
+    """Takes jobs as long as it has room, and tells how each has ended.
+
+    It queues nothing: who has more jobs than there is room for keeps them, and may think better of them.
+    Leaving a ``with`` ends what still runs.
+    """
+
+    @property
+    def resources(self) -> Resources:
+        """What it does jobs with."""
+
+    @property
+    def room(self) -> int:
+        """How many more jobs it would begin at once."""
+
+    def submit(self, number: int, work: Work, job: Any) -> None:
+        """Begin a job, under a number of the caller's."""
+
+    def completed(self, seconds: float) -> list[Ended]:
+        """The jobs that end, as soon as there are any, within some seconds."""
+
+    def progress(self) -> Mapping[int, Progress]:
+        """What is new of the jobs that run, by their numbers."""
+
+    def cancel(self) -> None:
+        """End every job that runs, at once and without an outcome."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None: ...
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

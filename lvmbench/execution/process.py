@@ -1,0 +1,128 @@
+"""A worker process, as its runner has it: sent jobs, listened to, and killed with all that it has started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from lvmbench.execution.executor import Work
+from lvmbench.text import printable, shortened
+
+LOG = 4_000
+"""So many characters of what a job has printed are kept."""
+_CHUNK = 2**16
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+ENDED = "ended"
+"""What the last message of a worker is about."""
+
+
+class WorkerProcess:
+    """One process that does one job at a time; what it says comes to ``events``, with itself.
+
+    Arguments:
+        events: Where its messages go.
+        warm_up: What it does before it is ready for jobs, and for what.
+        environment: Further variables of its environment.
+    """
+
+    def __init__(
+        self,
+        events: SimpleQueue[tuple[WorkerProcess, str, Any]],
+        warm_up: tuple[Work, Any],
+        environment: dict[str, str],
+    ) -> None:
+        self._events, self._log = events, b""
+        self.ready, self.number = False, -1
+        self.since, self.memory = time.monotonic(), 0
+        # the group is its own: interruptions from a terminal do not reach it, and one signal ends it all
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", "-c", _program()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, **environment},
+        )
+        self._threads = [threading.Thread(target=t, daemon=True) for t in (self._listen, self._keep_log)]
+        for thread in self._threads:
+            thread.start()
+        self._send(*warm_up)
+
+    @property
+    def idle(self) -> bool:
+        """Whether it may be given a job."""
+        return self.ready and self.number < 0
+
+    @property
+    def exitcode(self) -> int | None:
+        """Its exit code, or minus the signal that has ended it; ``None`` while it lives."""
+        return self._process.poll()
+
+    @property
+    def log(self) -> str:
+        """The end of what it has printed during its job."""
+        text = self._log.decode("utf-8", "replace")
+        return shortened(printable(text).strip(), LOG)
+
+    def give(self, number: int, work: Work, job: Any) -> None:
+        """Let it begin a job."""
+        self.number, self.since, self.memory = number, time.monotonic(), 0
+        self._log = b""
+        self._send(work, job)
+
+    def look(self) -> int:
+        """How much memory it takes now, in bytes; the most is kept."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+            self.memory = max(self.memory, int(pages) * _PAGE)
+        return self.memory
+
+    def kill(self) -> int:
+        """End it, and whatever it has started; its exit code."""
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        code = self._process.wait()
+        for thread in self._threads:
+            thread.join(1)  # what is still on its way; a process that has left the group may hold on longer
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream and not any(thread.is_alive() for thread in self._threads):
+                with contextlib.suppress(OSError):
+                    stream.close()
+        return code
+
+    def _send(self, work: Work, job: Any) -> None:
+        content = pickle.dumps((work, job))
+        with contextlib.suppress(OSError):  # it has just ended, which is told elsewhere
+            assert self._process.stdin
+            self._process.stdin.write(content)
+            self._process.stdin.flush()
+
+    def _listen(self) -> None:
+        assert self._process.stdout
+        with contextlib.suppress(Exception):
+            while True:
+                self._events.put((self, *pickle.load(self._process.stdout)))
+        self._events.put((self, ENDED, None))
+
+    def _keep_log(self) -> None:
+        assert self._process.stderr
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(self._process.stderr.fileno(), _CHUNK):
+                self._log = (self._log + chunk)[-_CHUNK:]
+
+
+def _program() -> str:
+    """What the process executes: it finds modules where this one does, and does not import its script."""
+    path = [entry for entry in sys.path if isinstance(entry, str)]
+    return f"import sys; sys.path[:] = {path!a}; from lvmbench.execution.serving import serve; serve()"

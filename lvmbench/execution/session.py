@@ -1,0 +1,310 @@
+"""One call of `run`: its jobs, handed to an executor as long as that has room, and what becomes of each."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from lvmbench.errors import UserError
+from lvmbench.execution.due import Due, Pack
+from lvmbench.execution.executor import Crash, Ended, Executor
+from lvmbench.execution.interruption import Interruption
+from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
+from lvmbench.execution.options import RunOptions
+from lvmbench.execution.progress import PAUSE, Progress
+from lvmbench.execution.tracking import Trackers
+from lvmbench.execution.worker import evaluate_job, train_job
+from lvmbench.results.connection import OutOfReach
+from lvmbench.results.leases import Leases
+from lvmbench.results.store import Store
+from lvmbench.status import SETTLED, Status
+from lvmbench.suites.plan import Planned
+
+T = TypeVar("T")
+LOOK = 1.0
+"""Seconds after which one looks again whether another process has let go of its runs."""
+PATIENCE = 600.0
+"""Seconds that a database may be out of reach."""
+OWN = {Status.REFUSED, Status.UNAVAILABLE, Status.INTERRUPTED}
+"""What is answered for all seeds alike: to ask each by itself would be to no purpose."""
+
+
+class Reporter(Protocol):
+    """What is told about the progress of a run."""
+
+    def start(self, packs: int, workers: int) -> None: ...
+    def progress(self, name: str, progress: Progress) -> None: ...
+    def finish(self, name: str, counts: Counter[str], reason: str) -> None: ...
+    def say(self, text: str) -> None: ...
+
+
+class Place(NamedTuple):
+    """Where results are kept: the store, the folder of the weights, the environment, what saves tables."""
+
+    store: Store
+    weights: Path
+    environment: str
+    save: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job of a pack; ``again`` where it is not the first try."""
+
+    pack: Pack
+    job: Job | Measuring
+    again: bool = False
+
+    @property
+    def seeds(self) -> Collection[int]:
+        """The seeds that it is about."""
+        return (self.job.seed,) if isinstance(self.job, Measuring) else self.job.keys.keys()
+
+
+class Session:
+    """Trains what is due, then measures it; each result is stored as soon as there is one.
+
+    Arguments:
+        due: What is to do, by the store.
+        place: Where results are kept.
+        options: Device, plugins, and how many failures are borne.
+        leases: The runs that this process has in hand.
+        executor: Where jobs are done.
+        reporter: What is told.
+        trackers: Who follow it.
+        interruption: Whether to stop.
+    """
+
+    def __init__(
+        self,
+        due: Due,
+        place: Place,
+        options: RunOptions,
+        leases: Leases,
+        executor: Executor,
+        reporter: Reporter,
+        trackers: Trackers,
+        interruption: Interruption,
+    ) -> None:
+        self.due, self.place, self.options, self.leases = due, place, options, leases
+        self.executor, self.interruption = executor, interruption
+        self.reporter, self.trackers = reporter, trackers
+        self.trained, self.failures, self.stopped, self.trouble = 0, 0, "", ""
+        self._unopened: deque[tuple[Planned, dict[int, str]]] = deque()
+        self._elsewhere: list[tuple[Planned, dict[int, str]]] = []
+        self._tasks: deque[Task] = deque()
+        self._running: dict[int, Task] = {}
+        self._number, self._looked, self._said = 0, time.monotonic(), False
+
+    def run(self, planned: Iterable[Planned], allowed: float) -> None:
+        """Do what is due of these combinations, until all is done, here or by others, or it is to stop.
+
+        ``allowed`` is how many failures are borne. Raises `UserError` where results cannot be kept.
+        """
+        self._unopened.extend((p, dict(p.keys)) for p in planned)
+        while (not self._stopping(allowed) and self._any_left) or self._running:
+            self.interruption.stop_if_urgent()
+            self._feed(allowed)
+            for ended in self.executor.completed(PAUSE):
+                self._take_in(self._running.pop(ended.number), ended)
+            for number, news in self.executor.progress().items():
+                self._tell(self._running[number], news)
+        if self.trouble:
+            raise UserError(f"{self.trouble}; what is finished is kept: the same command goes on")
+
+    @property
+    def _any_left(self) -> bool:
+        return bool(self._tasks or self._unopened or self._elsewhere)
+
+    def _stopping(self, allowed: float) -> bool:
+        """Whether nothing new is to be begun; the first time that one is asked to, tables are written."""
+        if self.interruption.asked and not self.stopped:
+            self.stopped = "interrupted"
+            if running := len(self._running):
+                jobs = "1 job is" if running == 1 else f"{running} jobs are"
+                self.reporter.say(f"interrupted: {jobs} finished first; once more stops at once")
+            self.place.save()
+        elif self.failures > allowed and not self.stopped:
+            self.stopped = f"stopped after {self.failures} failures (--max-failures)"
+            self.reporter.say(self.stopped)
+        return bool(self.stopped or self.trouble)
+
+    def _feed(self, allowed: float) -> None:
+        """Give the executor as many jobs as it has room for."""
+        while self.executor.room > 0 and not self._stopping(allowed) and (self._tasks or self._open()):
+            task = self._tasks.popleft()
+            self._number += 1
+            self._running[self._number] = task
+            if isinstance(task.job, Job):
+                self.trackers.begin(task.job)
+            work = evaluate_job if isinstance(task.job, Measuring) else train_job
+            self.executor.submit(self._number, work, task.job)
+
+    def _open(self) -> bool:
+        """Take the next combination in hand of which anything is to do, unless another process has it."""
+        self._look_elsewhere()
+        while self._unopened and not self._tasks:
+            planned, keys = self._unopened.popleft()
+            pack, others = self._lasting(partial(self._taken, planned, keys))
+            if others:
+                self._elsewhere.append((planned, others))
+            if pack:
+                self._queue_all(pack)
+            elif not others:  # another process has done it meanwhile
+                self._report(planned.combination, keys)
+        return bool(self._tasks)
+
+    def _look_elsewhere(self) -> None:
+        """See again to what other processes had in hand, now and then."""
+        if not self._elsewhere or time.monotonic() - self._looked < LOOK:
+            return
+        self._looked = time.monotonic()
+        if not (self._unopened or self._running or self._said):
+            self._said = True
+            self.reporter.say("waiting for what other processes on this store have in hand")
+        self._unopened.extend(self._elsewhere)
+        self._elsewhere = []
+
+    def _taken(self, planned: Planned, keys: dict[int, str]) -> tuple[Pack | None, dict[int, str]]:
+        """What there is to do of these runs and nobody else does, and which of them somebody else does."""
+        if self.due.pack(planned, keys) is None:
+            return None, {}
+        mine = self.leases.take(keys.values())
+        # by what the store holds now that nobody else can change it
+        pack = self.due.pack(planned, {s: k for s, k in keys.items() if k in mine})
+        if pack is None or len(pack.keys) < len(mine):
+            self.leases.give_back(mine - set(pack.keys.values() if pack else ()))
+        return pack, {s: k for s, k in keys.items() if k not in mine}
+
+    def _queue_all(self, pack: Pack) -> None:
+        """Queue the training of a pack, and the measurements of what is trained."""
+        measured = [s for s in pack.evaluators if s not in pack.untrained]
+        tasks = [task for seed in measured for task in self._measurements(pack, seed)]
+        if pack.untrained:
+            tasks.insert(0, Task(pack, self._job(pack, pack.untrained)))
+        self._queue(pack, tasks)
+
+    def _queue(self, pack: Pack, tasks: list[Task]) -> None:
+        """Queue jobs of a pack before those of others."""
+        pack.open += len(tasks)
+        self._tasks.extendleft(reversed(tasks))
+
+    def _measurements(self, pack: Pack, seed: int) -> list[Task]:
+        job, facts = self._job(pack, pack.keys), pack.facts.get(seed, {})
+        return [Task(pack, Measuring(job, seed, e, facts)) for e in pack.evaluators[seed]]
+
+    def _job(self, pack: Pack, keys: Mapping[int, str]) -> Job:
+        options = self.options
+        return Job(pack.combination, dict(keys), options.device, options.selection, self.place.weights)
+
+    def _tell(self, task: Task, news: Progress) -> None:
+        """Pass on how far a task has got; a measurement is one of all those of its pack."""
+        if isinstance(task.job, Measuring):
+            news = replace(news, done=task.pack.done, total=task.pack.total)
+        else:
+            self.trackers.go_on(task.job, news)
+        self.reporter.progress(str(task.pack.combination), news)
+
+    def _take_in(self, task: Task, ended: Ended) -> None:
+        """Store what a task gave, or try again, and go on with its pack."""
+        pack, outcome = task.pack, ended.outcome
+        pack.open -= 1
+        self.place.store.expect_there()
+        if isinstance(outcome, Crash) and outcome.status == Status.INTERRUPTED:
+            self.trouble = outcome.reason
+        elif more := self._another_try(task, outcome):
+            self._queue(pack, more)
+        elif isinstance(task.job, Measuring):
+            self._lasting(lambda: self._store_evaluation(task, ended))
+        else:
+            self._lasting(lambda: self._store_training(task, ended))
+        if not pack.open and not self.trouble:
+            self._lasting(lambda: self.leases.give_back(pack.keys.values()))
+            self._report(pack.combination, pack.keys)
+
+    def _another_try(self, task: Task, outcome: Any) -> list[Task]:
+        """The seeds of a pack one by one, where what befell one may have ended all.
+
+        And once more what was ended from outside.
+        """
+        crash = outcome if isinstance(outcome, Crash) else None
+        if crash is None or crash.status in OWN or self.stopped:
+            return []
+        if isinstance(task.job, Job) and len(task.job.keys) > 1:
+            single = ({seed: key} for seed, key in task.job.keys.items())
+            return [Task(task.pack, replace(task.job, keys=keys), again=crash.foreign) for keys in single]
+        return [replace(task, again=True)] if crash.foreign and not task.again else []
+
+    def _store_training(self, task: Task, ended: Ended) -> None:
+        pack, outcome = task.pack, ended.outcome
+        if isinstance(outcome, Crash):
+            lost = (outcome.status, outcome.reason, outcome.traceback, {"peak_memory_host": ended.memory})
+            outcome = [Trained(seed, *lost) for seed in task.seeds]
+        following: list[Task] = []
+        for result in outcome:
+            ok = result.status == Status.OK
+            ending = {"status": result.status, "reason": result.reason, "traceback": result.traceback}
+            facts = {**result.facts, **ending, "log": None if ok else ended.log or None}
+            made = {"environment": self.place.environment, "finished": _now()}
+            key, owner = pack.keys[result.seed], self.leases.owner
+            if not self.place.store.finish(key, result.curve, owner, **facts, **made):
+                continue  # another process has taken it over
+            self._count(result.status)
+            self.trackers.finish(self._job(pack, pack.keys), result)
+            self.trained += 1
+            pack.facts[result.seed] = result.facts
+            following += self._measurements(pack, result.seed) if ok else []
+            if not ok:
+                pack.evaluators.pop(result.seed, None)
+        self._queue(pack, following)
+
+    def _store_evaluation(self, task: Task, ended: Ended) -> None:
+        pack, job, outcome = task.pack, task.job, ended.outcome
+        assert isinstance(job, Measuring)
+        if isinstance(outcome, Crash):
+            lost = (outcome.status, outcome.reason, outcome.traceback)
+            outcome = Evaluated(job.seed, str(job.evaluator), *lost)
+        name = {"key": pack.keys[outcome.seed], "evaluator": outcome.evaluator}
+        ending = {"status": outcome.status, "reason": outcome.reason, "traceback": outcome.traceback}
+        log = None if outcome.status == Status.OK else ended.log or None
+        rows = [{**name, **row} for row in outcome.measurements]
+        row = {**name, **ending, "seconds": outcome.seconds, "log": log}
+        if self.place.store.add_evaluation(row, rows, self.leases.owner):
+            self._count(outcome.status)
+            self.trackers.measure(job.job, outcome)
+        pack.done += 1
+        progress = Progress(f"evaluate {job.evaluator.name}", pack.done, pack.total)
+        self.reporter.progress(str(pack.combination), progress)
+
+    def _count(self, status: str) -> None:
+        self.failures += status not in SETTLED and status != Status.UNAVAILABLE
+
+    def _report(self, combination: object, keys: Mapping[int, str]) -> None:
+        endings = self._lasting(lambda: self.place.store.endings(keys.values()))
+        reasons = [reason for _, reason in endings if reason]
+        self.reporter.finish(str(combination), Counter(s for s, _ in endings), reasons[0] if reasons else "")
+
+    def _lasting(self, action: Callable[[], T]) -> T:
+        """Do something with the store, waiting while its database is out of reach."""
+        end = time.monotonic() + PATIENCE
+        said = False
+        while True:
+            try:
+                return action()
+            except OutOfReach as error:
+                if time.monotonic() > end or self.interruption.asked:
+                    raise
+                if not said:
+                    self.reporter.say(f"{error}; waiting for it")
+                    said = True
+                time.sleep(LOOK)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,41 @@
+"""What is still to be measured of results, by what was asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from lvmbench.errors import UserError
+from lvmbench.results.store import Store
+from lvmbench.results.tables import asked, stored_tables
+from lvmbench.status import Status
+from lvmbench.text import shell
+
+
+def asked_evaluators(store: Store) -> list[str]:
+    """The evaluators of the suite, as it was last run, and those that were added to its own."""
+    return list(dict.fromkeys([*store.noted("evaluators", []), *store.noted("added", [])]))
+
+
+def missing_evaluations(store: Store) -> Counter[str]:
+    """How many trained runs each evaluator is still to measure."""
+    records, evaluated = asked(stored_tables(store)[0]), store.evaluated()
+    trained = records.loc[records["status"] == Status.OK, "key"]
+    spared, added = store.noted("spared", {}), store.noted("added", [])
+    pending = (Status.INTERRUPTED, "")
+    return Counter(
+        name
+        for name in asked_evaluators(store)
+        for key in trained
+        if evaluated.get(key, {}).get(name, pending)[0] == Status.INTERRUPTED
+        and (name in added or key not in spared.get(name, ()))
+    )
+
+
+def expect_measured(store: Store, directory: Path) -> None:
+    """Raise `UserError` where something that was asked for has not been measured yet."""
+    if missing := missing_evaluations(store):
+        each = ", ".join(f"{name} ({n})" for name, n in missing.items())
+        raise UserError(
+            f"'{directory}': not yet measured by {each}; do that with lvmbench retry {shell(directory)}"
+        )
