@@ -33,8 +33,6 @@ FILES = (
     CURVES,
 )
 """What is there to be read, the boards first."""
-READ = ("report.html", BOARD_MARKDOWN)
-"""Where to read on, of what is there."""
 
 
 def export(store: Store, out: Path) -> None:

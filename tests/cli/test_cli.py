@@ -156,7 +156,7 @@ def test_what_is_shown_fits_the_terminal_and_breaks_between_words(cli, monkeypat
 def test_a_long_name_in_the_plan_breaks_at_its_options(cli, monkeypatch):
     monkeypatch.setattr("lvmbench.api.progress.console.width", 60)
     shown = cli("plan", "quick", "--no-estimate").out
-    assert re.search(r" pixelcnn\[ .*\n.* channels= .*\n.* 4, .*\n.* layers= .*\n.* 1\]", shown)
+    assert re.search(r" bernoulli\[ .*\n.* layers=0\]", shown)
 
 
 def test_a_name_of_several_kinds_is_shown_for_each(cli):
@@ -329,7 +329,7 @@ def test_a_plan_never_cuts_a_name(cli, monkeypatch, columns):
     table = re.search(r"^ *prior .*?(?=^refused)", shown.out, re.MULTILINE | re.DOTALL).group()
     assert "…" not in table
     assert max(map(len, table.splitlines())) <= columns
-    assert columns < 120 or "pixelcnn[channels=4,layers=1]" in table
+    assert columns < 120 or "bernoulli[layers=0]" in table
 
 
 # Running and reading
