@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lvmbench.api.suites import run as run
     from lvmbench.data.files import RawFile as RawFile
     from lvmbench.data.files import fetch as fetch
+    from lvmbench.data.published import Published as Published
     from lvmbench.dataset import Data as Data
     from lvmbench.dataset import Dataset as Dataset
     from lvmbench.dataset import DataSummary as DataSummary
@@ -173,6 +174,7 @@ _HOMES = {
     "posterior": ["Amortized", "Posterior"],
     "prior": ["MarkovPrior", "Prior", "SequencePrior"],
     "data.files": ["RawFile", "fetch"],
+    "data.published": ["Published"],
     "api.results": ["Results"],
     "split": ["Split"],
     "steps": ["Walk"],

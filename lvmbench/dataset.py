@@ -16,6 +16,7 @@ from lvmbench.component import Component
 from lvmbench.data import cache
 from lvmbench.data import rules as datarules
 from lvmbench.data.files import RawFile, fetch
+from lvmbench.data.published import Published
 from lvmbench.data.remarks import remarks
 from lvmbench.errors import DataError, Refusal
 from lvmbench.latents import LatentSpace
@@ -114,6 +115,7 @@ class Data:
         advice: For a support that the data do not provide, how the user can have it all the same.
         sequence: Whether each datum is a sequence of steps, ``(T, *frame)``; it ends with the last step at
             which anything was observed.
+        published: What others have published of models of these data.
     """
 
     splits: Mapping[str, Split]
@@ -127,6 +129,7 @@ class Data:
     notes: tuple[str, ...] = ()
     advice: Mapping[str, str] = field(default_factory=dict)
     sequence: bool = False
+    published: tuple[Published, ...] = ()
 
     def __post_init__(self) -> None:
         for name, split in self.splits.items():

@@ -257,8 +257,10 @@ class Tiny:
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """A tiny suite; without figures, which take longer than everything else."""
+    """A tiny suite; without figures, baselines and report, which take longer than everything else."""
     monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
+    monkeypatch.setattr("lvmbench.execution.runner.due_baselines", lambda *arguments: [])
+    monkeypatch.setattr("lvmbench.cli.running._renew_report", lambda results: None)
     return Tiny(tmp_path)
 
 
@@ -303,11 +305,11 @@ def install_project(monkeypatch):
         (info / "entry_points.txt").write_text("\n".join(["[lvmbench]", *lines]))
         monkeypatch.syspath_prepend(str(folder))
         folders.append(str(folder))
-        worker._world.cache_clear()
+        worker.world.cache_clear()
         return project
 
     yield install
-    worker._world.cache_clear()
+    worker.world.cache_clear()
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(tuple(folders) or "/nothing"):
             del sys.modules[name]

@@ -12,6 +12,7 @@ from lvmbench.api.saved import contents, load_fitted, read_model, write_model
 from lvmbench.combinations.given import Given
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS
+from lvmbench.registry.loader import PluginSelection
 from lvmbench.results.folder import is_published
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def load(
         return restored(path, saved, tensors, parts, device, plugins)
     if not (path / "store.sqlite").is_file() and not is_published(path):
         raise UserError(f"'{path}' holds no results (it has no store.sqlite); make some with lvmbench.run")
-    return Results(path)
+    return Results(path, plugins=PluginSelection.of(plugins))
 
 
 def _by_kind(given: Mapping[str, Given]) -> dict[str, Given]:

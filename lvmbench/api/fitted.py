@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load
 from torch import Tensor
 
 from lvmbench.combinations.budget import Budget
@@ -22,7 +21,6 @@ from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.dataset import Data
 from lvmbench.errors import LvmbenchError, Refusal, UserError, nearest
 from lvmbench.evaluator import Evaluator, Subject
-from lvmbench.execution.jobs import weights_file
 from lvmbench.execution.measuring import check_suits, figures, subject_of
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
@@ -30,6 +28,7 @@ from lvmbench.objective import Objective
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import preserved
+from lvmbench.results.weights import WrongWeights, read_weights, weights_file
 from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
@@ -240,12 +239,13 @@ def stored(
 ) -> Fitted:
     """A model that a suite has trained, from the folder of its weights.
 
-    Raises `UserError` where they are gone, and where data or versions of components are no longer those of
-    ``provenance``.
+    Raises `UserError` where they are missing or not those that were trained, and where data or versions of
+    components are no longer those of ``provenance``.
     """
-    file = weights_file(weights, key)
-    if not file.is_file():
-        raise UserError(f"the weights '{file}' are gone; the same run of the suite trains them anew")
+    try:
+        tensors = read_weights(weights_file(weights, key), facts.get("weights_sha256"))
+    except WrongWeights as error:
+        raise UserError(str(error)) from None
     _require_versions(catalogue, combination, provenance)
     fitted = Fitted.untrained(catalogue, combination, seed, pick_device("cpu"))
     now, then = fitted.data.checksum, provenance["dataset"]["sha256"]
@@ -255,7 +255,7 @@ def stored(
             f"{now[:12]}, was {then[:12]}); bring the old data back, or run the suite again "
             "in another directory"
         )
-    return replace(fitted, facts=facts).restored(load(file.read_bytes()))
+    return replace(fitted, facts=facts).restored(tensors)
 
 
 def _require_versions(

@@ -36,6 +36,7 @@ def run(
     store: str | None = None,
     plugins: Sequence[str | Path] = (),
     trackers: Sequence[str] = (),
+    baselines: bool = True,
     progress: bool = True,
 ) -> Results:
     """Train and measure every combination of a suite; what is finished is not repeated.
@@ -56,6 +57,7 @@ def run(
         store: The URL of a database, instead of a file in the results directory.
         plugins: Local plugins, as files or modules.
         trackers: Who follow it, by name with options, as ``tensorboard``.
+        baselines: Whether to fit models of the data that rows are held against.
         progress: Whether to show how far it has got.
 
     Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its
@@ -63,7 +65,7 @@ def run(
     """
     failures = None if max_failures is None else str(max_failures)
     selection, followers = PluginSelection.of(plugins), tuple(trackers)
-    options = RunOptions(device, jobs, timeout, selection, memory, failures, followers)
+    options = RunOptions(device, jobs, timeout, selection, memory, failures, followers, baselines)
     with _file(suite) as path:
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
         with _reporter(progress) as reporter:

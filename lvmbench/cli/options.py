@@ -12,7 +12,9 @@ from lvmbench.errors import UserError
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
+    from lvmbench.api.results import Results
     from lvmbench.registry.catalogue import Catalogue
+    from lvmbench.registry.loader import PluginSelection
     from lvmbench.results.store import Store
 
 Plugins = Annotated[
@@ -92,6 +94,17 @@ def require_store(directory: Path, url: str | None) -> None:
         )
     if url is None:
         results_directory(directory, "store.sqlite")
+
+
+def opened_results(directory: Path, url: str | None, plugins: PluginSelection | None = None) -> Results:
+    """The results in a store, or those of a published board, with its local plugins."""
+    from lvmbench.api.results import Results
+    from lvmbench.registry.loader import PluginSelection
+    from lvmbench.results.folder import is_published
+
+    if url is not None or not is_published(directory):
+        require_store(directory, url)
+    return Results(directory, url, plugins or PluginSelection())
 
 
 def warn(catalogue: Catalogue) -> None:

@@ -31,6 +31,7 @@ from lvmbench.text import shell
 
 if TYPE_CHECKING:
     from lvmbench.api.prepared import Prepared
+    from lvmbench.api.results import Results
 
 RETRIED = "failed,diverged,oom,timeout,killed,unavailable"
 RETRIABLE = [*RETRIED.split(","), "refused", "interrupted"]
@@ -50,6 +51,9 @@ def run(
     memory: Memory = None,
     max_failures: MaxFailures = None,
     tracker: TrackerNames = [],  # noqa: B006
+    baselines: Annotated[
+        bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
+    ] = True,
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -64,7 +68,7 @@ def run(
     from lvmbench.registry.loader import PluginSelection
 
     selection = PluginSelection.of(plugin, no_plugin)
-    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,))
+    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
     prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
     from lvmbench.cli.planned import show_remarks  # which imports torch, so that a wrong name is told at once
 
@@ -140,6 +144,7 @@ def retry(
             raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
     from lvmbench.api.prepared import Prepared
     from lvmbench.execution.options import RunOptions
+    from lvmbench.results.baselines import reopen_baselines
 
     options = RunOptions(
         device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
@@ -150,6 +155,7 @@ def retry(
         runs = {name: run for name, run in opened.runs().items() if name in names}
         opened.reopen(run.key for run in runs.values() if run.status in wanted)
         opened.reopen_evaluations(wanted)
+    reopen_baselines(directory, wanted)
     _go(prepared)
 
 
@@ -198,9 +204,23 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     except KeyboardInterrupt as error:
         say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {shell(out)})")
         raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
-    show_results(Results(out, prepared.store), summary)
+    results = Results(out, prepared.store)
+    _renew_report(results)
+    show_results(results, summary)
     if all(planned.status == "refused" for planned in plan.planned):
         reason = plan.planned[0].reason
         raise UserError(f"{plan.suite.path}: nothing can run, every combination is refused: {reason}")
     if summary.failed or summary.stopped:
         raise typer.Exit(1)
+
+
+def _renew_report(results: Results) -> None:
+    """Write the report where there is something new to tell; what goes wrong with it costs nothing else."""
+    from lvmbench.api.progress import say
+    from lvmbench.api.report import is_current
+
+    try:
+        if not is_current(results.directory):
+            results.report()
+    except Exception as error:
+        say(f"the report could not be written: {type(error).__name__}: {error}")

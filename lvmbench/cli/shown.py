@@ -17,6 +17,7 @@ from lvmbench.results.export import BOARD_MARKDOWN, FILES
 from lvmbench.results.labels import identity, labels
 from lvmbench.results.missing import missing_evaluations
 from lvmbench.results.terminal import to_rich, to_tables
+from lvmbench.results.weights import WEIGHTS, fault, weights_file
 from lvmbench.status import SETTLED, Status
 from lvmbench.text import shell
 
@@ -107,6 +108,9 @@ def show_status(out: Path, store: Store, *, tracebacks: bool) -> None:
     if missing := missing_evaluations(store):
         each = ", ".join(f"{name} of {counted(n, 'run')}" for name, n in missing.items())
         say(f"{counted(missing.total(), 'evaluation')} missing ({each}): lvmbench retry {shell(out)}")
+    ok = records.loc[records["status"] == Status.OK, "key"]
+    if lost := sum(bool(fault(weights_file(out / WEIGHTS, key), None)) for key in ok):
+        say(f"{counted(lost, 'run')} without weights, which are trained again: lvmbench retry {shell(out)}")
     unfinished = int((records["status"] == Status.INTERRUPTED).sum())
     if unfinished:
         command = f"lvmbench retry {shell(out)} --status interrupted"

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lvmbench.cli.options import Directory, StoreUrl, open_store, require_store, results_directory
+from lvmbench.cli.options import Directory, StoreUrl, opened_results
 from lvmbench.errors import UserError
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
-    from lvmbench.api.results import Results
-    from lvmbench.registry.loader import PluginSelection
     from lvmbench.results.board import Board
     from lvmbench.results.compare import Compared
     from lvmbench.results.effects_sections import Effects
@@ -69,7 +67,7 @@ def leaderboard(
     """
     from lvmbench.results.front import undominated
 
-    board = _results(directory, store).board(metric, split, where)
+    board = opened_results(directory, store).board(metric, split, where)
     board = board.by(sort) if sort else board
     board = undominated(board) if front else board
     if rows is None and columns is None:
@@ -101,7 +99,7 @@ def effects(
     """
     from lvmbench.results.effects_sections import Effects
 
-    found = Effects(_results(directory, store).board(metric, split, where))
+    found = Effects(opened_results(directory, store).board(metric, split, where))
     found.require()
     _write_sections(found, format_)
 
@@ -136,7 +134,7 @@ def compare(
     from lvmbench.cli.shown import show_comparison
     from lvmbench.results.compare_sections import comparison_section, comparison_to_markdown
 
-    results = _results(directory, store)
+    results = opened_results(directory, store)
     found = results.compare(a, b, metric, equal_within=equal_within, split=split, where=where)
     show, md = partial(show_comparison, found), partial(comparison_to_markdown, found)
     _write(found, format_, show, md, lambda: [comparison_section(found)])
@@ -181,16 +179,6 @@ def _write(
     print(texts[format_](), end="")
 
 
-def _results(directory: Path, url: str | None) -> Results:
-    """The results in a store, or those of a published board."""
-    from lvmbench.api.results import Results
-    from lvmbench.results.folder import is_published
-
-    if url is not None or not is_published(directory):
-        require_store(directory, url)
-    return Results(directory, url)
-
-
 def report(
     directory: Directory,
     out: Annotated[
@@ -204,35 +192,4 @@ def report(
 
     Example: lvmbench report lvmbench-results/quick
     """
-    print(printable(f"wrote {_results(directory, store).report(out)}"))
-
-
-def publish(
-    directory: Directory,
-    target: Annotated[
-        Path, typer.Argument(metavar="TARGET", help="The folder to publish to: leaderboards/NAME.")
-    ],
-    store: StoreUrl = None,
-) -> None:
-    """Copy suite, plugins, records, measurements and tables to a folder that can be committed,
-    with how to redo them.
-
-    Example: lvmbench publish lvmbench-results/quick leaderboards/quick
-    """
-    from lvmbench.results.publish import publish as copy
-
-    results_directory(directory)
-    copy(directory, target, _selection(directory, store))
-    print(printable(f"published {directory} to {target}"))
-
-
-def _selection(directory: Path, url: str | None) -> PluginSelection:
-    """The plugins that results were made with, which are to be complete."""
-    from lvmbench.results.folder import is_published, plugins_of
-    from lvmbench.results.missing import expect_measured
-
-    if url is None and is_published(directory):
-        raise UserError(f"'{directory}' is a published board already; copy it as it is")
-    with open_store(directory, url) as opened:
-        expect_measured(opened, directory)
-        return plugins_of(opened)
+    print(printable(f"wrote {opened_results(directory, store).report(out)}"))

@@ -21,6 +21,7 @@ class RunOptions:
         memory: GiB that a worker process may take.
         max_failures: After how many failures nothing new is begun; or after what part, as ``5%``.
         trackers: Who follow it, by name.
+        baselines: Whether models of the data are fitted that rows are held against.
     """
 
     device: str = "auto"
@@ -30,6 +31,7 @@ class RunOptions:
     memory: float | None = None
     max_failures: str | None = None
     trackers: tuple[str, ...] = ()
+    baselines: bool = True
 
     def __post_init__(self) -> None:
         for name, limit in (("timeout", self.timeout), ("memory", self.memory)):

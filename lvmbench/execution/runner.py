@@ -8,19 +8,20 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lvmbench.errors import UserError
-from lvmbench.execution.due import Due, Pack
+from lvmbench.execution.due import Due
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor, cores
 from lvmbench.execution.interruption import Interrupted, Interruption
 from lvmbench.execution.local import GIB, HereExecutor, Limits, LocalExecutor
 from lvmbench.execution.options import RunOptions
+from lvmbench.execution.references import due_baselines, fit_baselines
 from lvmbench.execution.session import Place, Reporter, Session
 from lvmbench.execution.tracking import Trackers
 from lvmbench.execution.worker import warm_up
@@ -30,7 +31,10 @@ from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
 from lvmbench.status import SETTLED, Status
-from lvmbench.suites.plan import Plan, Planned
+from lvmbench.suites.plan import Plan
+
+SHOWN = 5
+"""So many runs whose weights cannot be used are named."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,18 @@ def run(
     trained, stopped = 0, ""
     trackers.start(plan.suite.name, plan.suite.version, str(out.resolve()))
     try:
-        if packs := due.all_of(plan):
-            with interruption.heard(here=options.jobs == 0), _executor(packs, options) as executor:
-                reporter.start(len(packs), executor.resources.workers if options.jobs != 0 else 0)
+        fits = due_baselines(plan, out, options) if training else []
+        if (packs := due.all_of(plan)) or fits:
+            jobs = sum(max(1, pack.total) for _, pack in packs) + len(fits)
+            with interruption.heard(here=options.jobs == 0), _executor(jobs, options) as executor:
+                _name_lost(due.lost, reporter)
+                if packs:
+                    reporter.start(len(packs), executor.resources.workers if options.jobs != 0 else 0)
                 with Leases(store) as leases:
                     session = Session(due, place, options, leases, executor, reporter, trackers, interruption)
                     session.run([p for p, _ in packs], _allowed(options.max_failures, plan))
                     trained, stopped = session.trained, session.stopped
+                fit_baselines(fits, out, executor, reporter, interruption)
     finally:
         export(store, out)
         counts = Counter(store.statuses().values())
@@ -100,11 +109,18 @@ def run(
     return Summary(counts, evaluations, trained, time.monotonic() - start, stopped)
 
 
-def _executor(packs: Sequence[tuple[Planned, Pack]], options: RunOptions) -> Executor:
+def _name_lost(lost: Mapping[str, str], reporter: Reporter) -> None:
+    """Say which runs are trained again, as their weights cannot be used."""
+    for key, wrong in [*lost.items()][:SHOWN]:
+        reporter.say(f"the weights of run {key[:20]} are {wrong}: it is trained again")
+    if len(lost) > SHOWN:
+        reporter.say(f"so it is with {len(lost) - SHOWN} more")
+
+
+def _executor(jobs: int, options: RunOptions) -> Executor:
     """Where the jobs are done, for no more at once than there are."""
     if options.jobs == 0:
         return HereExecutor()
-    jobs = sum(max(1, pack.total) for _, pack in packs)
     workers = min(cores() if options.jobs is None else options.jobs, jobs)
     memory = None if options.memory is None else int(options.memory * GIB)
     return LocalExecutor(workers, Limits(options.timeout, memory), (warm_up, options.selection))

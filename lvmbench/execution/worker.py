@@ -13,7 +13,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.torch import load
 
 from lvmbench.combinations.parts import DataCache, Parts, build
 from lvmbench.combinations.requirements import capabilities, refusal
@@ -30,13 +29,14 @@ from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import noted
 from lvmbench.results.per_datum import per_datum_file, tensor_name
+from lvmbench.results.weights import read_weights
 from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
 
 
 @functools.lru_cache(maxsize=1)
-def _world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
+def world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
     """The plugins and data sets of this process."""
     catalogue = load_catalogue(selection)
     return catalogue, DataCache(catalogue)
@@ -45,7 +45,7 @@ def _world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
 def warm_up(selection: PluginSelection, tell: Tell) -> None:
     """Load what every job needs, so that no job's time is spent on it."""
     torch.set_num_threads(1)
-    _world(selection)
+    world(selection)
 
 
 def train_job(job: Job, tell: Tell) -> list[Trained]:
@@ -61,7 +61,7 @@ def train_job(job: Job, tell: Tell) -> list[Trained]:
 
 def _train(job: Job, tell: Tell) -> list[Trained]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    catalogue, cache = _world(job.selection)
+    catalogue, cache = world(job.selection)
     data, device = cache[job.combination["dataset"]], pick_device(job.device)
     built, failed = _built(catalogue, job, data)
     if not built:
@@ -82,8 +82,8 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
     peak = memory.facts
     trained = failed
     for result in results:
-        if result.status == Status.OK:
-            keep(result.weights, job.weights_file(result.seed))
+        ok = result.status == Status.OK
+        sha256 = keep(result.weights, job.weights_file(result.seed)) if ok else None
         facts: dict[str, Any] = {
             "started": started,
             "trained_epochs": result.epochs,
@@ -93,6 +93,7 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
             "parameters": parts[0].model.parameters_count,
             "device": str(device),
             "pack": len(seeds),
+            "weights_sha256": sha256,
             **peak,
         }
         trained.append(
@@ -128,14 +129,14 @@ def evaluate_job(work: Measuring, tell: Tell) -> Evaluated:
 
 
 def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
-    catalogue, cache = _world(job.selection)
+    catalogue, cache = world(job.selection)
     seed, ref = work.seed, work.evaluator
     data = cache[job.combination["dataset"]]
     evaluator: Evaluator = catalogue.build("evaluator", ref)
     parts = build(catalogue, job.combination, data, seed)
     provided = capabilities(data, parts, measured=True)
     check_suits(evaluator, ref, provided, job.combination, data)
-    restore(parts, load(job.weights_file(seed).read_bytes()))
+    restore(parts, read_weights(job.weights_file(seed), work.facts.get("weights_sha256")))
     device = pick_device(job.device)
     parts.ready(device)
     subject = subject_of(
@@ -157,9 +158,12 @@ def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> None:
         keep(tensors, file)
 
 
-def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Write tensors; raises `Unkept` where there is no place for them, for which no method is to blame."""
+def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> str:
+    """Write tensors; the sha256 of their file.
+
+    Raises `Unkept` where there is no place for them, for which no method is to blame.
+    """
     try:
-        write_tensors(tensors, path)
+        return write_tensors(tensors, path)
     except OSError as error:
         raise Unkept(f"'{path.parent}' cannot be written to: {error.strerror}") from error

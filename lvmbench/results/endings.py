@@ -4,14 +4,20 @@ quality against time, claims, published figures, columns.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import pandas as pd
 
-from lvmbench.results.board import Board
+from lvmbench.results.baselines import Table, compared, tables
+from lvmbench.results.board import WAY, Board
 from lvmbench.results.front import front_section
-from lvmbench.results.sections import Section, cells
+from lvmbench.results.sections import Section, cell, cells, share
 
 _CLAIM_NUMBERS = ("difference", "range", "n")
 _REFERENCE_NUMBERS = ("ours", "published", "difference")
+_BASELINE_HEADS = ("table", "model", "log p(x)", WAY, "which")
+_BASELINE_NUMBERS = ("log p(x)", WAY)
 JUDGED = (
     "An order is decided by the 95% interval of the difference, paired over seeds, each claim by itself; "
     "where that has 0 in it, so many seeds would decide about a difference as it was found with a chance of "
@@ -22,12 +28,50 @@ PUBLISHED = (
     "Ours is the mean over seeds ± half the width of the 95% t interval, and the difference is ours less the "
     "published figure, with the interval of ours alone."
 )
+BASELINES = (
+    "Models of the data, not ranked: each is fitted once, and what is to be chosen is chosen on validation. "
+    "log p(x) is exact, in nats per datum: the mean over the test split ± half its 95% interval over data."
+)
 
 
 def endings(board: Board) -> list[Section]:
     """What stands below the tables of a board, in order, as far as there is something to say."""
-    made = (front_section, claims_section, references_section, legend)
+    made = (baselines_section, front_section, claims_section, references_section, legend)
     return [section for make in made if (section := make(board))]
+
+
+def baselines_section(board: Board) -> Section | None:
+    """What rows are held against: models of the data that are not ranked, and what others published."""
+    found = list(tables(board))
+    if not found:
+        return None
+    rows = [
+        (table.name, *_reference_row(table, row)) for table in found for row in table.rows.to_dict("records")
+    ]
+    columns = dict(zip(_BASELINE_HEADS, map(list, zip(*rows, strict=True)), strict=True))
+    if len(found) == 1:
+        del columns["table"]
+    if not any(columns["which"]):
+        del columns["which"]
+    notes = [BASELINES, *_of_the_way(board, found)]
+    return Section("Reference rows", columns, _BASELINE_NUMBERS, notes=notes)
+
+
+def _of_the_way(board: Board, found: Iterable[Table]) -> list[str]:
+    """What the shares of the way are of."""
+    ends = [f"{table.scale.end:.4g} for {table.name} ({table.scale.best})" for table in found if table.scale]
+    if (figure := compared(board)) is None or not ends:
+        return []
+    way = f"how far {board.called(figure)} has come from the marginals (0%) to the best known (100%)"
+    return [f"{WAY.capitalize()} is {way}: {'; '.join(ends)}."]
+
+
+def _reference_row(table: Table, row: Mapping[Any, Any]) -> tuple[str, str, str, str]:
+    """Name, log p(x), how far of the way, and what was chosen, where it is from or why there is none."""
+    value, error = float(row["value"]), 1.96 * float(row["stderr"])
+    way = share(table.scale.of(value)) if table.scale else "–"
+    said = (row["choice"], row["source"], row["reason"], "" if row["status"] == "ok" else row["status"])
+    return str(row["baseline"]), cell(value, value - error, value + error), way, "; ".join(filter(None, said))
 
 
 def claims_section(board: Board) -> Section | None:

@@ -15,6 +15,7 @@ from ruamel.yaml.error import YAMLError
 
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
+from lvmbench.results.baselines import baselines_in, with_ways
 from lvmbench.results.board import Board, leaderboard
 from lvmbench.results.glossary import kept, told
 from lvmbench.results.references import compare
@@ -51,7 +52,8 @@ def board_of(
     board = _by_suite(make, suite) if metric is None else make(metric)
     claims = judge(suite.get("claims", []), records, measurements)
     references = compare(suite.get("references", []), records, measurements)
-    return replace(board, claims=claims, references=references, remarks=remarks_in(directory))
+    board = replace(board, claims=claims, references=references, remarks=remarks_in(directory))
+    return with_ways(replace(board, baselines=baselines_in(directory)))
 
 
 def _by_suite(make: Callable[[str | None], Board], suite: Mapping[str, Any]) -> Board:

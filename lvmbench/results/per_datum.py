@@ -7,17 +7,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lvmbench.results.weights import weights_file
+
 Array = npt.NDArray[np.float64]
-
-
-def run_folder(weights: Path, key: str) -> Path:
-    """Where what was found of the single data of a run lies; its weights are beside that."""
-    return weights / key[:20]
 
 
 def per_datum_file(weights: Path, key: str, evaluator: str) -> Path:
     """The file of what an evaluator found of the single data of a run."""
-    return run_folder(weights, key) / f"{evaluator}.safetensors"
+    return weights_file(weights, key).with_suffix("") / f"{evaluator}.safetensors"
 
 
 def tensor_name(metric: str, variant: str = "", method: str = "") -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from lvmbench.results.board import Board
+from lvmbench.results.board import WAY, Board
 from lvmbench.results.labels import as_text, labels, table_name
 from lvmbench.status import Status
 
@@ -135,13 +135,15 @@ def _section(board: Board, title: str, part: pd.DataFrame, short: bool) -> Secti
     labels = combination_labels(part, names)
     legend = _legend(full, [value for name in names for value in part[name]])
     notes = [*_notes(filled, labels), *legend, *_improving(filled)]
-    numbers = ["rank", *measures, *map(board.header, board.headline)]
+    numbers = ["rank", *measures, *map(board.header, board.headline), WAY]
     columns, holes, index = _columns(board, filled, constant), _holes(empty, labels), filled.index.tolist()
     return Section(title, columns, numbers, constant, holes, notes, index)
 
 
 def _columns(board: Board, filled: pd.DataFrame, constant: Mapping[str, str]) -> dict[str, list[str]]:
-    """Rank, the components that differ, the figures, and the runs where their number does."""
+    """Rank, the components that differ, the figures, how far of the way from the marginals to the best known,
+    and the runs where their number differs.
+    """
     if filled.empty:
         return {}
     ranks = {"rank": ["–" if pd.isna(r) else str(r) for r in filled["rank"]]} if board.metric else {}
@@ -149,8 +151,14 @@ def _columns(board: Board, filled: pd.DataFrame, constant: Mapping[str, str]) ->
     figures = {
         board.header(name): cells(filled, name, f"{name}_low", f"{name}_high") for name in board.headline
     }
+    ways = {} if WAY not in filled or filled[WAY].isna().all() else {WAY: list(map(share, filled[WAY]))}
     runs = {} if "runs" in constant else {"runs": filled["runs"].tolist()}
-    return {**ranks, **left, **figures, **runs}
+    return {**ranks, **left, **figures, **ways, **runs}
+
+
+def share(way: float) -> str:
+    """How far a row has come: 100% is the best that is known."""
+    return "–" if pd.isna(way) else f"{way:.1%}"
 
 
 def _improving(filled: pd.DataFrame) -> list[str]:

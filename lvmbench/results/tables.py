@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +17,12 @@ from lvmbench.errors import UserError
 if TYPE_CHECKING:
     from lvmbench.results.store import Store
 
-RECORDS, MEASUREMENTS, EVALUATIONS, CURVES = (
+RECORDS, MEASUREMENTS, EVALUATIONS, CURVES, BASELINES = (
     "records.csv",
     "measurements.csv",
     "evaluations.csv",
     "curves.csv",
+    "baselines.csv",
 )
 """What the tables of a results directory are called."""
 LATE = 0.05
@@ -136,3 +139,28 @@ def _improving(records: pd.DataFrame) -> pd.Series[bool]:
     late = trained - records["best_epoch"] < np.ceil(LATE * trained.astype(float))
     cut_short = records["stopped"].isin(["budget", "seconds"])
     return (late & cut_short).astype("boolean").where(records["status"] == "ok")
+
+
+def write(path: Path, text: str) -> bool:
+    """Write a file whole or not at all; says whether it changed."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"'{path}' cannot be written: {error.strerror}; the store has what is finished: mend that, and "
+            "the same command goes on"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return True
+
+
+def as_json(frame: pd.DataFrame) -> str:
+    """An array with one object per row; what is missing is null."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    plain: Any = {"ensure_ascii": False, "allow_nan": False, "default": lambda value: value.item()}
+    return json.dumps(rows, indent=2, **plain) + "\n"

@@ -86,6 +86,7 @@ def test_a_store_of_an_older_schema_is_brought_up_to_this_one(url):
         for table in ("runs", "evaluations"):
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN log")
         connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN precision")
+        connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN weights_sha256")
         connection.exec_driver_sql("DROP TABLE leases")
         connection.exec_driver_sql("UPDATE meta SET value = '4' WHERE key = 'schema'")
     with Store(url) as opened:
@@ -93,6 +94,7 @@ def test_a_store_of_an_older_schema_is_brought_up_to_this_one(url):
         opened.finish("a", status="failed", reason="", log="the end")
         records = opened.records(details=True)
         assert (records["log"].tolist(), records["precision"].tolist()) == (["the end"], ["highest"])
+        assert opened.checksums() == {}
         assert Leases(opened).take(["a"]) == {"a"}
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from lvmbench.results.answer import answer
 from lvmbench.results.board import Board
 from lvmbench.results.effects_sections import Effects
-from lvmbench.results.endings import claims_section, legend, references_section
+from lvmbench.results.endings import baselines_section, claims_section, legend, references_section
 from lvmbench.results.front import front_section
 from lvmbench.results.labels import table_name
 from lvmbench.results.pictures.effects import effects_figure
@@ -94,10 +94,11 @@ def front(board: Board, drawn: Picture | None) -> Chapter:
 
 
 def leaderboard(board: Board, anchors: Mapping[int, str]) -> Chapter:
-    """The tables of the board."""
-    columns = legend(board)
+    """The tables of the board, and what their rows are held against."""
+    columns, beside = legend(board), baselines_section(board)
     read = [*([grid(columns)] if columns else []), Prose(how(board))]
-    return Chapter("board", "Leaderboard", [*board_grids(board, anchors), Fold("how to read it", read)])
+    shown = [*board_grids(board, anchors), *([grid(beside)] if beside else [])]
+    return Chapter("board", "Leaderboard", [*shown, Fold("how to read it", read)])
 
 
 def claims(board: Board) -> Chapter:
