@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.errors import UserError
-from lvmbench.results.board import Board, as_json
+from lvmbench.results.board import Board
 from lvmbench.results.comparison import Comparison, seeds_to_call
 from lvmbench.results.grid import Grid, Whole, axes, counted
 from lvmbench.results.labels import as_text, label
@@ -20,7 +20,7 @@ from lvmbench.results.per_datum import tensor_name
 from lvmbench.results.scales import scales
 from lvmbench.results.selection import chosen, conditions, parsed
 from lvmbench.results.statistics import holm
-from lvmbench.results.tables import asked
+from lvmbench.results.tables import as_json, asked
 
 Array = npt.NDArray[np.float64]
 Reader = Callable[[str, str, str], Array | None]

@@ -25,7 +25,7 @@ def scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd.
     if metric and str(figures.loc[metric, "unit"]).startswith(("nats", "bits")) and "support" in runs:
         parts.append(runs["support"].map(measure_of))
     scale = pd.Series([", ".join(row) for row in zip(*parts, strict=True)] if parts else "", index=runs.index)
-    measured = runs.groupby(["dataset", "label"])["status"].transform(lambda status: (status == "ok").any())
+    measured = (runs["status"] == "ok").groupby([runs["dataset"], runs["label"]]).transform("any")
     scale = scale.where(measured, "")
     several = scale.where(measured).groupby(runs["dataset"]).transform("nunique") > 1
     return scale.where(several, "")
