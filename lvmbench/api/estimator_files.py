@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lvmbench.api.saved import admitted, component
-from lvmbench.api.sklearn import PARTS, LatentVariableModel
+from lvmbench.api.sklearn import PARTS, LatentVariableModel, keep
 from lvmbench.combinations.given import Given, plain
 from lvmbench.combinations.parts import build_model
 from lvmbench.dataset import DataSummary
@@ -78,7 +78,7 @@ def restored(
     weights = {name.removeprefix(MODEL): t for name, t in tensors.items() if name.startswith(MODEL)}
     model.double().eval().load_state_dict(weights)
     estimator = LatentVariableModel(**_parameters_of(saved, given))
-    estimator.keep(model, pick_device(device), summary, dict(saved))
+    keep(estimator, model, pick_device(device), summary, dict(saved))
     estimator.location_, estimator.scale_ = tensors["location"].numpy(), tensors["scale"].numpy()
     estimator.n_features_in_ = len(estimator.location_)
     if columns := saved["estimator"]["columns"]:

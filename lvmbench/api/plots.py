@@ -23,7 +23,7 @@ from lvmbench.results.pictures.data import (
     draw_values,
 )
 from lvmbench.results.pictures.effects import draw_effects
-from lvmbench.results.pictures.gaps import draw_gaps
+from lvmbench.results.pictures.gaps import draw_gaps, with_gaps
 from lvmbench.results.pictures.heatmap import draw_heatmap
 from lvmbench.results.pictures.units import draw_units, unit_table
 from lvmbench.results.pivot import Pivot
@@ -94,7 +94,7 @@ class ResultsPlots:
             raise UserError("there is no grid on this board, so that no part can be exchanged for another")
         table = tables[_only(list(tables))]
         with style():
-            return draw_effects(_on(ax, (7.5, 0.3 * len(table) + 1)), table, str(board.metric))
+            return draw_effects(_on(ax, (7.5, 0.3 * len(table) + 1)), table, board.called(str(board.metric)))
 
     def ranking(
         self, metric: str | None = None, *, where: Sequence[str] = (), ax: Axes | None = None
@@ -106,7 +106,10 @@ class ResultsPlots:
 
     def gaps(self, *, where: Sequence[str] = (), ax: Axes | None = None) -> Axes:
         """log p(x) - ELBO of each combination, in its two parts where they are known."""
-        board, rows = self._table(None, where)
+        board, filled = self._table(None, where)
+        rows = with_gaps(filled)
+        if rows.empty:
+            raise UserError("no gap was measured; it is a figure of tightness and of gap_split")
         with style():
             return draw_gaps(_on(ax, (8, 0.26 * len(rows) + 1)), rows, board.names)
 

@@ -95,11 +95,15 @@ class Prepared:
     def run(self, reporter: Reporter, *, training: bool = True) -> Summary:
         """Do everything that is not done; without ``training``, only measure."""
         from lvmbench.execution.runner import prepare, run
+        from lvmbench.execution.tracking import Trackers, tracker_of
         from lvmbench.results.store import Store
 
-        prepare(self.directory)
-        with Store.at(self.directory, self.store) as store:
-            return run(self.plan, self.directory, store, self.options, reporter, training=training)
+        options = self.options
+        refs = [tracker_of(name, self.catalogue) for name in options.trackers]
+        with Trackers(refs, options.selection, reporter.say) as trackers:
+            prepare(self.directory)
+            with Store.at(self.directory, self.store) as store:
+                return run(self.plan, self.directory, store, options, reporter, trackers, training=training)
 
 
 def _with_seeds(suite: Suite, seeds: int | Sequence[int] | None) -> Suite:

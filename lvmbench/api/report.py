@@ -17,8 +17,8 @@ from lvmbench.api.gallery import gallery
 from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection, load_catalogue
-from lvmbench.results.export import ENVIRONMENTS
-from lvmbench.results.folder import REMARKS
+from lvmbench.results.export import ENVIRONMENTS, REPORT
+from lvmbench.results.folder import REMARKS, board_of
 from lvmbench.results.redo import origin_of, recipe
 from lvmbench.results.report.listing import Made
 from lvmbench.results.report.report import Material, report
@@ -28,17 +28,23 @@ from lvmbench.status import Status
 if TYPE_CHECKING:
     from lvmbench.api.results import Results
 
-REPORT = "report.html"
-"""What the report of a results directory is called."""
+Tables = tuple[pd.DataFrame, pd.DataFrame]
 _FILES = ("suite.yaml", RECORDS, MEASUREMENTS, EVALUATIONS, CURVES, REMARKS)
 
 
-def write_report(results: Results, path: Path) -> None:
-    """Write the report of results to a file, whole or not at all."""
-    text = report(_material(results), _facts(results))
+def write_report(results: Results, tables: Tables, path: Path) -> None:
+    """Write the report of results, with their records and measurements, to a file, whole or not at all."""
+    text = report(_material(results, tables), _facts(results))
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
+
+
+def is_current(directory: Path) -> bool:
+    """Whether a directory has a report that is no older than its tables, written where they change."""
+    file = directory / REPORT
+    tables = [directory / name for name in _FILES if (directory / name).is_file()]
+    return file.is_file() and all(one.stat().st_mtime <= file.stat().st_mtime for one in tables)
 
 
 def _facts(results: Results) -> list[str]:
@@ -46,13 +52,14 @@ def _facts(results: Results) -> list[str]:
     return [f"Made from {results.directory} with lvmbench {__version__}, {now}."]
 
 
-def _material(results: Results) -> Material:
+def _material(results: Results, tables: Tables) -> Material:
     selection = results.selection
     try:
         curves = results.curves
     except UserError:  # boards are published with or without them
         curves = None
-    board, made = results.board(), _made(results.directory, selection)
+    board = board_of(*tables, results.directory)
+    made = _made(results.directory, selection, tables)
     models = [gallery(results, board)] if results.has_weights and board.counts.get(Status.OK) else []
     return Material(board, made, curves, dict(_said(board.records, selection)), models)
 
@@ -67,10 +74,11 @@ def _said(records: pd.DataFrame, selection: PluginSelection) -> Iterator[tuple[t
                 yield (kind, name), catalogue.entry(kind, bare).summary
 
 
-def _made(directory: Path, selection: PluginSelection) -> Made:
+def _made(directory: Path, selection: PluginSelection, tables: tuple[pd.DataFrame, pd.DataFrame]) -> Made:
     environments = _environments(directory)
     try:
-        commands, needs = recipe(origin_of(directory, environments, selection), directory.resolve().name)
+        origin = origin_of(directory, environments, selection, tables)
+        commands, needs = recipe(origin, directory.resolve().name)
     except LvmbenchError as error:  # the results are there to be read all the same
         commands, needs = [], [f"How to redo it cannot be said: {error}"]
     checksums = {name: _sha256(directory / name) for name in _FILES if (directory / name).is_file()}

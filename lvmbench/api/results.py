@@ -9,6 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.api.fitted import Fitted, stored
@@ -19,10 +21,13 @@ from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.board import Board
-from lvmbench.results.effects import effects
+from lvmbench.results.compare import Compared, compare
+from lvmbench.results.effects import effects, interactions
+from lvmbench.results.export import REPORT
 from lvmbench.results.folder import board_of, is_published, plugins_of
 from lvmbench.results.front import front
 from lvmbench.results.html import to_html
+from lvmbench.results.per_datum import per_datum_file, read_per_datum
 from lvmbench.results.provenance import of_run, provenance_in
 from lvmbench.results.selection import chosen
 from lvmbench.results.store import Store
@@ -119,6 +124,54 @@ class Results:
         """
         return effects(self.board(metric, split))
 
+    def interactions(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
+        """How much more each pair of settings of two axes is worth than the sum of its parts.
+
+        One row for each pair and table, as `effects` has them. Raises as `leaderboard` does.
+        """
+        return interactions(self.board(metric, split))
+
+    def compare(
+        self,
+        a: str,
+        b: str,
+        metric: str | Sequence[str] = (),
+        *,
+        equal_within: float | None = None,
+        split: str = "test",
+        where: Sequence[str] = (),
+    ) -> Compared:
+        """One selection of runs against another, such as ``"prior=vamp"`` and ``"prior=mixture"``.
+
+        They are paired by everything else, by seed, and where figures of single data are at hand by test
+        datum. `frame` has the difference of each figure on each data set, its interval, and how probable it
+        is that a is better, equal or worse; `paragraph` says the same in words.
+
+        Arguments:
+            a: Conditions, or the parts of a row as tables have them.
+            b: The same of what it is held against.
+            metric: The figures; the first leads. By default that which ranks, and those that a board shows.
+            equal_within: Up to which difference of the leading figure the two count as equal.
+            split: The split whose figures count.
+            where: Conditions that both are to meet.
+
+        Raises `UserError` where a selection is none, the two are the same, or they never meet.
+        """
+        figures = [metric] if isinstance(metric, str) else list(metric)
+        board = self.board(figures[0] if figures else None, split, where)
+        return compare(
+            board,
+            self._tables()[1],
+            a,
+            b,
+            figures=figures,
+            equal_within=equal_within,
+            per_datum=self._per_datum,
+        )
+
+    def _per_datum(self, key: str, evaluator: str, name: str) -> npt.NDArray[np.float64] | None:
+        return read_per_datum(per_datum_file(self.directory / "weights", key, evaluator), name)
+
     def front(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
         """What ranks each row held against the seconds of its training, and which rows are dominated.
 
@@ -141,10 +194,10 @@ class Results:
         Arguments:
             path: The file; by default ``report.html`` in the directory.
         """
-        from lvmbench.api.report import REPORT, write_report
+        from lvmbench.api.report import write_report
 
         file = self.directory / REPORT if path is None else Path(path)
-        write_report(self, file)
+        write_report(self, self._tables(), file)
         return file
 
     def verify(self, sample: int = 3, seed: int | None = None) -> Verification:
@@ -207,6 +260,7 @@ class Results:
         return row
 
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Records and measurements, read at once."""
         if self.published:
             return read_results(self.directory)
         with self._opened() as store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -20,9 +20,10 @@ from torch import Tensor
 from lvmbench.api.fitted import fit
 from lvmbench.api.per_datum import latent_mean, log_density
 from lvmbench.api.saved import curve_of, described
-from lvmbench.combinations.budget import Budget
+from lvmbench.combinations.budget import Budget, Precision
 from lvmbench.combinations.given import Given, admit
 from lvmbench.dataset import Data, DataSummary, Support
+from lvmbench.decoder import Decoder
 from lvmbench.errors import UserError
 from lvmbench.model import LatentVariableModel as Model
 from lvmbench.noise import Stream, generator
@@ -35,6 +36,13 @@ PARTS = ("prior", "posterior", "decoder", "objective", "estimator")
 """The arguments that are components."""
 SUPPORTS: dict[str, Support] = {"binary": "binary", "count": "count", "levels": "count", "unit": "unit"}
 """The support that data are given for a decoder which requires this of them; else they are real."""
+VALUES: dict[Support, tuple[str, Callable[[Floats], NDArray[np.bool_]]]] = {
+    "binary": ("zeros and ones", lambda X: (X == 0) | (X == 1)),
+    "unit": ("values from 0 to 1", lambda X: (X >= 0) & (X <= 1)),
+    "count": ("whole numbers from 0 on", lambda X: (X >= 0) & (np.round(X) == X)),
+    "real": ("real values", np.isfinite),
+}
+"""What data of a support are, in words, and whether values are such."""
 
 
 @final
@@ -89,6 +97,7 @@ class LatentVariableModel(
         seconds: The seconds after which no further epoch begins.
         warm_up: The epochs over which the weight of the KL divergence rises to 1.
         clip: The largest gradient norm.
+        precision: ``highest``, ``high`` or ``medium``: how matrix products may round in training.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         plugins: Local plugins, as files or modules.
         random_state: What weights, order, noise and validation rows come from.
@@ -137,6 +146,7 @@ class LatentVariableModel(
         seconds: float | None = None,
         warm_up: float = 0.0,
         clip: float | None = None,
+        precision: Precision = "highest",
         device: str = "auto",
         plugins: Sequence[str | Path] = (),
         random_state: Random = None,
@@ -148,6 +158,7 @@ class LatentVariableModel(
         self.epochs, self.batch, self.optimizer = epochs, batch, optimizer
         self.learning_rate, self.schedule, self.weight_decay = learning_rate, schedule, weight_decay
         self.patience, self.seconds, self.warm_up, self.clip = patience, seconds, warm_up, clip
+        self.precision = precision
         self.device, self.plugins, self.random_state = device, plugins, random_state
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:
@@ -166,12 +177,13 @@ class LatentVariableModel(
             device=self.device,
             plugins=self.plugins,
         )
-        self.keep(fitted.model, fitted.device, fitted.data.summary, described(fitted))
+        keep(self, fitted.model, fitted.device, fitted.data.summary, described(fitted))
         return self
 
     def transform(self, X: ArrayLike) -> Floats:
         """The mean of q(z|x) of each row, ``(N, latent)``."""
-        return _array(latent_mean(self.model_, self._inwards(X), self.seed_, self.samples).flatten(1))
+        x = self._inwards(X)
+        return _array(latent_mean(self.model_, x, self.seed_, self.samples).flatten(1))
 
     def inverse_transform(self, Z: ArrayLike) -> Floats:
         """The mean of p(x|z) for each row of latents, ``(N, D)``.
@@ -212,7 +224,8 @@ class LatentVariableModel(
 
     @property
     def _n_features_out(self) -> int:
-        return self.model_.prior.space.count
+        size: int = self.model_.prior.space.count
+        return size
 
     def _support(self) -> Support:
         """What the data are, by what the decoder requires."""
@@ -244,6 +257,7 @@ class LatentVariableModel(
         check_is_fitted(self)
         finite: Any = True if self.model_.complete else "allow-nan"
         rows: Floats = validate_data(self, X, dtype=np.float64, ensure_all_finite=finite, reset=False)
+        _expect_support(rows, self.summary_, self.model_.decoder)
         return self._scaled(rows).to(self._device)
 
     def _outwards(self, x: Tensor) -> Floats:
@@ -253,20 +267,22 @@ class LatentVariableModel(
     @property
     def _device(self) -> torch.device:
         """Where the model is."""
-        return next(self.model_.parameters()).device
+        device: torch.device = next(self.model_.parameters()).device
+        return device
 
-    def keep(
-        self,
-        model: Model,
-        device: torch.device,
-        summary: DataSummary,
-        description: dict[str, Any],
-    ) -> None:
-        """Take a trained model over, in double precision, which not every device has."""
-        self.model_ = model.to(torch.device("cpu") if device.type == "mps" else device, torch.float64)
-        self.summary_, self.description_ = summary, description
-        self.seed_, self.curve_ = description["seed"], curve_of(description)
-        self.n_iter_ = int(description["facts"]["trained_epochs"])
+
+def keep(
+    estimator: LatentVariableModel,
+    model: Model,
+    device: torch.device,
+    summary: DataSummary,
+    description: dict[str, Any],
+) -> None:
+    """Let an estimator take a trained model over, in double precision, which not every device has."""
+    estimator.model_ = model.to(torch.device("cpu") if device.type == "mps" else device, torch.float64)
+    estimator.summary_, estimator.description_ = summary, description
+    estimator.seed_, estimator.curve_ = description["seed"], curve_of(description)
+    estimator.n_iter_ = int(description["facts"]["trained_epochs"])
 
 
 def _scaling(X: Floats, *, standardize: bool) -> tuple[Floats, Floats]:
@@ -280,6 +296,15 @@ def _scaling(X: Floats, *, standardize: bool) -> tuple[Floats, Floats]:
 def _expect_shape(shape: Sequence[int] | None, columns: int) -> None:
     if shape is not None and math.prod(shape) != columns:
         raise UserError(f"shape {tuple(shape)} is not of {columns} values, as many as X has columns")
+
+
+def _expect_support(X: Floats, summary: DataSummary, decoder: Decoder) -> None:
+    """Refuse values to which the model gives no probability, or which are not where it has a density."""
+    rule, holds = VALUES[summary.support]
+    most = summary.levels - 1 if "dataset.levels" in decoder.requires else math.inf
+    if wrong := X[~(np.isnan(X) | (holds(X) & (most >= X)))].tolist():
+        limit = f" up to {most}" if most < math.inf else ""
+        raise UserError(f"X holds {wrong[0]:g}; this model is of {rule}{limit}")
 
 
 def _seed(random: Random) -> int:

@@ -35,6 +35,7 @@ def run(
     max_failures: int | str | None = None,
     store: str | None = None,
     plugins: Sequence[str | Path] = (),
+    trackers: Sequence[str] = (),
     baselines: bool = True,
     progress: bool = True,
 ) -> Results:
@@ -55,6 +56,7 @@ def run(
         max_failures: After how many failed runs nothing new is begun; or after what part, as ``"5%"``.
         store: The URL of a database, instead of a file in the results directory.
         plugins: Local plugins, as files or modules.
+        trackers: Who follow it, by name with options, as ``tensorboard``.
         baselines: Whether to fit models of the data that rows are held against.
         progress: Whether to show how far it has got.
 
@@ -62,7 +64,8 @@ def run(
     reason.
     """
     failures = None if max_failures is None else str(max_failures)
-    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugins), memory, failures, baselines)
+    selection, followers = PluginSelection.of(plugins), tuple(trackers)
+    options = RunOptions(device, jobs, timeout, selection, memory, failures, followers, baselines)
     with _file(suite) as path:
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
         with _reporter(progress) as reporter:

@@ -38,7 +38,14 @@ def _options(
 
 _PANELS: dict[str, list[Callable[..., None]]] = {
     "Run": [running.run, running.plan, running.status, running.retry, running.evaluate],
-    "Read": [tables.leaderboard, tables.report, keeping.publish, keeping.verify, keeping.merge],
+    "Read": [
+        tables.leaderboard,
+        tables.effects,
+        tables.compare,
+        tables.report,
+        keeping.publish,
+        keeping.verify, keeping.merge,
+    ],
     "Components and data": [catalogue.list_, catalogue.show, catalogue.plugins, catalogue.doctor],
     "Write a component": [creating.new, checking.check],
 }

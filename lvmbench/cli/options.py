@@ -59,6 +59,11 @@ MaxFailures = Annotated[
     ),
 ]
 
+TrackerNames = Annotated[
+    list[str],
+    typer.Option("--tracker", metavar="NAME", help="Let a tracker follow the run; may be repeated."),
+]
+
 
 def results_directory(directory: Path, file: str = "suite.yaml") -> Path:
     """A directory with results in it; raises `UserError` for another."""

@@ -21,6 +21,7 @@ from lvmbench.cli.options import (
     StoreUrl,
     SuiteName,
     Timeout,
+    TrackerNames,
     open_store,
     require_store,
     warn,
@@ -30,6 +31,7 @@ from lvmbench.text import shell
 
 if TYPE_CHECKING:
     from lvmbench.api.prepared import Prepared
+    from lvmbench.api.results import Results
 
 RETRIED = "failed,diverged,oom,timeout,killed,unavailable"
 RETRIABLE = [*RETRIED.split(","), "refused", "interrupted"]
@@ -48,6 +50,7 @@ def run(
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
+    tracker: TrackerNames = [],  # noqa: B006
     baselines: Annotated[
         bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
     ] = True,
@@ -64,9 +67,8 @@ def run(
     from lvmbench.execution.options import RunOptions
     from lvmbench.registry.loader import PluginSelection
 
-    options = RunOptions(
-        device, jobs, timeout, PluginSelection.of(plugin, no_plugin), memory, max_failures, baselines
-    )
+    selection = PluginSelection.of(plugin, no_plugin)
+    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
     prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
     from lvmbench.cli.planned import show_remarks  # which imports torch, so that a wrong name is told at once
 
@@ -130,6 +132,7 @@ def retry(
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
+    tracker: TrackerNames = [],  # noqa: B006
 ) -> None:
     """Redo the runs and evaluations that ended badly; nothing else is touched.
 
@@ -143,7 +146,9 @@ def retry(
     from lvmbench.execution.options import RunOptions
     from lvmbench.results.baselines import reopen_baselines
 
-    options = RunOptions(device, jobs, timeout, memory=memory, max_failures=max_failures)
+    options = RunOptions(
+        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
+    )
     with open_store(directory, store) as opened:
         prepared = Prepared.again(directory, store, options)
         names = prepared.plan.names
@@ -165,6 +170,7 @@ def evaluate(
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
+    tracker: TrackerNames = [],  # noqa: B006
 ) -> None:
     """Apply more evaluators to the stored weights; nothing is trained.
 
@@ -174,7 +180,9 @@ def evaluate(
     from lvmbench.execution.options import RunOptions
 
     require_store(directory, store)
-    options = RunOptions(device, jobs, timeout, memory=memory, max_failures=max_failures)
+    options = RunOptions(
+        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
+    )
     prepared = Prepared.again(directory, store, options, evaluators=evaluator)
     _go(prepared, training=False)
 
@@ -196,9 +204,23 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     except KeyboardInterrupt as error:
         say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {shell(out)})")
         raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
-    show_results(Results(out, prepared.store), summary)
+    results = Results(out, prepared.store)
+    _renew_report(results)
+    show_results(results, summary)
     if all(planned.status == "refused" for planned in plan.planned):
         reason = plan.planned[0].reason
         raise UserError(f"{plan.suite.path}: nothing can run, every combination is refused: {reason}")
     if summary.failed or summary.stopped:
         raise typer.Exit(1)
+
+
+def _renew_report(results: Results) -> None:
+    """Write the report where there is something new to tell; what goes wrong with it costs nothing else."""
+    from lvmbench.api.progress import say
+    from lvmbench.api.report import is_current
+
+    try:
+        if not is_current(results.directory):
+            results.report()
+    except Exception as error:
+        say(f"the report could not be written: {type(error).__name__}: {error}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from lvmbench.api.progress import STYLES, console, counted, say, status_counts
 from lvmbench.results.answer import answer
+from lvmbench.results.compare_sections import comparison_section, paragraph
 from lvmbench.results.export import FILES, READ
 from lvmbench.results.labels import identity, labels
 from lvmbench.results.missing import missing_evaluations
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from lvmbench.api.results import Results
     from lvmbench.execution.runner import Summary
     from lvmbench.results.board import Board
-    from lvmbench.results.pivot import Pivot
+    from lvmbench.results.compare import Compared
+    from lvmbench.results.sections import Section
     from lvmbench.results.store import Store
 
 BOARD_WIDTH = 140  # wider tables are harder to read
@@ -49,12 +51,19 @@ def show_tables(board: Board, *, refused: bool = False) -> None:
     width = min(console.width, BOARD_WIDTH)
     for table in to_rich(board, width, console.encoding, refused=refused):
         console.print(table)
+        console.print()
 
 
-def show_pivot(pivot: Pivot) -> None:
-    """A figure by two axes."""
-    for table in to_tables(pivot.sections, console.encoding):
+def show_sections(sections: Sequence[Section]) -> None:
+    """Sections as they are."""
+    for table in to_tables(sections, console.encoding):
         console.print(table)
+
+
+def show_comparison(found: Compared) -> None:
+    """A comparison in words, and as a table."""
+    say(paragraph(found) + "\n")
+    show_sections([comparison_section(found)])
 
 
 def show_results(results: Results, summary: Summary) -> None:

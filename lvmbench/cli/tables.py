@@ -15,10 +15,22 @@ from lvmbench.text import printable
 
 if TYPE_CHECKING:
     from lvmbench.results.board import Board
+    from lvmbench.results.compare import Compared
+    from lvmbench.results.effects_sections import Effects
     from lvmbench.results.pivot import Pivot
     from lvmbench.results.sections import Section
 
 Format = Literal["table", "csv", "md", "json", "latex"]
+
+
+Split = Annotated[str, typer.Option("--split", help="Which split's figures.")]
+Where = Annotated[
+    list[str],
+    typer.Option(
+        "--where", metavar="NAME=PATTERN", help="Only such runs: prior=vamp, latent=8; may be repeated."
+    ),
+]
+FormatName = Annotated[Format, typer.Option("--format", help="How to write it.")]
 
 
 def leaderboard(
@@ -26,13 +38,8 @@ def leaderboard(
     metric: Annotated[
         str | None, typer.Option("--metric", help="Rank by this metric instead of the suite's.")
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="Which split's figures.")] = "test",
-    where: Annotated[
-        list[str],
-        typer.Option(
-            "--where", metavar="NAME=PATTERN", help="Only such runs: prior=vamp, latent=8; may be repeated."
-        ),
-    ] = [],  # noqa: B006
+    split: Split = "test",
+    where: Where = [],  # noqa: B006
     sort: Annotated[
         str | None, typer.Option("--sort", metavar="FIGURE", help="Order rows by this figure; ranks stay.")
     ] = None,
@@ -49,7 +56,7 @@ def leaderboard(
     refused: Annotated[
         bool, typer.Option("--refused", help="Name the combinations that were refused.")
     ] = False,
-    format_: Annotated[Format, typer.Option("--format", help="How to write it.")] = "table",
+    format_: FormatName = "table",
     store: StoreUrl = None,
 ) -> None:
     """Show the leaderboard of a results directory or of a published board, ranked by any metric.
@@ -68,9 +75,69 @@ def leaderboard(
     elif rows and columns:
         from lvmbench.results.pivot import Pivot
 
-        _write_pivot(Pivot.of(board, rows, columns), format_)
+        _write_sections(Pivot.of(board, rows, columns), format_)
     else:
         raise UserError("--rows and --columns go together: --rows prior --columns posterior")
+
+
+def effects(
+    directory: Directory,
+    metric: Annotated[
+        str | None, typer.Option("--metric", help="By this metric instead of the suite's.")
+    ] = None,
+    split: Split = "test",
+    where: Where = [],  # noqa: B006
+    format_: FormatName = "table",
+    store: StoreUrl = None,
+) -> None:
+    """Show what each part of a suite's grid is worth, everything else being equal, and which pairs of
+    parts do better than their sum.
+
+    Example: lvmbench effects lvmbench-results/quick
+
+    Example: lvmbench effects lvmbench-results/quick --metric nmi --where decoder=bernoulli --format csv
+    """
+    from lvmbench.results.effects_sections import Effects
+
+    found = Effects(opened_results(directory, store).board(metric, split, where))
+    found.require()
+    _write_sections(found, format_)
+
+
+def compare(
+    directory: Directory,
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="What to compare: prior=vamp, or the parts of a row.")
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="What to hold it against: prior=mixture.")],
+    metric: Annotated[
+        list[str], typer.Option("--metric", help="By this metric; may be repeated, the first leads.")
+    ] = [],  # noqa: B006
+    equal_within: Annotated[
+        float | None,
+        typer.Option(
+            "--equal-within", min=0.0, metavar="VALUE", help="How large a difference counts as equal."
+        ),
+    ] = None,
+    split: Split = "test",
+    where: Where = [],  # noqa: B006
+    format_: FormatName = "table",
+    store: StoreUrl = None,
+) -> None:
+    """Show whether one choice is better than another, everything else being equal: the difference, how sure
+    that is, and how many more seeds would call it.
+
+    Example: lvmbench compare lvmbench-results/quick prior=mixture prior=standard_normal
+
+    Example: lvmbench compare lvmbench-results/quick coupling gaussian --metric nmi --equal-within 0.02
+    """
+    from lvmbench.cli.shown import show_comparison
+    from lvmbench.results.compare_sections import comparison_section, comparison_to_markdown
+
+    results = opened_results(directory, store)
+    found = results.compare(a, b, metric, equal_within=equal_within, split=split, where=where)
+    show, md = partial(show_comparison, found), partial(comparison_to_markdown, found)
+    _write(found, format_, show, md, lambda: [comparison_section(found)])
 
 
 def _write_board(board: Board, format_: Format, refused: bool) -> None:
@@ -82,16 +149,16 @@ def _write_board(board: Board, format_: Format, refused: bool) -> None:
     _write(board, format_, show, md, partial(sections, board))
 
 
-def _write_pivot(pivot: Pivot, format_: Format) -> None:
-    from lvmbench.cli.shown import show_pivot
+def _write_sections(found: Pivot | Effects, format_: Format) -> None:
+    from lvmbench.cli.shown import show_sections
     from lvmbench.results.markdown import sections_to_markdown
 
-    show, md = partial(show_pivot, pivot), lambda: sections_to_markdown(pivot.sections)
-    _write(pivot, format_, show, md, lambda: pivot.sections)
+    show, md = partial(show_sections, found.sections), lambda: sections_to_markdown(found.sections)
+    _write(found, format_, show, md, lambda: found.sections)
 
 
 def _write(
-    found: Board | Pivot,
+    found: Board | Pivot | Effects | Compared,
     format_: Format,
     show: Callable[[], None],
     md: Callable[[], str],

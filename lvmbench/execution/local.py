@@ -127,7 +127,7 @@ class LocalExecutor:
         if about == READY:
             worker.ready, self._false_starts = True, 0
         elif about == PROGRESS:
-            self._news[worker.number] = content
+            self._news[worker.number] = content.after(self._news.get(worker.number))
         elif about == DONE:
             return [self._done(worker, content)]
         elif about == ENDED:

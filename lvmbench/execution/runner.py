@@ -23,6 +23,7 @@ from lvmbench.execution.local import GIB, HereExecutor, Limits, LocalExecutor
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.references import due_baselines, fit_baselines
 from lvmbench.execution.session import Place, Reporter, Session
+from lvmbench.execution.tracking import Trackers
 from lvmbench.execution.worker import warm_up
 from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, remarks_in
@@ -69,11 +70,12 @@ def run(
     store: Store,
     options: RunOptions,
     reporter: Reporter,
+    trackers: Trackers | None = None,
     *,
     training: bool = True,
 ) -> Summary:
     """Do what is not done of a plan, and write the tables to ``out``; without ``training`` only evaluate."""
-    start, interruption = time.monotonic(), Interruption()
+    start, interruption, trackers = time.monotonic(), Interruption(), trackers or Trackers()
     _check_folder(plan, out, store)
     store.claim(plan.suite.name, plan.suite.version)
     _enter(plan, store)
@@ -83,6 +85,7 @@ def run(
     place = Place(store, out.resolve() / "weights", described, partial(export, store, out))
     due = Due(plan, store, place.weights, training)
     trained, stopped = 0, ""
+    trackers.start(plan.suite.name, plan.suite.version, str(out.resolve()))
     try:
         fits = due_baselines(plan, out, options) if training else []
         if (packs := due.all_of(plan)) or fits:
@@ -92,15 +95,16 @@ def run(
                 if packs:
                     reporter.start(len(packs), executor.resources.workers if options.jobs != 0 else 0)
                 with Leases(store) as leases:
-                    session = Session(due, place, options, leases, executor, reporter, interruption)
+                    session = Session(due, place, options, leases, executor, reporter, trackers, interruption)
                     session.run([p for p, _ in packs], _allowed(options.max_failures, plan))
                     trained, stopped = session.trained, session.stopped
                 fit_baselines(fits, out, executor, reporter, interruption)
     finally:
         export(store, out)
+        counts = Counter(store.statuses().values())
+        trackers.end(counts)
     if interruption.asked:
         raise Interrupted(interruption.signal)
-    counts = Counter(store.statuses().values())
     evaluations = Counter(store.evaluations()["status"])
     return Summary(counts, evaluations, trained, time.monotonic() - start, stopped)
 

@@ -28,6 +28,7 @@ from lvmbench.execution.progress import Progress
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import noted
+from lvmbench.results.per_datum import per_datum_file, tensor_name
 from lvmbench.results.weights import read_weights
 from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
@@ -72,7 +73,9 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
     def on_epoch(epoch: Epoch) -> None:
         finite = [v for v in epoch.validation.values() if math.isfinite(v)]
         bound = fmean(finite) if finite else None
-        tell(Progress("train", epoch.epoch, job.combination.budget.epochs, bound))
+        bounds = {seed: (epoch.train[seed], validation) for seed, validation in epoch.validation.items()}
+        budget = job.combination.budget
+        tell(Progress("train", epoch.epoch, budget.epochs, bound, ((epoch.epoch, bounds),)))
 
     memory = PeakMemory(device)
     results = train(parts, seeds, data, job.combination.budget, device, on_epoch)
@@ -140,19 +143,19 @@ def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
         catalogue, job.combination, parts, data, provided, seed, work.split, device, work.facts
     )
     measurements, rows = figures(evaluator, subject)
-    _keep_per_datum(measurements, job.weights_file(seed).with_suffix(""), str(ref))
+    _keep_per_datum(measurements, per_datum_file(job.weights, job.keys[seed], str(ref)))
     return rows
 
 
-def _keep_per_datum(measurements: Iterable[Measurement], folder: Path, evaluator: str) -> None:
+def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> None:
     """Store the figures of single data beside the weights, one file per evaluator."""
     tensors = {
-        ".".join(filter(None, (m.metric, m.variant, m.method))): m.per_datum.detach().cpu()
+        tensor_name(m.metric, m.variant, m.method): m.per_datum.detach().cpu()
         for m in measurements
         if m.per_datum is not None
     }
     if tensors:
-        keep(tensors, folder / f"{evaluator}.safetensors")
+        keep(tensors, file)
 
 
 def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> str:

@@ -98,11 +98,11 @@ def _sure(rows: pd.DataFrame) -> Iterator[str]:
         yield "No other row shares its rank."
         return
     named = _listed([row["name"] for row in others])
-    yield f"With {first['seeds']} seeds these cannot be told apart from it: {named}."
+    yield f"With {first['seeds']} seeds it cannot be told apart from {named}."
     quickest = min([first, *others], key=lambda row: row.get(TIME, 0.0))
     if quickest is not first:
         seconds = f"{quickest[TIME]:.3g} s of training, not {first[TIME]:.3g} s"
-        yield f"The quickest of them is {quickest['name']}: {seconds}."
+        yield f"The quickest of these is {quickest['name']}: {seconds}."
 
 
 def _listed(names: Sequence[str]) -> str:

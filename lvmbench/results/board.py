@@ -243,7 +243,7 @@ def leaderboard(
     figures = figure_table(tidy(records, measurements, split))
     chosen, names = ranking(metric, figures), identity(wanted)[1:]
     shown = headline(figures, chosen, columns)
-    runs = runs.assign(scale=_scales(runs, figures, chosen))
+    runs = runs.assign(scale=scales(runs, figures, chosen))
     ranks, detectable = _ranks(runs, chosen, figures, alpha)
     return Board(
         frame=_frame(runs, ranks, names, list(dict.fromkeys([*shown, *figures.index])), chosen),
@@ -287,7 +287,7 @@ def _unasked(records: pd.DataFrame, measurements: pd.DataFrame) -> Unasked:
     return Unasked(len(records) - len(asked(records)), list(dict.fromkeys(kept["evaluator"])))
 
 
-def _scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd.Series[str]:
+def scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd.Series[str]:
     """What the ranking metric of each run is the logarithm of,
     where combinations of a data set differ in it; else ``""``.
     """

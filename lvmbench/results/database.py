@@ -110,7 +110,10 @@ DETAILS = {"position", "traceback", "log", "provenance"}
 RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in DETAILS]
 MIGRATIONS: Mapping[str, tuple[str, ...]] = {
     "4": ("ALTER TABLE runs ADD COLUMN log TEXT", "ALTER TABLE evaluations ADD COLUMN log TEXT"),
-    "5": ("ALTER TABLE runs ADD COLUMN weights_sha256 TEXT",),
+    "5": (
+        "ALTER TABLE runs ADD COLUMN precision VARCHAR NOT NULL DEFAULT 'highest'",
+        "ALTER TABLE runs ADD COLUMN weights_sha256 TEXT",
+    ),
 }
 """What makes tables of each older schema those of the next one; new tables need nothing."""
 SCHEMA_VERSION = "6"

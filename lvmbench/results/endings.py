@@ -1,5 +1,5 @@
 """What stands below the tables of a leaderboard, as text:
-effects, quality against time, claims, published figures, columns.
+quality against time, claims, published figures, columns.
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ import pandas as pd
 
 from lvmbench.results.baselines import Table, compared, tables
 from lvmbench.results.board import WAY, Board
-from lvmbench.results.effects import effects
 from lvmbench.results.front import front_section
-from lvmbench.results.labels import table_name
 from lvmbench.results.sections import Section, cell, cells, share
 
 _CLAIM_NUMBERS = ("difference", "range", "n")
 _REFERENCE_NUMBERS = ("ours", "published", "difference")
 _BASELINE_HEADS = ("table", "model", "log p(x)", WAY, "which")
 _BASELINE_NUMBERS = ("log p(x)", WAY)
-_EFFECT_NUMBERS = ("difference", "better in", "seeds")
 JUDGED = (
     "An order is decided by the 95% interval of the difference, paired over seeds, each claim by itself; "
     "where that has 0 in it, so many seeds would decide about a difference as it was found with a chance of "
@@ -35,16 +32,11 @@ BASELINES = (
     "Models of the data, not ranked: each is fitted once, and what is to be chosen is chosen on validation. "
     "log p(x) is exact, in nats per datum: the mean over the test split ± half its 95% interval over data."
 )
-EFFECTS = (
-    "paired over everything else and seeds: the mean over the combinations that have both with every seed, "
-    "± half the width of its 95% t interval over seeds, each by itself. Verdicts are by Holm's limits for "
-    "all rows of a table. Settings that never meet with everything else equal have no row."
-)
 
 
 def endings(board: Board) -> list[Section]:
     """What stands below the tables of a board, in order, as far as there is something to say."""
-    made = (baselines_section, effects_section, front_section, claims_section, references_section, legend)
+    made = (baselines_section, front_section, claims_section, references_section, legend)
     return [section for make in made if (section := make(board))]
 
 
@@ -99,23 +91,6 @@ def references_section(board: Board) -> Section | None:
         _REFERENCE_NUMBERS,
         notes=[PUBLISHED],
     )
-
-
-def effects_section(board: Board) -> Section | None:
-    """What each axis of a grid is worth, where a table has one."""
-    found = effects(board)
-    if found.empty:
-        return None
-    notes = [f"{board.called(str(board.metric))} of a setting less that of the first of its axis, {EFFECTS}"]
-    tables = [table_name(*place) for place in found[["dataset", "scale"]].itertuples(index=False)]
-    shown = {"axis": found["axis"], "setting": found["setting"], "against": found["against"]}
-    columns = {"table": tables, **{head: values.tolist() for head, values in shown.items()}}
-    if len(set(tables)) == 1:
-        del columns["table"]
-    columns["difference"] = cells(found, "difference", "low", "high")
-    columns["better in"] = [f"{n} of {of}" for n, of in zip(found["better_in"], found["pairs"], strict=True)]
-    columns["seeds"] = found["seeds"].astype(str).tolist()
-    return Section("Effects", {**columns, "verdict": found["verdict"].tolist()}, _EFFECT_NUMBERS, notes=notes)
 
 
 def legend(board: Board) -> Section | None:

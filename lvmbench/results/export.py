@@ -21,7 +21,7 @@ from lvmbench.results.tables import (
     write,
 )
 
-ENVIRONMENTS = "environment.json"
+ENVIRONMENTS, REPORT = "environment.json", "report.html"
 BOARD_CSV, BOARD_MARKDOWN, REFERENCES = "leaderboard.csv", "leaderboard.md", "references.csv"
 BOARD_FIGURE, FRONT_FIGURE = "leaderboard.svg", "front.svg"
 CURVES_FIGURE, RATE_FIGURE = "curves.svg", "rate_distortion.svg"
@@ -40,7 +40,7 @@ FILES = (
     BASELINES,
 )
 """What is there to be read, the boards first."""
-READ = ("report.html", BOARD_MARKDOWN)
+READ = (REPORT, BOARD_MARKDOWN)
 """Where to read on, of what is there."""
 
 

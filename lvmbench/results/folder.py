@@ -21,6 +21,7 @@ from lvmbench.results.glossary import kept, told
 from lvmbench.results.references import compare
 from lvmbench.results.tables import RECORDS, read_results
 from lvmbench.results.verdicts import judge
+from lvmbench.suites.yamlfile import read_bounded
 
 if TYPE_CHECKING:
     from lvmbench.results.store import Store
@@ -82,7 +83,7 @@ def suite_of(directory: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        suite = YAML(typ="safe").load(path)
+        suite = YAML(typ="safe").load(read_bounded(path))
     except YAMLError as error:
         raise UserError(f"'{path}' is not YAML: {' '.join(str(error).split())}") from error
     return suite if isinstance(suite, dict) else {}

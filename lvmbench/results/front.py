@@ -10,9 +10,9 @@ import pandas as pd
 
 from lvmbench.errors import UserError
 from lvmbench.results.board import Board, seed_values
+from lvmbench.results.comparison import paired_difference
 from lvmbench.results.labels import labels, table_name
 from lvmbench.results.sections import Section, cells, short_labels
-from lvmbench.results.statistics import paired_difference
 
 TIME = "train_seconds"
 _NAMED = ("dataset", "scale", "label", "seconds", "value")
@@ -96,8 +96,11 @@ def fronts(board: Board) -> pd.DataFrame:
 
 
 def front_section(board: Board) -> Section | None:
-    """The front of each table of two rows or more, as text."""
+    """The front of each table where that is two rows or more, as text."""
     found = fronts(board)
+    found = found[
+        (found["dominated_by"] == "").groupby([found["dataset"], found["scale"]]).transform("sum") > 1
+    ]
     if found.empty:
         return None
     kept, metric = found[found["dominated_by"] == ""], str(board.metric)

@@ -15,7 +15,7 @@ from lvmbench.results.tables import asked
 from lvmbench.suites.claims import fits
 from lvmbench.suites.schema import NOTHING
 
-_COSTS = {
+COSTS = {
     "train_seconds": ("Training time", "seconds", "lower", "time that training took", "train_seconds"),
     "parameters": ("Parameters", "parameters", "neither", "numbers that training can change", ""),
 }
@@ -51,7 +51,7 @@ def tidy(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test")
     for name, value in _SAID.items():
         long[name] = long[name].fillna(value) if name in long else value
     measured = set(long.loc[long["asked_by"] == "suite", "metric"])
-    costs = [_cost(ok, name) for name in _COSTS if name in ok and name not in measured]
+    costs = [_cost(ok, name) for name in COSTS if name in ok and name not in measured]
     long = pd.concat([long, *costs], ignore_index=True) if costs else long
     return long.assign(figure=_figures(long))
 
@@ -73,7 +73,7 @@ def rows_like(rows: pd.DataFrame, pattern: Mapping[Any, str | float]) -> pd.Data
 
 
 def _cost(ok: pd.DataFrame, name: str) -> pd.DataFrame:
-    title, unit, better, meaning, shown = _COSTS[name]
+    title, unit, better, meaning, shown = COSTS[name]
     known = ok.loc[ok[name].notna(), ["key", name]].rename(columns={name: "value"})
     words = {"metric": name, "variant": "", "method": "", "evaluator": "", "asked_by": "suite"}
     said = {"title": title, "unit": unit, "better": better, "meaning": meaning, "shown": shown}
@@ -85,8 +85,9 @@ def _figures(long: pd.DataFrame) -> list[str]:
 
     An evaluator that was added to the suite's own names none of theirs anew.
     """
-    words = zip(long["metric"], long["variant"], long["method"], strict=True)
-    names = long.assign(name=[figure_name(*w) for w in words])
+    words = ["metric", "variant", "method", "evaluator", "asked_by"]
+    names = long[words].drop_duplicates()  # of a million measurements few are different figures
+    names["name"] = [figure_name(*w) for w in names[words[:3]].itertuples(index=False)]
     pairs = names[["name", "evaluator", "asked_by"]].drop_duplicates()
     own = pairs[pairs["asked_by"] == "suite"]
     shared = {
@@ -94,7 +95,9 @@ def _figures(long: pd.DataFrame) -> list[str]:
         "evaluate": set(pairs.loc[pairs["name"].duplicated(), "name"]),
     }
     rows = zip(names["name"], names["evaluator"], names["asked_by"], strict=True)
-    return [f"{name}@{evaluator}" if name in shared[by] else name for name, evaluator, by in rows]
+    called = [f"{name}@{evaluator}" if name in shared[by] else name for name, evaluator, by in rows]
+    places = long.groupby(words, sort=False, dropna=False).ngroup().to_numpy()
+    return [called[place] for place in places]
 
 
 def figure_table(measurements: pd.DataFrame) -> pd.DataFrame:

@@ -145,13 +145,16 @@ def origin_of(
     directory: Path,
     environments: Iterable[Mapping[str, Any]],
     selection: PluginSelection,
+    tables: tuple[pd.DataFrame, pd.DataFrame] | None = None,
 ) -> Origin:
-    """What made a results directory, from its files and the plugins that its store names."""
+    """What made a results directory, from its tables, which are read where they are not given,
+    and the plugins that its store names.
+    """
     distributions: dict[str, set[str]] = {}
     for environment in environments:
         for name, version in environment.get("plugins", {}).items():
             distributions.setdefault(name, set()).add(str(version))
-    records, measurements = read_results(directory)
+    records, measurements = tables or read_results(directory)
     asked_by = measurements.get("asked_by", pd.Series("", index=measurements.index))
     later = measurements.loc[asked_by == "evaluate", "evaluator"].unique().tolist()
     return Origin(directory, selection, distributions, records, later)

@@ -46,6 +46,8 @@ def compare(
         measurements: Long, one row per figure of a run.
     """
     references = TypeAdapter(list[Reference]).validate_python(list(written))
+    if not references:
+        return pd.DataFrame(columns=list(COLUMNS))
     records = asked(records)
     runs = records.assign(label=labels(records, _telling(records)))
     figures = named_figures(records, measurements)

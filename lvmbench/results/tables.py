@@ -66,9 +66,10 @@ def read_table(path: Path) -> pd.DataFrame:
         )
     frame = pd.read_csv(path, dtype="str", keep_default_na=False)
     for name in frame.columns.intersection(_REAL):  # float() is exact whatever the version of pandas
-        frame[name] = [float(text) if text else np.nan for text in frame[name]]
+        frame[name] = [float(text) if text else np.nan for text in frame[name].tolist()]
     for name in frame.columns.intersection(_WHOLE):
-        frame[name] = pd.array([_whole(text) for text in frame[name]], dtype="Int64")
+        places, texts = pd.factorize(frame[name])
+        frame[name] = pd.array([_whole(text) for text in texts], dtype="Int64").take(places)
     if "improving" in frame:
         frame["improving"] = pd.array([_FLAGS[text] for text in frame["improving"]], dtype="boolean")
     return frame

@@ -315,7 +315,7 @@ class _Planner:
         options = {kind: self.catalogue.options(kind, ref) for kind, ref in combination.refs.items()}
         version = {kind: self.catalogue.version(kind, ref) for kind, ref in combination.refs.items()}
         parts = {kind: [combination[kind].name, options[kind], version[kind]] for kind in PARTS}
-        return {"parts": parts, "data": data.checksum, "budget": combination.budget.model_dump()}
+        return {"parts": parts, "data": data.checksum, "budget": combination.budget.identity}
 
     def _keys(self, combination: Combination, identity: Mapping[str, Any]) -> dict[int, str]:
         return run_keys(combination, self.suite.seeds, identity)

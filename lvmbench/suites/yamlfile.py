@@ -15,6 +15,8 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 from lvmbench.errors import UserError
 
 Location = Sequence[str | int]
+LARGEST, MOST = 500_000, 100_000
+"""So many bytes and values a file may have: reading more takes long, and nobody writes that."""
 
 
 class YamlFile:
@@ -26,10 +28,10 @@ class YamlFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self._nodes = path, 0
         try:
             self._node = self._read()
-            self.plain = _plain(self._node)
+            self.plain = self._plain(self._node)
         except RecursionError:
             raise UserError(
                 f"{path}: nests too deep, maybe by an alias inside of what it stands for; write it out"
@@ -37,7 +39,7 @@ class YamlFile:
 
     def _read(self) -> Any:
         try:
-            return YAML(typ="rt").load(self.path.read_text(encoding="utf-8"))
+            return YAML(typ="rt").load(read_bounded(self.path))
         except DuplicateKeyError as error:
             key = str(error.problem).partition('"')[2].partition('"')[0]
             raise UserError(f"{self._mark(error)}: key '{key}' is given twice; remove one") from None
@@ -49,6 +51,17 @@ class YamlFile:
             ) from None
         except (OSError, UnicodeDecodeError, YAMLError) as error:
             raise UserError(f"{self.path}: cannot be read: {str(error).splitlines()[0]}") from None
+
+    def _plain(self, node: Any) -> Any:
+        """A node as plain dictionaries, lists and scalars, with what aliases stand for."""
+        self._nodes += 1
+        if self._nodes > MOST:
+            raise UserError(f"{self.path}: aliases stand for more than {MOST:,} values; write fewer")
+        if isinstance(node, dict):
+            return {str(k): self._plain(v) for k, v in node.items()}
+        if isinstance(node, list):
+            return [self._plain(v) for v in node]
+        return _scalar(node)
 
     def _mark(self, error: MarkedYAMLError) -> str:
         mark = error.problem_mark or error.context_mark
@@ -81,14 +94,17 @@ def _find(node: Any, step: str | int) -> tuple[Any, Any] | None:
     return None
 
 
-def _plain(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {str(k): _plain(v) for k, v in node.items()}
-    if isinstance(node, list):
-        return [_plain(v) for v in node]
+def _scalar(node: Any) -> Any:
     if isinstance(node, ScalarBoolean):
         return bool(node)
     for kind in (bool, int, float, str):
         if isinstance(node, kind):
             return kind(node)
     return node
+
+
+def read_bounded(path: Path) -> str:
+    """The text of a YAML file; raises `UserError` for one that nobody has written."""
+    if (size := path.stat().st_size) > LARGEST:
+        raise UserError(f"{path}: has {size:,} bytes, more than the {LARGEST:,} that such a file may have")
+    return path.read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
 from lvmbench.terms import Terms
 from lvmbench.training.graph import WARM
+from lvmbench.training.precision import matmul_precision
 
 if TYPE_CHECKING:
     from lvmbench.dataset import Data
@@ -71,7 +72,8 @@ def _training(
 
     budget = planned.combination.budget
     training = Training(parts, list(planned.keys), data, budget, device)
-    step = _timed(lambda: training.steps_of(TIMED_STEPS), device) / TIMED_STEPS
+    with matmul_precision(budget.precision, device):
+        step = _timed(lambda: training.steps_of(TIMED_STEPS), device) / TIMED_STEPS
     longest = float("inf") if budget.seconds is None else budget.seconds * len(parts)
     return min(longest, step * training.steps * budget.epochs)
 

@@ -21,6 +21,7 @@ from lvmbench.training.graph import Function, faster
 from lvmbench.training.learner import Learner, check_terms, demand
 from lvmbench.training.optimizer import PackOptimizer
 from lvmbench.training.pack import Pack, PackNoise, clip_per_seed, gains_from_vectorizing
+from lvmbench.training.precision import matmul_precision
 
 VALIDATION_BATCH = 512
 VALIDATION_STEPS = 2**17
@@ -93,7 +94,8 @@ def train(
         vectorized: Whether to train the seeds inside ``torch.vmap``; by default where that is possible and
             faster.
     """
-    return Training(parts, seeds, data, budget, device, vectorized).run(report)
+    with matmul_precision(budget.precision, device):
+        return Training(parts, seeds, data, budget, device, vectorized).run(report)
 
 
 def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:

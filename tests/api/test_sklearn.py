@@ -172,6 +172,39 @@ MISTAKES = {
 }
 
 
+STRANGE = {
+    "half a bit": ("bernoulli", [0.0, 0.5], "X holds 0.5; this model is of zeros and ones"),
+    "half a count": (
+        "negative_binomial",
+        [3.0, 0.5],
+        "X holds 0.5; this model is of whole numbers from 0 on",
+    ),
+    "one level more": (
+        "categorical",
+        [1.0, 2.0],
+        "X holds 2; this model is of whole numbers from 0 on up to 1",
+    ),
+    "beyond one": ("continuous_bernoulli", [1.0, 2.0], "X holds 2; this model is of values from 0 to 1"),
+}
+
+
+@pytest.mark.parametrize(("decoder", "row", "message"), STRANGE.values(), ids=STRANGE)
+def test_values_that_the_model_is_not_of_are_refused(decoder, row, message):
+    rows = np.random.default_rng(0).integers(0, 2, (20, 2))
+    model = LatentVariableModel(**{**SMALL, "decoder": decoder, "epochs": 1}).fit(rows)
+    assert np.isfinite(model.score_samples(rows)).all()
+    with pytest.raises(UserError) as error:
+        model.score_samples([row])
+    assert str(error.value) == message
+
+
+def test_no_density_follows_from_a_bound_of_the_posteriors(X, monkeypatch):
+    model = LatentVariableModel(**SMALL).fit(X)
+    monkeypatch.setattr(DiagonalNormal, "traits", DiagonalNormal.traits | {"bound"})
+    with pytest.raises(Refusal, match="Gaussian knows only a bound of q.*; take another posterior"):
+        model.score(X)
+
+
 @pytest.mark.parametrize("what", MISTAKES)
 def test_mistakes_are_named(X, what):
     changes, kind, message = MISTAKES[what]
@@ -181,8 +214,11 @@ def test_mistakes_are_named(X, what):
 
 
 def test_what_is_not_fitted_says_so(X):
+    for method in ("score_samples", "transform", "inverse_transform"):
+        with pytest.raises(NotFittedError):
+            getattr(LatentVariableModel(), method)(X)
     with pytest.raises(NotFittedError):
-        LatentVariableModel().score_samples(X)
+        LatentVariableModel().sample()
     with pytest.raises(UserError, match="not fitted; call fit before it is saved"):
         lvmbench.save(LatentVariableModel(), "nowhere")
 

@@ -29,8 +29,8 @@ def test_rows_that_share_the_first_rank_are_named_and_the_quickest_of_them():
     seconds = records["prior"].map(dict(zip("abcdef", range(1, 7), strict=True))).astype(float)
     (text,) = answer(leaderboard(records.assign(train_seconds=seconds[::-1].to_numpy()), measurements))
     alike, quickest = text.sentences[1:3]
-    assert alike == "With 3 seeds these cannot be told apart from it: b, c, d and 2 more."
-    assert quickest == "The quickest of them is f: 1 s of training, not 6 s."
+    assert alike == "With 3 seeds it cannot be told apart from b, c, d and 2 more."
+    assert quickest == "The quickest of these is f: 1 s of training, not 6 s."
 
 
 def test_parts_that_are_not_told_apart_are_named():

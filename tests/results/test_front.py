@@ -6,10 +6,10 @@ import pytest
 
 from lvmbench.errors import UserError
 from lvmbench.results.board import leaderboard
+from lvmbench.results.comparison import paired_difference
 from lvmbench.results.front import front, front_section, undominated
 from lvmbench.results.markdown import to_markdown
 from lvmbench.results.pictures.front import front_figure
-from lvmbench.results.statistics import paired_difference
 from tests.results.test_effects import NOISE, results
 
 

@@ -1,6 +1,7 @@
 """The report: one file that asks for nothing, says all that the board does, and shows names as such."""
 
 import re
+import shutil
 from html import unescape
 from html.parser import HTMLParser
 
@@ -96,6 +97,23 @@ def test_anchors_stay_whatever_else_is_there():
     alone = pd.DataFrame([run("vamp", "gaussian", 0)])
     beside = pd.DataFrame([run(SCRIPT, "exact", 0, "refused", "no"), run("vamp", "gaussian", 0, latent=16)])
     assert combination_anchors(alone)[0] == combination_anchors(beside)[1]
+
+
+def test_trained_models_are_shown(tiny):
+    tiny.run(priors=["standard_normal", "vamp[components=2]"], seeds=[0])
+    text = lvmbench.load(tiny.folder / "out").report().read_text(encoding="utf-8")
+    models = text[text.index('id="models"') : text.index('id="training"')]
+    keys = tiny.frame()["key"]
+    assert [f'id="model-{key[:12]}"' in models for key in keys] == [True, True]
+    assert models.count(">samples<") >= 2
+    assert "could not be drawn" not in models
+
+
+def test_lost_weights_are_said(tiny):
+    tiny.run(seeds=[0])
+    shutil.rmtree(tiny.folder / "out" / "weights")
+    text = lvmbench.load(tiny.folder / "out").report().read_text(encoding="utf-8")
+    assert "It cannot be shown: the weights" in unescape(text)
 
 
 def test_a_report_of_failed_runs_alone_says_so(tmp_path):

@@ -25,7 +25,7 @@ def gaps_figure(board: Board) -> Figure | None:
     """A panel of gaps for each table of a board; None where nothing is known of them."""
     rows = board.frame
     parts = [
-        (table_name(*map(str, table)), _known(part)) for table, part in rows.groupby(["dataset", "scale"])
+        (table_name(*map(str, table)), with_gaps(part)) for table, part in rows.groupby(["dataset", "scale"])
     ]
     parts = [(title, part) for title, part in parts if len(part)]
     if not parts:
@@ -39,7 +39,7 @@ def gaps_figure(board: Board) -> Figure | None:
     return figure
 
 
-def _known(part: pd.DataFrame) -> pd.DataFrame:
+def with_gaps(part: pd.DataFrame) -> pd.DataFrame:
     """The rows of which a gap is known."""
     gaps = pd.DataFrame({metric: by_metric(part, metric) for metric in _PARTS})
     return part[gaps.notna().any(axis=1)]

@@ -23,6 +23,7 @@ def gradient_table(row: pd.Series[Any]) -> pd.DataFrame:
     """What a row of a board has of gradients with K samples:
     metric, estimator, part, samples and value, one row each.
     """
+    row = row[[name for name in row.index if str(name).startswith(tuple(_TITLES))]]
     found = ((_NAME.fullmatch(str(name)), value) for name, value in row.items())
     rows = [(*match.groups(), value) for match, value in found if match and pd.notna(value)]
     table = pd.DataFrame(rows, columns=["metric", "estimator", "part", "samples", "value"])

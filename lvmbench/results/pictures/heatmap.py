@@ -25,7 +25,7 @@ def heatmap_figure(block: Block, better: str, ends: tuple[float, float] | None =
     from matplotlib.figure import Figure
 
     with style():
-        figure = Figure(figsize=_size(block), layout="constrained")
+        figure = Figure(figsize=_size(block))
         draw_heatmap(figure.add_subplot(), block, better, ends)
     return figure
 

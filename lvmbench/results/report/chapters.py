@@ -9,14 +9,8 @@ from markupsafe import Markup
 
 from lvmbench.results.answer import answer
 from lvmbench.results.board import Board
-from lvmbench.results.effects import effects
-from lvmbench.results.endings import (
-    baselines_section,
-    claims_section,
-    effects_section,
-    legend,
-    references_section,
-)
+from lvmbench.results.effects_sections import Effects
+from lvmbench.results.endings import baselines_section, claims_section, legend, references_section
 from lvmbench.results.front import front_section
 from lvmbench.results.labels import table_name
 from lvmbench.results.pictures.effects import effects_figure
@@ -44,13 +38,13 @@ def short(board: Board, ranking: Picture | None = None) -> Chapter:
 
 def worth(board: Board) -> Chapter:
     """What exchanging each part is worth, everything else being equal."""
-    section, found = effects_section(board), effects(board)
-    if section is None or board.metric is None:
+    found = Effects(board)
+    if found.parts.empty or board.metric is None:
         return Chapter("effects", "What each part is worth")
-    tables = {table_name(*map(str, place)): part for place, part in found.groupby(["dataset", "scale"])}
+    tables = {table_name(*map(str, place)): part for place, part in found.parts.groupby(["dataset", "scale"])}
     drawn = effects_figure(tables, board.called(board.metric), board.figures[board.metric].better)
     picture = Picture("", inline(drawn, "effects", "effects of exchanging each part, with intervals"))
-    return Chapter("effects", "What each part is worth", [picture, grid(section)])
+    return Chapter("effects", "What each part is worth", [picture, *map(grid, found.sections)])
 
 
 def heatmaps(board: Board) -> Chapter:

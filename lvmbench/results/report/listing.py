@@ -105,30 +105,27 @@ def combinations(board: Board, anchors: Mapping[str, str]) -> Chapter:
         board: The board.
         anchors: The anchor of the combination of each run, by key.
     """
-    records = board.records.set_index("key")
-    runs = board.runs.assign(place=board.runs["key"].map(anchors))
+    known = _known(board.records.set_index("key").loc[board.runs["key"]])
+    heads = [Head(str(name), name in _NUMBERS) for name in known.columns]
+    cells = [[_cell(value, head.number) for value in known[head.text]] for head in heads]
+    rows = pd.Series(list(zip(*cells, strict=True)), index=board.runs.index, dtype=object)
+    runs = board.runs[["dataset", "label"]].assign(place=board.runs["key"].map(anchors), row=rows)
     folds = [
-        Fold(f"{dataset}: {part['place'].nunique()} combinations", [*_of_dataset(part, records)])
+        Fold(f"{dataset}: {part['place'].nunique()} combinations", [*_of_dataset(part, heads)])
         for dataset, part in runs.groupby("dataset", sort=False)
     ]
     return Chapter("combinations", "Combinations and their runs", folds)
 
 
-def _of_dataset(part: pd.DataFrame, records: pd.DataFrame) -> Iterator[Entry]:
-    for place, own in part.groupby("place", sort=False):
-        yield Entry(str(place), str(own["label"].iloc[0]), [_runs(records.loc[own["key"]])])
-
-
-def _runs(records: pd.DataFrame) -> Grid:
-    """The runs of a combination, with what is known of them."""
+def _known(records: pd.DataFrame) -> pd.DataFrame:
+    """What is told of runs, in columns of which none is empty."""
     known = records.reindex(columns=list(_RUNS)).assign(key=records.index.str[:12]).rename(columns=_RUNS)
-    known = known.loc[:, known.notna().any() & (known != "").any()]
-    heads = [Head(str(name), name in _NUMBERS) for name in known.columns]
-    rows = [
-        [_cell(value, head.number) for head, value in zip(heads, row, strict=True)]
-        for row in known.itertuples(index=False, name=None)
-    ]
-    return Grid("", heads, rows, still=True)
+    return known.loc[:, (known.notna() & (known != "")).any()]
+
+
+def _of_dataset(part: pd.DataFrame, heads: Sequence[Head]) -> Iterator[Entry]:
+    for place, own in part.groupby("place", sort=False):
+        yield Entry(str(place), str(own["label"].iloc[0]), [Grid("", heads, own["row"].tolist(), still=True)])
 
 
 def _cell(value: Any, number: bool) -> Cell:

@@ -13,6 +13,7 @@ from lvmbench import (
     EpochEnded,
     EvaluationEnded,
     JobStarted,
+    SuiteEnded,
     SuiteStarted,
     TrackedRun,
     Tracker,
@@ -47,10 +48,11 @@ class MLflow(Tracker):
 
     def __init__(self, *, uri: str | None = None, experiment: str | None = None) -> None:
         if find_spec("mlflow") is None:
-            raise Unavailable("tracker 'mlflow' needs the package mlflow: pip install 'lvmbench[mlflow]'")
+            raise Unavailable("the package mlflow is missing: pip install 'lvmbench[mlflow]'")
         self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI")
         self.experiment, self.experiment_id = experiment, ""
         self.runs: dict[str, str] = {}
+        self.training = set[str]()
 
     def suite_started(self, event: SuiteStarted) -> None:
         from mlflow import MlflowClient
@@ -66,7 +68,9 @@ class MLflow(Tracker):
 
     def job_started(self, event: JobStarted) -> None:
         for run in event.runs:
+            self._give_up({run.key})  # it may have been tried before, with others
             self.runs[run.key] = self._created(run)
+            self.training.add(run.key)
 
     def epoch_ended(self, event: EpochEnded) -> None:
         bounds = {"train_bound": event.train_bound, "validation_bound": event.validation_bound}
@@ -76,6 +80,7 @@ class MLflow(Tracker):
         numbers = {name: value for name, value in event.facts.items() if isinstance(value, int | float)}
         self._log(event.run, numbers)
         identifier = self._known(event.run)
+        self.training.discard(event.run.key)
         self.client.set_tag(identifier, "lvmbench.status", event.status)
         if event.reason:
             self.client.set_tag(identifier, "lvmbench.reason", event.reason)
@@ -86,6 +91,15 @@ class MLflow(Tracker):
         self._log(event.run, {figure_name(row): row["value"] for row in rows})
         errors = ((figure_name(row), row["stderr"]) for row in rows if row["stderr"] is not None)
         self._log(event.run, {f"{name}/stderr": error for name, error in errors})
+
+    def suite_ended(self, event: SuiteEnded) -> None:
+        self._give_up(set(self.training))
+
+    def _give_up(self, keys: set[str]) -> None:
+        """Say of those of these runs that are in training that nothing comes of it."""
+        for key in keys & self.training:
+            self.client.set_terminated(self.runs[key], "KILLED")
+        self.training -= keys
 
     def _log(self, run: TrackedRun, values: Mapping[str, float], step: int = 0) -> None:
         from mlflow.entities import Metric

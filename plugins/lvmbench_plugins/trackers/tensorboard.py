@@ -45,9 +45,7 @@ class TensorBoard(Tracker):
 
     def __init__(self, *, folder: str | None = None) -> None:
         if find_spec("tensorboard") is None:
-            raise Unavailable(
-                "tracker 'tensorboard' needs the package tensorboard: pip install 'lvmbench[tensorboard]'"
-            )
+            raise Unavailable("the package tensorboard is missing: pip install 'lvmbench[tensorboard]'")
         self.folder = None if folder is None else Path(folder).expanduser()
         self.writers: dict[str, SummaryWriter] = {}
 
@@ -56,6 +54,8 @@ class TensorBoard(Tracker):
 
     def job_started(self, event: JobStarted) -> None:
         for run in event.runs:
+            if earlier := self.writers.pop(run.key, None):  # it has been tried before, with others
+                earlier.close()
             rows = "".join(f"| {name} | {value} |\n" for name, value in run.columns.items())
             self.writers[run.key] = writer = self._open(run)
             writer.add_text("settings", f"| setting | value |\n|---|---|\n{rows}| seed | {run.seed} |")
