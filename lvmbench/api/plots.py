@@ -15,6 +15,7 @@ from lvmbench.errors import UserError, nearest
 from lvmbench.results.effects import effects
 from lvmbench.results.labels import table_name
 from lvmbench.results.pictures.board import draw_ranking, style
+from lvmbench.results.pictures.compare import draw_comparison
 from lvmbench.results.pictures.data import (
     draw_images,
     draw_pair,
@@ -95,6 +96,22 @@ class ResultsPlots:
         table = tables[_only(list(tables))]
         with style():
             return draw_effects(_on(ax, (7.5, 0.3 * len(table) + 1)), table, board.called(str(board.metric)))
+
+    def compare(
+        self,
+        a: str,
+        b: str,
+        metric: str | Sequence[str] = (),
+        *,
+        equal_within: float | None = None,
+        where: Sequence[str] = (),
+        ax: Axes | None = None,
+    ) -> Axes:
+        """How one choice differs from another on each data set, beside what counts as equal."""
+        found = self.results.compare(a, b, metric, equal_within=equal_within, where=where)
+        rows = int((found.frame["figure"] == found.board.metric).sum())
+        with style():
+            return draw_comparison(_on(ax, (7.5, 0.5 * rows + 1.2)), found)
 
     def ranking(
         self, metric: str | None = None, *, where: Sequence[str] = (), ax: Axes | None = None

@@ -79,6 +79,16 @@ def test_every_picture_of_results_is_on_the_axes_that_are_given(results):
         plot.units(ax=Figure().add_subplot())
 
 
+def test_one_choice_against_another_is_the_comparison_of_the_results(results, axes):
+    a, b = "posterior=gaussian", "posterior=iaf"
+    assert results.plot.compare(a, b, ax=axes) is axes
+    row = results.compare(a, b).frame.iloc[0]
+    (name,) = (label.get_text() for label in axes.get_yticklabels())
+    assert name == f"digits\nbetter {row['better']:.0%}, equal {row['equal']:.0%}, worse {row['worse']:.0%}"
+    (point,) = [line for line in axes.lines if line.get_marker() == "o"]
+    assert point.get_xdata() == [row["difference"]]
+
+
 def test_axes_are_made_where_none_are_given(results):
     from matplotlib import pyplot
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ROW = 0.26  # inches for one setting
-_COLOURS = {"better": "#2f8f5b", "worse": "#c44e52"}
-_OPEN = "#8c8c8c"
+COLOURS = {"better": "#2f8f5b", "worse": "#c44e52"}
+OPEN = "#8c8c8c"
 
 
 def draw_effects(axes: Axes, found: pd.DataFrame, metric: str = "") -> Axes:
@@ -27,7 +27,7 @@ def draw_effects(axes: Axes, found: pd.DataFrame, metric: str = "") -> Axes:
         metric: What the differences are of.
     """
     place = range(len(found))
-    colours = [_COLOURS.get(str(verdict), _OPEN) for verdict in found["verdict"]]
+    colours = [COLOURS.get(str(verdict), OPEN) for verdict in found["verdict"]]
     axes.axvline(0, color="#4d4d4d", linewidth=0.9, zorder=1)
     spans = found[["low", "high"]].astype(float).to_numpy()
     for i, (centre, (low, high), colour) in enumerate(zip(found["difference"], spans, colours, strict=True)):

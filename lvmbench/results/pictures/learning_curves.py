@@ -21,7 +21,7 @@ _WITH_TRAINING = len(PALETTE)  # lines; in panels of more, those of training wou
 _LINE = 0.17  # inches for one combination
 
 
-def curves_figure(frame: pd.DataFrame, board: Board) -> Figure | None:
+def curves_figure(frame: pd.DataFrame, board: Board, *, seeds: bool = False) -> Figure | None:
     """Draw learning curves, one panel per data set and objective, one line per combination:
     the mean over seeds.
 
@@ -33,6 +33,7 @@ def curves_figure(frame: pd.DataFrame, board: Board) -> Figure | None:
     Arguments:
         frame: ``key, epoch, train_bound, validation_bound``, as the store gives it.
         board: The board of these runs.
+        seeds: Whether to draw the validation bound of each run too, in panels of few combinations.
     """
     names = [name for name in board.names if name != "objective"]
     frame = frame[["key", "epoch", *_BOUNDS]].merge(_lines(board.runs, names), on="key")
@@ -43,10 +44,11 @@ def curves_figure(frame: pd.DataFrame, board: Board) -> Figure | None:
     with style():
         figure, every = panels(heights, width_for(frame["line"]))
         for axes, (title, part) in zip(every, parts, strict=True):
-            _panel(axes, part)
+            _panel(axes, part, seeds)
             axes.set_title(title, loc="left")
             axes.set_ylabel("bound (nats)")
-        every[-1].set_xlabel("epoch; thick: validation, thin: training")
+        hairs = ", hairlines: single runs" if seeds else ""
+        every[-1].set_xlabel(f"epoch; thick: validation, thin: training{hairs}")
     return figure
 
 
@@ -63,11 +65,15 @@ def _panels(frame: pd.DataFrame) -> Any:
     return frame.groupby(["dataset", "objective"], sort=False)
 
 
-def _panel(axes: Axes, part: pd.DataFrame) -> None:
+def _panel(axes: Axes, part: pd.DataFrame, seeds: bool) -> None:
     means = pd.concat({line: _mean_curve(own) for line, own in part.groupby("line")}, names=["line", "epoch"])
     ends = means["validation_bound"].groupby("line").last().sort_values(ascending=False)
     floor = _frame(axes, means, ends)
     handles = [_curve(axes, means.loc[line], i, len(ends)) for i, line in enumerate(ends.index)]
+    for line, handle in (
+        zip(ends.index, handles, strict=True) if seeds and len(ends) <= _WITH_TRAINING else ()
+    ):
+        _runs(axes, part[part["line"] == line], handle.get_color())
     texts = [f"{line}  (ends at {end:.4g})" if end < floor else str(line) for line, end in ends.items()]
     place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.03), "handlelength": 3.4}
     axes.legend(handles, texts, frameon=False, fontsize="small", **place)
@@ -92,6 +98,12 @@ def _curve(axes: Axes, mean: pd.DataFrame, place: int, lines: int) -> Any:
     look |= {"linewidth": 1.6 if few else 1.1, "zorder": 4 - place / lines}
     (line,) = axes.plot(mean.index, mean["validation_bound"], **look)
     return line
+
+
+def _runs(axes: Axes, runs: pd.DataFrame, colour: str) -> None:
+    """Draw the validation bound of each run of a combination."""
+    for _, own in runs.groupby("key"):
+        axes.plot(own["epoch"], own["validation_bound"], color=colour, linewidth=0.4, alpha=0.6, zorder=3)
 
 
 def _frame(axes: Axes, means: pd.DataFrame, ends: pd.Series[float]) -> float:

@@ -53,7 +53,9 @@ def training(board: Board, curves: pd.DataFrame | None) -> Chapter:
         return Chapter("training", "Training")
     own = _first(board, MOST_ROWS)
     frame = _thinned(curves[curves["key"].isin(own.runs["key"])])
-    drawn = _picture("", curves_figure(frame, own), "training", "learning curves", _cut(board, MOST_ROWS))
+    drawn = _picture(
+        "", curves_figure(frame, own, seeds=True), "training", "learning curves", _cut(board, MOST_ROWS)
+    )
     return Chapter("training", "Training", [drawn] if drawn else [])
 
 
