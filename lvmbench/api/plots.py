@@ -16,7 +16,7 @@ from lvmbench.errors import UserError, nearest
 from lvmbench.results.effects import effects
 from lvmbench.results.labels import table_name
 from lvmbench.results.pictures.board import draw_ranking, style
-from lvmbench.results.pictures.comparison import draw_comparison
+from lvmbench.results.pictures.compare import draw_comparison
 from lvmbench.results.pictures.data import (
     draw_images,
     draw_pair,
@@ -102,21 +102,17 @@ class ResultsPlots:
         self,
         a: str,
         b: str,
-        metric: str | None = None,
+        metric: str | Sequence[str] = (),
         *,
+        equal_within: float | None = None,
         where: Sequence[str] = (),
         ax: Axes | None = None,
     ) -> Axes:
-        """One selection of runs against another, such as ``"prior=vamp"`` and ``"prior=mixture"``:
-        a figure, by default the one that ranks, on each data set.
-        """
-        compared = self.results.compare(a, b, metric or (), where=where)
-        leading = str(compared.frame["figure"].iloc[0])
-        rows = compared.frame[compared.frame["figure"] == leading]
+        """How one choice differs from another on each data set, beside what counts as equal."""
+        found = self.results.compare(a, b, metric, equal_within=equal_within, where=where)
+        rows = int((found.frame["figure"] == found.board.metric).sum())
         with style():
-            axes = draw_comparison(_on(ax, (7, 0.45 * len(rows) + 1)), rows)
-            axes.set_xlabel(f"{compared.a} less {compared.b}, {compared.board.called(leading)}")
-        return axes
+            return draw_comparison(_on(ax, (7.5, 0.5 * rows + 1.2)), found)
 
     def ranking(
         self, metric: str | None = None, *, where: Sequence[str] = (), ax: Axes | None = None

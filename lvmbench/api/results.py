@@ -145,7 +145,7 @@ class Results:
 
         They are paired by everything else, by seed, and where figures of single data are at hand by test
         datum. `frame` has the difference of each figure on each data set, its interval, and how probable it
-        is that a is better, equal or worse; `paragraph` says the same in words.
+        is that a is better, equal or worse; printed, it is that in words.
 
         Arguments:
             a: Conditions, or the parts of a row as tables have them.

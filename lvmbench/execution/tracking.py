@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -62,10 +62,10 @@ class Follower:
         """Whether there is anything that it can take in and has not."""
         return not self.trouble and (bool(self._events) or self._executor.room < 1)
 
-    def tell(self, event: Event) -> None:
+    def tell(self, events: Iterable[Event]) -> None:
         """Let it know, as soon as it listens."""
         if not self.trouble:
-            self._events.append(event)
+            self._events.extend(events)
 
     def look(self) -> None:
         """See whether it is done, and tell it more; what goes wrong is its ``trouble``, and its end."""
@@ -141,17 +141,16 @@ class Trackers:
 
     def go_on(self, job: Job, progress: Progress) -> None:
         """A job of training has got further."""
-        for epoch, bounds in progress.epochs:
-            for seed, (train, validation) in bounds.items():
-                self._epoch(_run(job.combination, seed, job.keys[seed]), epoch, train, validation)
+        runs = {seed: _run(job.combination, seed, key) for seed, key in job.keys.items()}
+        bounds = ((runs[seed], epoch, *b) for epoch, seeds in progress.epochs for seed, b in seeds.items())
+        self._tell(*self._news(EpochEnded(*epoch) for epoch in bounds))
 
     def finish(self, job: Job, trained: Trained) -> None:
         """A run has been trained, or could not be."""
         run = _run(job.combination, trained.seed, job.keys[trained.seed])
-        for epoch, train, validation in trained.curve:
-            self._epoch(run, epoch, train, validation)
+        epochs = self._news(EpochEnded(run, *epoch) for epoch in trained.curve)
+        self._tell(*epochs, TrainingEnded(run, str(trained.status), trained.reason, trained.facts))
         self._told.pop(run.key, None)
-        self._tell(TrainingEnded(run, str(trained.status), trained.reason, trained.facts))
 
     def measure(self, job: Job, outcome: Evaluated) -> None:
         """A run has been measured, or could not be."""
@@ -163,15 +162,16 @@ class Trackers:
         """All is done."""
         self._tell(SuiteEnded(counts))
 
-    def _epoch(self, run: TrackedRun, epoch: int, train: float, validation: float) -> None:
-        """One more epoch, unless it is known."""
-        if epoch > self._told.get(run.key, 0):
-            self._told[run.key] = epoch
-            self._tell(EpochEnded(run, epoch, train, validation))
+    def _news(self, epochs: Iterable[EpochEnded]) -> Iterator[EpochEnded]:
+        """Those of the epochs that nobody has been told of."""
+        for event in epochs:
+            if event.epoch > self._told.get(event.run.key, 0):
+                self._told[event.run.key] = event.epoch
+                yield event
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, *events: Event) -> None:
         for follower in self._followers:
-            follower.tell(event)
+            follower.tell(events)
         self._look()
 
     def _look(self) -> None:

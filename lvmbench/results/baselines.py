@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from lvmbench.data.published import Measure
-from lvmbench.results.board import WAY, Board, measure_of
+from lvmbench.results.board import WAY, Board
 from lvmbench.results.labels import table_name
+from lvmbench.results.scales import measure_of
 from lvmbench.results.tables import BASELINES, read_table, write
 from lvmbench.status import Status
 

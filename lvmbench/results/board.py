@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lvmbench.data.published import Measure
 from lvmbench.errors import UserError, nearest
 from lvmbench.results.labels import identity, labels, table_name
 from lvmbench.results.metrics import figure_table, headline, missing, ranking, tidy
+from lvmbench.results.scales import scales
 from lvmbench.results.statistics import detectable_difference, half_width, rank_groups
-from lvmbench.results.tables import asked
+from lvmbench.results.tables import as_json, asked
 from lvmbench.results.titles import titles
 
-DISCRETE = frozenset({"binary", "one_hot", "finite", "count", "levels"})
-"""The supports on which p(x|z) is a probability mass; on any other it is a density."""
 WAY = "way"
 """The column with how far rows have come from the independent marginals to the best that is known."""
 _KNOWN = ("support", "improving")
@@ -162,18 +160,6 @@ class Board:
         return as_json(self.frame)
 
 
-def as_json(frame: pd.DataFrame) -> str:
-    """An array with one object per row; what is missing is null."""
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    plain: Any = {"ensure_ascii": False, "allow_nan": False, "default": lambda value: value.item()}
-    return json.dumps(rows, indent=2, **plain) + "\n"
-
-
-def measure_of(support: str) -> Measure:
-    """What log p(x|z) is the logarithm of, where values have this support."""
-    return "probability mass" if support in DISCRETE else "density"
-
-
 def run_table(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     """One row per run of any status: identity columns, ``key, seed, status, reason, label`` and each figure.
 
@@ -287,22 +273,6 @@ def _unasked(records: pd.DataFrame, measurements: pd.DataFrame) -> Unasked:
     return Unasked(len(records) - len(asked(records)), list(dict.fromkeys(kept["evaluator"])))
 
 
-def scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd.Series[str]:
-    """What the ranking metric of each run is the logarithm of,
-    where combinations of a data set differ in it; else ``""``.
-    """
-    parts = []
-    if metric and figures.loc[metric, "metric"] == "bound":
-        parts.append("bound of " + runs["objective"].astype(str))
-    if metric and str(figures.loc[metric, "unit"]).startswith(("nats", "bits")) and "support" in runs:
-        parts.append(runs["support"].map(measure_of))
-    scale = pd.Series([", ".join(row) for row in zip(*parts, strict=True)] if parts else "", index=runs.index)
-    measured = runs.groupby(["dataset", "label"])["status"].transform(lambda status: (status == "ok").any())
-    scale = scale.where(measured, "")
-    several = scale.where(measured).groupby(runs["dataset"]).transform("nunique") > 1
-    return scale.where(several, "")
-
-
 def _ranks(
     runs: pd.DataFrame, metric: str | None, figures: pd.DataFrame, alpha: float
 ) -> tuple[pd.DataFrame, dict[str, float | None]]:
@@ -323,21 +293,27 @@ def _statuses(runs: pd.DataFrame) -> pd.DataFrame:
     """Components, number of ok seeds and what is known of them, what became of the others,
     by (dataset, scale, label).
     """
+    runs = runs.assign(ok=runs["status"] == "ok")
     groups = runs.groupby([*_TABLE, "label"])
     names = [name for name in runs.columns[: runs.columns.get_loc("key")] if name != "dataset"]
     table = groups[names].first()
-    table["seeds"] = groups["status"].agg(lambda status: int((status == "ok").sum()))
+    table["seeds"] = groups["ok"].sum()
     table["improving"] = groups["improving"].sum(min_count=1) if "improving" in runs else pd.NA
-    table["status"] = groups["status"].agg(_status)
-    table["reason"] = groups["reason"].agg(lambda reasons: "; ".join(dict.fromkeys(r for r in reasons if r)))
+    # not by a function of each group: pandas takes a millisecond for each, of which there may be 100,000
+    texts: dict[Any, tuple[list[str], list[str]]] = {name: ([], []) for name in table.index}
+    for *name, status, reason in runs[[*_TABLE, "label", "status", "reason"]].itertuples(index=False):
+        texts[tuple(name)][0].append(status)
+        texts[tuple(name)][1].append(reason)
+    table["status"] = [_status(statuses) for statuses, _ in texts.values()]
+    table["reason"] = ["; ".join(dict.fromkeys(filter(None, reasons))) for _, reasons in texts.values()]
     return table
 
 
-def _status(statuses: pd.Series[str]) -> str:
-    counts = statuses.value_counts()
+def _status(statuses: Sequence[str]) -> str:
+    counts = Counter(statuses)
     if len(counts) == 1:
-        return str(counts.index[0])
-    order = sorted(counts.index, key=lambda status: (status != "ok", status))
+        return statuses[0]
+    order = sorted(counts, key=lambda status: (status != "ok", status))
     return ", ".join(f"{counts[status]} {status}" for status in order)
 
 

@@ -11,15 +11,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.errors import UserError
-from lvmbench.results.board import Board, as_json, scales
+from lvmbench.results.board import Board
 from lvmbench.results.comparison import Comparison, seeds_to_call
 from lvmbench.results.grid import Grid, Whole, axes, counted
 from lvmbench.results.labels import as_text, label
 from lvmbench.results.metrics import COSTS, figure_table, find_figure, tidy
 from lvmbench.results.per_datum import tensor_name
+from lvmbench.results.scales import scales
 from lvmbench.results.selection import chosen, conditions, parsed
 from lvmbench.results.statistics import holm
-from lvmbench.results.tables import asked
+from lvmbench.results.tables import as_json, asked
 
 Array = npt.NDArray[np.float64]
 Reader = Callable[[str, str, str], Array | None]
@@ -88,7 +89,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """What two selections of runs differ by.
+    """What two selections of runs differ by; as text it is a paragraph.
 
     Arguments:
         board: The board that they are on.
@@ -110,6 +111,11 @@ class Compared:
     by: Sequence[str]
     frame: pd.DataFrame
     reason: str
+
+    def __str__(self) -> str:
+        from lvmbench.results.compare_sections import paragraph
+
+        return paragraph(self)
 
     def to_csv(self) -> str:
         """The rows as csv; floats read back exactly."""

@@ -9,11 +9,12 @@ from functools import cached_property
 import pandas as pd
 
 from lvmbench.errors import UserError
-from lvmbench.results.board import Board, as_json
+from lvmbench.results.board import Board
 from lvmbench.results.effects import BETTER, INCONCLUSIVE, WORSE, effects, interactions
 from lvmbench.results.grid import axes
 from lvmbench.results.labels import as_text, label, table_name
 from lvmbench.results.sections import FEW, Section, cells
+from lvmbench.results.tables import as_json
 
 _NUMBERS = ("difference", "beyond the sum", "better in", "seeds", "needed")
 _TABLE = ["dataset", "scale"]

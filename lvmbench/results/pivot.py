@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from lvmbench.errors import UserError, nearest
-from lvmbench.results.board import Board, as_json
+from lvmbench.results.board import Board
 from lvmbench.results.labels import as_text, label, labels
 from lvmbench.results.sections import Section, cells
+from lvmbench.results.tables import as_json
 
 REST = "everything else"
 """The column that says what a block of rows has in common, where that differs between blocks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -156,3 +157,10 @@ def write(path: Path, text: str) -> bool:
     finally:
         partial.unlink(missing_ok=True)
     return True
+
+
+def as_json(frame: pd.DataFrame) -> str:
+    """An array with one object per row; what is missing is null."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    plain: Any = {"ensure_ascii": False, "allow_nan": False, "default": lambda value: value.item()}
+    return json.dumps(rows, indent=2, **plain) + "\n"

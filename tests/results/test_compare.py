@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from lvmbench.errors import UserError
 from lvmbench.results.board import leaderboard
 from lvmbench.results.compare import REGIONS, compare
 from lvmbench.results.compare_sections import comparison_section, comparison_to_markdown, paragraph
 from lvmbench.results.comparison import Comparison
+from lvmbench.results.pictures.compare import draw_comparison
 from lvmbench.results.selection import conditions
 from tests.results.test_effects import results
 
@@ -171,6 +173,20 @@ def test_it_is_said_in_words_and_as_a_table():
     assert (
         "| metric | difference | better | equal | worse | within | pairs | seeds | data | verdict |" in text
     )
+
+
+def test_it_is_drawn_beside_what_counts_as_equal():
+    found = figures()
+    compared = compare(*board_of(found), "posterior=a", "posterior=b", per_datum=reader(found))
+    axes = Figure().subplots()
+    assert draw_comparison(axes, compared) is axes
+    row, region = compared.frame.iloc[0], axes.patches[0]
+    assert (region.get_x(), region.get_width()) == pytest.approx((-0.1, 0.2))
+    interval, point = axes.lines[1:]
+    assert list(interval.get_xdata()) == pytest.approx([row["low"], row["high"]])
+    assert list(point.get_xdata()) == pytest.approx([row["difference"]])
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["d\nbetter"]
+    assert str(compared) == paragraph(compared)
 
 
 def test_one_seed_calls_nothing():
