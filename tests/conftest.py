@@ -303,11 +303,11 @@ def install_project(monkeypatch):
         (info / "entry_points.txt").write_text("\n".join(["[lvmbench]", *lines]))
         monkeypatch.syspath_prepend(str(folder))
         folders.append(str(folder))
-        worker._world.cache_clear()
+        worker.world.cache_clear()
         return project
 
     yield install
-    worker._world.cache_clear()
+    worker.world.cache_clear()
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(tuple(folders) or "/nothing"):
             del sys.modules[name]

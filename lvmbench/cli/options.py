@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from lvmbench.errors import UserError
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
-    from lvmbench.registry.catalogue import Catalogue
+    from lvmbench.registry.catalogue import PluginProblem
     from lvmbench.results.store import Store
 
 Plugins = Annotated[
@@ -89,7 +90,7 @@ def require_store(directory: Path, url: str | None) -> None:
         results_directory(directory, "store.sqlite")
 
 
-def warn(catalogue: Catalogue) -> None:
+def warn(problems: Iterable[PluginProblem]) -> None:
     """Say which plugins do not work; the others do."""
-    for problem in catalogue.problems:
+    for problem in problems:
         print(printable(f"warning: {problem}"), file=sys.stderr)

@@ -62,11 +62,11 @@ def run(
     from lvmbench.registry.loader import PluginSelection
 
     options = RunOptions(device, jobs, timeout, PluginSelection.of(plugin, no_plugin), memory, max_failures)
-    prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
-    from lvmbench.cli.planned import show_remarks  # which imports torch, so that a wrong name is told at once
+    with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
+        from lvmbench.cli.planned import show_remarks
 
-    show_remarks(prepared.plan)
-    _go(prepared)
+        show_remarks(prepared.plan)
+        _go(prepared)
 
 
 def plan(
@@ -91,12 +91,11 @@ def plan(
     from lvmbench.registry.loader import PluginSelection
 
     options = RunOptions(device, selection=PluginSelection.of(plugin, no_plugin))
-    prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
-    from lvmbench.cli.planned import show_plan
-    from lvmbench.training import pick_device
+    with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
+        from lvmbench.cli.planned import show_plan
 
-    warn(prepared.catalogue)
-    show_plan(prepared, pick_device(device) if estimate else None)
+        warn(prepared.problems)
+        show_plan(prepared, timed=estimate)
 
 
 def status(
@@ -138,13 +137,12 @@ def retry(
     from lvmbench.execution.options import RunOptions
 
     options = RunOptions(device, jobs, timeout, memory=memory, max_failures=max_failures)
-    with open_store(directory, store) as opened:
-        prepared = Prepared.again(directory, store, options)
+    with open_store(directory, store) as opened, Prepared.again(directory, store, options) as prepared:
         names = prepared.plan.names
         runs = {name: run for name, run in opened.runs().items() if name in names}
         opened.reopen(run.key for run in runs.values() if run.status in wanted)
         opened.reopen_evaluations(wanted)
-    _go(prepared)
+        _go(prepared)
 
 
 def evaluate(
@@ -168,8 +166,8 @@ def evaluate(
 
     require_store(directory, store)
     options = RunOptions(device, jobs, timeout, memory=memory, max_failures=max_failures)
-    prepared = Prepared.again(directory, store, options, evaluators=evaluator)
-    _go(prepared, training=False)
+    with Prepared.again(directory, store, options, evaluators=evaluator) as prepared:
+        _go(prepared, training=False)
 
 
 def _go(prepared: Prepared, *, training: bool = True) -> None:
@@ -182,7 +180,7 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     from lvmbench.cli.shown import show_results
 
     plan, out = prepared.plan, prepared.directory
-    warn(prepared.catalogue)
+    warn(prepared.problems)
     try:
         with Live(console) as live:
             summary = prepared.run(live, training=training)

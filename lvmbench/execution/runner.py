@@ -19,10 +19,9 @@ from lvmbench.execution.due import Due, Pack
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor, cores
 from lvmbench.execution.interruption import Interrupted, Interruption
-from lvmbench.execution.local import GIB, HereExecutor, Limits, LocalExecutor
+from lvmbench.execution.local import HereExecutor, LocalExecutor
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.session import Place, Reporter, Session
-from lvmbench.execution.worker import warm_up
 from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, remarks_in
 from lvmbench.results.leases import Leases
@@ -66,6 +65,7 @@ def run(
     reporter: Reporter,
     *,
     training: bool = True,
+    executor: Executor | None = None,
 ) -> Summary:
     """Do what is not done of a plan, and write the tables to ``out``; without ``training`` only evaluate."""
     start, interruption = time.monotonic(), Interruption()
@@ -80,10 +80,14 @@ def run(
     trained, stopped = 0, ""
     try:
         if packs := due.all_of(plan):
-            with interruption.heard(here=options.jobs == 0), _executor(packs, options) as executor:
-                reporter.start(len(packs), executor.resources.workers if options.jobs != 0 else 0)
+            with (
+                interruption.heard(here=options.jobs == 0),
+                executor or executor_of(options) as workplace,
+            ):
+                workplace.prepare("lvmbench.execution.worker:warm_up", (options.selection, _names(packs)))
+                reporter.start(len(packs), _workers(workplace, packs, options))
                 with Leases(store) as leases:
-                    session = Session(due, place, options, leases, executor, reporter, interruption)
+                    session = Session(due, place, options, leases, workplace, reporter, interruption)
                     session.run([p for p, _ in packs], _allowed(options.max_failures, plan))
                     trained, stopped = session.trained, session.stopped
     finally:
@@ -95,14 +99,24 @@ def run(
     return Summary(counts, evaluations, trained, time.monotonic() - start, stopped)
 
 
-def _executor(packs: Sequence[tuple[Planned, Pack]], options: RunOptions) -> Executor:
-    """Where the jobs are done, for no more at once than there are."""
+def executor_of(options: RunOptions) -> Executor:
+    """Where jobs are done; a worker process is started when there is a job for it."""
     if options.jobs == 0:
         return HereExecutor()
+    return LocalExecutor(options.jobs or cores())
+
+
+def _names(packs: Sequence[tuple[Planned, Pack]]) -> set[tuple[str, str]]:
+    """The components that are to be used, by kind and name."""
+    parts = {(kind, ref.name) for planned, _ in packs for kind, ref in planned.combination.refs.items()}
+    measuring = {ref for _, pack in packs for refs in pack.evaluators.values() for ref in refs}
+    return parts | {("evaluator", ref.name) for ref in measuring}
+
+
+def _workers(executor: Executor, packs: Sequence[tuple[Planned, Pack]], options: RunOptions) -> int:
+    """How many processes there are jobs for; 0 if that is this one."""
     jobs = sum(max(1, pack.total) for _, pack in packs)
-    workers = min(cores() if options.jobs is None else options.jobs, jobs)
-    memory = None if options.memory is None else int(options.memory * GIB)
-    return LocalExecutor(workers, Limits(options.timeout, memory), (warm_up, options.selection))
+    return 0 if options.jobs == 0 else min(executor.resources.workers, jobs)
 
 
 def _allowed(limit: str | None, plan: Plan) -> float:

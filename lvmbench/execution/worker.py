@@ -6,6 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,16 +36,20 @@ from lvmbench.training.memory import PeakMemory
 
 
 @functools.lru_cache(maxsize=1)
-def _world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
+def world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
     """The plugins and data sets of this process."""
     catalogue = load_catalogue(selection)
     return catalogue, DataCache(catalogue)
 
 
-def warm_up(selection: PluginSelection, tell: Tell) -> None:
-    """Load what every job needs, so that no job's time is spent on it."""
+def warm_up(job: tuple[PluginSelection, Iterable[tuple[str, str]]], tell: Tell) -> None:
+    """Load plugins and these components, by kind and name, so that no job's time is spent on it."""
+    selection, names = job
     torch.set_num_threads(1)
-    _world(selection)
+    catalogue, _ = world(selection)
+    for kind, name in names:
+        with suppress(Exception):  # what cannot be loaded is told by the jobs that need it
+            catalogue.entry(kind, name).load()
 
 
 def train_job(job: Job, tell: Tell) -> list[Trained]:
@@ -60,7 +65,7 @@ def train_job(job: Job, tell: Tell) -> list[Trained]:
 
 def _train(job: Job, tell: Tell) -> list[Trained]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    catalogue, cache = _world(job.selection)
+    catalogue, cache = world(job.selection)
     data, device = cache[job.combination["dataset"]], pick_device(job.device)
     built, failed = _built(catalogue, job, data)
     if not built:
@@ -125,7 +130,7 @@ def evaluate_job(work: Measuring, tell: Tell) -> Evaluated:
 
 
 def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
-    catalogue, cache = _world(job.selection)
+    catalogue, cache = world(job.selection)
     seed, ref = work.seed, work.evaluator
     data = cache[job.combination["dataset"]]
     evaluator: Evaluator = catalogue.build("evaluator", ref)

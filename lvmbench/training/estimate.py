@@ -17,7 +17,7 @@ from lvmbench.terms import Terms
 if TYPE_CHECKING:
     from lvmbench.dataset import Data
     from lvmbench.registry.catalogue import Catalogue
-    from lvmbench.suites.plan import Effort, Plan, Planned
+    from lvmbench.suites.plan import Effort, Planned
 
 TIMED_STEPS = 3
 DATA, SAMPLES = 32, 64
@@ -48,23 +48,20 @@ class Estimate(NamedTuple):
     rates: Rates | None
 
 
-def estimate(plan: Plan, planned: Planned, catalogue: Catalogue, device: torch.device) -> Estimate:
+def estimate(planned: Planned, data: Data, catalogue: Catalogue, device: torch.device) -> Estimate:
     """What a combination would cost on this device with one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    data = plan.data[str(planned.combination["dataset"])]
     try:
         parts = [build(catalogue, planned.combination, data, seed) for seed in planned.keys]
-        return Estimate(_training(plan, planned, parts, data, device), _rates(parts[0], data, device))
+        return Estimate(_training(planned, parts, data, device), _rates(parts[0], data, device))
     except Exception:
         return Estimate(None, None)
     finally:
         torch.set_num_threads(threads)
 
 
-def _training(
-    plan: Plan, planned: Planned, parts: list[Parts], data: Data, device: torch.device
-) -> float | None:
+def _training(planned: Planned, parts: list[Parts], data: Data, device: torch.device) -> float | None:
     from lvmbench.training.loop import Training
 
     budget = planned.combination.budget
