@@ -16,7 +16,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
 from lvmbench.cli import main
-from lvmbench.execution import worker
+from lvmbench.execution import runner, worker
+from lvmbench.execution.local import HereExecutor
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.runner import prepare, run
 from lvmbench.registry.loader import PluginSelection, load_catalogue
@@ -274,6 +275,8 @@ class Shown(NamedTuple):
 def cli(monkeypatch, capsys):
     """The command line as a user meets it, in this process."""
     monkeypatch.setattr("lvmbench.api.progress.console.width", 200)
+    here = {None: lambda options: HereExecutor()}  # nothing is to be isolated unless a test asks for workers
+    monkeypatch.setattr(runner, "executor_of", lambda o, of=runner.executor_of: here.get(o.jobs, of)(o))
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["lvmbench", *map(str, words)])

@@ -77,7 +77,7 @@ class Entry:
         from lvmbench.options import options_model
 
         try:
-            with preserved([]), entered(self.label):
+            with preserved([]), entered(f"the import of {self.label}"):
                 component = self.target if isinstance(self.target, type) else _attribute(self.target)
             base = TABLE[self.kind].base()
             if not (isinstance(component, type) and issubclass(component, base)):

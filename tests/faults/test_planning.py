@@ -82,10 +82,15 @@ def test_a_data_set_that_interrupts_is_left_to_fail_when_it_is_run(tiny):
     assert found == {"standard_normal": (None, "")}
 
 
-PLUGINS = {
-    "exits": "import os; os._exit(0)",
-    "deaf": "import time\nwhile True:\n try: time.sleep(1000)\n except BaseException: pass",
-}
+DEAF = """
+import time
+while True:
+    try:
+        time.sleep(1000)
+    except BaseException:
+        pass
+"""
+PLUGINS = {"exits": "import os; os._exit(0)", "deaf": DEAF}
 
 
 @pytest.mark.slow
