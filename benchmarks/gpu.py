@@ -25,7 +25,7 @@ from _gpu.sections import Item, Section, Setting, Table, collected
 
 from lvmbench import __version__
 
-SECTIONS = [*checks.SECTIONS, *speed.SECTIONS, *checks.LATER, *speed.LATER]
+SECTIONS = [*checks.SECTIONS, *speed.SECTIONS, *checks.LATER]
 
 
 def machine(setting: Setting) -> Iterator[Item]:

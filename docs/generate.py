@@ -20,11 +20,11 @@ import typer
 from lvmbench.api.description import Description, Option
 from lvmbench.cli.app import app
 from lvmbench.divergence import posterior_type
-from lvmbench.kinds import COMPONENTS
+from lvmbench.kinds import COMPONENTS, KINDS
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.loader import load_catalogue
 
-TITLES = {kind: f"{kind.capitalize()}s" for kind in (*COMPONENTS, "suite")} | {"dataset": "Data sets"}
+TITLES = {kind: f"{kind.capitalize()}s" for kind in KINDS} | {"dataset": "Data sets"}
 WORDS = {"int": "whole number", "float": "number", "str": "text", "bool": "true or false", "NoneType": "none"}
 SIGNS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 WORK = re.compile(r".+ \((?P<authors>.+), (?P<year>\d{4})\),.*? (?P<link>https?://[^\s,]+)")
@@ -36,7 +36,7 @@ def pages() -> dict[str, str]:
     catalogue = load_catalogue()
     own = [entry for entry in catalogue.entries() if entry.plugin == "reference"]
     found = {"cli.md": cli(), "components/index.md": index(own)}
-    for kind in COMPONENTS:
+    for kind in (*COMPONENTS, "tracker"):
         parts = [component(e, catalogue) for e in own if e.kind == kind]
         found[f"components/{kind}s.md"] = _page(TITLES[kind], parts, "docstrings of the components")
     suites = [_suite(entry) for entry in own if entry.kind == "suite"]
@@ -127,8 +127,11 @@ def _kind(option: Option) -> str:
 
 
 def _metrics(cls: type[Any]) -> str:
-    rows = [f"| `{name}` | {m.unit} | {m.better} | {_code(m.meaning)} |" for name, m in cls.metrics.items()]
-    return "\n".join(["| metric | unit | better | meaning |", "| --- | --- | --- | --- |", *rows])
+    rows = [
+        f"| `{name}` | {_code(m.title)} | {m.unit} | {m.better} | {_code(m.meaning)} |"
+        for name, m in cls.metrics.items()
+    ]
+    return "\n".join(["| metric | title | unit | better | meaning |", "| --- " * 5 + "|", *rows])
 
 
 def _files(cls: type[Any]) -> str:

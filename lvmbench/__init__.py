@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 from lvmbench.registry.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from lvmbench.api.files import load as load
+    from lvmbench.api.files import save as save
     from lvmbench.api.fitted import Fitted as Fitted
     from lvmbench.api.fitted import evaluate as evaluate
     from lvmbench.api.fitted import fit as fit
     from lvmbench.api.results import Results as Results
-    from lvmbench.api.suites import load as load
     from lvmbench.api.suites import run as run
     from lvmbench.data.files import RawFile as RawFile
     from lvmbench.data.files import fetch as fetch
+    from lvmbench.data.published import Published as Published
     from lvmbench.dataset import Data as Data
     from lvmbench.dataset import Dataset as Dataset
     from lvmbench.dataset import DataSummary as DataSummary
@@ -105,11 +107,20 @@ if TYPE_CHECKING:
     from lvmbench.split import Split as Split
     from lvmbench.steps import Walk as Walk
     from lvmbench.terms import Terms as Terms
+    from lvmbench.tracker import EpochEnded as EpochEnded
+    from lvmbench.tracker import EvaluationEnded as EvaluationEnded
+    from lvmbench.tracker import JobStarted as JobStarted
+    from lvmbench.tracker import SuiteEnded as SuiteEnded
+    from lvmbench.tracker import SuiteStarted as SuiteStarted
+    from lvmbench.tracker import TrackedRun as TrackedRun
+    from lvmbench.tracker import Tracker as Tracker
+    from lvmbench.tracker import TrainingEnded as TrainingEnded
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "api.suites": ["load", "run"],
+    "api.files": ["load", "save"],
+    "api.suites": ["run"],
     "dataset": ["Data", "Dataset", "DataSummary", "Support"],
     "decoder": ["Canvas", "CanvasDecoder", "Decoder", "canvas_word"],
     "distributions": [
@@ -163,10 +174,21 @@ _HOMES = {
     "posterior": ["Amortized", "Posterior"],
     "prior": ["MarkovPrior", "Prior", "SequencePrior"],
     "data.files": ["RawFile", "fetch"],
+    "data.published": ["Published"],
     "api.results": ["Results"],
     "split": ["Split"],
     "steps": ["Walk"],
     "terms": ["Terms"],
+    "tracker": [
+        "EpochEnded",
+        "EvaluationEnded",
+        "JobStarted",
+        "SuiteEnded",
+        "SuiteStarted",
+        "TrackedRun",
+        "Tracker",
+        "TrainingEnded",
+    ],
     "registry.hookspecs": ["Register"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -16,6 +16,7 @@ from lvmbench.component import Component
 from lvmbench.data import cache
 from lvmbench.data import rules as datarules
 from lvmbench.data.files import RawFile, fetch
+from lvmbench.data.published import Published
 from lvmbench.data.remarks import remarks
 from lvmbench.errors import DataError, Refusal
 from lvmbench.latents import LatentSpace
@@ -28,7 +29,7 @@ IMPLIED = {"binary": ("unit",), "unit": ("real",)}
 """What else data of a support provide."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DataSummary:
     """What components are built from: event shape, support, mean ``(*x)`` and number of the training data,
     and how many ``factors`` each has, where they are known.
@@ -50,6 +51,9 @@ class DataSummary:
     steps: int = 0
     frame_mean: Tensor | None = None
     whole_frames: bool = True
+
+    def __repr__(self) -> str:
+        return f"DataSummary({self.event_shape}, {self.support!r}, size={self.size})"
 
     @property
     def frame(self) -> DataSummary:
@@ -111,6 +115,7 @@ class Data:
         advice: For a support that the data do not provide, how the user can have it all the same.
         sequence: Whether each datum is a sequence of steps, ``(T, *frame)``; it ends with the last step at
             which anything was observed.
+        published: What others have published of models of these data.
     """
 
     splits: Mapping[str, Split]
@@ -124,6 +129,7 @@ class Data:
     notes: tuple[str, ...] = ()
     advice: Mapping[str, str] = field(default_factory=dict)
     sequence: bool = False
+    published: tuple[Published, ...] = ()
 
     def __post_init__(self) -> None:
         for name, split in self.splits.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -21,11 +21,18 @@ from lvmbench.split import Split
 
 @dataclass(frozen=True)
 class Metric:
-    """What a measurement of this name means: its unit and which direction is better, if any.
+    """What a measurement of this name is: a title, a unit, which direction is better, a sentence.
 
-    ``timed`` says that it is measured by the clock, so that it differs from one evaluation to the next.
+    Arguments:
+        title: What tables, pictures and pages call it, a few words; variants and settings are added to it
+            where two figures would be confused.
+        unit: The unit, a word such as ``fraction`` where there is none.
+        better: Which direction is better, if any.
+        meaning: What it is, in a sentence that goes on from its title.
+        timed: Whether it is measured by the clock, so that it differs from one evaluation to the next.
     """
 
+    title: str
     unit: str
     better: Literal["higher", "lower", "neither"]
     meaning: str
@@ -55,7 +62,7 @@ class Measurement:
     per_datum: Tensor | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Subject:
     """What an evaluator is given: one trained run and the data it is held against.
 
@@ -79,6 +86,9 @@ class Subject:
     provides: frozenset[str] = frozenset()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Subject({self.size} data of '{self.split}', seed={self.seed})"
 
     @property
     def x(self) -> Tensor:
@@ -141,6 +151,11 @@ class Evaluator(Component, ABC):
     """A measuring instrument; its options are the keyword-only arguments of ``__init__``."""
 
     metrics: ClassVar[Mapping[str, Metric]]
+    board: ClassVar[Sequence[str]] = ()
+    """The figures that boards show unless a suite says otherwise, in order, at most one of each metric.
+
+    By default it is the first metric with a better direction.
+    """
 
     @abstractmethod
     def evaluate(self, subject: Subject) -> Iterable[Measurement]:

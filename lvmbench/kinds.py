@@ -48,11 +48,12 @@ _PARTS = (
 )
 _EVALUATOR = Kind("evaluator", "evaluators", "()", "evaluator.evaluate(subject)")
 _SUITE = Kind("suite", "suites")
+_TRACKER = Kind("tracker", "trackers", "()", "tracker.epoch_ended(event), ...")
 
-TABLE = {kind.name: kind for kind in (*_PARTS, _EVALUATOR, _SUITE)}
+TABLE = {kind.name: kind for kind in (*_PARTS, _EVALUATOR, _SUITE, _TRACKER)}
 """Every kind, by name."""
 PARTS = tuple(kind.name for kind in _PARTS)
 """The kinds that a combination has one of each of, in the order of its name."""
 COMPONENTS = (*PARTS, _EVALUATOR.name)
-"""The kinds whose plugins are classes: all but suites, which are files."""
+"""The kinds whose plugins bring maths: all but suites, which are files, and trackers."""
 KINDS = tuple(TABLE)

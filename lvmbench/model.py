@@ -186,12 +186,15 @@ class LatentVariableModel(nn.Module):
 
         Raises `UserError` where p(x|z) has no mean.
         """
-        if not mean:
-            return self.simulate(noise, samples)[1]
+        return self.means(self.p().sample(noise, samples)) if mean else self.simulate(noise, samples)[1]
+
+    @torch.no_grad()
+    def means(self, z: Tensor) -> Tensor:
+        """The mean of p(x|z) at each of z ``(N, *z)``, ``(N, *x)``; raises `UserError` where it has none."""
         family = self.emission_distribution
         if "mean" not in traits_of(family):
-            raise UserError(f"the decoder's {family_name(family)} has no mean; leave mean out, and draw x")
-        return self.decode(self.p().sample(noise, samples).unsqueeze(1)).mean[:, 0]
+            raise UserError(f"the decoder's {family_name(family)} has no mean; draw x instead")
+        return self.decode(z.unsqueeze(1)).mean[:, 0]
 
     @torch.no_grad()
     def simulate(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:

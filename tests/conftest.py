@@ -16,8 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
 from lvmbench.cli import main
-from lvmbench.execution import runner, worker
-from lvmbench.execution.local import HereExecutor
+from lvmbench.execution import local, worker
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.runner import prepare, run
 from lvmbench.registry.loader import PluginSelection, load_catalogue
@@ -258,8 +257,10 @@ class Tiny:
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """A tiny suite; without figures, which take longer than everything else."""
+    """A tiny suite; without figures, baselines and report, which take longer than everything else."""
     monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
+    monkeypatch.setattr("lvmbench.execution.runner.due_baselines", lambda *arguments: [])
+    monkeypatch.setattr("lvmbench.cli.running._renew_report", lambda results: None)
     return Tiny(tmp_path)
 
 
@@ -275,8 +276,8 @@ class Shown(NamedTuple):
 def cli(monkeypatch, capsys):
     """The command line as a user meets it, in this process."""
     monkeypatch.setattr("lvmbench.api.progress.console.width", 200)
-    here = {None: lambda options: HereExecutor()}  # nothing is to be isolated unless a test asks for workers
-    monkeypatch.setattr(runner, "executor_of", lambda o, of=runner.executor_of: here.get(o.jobs, of)(o))
+    executor_of = local.executor_of  # nothing is isolated unless a test asks for workers
+    monkeypatch.setattr(local, "executor_of", lambda jobs: executor_of(jobs or 0))
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["lvmbench", *map(str, words)])

@@ -15,12 +15,14 @@ from torch import Tensor
 from lvmbench import Data, Demand, Split, Stream
 from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import Parts, build, default_estimators
+from lvmbench.combinations.parts import Parts, build
+from lvmbench.combinations.requirements import default_estimators
 from lvmbench.kinds import PARTS
 from lvmbench.options import options_model
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
+from lvmbench.training.graph import Function
 from lvmbench.training.learner import Learner, demand
 from lvmbench.training.loop import Training
 
@@ -53,7 +55,7 @@ def binary_images(rows: int = 2048) -> Data:
     return Data({"train": split, "validation": part, "test": part}, "binary", "random numbers")
 
 
-def combined(text: str, latent: int = 8, hidden: int | None = None) -> Combination:
+def combined(text: str, latent: int = 8, hidden: int | None = None, dataset: str = "digits") -> Combination:
     """A combination from ``prior posterior decoder objective [estimator]``.
 
     ``hidden`` units in each of two layers.
@@ -64,7 +66,7 @@ def combined(text: str, latent: int = 8, hidden: int | None = None) -> Combinati
         for kind in ("posterior", "decoder"):
             given = _sizes(kind, refs[kind].name, hidden)
             refs[kind] = Ref(refs[kind].name, {**refs[kind].options, **given})
-    return Combination({"dataset": Ref("digits"), **refs}, latent)
+    return Combination({"dataset": Ref.parse(dataset), **refs}, latent)
 
 
 def _sizes(kind: str, name: str, hidden: int) -> dict[str, int]:
@@ -82,10 +84,11 @@ def training(
     device: torch.device,
     batch: int = 128,
     vectorized: bool | None = None,
+    wrap: Callable[[Function], Function] | None = None,
 ) -> Training:
     """A pack in training."""
     parts = [build(catalogue(), combination, data, seed) for seed in range(seeds)]
-    return Training(parts, range(seeds), data, Budget(batch=batch), device, vectorized)
+    return Training(parts, range(seeds), data, Budget(batch=batch), device, vectorized, wrap)
 
 
 class Step(NamedTuple):

@@ -36,10 +36,12 @@ from _gpu.pieces import (
 from _gpu.sections import Item, Row, Section, Setting
 from lvmbench import Data
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.parts import build, capabilities
+from lvmbench.combinations.parts import build
+from lvmbench.combinations.requirements import model_capabilities
 from lvmbench.evaluator import Subject
 from lvmbench.execution.measuring import subject_of
 from lvmbench.training import restore
+from lvmbench.training.graph import as_written
 from lvmbench.training.loop import Training
 
 PLAIN = "standard_normal gaussian bernoulli elbo pathwise"
@@ -141,49 +143,22 @@ def captured(step: Callable[[], None], device: torch.device) -> Callable[[], Non
     return graph.replay
 
 
-class GraphedPack:
-    """Steps of a pack whose forward and backward pass are a CUDA graph.
-
-    Drawing the noise and the optimiser are not in it.
-    """
-
-    def __init__(self, pack: Training, device: torch.device) -> None:
-        rows = pack.shape.size
-        index = torch.arange(rows, device=device).expand(len(pack.seeds), rows)
-        self.pack, self.x, self.noise = pack, pack._visit(index, pack.shape), pack.noise[pack.shape]
-        self.passes = captured(self._passes, device) if device.type == "cuda" else self._passes
-
-    def steps(self, count: int) -> None:
-        """Take some steps."""
-        assert self.pack.optimizer is not None
-        for _ in range(count):
-            self.noise.draw()
-            self.passes()
-            self.pack.optimizer.step()
-
-    def _passes(self) -> None:
-        noise = self.noise._normals, self.noise._uniforms
-        for parameter in self.pack.pack.parameters.values():
-            parameter.grad = None
-        surrogates, _ = self.pack.pack(self.x, *noise, 1.0, True)
-        (-surrogates.sum()).backward()
-
-
 def graphs(setting: Setting) -> Iterator[Item]:
-    """The same step with and without a CUDA graph."""
-    for text in (PLAIN,) if setting.quick else (PLAIN, METHODS[2], METHODS[3]):
+    """The same step as written and as a CUDA graph."""
+    for text in METHODS[: 2 if setting.quick else None]:
         for seeds in (1,) if setting.quick else (1, 8):
-            for graph in (False, True):
-                yield text, partial(_graph_row, text, seeds, graph, setting)
+            for wrap in (as_written, None):
+                yield text, partial(_graph_row, text, seeds, wrap, setting)
 
 
-def _graph_row(text: str, seeds: int, graph: bool, setting: Setting) -> Row:
+def _graph_row(text: str, seeds: int, wrap: Any, setting: Setting) -> Row:
+    start_memory(setting.device)
     size = large(setting)
-    pack = training(size.combination(text), seeds, size.data, setting.device)
-    calls = GraphedPack(pack, setting.device).steps if graph else pack.steps_of
-    seconds = _paced(calls, setting)
+    pack = training(size.combination(text), seeds, size.data, setting.device, wrap=wrap)
+    seconds = _paced(pack.steps_of, setting)
     speed = seeds * pack.shape.size / seconds.median / 1e3
-    return [str(seeds), "graph" if graph else "as it is", seconds.text, f"{speed:.4g}"]
+    how = "as written" if wrap else "graph"
+    return [str(seeds), how, seconds.text, f"{speed:.4g}", peak(setting.device)]
 
 
 Base = dict[str, float]
@@ -266,25 +241,6 @@ METHODS = (
     "standard_normal semi_amortized bernoulli elbo",
     "standard_normal svi bernoulli elbo",
 )
-METHOD_COLUMNS = ["what", "seeds", "ms per step, median (least to most)", "1,000 samples/s", "peak MiB"]
-
-
-def methods(setting: Setting) -> Iterator[Item]:
-    """Steps of other posteriors, bounds and estimators."""
-    for text in METHODS[: 3 if setting.quick else None]:
-        for seeds in (1, 8) if not setting.quick else (1,):
-            yield text, partial(_method_row, text, seeds, setting)
-
-
-def _method_row(text: str, seeds: int, setting: Setting) -> Row:
-    start_memory(setting.device)
-    size = large(setting)
-    pack = training(size.combination(text), seeds, size.data, setting.device)
-    seconds = _paced(pack.steps_of, setting)
-    speed = seeds * pack.shape.size / seconds.median / 1e3
-    return [str(seeds), seconds.text, f"{speed:.4g}", peak(setting.device)]
-
-
 ACTIVITY = [
     "what",
     "seeds",
@@ -301,7 +257,7 @@ ACTIVITY = [
 
 def activity(setting: Setting) -> Iterator[Item]:
     """What is launched, and what waits, in the steps of each method."""
-    for text in METHODS[: 2 if setting.quick else None]:
+    for text in METHODS[: 2 if setting.quick else 6]:
         for seeds in (1, 8) if text == PLAIN else (4,):
             yield text, partial(_activity_row, text, seeds, setting)
     if setting.cuda:
@@ -467,7 +423,7 @@ def _subject(size: Size, device: torch.device) -> Subject:
     parts = build(catalogue(), combination, size.data, seed=0)
     _restore(parts, pack)
     parts.ready(device)
-    provided = capabilities(size.data, parts, measured=True)
+    provided = model_capabilities(size.data, parts.model, measured=True)
     return subject_of(catalogue(), combination, parts, size.data, provided, 0, "test", device, {})
 
 
@@ -480,7 +436,7 @@ def _restore(parts: Any, pack: Training) -> None:
 MEDIAN = "Medians of five timed blocks of about 0.15 s each, after warm-up, with the least and the most. "
 SECTIONS = [
     Section(
-        "4. A step, 784-512-512-16",
+        "5. A step, 784-512-512-16",
         f"{MEDIAN}Bernoulli decoder, Gaussian posterior, ELBO, {PIXELS} binary pixels of random data; "
         "choosing the batch, noise, gradient and fused Adam are all in it. Bare PyTorch is the same model "
         "written out, without lvmbench.",
@@ -488,7 +444,7 @@ SECTIONS = [
         partial(step_times, large),
     ),
     Section(
-        "5. Where the time of a step goes",
+        "6. Where the time of a step goes",
         "Same networks, batch 128. Kernels and busy time by torch.profiler; synchronisations by "
         "`torch.cuda.set_sync_debug_mode`, in a step and in an epoch with its validation; the places are "
         "those of the step, or where it has none those of the epoch.",
@@ -496,37 +452,28 @@ SECTIONS = [
         activity,
     ),
     Section(
-        "6. A step, other methods",
-        f"{MEDIAN}Same networks, batch 128.",
-        METHOD_COLUMNS,
-        methods,
+        "7. A step as written and as a CUDA graph",
+        f"{MEDIAN}784-512-512-16, batch 128.",
+        ["what", "seeds", "how", "ms per step, median (least to most)", "1,000 samples/s", "peak MiB"],
+        graphs,
     ),
     Section(
-        "7. Evaluation",
+        "8. Evaluation",
         "Untouched defaults but for what is said; a model after 50 steps.",
         EVALUATION,
         evaluations,
     ),
     Section(
-        "8. A step, 64-128-128-8",
+        "9. A step, 64-128-128-8",
         f"{MEDIAN}The digits.",
         STEPS,
         partial(step_times, small),
     ),
     Section(
-        "9. Precision of matrix products",
+        "10. Precision of matrix products",
         f"{MEDIAN}`torch.set_float32_matmul_precision`; differences are relative, to the same "
         "step at `highest`.",
         PRECISION,
         precisions,
-    ),
-]
-LATER = [
-    Section(
-        "13. What a CUDA graph would give",
-        f"{MEDIAN}784-512-512-16, batch 128: the step as it is, and with forward and backward pass replayed "
-        "as one CUDA graph, on a batch that is chosen already.",
-        ["what", "seeds", "how", "ms per step, median (least to most)", "1,000 samples/s"],
-        graphs,
     ),
 ]

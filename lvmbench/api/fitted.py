@@ -6,23 +6,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load
 from torch import Tensor
 
 from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
-from lvmbench.combinations.given import Given, admit, combine
+from lvmbench.combinations.given import Given, admit, combine, plain
 from lvmbench.combinations.parts import Parts, build
 from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.dataset import Data
 from lvmbench.errors import LvmbenchError, Refusal, UserError, nearest
 from lvmbench.evaluator import Evaluator, Subject
-from lvmbench.execution.jobs import weights_file
 from lvmbench.execution.measuring import check_suits, figures, subject_of
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
@@ -30,9 +28,13 @@ from lvmbench.objective import Objective
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import preserved
+from lvmbench.results.weights import WrongWeights, read_weights, weights_file
 from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
+
+if TYPE_CHECKING:
+    from lvmbench.api.plots import FittedPlots
 
 CURVE = ["epoch", "train_bound", "validation_bound"]
 MEASURES = ["evaluator", "split", "metric", "variant", "method", "value", "stderr", "unit", "better"]
@@ -137,15 +139,12 @@ class Fitted:
         noise = Stream.seeded(seed, "generate", device=self.device)
         return self.model.generate(noise, samples, mean=mean)
 
-    def save(self, path: str | Path) -> None:
-        """Write the model to a file that `lvmbench.load` reads:
-        weights, components with options and versions, curve.
+    @property
+    def plot(self) -> FittedPlots:
+        """Its pictures: ``fitted.plot.samples()`` and others."""
+        from lvmbench.api.plots import FittedPlots
 
-        The file has no data in it but their checksum, and no code.
-        """
-        from lvmbench.api.saved import save
-
-        save(self, Path(path))
+        return FittedPlots(self)
 
     def __repr__(self) -> str:
         size = f"{self.model.parameters_count:,} parameters"
@@ -240,12 +239,13 @@ def stored(
 ) -> Fitted:
     """A model that a suite has trained, from the folder of its weights.
 
-    Raises `UserError` where they are gone, and where data or versions of components are no longer those of
-    ``provenance``.
+    Raises `UserError` where they are missing or not those that were trained, and where data or versions of
+    components are no longer those of ``provenance``.
     """
-    file = weights_file(weights, key)
-    if not file.is_file():
-        raise UserError(f"the weights '{file}' are gone; the same run of the suite trains them anew")
+    try:
+        tensors = read_weights(weights_file(weights, key), facts.get("weights_sha256"))
+    except WrongWeights as error:
+        raise UserError(str(error)) from None
     _require_versions(catalogue, combination, provenance)
     fitted = Fitted.untrained(catalogue, combination, seed, pick_device("cpu"))
     now, then = fitted.data.checksum, provenance["dataset"]["sha256"]
@@ -255,7 +255,7 @@ def stored(
             f"{now[:12]}, was {then[:12]}); bring the old data back, or run the suite again "
             "in another directory"
         )
-    return replace(fitted, facts=facts).restored(load(file.read_bytes()))
+    return replace(fitted, facts=facts).restored(tensors)
 
 
 def _require_versions(
@@ -273,7 +273,7 @@ def _require_versions(
 
 def _budget(given: dict[str, Any]) -> Budget:
     try:
-        return Budget(**given)
+        return Budget(**{name: plain(value) for name, value in given.items()})
     except ValidationError as error:
         detail = error.errors()[0]
         name = str(detail["loc"][0])

@@ -9,11 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lvmbench.execution.options import RunOptions
-from lvmbench.registry.catalogue import PluginProblem
 
 if TYPE_CHECKING:
     from lvmbench.execution.executor import Executor
-    from lvmbench.execution.planning import Request
+    from lvmbench.execution.planning import Answer, Request
     from lvmbench.execution.runner import Summary
     from lvmbench.execution.session import Reporter
     from lvmbench.suites.plan import Plan
@@ -27,16 +26,14 @@ class Prepared:
     """A plan, and how and where it is run; leaving a ``with`` ends the processes that planned it.
 
     Arguments:
-        plan: What is to be run and measured.
-        problems: What is wrong with plugins.
+        answer: What is to be run and measured, and what is wrong with plugins.
         directory: The results directory.
         store: The URL of the database; by default it is a file in the directory.
         options: Device, worker processes, limits and plugins.
         executor: Where it was planned, and is to be done.
     """
 
-    plan: Plan
-    problems: Sequence[PluginProblem]
+    answer: Answer
     directory: Path
     store: str | None
     options: RunOptions
@@ -56,7 +53,7 @@ class Prepared:
         """A suite by its name or path; raises `UserError` where it or an option cannot be used."""
         from lvmbench.execution.planning import Request
 
-        request = Request(suite, options.selection, options.device, seeds, only)
+        request = Request(suite, options, seeds, only)
         return cls._planned(request, out, store, options)
 
     @classmethod
@@ -79,26 +76,31 @@ class Prepared:
             options, runs = replace(options, selection=plugins_of(opened)), opened.runs()
         seeds = sorted({seed for *_, seed in runs}) or None
         suite, wanted = str(directory / "suite.yaml"), tuple(evaluators)
-        request = Request(suite, options.selection, options.device, seeds, evaluators=wanted)
+        request = Request(suite, options, seeds, evaluators=wanted)
         prepared = cls._planned(request, directory, store, options)
-        return replace(prepared, plan=prepared.plan.restricted(runs))
+        restricted = replace(prepared.answer, plan=prepared.plan.restricted(runs))
+        return replace(prepared, answer=restricted)
 
     @classmethod
     def _planned(
         cls, request: Request, out: str | Path | None, store: str | None, options: RunOptions
     ) -> Prepared:
+        from lvmbench.execution.local import executor_of
         from lvmbench.execution.planning import plan_in
-        from lvmbench.execution.runner import executor_of
 
-        executor = executor_of(options)
+        executor = executor_of(options.jobs)
         try:
             answer = plan_in(executor, request, options.timeout)
         except BaseException:
             executor.cancel()
             raise
-        assert answer.plan
         directory = RESULTS / answer.plan.suite.name if out is None else Path(out)
-        return cls(answer.plan, answer.problems, directory, store, options, executor)
+        return cls(answer, directory, store, options, executor)
+
+    @property
+    def plan(self) -> Plan:
+        """What is to be run and measured."""
+        return self.answer.plan
 
     def __enter__(self) -> Self:
         return self
@@ -111,9 +113,14 @@ class Prepared:
     def run(self, reporter: Reporter, *, training: bool = True) -> Summary:
         """Do everything that is not done; without ``training``, only measure."""
         from lvmbench.execution.runner import prepare, run
+        from lvmbench.execution.tracking import Trackers
         from lvmbench.results.store import Store
 
-        prepare(self.directory)
-        with Store.at(self.directory, self.store) as store:
-            where = (self.directory, store, self.options, reporter)
-            return run(self.plan, *where, training=training, executor=self.executor)
+        answer, options = self.answer, self.options
+        with Trackers(answer.trackers, options.selection, reporter.say) as trackers:
+            prepare(self.directory)
+            with Store.at(self.directory, self.store) as store:
+                where = (self.directory, store, options, reporter, trackers)
+                return run(
+                    answer.plan, *where, training=training, executor=self.executor, baselines=answer.baselines
+                )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.api.fitted import Fitted, stored
@@ -16,18 +18,26 @@ from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import SETTINGS, Combination
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS
-from lvmbench.registry.loader import load_catalogue
+from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.board import Board
-from lvmbench.results.effects import effects
+from lvmbench.results.compare import Compared, compare
+from lvmbench.results.effects import effects, interactions
+from lvmbench.results.export import REPORT
 from lvmbench.results.folder import board_of, is_published, plugins_of
+from lvmbench.results.front import front
 from lvmbench.results.html import to_html
+from lvmbench.results.per_datum import per_datum_file, read_per_datum
+from lvmbench.results.provenance import of_run, provenance_in
 from lvmbench.results.selection import chosen
 from lvmbench.results.store import Store
 from lvmbench.results.tables import names_of, read_results, read_table, stored_tables
+from lvmbench.results.weights import WEIGHTS
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
+    from lvmbench.api.plots import ResultsPlots
+    from lvmbench.api.verification import Verification
     from lvmbench.model import LatentVariableModel
 
 
@@ -36,13 +46,15 @@ class Results:
     """The results of a suite in a directory; each table is read anew whenever it is asked for.
 
     Arguments:
-        directory: Where ``lvmbench run`` or `run` wrote them, or where they are published; without weights
-            there.
+        directory: Where ``lvmbench run`` or `run` wrote them, or where they are published; with weights there
+            only where these were asked for.
         store: The URL of their database; by default it is a file in the directory.
+        plugins: The local plugins of a published board; a store names those that it was made with.
     """
 
     directory: Path
     store: str | None = None
+    plugins: PluginSelection = field(default_factory=PluginSelection)
 
     @property
     def records(self) -> pd.DataFrame:
@@ -63,6 +75,24 @@ class Results:
     def curves(self) -> pd.DataFrame:
         """The learning curves: key, epoch, train_bound, validation_bound."""
         return self._frame("curves")
+
+    @property
+    def selection(self) -> PluginSelection:
+        """The plugins that the runs were made with, or those given for a published board."""
+        if self.published:
+            return self.plugins
+        with self._opened() as store:
+            return plugins_of(store)
+
+    @property
+    def published(self) -> bool:
+        """Whether they are a published board, which has no store."""
+        return self.store is None and is_published(self.directory)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the trained models are there: with a published board only if they were published too."""
+        return not self.published or (self.directory / WEIGHTS).is_dir()
 
     def leaderboard(self, metric: str | None = None) -> pd.DataFrame:
         """One row per combination and data set, ranked by the suite's metric or by another.
@@ -94,6 +124,93 @@ class Results:
         """
         return effects(self.board(metric, split))
 
+    def interactions(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
+        """How much more each pair of settings of two axes is worth than the sum of its parts.
+
+        One row for each pair and table, as `effects` has them. Raises as `leaderboard` does.
+        """
+        return interactions(self.board(metric, split))
+
+    def compare(
+        self,
+        a: str,
+        b: str,
+        metric: str | Sequence[str] = (),
+        *,
+        equal_within: float | None = None,
+        split: str = "test",
+        where: Sequence[str] = (),
+    ) -> Compared:
+        """One selection of runs against another, such as ``"prior=vamp"`` and ``"prior=mixture"``.
+
+        They are paired by everything else, by seed, and where figures of single data are at hand by test
+        datum. `frame` has the difference of each figure on each data set, its interval, and how probable it
+        is that a is better, equal or worse; `paragraph` says the same in words.
+
+        Arguments:
+            a: Conditions, or the parts of a row as tables have them.
+            b: The same of what it is held against.
+            metric: The figures; the first leads. By default that which ranks, and those that a board shows.
+            equal_within: Up to which difference of the leading figure the two count as equal.
+            split: The split whose figures count.
+            where: Conditions that both are to meet.
+
+        Raises `UserError` where a selection is none, the two are the same, or they never meet.
+        """
+        figures = [metric] if isinstance(metric, str) else list(metric)
+        board = self.board(figures[0] if figures else None, split, where)
+        return compare(
+            board,
+            self._tables()[1],
+            a,
+            b,
+            figures=figures,
+            equal_within=equal_within,
+            per_datum=self._per_datum,
+        )
+
+    def _per_datum(self, key: str, evaluator: str, name: str) -> npt.NDArray[np.float64] | None:
+        return read_per_datum(per_datum_file(self.directory / "weights", key, evaluator), name)
+
+    def front(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
+        """What ranks each row held against the seconds of its training, and which rows are dominated.
+
+        One row for each of the board, the quickest first: `seconds`, `value`, `dominated_by`, which is empty
+        on the Pareto front, and there the `gain` over the next quicker one, with its interval from `low` to
+        `high` over seeds. Raises as `leaderboard` does.
+        """
+        return front(self.board(metric, split))
+
+    @property
+    def plot(self) -> ResultsPlots:
+        """Its pictures: ``results.plot.heatmap("prior", "posterior")`` and others."""
+        from lvmbench.api.plots import ResultsPlots
+
+        return ResultsPlots(self)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report, one html file that needs nothing else, and return its path.
+
+        Arguments:
+            path: The file; by default ``report.html`` in the directory.
+        """
+        from lvmbench.api.report import write_report
+
+        file = self.directory / REPORT if path is None else Path(path)
+        write_report(self, self._tables(), file)
+        return file
+
+    def verify(self, sample: int = 3, seed: int | None = None) -> Verification:
+        """Hold files, tables and weights to what is on record, and measure some runs again.
+
+        Arguments:
+            sample: How many runs to measure again.
+            seed: What chooses these; by default another at each call.
+        """
+        from lvmbench.api.verification import verify
+
+        return verify(self, sample, seed)
+
     def model(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> LatentVariableModel:
         """The trained model of a run, given by its key or by its row of `records`.
 
@@ -108,16 +225,28 @@ class Results:
         components are no longer those it was trained with.
         """
         row = self._row(run if isinstance(run, str) else str(run["key"]))
-        with self._opened() as store:
-            selection = plugins_of(store)
-            details = store.records(details=True).set_index("key").loc[row["key"]]
-        catalogue = load_catalogue(selection)
+        provenance = self._provenance(row)
+        catalogue = load_catalogue(self.selection)
         ((latent, *budget),) = names_of(row.to_frame().T, SETTINGS)
         spent = Budget(**dict(zip(SETTINGS[1:], budget, strict=True)))
         combination = Combination({kind: Ref.parse(row[kind]) for kind in PARTS}, latent, spent)
         facts = {str(k): v for k, v in row.dropna().items()}
-        seed, folder = int(row["seed"]), self.directory / "weights"
-        return stored(catalogue, combination, seed, row["key"], folder, facts, details["provenance"])
+        seed, folder = int(row["seed"]), self.directory / WEIGHTS
+        return stored(catalogue, combination, seed, row["key"], folder, facts, provenance)
+
+    def _provenance(self, row: pd.Series[Any]) -> Mapping[str, Any]:
+        """What a run was made with; raises `UserError` where a published board does not say."""
+        if not (self.published and self.has_weights):
+            with self._opened() as store:
+                details = store.records(details=True).set_index("key")
+            return dict(details.loc[row["key"], "provenance"])
+        made = of_run(provenance_in(self.directory)["components"], row)
+        if made is None:
+            raise UserError(
+                f"'{self.directory}' does not say what the run '{row['key'][:20]}' was made with; "
+                "publish it anew"
+            )
+        return made
 
     def _row(self, key: str) -> pd.Series[Any]:
         """The record of a run that has weights, by the beginning of its key."""
@@ -131,24 +260,21 @@ class Results:
         return row
 
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        if self._published:
+        """Records and measurements, read at once."""
+        if self.published:
             return read_results(self.directory)
         with self._opened() as store:
             return stored_tables(store)
 
     def _frame(self, table: str) -> pd.DataFrame:
-        if self._published:
+        if self.published:
             return read_table(self.directory / f"{table}.csv")
         with self._opened() as store:
             frame: pd.DataFrame = getattr(store, table)()
             return frame
 
-    @property
-    def _published(self) -> bool:
-        return self.store is None and is_published(self.directory)
-
     def _opened(self) -> Store:
-        if self._published:
+        if self.published:
             raise UserError(
                 f"'{self.directory}' is a published board, which has no weights; its README.md says "
                 "how to redo it"

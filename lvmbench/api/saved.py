@@ -1,44 +1,80 @@
-"""A fitted model as one file: its weights as safetensors, and in the header, as JSON,
-what they are the weights of.
-"""
+"""A fitted model as one file: its weights as safetensors, and in the header, as JSON, what they are of."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load
+from torch import Tensor
 
 from lvmbench.api.fitted import CURVE, Fitted
 from lvmbench.combinations.budget import Budget
-from lvmbench.combinations.combination import PROTOCOL
-from lvmbench.combinations.given import Given, combine
+from lvmbench.combinations.combination import PROTOCOL, Combination
+from lvmbench.combinations.given import Given, admit
+from lvmbench.data.cache import checksum
 from lvmbench.data.tensors import write_tensors
+from lvmbench.dataset import DataSummary
 from lvmbench.errors import UserError
 from lvmbench.kinds import PARTS
+from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.training import pick_device, state
 
-HEADER = "lvmbench"
-"""The key of the header's description."""
+HEADER, SHA256 = "lvmbench", "sha256"
+"""The keys of the header: the description, and the checksum of all that is in the file."""
 
 
-def save(fitted: Fitted, path: Path) -> None:
-    """Write a fitted model to a file; what it holds is data only, and reading it runs nothing of it."""
-    text = json.dumps(_described(fitted), default=lambda number: number.item())
+def write_model(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
+    """Write tensors and their description to a file; it is data only, and reading it runs nothing of it."""
+    text = json.dumps(description, default=lambda number: number.item())
+    tensors = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
     try:
-        write_tensors(state(fitted.parts), path, {HEADER: text})
+        write_tensors(tensors, path, {HEADER: text, SHA256: _sum(tensors, text)})
     except OSError as error:
         raise UserError(f"'{path}' cannot be written: {error.strerror}; give another path") from None
 
 
-def _described(fitted: Fitted) -> dict[str, Any]:
+def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The description and the tensors of a file.
+
+    Raises `UserError` where they are not as they were written.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            words = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(
+            f"'{path}' is no file of weights: {error}; give one that lvmbench.save wrote"
+        ) from None
+    if HEADER not in words:
+        raise UserError(f"'{path}' does not say what its weights are of; give one that lvmbench.save wrote")
+    if words.get(SHA256) != _sum(tensors, words[HEADER]):
+        raise UserError(
+            f"'{path}' is not as lvmbench.save wrote it: its checksum differs; save the model anew"
+        )
+    description: dict[str, Any] = json.loads(words[HEADER])
+    return description, tensors
+
+
+def _sum(tensors: Mapping[str, Tensor], text: str) -> str:
+    return hashlib.sha256(f"{checksum(tensors)} {text}".encode()).hexdigest()
+
+
+def contents(fitted: Fitted) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What is written of a fitted model: everything that was trained, and its description."""
+    return state(fitted.parts), described(fitted)
+
+
+def described(fitted: Fitted) -> dict[str, Any]:
+    """What a fitted model is, as JSON can hold it."""
     combination, catalogue, summary = fitted.combination, fitted.catalogue, fitted.data.summary
     options = {kind: catalogue.options(kind, combination[kind]) for kind in PARTS}
     return {
@@ -50,66 +86,81 @@ def _described(fitted: Fitted) -> dict[str, Any]:
         "latent": combination.latent,
         "budget": combination.budget.model_dump(),
         "seed": fitted.seed,
-        "data": {
-            "checksum": fitted.data.checksum,
-            "event_shape": summary.event_shape,
-            "support": summary.support,
-            "size": summary.size,
-        },
+        "data": {"checksum": fitted.data.checksum, **_numbers(summary)},
         "curve": fitted.curve.to_numpy().tolist(),
         "facts": dict(fitted.facts),
     }
 
 
-def load_fitted(path: Path, given: Mapping[str, Given], device: str, plugins: Iterable[str | Path]) -> Fitted:
-    """The model in a file, built of its components by name, but for those given.
+def _numbers(summary: DataSummary) -> dict[str, Any]:
+    """What a summary of data has beside means."""
+    values = {field.name: getattr(summary, field.name) for field in fields(summary)}
+    return {name: value for name, value in values.items() if name not in ("mean", "frame_mean")}
+
+
+def load_fitted(
+    path: Path,
+    saved: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    given: Mapping[str, Given],
+    device: str,
+    plugins: Iterable[str | Path],
+) -> Fitted:
+    """The model of a file, built of its components by name, but for those given.
 
     Raises `UserError` where it cannot be.
 
     Arguments:
-        path: What `save` wrote.
+        path: The file.
+        saved: What it is, by `described`.
+        weights: What was trained.
         given: Components that have no name that can be looked up, by kind: classes, instances, data in
             memory.
         device: Where the model is put, by name.
         plugins: Local plugins, as files or modules.
     """
-    saved = _read(path)
-    parts = {kind: _component(saved["components"][kind], given.get(kind)) for kind in PARTS}
-    try:
-        catalogue, combination = combine(
-            load_catalogue(PluginSelection.of(plugins)), parts, parts.pop("estimator"), saved["latent"]
-        )
-    except UserError as error:
-        raise UserError(
-            f"'{path}': {error}; what was given to fit is given to load too, or plugins="
-        ) from None
-    combination = replace(combination, budget=Budget(**saved["budget"]))
-    for kind, here in catalogue.provenance(combination.refs).items():
-        _expect_same(path, f"{kind} '{combination[kind].name}'", here, saved["components"][kind])
+    catalogue, refs = admitted(path, saved, given, plugins, PARTS)
+    combination = Combination(refs, saved["latent"], Budget(**saved["budget"]))
     fitted = Fitted.untrained(catalogue, combination, saved["seed"], pick_device(device))
     if fitted.data.checksum != saved["data"]["checksum"]:
         raise UserError(
             f"'{path}': dataset '{combination['dataset']}' holds other data than the model was fitted to; "
             "give data= those, or fit anew"
         )
-    curve = pd.DataFrame(saved["curve"], columns=CURVE).astype({"epoch": int})
-    return replace(fitted, curve=curve, facts=saved["facts"]).restored(load(path.read_bytes()))
+    return replace(fitted, curve=curve_of(saved), facts=saved["facts"]).restored(weights)
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The header's description."""
+def curve_of(saved: Mapping[str, Any]) -> pd.DataFrame:
+    """The learning curve."""
+    return pd.DataFrame(saved["curve"], columns=CURVE).astype({"epoch": int})
+
+
+def admitted(
+    path: Path,
+    saved: Mapping[str, Any],
+    given: Mapping[str, Given],
+    plugins: Iterable[str | Path],
+    kinds: Iterable[str],
+) -> tuple[Catalogue, dict[str, Ref]]:
+    """A catalogue with the components of a saved model in it, and what they are called there.
+
+    Raises `UserError` where there is no such component, or one of another version.
+    """
+    catalogue, refs = load_catalogue(PluginSelection.of(plugins)), dict[str, Ref]()
     try:
-        with safe_open(path, "pt") as file:
-            words = file.metadata() or {}
-    except SafetensorError as error:
-        raise UserError(f"'{path}' is no file of weights: {error}; give one that Fitted.save wrote") from None
-    if HEADER not in words:
-        raise UserError(f"'{path}' does not say what its weights are of; give one that Fitted.save wrote")
-    saved: dict[str, Any] = json.loads(words[HEADER])
-    return saved
+        for kind in kinds:
+            part = component(saved["components"][kind], given.get(kind))
+            catalogue, refs[kind] = admit(catalogue, kind, part)
+    except UserError as error:
+        raise UserError(
+            f"'{path}': {error}; what was given to fit is given to load too, or plugins="
+        ) from None
+    for kind, here in catalogue.provenance(refs).items():
+        _expect_same(path, f"{kind} '{refs[kind].name}'", here, saved["components"][kind])
+    return catalogue, refs
 
 
-def _component(saved: Mapping[str, Any], given: Given | None) -> Given:
+def component(saved: Mapping[str, Any], given: Given | None) -> Given:
     """A component as it was, by name, or as it is given; a class is given the options that it had."""
     if given is None:
         return Ref(saved["name"], saved["options"])

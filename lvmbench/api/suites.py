@@ -1,4 +1,4 @@
-"""Suites from Python: run one, read its results."""
+"""Suites from Python."""
 
 from __future__ import annotations
 
@@ -13,16 +13,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from lvmbench.api.notebook import Notebook, in_notebook
 from lvmbench.api.prepared import Prepared
 from lvmbench.api.results import Results
-from lvmbench.api.saved import load_fitted
-from lvmbench.combinations.given import Given
-from lvmbench.errors import UserError, nearest
+from lvmbench.errors import UserError
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.session import Reporter
-from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection
-from lvmbench.results.folder import is_published
 
 
 def run(
@@ -38,6 +35,8 @@ def run(
     max_failures: int | str | None = None,
     store: str | None = None,
     plugins: Sequence[str | Path] = (),
+    trackers: Sequence[str] = (),
+    baselines: bool = True,
     progress: bool = True,
 ) -> Results:
     """Train and measure every combination of a suite; what is finished is not repeated.
@@ -57,48 +56,21 @@ def run(
         max_failures: After how many failed runs nothing new is begun; or after what part, as ``"5%"``.
         store: The URL of a database, instead of a file in the results directory.
         plugins: Local plugins, as files or modules.
+        trackers: Who follow it, by name with options, as ``tensorboard``.
+        baselines: Whether to fit models of the data that rows are held against.
         progress: Whether to show how far it has got.
 
     Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its
     reason.
     """
     failures = None if max_failures is None else str(max_failures)
-    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugins), memory, failures)
+    selection, followers = PluginSelection.of(plugins), tuple(trackers)
+    options = RunOptions(device, jobs, timeout, selection, memory, failures, followers, baselines)
     with _file(suite) as path:
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
         with prepared, _reporter(progress) as reporter:
             prepared.run(reporter)
     return Results(prepared.directory, store)
-
-
-def load(
-    path: str | Path, *, device: str = "auto", plugins: Sequence[str | Path] = (), **given: Given
-) -> Any:
-    """What was written: the `Results` in a directory of `run` or of a published board,
-    or the `Fitted` model in a file of `Fitted.save`.
-
-    Arguments:
-        path: The directory or the file.
-        device: Where the model is put: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
-        plugins: Local plugins that the model's components come from, as files or modules.
-        given: Components of the model that are not registered, under the names that `fit` has for them:
-            ``data``, ``prior``, ...
-
-    Raises `UserError` where there is neither, or where components or data are not those of the model.
-    """
-    if Path(path).is_file():
-        return load_fitted(Path(path), _by_kind(given), device, plugins)
-    if not (Path(path) / "store.sqlite").is_file() and not is_published(Path(path)):
-        raise UserError(f"'{path}' holds no results (it has no store.sqlite); make some with lvmbench.run")
-    return Results(Path(path))
-
-
-def _by_kind(given: Mapping[str, Given]) -> dict[str, Given]:
-    """Components given under the names that `fit` has for them, by kind."""
-    kinds = {"data" if kind == "dataset" else kind: kind for kind in PARTS}
-    if wrong := sorted(given.keys() - kinds):
-        raise UserError(f"there is no argument '{wrong[0]}'{nearest(wrong[0], kinds)}")
-    return {kinds[name]: component for name, component in given.items()}
 
 
 class _Silent:
@@ -113,6 +85,8 @@ class _Silent:
 def _reporter(progress: bool) -> AbstractContextManager[Reporter]:
     if not progress:
         return nullcontext(_Silent())
+    if in_notebook():
+        return Notebook()
     from lvmbench.api.progress import Live, console
 
     return Live(console)

@@ -14,9 +14,11 @@ from lvmbench.checks.contract import BUILT, applies, contract, require
 from lvmbench.checks.specimen import Specimen
 from lvmbench.data.files import RawFile
 from lvmbench.dataset import Dataset
+from lvmbench.errors import nearest
 from lvmbench.evaluator import Evaluator, Metric
 from lvmbench.kinds import COMPONENTS, TABLE
 from lvmbench.options import options_model
+from lvmbench.text import printable
 
 POSITIONAL = {
     "prior": ["data", "latent"],
@@ -144,9 +146,13 @@ def declarations_are_well_formed(specimen: Specimen) -> None:
     require(type(cls.vectorizable) is bool, f"vectorizable is {cls.vectorizable!r}")
 
 
+LONGEST = 40
+"""So many signs has the title of a metric at most, to be the head of a column."""
+
+
 @contract(
     "evaluator",
-    due="Metrics are declared with unit, direction and meaning.",
+    due="Metrics are declared with title, unit, direction and meaning.",
     read="evaluator.Metric",
     once=True,
 )
@@ -154,8 +160,10 @@ def metrics_are_declared(specimen: Specimen) -> None:
     metrics = getattr(specimen.cls, "metrics", None)
     require(bool(metrics), "metrics is empty or missing", "declare a Metric for each name")
     for name, metric in dict(metrics or {}).items():
-        whole = isinstance(metric, Metric) and metric.unit and metric.meaning
-        require(bool(whole), f"metric '{name}' is {metric!r}", "give its unit and meaning")
+        whole = isinstance(metric, Metric) and metric.title and metric.unit and metric.meaning
+        require(bool(whole), f"metric '{name}' is {metric!r}", "give its title, unit and meaning")
+        fits = len(metric.title) <= LONGEST and metric.title == printable(" ".join(metric.title.split()))
+        require(fits, f"the title of '{name}' is {metric.title!r}", f"one line of at most {LONGEST} signs")
         directions = ("higher", "lower", "neither")
         require(
             metric.better in directions,
@@ -166,7 +174,26 @@ def metrics_are_declared(specimen: Specimen) -> None:
 
 @contract(
     "evaluator",
-    due="A metric means the same in every evaluator that has it.",
+    due="Each metric has a title of its own, and what boards show are its metrics, each once.",
+    read="evaluator.Evaluator",
+    once=True,
+)
+def titles_and_board_are_of_its_metrics(specimen: Specimen) -> None:
+    metrics, board = _metrics_of(specimen.cls), tuple(specimen.cls.board)
+    titles = [metric.title.lower() for metric in metrics.values()]
+    twice = [title for title in titles if titles.count(title) > 1]
+    require(not twice, f"{twice[:1]} is the title of two metrics", "give each another")
+    shown = [figure.partition("[")[0] for figure in board]
+    strange = [name for name in shown if name not in metrics]
+    require(
+        not strange, f"board has {strange[:1]}", f"one of its metrics{nearest(''.join(strange[:1]), metrics)}"
+    )
+    require(len(set(shown)) == len(shown), f"board is {board}", "at most one figure of each metric")
+
+
+@contract(
+    "evaluator",
+    due="A metric is called and means the same in every evaluator that has it.",
     read="evaluator.Metric",
     once=True,
 )
@@ -176,10 +203,10 @@ def metrics_mean_the_same_everywhere(specimen: Specimen) -> None:
         for name in others.keys() & specimen.cls.metrics.keys():
             ours, theirs = specimen.cls.metrics[name], others[name]
             require(
-                (ours.unit, ours.better) == (theirs.unit, theirs.better),
-                f"'{name}' is in {ours.unit}, {ours.better} is better; evaluator '{entry.name}' has it in "
-                f"{theirs.unit}, {theirs.better} is better",
-                "choose another name",
+                (ours.title, ours.unit, ours.better) == (theirs.title, theirs.unit, theirs.better),
+                f"'{name}' is '{ours.title}' in {ours.unit}, {ours.better} is better; evaluator "
+                f"'{entry.name}' has it as '{theirs.title}' in {theirs.unit}, {theirs.better} is better",
+                "choose another name, or the same words",
             )
 
 

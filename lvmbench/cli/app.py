@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import typer
 
-from lvmbench.cli import catalogue, checking, creating, data, running, tables
+from lvmbench.cli import catalogue, checking, creating, data, keeping, running, tables
 
 app = typer.Typer(
     name="lvmbench",
@@ -38,7 +38,14 @@ def _options(
 
 _PANELS: dict[str, list[Callable[..., None]]] = {
     "Run": [running.run, running.plan, running.status, running.retry, running.evaluate],
-    "Read": [tables.leaderboard, tables.publish],
+    "Read": [
+        tables.leaderboard,
+        tables.effects,
+        tables.compare,
+        tables.report,
+        keeping.publish,
+        keeping.verify,
+    ],
     "Components and data": [catalogue.list_, catalogue.show, catalogue.plugins, catalogue.doctor],
     "Write a component": [creating.new, checking.check],
 }

@@ -61,7 +61,7 @@ def list_(
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="The name of a component or suite.")],
+    name: Annotated[str, typer.Argument(help="The name of a component or suite, or kind/name.")],
     kind: Annotated[
         str | None, typer.Option("--kind", help="Which kind, where several have this name.")
     ] = None,
@@ -72,7 +72,11 @@ def show(
     what it provides and requires.
 
     Example: lvmbench show mixture
+
+    Example: lvmbench show evaluator/tightness
     """
+    head, _, rest = name.partition("/")
+    kind, name = (head, rest) if kind is None and head in KINDS and rest else (kind, name)
     _check_kind(kind)
     catalogue = _load(plugin, no_plugin)
     entries = [e for e in catalogue.entries(kind) if e.name == name]

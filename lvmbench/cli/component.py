@@ -124,9 +124,14 @@ def _type(option: Option) -> str:
 
 
 def _metrics(evaluator: type[Evaluator]) -> None:
-    """What the evaluator measures."""
-    table = Table("metric", "unit", "better", "meaning", box=None, header_style="bold", pad_edge=False)
+    """What the evaluator measures, and what of it boards show."""
+    table = Table(
+        "metric", "title", "unit", "better", "meaning", box=None, header_style="bold", pad_edge=False
+    )
     for name, metric in evaluator.metrics.items():
         timed = "; by the clock" if metric.timed else ""
-        table.add_row(Text(name), Text(metric.unit), Text(metric.better), Text(metric.meaning + timed))
+        words = (name, metric.title, metric.unit, metric.better, metric.meaning + timed)
+        table.add_row(*map(Text, words))
     console.print(table)
+    if evaluator.board:
+        console.print(Text(f"\nboards show: {', '.join(evaluator.board)}"))

@@ -13,7 +13,9 @@ from lvmbench.errors import UserError
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
+    from lvmbench.api.results import Results
     from lvmbench.registry.catalogue import PluginProblem
+    from lvmbench.registry.loader import PluginSelection
     from lvmbench.results.store import Store
 
 Plugins = Annotated[
@@ -58,6 +60,11 @@ MaxFailures = Annotated[
     ),
 ]
 
+TrackerNames = Annotated[
+    list[str],
+    typer.Option("--tracker", metavar="NAME", help="Let a tracker follow the run; may be repeated."),
+]
+
 
 def results_directory(directory: Path, file: str = "suite.yaml") -> Path:
     """A directory with results in it; raises `UserError` for another."""
@@ -88,6 +95,17 @@ def require_store(directory: Path, url: str | None) -> None:
         )
     if url is None:
         results_directory(directory, "store.sqlite")
+
+
+def opened_results(directory: Path, url: str | None, plugins: PluginSelection | None = None) -> Results:
+    """The results in a store, or those of a published board, with its local plugins."""
+    from lvmbench.api.results import Results
+    from lvmbench.registry.loader import PluginSelection
+    from lvmbench.results.folder import is_published
+
+    if url is not None or not is_published(directory):
+        require_store(directory, url)
+    return Results(directory, url, plugins or PluginSelection())
 
 
 def warn(problems: Iterable[PluginProblem]) -> None:

@@ -21,6 +21,7 @@ from lvmbench.cli.options import (
     StoreUrl,
     SuiteName,
     Timeout,
+    TrackerNames,
     open_store,
     require_store,
     warn,
@@ -30,6 +31,7 @@ from lvmbench.text import shell
 
 if TYPE_CHECKING:
     from lvmbench.api.prepared import Prepared
+    from lvmbench.api.results import Results
 
 RETRIED = "failed,diverged,oom,timeout,killed,unavailable"
 RETRIABLE = [*RETRIED.split(","), "refused", "interrupted"]
@@ -48,6 +50,10 @@ def run(
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
+    tracker: TrackerNames = [],  # noqa: B006
+    baselines: Annotated[
+        bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
+    ] = True,
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -61,7 +67,8 @@ def run(
     from lvmbench.execution.options import RunOptions
     from lvmbench.registry.loader import PluginSelection
 
-    options = RunOptions(device, jobs, timeout, PluginSelection.of(plugin, no_plugin), memory, max_failures)
+    selection = PluginSelection.of(plugin, no_plugin)
+    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
     with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
         from lvmbench.cli.planned import show_remarks
 
@@ -94,7 +101,7 @@ def plan(
     with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
         from lvmbench.cli.planned import show_plan
 
-        warn(prepared.problems)
+        warn(prepared.answer.problems)
         show_plan(prepared, timed=estimate)
 
 
@@ -124,6 +131,7 @@ def retry(
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
+    tracker: TrackerNames = [],  # noqa: B006
 ) -> None:
     """Redo the runs and evaluations that ended badly; nothing else is touched.
 
@@ -135,13 +143,17 @@ def retry(
             raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
     from lvmbench.api.prepared import Prepared
     from lvmbench.execution.options import RunOptions
+    from lvmbench.results.baselines import reopen_baselines
 
-    options = RunOptions(device, jobs, timeout, memory=memory, max_failures=max_failures)
+    options = RunOptions(
+        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
+    )
     with open_store(directory, store) as opened, Prepared.again(directory, store, options) as prepared:
         names = prepared.plan.names
         runs = {name: run for name, run in opened.runs().items() if name in names}
         opened.reopen(run.key for run in runs.values() if run.status in wanted)
         opened.reopen_evaluations(wanted)
+        reopen_baselines(directory, wanted)
         _go(prepared)
 
 
@@ -156,6 +168,7 @@ def evaluate(
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
+    tracker: TrackerNames = [],  # noqa: B006
 ) -> None:
     """Apply more evaluators to the stored weights; nothing is trained.
 
@@ -165,7 +178,9 @@ def evaluate(
     from lvmbench.execution.options import RunOptions
 
     require_store(directory, store)
-    options = RunOptions(device, jobs, timeout, memory=memory, max_failures=max_failures)
+    options = RunOptions(
+        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
+    )
     with Prepared.again(directory, store, options, evaluators=evaluator) as prepared:
         _go(prepared, training=False)
 
@@ -180,16 +195,30 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     from lvmbench.cli.shown import show_results
 
     plan, out = prepared.plan, prepared.directory
-    warn(prepared.problems)
+    warn(prepared.answer.problems)
     try:
         with Live(console) as live:
             summary = prepared.run(live, training=training)
     except KeyboardInterrupt as error:
         say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {shell(out)})")
         raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
-    show_results(Results(out, prepared.store), summary)
+    results = Results(out, prepared.store)
+    _renew_report(results)
+    show_results(results, summary)
     if all(planned.status == "refused" for planned in plan.planned):
         reason = plan.planned[0].reason
         raise UserError(f"{plan.suite.path}: nothing can run, every combination is refused: {reason}")
     if summary.failed or summary.stopped:
         raise typer.Exit(1)
+
+
+def _renew_report(results: Results) -> None:
+    """Write the report where there is something new to tell; what goes wrong with it costs nothing else."""
+    from lvmbench.api.progress import say
+    from lvmbench.api.report import is_current
+
+    try:
+        if not is_current(results.directory):
+            results.report()
+    except Exception as error:
+        say(f"the report could not be written: {type(error).__name__}: {error}")

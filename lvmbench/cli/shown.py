@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,13 @@ import pandas as pd
 from rich.text import Text
 
 from lvmbench.api.progress import STYLES, console, counted, say, status_counts
-from lvmbench.results.export import FILES
+from lvmbench.results.answer import answer
+from lvmbench.results.compare_sections import comparison_section, paragraph
+from lvmbench.results.export import FILES, READ
 from lvmbench.results.labels import identity, labels
 from lvmbench.results.missing import missing_evaluations
 from lvmbench.results.terminal import to_rich, to_tables
+from lvmbench.results.weights import WEIGHTS, fault, weights_file
 from lvmbench.status import SETTLED, Status
 from lvmbench.text import shell
 
@@ -22,29 +25,52 @@ if TYPE_CHECKING:
     from lvmbench.api.results import Results
     from lvmbench.execution.runner import Summary
     from lvmbench.results.board import Board
-    from lvmbench.results.pivot import Pivot
+    from lvmbench.results.compare import Compared
+    from lvmbench.results.sections import Section
     from lvmbench.results.store import Store
 
 BOARD_WIDTH = 140  # wider tables are harder to read
 
 
 def show_board(board: Board, *, refused: bool = False) -> None:
+    """The tables of a leaderboard, and what it comes to."""
+    show_tables(board, refused=refused)
+    show_answer(board)
+
+
+def show_answer(board: Board) -> None:
+    """What a board comes to, a line for each sentence."""
+    for found in answer(board):
+        say(Text(f"\n{found.table or 'in short'}", style="bold"))
+        for sentence in found.sentences:
+            say(Text(f"- {sentence}"))
+
+
+def show_tables(board: Board, *, refused: bool = False) -> None:
     """The tables of a leaderboard."""
     width = min(console.width, BOARD_WIDTH)
     for table in to_rich(board, width, console.encoding, refused=refused):
         console.print(table)
+        console.print()
 
 
-def show_pivot(pivot: Pivot) -> None:
-    """A figure by two axes."""
-    for table in to_tables(pivot.sections, console.encoding):
+def show_sections(sections: Sequence[Section]) -> None:
+    """Sections as they are."""
+    for table in to_tables(sections, console.encoding):
         console.print(table)
+
+
+def show_comparison(found: Compared) -> None:
+    """A comparison in words, and as a table."""
+    say(paragraph(found) + "\n")
+    show_sections([comparison_section(found)])
 
 
 def show_results(results: Results, summary: Summary) -> None:
     """The leaderboard, the files, and the counts per status."""
     out = results.directory
-    show_board(results.board())
+    board = results.board()
+    show_tables(board)
     _attention(results.evaluations, results.records, settled=SETTLED)
     written = [name for name in FILES if (out / name).exists()]
     say(f"wrote to {out}/: {', '.join([*written, 'store, weights'])}")
@@ -52,6 +78,8 @@ def show_results(results: Results, summary: Summary) -> None:
     if summary.failed:
         where = shell(out)
         say(f"what failed: lvmbench status {where} --traceback   redo it: lvmbench retry {where}")
+    show_answer(board)
+    say(f"read on: {', '.join(str(out / name) for name in READ if (out / name).exists())}")
 
 
 def _closing(summary: Summary) -> Text:
@@ -80,6 +108,9 @@ def show_status(out: Path, store: Store, *, tracebacks: bool) -> None:
     if missing := missing_evaluations(store):
         each = ", ".join(f"{name} of {counted(n, 'run')}" for name, n in missing.items())
         say(f"{counted(missing.total(), 'evaluation')} missing ({each}): lvmbench retry {shell(out)}")
+    ok = records.loc[records["status"] == Status.OK, "key"]
+    if lost := sum(bool(fault(weights_file(out / WEIGHTS, key), None)) for key in ok):
+        say(f"{counted(lost, 'run')} without weights, which are trained again: lvmbench retry {shell(out)}")
     unfinished = int((records["status"] == Status.INTERRUPTED).sum())
     if unfinished:
         command = f"lvmbench retry {shell(out)} --status interrupted"

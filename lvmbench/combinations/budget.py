@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -47,6 +47,10 @@ def _canonical(label: str, article: str, classes: Mapping[str, type[Any]], writt
         raise ValueError(str(error)) from None
 
 
+Precision = Literal["highest", "high", "medium"]
+"""As `torch.set_float32_matmul_precision` has it."""
+
+
 class Budget(BaseModel):
     """How long and with what each combination trains.
 
@@ -57,6 +61,8 @@ class Budget(BaseModel):
     ``patience`` is the number of epochs without a better validation bound after which a seed stops (0: never
     early); ``seconds`` the training time of a seed after which no further epoch begins; ``warm_up`` the
     number of epochs over which the KL weight rises to 1; ``clip`` the largest gradient norm of a seed.
+    ``precision`` is that of matrix products: ``high`` and ``medium`` let them round what they multiply to the
+    19 or 16 bits that some processors multiply faster; all else, and every sum, stays as it is.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
@@ -71,6 +77,16 @@ class Budget(BaseModel):
     seconds: Positive | None = None
     warm_up: NonNegative = 0.0
     clip: Positive | None = None
+    precision: Precision = "highest"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What results depend on.
+
+        What was trained before there was a choice of precision had the one that is not named.
+        """
+        given = self.model_dump()
+        return given if given.pop("precision") == "highest" else self.model_dump()
 
     @field_validator("patience")
     @classmethod

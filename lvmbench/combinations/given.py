@@ -8,6 +8,7 @@ from contextlib import suppress
 from types import new_class
 from typing import Any
 
+import numpy as np
 import torch
 
 from lvmbench.combinations.combination import Combination
@@ -60,6 +61,7 @@ def combine(
     catalogue: Catalogue, given: dict[str, Given], estimator: Given | None, latent: int
 ) -> tuple[Catalogue, Combination]:
     """The combination of given components, and the catalogue that it is built from."""
+    latent = plain(latent)
     if isinstance(latent, bool) or not isinstance(latent, int) or latent < 1:
         raise UserError(f"latent should be a whole number of at least 1, got {latent!r}")
     refs: dict[str, Ref] = {}
@@ -91,7 +93,8 @@ def _with_options(
         raise UserError(f"{kind}: give one component as {{name: {{option: value}}}}, got {len(given)}")
     ((head, options),) = given.items()
     catalogue, ref = admit(catalogue, kind, head)
-    return catalogue, catalogue.canonical(kind, Ref(ref.name, {**ref.options, **(options or {})}))
+    more = {name: plain(value) for name, value in (options or {}).items()}
+    return catalogue, catalogue.canonical(kind, Ref(ref.name, {**ref.options, **more}))
 
 
 def _registered(catalogue: Catalogue, kind: str, cls: type) -> tuple[Catalogue, Ref]:
@@ -115,7 +118,8 @@ def _held(catalogue: Catalogue, kind: str, instance: Component) -> tuple[Catalog
     """An instance as it is: whoever builds the component is handed this very object."""
     _expect(kind, isinstance(instance, TABLE[kind].base()), instance)
     name = snake_case(type(instance).__name__)
-    members: dict[str, Any] = {"version": instance.version, "__new__": lambda cls, *arguments: instance}
+    members: dict[str, Any] = {name: getattr(instance, name) for name in ("version", "requires", "provides")}
+    members["__new__"] = lambda cls, *arguments: instance
     if isinstance(instance, Objective):
         members["default_estimators"] = instance.default_estimators
     if isinstance(instance, Prior):
@@ -141,6 +145,11 @@ def _expect(kind: str, holds: bool, given: Any) -> None:
             f"{kind}: {shown} is no {TABLE[kind].title}; give a name, a class or an instance "
             f"of a {kind}{more}"
         )
+
+
+def plain(value: Any) -> Any:
+    """A number of numpy, as ranges and grids have it, as one of Python; all else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def snake_case(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
@@ -11,14 +12,19 @@ from safetensors.torch import save
 from torch import Tensor
 
 
-def write_tensors(tensors: Mapping[str, Tensor], path: Path, words: dict[str, str] | None = None) -> None:
-    """Write tensors, with words in the header, so that a reader sees all of them or none."""
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, words: dict[str, str] | None = None) -> str:
+    """Write tensors, with words in the header, so that a reader sees all of them or none.
+
+    The sha256 of the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     contiguous = torch.contiguous_format  # cloned, as the format has no place for tensors that share memory
     cloned = {name: tensor.detach().clone(memory_format=contiguous) for name, tensor in tensors.items()}
+    content = save(cloned, words)
     try:
-        partial.write_bytes(save(cloned, words))
+        partial.write_bytes(content)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+    return hashlib.sha256(content).hexdigest()

@@ -55,6 +55,10 @@ class Distribution(ABC):
     law_type: ClassVar[type[Distribution] | None] = None
     """The class of `law`, where that is not this distribution itself."""
 
+    def __repr__(self) -> str:
+        shapes = (f"{name}={tuple(t.shape)}" for name, t in vars(self).items() if isinstance(t, Tensor))
+        return f"{type(self).__name__}({', '.join(shapes)})"
+
     @property
     def family(self) -> type[Distribution]:
         """The class by which pairs know it:

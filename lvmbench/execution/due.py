@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lvmbench.combinations.combination import Combination
-from lvmbench.execution.jobs import weights_file
 from lvmbench.registry.names import Ref
 from lvmbench.results.missing import asked_evaluators
 from lvmbench.results.store import Store
+from lvmbench.results.weights import fault, weights_file
 from lvmbench.status import Status
 from lvmbench.suites.plan import Plan, Planned
 
@@ -45,15 +45,18 @@ class Pack:
 
 
 class Known(NamedTuple):
-    """What a store says of some runs: their statuses, and how each of their evaluations ended."""
+    """What a store says of some runs: their statuses, how each of their evaluations ended, and the checksums
+    of their weights.
+    """
 
     statuses: Mapping[str, str]
     evaluated: Mapping[str, Mapping[str, tuple[str, str]]]
+    checksums: Mapping[str, str | None]
 
     @classmethod
     def of(cls, store: Store, keys: list[str] | None = None) -> Known:
         """What it says of these runs, or of all."""
-        return cls(store.statuses(keys), store.evaluated(keys))
+        return cls(store.statuses(keys), store.evaluated(keys), store.checksums(keys))
 
 
 class Due:
@@ -62,6 +65,7 @@ class Due:
     def __init__(self, plan: Plan, store: Store, weights: Path, training: bool) -> None:
         self.weights, self.training, self._store = weights, training, store
         added = map(Ref.parse, asked_evaluators(store)) if training else ()
+        self._looked_at: dict[tuple[str, str | None], str] = {}
         self.evaluators = tuple(dict.fromkeys([*plan.evaluators, *added]))
 
     def all_of(self, plan: Plan) -> list[tuple[Planned, Pack]]:
@@ -91,11 +95,24 @@ class Due:
         return Pack(planned.combination, {**trained, **untrained}, untrained, evaluators, {})
 
     def _untrained(self, planned: Planned, key: str, known: Known) -> bool:
-        """Whether a run was never trained, lacked something that is there now, or lost weights it needs."""
+        """Whether a run was never trained, lacked something that is there now, or has no weights that can be
+        used.
+        """
         status = known.statuses.get(key)
         if status == Status.OK:
-            return bool(self._missing(planned, key, known)) and not weights_file(self.weights, key).exists()
+            return bool(self._fault(key, known.checksums.get(key)))
         return status == Status.INTERRUPTED or (status == Status.UNAVAILABLE and not planned.status)
+
+    def _fault(self, key: str, sha256: str | None) -> str:
+        """What is wrong with the weights of a run, if anything; the same are looked at once."""
+        if (key, sha256) not in self._looked_at or self._looked_at[key, sha256]:
+            self._looked_at[key, sha256] = fault(weights_file(self.weights, key), sha256)
+        return self._looked_at[key, sha256]
+
+    @property
+    def lost(self) -> dict[str, str]:
+        """What is wrong with the weights of runs that are trained again, by key."""
+        return {key: wrong for (key, _), wrong in self._looked_at.items() if wrong}
 
     def _all(self, key: str, known: Known) -> tuple[Ref, ...]:
         """The evaluators of the plan, and those that were asked to measure a run beside them."""

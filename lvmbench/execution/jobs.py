@@ -10,6 +10,7 @@ from typing import Any
 from lvmbench.combinations.combination import Combination
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
+from lvmbench.results.weights import weights_file
 from lvmbench.status import Status
 
 
@@ -34,11 +35,6 @@ class Job:
     def weights_file(self, seed: int) -> Path:
         """Where the weights of one seed are stored."""
         return weights_file(self.weights, self.keys[seed])
-
-
-def weights_file(folder: Path, key: str) -> Path:
-    """Where the weights of a run are stored."""
-    return folder / f"{key[:20]}.safetensors"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lvmbench.errors import LvmbenchError
-from lvmbench.execution.executor import Crash, Ended, Limits, Resources, Work, do
+from lvmbench.execution.executor import Crash, Ended, Executor, Limits, Resources, Work, cores, do
 from lvmbench.execution.fates import crash_of, death, kills_for_memory
 from lvmbench.execution.process import ENDED, WorkerProcess
 from lvmbench.execution.progress import Progress
@@ -120,7 +120,7 @@ class LocalExecutor:
         if about == READY:
             worker.ready, self._false_starts = True, 0
         elif about == PROGRESS:
-            self._news[worker.number] = content
+            self._news[worker.number] = content.after(self._news.get(worker.number))
         elif about == DONE:
             return [self._done(worker, content)]
         elif about == ENDED:
@@ -244,3 +244,8 @@ class HereExecutor:
             raise
         except BaseException as error:
             return [Ended(number, crash_of(error))]
+
+
+def executor_of(jobs: int | None) -> Executor:
+    """Where so many jobs are done at once; 0 are done in this process, and by default it is one per core."""
+    return HereExecutor() if jobs == 0 else LocalExecutor(jobs or cores())

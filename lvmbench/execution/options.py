@@ -21,6 +21,8 @@ class RunOptions:
         selection: Plugins.
         memory: GiB that a worker process may take.
         max_failures: After how many failures nothing new is begun; or after what part, as ``5%``.
+        trackers: Who follow it, by name.
+        baselines: Whether models of the data are fitted that rows are held against.
     """
 
     device: str = "auto"
@@ -29,6 +31,8 @@ class RunOptions:
     selection: PluginSelection = field(default_factory=PluginSelection)
     memory: float | None = None
     max_failures: str | None = None
+    trackers: tuple[str, ...] = ()
+    baselines: bool = True
 
     @property
     def limits(self) -> Limits:

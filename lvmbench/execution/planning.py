@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.execution.executor import Crash, Executor, Limits, Tell, Work
+from lvmbench.execution.options import RunOptions
 from lvmbench.execution.progress import PAUSE, Progress
 from lvmbench.registry.catalogue import Catalogue, PluginProblem
 from lvmbench.registry.loader import PluginSelection, load_catalogue
@@ -18,6 +19,7 @@ from lvmbench.status import Status
 from lvmbench.suites.suite import Suite, load_suite
 
 if TYPE_CHECKING:
+    from lvmbench.execution.references import Baselines
     from lvmbench.suites.plan import Plan, Planned
     from lvmbench.training.estimate import Estimate
 
@@ -33,16 +35,14 @@ class Request:
 
     Arguments:
         suite: A registered name or the path of a file.
-        selection: Plugins.
-        device: Where it is to run, by name.
+        options: How it is to be run.
         seeds: Which seeds, or how many, instead of the suite's.
         only: Patterns of combinations.
         evaluators: What measures instead of what the suite asks for.
     """
 
     suite: str
-    selection: PluginSelection
-    device: str
+    options: RunOptions
     seeds: int | Sequence[int] | None = None
     only: Sequence[str] = ()
     evaluators: Sequence[str] = ()
@@ -50,11 +50,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A plan, or a complaint about what was asked; and what is wrong with plugins."""
+    """A plan, what its data are held against, what follows it, and what is wrong with plugins."""
 
-    plan: Plan | None
-    complaint: str = ""
-    problems: tuple[PluginProblem, ...] = ()
+    plan: Plan
+    baselines: Baselines
+    trackers: tuple[Ref, ...]
+    problems: tuple[PluginProblem, ...]
 
 
 def plan_in(executor: Executor, request: Request, limit: float | None) -> Answer:
@@ -66,9 +67,9 @@ def plan_in(executor: Executor, request: Request, limit: float | None) -> Answer
     while True:
         outcome, step = _asked(executor, PLAN, (request, fatal), limit or LIMIT)
         if not isinstance(outcome, Crash):
+            if isinstance(outcome, str):
+                raise UserError(outcome)
             answer: Answer = outcome
-            if answer.complaint:
-                raise UserError(answer.complaint)
             return answer
         if outcome.status not in ENDED or not step or step in fatal:
             raise UserError(f"the suite cannot be planned: {step or request.suite}: {outcome.reason}")
@@ -112,26 +113,33 @@ def _telling(tell: Tell) -> Callable[[str], None]:
     return lambda what: tell(Progress(what, 1, 1))
 
 
-def plan_job(job: tuple[Request, Mapping[str, Ending]], tell: Tell) -> Answer:
-    """Load plugins and suite, and plan; what the user did wrong is a complaint."""
+def plan_job(job: tuple[Request, Mapping[str, Ending]], tell: Tell) -> Answer | str:
+    """Load plugins and suite, and plan; or say what the user did wrong."""
     request, fatal = job
     try:
         with watched(_telling(tell), fatal):
-            catalogue = load_catalogue(request.selection)
+            catalogue = load_catalogue(request.options.selection)
             suite = _with_seeds(load_suite(request.suite, catalogue), request.seeds)
-            return Answer(_planned(suite, request, catalogue).portable, "", catalogue.problems)
+            return _answer(suite, request, catalogue)
     except LvmbenchError as error:
-        return Answer(None, str(error) or type(error).__name__)
+        return str(error) or type(error).__name__
 
 
-def _planned(suite: Suite, request: Request, catalogue: Catalogue) -> Plan:
-    from lvmbench.suites.plan import make_plan  # torch is imported once the suite can be used
+def _answer(suite: Suite, request: Request, catalogue: Catalogue) -> Answer:
+    from lvmbench.execution.references import baselines_of  # torch is imported once the suite can be used
+    from lvmbench.execution.tracking import tracker_of
+    from lvmbench.suites.figures import instruments
+    from lvmbench.suites.plan import make_plan
     from lvmbench.training import pick_device
 
-    pick_device(request.device)
+    pick_device(request.options.device)
     wanted = tuple(_evaluator(name, catalogue) for name in request.evaluators)
+    trackers = tuple(tracker_of(name, catalogue) for name in request.options.trackers)
     plan = make_plan(suite, catalogue, request.only)
-    return replace(plan, evaluators=wanted or plan.evaluators)
+    if wanted:
+        plan = replace(plan, evaluators=wanted, instruments=instruments(catalogue, wanted))
+    baselines = baselines_of(plan.data, request.options)
+    return Answer(plan.portable, baselines, trackers, catalogue.problems)
 
 
 def _with_seeds(suite: Suite, seeds: int | Sequence[int] | None) -> Suite:

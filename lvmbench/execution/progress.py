@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 PAUSE = 0.2
 """Seconds between two tellings of the same job."""
@@ -12,12 +12,21 @@ PAUSE = 0.2
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a job has got to: its phase, steps done of a total, and the mean validation bound."""
+    """Where a job has got to: its phase, steps done of a total, and the mean validation bound.
+
+    ``epochs`` are those that have ended since it was last told: the number of each, and the training and
+    validation bound of each seed.
+    """
 
     phase: str
     done: int
     total: int
     bound: float | None = None
+    epochs: tuple[tuple[int, Mapping[int, tuple[float, float]]], ...] = ()
+
+    def after(self, earlier: Progress | None) -> Progress:
+        """The same with the epochs of an earlier one that was passed over."""
+        return replace(self, epochs=earlier.epochs + self.epochs) if earlier else self
 
 
 class NowAndThen:
@@ -25,10 +34,12 @@ class NowAndThen:
 
     def __init__(self, tell: Callable[[Progress], None]) -> None:
         self._tell, self._told = tell, -PAUSE
+        self._passed_over: Progress | None = None
 
     def __call__(self, progress: Progress) -> None:
         """Pass on the progress, if it is time."""
-        now = time.monotonic()
+        now, progress = time.monotonic(), progress.after(self._passed_over)
+        self._passed_over = progress
         if progress.done >= progress.total or now - self._told >= PAUSE:
-            self._told = now
+            self._told, self._passed_over = now, None
             self._tell(progress)

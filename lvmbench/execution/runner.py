@@ -17,17 +17,23 @@ from typing import Any
 from lvmbench.errors import UserError
 from lvmbench.execution.due import Due, Pack
 from lvmbench.execution.environment import environment, identifier
-from lvmbench.execution.executor import Executor, cores
+from lvmbench.execution.executor import Executor
 from lvmbench.execution.interruption import Interrupted, Interruption
-from lvmbench.execution.local import HereExecutor, LocalExecutor
+from lvmbench.execution.local import executor_of
 from lvmbench.execution.options import RunOptions
+from lvmbench.execution.references import Baselines, baselines_of, due_baselines, fit_baselines
 from lvmbench.execution.session import Place, Reporter, Session
+from lvmbench.execution.tracking import Trackers
 from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, remarks_in
+from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.plan import Plan, Planned
+
+SHOWN = 5
+"""So many runs whose weights cannot be used are named."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +69,14 @@ def run(
     store: Store,
     options: RunOptions,
     reporter: Reporter,
+    trackers: Trackers | None = None,
     *,
     training: bool = True,
     executor: Executor | None = None,
+    baselines: Baselines | None = None,
 ) -> Summary:
     """Do what is not done of a plan, and write the tables to ``out``; without ``training`` only evaluate."""
-    start, interruption = time.monotonic(), Interruption()
+    start, interruption, trackers = time.monotonic(), Interruption(), trackers or Trackers()
     _check_folder(plan, out, store)
     store.claim(plan.suite.name, plan.suite.version)
     _enter(plan, store)
@@ -78,32 +86,36 @@ def run(
     place = Place(store, out.resolve() / "weights", described, partial(export, store, out))
     due = Due(plan, store, place.weights, training)
     trained, stopped = 0, ""
+    trackers.start(plan.suite.name, plan.suite.version, str(out.resolve()))
     try:
-        if packs := due.all_of(plan):
-            with (
-                interruption.heard(here=options.jobs == 0),
-                executor or executor_of(options) as workplace,
-            ):
+        fits = due_baselines(baselines or baselines_of(plan.data, options), out) if training else []
+        if (packs := due.all_of(plan)) or fits:
+            workplace = executor or executor_of(options.jobs)
+            with interruption.heard(here=options.jobs == 0), workplace, Leases(store) as leases:
                 workplace.prepare("lvmbench.execution.worker:warm_up", (options.selection, _names(packs)))
-                reporter.start(len(packs), _workers(workplace, packs, options))
-                with Leases(store) as leases:
-                    session = Session(due, place, options, leases, workplace, reporter, interruption)
-                    session.run([p for p, _ in packs], _allowed(options.max_failures, plan))
-                    trained, stopped = session.trained, session.stopped
+                _name_lost(due.lost, reporter)
+                if packs:
+                    reporter.start(len(packs), _workers(workplace, packs, options))
+                session = Session(due, place, options, leases, workplace, reporter, trackers, interruption)
+                session.run([p for p, _ in packs], _allowed(options.max_failures, plan))
+                trained, stopped = session.trained, session.stopped
+                fit_baselines(fits, out, workplace, options, reporter, interruption)
     finally:
         export(store, out)
+        counts = Counter(store.statuses().values())
+        trackers.end(counts)
     if interruption.asked:
         raise Interrupted(interruption.signal)
-    counts = Counter(store.statuses().values())
     evaluations = Counter(store.evaluations()["status"])
     return Summary(counts, evaluations, trained, time.monotonic() - start, stopped)
 
 
-def executor_of(options: RunOptions) -> Executor:
-    """Where jobs are done; a worker process is started when there is a job for it."""
-    if options.jobs == 0:
-        return HereExecutor()
-    return LocalExecutor(options.jobs or cores())
+def _name_lost(lost: Mapping[str, str], reporter: Reporter) -> None:
+    """Say which runs are trained again, as their weights cannot be used."""
+    for key, wrong in [*lost.items()][:SHOWN]:
+        reporter.say(f"the weights of run {key[:20]} are {wrong}: it is trained again")
+    if len(lost) > SHOWN:
+        reporter.say(f"so it is with {len(lost) - SHOWN} more")
 
 
 def _names(packs: Sequence[tuple[Planned, Pack]]) -> set[tuple[str, str]]:
@@ -140,7 +152,8 @@ def _check_folder(plan: Plan, out: Path, store: Store) -> None:
 def _keep(plan: Plan, out: Path, store: Store, options: RunOptions) -> None:
     """Keep what doing more of the suite later needs."""
     store.note(
-        metric=plan.suite.metric, plugins=json.dumps([options.selection.extra, options.selection.blocked])
+        metric=plan.suite.metric or "",
+        plugins=json.dumps([options.selection.extra, options.selection.blocked]),
     )
     target = out / "suite.yaml"
     if plan.suite.path.resolve() != target.resolve():
@@ -163,7 +176,8 @@ def _note_asked(plan: Plan, store: Store, training: bool) -> None:
 
 
 def _describe(plan: Plan, out: Path, store: Store) -> str:
-    """Keep the environment, once per call; its identifier."""
+    """Keep what figures and data are like, and the environment, once per call; its identifier."""
+    keep(declared(plan.instruments), out)
     parts = [part for planned in plan.planned for part in _with_bases(planned.provenance)]
     content = environment({part["distribution"]: part["version"] for part in parts})
     if plan.remarks:

@@ -18,6 +18,7 @@ from lvmbench.execution.interruption import Interruption
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.progress import PAUSE, Progress
+from lvmbench.execution.tracking import Trackers
 from lvmbench.results.connection import OutOfReach
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
@@ -76,6 +77,7 @@ class Session:
         leases: The runs that this process has in hand.
         executor: Where jobs are done.
         reporter: What is told.
+        trackers: Who follow it.
         interruption: Whether to stop.
     """
 
@@ -87,10 +89,12 @@ class Session:
         leases: Leases,
         executor: Executor,
         reporter: Reporter,
+        trackers: Trackers,
         interruption: Interruption,
     ) -> None:
         self.due, self.place, self.options, self.leases = due, place, options, leases
-        self.executor, self.reporter, self.interruption = executor, reporter, interruption
+        self.executor, self.interruption = executor, interruption
+        self.reporter, self.trackers = reporter, trackers
         self.trained, self.failures, self.stopped, self.trouble = 0, 0, "", ""
         self._unopened: deque[tuple[Planned, dict[int, str]]] = deque()
         self._elsewhere: list[tuple[Planned, dict[int, str]]] = []
@@ -137,6 +141,8 @@ class Session:
             task = self._tasks.popleft()
             self._number += 1
             self._running[self._number] = task
+            if isinstance(task.job, Job):
+                self.trackers.begin(task.job)
             work = EVALUATE if isinstance(task.job, Measuring) else TRAIN
             self.executor.submit(self._number, work, task.job, self.options.limits)
 
@@ -201,6 +207,8 @@ class Session:
         """Pass on how far a task has got; a measurement is one of all those of its pack."""
         if isinstance(task.job, Measuring):
             news = replace(news, done=task.pack.done, total=task.pack.total)
+        else:
+            self.trackers.go_on(task.job, news)
         self.reporter.progress(str(task.pack.combination), news)
 
     def _take_in(self, task: Task, ended: Ended) -> None:
@@ -248,6 +256,7 @@ class Session:
             if not self.place.store.finish(key, result.curve, owner, **facts, **made):
                 continue  # another process has taken it over
             self._count(result.status)
+            self.trackers.finish(self._job(pack, pack.keys), result)
             self.trained += 1
             pack.facts[result.seed] = result.facts
             following += self._measurements(pack, result.seed) if ok else []
@@ -268,6 +277,7 @@ class Session:
         row = {**name, **ending, "seconds": outcome.seconds, "log": log}
         if self.place.store.add_evaluation(row, rows, self.leases.owner):
             self._count(outcome.status)
+            self.trackers.measure(job.job, outcome)
         pack.done += 1
         progress = Progress(f"evaluate {job.evaluator.name}", pack.done, pack.total)
         self.reporter.progress(str(pack.combination), progress)

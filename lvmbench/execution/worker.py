@@ -14,7 +14,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from safetensors.torch import load
 
 from lvmbench.combinations.parts import DataCache, Parts, build
 from lvmbench.combinations.requirements import capabilities, refusal
@@ -30,6 +29,8 @@ from lvmbench.execution.progress import Progress
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import noted
+from lvmbench.results.per_datum import per_datum_file, tensor_name
+from lvmbench.results.weights import read_weights
 from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
@@ -77,15 +78,17 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
     def on_epoch(epoch: Epoch) -> None:
         finite = [v for v in epoch.validation.values() if math.isfinite(v)]
         bound = fmean(finite) if finite else None
-        tell(Progress("train", epoch.epoch, job.combination.budget.epochs, bound))
+        bounds = {seed: (epoch.train[seed], validation) for seed, validation in epoch.validation.items()}
+        budget = job.combination.budget
+        tell(Progress("train", epoch.epoch, budget.epochs, bound, ((epoch.epoch, bounds),)))
 
     memory = PeakMemory(device)
     results = train(parts, seeds, data, job.combination.budget, device, on_epoch)
     peak = memory.facts
     trained = failed
     for result in results:
-        if result.status == Status.OK:
-            keep(result.weights, job.weights_file(result.seed))
+        ok = result.status == Status.OK
+        sha256 = keep(result.weights, job.weights_file(result.seed)) if ok else None
         facts: dict[str, Any] = {
             "started": started,
             "trained_epochs": result.epochs,
@@ -95,6 +98,7 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
             "parameters": parts[0].model.parameters_count,
             "device": str(device),
             "pack": len(seeds),
+            "weights_sha256": sha256,
             **peak,
         }
         trained.append(
@@ -137,31 +141,34 @@ def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
     parts = build(catalogue, job.combination, data, seed)
     provided = capabilities(data, parts, measured=True)
     check_suits(evaluator, ref, provided, job.combination, data)
-    restore(parts, load(job.weights_file(seed).read_bytes()))
+    restore(parts, read_weights(job.weights_file(seed), work.facts.get("weights_sha256")))
     device = pick_device(job.device)
     parts.ready(device)
     subject = subject_of(
         catalogue, job.combination, parts, data, provided, seed, work.split, device, work.facts
     )
     measurements, rows = figures(evaluator, subject)
-    _keep_per_datum(measurements, job.weights_file(seed).with_suffix(""), str(ref))
+    _keep_per_datum(measurements, per_datum_file(job.weights, job.keys[seed], str(ref)))
     return rows
 
 
-def _keep_per_datum(measurements: Iterable[Measurement], folder: Path, evaluator: str) -> None:
+def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> None:
     """Store the figures of single data beside the weights, one file per evaluator."""
     tensors = {
-        ".".join(filter(None, (m.metric, m.variant, m.method))): m.per_datum.detach().cpu()
+        tensor_name(m.metric, m.variant, m.method): m.per_datum.detach().cpu()
         for m in measurements
         if m.per_datum is not None
     }
     if tensors:
-        keep(tensors, folder / f"{evaluator}.safetensors")
+        keep(tensors, file)
 
 
-def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Write tensors; raises `Unkept` where there is no place for them, for which no method is to blame."""
+def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> str:
+    """Write tensors; the sha256 of their file.
+
+    Raises `Unkept` where there is no place for them, for which no method is to blame.
+    """
     try:
-        write_tensors(tensors, path)
+        return write_tensors(tensors, path)
     except OSError as error:
         raise Unkept(f"'{path.parent}' cannot be written to: {error.strerror}") from error

@@ -56,8 +56,8 @@ def _ratios(a: Tensor, b: Tensor) -> Tensor:
     """The squared distance of each pair of rows in units of each width, ``(N, M, S)``."""
     # from differences: squares of rows less their products would lose what is near, and may be below 0
     square = (a.unsqueeze(1) - b.unsqueeze(0)).square().sum(-1)
-    widths = 2 * a.shape[-1] * torch.tensor(SCALES, dtype=a.dtype, device=a.device)
-    return square.unsqueeze(-1) / widths
+    # one by one: a tensor of widths would be carried to a GPU at each call, which must then wait for it
+    return torch.stack([square / (2 * a.shape[-1] * scale) for scale in SCALES], -1)
 
 
 def gaussian(width: float) -> Kernel:

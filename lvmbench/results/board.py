@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lvmbench.data.published import Measure
 from lvmbench.errors import UserError, nearest
 from lvmbench.results.labels import identity, labels, table_name
-from lvmbench.results.metrics import figure_table, headline, ranking, tidy
+from lvmbench.results.metrics import figure_table, headline, missing, ranking, tidy
 from lvmbench.results.statistics import detectable_difference, half_width, rank_groups
 from lvmbench.results.tables import asked
+from lvmbench.results.titles import titles
 
 DISCRETE = frozenset({"binary", "one_hot", "finite", "count", "levels"})
 """The supports on which p(x|z) is a probability mass; on any other it is a density."""
+WAY = "way"
+"""The column with how far rows have come from the independent marginals to the best that is known."""
 _KNOWN = ("support", "improving")
 _TABLE = ("dataset", "scale")
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
@@ -25,11 +29,21 @@ _ARROWS = {"higher": " ↑", "lower": " ↓"}
 
 @dataclass(frozen=True)
 class Figure:
-    """What a column of a board holds; ``higher``, ``lower`` or ``neither`` is better."""
+    """What a column of a board holds.
+
+    Arguments:
+        metric: Its metric.
+        title: What it is called, unlike any other figure that was measured.
+        unit: Its unit.
+        better: ``higher``, ``lower`` or ``neither`` is better.
+        meaning: What it is, in a sentence that goes on from its title; empty where nothing says so.
+    """
 
     metric: str
+    title: str
     unit: str
     better: str
+    meaning: str
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class Unasked:
     evaluators: Sequence[str]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Board:
     """A leaderboard: its rows, what ranks them, and what it takes to read them.
 
@@ -59,11 +73,15 @@ class Board:
         names: The columns that tell the combinations of a data set apart.
         figures: Every figure by the name of its column.
         headline: The figures that printed tables show.
+        titles: What these are called, as short as tells them apart from one another.
+        missing: What the suite's board asks for and was not measured.
         detectable: The difference that the typical pair must have to be told apart, by table, where known.
         unasked: What is kept and not shown.
         claims: What became of each claim of the suite, one row for each, as `judge` gives it.
         references: What others published, beside what the suite found, as `compare` gives it.
         remarks: What to know of the data, by data set.
+        baselines: What rows are held against, models of the data and published figures, as `baselines_in`
+            gives them.
     """
 
     frame: pd.DataFrame
@@ -75,12 +93,15 @@ class Board:
     names: Sequence[str]
     figures: Mapping[str, Figure]
     headline: Sequence[str]
+    titles: Mapping[str, str]
+    missing: Sequence[str]
     detectable: Mapping[str, float | None]
     unasked: Unasked
     instead_of: str | None = None
     claims: pd.DataFrame = field(default_factory=pd.DataFrame)
     references: pd.DataFrame = field(default_factory=pd.DataFrame)
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    baselines: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def title(self) -> str:
@@ -94,9 +115,21 @@ class Board:
         counts = {str(status): int(n) for status, n in self.records["status"].value_counts().items()}
         return dict(sorted(counts.items(), key=lambda count: (count[0] != "ok", count[0])))
 
+    def called(self, figure: str) -> str:
+        """What a figure is called in print; a name that is no figure of the board stays as it is."""
+        other = self.figures[figure].title if figure in self.figures else figure
+        return self.titles.get(figure, other)
+
     def header(self, figure: str) -> str:
-        """What the column of a figure is called in print, with an arrow to what is better."""
-        return figure.replace("[importance]", "") + _ARROWS.get(self.figures[figure].better, "")
+        """What the column of a figure is called, with an arrow to what is better."""
+        return self.called(figure) + _ARROWS.get(self.figures[figure].better, "")
+
+    def axis(self, figure: str) -> str:
+        """What the axis of a figure is called in a picture: title, unit, split, what is better."""
+        it = self.figures[figure]
+        better = f"; {it.better} is better" if it.better != "neither" else ""
+        unit = f" ({it.unit})" if it.unit else ""
+        return f"{self.called(figure)}{unit}, {self.split} split{better}"
 
     def by(self, figure: str) -> Board:
         """The same with the rows of each table in the order of a figure, the best first; ranks stay.
@@ -110,6 +143,15 @@ class Board:
         rising = self.figures[figure].better == "lower"
         frame = self.frame.sort_values(figure, ascending=rising, kind="stable", na_position="last")
         return replace(self, frame=frame.sort_values(list(_TABLE), kind="stable"))
+
+    def __repr__(self) -> str:
+        tables = len(self.frame[list(_TABLE)].drop_duplicates())
+        return f"Board({len(self.frame)} rows, {tables} tables, ranked by {self.metric})"
+
+    def _repr_html_(self) -> str:
+        from lvmbench.results.html import to_html
+
+        return to_html(self)
 
     def to_csv(self) -> str:
         """Every figure as csv; the same board gives the same bytes, and floats read back exactly."""
@@ -125,6 +167,11 @@ def as_json(frame: pd.DataFrame) -> str:
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     plain: Any = {"ensure_ascii": False, "allow_nan": False, "default": lambda value: value.item()}
     return json.dumps(rows, indent=2, **plain) + "\n"
+
+
+def measure_of(support: str) -> Measure:
+    """What log p(x|z) is the logarithm of, where values have this support."""
+    return "probability mass" if support in DISCRETE else "density"
 
 
 def run_table(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test") -> pd.DataFrame:
@@ -168,6 +215,7 @@ def leaderboard(
     metric: str | None = None,
     split: str = "test",
     alpha: float = 0.05,
+    columns: Sequence[str] | None = None,
 ) -> Board:
     """Make the board: one row per combination and data set, also of those that gave nothing.
 
@@ -177,13 +225,14 @@ def leaderboard(
     Arguments:
         records: One row per run, all statuses. Where they have a column ``asked_by``, runs for which it is
             empty are left out; so are such measurements.
-        measurements: Long, one row per figure of a run. Those that are ``asked_by`` ``evaluate`` are shown,
-            and rank only where ``metric`` names them.
-        metric: What to rank by: a figure (``"log_likelihood[exact]"``) or a metric; ``"none"`` ranks nothing.
-            The default, the ELBO, gives way to the suite's first figure with a direction where it was not
-            measured.
+        measurements: Long, one row per figure of a run, with what is `told` of them where that is known.
+            Those that are ``asked_by`` ``evaluate`` are shown, and rank only where ``metric`` names them.
+        metric: What to rank by: a figure (``"log_likelihood[exact]"``), a metric or a title; ``"none"`` ranks
+            nothing. By default it is the first figure that the suite's first evaluator shows.
         split: The split whose measurements count.
         alpha: The chance of telling apart any combinations of a data set that do not differ.
+        columns: The figures that printed tables show beside the one that ranks, in order; by default those
+            that the suite's evaluators show.
 
     Raises `UserError` where there is no run, the metric was not measured, or a run is there twice.
     """
@@ -193,8 +242,8 @@ def leaderboard(
     runs = run_table(records, measurements, split)
     figures = figure_table(tidy(records, measurements, split))
     chosen, names = ranking(metric, figures), identity(wanted)[1:]
-    shown = headline(figures, chosen)
-    runs = runs.assign(scale=_scales(runs, figures, chosen))
+    shown = headline(figures, chosen, columns)
+    runs = runs.assign(scale=scales(runs, figures, chosen))
     ranks, detectable = _ranks(runs, chosen, figures, alpha)
     return Board(
         frame=_frame(runs, ranks, names, list(dict.fromkeys([*shown, *figures.index])), chosen),
@@ -204,23 +253,21 @@ def leaderboard(
         split=split,
         alpha=alpha,
         names=names,
-        figures={
-            str(name): Figure(*row) for name, *row in figures[["metric", "unit", "better"]].itertuples()
-        },
+        figures=_figures(figures),
         headline=shown,
+        titles=titles(figures.loc[shown], figures),
+        missing=missing(columns or (), figures),
         detectable=detectable,
         unasked=_unasked(records, measurements),
     )
 
 
-def suite_leaderboard(
-    records: pd.DataFrame, measurements: pd.DataFrame, metric: str | None, split: str = "test"
-) -> Board:
-    """The leaderboard by a suite's metric, or instead by the default one where that was not measured."""
-    try:
-        return leaderboard(records, measurements, metric=metric, split=split)
-    except UserError:
-        return replace(leaderboard(records, measurements, split=split), instead_of=metric)
+def _figures(figures: pd.DataFrame) -> dict[str, Figure]:
+    """Every figure by its name."""
+    called, words = titles(figures, figures), figures[["metric", "unit", "better", "meaning"]]
+    return {
+        str(name): Figure(metric, called[str(name)], *others) for name, metric, *others in words.itertuples()
+    }
 
 
 def _frame(
@@ -240,7 +287,7 @@ def _unasked(records: pd.DataFrame, measurements: pd.DataFrame) -> Unasked:
     return Unasked(len(records) - len(asked(records)), list(dict.fromkeys(kept["evaluator"])))
 
 
-def _scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd.Series[str]:
+def scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd.Series[str]:
     """What the ranking metric of each run is the logarithm of,
     where combinations of a data set differ in it; else ``""``.
     """
@@ -248,7 +295,7 @@ def _scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd
     if metric and figures.loc[metric, "metric"] == "bound":
         parts.append("bound of " + runs["objective"].astype(str))
     if metric and str(figures.loc[metric, "unit"]).startswith(("nats", "bits")) and "support" in runs:
-        parts.append(runs["support"].map(lambda s: "probability mass" if s in DISCRETE else "density"))
+        parts.append(runs["support"].map(measure_of))
     scale = pd.Series([", ".join(row) for row in zip(*parts, strict=True)] if parts else "", index=runs.index)
     measured = runs.groupby(["dataset", "label"])["status"].transform(lambda status: (status == "ok").any())
     scale = scale.where(measured, "")

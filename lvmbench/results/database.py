@@ -63,6 +63,7 @@ RUNS = Table(
     Column("parameters", BigInteger),
     Column("device", String),
     Column("pack", Integer),
+    Column("weights_sha256", String),
     Column("provenance", JSON),
     Column("environment", String),
     Column("started", String),
@@ -108,10 +109,14 @@ DETAILS = {"position", "traceback", "log", "provenance"}
 """The columns of runs and evaluations that are not in their tables."""
 RECORD_COLUMNS = [c.name for c in RUNS.columns if c.name not in DETAILS]
 MIGRATIONS: Mapping[str, tuple[str, ...]] = {
-    "4": ("ALTER TABLE runs ADD COLUMN log TEXT", "ALTER TABLE evaluations ADD COLUMN log TEXT")
+    "4": ("ALTER TABLE runs ADD COLUMN log TEXT", "ALTER TABLE evaluations ADD COLUMN log TEXT"),
+    "5": (
+        "ALTER TABLE runs ADD COLUMN precision VARCHAR NOT NULL DEFAULT 'highest'",
+        "ALTER TABLE runs ADD COLUMN weights_sha256 TEXT",
+    ),
 }
 """What makes tables of each older schema those of the next one; new tables need nothing."""
-SCHEMA_VERSION = "5"
+SCHEMA_VERSION = "6"
 
 
 def called(url: sa.URL) -> str:

@@ -1,16 +1,20 @@
-"""Effects: what each axis of a grid is worth, everything else being equal."""
+"""Effects: what each part of a grid is worth, everything else being equal, and which pairs are worth more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import combinations, islice, product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.labels import as_text, labels
-from lvmbench.results.statistics import holm, paired_difference
+from lvmbench.results.comparison import Comparison, seeds_to_call
+from lvmbench.results.grid import Grid, axes, counted
+from lvmbench.results.labels import as_text
+from lvmbench.results.statistics import holm
 
 COLUMNS = (
     "dataset",
@@ -24,83 +28,154 @@ COLUMNS = (
     "p",
     "better_in",
     "pairs",
+    "left_out",
+    "other_estimators",
     "seeds",
+    "needed",
     "verdict",
 )
+BETTER, WORSE, INCONCLUSIVE = "better", "worse", "inconclusive"
+BY = " × "
+"""What stands between the parts of a pair."""
+_SIDES = ("setting", "against")
+_CORNERS = [(side, side) for side in _SIDES] + [_SIDES, _SIDES[::-1]]
+"""The four combinations that a pair is held against: both, neither, and either alone."""
 
 
 def effects(board: Board) -> pd.DataFrame:
-    r"""How much better each setting of an axis is than the first, everything else being equal.
+    r"""How much better each setting of an axis is than another, everything else being equal.
 
     An axis is a kind of component, the latent size or a key of the budget that varies between the rows of a
-    table; its first setting is the first that the suite lists. With :math:`y_{abs}` the ranking metric of
-    setting a of the axis, in the combination b of everything else, with seed s,
+    table. A setting is held against the first that the suite lists of its axis, or where they never meet
+    against the first that it meets. With :math:`y_{abs}` the ranking metric of setting a of the axis, in the
+    combination b of everything else, with seed s,
 
-    .. math:: \Delta_s = \frac{1}{B} \sum_b (y_{abs} - y_{1bs})
+    .. math:: \Delta_s = \frac{1}{B} \sum_b (y_{abs} - y_{a'bs})
 
     over the :math:`B` combinations that have both settings with every seed. The difference is the mean of
-    :math:`\Delta_s`, and its interval the 95% t interval over seeds: it is about the average over these
-    combinations, not about others.
+    :math:`\Delta_s`, and its interval the 95% t interval over seeds. That is what a linear mixed model gives
+    of a whole grid with seeds, and seeds by settings, as random effects: what the runs of a seed have in
+    common, as the test data that it draws, is in the error. It is about the average over these combinations,
+    not about others.
 
     Returns:
         One row per setting and table: ``dataset, scale, axis, setting, against, difference, low, high``, the
         two-sided ``p`` of the paired t test, in how many of the ``pairs`` (B) the setting is ``better_in``,
-        ``seeds``, and the ``verdict``, which Holm's limits decide for all rows of a table together. Nothing
-        where a table has no grid: no row with two pairs.
+        how many pairs of combinations were ``left_out`` as one of the two is not whole, and why, in how many
+        of them the estimators differ, as they follow from the parts (``other_estimators``), ``seeds``, about
+        how many would be ``needed`` to call a difference as it was found, and the ``verdict``, which Holm's
+        limits decide for all rows of a table together. Nothing where a table has no grid: no row with two
+        pairs.
     """
-    if board.metric is None:
-        return pd.DataFrame(columns=list(COLUMNS))
-    tables = [_of_table(board, board.metric, runs) for _, runs in board.runs.groupby(["dataset", "scale"])]
-    rows = [row for table in tables for row in table]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return _rows(board, lambda table: table.parts)
 
 
-def _of_table(board: Board, metric: str, runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of one table, with their verdicts."""
-    better = board.figures[metric].better
-    rows = [row for axis in board.names for row in _of_axis(runs, axis, board.names, metric, better)]
-    if not any(row["pairs"] > 1 for row in rows):
-        return []
-    apart = holm(np.array([np.nan if row["p"] is None else row["p"] for row in rows]), board.alpha)
-    place = {"dataset": runs["dataset"].iloc[0], "scale": runs["scale"].iloc[0]}
-    return [
-        {**place, **row, "verdict": _verdict(row, told, better)}
-        for row, told in zip(rows, apart, strict=True)
+def interactions(board: Board) -> pd.DataFrame:
+    r"""How much better each pair of settings is than the sum of what its two parts are worth.
+
+    With a and c settings of two axes, and a' and c' those that `effects` holds them against,
+
+    .. math:: \Delta_s = \frac{1}{B} \sum_b \big[(y_{acbs} - y_{a'c'bs})
+              - (y_{ac'bs} - y_{a'c'bs}) - (y_{a'cbs} - y_{a'c'bs})\big]
+
+    over the :math:`B` combinations of everything else that have all four with every seed.
+
+    Returns:
+        As `effects`, with the two axes, settings and what these are held against each as ``a × c``. Holm's
+        limits are for all pairs of a table.
+    """
+    return _rows(board, lambda table: table.pairs)
+
+
+def _rows(board: Board, of: Callable[[_Table], list[dict[str, Any]]]) -> pd.DataFrame:
+    """The rows of each table of a board that has a grid, with their verdicts."""
+    runs = board.runs.groupby(["dataset", "scale"]) if board.metric else ()
+    tables = [(place, _Table(board, str(board.metric), own)) for place, own in runs]
+    rows = [
+        {"dataset": place[0], "scale": place[1], **row}
+        for place, table in tables
+        if table.is_grid
+        for row in table.judged(of(table))
     ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"needed": "Int64"})
 
 
-def _verdict(row: dict[str, Any], told: bool, better: str) -> str:
-    if row["p"] is None:
-        return "cannot be called with 1 seed"
-    if not told:
-        return "not told apart"
-    return "better" if (row["difference"] > 0) == (better == "higher") else "worse"
+class _Table:
+    """What the parts of one table are worth."""
 
+    def __init__(self, board: Board, metric: str, runs: pd.DataFrame) -> None:
+        self.runs, self.metric, self.names, self.alpha = runs, metric, board.names, board.alpha
+        self.sign = -1 if board.figures[metric].better == "lower" else 1
 
-def _of_axis(
-    runs: pd.DataFrame, axis: str, names: Sequence[str], metric: str, better: str
-) -> Iterator[dict[str, Any]]:
-    """A row for each setting of an axis that meets the first one with everything else equal."""
-    others = [name for name in names if name != axis]
-    runs = runs.assign(setting=as_text(runs[axis]), rest=labels(runs, others))
-    values = runs.pivot(index=["rest", "seed"], columns="setting", values=metric)
-    first, *settings = dict.fromkeys(runs["setting"])
-    for setting in settings:
-        ours, theirs = (values[name].unstack("seed") for name in (setting, first))
-        whole = (ours.notna() & theirs.notna()).all(axis=1)
-        if not whole.any():
-            continue
-        found = paired_difference(ours[whole].mean(), theirs[whole].mean())
-        gains = (ours[whole] - theirs[whole]).mean(axis=1) * (1 if better == "higher" else -1)
-        yield {
+    @cached_property
+    def parts(self) -> list[dict[str, Any]]:
+        """A row for each setting of each axis that meets another with everything else equal."""
+        return [row for axis in axes(self.runs, self.names) for row in self._of_axis(axis)]
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether any part was exchanged in more than one combination of everything else."""
+        return any(row["pairs"] > 1 for row in self.parts)
+
+    @property
+    def pairs(self) -> list[dict[str, Any]]:
+        """A row for each pair of settings of two axes."""
+        parts: dict[str, list[dict[str, Any]]] = {}
+        for row in self.parts:
+            parts.setdefault(row["axis"], []).append(row)
+        return [row for one, other in combinations(parts.values(), 2) for row in self._of_axes(one, other)]
+
+    def judged(self, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The rows with their verdicts, by Holm's limits for all of them."""
+        told = holm(np.array([np.nan if row["p"] is None else row["p"] for row in rows]), self.alpha)
+        level = 1 - self.alpha / max(len(rows), 1)
+        for row, apart in zip(rows, told, strict=True):
+            needed = None if apart else seeds_to_call(row.pop("found"), level)
+            yield {**row, "needed": needed, "verdict": self._verdict(row, bool(apart))}
+
+    def _verdict(self, row: dict[str, Any], told: bool) -> str:
+        if not told:
+            return INCONCLUSIVE
+        return BETTER if row["difference"] * self.sign > 0 else WORSE
+
+    def _of_axis(self, axis: str) -> Iterator[dict[str, Any]]:
+        grid = Grid(self.runs, self.metric, self.names, as_text(self.runs[axis]), [axis])
+        settings = list(grid.settings)
+        for place, setting in enumerate(settings):
+            met = (self._row(grid, axis, [setting, other], [1, -1]) for other in settings[:place])
+            yield from islice(filter(None, met), 1)
+
+    def _of_axes(self, one: list[dict[str, Any]], other: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        by = [one[0]["axis"], other[0]["axis"]]
+        both = as_text(self.runs[by[0]]) + BY + as_text(self.runs[by[1]])
+        grid = Grid(self.runs, self.metric, self.names, both, by)
+        for a, c in product(one, other):
+            corners = [a[x] + BY + c[y] for x, y in _CORNERS]
+            if all(corner in grid.settings for corner in corners):
+                yield from filter(None, [self._row(grid, BY.join(by), corners, [1, 1, -1, -1])])
+
+    def _row(
+        self, grid: Grid, axis: str, settings: Sequence[str], weights: Sequence[int]
+    ) -> dict[str, Any] | None:
+        """By how much settings differ, added up by these weights; none where they never meet."""
+        found = grid.whole(settings)
+        if not found.cells.any():
+            return None
+        gains = np.tensordot(weights, found.values, 1)
+        compared = Comparison.by_seed(gains.mean(axis=0))
+        estimators = np.stack([grid.of("estimator", setting, found)[:, 0] for setting in settings])
+        return {
             "axis": axis,
-            "setting": setting,
-            "against": first,
-            "difference": found.difference,
-            "low": found.low,
-            "high": found.high,
-            "p": found.p,
-            "better_in": int((gains > 0).sum()),
-            "pairs": int(whole.sum()),
-            "seeds": found.n,
+            "setting": settings[0],
+            "against": settings[1],
+            "difference": compared.difference,
+            "low": compared.low,
+            "high": compared.high,
+            "p": compared.p,
+            "better_in": int((gains.mean(axis=1) * self.sign > 0).sum()),
+            "pairs": len(gains),
+            "left_out": counted(grid.left_out(settings, found)),
+            "other_estimators": int((estimators != estimators[0]).any(axis=0).sum()),
+            "seeds": compared.n,
+            "found": compared,
         }

@@ -1,18 +1,23 @@
-"""What stands below the tables of a leaderboard, as text: effects, claims, published figures."""
+"""What stands below the tables of a leaderboard, as text:
+quality against time, claims, published figures, columns.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import pandas as pd
 
-from lvmbench.results.board import Board
-from lvmbench.results.effects import effects
-from lvmbench.results.labels import table_name
-from lvmbench.results.sections import Section, cells
+from lvmbench.results.baselines import Table, compared, tables
+from lvmbench.results.board import WAY, Board
+from lvmbench.results.front import front_section
+from lvmbench.results.sections import Section, cell, cells, share
 
-_CLAIM_HEADS = {"claim": "claim", "source": "from", "figure": "figure"}
 _CLAIM_NUMBERS = ("difference", "range", "n")
 _REFERENCE_NUMBERS = ("ours", "published", "difference")
-_EFFECT_NUMBERS = ("difference", "better in", "seeds")
+_BASELINE_HEADS = ("table", "model", "log p(x)", WAY, "which")
+_BASELINE_NUMBERS = ("log p(x)", WAY)
 JUDGED = (
     "An order is decided by the 95% interval of the difference, paired over seeds, each claim by itself; "
     "where that has 0 in it, so many seeds would decide about a difference as it was found with a chance of "
@@ -23,24 +28,57 @@ PUBLISHED = (
     "Ours is the mean over seeds ± half the width of the 95% t interval, and the difference is ours less the "
     "published figure, with the interval of ours alone."
 )
-EFFECTS = (
-    "paired over everything else and seeds: the mean over the combinations that have both with every seed, "
-    "± half the width of its 95% t interval over seeds, each by itself. Verdicts are by Holm's limits for "
-    "all rows of a table. Settings that never meet with everything else equal have no row."
+BASELINES = (
+    "Models of the data, not ranked: each is fitted once, and what is to be chosen is chosen on validation. "
+    "log p(x) is exact, in nats per datum: the mean over the test split ± half its 95% interval over data."
 )
 
 
 def endings(board: Board) -> list[Section]:
-    """What stands below the tables of a board: effects, claims, published figures."""
-    found = (effects_section(board), claims_section(board), references_section(board))
-    return [section for section in found if section]
+    """What stands below the tables of a board, in order, as far as there is something to say."""
+    made = (baselines_section, front_section, claims_section, references_section, legend)
+    return [section for make in made if (section := make(board))]
+
+
+def baselines_section(board: Board) -> Section | None:
+    """What rows are held against: models of the data that are not ranked, and what others published."""
+    found = list(tables(board))
+    if not found:
+        return None
+    rows = [
+        (table.name, *_reference_row(table, row)) for table in found for row in table.rows.to_dict("records")
+    ]
+    columns = dict(zip(_BASELINE_HEADS, map(list, zip(*rows, strict=True)), strict=True))
+    if len(found) == 1:
+        del columns["table"]
+    if not any(columns["which"]):
+        del columns["which"]
+    notes = [BASELINES, *_of_the_way(board, found)]
+    return Section("Reference rows", columns, _BASELINE_NUMBERS, notes=notes)
+
+
+def _of_the_way(board: Board, found: Iterable[Table]) -> list[str]:
+    """What the shares of the way are of."""
+    ends = [f"{table.scale.end:.4g} for {table.name} ({table.scale.best})" for table in found if table.scale]
+    if (figure := compared(board)) is None or not ends:
+        return []
+    way = f"how far {board.called(figure)} has come from the marginals (0%) to the best known (100%)"
+    return [f"{WAY.capitalize()} is {way}: {'; '.join(ends)}."]
+
+
+def _reference_row(table: Table, row: Mapping[Any, Any]) -> tuple[str, str, str, str]:
+    """Name, log p(x), how far of the way, and what was chosen, where it is from or why there is none."""
+    value, error = float(row["value"]), 1.96 * float(row["stderr"])
+    way = share(table.scale.of(value)) if table.scale else "–"
+    said = (row["choice"], row["source"], row["reason"], "" if row["status"] == "ok" else row["status"])
+    return str(row["baseline"]), cell(value, value - error, value + error), way, "; ".join(filter(None, said))
 
 
 def claims_section(board: Board) -> Section | None:
     """What became of each claim, where the suite makes any."""
     if board.claims.empty:
         return None
-    return Section("Claims", claim_columns(board.claims), _CLAIM_NUMBERS, notes=[JUDGED])
+    return Section("Claims", claim_columns(_entitled(board, board.claims)), _CLAIM_NUMBERS, notes=[JUDGED])
 
 
 def references_section(board: Board) -> Section | None:
@@ -48,33 +86,39 @@ def references_section(board: Board) -> Section | None:
     if board.references.empty:
         return None
     return Section(
-        "Published figures", reference_columns(board.references), _REFERENCE_NUMBERS, notes=[PUBLISHED]
+        "Published figures",
+        reference_columns(_entitled(board, board.references)),
+        _REFERENCE_NUMBERS,
+        notes=[PUBLISHED],
     )
 
 
-def effects_section(board: Board) -> Section | None:
-    """What each axis of a grid is worth, where a table has one."""
-    found = effects(board)
-    if found.empty:
+def legend(board: Board) -> Section | None:
+    """What the columns of figures are: title, unit, a sentence, and the name that commands take."""
+    if not board.headline:
         return None
-    notes = [f"{board.metric} of a setting less that of the first of its axis, {EFFECTS}"]
-    tables = [table_name(*place) for place in found[["dataset", "scale"]].itertuples(index=False)]
-    shown = {"axis": found["axis"], "setting": found["setting"], "against": found["against"]}
-    columns = {"table": tables, **{head: values.tolist() for head, values in shown.items()}}
-    if len(set(tables)) == 1:
-        del columns["table"]
-    columns["difference"] = cells(found, "difference", "low", "high")
-    columns["better in"] = [f"{n} of {of}" for n, of in zip(found["better_in"], found["pairs"], strict=True)]
-    columns["seeds"] = found["seeds"].astype(str).tolist()
-    return Section("Effects", {**columns, "verdict": found["verdict"].tolist()}, _EFFECT_NUMBERS, notes=notes)
+    figures = [board.figures[name] for name in board.headline]
+    columns = {
+        "column": [board.called(name) for name in board.headline],
+        "unit": [figure.unit for figure in figures],
+        "meaning": [figure.meaning for figure in figures],
+        "name": list(board.headline),
+    }
+    return Section("Columns", columns)
+
+
+def _entitled(board: Board, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows about figures, with the titles of these."""
+    return rows.assign(figure=rows["figure"].map(board.called))
 
 
 def claim_columns(claims: pd.DataFrame) -> dict[str, list[str]]:
     """What became of each claim, as text by header."""
-    text = {head: claims[name].astype(str).tolist() for name, head in _CLAIM_HEADS.items()}
     spans = zip(claims["low"], claims["high"], strict=True)
     return {
-        **text,
+        "claim": claims["claim"].astype(str).tolist(),
+        "from": claims["source"].astype(str).tolist(),
+        "figure": claims["figure"].astype(str).tolist(),
         "difference": [_number(value) for value in claims["value"]],
         "range": [f"{_number(low)} … {_number(high)}" for low, high in spans],
         "n": claims["n"].astype(str).tolist(),

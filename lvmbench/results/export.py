@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pandas as pd
 
-from lvmbench.errors import UserError
 from lvmbench.results.board import Board
 from lvmbench.results.folder import board_of
 from lvmbench.results.markdown import to_markdown
 from lvmbench.results.store import Store
-from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, stored_tables
+from lvmbench.results.tables import (
+    BASELINES,
+    CURVES,
+    EVALUATIONS,
+    MEASUREMENTS,
+    RECORDS,
+    stored_tables,
+    write,
+)
 
-ENVIRONMENTS = "environment.json"
+ENVIRONMENTS, REPORT = "environment.json", "report.html"
 BOARD_CSV, BOARD_MARKDOWN, REFERENCES = "leaderboard.csv", "leaderboard.md", "references.csv"
-BOARD_FIGURE, CURVES_FIGURE, RATE_FIGURE = "leaderboard.svg", "curves.svg", "rate_distortion.svg"
+BOARD_FIGURE, FRONT_FIGURE = "leaderboard.svg", "front.svg"
+CURVES_FIGURE, RATE_FIGURE = "curves.svg", "rate_distortion.svg"
 FILES = (
     BOARD_MARKDOWN,
     BOARD_CSV,
     REFERENCES,
     BOARD_FIGURE,
+    FRONT_FIGURE,
     CURVES_FIGURE,
     RATE_FIGURE,
     RECORDS,
     MEASUREMENTS,
     EVALUATIONS,
     CURVES,
+    BASELINES,
 )
 """What is there to be read, the boards first."""
+READ = (REPORT, BOARD_MARKDOWN)
+"""Where to read on, of what is there."""
 
 
 def export(store: Store, out: Path) -> None:
@@ -39,8 +50,8 @@ def export(store: Store, out: Path) -> None:
     curves = store.curves()
     tables = {RECORDS: records, MEASUREMENTS: measurements, EVALUATIONS: store.evaluations(), CURVES: curves}
     for name, table in tables.items():
-        _write(out / name, table.to_csv(index=False))
-    _write(out / ENVIRONMENTS, json.dumps(store.environments(), indent=2) + "\n")
+        write(out / name, table.to_csv(index=False))
+    write(out / ENVIRONMENTS, json.dumps(store.environments(), indent=2) + "\n")
     write_board(board_of(records, measurements, out), curves, out)
 
 
@@ -55,41 +66,25 @@ def write_board(board: Board, curves: pd.DataFrame | None, target: Path) -> None
         curves: The learning curves, where they are known.
         target: The folder to write to.
     """
-    _write(target / BOARD_CSV, board.to_csv())
+    write(target / BOARD_CSV, board.to_csv())
     if not board.references.empty:
-        _write(target / REFERENCES, board.references.to_csv(index=False, lineterminator="\n"))
-    if _write(target / BOARD_MARKDOWN, to_markdown(board)) or not (target / BOARD_FIGURE).exists():
+        write(target / REFERENCES, board.references.to_csv(index=False, lineterminator="\n"))
+    if write(target / BOARD_MARKDOWN, to_markdown(board)) or not (target / BOARD_FIGURE).exists():
         _draw(board, curves, target)
 
 
 def _draw(board: Board, curves: pd.DataFrame | None, target: Path) -> None:
     from lvmbench.results.pictures.board import leaderboard_figure, save
+    from lvmbench.results.pictures.front import front_figure
     from lvmbench.results.pictures.learning_curves import curves_figure
     from lvmbench.results.pictures.rate_distortion import rate_distortion_figure
 
     figures = {
         BOARD_FIGURE: leaderboard_figure(board),
+        FRONT_FIGURE: front_figure(board),
         CURVES_FIGURE: None if curves is None else curves_figure(curves, board),
         RATE_FIGURE: rate_distortion_figure(board),
     }
     for name, figure in figures.items():
         if figure:
             save(figure, target / name)
-
-
-def _write(path: Path, text: str) -> bool:
-    """Write a file whole or not at all; says whether it changed."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return False
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"'{path}' cannot be written: {error.strerror}; the store has what is finished: mend that, and "
-            "the same command goes on"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,9 @@ from ruamel.yaml.error import YAMLError
 
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
-from lvmbench.results.board import Board, leaderboard, suite_leaderboard
+from lvmbench.results.baselines import baselines_in, with_ways
+from lvmbench.results.board import Board, leaderboard
+from lvmbench.results.glossary import kept, told
 from lvmbench.results.references import compare
 from lvmbench.results.tables import RECORDS, read_results
 from lvmbench.results.verdicts import judge
@@ -43,15 +47,22 @@ def board_of(
         metric: What to rank by instead of the suite's metric; raises `UserError` where it was not measured.
         split: The split whose measurements count.
     """
-    suite = suite_of(directory)
-    if metric is None:
-        own = suite.get("metric")
-        board = suite_leaderboard(records, measurements, None if own is None else str(own), split)
-    else:
-        board = leaderboard(records, measurements, metric, split)
+    suite, measurements = suite_of(directory), told(measurements, kept(directory))
+    make = partial(leaderboard, records, measurements, split=split, columns=suite.get("board"))
+    board = _by_suite(make, suite) if metric is None else make(metric)
     claims = judge(suite.get("claims", []), records, measurements)
     references = compare(suite.get("references", []), records, measurements)
-    return replace(board, claims=claims, references=references, remarks=remarks_in(directory))
+    board = replace(board, claims=claims, references=references, remarks=remarks_in(directory))
+    return with_ways(replace(board, baselines=baselines_in(directory)))
+
+
+def _by_suite(make: Callable[[str | None], Board], suite: Mapping[str, Any]) -> Board:
+    """The leaderboard by a suite's metric, or instead by the default one where that was not measured."""
+    metric = suite.get("metric")
+    try:
+        return make(metric)
+    except UserError:
+        return replace(make(None), instead_of=metric)
 
 
 def rebuild(directory: Path) -> Board:

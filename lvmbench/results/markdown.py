@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from lvmbench.results.answer import answer
 from lvmbench.results.board import Board
+from lvmbench.results.effects_sections import effects_sections
 from lvmbench.results.endings import endings
 from lvmbench.results.sections import Hole, Section, caption, how, sections
 from lvmbench.text import printable
@@ -15,18 +17,23 @@ _AMPERSAND = re.compile(r"&(?=#?\w+;)")
 
 
 def to_markdown(board: Board, *, refused: bool = False) -> str:
-    """A board for a reader: a table per data set, what gave no result, effects, claims, published figures,
-    how it was made.
+    """A board for a reader: what it comes to, effects, a table per data set, what gave no result, claims,
+    published figures, how it was made.
 
     With ``refused`` the combinations that were refused are named, and otherwise counted.
     """
-    parts = [f"# {_escape(board.title)}", *map(_section, sections(board, refused=refused))]
-    for found in endings(board):
-        parts.append(f"## {found.title}\n\n{_grid(found)}\n\n{_escape(' '.join(found.notes))}")
+    short = "\n".join(f"- {escaped(str(found))}" for found in answer(board))
+    parts = [f"# {escaped(board.title)}", f"## In short\n\n{short}", *map(_summary, effects_sections(board))]
+    parts += [*map(_section, sections(board, refused=refused)), *map(_summary, endings(board))]
     counts = ", ".join(f"{n} {status}" for status, n in board.counts.items())
     made = [*how(board), f"Runs: {len(board.records)} ({counts})."]
-    parts.append("## How to read this\n\n" + "\n".join(f"- {_escape(line)}" for line in made))
+    parts.append("## How to read this\n\n" + "\n".join(f"- {escaped(line)}" for line in made))
     return "\n\n".join(parts) + "\n"
+
+
+def _summary(section: Section) -> str:
+    """A section whose notes are read on end."""
+    return f"## {escaped(section.title)}\n\n{_grid(section)}\n\n{escaped(' '.join(section.notes))}"
 
 
 def sections_to_markdown(found: Iterable[Section]) -> str:
@@ -35,11 +42,11 @@ def sections_to_markdown(found: Iterable[Section]) -> str:
 
 
 def _section(section: Section) -> str:
-    parts = [f"## {_escape(section.title)}"]
+    parts = [f"## {escaped(section.title)}"]
     if section.columns:
-        parts += [_escape(text) + "." for text in [caption(section)] if text]
+        parts += [escaped(text) + "." for text in [caption(section)] if text]
         parts.append(_grid(section))
-    parts += ["\n".join(f"- {_escape(note)}" for note in section.notes)] if section.notes else []
+    parts += ["\n".join(f"- {escaped(note)}" for note in section.notes)] if section.notes else []
     parts += ["### Without a result\n\n" + "\n".join(map(_hole, section.holes))] if section.holes else []
     return "\n\n".join(parts)
 
@@ -47,19 +54,19 @@ def _section(section: Section) -> str:
 def _grid(section: Section) -> str:
     ruler = ["--:" if name in section.numbers else ":--" for name in section.columns]
     rows = [list(section.columns), ruler, *zip(*section.columns.values(), strict=True)]
-    return "\n".join("| " + " | ".join(_escape(text) for text in row) + " |" for row in rows)
+    return "\n".join("| " + " | ".join(escaped(text) for text in row) + " |" for row in rows)
 
 
 def _hole(hole: Hole) -> str:
     why = f": {hole.reason}" if hole.reason else ""
-    inner = [f"  - {_escape(name)}" for name in hole.combinations]
-    return "\n".join([f"- **{_escape(hole.status)}** ({hole.count}){_escape(why)}", *inner])
+    inner = [f"  - {escaped(name)}" for name in hole.combinations]
+    return "\n".join([f"- **{escaped(hole.status)}** ({hole.count}){escaped(why)}", *inner])
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
     r"""Keep text on one line and inside its cell, and show it as it is written.
 
-    >>> print(_escape("price_$ a_b `x` *y* p(z|x) <b> &lt; [1](2) _c"))
+    >>> print(escaped("price_$ a_b `x` *y* p(z|x) <b> &lt; [1](2) _c"))
     price\_\$ a_b \`x\` \*y\* p(z\|x) &lt;b> &amp;lt; [1\](2) \_c
     """
     text = printable(" ".join(text.split()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,21 +15,13 @@ from lvmbench.results.tables import asked
 from lvmbench.suites.claims import fits
 from lvmbench.suites.schema import NOTHING
 
-HEADLINE = (
-    "elbo",
-    "log_likelihood",
-    "gradient_variance_ratio[score/pathwise]",
-    "nmi[kmeans]",
-    "gap",
-    "probe_accuracy[linear]",
-    "active_units",
-    "bound",
-    "ari[kmeans]",
-    "cluster_accuracy[kmeans]",
-    "train_seconds",
-)
-"""The figures that printed tables show, where they were measured; the csv file has all."""
-_COSTS = {"train_seconds": ("seconds", "lower"), "parameters": ("", "neither")}
+COSTS = {
+    "train_seconds": ("Training time", "seconds", "lower", "time that training took", "train_seconds"),
+    "parameters": ("Parameters", "parameters", "neither", "numbers that training can change", ""),
+}
+"""What records hold: title, unit, which direction is better, meaning, and the figure that boards show."""
+_SAID: dict[str, Any] = {"title": "", "meaning": "", "shown": "", "place": np.inf}
+_WORDS = ("metric", "variant", "method", "evaluator", "asked_by", "unit", "better", *_SAID)
 
 
 def figure_name(metric: str, variant: str = "", method: str = "") -> str:
@@ -56,8 +48,10 @@ def tidy(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test")
         & np.isfinite(long["value"].astype(float))
     ]
     long = long if "asked_by" in long else long.assign(asked_by="suite")
+    for name, value in _SAID.items():
+        long[name] = long[name].fillna(value) if name in long else value
     measured = set(long.loc[long["asked_by"] == "suite", "metric"])
-    costs = [_cost(ok, name) for name in _COSTS if name in ok and name not in measured]
+    costs = [_cost(ok, name) for name in COSTS if name in ok and name not in measured]
     long = pd.concat([long, *costs], ignore_index=True) if costs else long
     return long.assign(figure=_figures(long))
 
@@ -79,11 +73,11 @@ def rows_like(rows: pd.DataFrame, pattern: Mapping[Any, str | float]) -> pd.Data
 
 
 def _cost(ok: pd.DataFrame, name: str) -> pd.DataFrame:
-    unit, better = _COSTS[name]
+    title, unit, better, meaning, shown = COSTS[name]
     known = ok.loc[ok[name].notna(), ["key", name]].rename(columns={name: "value"})
-    words = {"metric": name, "variant": "", "method": "", "evaluator": "", "unit": unit, "better": better}
-    words["asked_by"] = "suite"
-    return known.assign(**words).astype({"value": "float64"})
+    words = {"metric": name, "variant": "", "method": "", "evaluator": "", "asked_by": "suite"}
+    said = {"title": title, "unit": unit, "better": better, "meaning": meaning, "shown": shown}
+    return known.assign(**words, **said, place=np.inf).astype({"value": "float64"})
 
 
 def _figures(long: pd.DataFrame) -> list[str]:
@@ -91,8 +85,9 @@ def _figures(long: pd.DataFrame) -> list[str]:
 
     An evaluator that was added to the suite's own names none of theirs anew.
     """
-    words = zip(long["metric"], long["variant"], long["method"], strict=True)
-    names = long.assign(name=[figure_name(*w) for w in words])
+    words = ["metric", "variant", "method", "evaluator", "asked_by"]
+    names = long[words].drop_duplicates()  # of a million measurements few are different figures
+    names["name"] = [figure_name(*w) for w in names[words[:3]].itertuples(index=False)]
     pairs = names[["name", "evaluator", "asked_by"]].drop_duplicates()
     own = pairs[pairs["asked_by"] == "suite"]
     shared = {
@@ -100,37 +95,53 @@ def _figures(long: pd.DataFrame) -> list[str]:
         "evaluate": set(pairs.loc[pairs["name"].duplicated(), "name"]),
     }
     rows = zip(names["name"], names["evaluator"], names["asked_by"], strict=True)
-    return [f"{name}@{evaluator}" if name in shared[by] else name for name, evaluator, by in rows]
+    called = [f"{name}@{evaluator}" if name in shared[by] else name for name, evaluator, by in rows]
+    places = long.groupby(words, sort=False, dropna=False).ngroup().to_numpy()
+    return [called[place] for place in places]
 
 
 def figure_table(measurements: pd.DataFrame) -> pd.DataFrame:
-    """The figures of a tidy frame in order of appearance, by name: what their measurements say of them."""
-    columns = ["metric", "variant", "method", "evaluator", "asked_by", "unit", "better"]
-    return measurements.drop_duplicates("figure").set_index("figure")[columns]
+    """The figures of a tidy frame in order of appearance, by name: what their measurements say of them, and
+    what evaluators say, where that is known; else their title is the name of the metric, in words.
+    """
+    figures = measurements.drop_duplicates("figure").set_index("figure")[list(_WORDS)]
+    words = figures["metric"].str.replace("_", " ").str.capitalize()
+    return figures.assign(title=figures["title"].where(figures["title"] != "", words))
 
 
 def find_figure(name: str, figures: pd.DataFrame) -> str:
-    """Find a figure by its name, with or without its evaluator, or by its metric alone.
+    """Find a figure by its name, with or without its evaluator, or by its metric or its title alone.
 
     Raises `UserError` where there is none.
 
-    Of several, that is the suite's own before what was added to it, then the one of `HEADLINE`, the one by
+    Of several, that is the suite's own before what was added to it, then the one that boards show, the one by
     importance sampling, the first.
 
-    >>> names = ["nmi[gmm]", "nmi[kmeans]"]
-    >>> same = {"metric": "nmi", "evaluator": "clustering", "asked_by": "suite"}
-    >>> figures = pd.DataFrame({"method": ["gmm", "kmeans"], **same}, index=names)
+    >>> words = {"metric": "nmi", "title": "NMI", "evaluator": "clustering", "asked_by": "suite"}
+    >>> names = {"method": ["gmm", "kmeans"], "shown": "nmi[kmeans]"}
+    >>> figures = pd.DataFrame({**names, **words}, index=["nmi[gmm]", "nmi[kmeans]"])
     >>> find_figure("nmi", figures), find_figure("nmi[gmm]@clustering", figures)
     ('nmi[kmeans]', 'nmi[gmm]')
     """
-    bare = figures.index.str.partition("@").get_level_values(0)
-    full = bare + "@" + figures["evaluator"]
-    own = figures[(figures.index == name) | (bare == name) | (figures["metric"] == name) | (full == name)]
+    own = _like(name, figures)
     if own.empty:
-        raise UserError(
-            f"no metric '{name}' was measured{nearest(name, {*figures.index, *figures['metric']})}"
-        )
+        known = {*figures.index, *figures["metric"]}
+        raise UserError(f"no metric '{name}' was measured{nearest(name, known)}")
     return _preferred(own, name)
+
+
+def _like(name: str, figures: pd.DataFrame) -> pd.DataFrame:
+    """The figures that may be meant by a name."""
+    bare, title = _bare(figures), figures["title"].str.lower() == name.lower()
+    full = bare + "@" + figures["evaluator"]
+    return figures[
+        (figures.index == name) | (bare == name) | (full == name) | (figures["metric"] == name) | title
+    ]
+
+
+def _bare(figures: pd.DataFrame) -> pd.Index[str]:
+    """The names of figures without their evaluators."""
+    return figures.index.str.partition("@").get_level_values(0)
 
 
 def found_figure(name: str, long: pd.DataFrame) -> str | None:
@@ -146,58 +157,68 @@ def _preferred(figures: pd.DataFrame, asked: str = "") -> str:
     and so on as `find_figure` says.
     """
 
-    def order(row: tuple[str, str, str]) -> tuple[bool, ...]:
-        name, method, by = row
-        return by != "suite", name != asked, name.partition("@")[0] not in HEADLINE, method != "importance"
+    def order(row: tuple[str, str, str, str, str]) -> tuple[bool, ...]:
+        name, bare, method, shown, by = row
+        return by != "suite", name != asked, bare != shown, not shown, method != "importance"
 
-    rows = zip(map(str, figures.index), figures["method"], figures["asked_by"], strict=True)
-    return min(rows, key=order)[0]
+    columns = (figures[name] for name in ("method", "shown", "asked_by"))
+    return str(min(zip(map(str, figures.index), _bare(figures), *columns, strict=True), key=order)[0])
 
 
 def default_metric(figures: pd.DataFrame) -> str | None:
-    """What a board ranks by: the suite's ELBO, else its first figure with a direction, else nothing."""
-    own = figures[figures["asked_by"] == "suite"]
-    if (own["metric"] == "elbo").any():
-        return find_figure("elbo", own)
-    directed = own.index[own["better"].isin(["higher", "lower"])]
-    return str(directed[0]) if len(directed) else None
+    """What a board ranks by: the first figure with a direction that the suite's first evaluator shows.
+
+    Where it gave none, that of the next one. So an evaluator that comes after the others changes nothing.
+    """
+    own = figures[(figures["asked_by"] == "suite") & figures["better"].isin(["higher", "lower"])]
+    return next(iter(usual(own)), None)
 
 
 def ranking(metric: str | None, figures: pd.DataFrame) -> str | None:
     """The figure that ranks where this metric is asked for; raises as `find_figure` does."""
     if metric == NOTHING or figures.empty:
         return None
-    return default_metric(figures) if metric in (None, "elbo") else find_figure(str(metric), figures)
+    return default_metric(figures) if metric is None else find_figure(metric, figures)
 
 
-def headline(figures: pd.DataFrame, metric: str | None) -> list[str]:
-    """The figures that a printed table shows:
-    what ranks, what was added to the suite's evaluators, `HEADLINE`, and one of each evaluator that has none
-    of these.
+def headline(figures: pd.DataFrame, metric: str | None, board: Sequence[str] | None = None) -> list[str]:
+    """The figures that a printed table shows: what ranks, what was added to the suite's evaluators,
+    and what the suite names, or else what its evaluators show.
     """
     own = figures[figures["asked_by"] == "suite"]
-    usual = [name for wanted in HEADLINE for name in _headline(wanted, own)]
-    others = list(_unseen(own, {_head(str(own.loc[name, "evaluator"])) for name in usual}))
-    return list(dict.fromkeys([*([metric] if metric else []), *_added(figures), *usual, *others]))
+    found = [find_figure(name, figures) for name in board or () if not missing([name], figures)]
+    shown = usual(own) if board is None else found
+    return list(dict.fromkeys([*([metric] if metric else []), *_added(figures), *shown]))
 
 
-def _headline(wanted: str, figures: pd.DataFrame) -> list[str]:
-    if (figures["metric"] == wanted).any():
-        return [find_figure(wanted, figures)]
-    return [str(name) for name in figures.index if str(name).startswith(wanted.removesuffix("]"))][:1]
+def missing(names: Sequence[str], figures: pd.DataFrame) -> list[str]:
+    """Those of some names that no figure has."""
+    return [name for name in names if _like(name, figures).empty]
+
+
+def usual(figures: pd.DataFrame) -> list[str]:
+    """The figures that evaluators show unless they are told otherwise, one of each metric,
+    evaluator by evaluator; the first with a direction, or else the first, of one that says nothing.
+    """
+    found: dict[str, str] = {}
+    for head, own in figures.groupby(figures["evaluator"].map(_head), sort=False):
+        for name in _shown_by(str(head), own):
+            found.setdefault(str(own.loc[name, "metric"]), name)
+    return list(found.values())
+
+
+def _shown_by(evaluator: str, own: pd.DataFrame) -> list[str]:
+    """The figures that an evaluator shows, one of each metric."""
+    shown = own[own["shown"] != ""].sort_values("place", kind="stable")
+    if shown.empty and evaluator:
+        return [str(own.index[int((own["better"] != "neither").to_numpy().argmax())])]
+    return [_preferred(rows) for _, rows in shown.groupby("metric", sort=False)]
 
 
 def _added(figures: pd.DataFrame) -> Iterator[str]:
     """One figure for each metric of an evaluator that was added to the suite's."""
     added = figures[figures["asked_by"] == "evaluate"]
     return (_preferred(own) for _, own in added.groupby(["evaluator", "metric"], sort=False))
-
-
-def _unseen(figures: pd.DataFrame, seen: set[str]) -> Iterator[str]:
-    """The first figure with a direction, or else the first, of each evaluator that is not seen."""
-    for evaluator, own in figures.groupby(figures["evaluator"].map(_head), sort=False):
-        if evaluator not in {"", *seen}:
-            yield str(own.index[int((own["better"] != "neither").to_numpy().argmax())])
 
 
 def _head(evaluator: str) -> str:

@@ -17,6 +17,21 @@ REST = "everything else"
 """The column that says what a block of rows has in common, where that differs between blocks."""
 
 
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A figure by two axes, everything else being the same.
+
+    Arguments:
+        rest: What the rows of the block have in common, where that differs between blocks.
+        texts: Means with intervals, or why there is none; the index is one axis, the columns the other.
+        means: The means over seeds.
+    """
+
+    rest: str
+    texts: pd.DataFrame
+    means: pd.DataFrame
+
+
 @dataclass(frozen=True)
 class Pivot:
     """A figure of a board, by one axis down and another across.
@@ -60,13 +75,20 @@ class Pivot:
         """The same as text with intervals, a section for each block that has a figure;
         a combination without one says why.
         """
+        return [self._section(block) for block in self.blocks]
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The blocks that have a figure, each with what it shows of its own rows and columns."""
         rows, name = self._board, self.figure
         known = zip(
             cells(rows, name, f"{name}_low", f"{name}_high"), rows["seeds"], rows["status"], strict=True
         )
         texts = [text if seeds else str(status) for text, seeds, status in known]
-        table = self._spread(pd.Series(texts, index=rows.index)).fillna("")
-        return [self._section(str(rest), block) for rest, block in table.groupby(REST, sort=False)]
+        spread = self._spread(pd.Series(texts, index=rows.index)).fillna("")
+        shown = {str(rest): _block(part, self.rows) for rest, part in spread.groupby(REST, sort=False)}
+        means = {str(rest): part.set_index(self.rows) for rest, part in self.frame.groupby(REST, sort=False)}
+        return [Block(rest, own, means[rest].loc[own.index, own.columns]) for rest, own in shown.items()]
 
     def to_csv(self) -> str:
         """The means as csv; floats read back exactly."""
@@ -76,11 +98,9 @@ class Pivot:
         """An array with one object per row; what is missing is null."""
         return as_json(self.frame)
 
-    def _section(self, rest: str, block: pd.DataFrame) -> Section:
-        # what is empty in a whole column of a block is not of this block
-        shown = block.drop(columns=REST).loc[:, (block.drop(columns=REST) != "").any()]
-        columns = {str(name): values.tolist() for name, values in shown.items()}
-        return Section(label([self.board.header(self.figure), rest]), columns, list(columns)[1:])
+    def _section(self, block: Block) -> Section:
+        columns = {str(name): values.tolist() for name, values in block.texts.reset_index().items()}
+        return Section(label([self.board.header(self.figure), block.rest]), columns, list(columns)[1:])
 
     @cached_property
     def _board(self) -> pd.DataFrame:
@@ -99,3 +119,9 @@ class Pivot:
         table = rows.pivot(index=[REST, self.rows], columns=self.columns, values="value")
         spread = table.loc[order, list(dict.fromkeys(rows[self.columns]))].reset_index()
         return spread.rename_axis(columns=None)
+
+
+def _block(part: pd.DataFrame, rows: str) -> pd.DataFrame:
+    """The texts of one block; what is empty in a whole column of it is not of this block."""
+    texts = part.drop(columns=REST).set_index(rows)
+    return texts.loc[:, (texts != "").any()]

@@ -6,29 +6,61 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from lvmbench import __version__
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.results.export import ENVIRONMENTS, write_board
-from lvmbench.results.folder import REMARKS, rebuild
+from lvmbench.results.folder import REMARKS, plugins_of, rebuild
+from lvmbench.results.glossary import FIGURES
+from lvmbench.results.provenance import Components, components_of, write_provenance
 from lvmbench.results.redo import Origin, origin_of, redo
-from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, read_results, read_table
+from lvmbench.results.store import Store
+from lvmbench.results.tables import (
+    BASELINES,
+    CURVES,
+    EVALUATIONS,
+    MEASUREMENTS,
+    RECORDS,
+    read_results,
+    read_table,
+)
+from lvmbench.results.weights import WEIGHTS, fault, weights_file
 from lvmbench.text import printable
 
 CHANGES = "## What changed"
 """The heading in a published README below which everything is kept when the board is published anew."""
 SOURCES = ("suite.yaml", RECORDS, MEASUREMENTS)
 """The files of a results directory from which everything else is made."""
-OTHERS = (EVALUATIONS, CURVES, ENVIRONMENTS, REMARKS)
+OTHERS = (EVALUATIONS, CURVES, BASELINES, ENVIRONMENTS, REMARKS, FIGURES)
 """What else of a results directory is published, where it is there."""
 
 
-def publish(directory: Path, target: Path, selection: PluginSelection | None = None) -> None:
+@dataclass(frozen=True)
+class Made:
+    """What the runs of a store were made with, which a board is published with.
+
+    Arguments:
+        selection: The plugins that were loaded beside the installed ones.
+        components: Versions of components, and checksums of data.
+        weights: The checksums of the weights that are published too, by key.
+    """
+
+    selection: PluginSelection = field(default_factory=PluginSelection)
+    components: Components = field(default_factory=dict)
+    weights: Mapping[str, str | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, store: Store, *, weights: bool = False) -> Made:
+        """What a store says; its weights are published only if they are asked for."""
+        return cls(plugins_of(store), components_of(store), store.checksums() if weights else {})
+
+
+def publish(directory: Path, target: Path, made: Made | None = None) -> None:
     """Copy a finished suite to ``target``, with its plugins, its board made again from the records,
     and how to redo it.
 
@@ -37,30 +69,36 @@ def publish(directory: Path, target: Path, selection: PluginSelection | None = N
     Arguments:
         directory: The results directory of ``lvmbench run``.
         target: The folder to make, such as ``leaderboards/NAME``.
-        selection: The plugins that the runs were made with, beside the installed ones.
+        made: What the runs were made with.
 
-    Raises `UserError` where the directory has no results or unfinished runs, ``target`` is something else, or
-    a plugin is no longer what the runs were made with.
+    Raises `UserError` where the directory has no results or unfinished runs, ``target`` is something else,
+    or plugins or weights are no longer what the runs were made with.
     """
     target = Path(os.path.abspath(target))
+    made = made or Made()
     _check(directory, target)
-    origin = origin_of(directory, _environments(directory), selection or PluginSelection())
+    _check_weights(directory, made.weights)
+    origin = origin_of(directory, _environments(directory), made.selection)
     plugins = origin.files
     readme = _readme(directory, target.name, origin) + _changes(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
-        made, old = Path(scratch) / "new", Path(scratch) / "old"
-        made.mkdir()
+        new, old = Path(scratch) / "new", Path(scratch) / "old"
+        new.mkdir()
         present = (name for name in OTHERS if (directory / name).is_file())
         for file in (*(directory / name for name in (*SOURCES, *present)), *plugins):
-            shutil.copyfile(file, made / file.name)
-        write_board(rebuild(made), _curves(made), made)
-        (made / "README.md").write_text(readme, encoding="utf-8")
-        _replace(made, target, old)
+            shutil.copyfile(file, new / file.name)
+        write_provenance(new, made.selection, made.components, [*new.iterdir()])
+        _copy_weights(directory, new, made.weights)
+        render(new)
+        (new / "README.md").write_text(readme, encoding="utf-8")
+        _replace(new, target, old)
 
 
-def _curves(directory: Path) -> pd.DataFrame | None:
-    return read_table(directory / CURVES) if (directory / CURVES).is_file() else None
+def render(directory: Path) -> None:
+    """Make the tables and the pictures of a published board from what else is in its folder."""
+    curves = read_table(directory / CURVES) if (directory / CURVES).is_file() else None
+    write_board(rebuild(directory), curves, directory)
 
 
 def _replace(made: Path, target: Path, old: Path) -> None:
@@ -73,6 +111,20 @@ def _replace(made: Path, target: Path, old: Path) -> None:
     except OSError:
         old.rename(target)
         raise
+
+
+def _check_weights(directory: Path, weights: Mapping[str, str | None]) -> None:
+    for key, sha256 in weights.items():
+        file = weights_file(directory / WEIGHTS, key)
+        if wrong := fault(file, sha256):
+            raise UserError(f"the weights '{file}' are {wrong}; lvmbench run or retry trains them anew")
+
+
+def _copy_weights(directory: Path, target: Path, weights: Mapping[str, str | None]) -> None:
+    if weights:
+        (target / WEIGHTS).mkdir()
+    for key in weights:
+        shutil.copyfile(weights_file(directory / WEIGHTS, key), weights_file(target / WEIGHTS, key))
 
 
 def _check(directory: Path, target: Path) -> None:
@@ -104,9 +156,11 @@ def _readme(directory: Path, name: str, origin: Origin) -> str:
         f"Made with lvmbench {', '.join(versions)}" + (f" on {'; '.join(hardware)}." if hardware else "."),
         "",
         "`suite.yaml` is what was run, `records.csv` has every planned run with its status,",
-        "`measurements.csv` every figure; `leaderboard.csv`, `leaderboard.md` and the pictures are made from",
-        "these. To read them by another metric: `lvmbench leaderboard FOLDER --metric NAME`, or",
-        "`lvmbench.load(FOLDER)` in Python.",
+        "`measurements.csv` every figure, and `figures.csv` says what each is; `leaderboard.csv`,",
+        "`leaderboard.md` and the pictures are made from these. To read them by another metric:",
+        "`lvmbench leaderboard FOLDER --metric NAME`, or `lvmbench.load(FOLDER)` in Python.",
+        "`provenance.json` has the versions of the components and the checksums of data and files, and",
+        "`lvmbench verify FOLDER` holds the folder to them.",
         "",
         *redo(origin, name),
     ]

@@ -59,6 +59,13 @@ class Origin:
 
 def redo(origin: Origin, name: str) -> list[str]:
     """The lines of the README that say how to redo a board, in the folder where it is published."""
+    commands, needs = recipe(origin, name)
+    listed = ["It needs:", "", *(f"- {printable(need)}" for need in needs)] if needs else []
+    return ["To redo it, in a copy of this folder:", "", "```", *commands, "```", "", *listed]
+
+
+def recipe(origin: Origin, name: str) -> tuple[list[str], list[str]]:
+    """The lines of a shell that redo a board, in a folder with its suite, and what that needs."""
     catalogue = load_catalogue(origin.selection)
     suite = load_suite(str(origin.directory / "suite.yaml"), catalogue)
     datasets = [Ref.parse(text) for text in origin.records["dataset"].unique()]
@@ -71,8 +78,7 @@ def redo(origin: Origin, name: str) -> list[str]:
         *_evaluations(origin, out),
         f"lvmbench leaderboard {out}",
     ]
-    listed = ["It needs:", "", *(f"- {printable(need)}" for need in needs)] if needs else []
-    return ["To redo it, in a copy of this folder:", "", "```", *commands, "```", "", *listed]
+    return commands, needs
 
 
 def _has_raw_files(catalogue: Catalogue, dataset: str) -> bool:
@@ -139,13 +145,16 @@ def origin_of(
     directory: Path,
     environments: Iterable[Mapping[str, Any]],
     selection: PluginSelection,
+    tables: tuple[pd.DataFrame, pd.DataFrame] | None = None,
 ) -> Origin:
-    """What made a results directory, from its files and the plugins that its store names."""
+    """What made a results directory, from its tables, which are read where they are not given,
+    and the plugins that its store names.
+    """
     distributions: dict[str, set[str]] = {}
     for environment in environments:
         for name, version in environment.get("plugins", {}).items():
             distributions.setdefault(name, set()).add(str(version))
-    records, measurements = read_results(directory)
+    records, measurements = tables or read_results(directory)
     asked_by = measurements.get("asked_by", pd.Series("", index=measurements.index))
     later = measurements.loc[asked_by == "evaluate", "evaluator"].unique().tolist()
     return Origin(directory, selection, distributions, records, later)

@@ -46,6 +46,8 @@ def compare(
         measurements: Long, one row per figure of a run.
     """
     references = TypeAdapter(list[Reference]).validate_python(list(written))
+    if not references:
+        return pd.DataFrame(columns=list(COLUMNS))
     records = asked(records)
     runs = records.assign(label=labels(records, _telling(records)))
     figures = named_figures(records, measurements)
@@ -61,7 +63,7 @@ def _telling(records: pd.DataFrame) -> list[str]:
 
 def _rows(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) -> Iterator[dict[str, Any]]:
     shared = {
-        "figure": reference.metric,
+        "figure": found_figure(reference.metric, figures) or reference.metric,
         "published": reference.value,
         "source": reference.source,
         "note": reference.note,

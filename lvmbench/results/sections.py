@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from lvmbench.results.board import Board
+from lvmbench.results.board import WAY, Board
 from lvmbench.results.labels import as_text, labels, table_name
 from lvmbench.status import Status
 
@@ -67,6 +67,7 @@ class Section:
         constant: What is the same in each row.
         holes: What is missing.
         notes: What to know of it, one sentence each.
+        index: Which rows of the board's frame these are, where they are rows of it.
     """
 
     title: str
@@ -75,6 +76,7 @@ class Section:
     constant: dict[str, str] = field(default_factory=dict)
     holes: Sequence[Hole] = ()
     notes: Sequence[str] = ()
+    index: Sequence[int] = ()
 
 
 def shorten(names: Iterable[str]) -> dict[str, str]:
@@ -133,12 +135,15 @@ def _section(board: Board, title: str, part: pd.DataFrame, short: bool) -> Secti
     labels = combination_labels(part, names)
     legend = _legend(full, [value for name in names for value in part[name]])
     notes = [*_notes(filled, labels), *legend, *_improving(filled)]
-    numbers = ["rank", *measures, *map(board.header, board.headline)]
-    return Section(title, _columns(board, filled, constant), numbers, constant, _holes(empty, labels), notes)
+    numbers = ["rank", *measures, *map(board.header, board.headline), WAY]
+    columns, holes, index = _columns(board, filled, constant), _holes(empty, labels), filled.index.tolist()
+    return Section(title, columns, numbers, constant, holes, notes, index)
 
 
 def _columns(board: Board, filled: pd.DataFrame, constant: Mapping[str, str]) -> dict[str, list[str]]:
-    """Rank, the components that differ, the figures, and the runs where their number does."""
+    """Rank, the components that differ, the figures, how far of the way from the marginals to the best known,
+    and the runs where their number differs.
+    """
     if filled.empty:
         return {}
     ranks = {"rank": ["–" if pd.isna(r) else str(r) for r in filled["rank"]]} if board.metric else {}
@@ -146,8 +151,14 @@ def _columns(board: Board, filled: pd.DataFrame, constant: Mapping[str, str]) ->
     figures = {
         board.header(name): cells(filled, name, f"{name}_low", f"{name}_high") for name in board.headline
     }
+    ways = {} if WAY not in filled or filled[WAY].isna().all() else {WAY: list(map(share, filled[WAY]))}
     runs = {} if "runs" in constant else {"runs": filled["runs"].tolist()}
-    return {**ranks, **left, **figures, **runs}
+    return {**ranks, **left, **figures, **ways, **runs}
+
+
+def share(way: float) -> str:
+    """How far a row has come: 100% is the best that is known."""
+    return "–" if pd.isna(way) else f"{way:.1%}"
 
 
 def _improving(filled: pd.DataFrame) -> list[str]:
@@ -195,6 +206,17 @@ def combination_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[st
     """
     differing = [name for name in names if part[name].nunique(dropna=False) > 1] or list(names)
     return labels(part, differing)
+
+
+def short_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
+    """What the rows of one data set are called, without the options that tell nothing apart.
+
+    Indexed as the rows.
+    """
+    texts = part[list(names)].apply(as_text)
+    return combination_labels(
+        texts.assign(**{name: texts[name].map(shorten(texts[name])) for name in names}), names
+    )
 
 
 def cells(part: pd.DataFrame, mean: str, low: str, high: str) -> list[str]:
@@ -246,10 +268,11 @@ def _each(runs: str) -> str:
 
 
 def how(board: Board) -> list[str]:
-    """How the board was made: cells, ranks, what can be told apart, units; one sentence each."""
+    """How the board was made: cells, ranks, what can be told apart; one sentence each."""
     cells = f"Cells are means over seeds ± half the width of the 95% t interval, on the {board.split} split."
     ranks = ["Nothing is ranked."] if board.metric is None else _ranked(board)
-    return [cells, *ranks, *_units(board)]
+    missing = f"The suite's board asks for {', '.join(board.missing)}, which was not measured."
+    return [cells, *ranks, *([missing] if board.missing else [])]
 
 
 def _ranked(board: Board) -> list[str]:
@@ -263,14 +286,6 @@ def _ranked(board: Board) -> list[str]:
     known = {table: value for table, value in board.detectable.items() if value is not None}
     smallest = ", ".join(f"{value:.2g} ({table})" for table, value in known.items())
     needed = f"At this number of seeds the typical pair must differ by {smallest} to be told apart."
-    ranks = f"Ranks are by {board.metric}{instead}; rows that cannot be told apart share one."
+    by = board.called(str(board.metric))
+    ranks = f"Ranks are by {by}{instead}; rows that cannot be told apart share one."
     return [ranks, told, *([needed] if smallest else [])]
-
-
-def _units(board: Board) -> list[str]:
-    units: dict[str, list[str]] = {}
-    for name in board.headline:
-        units.setdefault(board.figures[name].unit, []).append(name)
-    units.pop("", None)
-    said = "; ".join(f"{', '.join(names)} in {unit}" for unit, names in units.items())
-    return [f"Units: {said}."] if said else []

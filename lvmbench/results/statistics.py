@@ -8,12 +8,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import log_ndtr, nctdtr, ndtri, stdtr, stdtrit
+from scipy.special import log_ndtr, ndtri, stdtr, stdtrit
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-MOST_SEEDS = 1000
-"""Of more seeds than these nobody is told that they would be needed."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +21,6 @@ class Interval:
     mean: float
     low: float | None
     high: float | None
-    n: int
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The mean of a - b over the ``n`` common seeds, its interval and two-sided p; None below two seeds."""
-
-    difference: float | None
-    low: float | None
-    high: float | None
-    p: float | None
     n: int
 
 
@@ -70,48 +57,6 @@ def mean_interval(values: npt.ArrayLike, level: float = 0.95) -> Interval:
         return Interval(mean, None, None, n)
     width = float(half_width(array.std(ddof=1), n, level))
     return Interval(mean, mean - width, mean + width, n)
-
-
-def paired_difference(a: pd.Series[float], b: pd.Series[float], level: float = 0.95) -> Comparison:
-    r"""Compare two combinations over their common seeds: :math:`t = \bar d / (s_d / \sqrt{n})`, d = a - b.
-
-    The t test assumes that the differences of seeds are independent and near normal.
-
-    Arguments:
-        a: One value per seed, indexed by seed; missing values are left out.
-        b: The same of the other combination.
-        level: The confidence level of the interval.
-
-    >>> c = paired_difference(pd.Series([1.0, 2.0, 4.0]), pd.Series([0.0, 2.0, 2.0]))
-    >>> c.difference, round(c.p, 4), c.n
-    (1.0, 0.2254, 3)
-    """
-    both = pd.concat([a, b], axis=1, join="inner").to_numpy(dtype=float)
-    differences = _Differences(both[:, :1], both[:, 1:])
-    n, mean = int(differences.n[0]), float(differences.mean[0])
-    if n < 2:
-        return Comparison(mean if n else None, None, None, None, n)
-    width = float(half_width(differences.deviation, n, level)[0])
-    return Comparison(mean, mean - width, mean + width, float(differences.paired[0]), n)
-
-
-def seeds_to_call(found: Comparison, level: float = 0.95, power: float = 0.8) -> int | None:
-    """The fewest seeds with which the interval would leave out 0 with this chance, if difference and spread
-    were what was found: the power of a t test, by the noncentral t distribution. It is as uncertain as these.
-
-    None where that cannot be told: below two seeds, without any difference, or beyond `MOST_SEEDS`.
-
-    >>> few = paired_difference(pd.Series([1.0, 2.0, 4.0]), pd.Series([0.0, 2.0, 2.0]))
-    >>> few.n, seeds_to_call(few)
-    (3, 10)
-    """
-    if not found.difference or found.low is None or found.high is None:
-        return None
-    n = np.arange(2, MOST_SEEDS + 1)
-    deviation = (found.high - found.low) / 2 / half_width(1.0, found.n, level)
-    away = np.sqrt(n) * abs(found.difference) / deviation
-    enough = np.flatnonzero(1 - nctdtr(n - 1, away, stdtrit(n - 1, (1 + level) / 2)) >= power)
-    return int(n[enough[0]]) if len(enough) else None
 
 
 def together(errors: float, count: int) -> float:

@@ -108,6 +108,12 @@ class Store(Database):
         with self.reading() as connection:
             return dict(iter(connection.execute(query)))
 
+    def checksums(self, keys: Collection[str] | None = None) -> dict[str, str | None]:
+        """The sha256 of the weights of every run that is ok, or of these, by key, where it is known."""
+        ok = sa.and_(_among(RUNS, keys), RUNS.c.status == Status.OK)
+        with self.reading() as connection:
+            return dict(iter(connection.execute(sa.select(RUNS.c.key, RUNS.c.weights_sha256).where(ok))))
+
     def facts(self, keys: Collection[str]) -> dict[str, dict[str, Any]]:
         """What is on record of these runs, by key; nothing for what is not known."""
         query = sa.select(*(RUNS.c[name] for name in RECORD_COLUMNS)).where(_among(RUNS, keys))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,12 @@ from lvmbench.errors import UserError
 if TYPE_CHECKING:
     from lvmbench.results.store import Store
 
-RECORDS, MEASUREMENTS, EVALUATIONS, CURVES = (
+RECORDS, MEASUREMENTS, EVALUATIONS, CURVES, BASELINES = (
     "records.csv",
     "measurements.csv",
     "evaluations.csv",
     "curves.csv",
+    "baselines.csv",
 )
 """What the tables of a results directory are called."""
 LATE = 0.05
@@ -64,9 +66,10 @@ def read_table(path: Path) -> pd.DataFrame:
         )
     frame = pd.read_csv(path, dtype="str", keep_default_na=False)
     for name in frame.columns.intersection(_REAL):  # float() is exact whatever the version of pandas
-        frame[name] = [float(text) if text else np.nan for text in frame[name]]
+        frame[name] = [float(text) if text else np.nan for text in frame[name].tolist()]
     for name in frame.columns.intersection(_WHOLE):
-        frame[name] = pd.array([_whole(text) for text in frame[name]], dtype="Int64")
+        places, texts = pd.factorize(frame[name])
+        frame[name] = pd.array([_whole(text) for text in texts], dtype="Int64").take(places)
     if "improving" in frame:
         frame["improving"] = pd.array([_FLAGS[text] for text in frame["improving"]], dtype="boolean")
     return frame
@@ -135,3 +138,21 @@ def _improving(records: pd.DataFrame) -> pd.Series[bool]:
     late = trained - records["best_epoch"] < np.ceil(LATE * trained.astype(float))
     cut_short = records["stopped"].isin(["budget", "seconds"])
     return (late & cut_short).astype("boolean").where(records["status"] == "ok")
+
+
+def write(path: Path, text: str) -> bool:
+    """Write a file whole or not at all; says whether it changed."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"'{path}' cannot be written: {error.strerror}; the store has what is finished: mend that, and "
+            "the same command goes on"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return True

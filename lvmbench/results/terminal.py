@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -13,16 +14,18 @@ from rich.table import Table
 from rich.text import Text
 
 from lvmbench.results.board import Board
+from lvmbench.results.effects_sections import effects_sections
 from lvmbench.results.endings import endings
 from lvmbench.results.sections import Section, caption, sections
 from lvmbench.text import legible
 
 _LEFT_OUT = ("from", "figure", "range", "note")
+_ARROW = 4  # the most signs of an arrow, spelled out
 _PADDING = 2  # what a column of a terminal table takes beyond its text
 
 
 def to_rich(board: Board, width: int = 110, encoding: str = "utf-8", *, refused: bool = False) -> list[Table]:
-    """Make the tables for a terminal: each data set's board, what gave no result there, effects,
+    """Make the tables for a terminal: effects, each data set's board, what gave no result there,
     claims, published figures.
 
     Arguments:
@@ -32,8 +35,8 @@ def to_rich(board: Board, width: int = 110, encoding: str = "utf-8", *, refused:
             needs.
         refused: Whether to name the combinations that were refused, and not only to count them.
     """
-    tables = []
-    figures = {legible(board.header(name), encoding): name for name in board.headline}
+    tables = to_tables(effects_sections(board), encoding)
+    figures = {legible(board.header(name), encoding): board.called(name) for name in board.headline}
     for section in (_spelled(found, encoding) for found in sections(board, short=True, refused=refused)):
         tables += [_rich(section, figures, width)] if section.columns else []
         tables += [_rich_holes(section)] if section.holes else []
@@ -60,7 +63,7 @@ def _spelled(section: Section, encoding: str) -> Section:
 
 
 def _rich_summary(section: Section) -> Table:
-    """Effects, claims or published figures, without what makes a line too long for a terminal."""
+    """Claims or published figures, without what makes a line too long for a terminal."""
     return _plain(replace(section, title=section.title.lower()))
 
 
@@ -76,7 +79,7 @@ def _plain(section: Section) -> Table:
         justify: Any = "right" if name in section.numbers else "left"
         table.add_column(Text(wrapped(name)), justify=justify, overflow="fold")
     for row in zip(*shown.values(), strict=True):
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(text if " " in text else wrapped(text)) for text in row))
     return table
 
 
@@ -106,8 +109,11 @@ def _table(title: str, below: str = "") -> Table:
 
 
 def _folded(header: str) -> str:
-    """Break a long header after an underscore or before its variant."""
-    return header.replace("[", "\n[").replace("_", "_\n") if len(header) > 14 else header
+    """Break a long header between words, its arrow with the last of them."""
+    head, _, arrow = header.rpartition(" ")
+    whole = f"{head}\u00a0{arrow}" if head and len(arrow) <= _ARROW else header
+    folded = textwrap.fill(whole, 13, break_long_words=False, break_on_hyphens=False)
+    return folded.replace("\u00a0", " ")
 
 
 def wrapped(name: str, width: int = 18) -> str:

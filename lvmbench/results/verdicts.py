@@ -10,8 +10,9 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from lvmbench.errors import nearest
+from lvmbench.results.comparison import Comparison, paired_difference, seeds_to_call
 from lvmbench.results.metrics import figure_table, found_figure, named_figures, rows_like
-from lvmbench.results.statistics import Comparison, paired_difference, seeds_to_call, together
+from lvmbench.results.statistics import together
 from lvmbench.suites.claims import Claim
 
 HOLDS, FAILS, UNDECIDED, MISSING = "holds", "does not hold", "inconclusive", "not measured"
@@ -25,10 +26,10 @@ def judge(
     or its extremes over runs, and the verdict.
     """
     claims = TypeAdapter(list[Claim]).validate_python(list(written))
-    long = named_figures(records, measurements)
+    long = named_figures(records, measurements) if claims else pd.DataFrame()
     rows = [(_order if claim.kind == "order" else _agreement)(claim, long) for claim in claims]
     named = [
-        {"claim": c.claim, "source": c.source, "figure": c.metric, **r}
+        {"claim": c.claim, "source": c.source, "figure": found_figure(c.metric, long) or c.metric, **r}
         for c, r in zip(claims, rows, strict=True)
     ]
     return pd.DataFrame(named, columns=COLUMNS)

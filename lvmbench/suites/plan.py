@@ -30,7 +30,7 @@ from lvmbench.registry.names import Ref, matches
 from lvmbench.registry.sandbox import contained, preserved
 from lvmbench.registry.watch import Fatal
 from lvmbench.status import Status, answered
-from lvmbench.suites.figures import check_figures, check_references
+from lvmbench.suites.figures import Instrument, check_figures, check_references, instruments
 from lvmbench.suites.suite import Choice, Row, Suite
 
 
@@ -74,6 +74,7 @@ class Plan:
         suite: The suite.
         planned: Its combinations, without those that ``--only`` leaves out.
         evaluators: What measures.
+        instruments: What these say of their figures.
         data: The data sets that could be had.
         combinations: All combinations.
         remarks: What to know of the data sets of which there is something to know.
@@ -83,6 +84,7 @@ class Plan:
     suite: Suite
     planned: tuple[Planned, ...]
     evaluators: tuple[Ref, ...]
+    instruments: Mapping[str, Instrument]
     data: Mapping[str, Data]
     combinations: tuple[Combination, ...]
     remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -114,7 +116,8 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     """
     planner = _Planner(suite, catalogue)
     evaluators = tuple(dict.fromkeys(planner.canonical(choice) for choice in suite.evaluators))
-    check_figures(suite, catalogue, evaluators)
+    classes = instruments(catalogue, evaluators)
+    check_figures(suite, evaluators, classes)
     with preserved([]):  # components are made and asked
         combinations = planner.combinations()
     if not combinations:
@@ -130,7 +133,7 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     data = planner.data.loaded
     remarks = {name: found.remarks for name, found in data.items() if found.remarks}
     tested = {name: len(found.splits["test"]) for name, found in data.items()}
-    return Plan(suite, planned, evaluators, data, tuple(combinations), remarks, tested)
+    return Plan(suite, planned, evaluators, classes, data, tuple(combinations), remarks, tested)
 
 
 def _matches(combination: Combination, only: Iterable[str]) -> bool:
@@ -331,7 +334,7 @@ class _Planner:
         options = {kind: self.catalogue.options(kind, ref) for kind, ref in combination.refs.items()}
         version = {kind: self.catalogue.version(kind, ref) for kind, ref in combination.refs.items()}
         parts = {kind: [combination[kind].name, options[kind], version[kind]] for kind in PARTS}
-        return {"parts": parts, "data": data.checksum, "budget": combination.budget.model_dump()}
+        return {"parts": parts, "data": data.checksum, "budget": combination.budget.identity}
 
     def _keys(self, combination: Combination, identity: Mapping[str, Any]) -> dict[int, str]:
         return run_keys(combination, self.suite.seeds, identity)

@@ -75,7 +75,8 @@ class Schema(_Model):
     budget: dict[str, Any] = {}
     seeds: SeedCount | list[Seed] = 3
     evaluators: Names
-    metric: str = "elbo"
+    metric: str | None = None
+    board: Annotated[list[str], Field(min_length=1)] | None = None
     claims: list[Claim] = []
     references: list[Reference] = []
 

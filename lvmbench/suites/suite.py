@@ -68,7 +68,7 @@ class Suite:
     exclude: tuple[Rule, ...]
     seeds: tuple[int, ...]
     evaluators: tuple[Choice, ...]
-    metric: str
+    metric: str | None
     figures: tuple[tuple[str, str, str], ...] = ()
     """The figures that its board depends on: the place, what it is for, and the name."""
     references: tuple[tuple[str, Reference], ...] = ()
@@ -197,9 +197,11 @@ class _Reader:
             yield dict(zip(axes, row, strict=True))
 
     def figures(self, schema: Schema) -> Iterator[tuple[str, str, str]]:
-        """What ranks, unless nothing does, and what claims and references are about."""
-        if schema.metric != NOTHING:
-            yield self.file.place(["metric"]), "metric", schema.metric
+        """What ranks, where the suite says so, what its board shows, what claims and references are about."""
+        if schema.metric not in (None, NOTHING):
+            yield self.file.place(["metric"]), "metric", str(schema.metric)
+        for i, name in enumerate(schema.board or []):
+            yield self.file.place(["board", i]), "board", name
         for i, claim in enumerate(schema.claims):
             for name in claim.figures:
                 yield self.file.place(["claims", i]), f"claim '{claim.claim}'", name

@@ -13,13 +13,16 @@ from lvmbench.combinations.parts import Parts, build
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
 from lvmbench.terms import Terms
+from lvmbench.training.graph import WARM
+from lvmbench.training.precision import matmul_precision
 
 if TYPE_CHECKING:
     from lvmbench.dataset import Data
     from lvmbench.registry.catalogue import Catalogue
     from lvmbench.suites.plan import Effort, Planned
 
-TIMED_STEPS = 3
+TIMED_STEPS = WARM + 2
+"""As many as a GPU needs to record a step before the timed ones, so that these are replayed."""
 DATA, SAMPLES = 32, 64
 """How many data, and samples of each, are drawn to see what a draw costs."""
 
@@ -66,7 +69,8 @@ def _training(planned: Planned, parts: list[Parts], data: Data, device: torch.de
 
     budget = planned.combination.budget
     training = Training(parts, list(planned.keys), data, budget, device)
-    step = _timed(lambda: training.steps_of(TIMED_STEPS), device) / TIMED_STEPS
+    with matmul_precision(budget.precision, device):
+        step = _timed(lambda: training.steps_of(TIMED_STEPS), device) / TIMED_STEPS
     longest = float("inf") if budget.seconds is None else budget.seconds * len(parts)
     return min(longest, step * training.steps * budget.epochs)
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,9 +17,11 @@ from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import Data
 from lvmbench.noise import Stream
 from lvmbench.training.batches import Batches, Shape, by_length, together
+from lvmbench.training.graph import Function, faster
 from lvmbench.training.learner import Learner, check_terms, demand
 from lvmbench.training.optimizer import PackOptimizer
 from lvmbench.training.pack import Pack, PackNoise, clip_per_seed, gains_from_vectorizing
+from lvmbench.training.precision import matmul_precision
 
 VALIDATION_BATCH = 512
 VALIDATION_STEPS = 2**17
@@ -91,7 +94,8 @@ def train(
         vectorized: Whether to train the seeds inside ``torch.vmap``; by default where that is possible and
             faster.
     """
-    return Training(parts, seeds, data, budget, device, vectorized).run(report)
+    with matmul_precision(budget.precision, device):
+        return Training(parts, seeds, data, budget, device, vectorized).run(report)
 
 
 def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
@@ -107,7 +111,10 @@ def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
 
 
 class Training:
-    """The state of one pack in training; `train` is the way to it."""
+    """The state of one pack in training; `train` is the way to it.
+
+    ``wrap`` is put around what is called at each step and validated batch, and by default makes it faster.
+    """
 
     def __init__(
         self,
@@ -117,11 +124,13 @@ class Training:
         budget: Budget,
         device: torch.device,
         vectorized: bool | None = None,
+        wrap: Callable[[Function], Function] | None = None,
     ) -> None:
         learners = [Learner(p).to(device) for p in parts]
         if vectorized is None:
             vectorized = parts[0].vectorizable and gains_from_vectorizing(learners[0], len(seeds), device)
         self.seeds, self.budget, self.device, self.visit = seeds, budget, device, data.visit
+        wrap = wrap or faster(device)
         self.train, validation = data.splits["train"], data.splits["validation"]
         self.source, self.decode = self.train.x.to(device), self.train.decode
         self.validation = replace(validation, x=validation.x.to(device))
@@ -133,7 +142,10 @@ class Training:
         tried = copy.deepcopy(learners[0])
         check_terms(tried, next(self.validation.batches(self.shape.size, trim=self.trim)))
         self.noise = {shape: self._noise(tried, shape, x) for shape, x in self._examples()}
+        self.advance = {shape: wrap(partial(self._advance, shape)) for shape in self.noise}
         self.validation_demands = [demand(tried, x, training=False) for x in self._validation_batches()]
+        # batches of one shape draw as many numbers, and are measured by one function
+        self.measure = {shape: wrap(self._measure) for shape in {x.shape for x in self._validation_batches()}}
         self.pack = Pack(learners, vectorized=vectorized)
         trained = [p for p in self.pack.parameters.values() if p.requires_grad]
         self.optimizer = PackOptimizer(trained, budget) if trained else None
@@ -245,7 +257,13 @@ class Training:
         return torch.stack([self.visit(row, noise) for row, noise in zip(x, self.visits, strict=True)])
 
     def _step(self, x: Tensor, shape: Shape, kl_weight: float) -> Tensor:
-        surrogates, bounds = self.pack(x, *self.noise[shape].draw(), kl_weight, True)
+        """Improve each seed by its batch, ``(S, B, *x)``; their mean bounds, ``(S,)``."""
+        self.noise[shape].draw()
+        return self.advance[shape](x, kl_weight)
+
+    def _advance(self, shape: Shape, x: Tensor, kl_weight: Tensor | float) -> Tensor:
+        """A step but for drawing its noise, which a GPU replays."""
+        surrogates, bounds = self.pack(x, *self.noise[shape].drawn, kl_weight, True)
         if self.optimizer is not None:
             self.optimizer.zero_grad()
             # a sum and no mean: each seed's weights get the gradient of its own surrogate, as if it were
@@ -266,6 +284,9 @@ class Training:
         for i, (x, demanded) in enumerate(demands):
             # common random numbers: from epoch to epoch the weights alone make a difference
             noise = PackNoise(self.seeds, demanded, "validation", i, device=self.device)
-            every = x.expand(len(self.seeds), *x.shape)
-            total += self.pack(every, *noise.draw(), 1.0, False)[1] * len(x)
+            total += self.measure[x.shape](x, *noise.draw()) * len(x)
         return total / len(self.validation)
+
+    def _measure(self, x: Tensor, normals: Tensor, uniforms: Tensor) -> Tensor:
+        """The mean bound of each seed, ``(S,)``, for a batch ``(B, *x)``."""
+        return self.pack(x.expand(len(self.seeds), *x.shape), normals, uniforms, 1.0, False)[1]

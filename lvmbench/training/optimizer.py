@@ -94,20 +94,27 @@ def normalize_per_seed(gradients: Sequence[Tensor]) -> None:
 
 
 def _optimizer(named: Optimizer, leaves: list[Tensor], budget: Budget) -> torch.optim.Optimizer:
-    decay: dict[str, Any] = {} if budget.weight_decay is None else {"weight_decay": budget.weight_decay}
-    rate = budget.learning_rate
+    on_gpu = leaves[0].is_cuda
+    # a CUDA graph reads a rate that changes from memory, and cannot count steps on the processor
+    rate = torch.tensor(budget.learning_rate, device=leaves[0].device) if on_gpu else budget.learning_rate
+    given: dict[str, Any] = {"lr": rate}
+    if budget.weight_decay is not None:
+        given["weight_decay"] = budget.weight_decay
     match named:
         case SGD(momentum=momentum):
-            return torch.optim.SGD(leaves, lr=rate, momentum=momentum, fused=True, **decay)
+            return torch.optim.SGD(leaves, momentum=momentum, fused=True, **given)
         case RMSprop(decay=alpha, momentum=momentum, epsilon=eps):
-            return torch.optim.RMSprop(leaves, lr=rate, alpha=alpha, eps=eps, momentum=momentum, **decay)
+            given |= {"alpha": alpha, "eps": eps, "momentum": momentum, "capturable": on_gpu}
+            return torch.optim.RMSprop(leaves, **given)
         case Adamax(beta1=beta1, beta2=beta2, epsilon=eps):
-            return torch.optim.Adamax(leaves, lr=rate, betas=(beta1, beta2), eps=eps, **decay)
+            given |= {"betas": (beta1, beta2), "eps": eps, "capturable": on_gpu}
+            return torch.optim.Adamax(leaves, **given)
         case AdamW(beta1=beta1, beta2=beta2, epsilon=eps):
-            return torch.optim.AdamW(leaves, lr=rate, betas=(beta1, beta2), eps=eps, fused=True, **decay)
+            given |= {"betas": (beta1, beta2), "eps": eps, "fused": True, "capturable": on_gpu}
+            return torch.optim.AdamW(leaves, **given)
         case Adam() | AdamNormGrad():
-            betas = (named.beta1, named.beta2)
-            adam = torch.optim.Adam(leaves, lr=rate, betas=betas, eps=named.epsilon, fused=True, **decay)
+            given |= {"betas": (named.beta1, named.beta2), "eps": named.epsilon}
+            adam = torch.optim.Adam(leaves, fused=True, capturable=on_gpu, **given)
             if isinstance(named, Adam) and named.second_moment:
                 _start(adam, named.second_moment)
             return adam

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +57,9 @@ class Pack:
         # random numbers are among the inputs: inside vmap a generator could not give each seed its own
         if self.vectorized:
             return vmap(one)(self.parameters, self.buffers, x, normals, uniforms)
-        rows = [one(*self.state(s), x[s], normals[s], uniforms[s]) for s in range(len(x))]
+        states = (_seeds(stacked, len(x)) for stacked in (self.parameters, self.buffers))
+        every = zip(*states, x, normals, uniforms, strict=True)
+        rows = [one(*inputs) for inputs in every]
         surrogates, bounds = zip(*rows, strict=True)
         return torch.stack(surrogates), torch.stack(bounds)
 
@@ -75,6 +77,13 @@ class Pack:
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of the whole stacked state."""
         return {k: v.detach().clone() for k, v in {**self.parameters, **self.buffers}.items()}
+
+
+def _seeds(stacked: Mapping[str, Tensor], seeds: int) -> list[dict[str, Tensor]]:
+    """Stacked tensors as those of each seed."""
+    # not by indexing: the gradient of each index would fill a whole stack with zeros
+    rows = {k: [v.squeeze(0)] if seeds == 1 else v.unbind() for k, v in stacked.items()}
+    return [{k: row[s] for k, row in rows.items()} for s in range(seeds)]
 
 
 class _Refresher(nn.Module):
@@ -114,6 +123,11 @@ class PackNoise:
         for row, uniform_row, source in zip(self._normals, self._uniforms, self._generators, strict=True):
             row.normal_(generator=source)
             uniform_row.uniform_(generator=source)
+        return self.drawn
+
+    @property
+    def drawn(self) -> tuple[Tensor, Tensor]:
+        """The numbers that were drawn last, ``(S, n)`` each."""
         return self._normals, self._uniforms
 
 

@@ -138,6 +138,10 @@ COMPONENTS = {
         "completion": "evaluators.completion:Completion",
         "cost": "evaluators.cost:Cost",
     },
+    "tracker": {
+        "tensorboard": "trackers.tensorboard:TensorBoard",
+        "mlflow": "trackers.mlflow:MLflow",
+    },
 }
 """The class of each component, by kind and name."""
 SUITES = (

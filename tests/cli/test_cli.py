@@ -341,6 +341,7 @@ def finished(tmp_path_factory, suite):
 @pytest.fixture
 def results(finished, tmp_path, monkeypatch):
     monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
+    monkeypatch.setattr("lvmbench.cli.running._renew_report", lambda results: None)
     return shutil.copytree(finished[0], tmp_path / "some results")
 
 
@@ -533,6 +534,13 @@ REFUSED = [
     (("leaderboard", "--sort", "elbow"), "--sort elbow: no such figure is on this board; did you mean 'elbo"),
     (("leaderboard", "--rows", "prior"), "--rows and --columns go together"),
     (("leaderboard", "--rows", "prior", "--columns", "priors"), "--columns priors: nothing of that name"),
+    (("effects", "--metric", "elbow"), "no metric 'elbow' was measured; did you mean 'elbo"),
+    (("effects",), "no effects: in no table was a part exchanged in two combinations or more"),
+    (("compare", "standard_normal", "prior=standard*"), "A and B are the same 4 runs: 'standard_normal' and"),
+    (("compare", "vamp", "mixture"), "A 'vamp': no run has a part 'vamp'; "),
+    (("compare", "mixture", "standard_normal", "--metric", "elbow"), "no metric 'elbow' was measured; did"),
+    (("compare", "mixture", "standard_normal", "--where", "prior=vamp"), "--where prior=vamp: no run that"),
+    (("compare", "mixture", "standard_normal", "--equal-within", "-1"), "Invalid value for '--equal-within'"),
     (("retry", "--status", "fail"), "--status: no run can be retried for 'fail'; did you mean 'failed'?"),
     (
         ("evaluate", "--evaluator", "tight"),

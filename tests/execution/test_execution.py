@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lvmbench.execution.interruption import Interrupted, Interruption
-from lvmbench.execution.jobs import weights_file
 from lvmbench.execution.local import HereExecutor
 from lvmbench.execution.progress import NowAndThen, Progress
+from lvmbench.results.weights import weights_file
 
 PARTS = """
 import json, os, signal, time, torch, lvmbench

@@ -41,7 +41,7 @@ def assert_alike(one, other, tolerance=1e-4):
     """Two results directories hold the same runs and figures, timings aside."""
     for mine, yours in zip(read_results(one), read_results(other), strict=True):
         real = ["value", "stderr"] if "value" in mine else []
-        drop = [name for name in TIMINGS if name in mine] + real
+        drop = [name for name in (*TIMINGS, "weights_sha256") if name in mine] + real
         pd.testing.assert_frame_equal(mine.drop(columns=drop), yours.drop(columns=drop))
         for name in real:
             a, b = (torch.tensor(frame[name].to_numpy()) for frame in (mine, yours))
@@ -66,6 +66,7 @@ def test_a_suite_from_end_to_end(tiny, monkeypatch):
             "curves.csv",
             "leaderboard.svg",
             "curves.svg",
+            "baselines.csv",
             "environment.json",
             "suite.yaml",
             "store.sqlite",
@@ -157,7 +158,7 @@ import math, torch, lvmbench
 from lvmbench import Evaluator, Measurement, Metric, Refusal
 
 class Base(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def evaluate(self, subject):
         return self.give()
 
@@ -227,22 +228,44 @@ def test_an_evaluator_that_fails_says_why_and_the_others_go_on(tiny):
     assert measured.set_index("evaluator").loc["tensor", ["value", "stderr"]].tolist() == [1.5, 0.5]
 
 
-def test_lost_weights_are_trained_anew_only_where_they_are_needed(tiny):
+def test_weights_that_are_lost_or_changed_are_named_and_trained_anew(tiny):
     tiny.run(priors=["standard_normal"])
     out = tiny.folder / "out"
-    figures = content(out, ["measurements.csv"])
-    forget_weights(tiny)
+    tables = ["measurements.csv", "records.csv"]
+    before, first = content(out, tables[:1]), tiny.frame().set_index("key")["weights_sha256"]
+    files = sorted((out / "weights").glob("*.safetensors"))
+    files[0].unlink()
+    flip(files[1])
+    assert tiny.run(priors=["standard_normal"]).trained == 2
+    said = {words.split()[4]: words for words in tiny.reporter.said}
+    assert said[files[0].stem].endswith("are missing: it is trained again")
+    assert "are not those that were trained (sha256" in said[files[1].stem]
+    assert content(out, tables[:1]) == before
+    assert tiny.frame().set_index("key")["weights_sha256"].equals(first)
     assert tiny.run(priors=["standard_normal"]).trained == 0
-    more = ["tightness[samples=20,repeats=5]", "clustering"]
+
+
+def test_weights_that_are_lost_or_changed_are_never_measured(tiny):
+    tiny.run(priors=["standard_normal"])
+    files = sorted((tiny.folder / "out" / "weights").glob("*.safetensors"))
+    files[0].unlink()
+    flip(files[1])
     lost = tiny.run(priors=["standard_normal"], evaluators=["clustering"], training=False)
     assert (lost.trained, lost.evaluations) == (0, {"ok": 2, "failed": 2})
-    assert tiny.frame("evaluations")["reason"].str.contains("No such file").sum() == 2
+    reasons = tiny.frame("evaluations")["reason"]
+    for wrong in ("are missing; lvmbench run or retry", "are not those that were trained (sha256"):
+        assert reasons.str.contains(wrong, regex=False).sum() == 1
     with tiny.store() as store:
         assert store.reopen_evaluations(["failed"]) == 2
-    again = tiny.run(priors=["standard_normal"], evaluators=more)
+    again = tiny.run(priors=["standard_normal"])
     assert (again.trained, again.evaluations) == (2, {"ok": 4})
-    kept = tiny.frame("measurements").query("evaluator != 'clustering'")
-    assert kept.assign(asked_by="suite").to_csv(index=False).encode() == figures["measurements.csv"]
+
+
+def flip(file):
+    """Change a byte of a tensor, so that the file is one of weights as before."""
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(content)
 
 
 def forget_weights(tiny):
@@ -334,7 +357,7 @@ def look():
         raise Unavailable("late needs the package 'later': pip install later")
 
 class LateEvaluator(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def __init__(self, *, early: bool = True):
         self.early = early
         if early:
@@ -394,15 +417,15 @@ def test_a_part_that_lacked_a_package_is_trained_once_it_is_there(tiny, late):
     assert tiny.run(**what).counts == {"ok": 1}
 
 
-def test_weights_of_another_model_are_not_evaluated(tiny):
+def test_weights_of_another_model_are_not_measured(tiny):
     tiny.run(priors=["standard_normal"], seeds=[0])
     tiny.run("other", priors=["mixture[components=2]"], seeds=[0])
     file, other = (next((tiny.folder / out / "weights").glob("*.safetensors")) for out in ("out", "other"))
     file.write_bytes(other.read_bytes())
-    tiny.run(priors=["standard_normal"], seeds=[0], evaluators=["clustering"])
+    tiny.run(priors=["standard_normal"], seeds=[0], evaluators=["clustering"], training=False)
     found = tiny.frame("evaluations").set_index("evaluator").loc["clustering"]
     assert found["status"] == "failed"
-    assert "of other parts" in found["reason"]
+    assert "are not those that were trained" in found["reason"]
 
 
 PARTS = """
@@ -607,7 +630,7 @@ from pathlib import Path
 from lvmbench import Evaluator, Measurement, Metric
 
 class Waiting(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def evaluate(self, subject):
         Path("REACHED").touch()
         while not Path("GO").exists():

@@ -1,5 +1,7 @@
 """Wrong evaluators."""
 
+from dataclasses import replace
+
 import torch
 
 from lvmbench import Evaluator, Measurement, Metric, Refusal, Terms
@@ -9,7 +11,7 @@ from tests.mutants import mutant
 class Elbo(Evaluator):
     """The ELBO."""
 
-    metrics = {"elbo": Metric("nats", "higher", "evidence lower bound")}  # noqa: RUF012
+    metrics = {"elbo": Metric("ELBO", "nats", "higher", "evidence lower bound")}  # noqa: RUF012
 
     @torch.no_grad()
     def draws(self, subject):
@@ -55,7 +57,7 @@ class NeedsLabels(Elbo):
 )
 class PerfectForNothing(Elbo):
     requires = frozenset({"dataset.labels"})
-    metrics = {"purity": Metric("fraction", "higher", "share of the commonest label")}  # noqa: RUF012
+    metrics = {"purity": Metric("Purity", "fraction", "higher", "share of the commonest label")}  # noqa: RUF012
 
     def evaluate(self, subject):
         commonest = subject.labels.mode().values
@@ -114,7 +116,7 @@ class NegativeElbo(Elbo):
 
 @mutant("a percentage where a fraction is due", fractions_are_fractions="not a percentage")
 class Percentage(Elbo):
-    metrics = {"sharpness": Metric("fraction", "higher", "share of sharp data")}  # noqa: RUF012
+    metrics = {"sharpness": Metric("Sharpness", "fraction", "higher", "share of sharp data")}  # noqa: RUF012
 
     def evaluate(self, subject):
         yield Measurement("sharpness", 87.5)
@@ -149,7 +151,33 @@ class NeedsExactLogProb(Elbo):
 
 @mutant("a known metric in another unit", metrics_mean_the_same_everywhere="choose another name")
 class OtherUnit(Elbo):
-    metrics = {"elbo": Metric("bits", "lower", "minus the evidence lower bound")}  # noqa: RUF012
+    metrics = {"elbo": Metric("ELBO", "bits", "lower", "minus the evidence lower bound")}  # noqa: RUF012
+
+
+@mutant("a known metric by another title", metrics_mean_the_same_everywhere="or the same words")
+class OtherTitle(Elbo):
+    metrics = {"elbo": Metric("Lower bound", "nats", "higher", "evidence lower bound")}  # noqa: RUF012
+
+
+@mutant("a title of two lines", metrics_are_declared="one line of at most 40 signs")
+class LongTitle(Elbo):
+    metrics = {"mine": Metric("The bound\nthat is mine", "nats", "higher", "a bound")}  # noqa: RUF012
+
+    def measured(self, subject, draws):
+        return replace(super().measured(subject, draws), metric="mine")
+
+
+@mutant("two metrics of one title", titles_and_board_are_of_its_metrics="is the title of two metrics")
+class SameTitle(LongTitle):
+    metrics = {  # noqa: RUF012
+        "mine": Metric("Bound of mine", "nats", "higher", "a bound"),
+        "other": Metric("Bound of mine", "nats", "higher", "another bound"),
+    }
+
+
+@mutant("a board of what it does not measure", titles_and_board_are_of_its_metrics="did you mean 'elbo'")
+class StrangeBoard(Elbo):
+    board = ("elbow",)
 
 
 @mutant("no metrics", metrics_are_declared="declare a Metric")

@@ -253,7 +253,7 @@ class Meddler(Prior):
 
 
 class Meddling(Evaluator):
-    metrics = {"nothing": Metric("", "neither", "nothing at all")}
+    metrics = {"nothing": Metric("Nothing", "", "neither", "nothing at all")}
 
     def evaluate(self, subject):
         meddle()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import lvmbench
-from lvmbench.results.board import leaderboard
+from lvmbench.results import folder
 from lvmbench.results.folder import rebuild
 from lvmbench.results.tables import _improving, read_results, stored_tables
 
@@ -17,7 +17,7 @@ GAP = "gap_split[data=3,steps=5,temperatures=0]"
 
 def board_of(tiny, metric=None):
     with tiny.store() as store:
-        return leaderboard(*stored_tables(store), metric=metric)
+        return folder.board_of(*stored_tables(store), tiny.folder / "out", metric)
 
 
 def said(tiny):

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from lvmbench.results.board import leaderboard
+from lvmbench.results.comparison import paired_difference
 from lvmbench.results.effects import effects
 from lvmbench.results.markdown import to_markdown
-from lvmbench.results.statistics import paired_difference
 from lvmbench.results.verdicts import judge
 
 NAMES = {"dataset": "d", "decoder": "b", "objective": "o", "estimator": "e"}
@@ -91,7 +91,7 @@ def test_settings_that_never_meet_have_no_row():
 
 def test_a_list_is_no_grid():
     assert effects(leaderboard(*results(additive, posterior=["a", "b"], latent=[8]))).empty
-    assert "## Effects" not in to_markdown(leaderboard(*results(additive, posterior=["a", "b"], latent=[8])))
+    assert "Effects on" not in to_markdown(leaderboard(*results(additive, posterior=["a", "b"], latent=[8])))
 
 
 def test_nothing_ranks_nothing_is_worth():
@@ -100,7 +100,8 @@ def test_nothing_ranks_nothing_is_worth():
 
 def test_one_seed_calls_nothing():
     found = effects(leaderboard(*results(additive, seeds=1, **GRID)))
-    assert set(found["verdict"]) == {"cannot be called with 1 seed"}
+    assert set(found["verdict"]) == {"inconclusive"}
+    assert found["needed"].isna().all()
 
 
 def test_all_rows_of_a_table_count_by_holms_limits():
@@ -113,7 +114,7 @@ def test_all_rows_of_a_table_count_by_holms_limits():
     latent = found[found["axis"] == "latent"]
     assert len(latent) == 20
     assert (latent["p"] > 0.05 / 20).all()
-    assert set(latent["verdict"]) == {"not told apart"}
+    assert set(latent["verdict"]) == {"inconclusive"}
 
 
 def test_a_setting_that_is_not_given_is_one_of_them():
@@ -127,7 +128,9 @@ def additive_in_clip(place, seed):
 
 def test_the_section_says_what_it_is():
     text = to_markdown(leaderboard(*results(additive, **GRID)))
-    assert "## Effects\n\n| axis | setting | against | difference | better in | seeds | verdict |" in text
+    head = "## Effects on Elbo ↑\n\n| axis | setting | against | difference | better in | seeds | verdict |"
+    assert head in text
+    assert text.index(head) < text.index("## d\n")
     assert "| posterior | b | a | 5.07 ± 0.63 | 2 of 2 | 3 | better |" in text
     assert "| latent | 16 | 8 | -2.0" in text
 

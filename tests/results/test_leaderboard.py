@@ -22,9 +22,10 @@ from lvmbench.results.board import (
     leaderboard,
     run_table,
     seed_values,
-    suite_leaderboard,
 )
 from lvmbench.results.endings import claims_section
+from lvmbench.results.folder import board_of
+from lvmbench.results.glossary import COLUMNS, keep, told
 from lvmbench.results.html import to_html
 from lvmbench.results.markdown import to_markdown
 from lvmbench.results.sections import cell, sections
@@ -39,6 +40,15 @@ FIGURES = [  # metric, variant, method, shift, unit, better
     ("nmi", "kmeans", "", 100.0, "", "higher"),
     ("gradient_variance_ratio", "score/pathwise", "", 200.0, "", "neither"),
 ]
+SAID = pd.DataFrame(
+    [
+        ("tightness", "elbo", "ELBO", "nats", "higher", "evidence lower bound", "elbo"),
+        ("tightness", "log_likelihood", "log p(x)", "nats", "higher", "log density", "log_likelihood"),
+        ("tightness", "nmi", "NMI", "", "higher", "agreement with labels", "nmi[kmeans]"),
+        ("tightness", "gradient_variance_ratio", "Variance ratio", "", "neither", "of gradients", ""),
+    ],
+    columns=COLUMNS,
+)
 REASON = "posterior 'exact' needs prior.enumerable | see lvmbench show"
 
 
@@ -106,7 +116,7 @@ def results():
     level = {"vamp[components=50]": -80.0, "mixture[components=20]": -90.0, "standard_normal": -100.0}
     ok = [record for record in runs if record["status"] == "ok"]
     figures = [row for record in ok for row in measured(record, level[record["prior"]] + rng.normal(0, 0.3))]
-    return pd.DataFrame(runs), pd.DataFrame(figures)
+    return pd.DataFrame(runs), told(pd.DataFrame(figures), SAID)
 
 
 def test_every_combination_has_a_row(results):
@@ -188,11 +198,18 @@ def test_an_unknown_metric_names_the_nearest(results):
         leaderboard(*results, metric="log_likelyhood")
 
 
-def test_without_elbo_the_first_metric_with_a_direction_ranks(results):
+def test_the_first_figure_with_a_direction_that_the_first_evaluator_shows_ranks(results):
     records, measurements = results
     rest = measurements[measurements["metric"].isin(["gradient_variance_ratio", "nmi"])]
     assert leaderboard(records, rest).metric == "nmi[kmeans]"
-    assert leaderboard(records, rest, metric="elbo").metric == "nmi[kmeans]"
+
+
+def test_an_evaluator_that_joins_the_suite_after_the_others_does_not_rank(results):
+    """Though it measures the ELBO, which the first one does not."""
+    records, measurements = results
+    other = measurements[measurements["metric"] == "elbo"].assign(evaluator="other")
+    rest = measurements[measurements["metric"] == "nmi"]
+    assert leaderboard(records, pd.concat([rest, other])).metric == "nmi[kmeans]"
 
 
 def test_lower_is_better_where_the_metric_says_so(results):
@@ -282,7 +299,7 @@ def test_two_evaluators_with_the_same_figure_are_told_apart(results):
 def added(measurements, evaluator="brier", metric="score", **words):
     """What an evaluator gave that was added to those of the suite; it comes first, as its name may."""
     extra = measurements[measurements["metric"] == "elbo"].assign(evaluator=evaluator, metric=metric, **words)
-    extra = extra.assign(value=-extra["value"])
+    extra = extra.assign(value=-extra["value"], title="", meaning="", shown="", place=np.nan)
     return pd.concat([extra.assign(asked_by="evaluate"), measurements.assign(asked_by="suite")])
 
 
@@ -313,7 +330,7 @@ def test_an_evaluator_that_is_added_is_shown_beside_what_ranks(results):
     records, measurements = results
     board = leaderboard(records, added(measurements))
     assert board.headline[:2] == ["elbo", "score"]
-    assert "| elbo ↑ | score ↑ |" in to_markdown(board)
+    assert "| ELBO ↑ | Score ↑ |" in to_markdown(board)
     assert leaderboard(records, added(measurements), "score").metric == "score"
 
 
@@ -341,9 +358,12 @@ def test_what_nobody_asks_for_is_kept_out_and_said(results):
     assert "no longer" not in to_markdown(alone)
 
 
-def test_a_suites_metric_that_was_not_measured_is_said(results):
-    board = suite_leaderboard(*results, "gap[exact]")
-    assert "Ranks are by elbo, as gap[exact] was not measured;" in to_markdown(board)
+def test_a_suites_metric_that_was_not_measured_is_said(results, tmp_path):
+    records, measurements = results
+    keep(SAID, tmp_path)
+    (tmp_path / "suite.yaml").write_text("metric: gap[exact]\n")
+    board = board_of(records, measurements.drop(columns=["title", "meaning", "shown", "place"]), tmp_path)
+    assert "Ranks are by ELBO, as gap[exact] was not measured;" in to_markdown(board)
 
 
 def test_none_ranks_nothing(results):
@@ -352,9 +372,9 @@ def test_none_ranks_nothing(results):
     assert board.frame["rank"].isna().all()
     assert set(board.frame["note"]) == {""}
     text = to_markdown(board)
-    assert "| prior | posterior | elbo ↑ |" in text
+    assert "| prior | posterior | ELBO ↑ |" in text
     assert "Nothing is ranked." in text
-    assert len(to_rich(board)) == 4
+    assert len(to_rich(board)) == 5
 
 
 def test_bounds_of_different_objectives_are_not_ranked_together(results):
@@ -472,15 +492,16 @@ def test_order_of_the_records_does_not_matter(results):
 def test_markdown(results):
     text = to_markdown(leaderboard(*results))
     assert text.startswith(
-        "# Leaderboard: demo (version 1)\n\n## digits\n\ndecoder bernoulli; objective elbo; "
+        "# Leaderboard: demo (version 1)\n\n## In short\n\n- digits: Use vamp · gaussian: ELBO -80.05 ± 0.46"
     )
-    assert "| rank | prior | posterior | elbo ↑ | log_likelihood ↑ |" in text
-    assert "train_seconds ↓ | runs |" in text
+    assert "\n\n## digits\n\ndecoder bernoulli; objective elbo; " in text
+    assert "| rank | prior | posterior | ELBO ↑ | log p(x) ↑ | NMI ↑ | Training time ↓ | runs |" in text
     assert f"- **refused** (1): {REASON.replace('|', chr(92) + '|')}\n  - standard_normal · exact\n" in text
     assert "- **failed** (1): RuntimeError: a &lt;b>\n  - vamp[components=50] · iaf[flows=2]\n" in text
     assert "- mixture[components=20] · iaf[flows=4]: 3 ok, 1 diverged: loss is not finite" in text
     assert "Runs: 40 (22 ok, 2 diverged, 8 failed, 8 refused)." in text
-    assert "Units: elbo, log_likelihood[importance] in nats; train_seconds in seconds." in text
+    assert "| ELBO | nats | evidence lower bound | elbo |" in text
+    assert "| NMI |  | agreement with labels | nmi[kmeans] |" in text
     assert "nan" not in text.lower()
 
 
@@ -488,7 +509,8 @@ def test_every_markdown_row_has_the_cells_of_its_header(results):
     records, measurements = results
     records["prior"] = records["prior"].replace("standard_normal", "a|b\\")
     measurements["prior"] = measurements["prior"].replace("standard_normal", "a|b\\")
-    lines = [line for line in to_markdown(leaderboard(records, measurements)).split("\n") if line[:1] == "|"]
+    tables = to_markdown(leaderboard(records, measurements)).partition("## Quality against time")[0]
+    lines = [line for line in tables.split("\n") if line[:1] == "|"]
     cells = [line.replace("\\\\", "").replace("\\|", "").count("|") for line in lines]
     assert len(set(cells)) == 1
 
@@ -503,9 +525,10 @@ def test_terminal_tables_fit_and_keep_names_literal(results, width):
     assert max(map(len, text.split("\n"))) <= width
     assert "mixture[components=20]" in text.replace("\n", "")
     assert "iaf[flows=4]" in text
-    rows = [line for line in text.split("\n") if "±" in line]
+    tables = text.partition("quality against time")[0].partition("Quality against time")[0]
+    rows = [line for line in tables.split("\n") if "±" in line]
     assert len(rows) == 6, "each combination takes one line"
-    assert ("left out for width" in text) == (width < 200), "what does not fit is named"
+    assert ("left out for width" in text) == (width < 120), "what does not fit is named"
 
 
 def test_json_has_no_nan(results):
@@ -526,7 +549,7 @@ def test_a_lone_row_keeps_its_name(results):
     records, measurements = results
     lone = records[(records["prior"] == "vamp[components=50]") & (records["posterior"] == "gaussian")]
     (section, _) = sections(leaderboard(lone, measurements))
-    assert list(section.columns)[:4] == ["rank", "prior", "posterior", "elbo ↑"]
+    assert list(section.columns)[:4] == ["rank", "prior", "posterior", "ELBO ↑"]
     assert section.columns["prior"] == ["vamp[components=50]"]
 
 
@@ -551,7 +574,7 @@ def test_a_board_says_what_it_is_of(results):
     board = leaderboard(records, measurements)
     assert board.title == "Leaderboard: demo (version 1)"
     assert board.counts == {"ok": 22, "diverged": 2, "failed": 8, "refused": 8}
-    assert [board.header(name) for name in board.headline[:2]] == ["elbo ↑", "log_likelihood ↑"]
+    assert [board.header(name) for name in board.headline[:2]] == ["ELBO ↑", "log p(x) ↑"]
     assert list(board.names) == list(PARTS[1:])
     assert (board.unasked.runs, board.unasked.evaluators) == (0, [])
     assert len(board.runs) == len(board.records) == len(records)

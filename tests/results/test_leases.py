@@ -81,16 +81,20 @@ def test_who_has_lost_a_run_changes_nothing_of_it(store):
         assert was.equals(now)
 
 
-def test_a_store_of_the_schema_before_is_brought_up_to_this_one(url):
+def test_a_store_of_an_older_schema_is_brought_up_to_this_one(url):
     with Database(url) as opened, opened.writing() as connection:
         for table in ("runs", "evaluations"):
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN log")
+        connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN precision")
+        connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN weights_sha256")
         connection.exec_driver_sql("DROP TABLE leases")
         connection.exec_driver_sql("UPDATE meta SET value = '4' WHERE key = 'schema'")
     with Store(url) as opened:
         opened.add_runs([planned("a")])
         opened.finish("a", status="failed", reason="", log="the end")
-        assert opened.records(details=True)["log"].tolist() == ["the end"]
+        records = opened.records(details=True)
+        assert (records["log"].tolist(), records["precision"].tolist()) == (["the end"], ["highest"])
+        assert opened.checksums() == {}
         assert Leases(opened).take(["a"]) == {"a"}
 
 

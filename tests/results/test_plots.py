@@ -56,7 +56,7 @@ def test_rows_are_the_boards_best_on_top():
     assert [text.split()[0] for text in texts(axes)] == ["vamp", "mixture", "standard_normal"]
     assert [text.split()[-1] for text in texts(axes)] == ["1", "2", "3"]
     assert axes.get_ylim()[0] > axes.get_ylim()[1]
-    assert axes.get_xlabel() == "elbo (nats), test split; higher is better"
+    assert axes.get_xlabel() == "Elbo (nats), test split; higher is better"
     means = [
         line.get_xdata()[0] for line in axes.lines if line.get_markersize() == 5 and line.get_marker() == "o"
     ]

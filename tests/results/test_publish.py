@@ -43,6 +43,7 @@ FILES = {
     "leaderboard.md",
     "leaderboard.svg",
     "README.md",
+    "provenance.json",
 }
 
 DRAW = export._draw

@@ -99,7 +99,7 @@ def test_a_pivot_averages_nothing(results):
         for posterior, gain in GAINS.items():
             due = LEVELS[prior] + gain + float(rest.removeprefix("latent=")) + 0.01
             assert row[posterior] == pytest.approx(due)
-    assert {section.title for section in pivot.sections} == {"elbo ↑ · latent=8", "elbo ↑ · latent=16"}
+    assert {section.title for section in pivot.sections} == {"Elbo ↑ · latent=8", "Elbo ↑ · latent=16"}
     larger = next(section for section in pivot.sections if section.title.endswith("16"))
     assert larger.columns["prior"] == ["standard_normal"]
     assert larger.columns["gaussian"] == ["-83.990 ± 0.025"]
@@ -122,7 +122,7 @@ def test_a_pivot_says_why_a_cell_is_empty_and_leaves_out_what_nothing_was_measur
     assert [s.title for s in Pivot.of(leaderboard(records, none), "prior", "posterior").sections] == [
         small.title
     ]
-    assert large.title == "elbo ↑ · latent=16"
+    assert large.title == "Elbo ↑ · latent=16"
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,8 @@ def _elbo(rows):
 
 
 def test_latex_shows_signs_and_names_as_they_are(tmp_path):
-    columns = {"rank": ["1", "–"], "prior_1": ["a_b[c=1]", "50% & more"], "elbo ↑": ["-1.0 ± 0.2", "–"]}
-    text = to_latex([Section("digits · α_1 100%", columns, ["rank", "elbo ↑"])])
+    columns = {"rank": ["1", "–"], "prior_1": ["a_b[c=1]", "50% & more"], "Elbo ↑": ["-1.0 ± 0.2", "–"]}
+    text = to_latex([Section("digits · α_1 100%", columns, ["rank", "Elbo ↑"])])
     assert r"\begin{tabular}{rlr}" in text
     assert r"1 & a\_b[c=1] & -1.0 $\pm$ 0.2 \\" in text
     assert r"-- & 50\% \& more & -- \\" in text

@@ -12,17 +12,15 @@ import pytest
 from scipy import stats
 
 from lvmbench.kinds import PARTS
+from lvmbench.results.comparison import paired_difference
+from lvmbench.results.statistics import _told_apart as _told_apart_pairs
 from lvmbench.results.statistics import (
-    Comparison,
     detectable_difference,
     half_width,
     mean_interval,
-    paired_difference,
     rank_groups,
-    seeds_to_call,
     together,
 )
-from lvmbench.results.statistics import _told_apart as _told_apart_pairs
 
 
 @pytest.mark.parametrize("n", [2, 3, 10])
@@ -51,36 +49,6 @@ def test_one_seed_gives_no_interval():
 def test_interval_needs_finite_values(values):
     with pytest.raises(ValueError, match="finite"):
         mean_interval(values)
-
-
-def test_paired_difference_is_scipys_over_common_seeds():
-    rng = np.random.default_rng(1)
-    a = pd.Series(rng.normal(0, 1, 6), index=[0, 1, 2, 3, 4, 5])
-    b = pd.Series(rng.normal(1, 1, 6), index=[7, 5, 4, 3, 2, 1])
-    b[3] = np.nan
-    common = [1, 2, 4, 5]
-    expected = stats.ttest_rel(a[common], b[common])
-    found = paired_difference(a, b)
-    assert (found.difference, found.p, found.n) == (
-        pytest.approx((a - b)[common].mean()),
-        pytest.approx(expected.pvalue),
-        4,
-    )
-    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
-
-
-def test_paired_difference_of_few_seeds():
-    a = pd.Series([1.0, 2.0], index=[0, 1])
-    alone = paired_difference(a, pd.Series([0.5], index=[1]))
-    assert (alone.difference, alone.low, alone.p, alone.n) == (1.5, None, None, 1)
-    apart = paired_difference(a, pd.Series([0.5], index=[9]))
-    assert (apart.difference, apart.p, apart.n) == (None, None, 0)
-
-
-def test_equal_values_are_no_evidence_and_a_constant_difference_is():
-    a = pd.Series([1.0, 2.0, 3.0])
-    assert paired_difference(a, a).p == 1
-    assert paired_difference(a + 1, a).p == 0
 
 
 def _frame(**columns):
@@ -294,14 +262,3 @@ def test_without_two_rows_of_two_seeds_nothing_is_detectable():
 def test_many_figures_together_are_off_as_seldom_as_one(errors, count):
     beyond = 2 * stats.norm.sf(together(errors, count))
     assert -np.expm1(count * np.log1p(-beyond)) == pytest.approx(2 * stats.norm.sf(errors), rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("difference", "deviation", "needed"), [(1.0, 1.5, 20), (0.01, 1.5, None), (0.0, 1.5, None)]
-)
-def test_seeds_that_would_call_a_difference(difference, deviation, needed):
-    """A t test of 20 sees 2/3 of a deviation in 4 of 5 cases, as tables of its power have it."""
-    width = half_width(deviation, 3)
-    found = Comparison(difference, difference - width, difference + width, 0.1, 3)
-    assert seeds_to_call(found) == needed
-    assert seeds_to_call(Comparison(difference, None, None, None, 1)) is None

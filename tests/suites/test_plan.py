@@ -285,7 +285,7 @@ def test_a_wrong_option_of_an_evaluator_or_a_rule_is_said_too(plan):
         plan(exclude=[{"prior": "mixture[size=3]"}])
 
 
-@pytest.mark.parametrize("metric", ["elbo", "rate", "rate[exact]", "train_seconds", "parameters"])
+@pytest.mark.parametrize("metric", ["rate", "rate[exact]", "train_seconds", "parameters"])
 def test_a_suite_may_rank_by_what_its_evaluators_or_its_records_hold(plan, metric):
     assert plan(metric=metric, evaluators=["informativeness"]).suite.metric == metric
 

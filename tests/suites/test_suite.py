@@ -48,7 +48,7 @@ def budget_of(suite):
 WRONG = [
     # the file's keys
     ({"prior": "[x]"}, "8:1: unknown key 'prior'; did you mean 'priors'"),
-    ({"zzz": "1"}, "8:1: unknown key 'zzz'; known: budget, claims, combinations, "),
+    ({"zzz": "1"}, "8:1: unknown key 'zzz'; known: board, budget, claims, "),
     ({"budget": "{epoch: 3}"}, "8:10: unknown key 'budget.epoch'; did you mean 'epochs'?"),
     ({"suite": None}, "1:1: key 'suite' is missing; add it"),
     ({"evaluators": None}, "1:1: key 'evaluators' is missing; add it"),
@@ -295,7 +295,7 @@ def test_a_suite_that_is_not_there_is_said_with_what_is(tmp_path, monkeypatch, n
 
 def test_what_is_left_out_has_a_default(load):
     suite = load()
-    assert (suite.version, suite.seeds, suite.metric) == (1, (0, 1, 2), "elbo")
+    assert (suite.version, suite.seeds, suite.metric) == (1, (0, 1, 2), None)
     assert suite.grid[0].settings == (Setting(8, Budget()),)
     assert "estimator" not in suite.grid[0].choices
 
@@ -417,10 +417,10 @@ def test_an_evaluator_that_the_suite_lacks_is_said_before_anything_is_trained(ti
 
 FIGURES = [
     {"metric": "nmmi", "higher": {"prior": "mixture"}, "lower": {"prior": "standard_normal"}},
-    {"metric": "elbo", "equals": "nmmi", "within": 1},
-    {"metric": "elbo", "higher": {"metric": "nmmi[kmeans]"}, "lower": {}},
-    {"metric": "elbo", "higher": {}, "lower": {"metric": "nmmi@clustering"}},
-    {"metric": "elbo", "of": {"metric": "nmmi"}, "equals": 1, "within": 1},
+    {"metric": "ari", "equals": "nmmi", "within": 1},
+    {"metric": "ari", "higher": {"metric": "nmmi[kmeans]"}, "lower": {}},
+    {"metric": "ari", "higher": {}, "lower": {"metric": "nmmi@clustering"}},
+    {"metric": "ari", "of": {"metric": "nmmi"}, "equals": 1, "within": 1},
 ]
 
 
@@ -434,3 +434,9 @@ def test_a_claim_about_a_metric_that_does_not_exist_is_said_before_anything_is_t
     )
     with pytest.raises(UserError, match=message):
         make_plan(load_suite(str(path), CATALOGUE), CATALOGUE)
+
+
+def test_a_board_shows_only_what_the_suites_evaluators_measure(tiny):
+    make_plan(load_suite(str(tiny.write(board=["gap", "elbo", "train_seconds"])), CATALOGUE), CATALOGUE)
+    with pytest.raises(UserError, match=r"tiny.yaml:1:\d+: board: no evaluator of the suite measures 'nmi'"):
+        make_plan(load_suite(str(tiny.write(board=["elbo", "nmi[kmeans]"])), CATALOGUE), CATALOGUE)

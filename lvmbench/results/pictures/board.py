@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.labels import as_text, labels, table_name
-from lvmbench.results.sections import combination_labels, shorten
+from lvmbench.results.labels import labels, table_name
+from lvmbench.results.sections import short_labels
 
 Array = npt.NDArray[np.float64]
 
@@ -86,8 +86,17 @@ def leaderboard_figure(board: Board) -> Figure | None:
         for axes, (title, part) in zip(every, tables, strict=True):
             _panel(axes, part, _seeds(board.runs, part, metric), metric, board.names)
             axes.set_title(title, loc="left")
-        every[-1].set_xlabel(_axis_label(board, metric))
+        every[-1].set_xlabel(board.axis(metric))
     return figure
+
+
+def draw_ranking(axes: Axes, board: Board, rows: pd.DataFrame) -> Axes:
+    """Draw the figure that ranks, of rows of one table of a board, as `leaderboard_figure` does."""
+    metric = str(board.metric)
+    measured = rows[rows[metric].notna()]
+    _panel(axes, measured, _seeds(board.runs, measured, metric), metric, board.names)
+    axes.set_xlabel(board.axis(metric))
+    return axes
 
 
 def panels(heights: Sequence[float], width: float = 8.0) -> tuple[Figure, list[Axes]]:
@@ -104,11 +113,11 @@ def width_for(names: Iterable[str]) -> float:
     return 5.2 + 0.075 * max(map(len, names), default=0)
 
 
-def _axis_label(board: Board, metric: str) -> str:
-    figure = board.figures[metric]
-    unit = f" ({figure.unit})" if figure.unit else ""
-    better = f"; {figure.better} is better" if figure.better != "neither" else ""
-    return f"{metric}{unit}, {board.split} split{better}"
+def by_metric(rows: pd.DataFrame, metric: str) -> pd.Series[float]:
+    """A metric of each row by whatever method it was found: exactly for some, from samples for others."""
+    names = [name for name in rows.columns if str(name).partition("@")[0].partition("[")[0] == metric]
+    missing = rows[[]].assign(missing=np.nan)
+    return pd.concat([rows[names], missing], axis=1).bfill(axis=1).iloc[:, 0]
 
 
 def _seeds(runs: pd.DataFrame, part: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -129,17 +138,6 @@ def _panel(axes: Axes, part: pd.DataFrame, runs: pd.DataFrame, metric: str, name
     _points(axes, mean, low, high, [rank == 1 for rank in part["rank"].fillna(0)], frame)
     axes.plot(seeds, row + 0.27, "o", color=_GREY, alpha=0.7, markersize=2.6, zorder=2, markeredgewidth=0)
     _label_rows(axes, part, names)
-
-
-def short_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
-    """What the rows of one data set are called, without the options that tell nothing apart.
-
-    Indexed as the rows.
-    """
-    texts = part[list(names)].apply(as_text)
-    return combination_labels(
-        texts.assign(**{name: texts[name].map(shorten(texts[name])) for name in names}), names
-    )
 
 
 def _rows(rows: pd.DataFrame, names: Sequence[str]) -> list[str]:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.pictures.board import PALETTE, panels, short_labels, style, width_for
+from lvmbench.results.pictures.board import PALETTE, by_metric, panels, style, width_for
+from lvmbench.results.sections import short_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ def rate_distortion_figure(board: Board) -> Figure | None:
     are joined.
     """
     names = ["dataset", *board.names]
-    values = {metric: _first(board.runs, metric) for metric in ("rate", "distortion")}
+    values = {metric: by_metric(board.runs, metric) for metric in ("rate", "distortion")}
     runs = board.runs[[*names, "key"]].assign(**values).dropna(subset=["rate", "distortion"])
     if runs.empty:
         return None
@@ -42,13 +43,6 @@ def rate_distortion_figure(board: Board) -> Figure | None:
             axes.set_ylabel("distortion (nats)")
         every[-1].set_xlabel(f"rate (nats), {board.split} split; thin lines: equal -ELBO = R + D")
     return figure
-
-
-def _first(runs: pd.DataFrame, metric: str) -> pd.Series[float]:
-    """A metric of each run by whatever method it was found: exactly for some, from samples for others."""
-    names = [name for name in runs.columns if str(name).partition("@")[0].partition("[")[0] == metric]
-    missing = runs[[]].assign(missing=np.nan)
-    return pd.concat([runs[names], missing], axis=1).bfill(axis=1).iloc[:, 0]
 
 
 def _panel(axes: Axes, part: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lvmbench import Data, Noise, Split, Stream
+from lvmbench import Data, Noise, Published, Split, Stream
 
 Binarize = Literal["threshold", "static", "dynamic", "none"]
 """``threshold`` at half intensity; ``static``: sampled once; ``dynamic``: sampled anew at each visit.
@@ -18,12 +18,12 @@ Binarize = Literal["threshold", "static", "dynamic", "none"]
 
 
 def image_data(
-    splits: Mapping[str, Split], mode: Binarize, licence: str, notes: tuple[str, ...] = ()
+    splits: Mapping[str, Split], mode: Binarize, licence: str, published: tuple[Published, ...] = ()
 ) -> Data:
-    """Data of images that `binarized` has made."""
+    """Data of images that `binarized` has made; what is ``published`` is of those that are drawn anew."""
     support: Literal["unit", "binary"] = "unit" if mode == "none" else "binary"
-    visit = resample if mode == "dynamic" else None
-    return Data(splits, support, licence, visit, provides=frozenset({"image"}), notes=notes)
+    visit, figures = (resample, published) if mode == "dynamic" else (None, ())
+    return Data(splits, support, licence, visit, provides=frozenset({"image"}), published=figures)
 
 
 def binarized(grey: Mapping[str, Split], mode: Binarize, name: str) -> dict[str, Split]:

@@ -7,7 +7,7 @@ from typing import final
 
 import torch
 
-from lvmbench import Data, Dataset, RawFile, Split
+from lvmbench import Data, Dataset, Published, RawFile, Split
 from lvmbench_plugins.datasets._arrays import read_matlab
 
 NAME = "caltech101_silhouettes_28_split1.mat"
@@ -47,6 +47,7 @@ class CaltechSilhouettes(Dataset):
             "none stated",
             provides=frozenset({"image"}),
             notes=("classes have other shares of train than of validation and test",),
+            published=(Published(-77.36, "variational lossy autoencoder", "Chen et al. 2017"),),
         )
 
 

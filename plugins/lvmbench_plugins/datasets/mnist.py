@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from lvmbench import Data, Dataset, RawFile
+from lvmbench import Data, Dataset, Published, RawFile
 from lvmbench_plugins.datasets._binarize import Binarize, image_data
 from lvmbench_plugins.datasets._idx import Validation, read_splits
 
@@ -15,6 +15,15 @@ HASHES = {
     "mnist/t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "mnist/t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
+
+PUBLISHED = (
+    Published(
+        -78.53,
+        "variational lossy autoencoder",
+        "Chen et al. 2017, table 2",
+        "the same test images, made binary by another draw",
+    ),
+)
 
 
 @final
@@ -53,4 +62,4 @@ class Mnist(Dataset):
 
     def load(self) -> Data:
         splits = self.parsed(read_splits, binarize=self.binarize, name="mnist", validation=self.validation)
-        return image_data(splits, self.binarize, "CC BY-SA 3.0, as commonly cited")
+        return image_data(splits, self.binarize, "CC BY-SA 3.0, as commonly cited", PUBLISHED)

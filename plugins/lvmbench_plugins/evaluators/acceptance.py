@@ -41,8 +41,12 @@ class Acceptance(Evaluator):
 
     requires = frozenset({"posterior.proposals"})
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "proposals_accepted": Metric("fraction", "neither", "share of the proposals that is accepted"),
-        "effective_proposals": Metric("samples", "higher", "proposals that those to choose from are worth"),
+        "proposals_accepted": Metric(
+            "Proposals accepted", "fraction", "neither", "share of the proposals that is accepted"
+        ),
+        "effective_proposals": Metric(
+            "Effective proposals", "samples", "higher", "proposals that those to choose from are worth"
+        ),
     }
 
     def __init__(self, *, samples: Several = 10, data: Count = 500, chunk: Count = 16384) -> None:

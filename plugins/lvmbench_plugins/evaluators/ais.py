@@ -64,8 +64,10 @@ class Ais(Evaluator):
 
     version = 2
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "log_likelihood": Metric("nats", "higher", "log density of the data under the model"),
-        "acceptance_rate": Metric("fraction", "neither", "share of the Hamiltonian transitions accepted"),
+        "log_likelihood": Metric("log p(x)", "nats", "higher", "log density of the data under the model"),
+        "acceptance_rate": Metric(
+            "Acceptance rate", "fraction", "neither", "share of the Hamiltonian transitions accepted"
+        ),
     }
 
     def __init__(

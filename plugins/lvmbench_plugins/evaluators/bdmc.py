@@ -62,10 +62,15 @@ class Bdmc(Evaluator):
 
     version = 2
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "log_likelihood": Metric("nats", "higher", "log density of data drawn from the model"),
-        "sandwich_gap": Metric("nats", "lower", "upper minus lower bound of log p(x) on drawn data"),
-        "acceptance_rate": Metric("fraction", "neither", "share of the Hamiltonian transitions accepted"),
+        "log_likelihood": Metric("log p(x)", "nats", "higher", "log density of data drawn from the model"),
+        "sandwich_gap": Metric(
+            "Sandwich gap", "nats", "lower", "upper minus lower bound of log p(x) on drawn data"
+        ),
+        "acceptance_rate": Metric(
+            "Acceptance rate", "fraction", "neither", "share of the Hamiltonian transitions accepted"
+        ),
     }
+    board = ("sandwich_gap",)
 
     def __init__(
         self,

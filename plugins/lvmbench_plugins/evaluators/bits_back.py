@@ -88,7 +88,9 @@ class BitsBack(Evaluator):
     version = 2
     requires = frozenset({"dataset.binary", "dataset.complete", "posterior.units"})
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "bits_per_dim": Metric("bits/dim", "lower", "length of the images in bits, by pixel"),
+        "bits_per_dim": Metric(
+            "Bits per dimension", "bits/dim", "lower", "length of the images in bits, by pixel"
+        ),
     }
 
     def __init__(

@@ -65,11 +65,18 @@ class Chains(Evaluator):
     """
 
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "acceptance_rate": Metric("fraction", "neither", "share of the Hamiltonian transitions accepted"),
-        "ess_per_gradient": Metric(
-            "samples", "higher", "independent draws of p(z|x) that a gradient of log p(x, z) is worth"
+        "acceptance_rate": Metric(
+            "Acceptance rate", "fraction", "neither", "share of the Hamiltonian transitions accepted"
         ),
-        "split_r_hat": Metric("ratio", "lower", "disagreement of chains on p(z|x); 1 where they agree"),
+        "ess_per_gradient": Metric(
+            "Effective samples per gradient",
+            "samples",
+            "higher",
+            "independent draws of p(z|x) that a gradient of log p(x, z) is worth",
+        ),
+        "split_r_hat": Metric(
+            "Split R-hat", "ratio", "lower", "disagreement of chains on p(z|x); 1 where they agree"
+        ),
     }
     requires = frozenset(
         {"objective.density", "prior.real", "prior.density", "prior.fixed", "decoder.density"}

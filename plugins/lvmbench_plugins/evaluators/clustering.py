@@ -61,21 +61,31 @@ class Clustering(Evaluator):
     version = 3
     requires = frozenset({"dataset.labels", "posterior.mean", "prior.fixed"})
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "nmi": Metric("fraction", "higher", "normalised mutual information of clusters and labels"),
-        "ami": Metric("fraction", "higher", "mutual information of clusters and labels, adjusted for chance"),
-        "ari": Metric("fraction", "higher", "Rand index of clusters and labels, adjusted for chance"),
+        "nmi": Metric("NMI", "fraction", "higher", "normalised mutual information of clusters and labels"),
+        "ami": Metric(
+            "AMI", "fraction", "higher", "mutual information of clusters and labels, adjusted for chance"
+        ),
+        "ari": Metric("ARI", "fraction", "higher", "Rand index of clusters and labels, adjusted for chance"),
         "cluster_accuracy": Metric(
-            "fraction", "higher", "accuracy under the best matching of clusters to labels"
+            "Cluster accuracy", "fraction", "higher", "accuracy under the best matching of clusters to labels"
         ),
         "many_to_one_accuracy": Metric(
-            "fraction", "higher", "accuracy when each cluster stands for its most frequent label"
+            "Many-to-one accuracy",
+            "fraction",
+            "higher",
+            "accuracy when each cluster stands for its most frequent label",
         ),
-        "chance": Metric("fraction", "neither", "a score with the labels shuffled among the data"),
-        "start_spread": Metric("fraction", "lower", "standard deviation of a score over random starts"),
+        "chance": Metric(
+            "Chance level", "fraction", "neither", "a score with the labels shuffled among the data"
+        ),
+        "start_spread": Metric(
+            "Spread over starts", "fraction", "lower", "standard deviation of a score over random starts"
+        ),
         "silhouette": Metric(
-            "fraction", "higher", "separation of the clusters in latent space, from -1 to 1"
+            "Silhouette", "fraction", "higher", "separation of the clusters in latent space, from -1 to 1"
         ),
     }
+    board = ("nmi[kmeans]", "cluster_accuracy[kmeans]")
 
     def __init__(self, *, clusters: Count | None = None, starts: Count = 3) -> None:
         self.clusters, self.starts = clusters, starts

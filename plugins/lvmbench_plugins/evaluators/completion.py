@@ -69,10 +69,13 @@ class Completion(Evaluator):
     )
     metrics: ClassVar[Mapping[str, Metric]] = {
         "completion_accuracy": Metric(
-            "fraction", "higher", "latents of which the likelier value is the true one"
+            "Completion accuracy", "fraction", "higher", "latents of which the likelier value is the true one"
         ),
-        "completion_log_prob": Metric("nats", "higher", "log probability of the true latents"),
+        "completion_log_prob": Metric(
+            "Completion log p", "nats", "higher", "log probability of the true latents"
+        ),
     }
+    board = ("completion_log_prob", "completion_accuracy")
 
     def __init__(self, *, chunk: Count = 2048) -> None:
         self.chunk = chunk

@@ -40,11 +40,14 @@ class Cost(Evaluator):
     """
 
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "train_seconds": Metric("seconds", "lower", "time that training took"),
-        "samples_per_second": Metric("1/s", "higher", "draws of x from the model in a second", timed=True),
-        "parameters": Metric("parameters", "neither", "numbers that training can change"),
-        "peak_memory": Metric("MiB", "lower", "the most memory in use while training"),
+        "train_seconds": Metric("Training time", "seconds", "lower", "time that training took"),
+        "samples_per_second": Metric(
+            "Sampling speed", "1/s", "higher", "draws of x from the model in a second", timed=True
+        ),
+        "parameters": Metric("Parameters", "parameters", "neither", "numbers that training can change"),
+        "peak_memory": Metric("Peak memory", "MiB", "lower", "the most memory in use while training"),
     }
+    board = ("train_seconds", "peak_memory")
 
     def __init__(self, *, samples: Count = 1000, repeats: Several = 10) -> None:
         self.samples, self.repeats = samples, repeats

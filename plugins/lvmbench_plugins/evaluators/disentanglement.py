@@ -59,14 +59,25 @@ class Disentanglement(Evaluator):
     requires = frozenset({"dataset.factors", "posterior.mean", "prior.fixed"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "mig": Metric(
-            "fraction", "higher", "mutual information gap between the two best coordinates of a factor"
+            "MIG", "fraction", "higher", "mutual information gap between the two best coordinates of a factor"
         ),
-        "dci_disentanglement": Metric("fraction", "higher", "how far each coordinate stands for one factor"),
-        "dci_completeness": Metric("fraction", "higher", "how far each factor is in one coordinate"),
-        "dci_informativeness": Metric("fraction", "higher", "accuracy of factors predicted from the means"),
-        "chance": Metric("fraction", "neither", "a score with the factors shuffled among the data"),
-        "sap": Metric("fraction", "higher", "gap in accuracy between the two best coordinates of a factor"),
+        "dci_disentanglement": Metric(
+            "DCI disentanglement", "fraction", "higher", "how far each coordinate stands for one factor"
+        ),
+        "dci_completeness": Metric(
+            "DCI completeness", "fraction", "higher", "how far each factor is in one coordinate"
+        ),
+        "dci_informativeness": Metric(
+            "DCI informativeness", "fraction", "higher", "accuracy of factors predicted from the means"
+        ),
+        "chance": Metric(
+            "Chance level", "fraction", "neither", "a score with the factors shuffled among the data"
+        ),
+        "sap": Metric(
+            "SAP", "fraction", "higher", "gap in accuracy between the two best coordinates of a factor"
+        ),
     }
+    board = ("mig", "dci_disentanglement")
 
     def __init__(self, *, bins: Count = 20, trees: Count = 20, train_data: Count = 10_000) -> None:
         self.bins, self.trees, self.train_data = bins, trees, train_data

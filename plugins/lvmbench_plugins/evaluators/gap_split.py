@@ -114,21 +114,29 @@ class GapSplit(Evaluator):
 
     version = 3
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "gap": Metric("nats", "lower", "log density of the data minus evidence lower bound"),
-        "approximation_gap": Metric("nats", "lower", "the gap that the best q of the family leaves"),
-        "amortization_gap": Metric(
-            "nats", "lower", "what the best q of the family gains over the posterior's"
+        "gap": Metric("Gap", "nats", "lower", "log p(x) minus the ELBO"),
+        "approximation_gap": Metric(
+            "Approximation gap", "nats", "lower", "the gap that the best q of the family leaves"
         ),
-        "elbo": Metric("nats", "higher", "evidence lower bound, of the posterior or of the best q"),
-        "log_likelihood": Metric("nats", "higher", "log density of the data under the model"),
-        "ascent_steps": Metric("steps", "neither", "the steps that the ascent to the best q took"),
-        "ascent_gain": Metric("nats", "neither", "what the last window of the ascent still gained"),
+        "amortization_gap": Metric(
+            "Amortisation gap", "nats", "lower", "what the best q of the family gains over the posterior's"
+        ),
+        "elbo": Metric("ELBO", "nats", "higher", "evidence lower bound, of the posterior or of the best q"),
+        "log_likelihood": Metric("log p(x)", "nats", "higher", "log density of the data under the model"),
+        "ascent_steps": Metric(
+            "Ascent steps", "steps", "neither", "the steps that the ascent to the best q took"
+        ),
+        "ascent_gain": Metric(
+            "Ascent gain", "nats", "neither", "what the last window of the ascent still gained"
+        ),
         "ascent_converged": Metric(
+            "Ascent converged",
             "fraction",
             "higher",
             "share of the data whose ascent ended as a window gained nothing, not by the cap",
         ),
     }
+    board = ("approximation_gap", "amortization_gap")
 
     def __init__(
         self,

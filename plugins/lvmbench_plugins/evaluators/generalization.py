@@ -53,8 +53,11 @@ class Generalization(Evaluator):
 
     requires = Tightness.requires
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "generalization_gap": Metric("nats", "lower", "a figure on training data less the same on others"),
+        "generalization_gap": Metric(
+            "Generalisation gap", "nats", "lower", "a figure on training data less the same on others"
+        ),
     }
+    board = ("generalization_gap[log_likelihood,importance]",)
 
     def __init__(self, *, samples: Several = 1000, data: Count = 1000, chunk: Count = 2048) -> None:
         self.data = data

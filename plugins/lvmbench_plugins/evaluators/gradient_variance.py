@@ -71,19 +71,30 @@ class GradientVariance(Evaluator):
 
     version = 3
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "gradient_variance": Metric("squared gradient", "lower", "trace of the gradient's covariance"),
-        "gradient_norm": Metric("gradient", "neither", "norm of the mean gradient"),
-        "gradient_snr": Metric("ratio", "higher", "norm of the mean gradient over its standard deviation"),
-        "gradient_snr_floor": Metric("ratio", "neither", "what the plain ratio reads of a mean of zero"),
-        "gradient_snr_slope": Metric("power of K", "higher", "slope of log SNR against log K"),
+        "gradient_variance": Metric(
+            "Gradient variance", "squared gradient", "lower", "trace of the gradient's covariance"
+        ),
+        "gradient_norm": Metric("Gradient norm", "gradient", "neither", "norm of the mean gradient"),
+        "gradient_snr": Metric(
+            "Gradient SNR", "ratio", "higher", "norm of the mean gradient over its standard deviation"
+        ),
+        "gradient_snr_floor": Metric(
+            "Gradient SNR floor", "ratio", "neither", "what the plain ratio reads of a mean of zero"
+        ),
+        "gradient_snr_slope": Metric(
+            "Gradient SNR slope", "power of K", "higher", "slope of log SNR against log K"
+        ),
         "gradient_variance_ratio": Metric(
-            "ratio", "lower", "posterior gradient variance over the pathwise one"
+            "Gradient variance ratio", "ratio", "lower", "posterior gradient variance over the pathwise one"
         ),
         "gradient_disagreement": Metric(
-            "F statistic", "lower", "difference of two unbiased estimators' means"
+            "Gradient disagreement", "F statistic", "lower", "difference of two unbiased estimators' means"
         ),
-        "gradient_agreement": Metric("p-value", "neither", "chance of a larger F if the two means agree"),
+        "gradient_agreement": Metric(
+            "Gradient agreement", "p-value", "neither", "chance of a larger F if the two means agree"
+        ),
     }
+    board = ("gradient_variance_ratio[score/pathwise]",)
 
     def __init__(
         self, *, batch: Count = 64, repeats: Repeats = 200, largest: Count | None = None, chunk: Count = 20

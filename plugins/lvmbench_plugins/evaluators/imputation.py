@@ -110,15 +110,23 @@ class Imputation(Evaluator):
         {"dataset.image", "decoder.units", "posterior.density", "prior.density", "prior.fixed"}
     )
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "hidden_log_likelihood": Metric("nats", "higher", "log density of what is hidden given what is seen"),
+        "hidden_log_likelihood": Metric(
+            "log p(hidden | seen)", "nats", "higher", "log density of what is hidden given what is seen"
+        ),
         "imputation_accuracy": Metric(
-            "fraction", "higher", "hidden values of which the likelier one is the true one"
+            "Imputation accuracy",
+            "fraction",
+            "higher",
+            "hidden values of which the likelier one is the true one",
         ),
         "imputation_error": Metric(
-            "squared value", "lower", "mean squared error of the expected hidden values"
+            "Imputation error", "squared value", "lower", "mean squared error of the expected hidden values"
         ),
-        "effective_sample_size": Metric("samples", "higher", "samples that the importance weights are worth"),
+        "effective_sample_size": Metric(
+            "Effective samples", "samples", "higher", "samples that the importance weights are worth"
+        ),
     }
+    board = ("hidden_log_likelihood", "imputation_accuracy", "imputation_error")
 
     def __init__(
         self,

@@ -106,27 +106,54 @@ class Informativeness(Evaluator):
 
     version = 5
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "rate": Metric("nats", "neither", "KL divergence from the prior to the posterior, mean over data"),
-        "rate_lower": Metric("nats", "neither", "lower bound of the rate, where that is an upper bound"),
-        "distortion": Metric("nats", "lower", "minus the expected log likelihood of the data given z"),
-        "kl_per_unit": Metric("nats", "neither", "the rate of one latent unit"),
+        "rate": Metric(
+            "Rate", "nats", "neither", "KL divergence from the prior to the posterior, mean over data"
+        ),
+        "rate_lower": Metric(
+            "Rate from below", "nats", "neither", "lower bound of the rate, where that is an upper bound"
+        ),
+        "distortion": Metric(
+            "Distortion", "nats", "lower", "minus the expected log likelihood of the data given z"
+        ),
+        "kl_per_unit": Metric("KL per unit", "nats", "neither", "the rate of one latent unit"),
         "mutual_information": Metric(
-            "nats", "higher", "what z tells of which datum of the split it belongs to"
+            "Mutual information", "nats", "higher", "what z tells of which datum of the split it belongs to"
         ),
         "mutual_information_upper": Metric(
-            "nats", "neither", "upper bound of what z tells of x, from the other data's posteriors"
+            "Mutual information from above",
+            "nats",
+            "neither",
+            "upper bound of what z tells of x, from the other data's posteriors",
         ),
-        "marginal_kl": Metric("nats", "lower", "KL divergence from the prior to the aggregated posterior"),
-        "mutual_information_cap": Metric("nats", "neither", "log of the number of data"),
-        "mutual_information_capped": Metric("0 or 1", "neither", "1 where the cap binds"),
-        "active_units": Metric("units", "higher", "latent units whose posterior mean varies with the data"),
-        "collapsed_units": Metric("fraction", "lower", "share of the latent units that are not active"),
-        "probe_accuracy": Metric("fraction", "higher", "test accuracy of a classifier of posterior means"),
+        "marginal_kl": Metric(
+            "Marginal KL", "nats", "lower", "KL divergence from the prior to the aggregated posterior"
+        ),
+        "mutual_information_cap": Metric(
+            "Mutual information cap", "nats", "neither", "log of the number of data"
+        ),
+        "mutual_information_capped": Metric(
+            "Mutual information capped", "0 or 1", "neither", "1 where the cap binds"
+        ),
+        "active_units": Metric(
+            "Active units", "units", "higher", "latent units whose posterior mean varies with the data"
+        ),
+        "collapsed_units": Metric(
+            "Collapsed units", "fraction", "lower", "share of the latent units that are not active"
+        ),
+        "probe_accuracy": Metric(
+            "Probe accuracy", "fraction", "higher", "test accuracy of a classifier of posterior means"
+        ),
         "probe_chance": Metric(
-            "fraction", "neither", "test accuracy of always saying the commonest label of the training data"
+            "Probe chance level",
+            "fraction",
+            "neither",
+            "test accuracy of always saying the commonest label of the training data",
         ),
-        "probe_strength": Metric("C or k", "neither", "the probe's strength, chosen by cross-validation"),
+        "probe_strength": Metric(
+            "Probe strength", "C or k", "neither", "the probe's strength, chosen by cross-validation"
+        ),
     }
+    board = ("active_units", "probe_accuracy[linear]")
 
     def __init__(
         self,

@@ -68,9 +68,13 @@ class Particle(Evaluator):
 
     requires = frozenset({"objective.density", "prior.steps"})
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "log_likelihood": Metric("nats", "higher", "log density of the data under the model"),
-        "particle_bound": Metric("nats", "higher", "mean log of what a sweep of particles makes of p(x)"),
-        "particle_spread": Metric("nats", "lower", "standard deviation of that log from sweep to sweep"),
+        "log_likelihood": Metric("log p(x)", "nats", "higher", "log density of the data under the model"),
+        "particle_bound": Metric(
+            "Particle bound", "nats", "higher", "mean log of what a sweep of particles makes of p(x)"
+        ),
+        "particle_spread": Metric(
+            "Particle spread", "nats", "lower", "standard deviation of that log from sweep to sweep"
+        ),
     }
 
     def __init__(

@@ -91,11 +91,12 @@ class Quadrature(Evaluator):
         {"objective.density", "prior.real", "prior.density", "prior.fixed", "decoder.density"}
     )
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "log_likelihood": Metric("nats", "higher", "log density of the data under the model"),
+        "log_likelihood": Metric("log p(x)", "nats", "higher", "log density of the data under the model"),
         "quadrature_error": Metric(
-            "nats", "lower", "what halving the nodes changes, and the share at the edge"
+            "Quadrature error", "nats", "lower", "what halving the nodes changes, and the share at the edge"
         ),
     }
+    board = ("quadrature_error",)
 
     def __init__(self, *, side: Side = 32, rounds: Count = 6, data: Count = 500) -> None:
         self.nodes, self.rounds, self.data = 2 * side + 1, rounds, data

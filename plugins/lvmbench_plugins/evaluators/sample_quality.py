@@ -67,16 +67,22 @@ class SampleQuality(Evaluator):
     requires = frozenset({"dataset.labels", "dataset.complete", "prior.fixed"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "squared_mmd": Metric(
-            "squared distance", "lower", "squared distance of samples and data; unbiased, may be below 0"
+            "Squared MMD",
+            "squared distance",
+            "lower",
+            "squared distance of samples and data; unbiased, may be below 0",
         ),
         "two_sample_accuracy": Metric(
-            "fraction", "lower", "accuracy of telling samples from data; at best 0.5"
+            "Two-sample accuracy", "fraction", "lower", "accuracy of telling samples from data; at best 0.5"
         ),
-        "precision": Metric("fraction", "higher", "samples that lie among the data"),
-        "recall": Metric("fraction", "higher", "data that lie among the samples"),
-        "density": Metric("ratio", "higher", "how densely data surround the samples; about 1 for real data"),
-        "coverage": Metric("fraction", "higher", "neighbourhoods of data with a sample in them"),
+        "precision": Metric("Precision", "fraction", "higher", "samples that lie among the data"),
+        "recall": Metric("Recall", "fraction", "higher", "data that lie among the samples"),
+        "density": Metric(
+            "Density", "ratio", "higher", "how densely data surround the samples; about 1 for real data"
+        ),
+        "coverage": Metric("Coverage", "fraction", "higher", "neighbourhoods of data with a sample in them"),
     }
+    board = ("squared_mmd", "precision", "recall")
 
     def __init__(
         self,

@@ -97,13 +97,18 @@ class Tightness(Evaluator):
     version = 3
     requires = frozenset({"objective.density"})
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "elbo": Metric("nats", "higher", "evidence lower bound"),
-        "bound": Metric("nats", "higher", "the training objective's own bound"),
-        "log_likelihood": Metric("nats", "higher", "log density of the data under the model"),
-        "gap": Metric("nats", "lower", "log density of the data minus evidence lower bound"),
-        "effective_sample_size": Metric("samples", "higher", "samples that the importance weights are worth"),
-        "data_log_prob": Metric("nats", "neither", "log density of the data under their true distribution"),
+        "elbo": Metric("ELBO", "nats", "higher", "evidence lower bound"),
+        "bound": Metric("Bound", "nats", "higher", "the training objective's own bound"),
+        "log_likelihood": Metric("log p(x)", "nats", "higher", "log density of the data under the model"),
+        "gap": Metric("Gap", "nats", "lower", "log p(x) minus the ELBO"),
+        "effective_sample_size": Metric(
+            "Effective samples", "samples", "higher", "samples that the importance weights are worth"
+        ),
+        "data_log_prob": Metric(
+            "True log p(x)", "nats", "neither", "log density of the data under their true distribution"
+        ),
     }
+    board = ("elbo", "log_likelihood", "gap")
 
     def __init__(
         self,

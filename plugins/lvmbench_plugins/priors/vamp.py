@@ -48,7 +48,7 @@ class VampPrior(Prior):
     """
 
     distribution = Mixture  # of what the posterior returns
-    provides = frozenset({"density"})
+    provides = frozenset({"density", "pseudo_inputs"})
     requires = frozenset({"posterior.amortized", "posterior.density"})
     mean: Tensor
     rows: Tensor

@@ -1,0 +1,1 @@
+"""Baselines: plain models of data, fitted once, which figures are held against."""

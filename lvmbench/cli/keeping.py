@@ -1,0 +1,100 @@
+"""Commands that publish results, and hold them to what is on record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lvmbench.cli.options import (
+    Directory,
+    Plugins,
+    StoreUrl,
+    open_store,
+    opened_results,
+    results_directory,
+)
+from lvmbench.errors import UserError
+from lvmbench.text import printable
+
+if TYPE_CHECKING:
+    from lvmbench.api.verification import Check
+    from lvmbench.results.publish import Made
+
+
+def publish(
+    directory: Directory,
+    target: Annotated[
+        Path, typer.Argument(metavar="TARGET", help="The folder to publish to: leaderboards/NAME.")
+    ],
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Publish the weights too, so that figures can be verified.")
+    ] = False,
+    store: StoreUrl = None,
+) -> None:
+    """Copy suite, plugins, records, measurements and tables to a folder that can be committed,
+    with how to redo them.
+
+    Example: lvmbench publish lvmbench-results/quick leaderboards/quick
+    """
+    from lvmbench.results.publish import publish as copy
+
+    results_directory(directory)
+    copy(directory, target, _made(directory, store, weights=weights))
+    print(printable(f"published {directory} to {target}"))
+
+
+def _made(directory: Path, url: str | None, *, weights: bool) -> Made:
+    """What results were made with, which are to be complete."""
+    from lvmbench.results.folder import is_published
+    from lvmbench.results.missing import expect_measured
+    from lvmbench.results.publish import Made
+
+    if url is None and is_published(directory):
+        raise UserError(f"'{directory}' is a published board already; copy it as it is")
+    with open_store(directory, url) as opened:
+        expect_measured(opened, directory)
+        return Made.of(opened, weights=weights)
+
+
+def verify(
+    directory: Directory,
+    sample: Annotated[int, typer.Option("--sample", min=0, help="How many runs to measure again.")] = 3,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="What chooses them (default: another each time).")
+    ] = None,
+    plugin: Plugins = [],  # noqa: B006
+    store: StoreUrl = None,
+) -> None:
+    """Hold results, or a published board, to what is on record: checksums, tables, figures measured again.
+
+    What differs is named, and so is what cannot be verified; exit code 1 where anything differs.
+
+    Example: lvmbench verify lvmbench-results/quick --sample 5
+    """
+    from lvmbench.api.progress import say
+    from lvmbench.registry.loader import PluginSelection
+
+    results = opened_results(directory, store, PluginSelection.of(plugin))
+    found = results.verify(sample, seed)
+    say(f"{directory}: runs to measure again chosen by --seed {found.seed}")
+    for check in found.checks:
+        _show(check)
+    if found.wrong:
+        raise typer.Exit(1)
+
+
+def _show(check: Check) -> None:
+    """How many are as on record, and the lines that say what is not."""
+    from rich.text import Text
+
+    from lvmbench.api.progress import say
+
+    held = check.right + len(check.wrong)
+    if held:
+        say(f"{check.what}: {check.right} of {held} as on record")
+    for line in check.wrong:
+        say(Text(f"  differs: {line}", style="bold red"))
+    for line in check.unknown:
+        say(Text(f"{'  ' if held else f'{check.what}: '}cannot be verified: {line}", style="yellow"))

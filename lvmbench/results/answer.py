@@ -1,0 +1,132 @@
+"""What a board comes to, in words: what to use, how sure that is, what each part is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from lvmbench.results.board import Board, seed_values
+from lvmbench.results.effects import effects
+from lvmbench.results.front import TIME, row_names
+from lvmbench.results.labels import labels, table_name
+from lvmbench.results.sections import cell
+
+NAMED = 3
+"""So many rows that share a rank are named, and so many parts that are not told apart; more are counted."""
+_TABLE = ["dataset", "scale"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one table of a board comes to, sentence by sentence; the first says which row to use.
+
+    ``table`` is its name where a board has several, and otherwise empty.
+    """
+
+    table: str
+    sentences: Sequence[str]
+
+    def __str__(self) -> str:
+        return " ".join([f"{self.table}:", *self.sentences] if self.table else self.sentences)
+
+
+def answer(board: Board) -> list[Answer]:
+    """What each table of a board comes to: which row to use, how sure that is, what parts are worth.
+
+    Where nothing is ranked it says so.
+    """
+    if board.metric is None or board.frame[board.metric].isna().all():
+        return [Answer("", [_nothing(board)])]
+    tables = list(board.frame[board.frame[board.metric].notna()].groupby(_TABLE))
+    found = effects(board)
+    worth = dict(iter(found.groupby(_TABLE)))
+    return [
+        Answer(
+            table_name(*map(str, place)) if len(tables) > 1 else "",
+            [*_of_table(board, part), *_parts(board, worth.get(place, found[:0]))],
+        )
+        for place, part in tables
+    ]
+
+
+def _nothing(board: Board) -> str:
+    """What is said where nothing is ranked."""
+    counts = ", ".join(f"{n} {status}" for status, n in board.counts.items())
+    if not board.counts.get("ok"):
+        return f"No run gave a result ({counts}), so there is nothing to compare."
+    return f"This board ranks nothing; it says what goes with what ({counts})."
+
+
+def _of_table(board: Board, rows: pd.DataFrame) -> Iterator[str]:
+    """The best row of a table, and how sure that is."""
+    rows = rows.assign(name=row_names(board)[rows.index])
+    found = f"{rows['name'].iloc[0]}: {_value(board, rows.iloc[0])}"
+    if len(rows) == 1:
+        yield f"The only row with a result is {found}."
+    else:
+        yield f"Use {found}, the best of {len(rows)} rows in {_wins(board, rows)}."
+        yield from _sure(rows)
+
+
+def _value(board: Board, row: pd.Series[Any]) -> str:
+    """What a row has reached, with its unit."""
+    metric = str(board.metric)
+    text = cell(*(float(row[metric + end]) for end in ("", "_low", "_high")))
+    return f"{board.called(metric)} {text} {board.figures[metric].unit}".rstrip()
+
+
+def _wins(board: Board, rows: pd.DataFrame) -> str:
+    """In how many of its seeds the first row is the best."""
+    own = board.runs[board.runs["scale"] == rows["scale"].iloc[0]]
+    values = seed_values(own, str(board.metric))[str(rows["dataset"].iloc[0])]
+    own = values[labels(rows, board.names)].dropna(subset=labels(rows[:1], board.names))
+    lower = board.figures[str(board.metric)].better == "lower"
+    best = own.min(axis=1) if lower else own.max(axis=1)
+    return f"{int((own.iloc[:, 0] == best).sum())} of {len(own)} seeds"
+
+
+def _sure(rows: pd.DataFrame) -> Iterator[str]:
+    """Which rows the first is not told apart from, and which of these is the quickest."""
+    if pd.isna(rows["rank"].iloc[0]):
+        yield "How sure that is cannot be said of a single seed."
+        return
+    first, *others = rows[rows["rank"] == 1].to_dict("records")
+    if not others:
+        yield "No other row shares its rank."
+        return
+    named = _listed([row["name"] for row in others])
+    yield f"With {first['seeds']} seeds it cannot be told apart from {named}."
+    quickest = min([first, *others], key=lambda row: row.get(TIME, 0.0))
+    if quickest is not first:
+        seconds = f"{quickest[TIME]:.3g} s of training, not {first[TIME]:.3g} s"
+        yield f"The quickest of these is {quickest['name']}: {seconds}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _parts(board: Board, found: pd.DataFrame) -> Iterator[str]:
+    """What each part is worth, those that are told apart first."""
+    told = found["verdict"].isin(["better", "worse"])
+    worth, others = (found[own].to_dict("records") for own in (told, ~told))
+    if worth:
+        listed = "; ".join(map(_worth, worth))
+        yield f"Everything else being equal, parts are worth in {board.called(str(board.metric))}: {listed}."
+    if others:
+        yield f"What these are worth cannot be told: {_listed([_exchange(row) for row in others])}."
+
+
+def _exchange(row: dict[Any, Any]) -> str:
+    return f"{row['axis']} {row['setting']} instead of {row['against']}"
+
+
+def _worth(row: dict[Any, Any]) -> str:
+    """What one setting is worth against another."""
+    text = cell(*(float(row[end]) for end in ("difference", "low", "high")))
+    return f"{_exchange(row)} {'+' if row['difference'] > 0 else ''}{text} ({row['verdict']})"

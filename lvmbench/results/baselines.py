@@ -1,0 +1,165 @@
+"""Reference rows: baselines and published figures beside a board, and how far its rows have come."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lvmbench.data.published import Measure
+from lvmbench.results.board import WAY, Board, measure_of
+from lvmbench.results.labels import table_name
+from lvmbench.results.tables import BASELINES, read_table, write
+from lvmbench.status import Status
+
+COLUMNS = (
+    "dataset",
+    "sha256",
+    "baseline",
+    "version",
+    "measure",
+    "split",
+    "value",
+    "stderr",
+    "choice",
+    "source",
+    "status",
+    "reason",
+    "seconds",
+)
+NAMED = ["dataset", "sha256", "baseline", "version", "measure"]
+"""What tells one from another; of what is published there may be several."""
+LOG_DENSITIES = ("log_likelihood", "elbo")
+"""The metrics whose figures are held against baselines, where they are in nats per datum."""
+MARGINALS, TRUTH = "marginals", "truth"
+
+
+def baselines_in(directory: Path) -> pd.DataFrame:
+    """The reference rows of a results directory or of a published board."""
+    path = directory / BASELINES
+    return read_table(path) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
+
+
+def with_rows(known: pd.DataFrame, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Reference rows with others in place of those of the same name; another version of the data, or of a
+    baseline, is the same.
+    """
+    found = pd.DataFrame([dict(row) for row in rows], columns=list(COLUMNS))
+    same = ["dataset", "baseline", "measure"]
+    kept = known[~pd.MultiIndex.from_frame(known[same]).isin(pd.MultiIndex.from_frame(found[same]))]
+    parts = [part.astype(object) for part in (kept, found) if not part.empty]
+    both = pd.concat(parts) if parts else found
+    return both.sort_values(["dataset", "measure", "baseline", "value"], kind="stable", ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From the independent marginals to the best that is known, of one table.
+
+    Arguments:
+        start: log p of the marginals.
+        end: The best.
+        best: What has it.
+    """
+
+    start: float
+    end: float
+    best: str
+
+    def of(self, value: float) -> float:
+        """How far of the way a figure has come, as a share."""
+        return (value - self.start) / (self.end - self.start)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The reference rows of one table of a board: those on the scale of its figures."""
+
+    name: str
+    rows: pd.DataFrame
+    scale: Scale | None
+
+
+def reopen_baselines(directory: Path, statuses: Container[str]) -> None:
+    """Have the baselines that ended with these statuses fitted again by the next run."""
+    known = baselines_in(directory)
+    kept = [status not in statuses for status in known["status"]]
+    if not all(kept):
+        write(directory / BASELINES, known[kept].to_csv(index=False, lineterminator="\n"))
+
+
+def tables(board: Board) -> Iterator[Table]:
+    """What there is to hold each table of a board against."""
+    figure = compared(board)
+    measured = board.frame[board.frame["seeds"] > 0]
+    for (dataset, scale), part in measured.groupby(["dataset", "scale"], sort=False):
+        rows = _beside(board, str(dataset), part)
+        if len(rows):
+            found = _scale(rows, part, figure) if figure else None
+            yield Table(table_name(str(dataset), str(scale)), rows, found)
+
+
+def compared(board: Board) -> str | None:
+    """The figure of a board that is held against baselines: a log-likelihood, as theirs is, or else the ELBO;
+    of several the one that ranks, or the first.
+    """
+    names = dict.fromkeys([*([board.metric] if board.metric else []), *board.headline, *board.figures])
+    known = ((board.figures[name].metric, board.figures[name].unit, name) for name in names)
+    fits = [
+        (LOG_DENSITIES.index(m), name) for m, unit, name in known if m in LOG_DENSITIES and unit == "nats"
+    ]
+    return min(fits, key=lambda fit: fit[0])[1] if fits else None
+
+
+def with_ways(board: Board) -> Board:
+    """A board whose frame says how far each row has come, where that is known of any."""
+    figure, frame = compared(board), board.frame
+    scales = {table.name: table.scale for table in tables(board) if table.scale}
+    if figure is None or not scales:
+        return board
+    ways = pd.Series(np.nan, index=frame.index)
+    for place, part in frame.groupby(["dataset", "scale"]):
+        if scale := scales.get(table_name(*map(str, place))):
+            ways[part.index] = part[figure].map(scale.of)
+    return replace(board, frame=frame.assign(**{WAY: ways}))
+
+
+def _beside(board: Board, dataset: str, part: pd.DataFrame) -> pd.DataFrame:
+    """The reference rows of a data set that are on the scale of a table, the best last."""
+    known = board.baselines if len(board.baselines) else pd.DataFrame(columns=list(COLUMNS))
+    rows = known[(known["dataset"] == dataset) & (known["split"].isin([board.split, ""]))]
+    return rows[rows["measure"].isin(_measures(board, dataset, part))].sort_values("value", kind="stable")
+
+
+def _measures(board: Board, dataset: str, part: pd.DataFrame) -> set[Measure]:
+    """What the figures of a table are the logarithm of."""
+    runs = board.runs
+    if "support" not in runs:
+        return set()
+    own = runs[
+        (runs["dataset"] == dataset) & runs["scale"].isin(part["scale"]) & (runs["status"] == Status.OK)
+    ]
+    found = {measure_of(support) for support in own["support"]}
+    return found if len(found) == 1 else set()
+
+
+def _scale(rows: pd.DataFrame, part: pd.DataFrame, figure: str) -> Scale | None:
+    """Up to the truth where it is known; else to the best of baselines, published figures and own rows."""
+    known = rows[rows["value"].notna()]
+    start = known.loc[known["baseline"] == MARGINALS, "value"]
+    if start.empty or part[figure].isna().all():
+        return None
+    own = pd.Series({"the best row": part[figure].max()})
+    others = pd.Series(known["value"].to_numpy(), index=[_called(row) for row in known.to_dict("records")])
+    true = others[known["baseline"].to_numpy() == TRUTH]
+    best = true if len(true) else pd.concat([others, own])
+    end = float(best.max())
+    return Scale(float(start.iloc[0]), end, str(best.idxmax())) if end > float(start.iloc[0]) else None
+
+
+def _called(row: Mapping[Any, Any]) -> str:
+    return f"{row['choice']} ({row['source']})" if row["source"] else str(row["baseline"])

@@ -1,0 +1,38 @@
+"""The figures of single data, which lie beside the weights of their run: a file for each evaluator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lvmbench.results.weights import weights_file
+
+Array = npt.NDArray[np.float64]
+
+
+def per_datum_file(weights: Path, key: str, evaluator: str) -> Path:
+    """The file of what an evaluator found of the single data of a run."""
+    return weights_file(weights, key).with_suffix("") / f"{evaluator}.safetensors"
+
+
+def tensor_name(metric: str, variant: str = "", method: str = "") -> str:
+    """What a figure is called in such a file.
+
+    >>> tensor_name("log_likelihood", method="importance")
+    'log_likelihood.importance'
+    """
+    return ".".join(filter(None, (metric, variant, method)))
+
+
+def read_per_datum(file: Path, name: str) -> Array | None:
+    """A figure of each datum, ``(N,)``; none where it was not kept."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        found = load_file(file).get(name)
+    except (OSError, SafetensorError):
+        return None
+    return None if found is None else found.astype(np.float64)

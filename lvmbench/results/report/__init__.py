@@ -1,0 +1,1 @@
+"""The report: one html file that needs nothing else."""

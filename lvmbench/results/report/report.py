@@ -1,0 +1,71 @@
+"""The report of a board: all of its chapters, in the order of what is asked first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from lvmbench.results.board import Board
+from lvmbench.results.labels import labels
+from lvmbench.results.report import chapters, drawn, listing
+from lvmbench.results.report.anchors import combination_anchors
+from lvmbench.results.report.listing import Made
+from lvmbench.results.report.page import Chapter, render
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a report is made of.
+
+    Arguments:
+        board: The board.
+        made: How its results came about.
+        curves: The learning curves, where they are known.
+        said: What the documentation of components says of them, by kind and name.
+        models: The chapters of pictures of trained models.
+    """
+
+    board: Board
+    made: Made
+    curves: pd.DataFrame | None = None
+    said: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    models: Sequence[Chapter] = ()
+
+
+def report(material: Material, facts: Sequence[str]) -> str:
+    """The html of a report, in one piece that needs nothing else.
+
+    Arguments:
+        material: What it is made of.
+        facts: What stands below its title.
+    """
+    board = material.board
+    anchors = dict(zip(board.records["key"], combination_anchors(board.records), strict=True))
+    pages = [
+        chapters.short(board, drawn.ranking(board)),
+        chapters.worth(board),
+        chapters.heatmaps(board),
+        chapters.leaderboard(board, _of_rows(board, anchors)),
+        chapters.front(board, drawn.front(board)),
+        chapters.claims(board),
+        chapters.without_result(board),
+        *material.models,
+        drawn.training(board, material.curves),
+        drawn.tightness(board),
+        drawn.gradients(board),
+        drawn.informativeness(board),
+        listing.components(board, material.said),
+        listing.combinations(board, anchors),
+        listing.made(material.made),
+    ]
+    counts = ", ".join(f"{n} {status}" for status, n in board.counts.items())
+    return render(board.title.replace("Leaderboard", "Report", 1), [f"Runs: {counts}.", *facts], pages)
+
+
+def _of_rows(board: Board, anchors: Mapping[str, str]) -> dict[int, str]:
+    """The anchor of the combination of each row of a board's frame."""
+    keys = board.runs.drop_duplicates(["dataset", "label"]).set_index(["dataset", "label"])["key"]
+    places = zip(board.frame["dataset"], labels(board.frame, board.names), strict=True)
+    return {row: anchors[keys[place]] for row, place in zip(board.frame.index, places, strict=True)}

@@ -1,0 +1,62 @@
+"""Figures as svg inside of a page: small, dark on light or light on dark, with names of their own."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+from lvmbench.results.pictures.board import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_THEMED = {
+    "#262626": "var(--ink)",
+    "#000000": "var(--ink)",
+    "#3f3f3f": "var(--ink)",
+    "#4d4d4d": "var(--soft)",
+    "#8a8a8a": "var(--soft)",
+    "#9a9a9a": "var(--soft)",
+    "#1f5fa8": "var(--link)",
+    "#ffffff": "var(--paper)",
+    "#e4e4e4": "var(--rule)",
+    "#cccccc": "var(--rule)",
+    "#c8c8c8": "var(--rule)",
+    "#d0d0d0": "var(--rule)",
+}
+"""What the ink of figures is called in the page's style; all other colours stay."""
+_DPI = 110
+"""The resolution of what is drawn as pixels."""
+_COLOUR = re.compile("|".join(_THEMED))
+_METADATA = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
+_NAMED = re.compile(r'(\bid="|url\(#|href="#)')
+_WIDTH = re.compile(r'width="([\d.]+)pt"')
+_LEAST = 0.8
+"""No figure is shown smaller than at this share of its size; narrow screens scroll."""
+_NUMBER = re.compile(r"(\d+\.\d\d)\d+")
+
+
+def inline(figure: Figure, name: str, words: str) -> Markup:
+    """A figure as an element of a page; all that is text in it is text in the page.
+
+    Arguments:
+        figure: What to draw.
+        name: What no other figure of the page is called: identifiers begin with it.
+        words: What it shows, for those who do not see it.
+    """
+    buffer = io.StringIO()
+    with style():
+        figure.savefig(
+            buffer, format="svg", bbox_inches="tight", dpi=_DPI, transparent=True, metadata={"Date": None}
+        )
+    text = buffer.getvalue()
+    text = _METADATA.sub("", text[text.index("<svg") :])
+    text = _NAMED.sub(rf"\g<1>{name}-", text)
+    text = _COLOUR.sub(lambda found: _THEMED[found[0]], text)
+    text = _NUMBER.sub(r"\1", re.sub(r"\s*\n\s*", " ", text))
+    least = round(_LEAST * float(_WIDTH.search(text)[1]))  # type: ignore[index]
+    head = f'<svg role="img" aria-label="{escape(words)}" style="min-width: {least}pt"'
+    return Markup(text.replace("<svg", head, 1))  # matplotlib has escaped what it wrote
