@@ -68,6 +68,8 @@ def test_a_suite_from_end_to_end(tiny, monkeypatch):
             "leaderboard.svg",
             "curves.svg",
             "baselines.csv",
+            "figures.csv",
+            "front.svg",
             "environment.json",
             "suite.yaml",
             "store.sqlite",
