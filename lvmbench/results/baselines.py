@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lvmbench.data.published import Measure
 from lvmbench.results.board import WAY, Board, Figure
-from lvmbench.results.labels import table_name
+from lvmbench.results.labels import labels, table_name
 from lvmbench.results.scales import measure_of
 from lvmbench.results.tables import BASELINES, read_table, write
 from lvmbench.status import Status
@@ -78,10 +77,11 @@ class Scale:
 
 @dataclass(frozen=True)
 class Table:
-    """The reference rows of one table of a board: those on the scale of its figures."""
+    """The reference rows of a data set on one scale, and the ``index`` of a board's rows that are on it."""
 
     name: str
     rows: pd.DataFrame
+    index: pd.Index[int]
     scale: Scale | None
 
 
@@ -94,14 +94,15 @@ def reopen_baselines(directory: Path, statuses: Container[str]) -> None:
 
 
 def tables(board: Board) -> Iterator[Table]:
-    """What there is to hold each table of a board against."""
-    figure = compared(board)
-    measured = board.frame[board.frame["seeds"] > 0]
-    for (dataset, scale), part in measured.groupby(["dataset", "scale"], sort=False):
-        rows = _beside(board, str(dataset), part)
-        if len(rows):
-            found = _scale(rows, part, figure) if figure else None
-            yield Table(table_name(str(dataset), str(scale)), rows, found)
+    """What there is to hold the rows of each data set against, probabilities and densities apart."""
+    figure, frame = compared(board), board.frame
+    measures = _measures(board)
+    for dataset, own in measures.groupby(frame["dataset"], sort=False):
+        for measure, part in frame.loc[own.index].groupby(own):
+            rows = _beside(board, str(dataset), str(measure))
+            if len(rows):
+                name = table_name(str(dataset), str(measure) if own.nunique() > 1 else "")
+                yield Table(name, rows, part.index, _scale(rows, part, figure) if figure else None)
 
 
 def compared(board: Board) -> str | None:
@@ -120,34 +121,36 @@ def _is_plain(figure: Figure) -> bool:
 
 def with_ways(board: Board) -> Board:
     """A board whose frame says how far each row has come, where that is known of any."""
-    figure, frame = compared(board), board.frame
-    scales = {table.name: table.scale for table in tables(board) if table.scale}
-    if figure is None or not scales:
+    figure, found = compared(board), [table for table in tables(board) if table.scale]
+    if figure is None or not found:
         return board
-    ways = pd.Series(np.nan, index=frame.index)
-    for place, part in frame.groupby(["dataset", "scale"]):
-        if scale := scales.get(table_name(*map(str, place))):
-            ways[part.index] = part[figure].map(scale.of)
-    return replace(board, frame=frame.assign(**{WAY: ways}))
+    ways = pd.Series(np.nan, index=board.frame.index)
+    for table in found:
+        assert table.scale is not None
+        ways[table.index] = board.frame.loc[table.index, figure].map(table.scale.of)
+    return replace(board, frame=board.frame.assign(**{WAY: ways}))
 
 
-def _beside(board: Board, dataset: str, part: pd.DataFrame) -> pd.DataFrame:
-    """The reference rows of a data set that are on the scale of a table, the best last."""
-    known = board.baselines if len(board.baselines) else pd.DataFrame(columns=list(COLUMNS))
-    rows = known[(known["dataset"] == dataset) & (known["split"].isin([board.split, ""]))]
-    return rows[rows["measure"].isin(_measures(board, dataset, part))].sort_values("value", kind="stable")
-
-
-def _measures(board: Board, dataset: str, part: pd.DataFrame) -> set[Measure]:
-    """What the figures of a table are the logarithm of."""
-    runs = board.runs
+def _measures(board: Board) -> pd.Series[str]:
+    """What the figures of each row with a result are the logarithm of, where that is known."""
+    runs, frame = board.runs, board.frame[board.frame["seeds"] > 0]
     if "support" not in runs:
-        return set()
-    own = runs[
-        (runs["dataset"] == dataset) & runs["scale"].isin(part["scale"]) & (runs["status"] == Status.OK)
-    ]
-    found = {measure_of(support) for support in own["support"]}
-    return found if len(found) == 1 else set()
+        return pd.Series(dtype=str)
+    ok = runs[runs["status"] == Status.OK]
+    known = dict(
+        zip(zip(ok["dataset"], ok["label"], strict=True), ok["support"].map(measure_of), strict=True)
+    )
+    rows = zip(frame["dataset"], labels(frame, board.names), strict=True)
+    return pd.Series([known[row] for row in rows], index=frame.index, dtype=str)
+
+
+def _beside(board: Board, dataset: str, measure: str) -> pd.DataFrame:
+    """The reference rows of a data set that are on a scale, the best last."""
+    known = board.baselines if len(board.baselines) else pd.DataFrame(columns=list(COLUMNS))
+    own = (
+        (known["dataset"] == dataset) & (known["measure"] == measure) & known["split"].isin([board.split, ""])
+    )
+    return known[own].sort_values("value", kind="stable")
 
 
 def _scale(rows: pd.DataFrame, part: pd.DataFrame, figure: str) -> Scale | None:
