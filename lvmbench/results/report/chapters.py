@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from markupsafe import Markup
@@ -23,6 +23,8 @@ from lvmbench.results.sections import how, sections
 
 MOST_BLOCKS = 12
 """So many blocks of a pivot are drawn; the command line has the others."""
+MOST_NAMED = 3
+"""So many combinations of those that lack a result for one reason are named beside it."""
 MOST_FIGURES = 6
 """So many figures of a board have heat maps."""
 
@@ -127,12 +129,22 @@ def _holes(board: Board) -> Grid:
             Cell(hole.status),
             Cell(str(hole.count), str(hole.count)),
             Cell(hole.reason),
-            Cell("; ".join(hole.combinations)),
+            Cell(_listed(hole.combinations)),
         ]
         for section in sections(board, refused=True)
         for hole in section.holes
     ]
     return Grid("Combinations", heads, rows)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names, and how many more there are; each is among the combinations, with its runs."""
+    more = (
+        f" and {len(names) - MOST_NAMED} more, among the combinations below"
+        if len(names) > MOST_NAMED
+        else ""
+    )
+    return "; ".join(names[:MOST_NAMED]) + more
 
 
 def _lost(board: Board) -> Grid:
