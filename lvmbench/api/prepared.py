@@ -89,7 +89,7 @@ class Prepared:
         wanted = tuple(_evaluator(name, catalogue) for name in evaluators)
         plan = make_plan(suite, catalogue).restricted(runs)
         if wanted:
-            plan = replace(plan, evaluators=wanted, instruments=instruments(catalogue, wanted))
+            plan = plan.measured_by(instruments(catalogue, wanted), wanted)
         return cls(plan, catalogue, directory, store, options)
 
     def run(self, reporter: Reporter, *, training: bool = True) -> Summary:

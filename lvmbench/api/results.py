@@ -161,7 +161,7 @@ class Results:
         board = self.board(figures[0] if figures else None, split, where)
         return compare(
             board,
-            self._tables()[1],
+            self.measurements,
             a,
             b,
             figures=figures,

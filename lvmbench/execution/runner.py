@@ -83,7 +83,7 @@ def run(
     _note_asked(plan, store, training)
     described = _describe(plan, out, store)
     place = Place(store, out.resolve() / "weights", described, partial(export, store, out))
-    due = Due(plan, store, place.weights, training)
+    due = Due(store, place.weights, training)
     trained, stopped = 0, ""
     trackers.start(plan.suite.name, plan.suite.version, str(out.resolve()))
     try:
@@ -165,9 +165,21 @@ def _note_asked(plan: Plan, store: Store, training: bool) -> None:
     supports = {str(p.combination["decoder"]): p.support for p in plan.planned if p.support}
     store.note(
         evaluators=json.dumps(evaluators),
+        spared=json.dumps(_spared(plan, store.noted("spared", {}))),
         combinations=json.dumps([list(combination.columns.values()) for combination in plan.combinations]),
         supports=json.dumps(store.noted("supports", {}) | supports),
     )
+
+
+def _spared(plan: Plan, before: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The keys of the runs that an evaluator of the suite is not for, also of those planned before."""
+    spared = {}
+    for evaluator in plan.evaluators:
+        keys = {key: evaluator in p.evaluators for p in plan.planned for key in p.keys.values()}
+        elsewhere = (key for key in before.get(str(evaluator), ()) if key not in keys)
+        if found := [*elsewhere, *(key for key, asked in keys.items() if not asked)]:
+            spared[str(evaluator)] = found
+    return spared
 
 
 def _describe(plan: Plan, out: Path, store: Store) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,17 +118,21 @@ def _built(catalogue: Catalogue, job: Job, data: Data) -> tuple[dict[int, Parts]
 
 def evaluate_job(work: Measuring, tell: Tell) -> Evaluated:
     """Apply an evaluator to stored weights; what goes wrong is raised."""
-    tell(Progress(f"evaluate {work.evaluator.name}", 0, 1))
+
+    def told(share: float) -> None:
+        tell(Progress(f"evaluate {work.evaluator.name} {share:.0%}", 0, 1))
+
+    told(0.0)
     start, remarks, name = time.perf_counter(), list[str](), str(work.evaluator)
     with noted(remarks):
-        measurements = _measure(work.job, work)
+        measurements = _measure(work.job, work, told)
     seconds = time.perf_counter() - start
     return Evaluated(
         work.seed, name, Status.OK, "; ".join(remarks), seconds=seconds, measurements=measurements
     )
 
 
-def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
+def _measure(job: Job, work: Measuring, tell: Callable[[float], None]) -> tuple[dict[str, Any], ...]:
     catalogue, cache = world(job.selection)
     seed, ref = work.seed, work.evaluator
     data = cache[job.combination["dataset"]]
@@ -142,7 +146,7 @@ def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
     subject = subject_of(
         catalogue, job.combination, parts, data, provided, seed, work.split, device, work.facts
     )
-    measurements, rows = figures(evaluator, subject)
+    measurements, rows = figures(evaluator, replace(subject, tell=tell))
     _keep_per_datum(measurements, per_datum_file(job.weights, job.keys[seed], str(ref)))
     return rows
 

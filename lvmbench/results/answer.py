@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from lvmbench.results.board import Board, seed_values
-from lvmbench.results.effects import effects
+from lvmbench.results.effects import effects, interactions
 from lvmbench.results.front import TIME, row_names
 from lvmbench.results.labels import labels, table_name
 from lvmbench.results.sections import cell
@@ -41,15 +41,20 @@ def answer(board: Board) -> list[Answer]:
     if board.metric is None or board.frame[board.metric].isna().all():
         return [Answer("", [_nothing(board)])]
     tables = list(board.frame[board.frame[board.metric].notna()].groupby(_TABLE))
-    found = effects(board)
-    worth = dict(iter(found.groupby(_TABLE)))
+    parts, pairs = effects(board), interactions(board)
     return [
         Answer(
             table_name(*map(str, place)) if len(tables) > 1 else "",
-            [*_of_table(board, part), *_parts(board, worth.get(place, found[:0]))],
+            [*_of_table(board, rows), *_parts(board, _at(parts, place)), *_pairs(_at(pairs, place))],
         )
-        for place, part in tables
+        for place, rows in tables
     ]
+
+
+def _at(found: pd.DataFrame, place: Any) -> pd.DataFrame:
+    """The rows of one table."""
+    own: pd.Series[bool] = (found["dataset"] == place[0]) & (found["scale"] == place[1])
+    return found[own]
 
 
 def _nothing(board: Board) -> str:
@@ -122,11 +127,24 @@ def _parts(board: Board, found: pd.DataFrame) -> Iterator[str]:
         yield f"What these are worth cannot be told: {_listed([_exchange(row) for row in others])}."
 
 
+def _pairs(found: pd.DataFrame) -> Iterator[str]:
+    """Which pairs of parts are worth more or less than the sum of what each is worth."""
+    told = found[found["verdict"].isin(["better", "worse"])].to_dict("records")
+    if told:
+        named = _listed([f"{row['setting']} {_signed(row)}" for row in told])
+        yield f"Beyond the sum of their parts, pairs bring: {named}."
+
+
 def _exchange(row: dict[Any, Any]) -> str:
     return f"{row['axis']} {row['setting']} instead of {row['against']}"
 
 
 def _worth(row: dict[Any, Any]) -> str:
     """What one setting is worth against another."""
+    return f"{_exchange(row)} {_signed(row)} ({row['verdict']})"
+
+
+def _signed(row: dict[Any, Any]) -> str:
+    """A difference with its sign and interval."""
     text = cell(*(float(row[end]) for end in ("difference", "low", "high")))
-    return f"{_exchange(row)} {'+' if row['difference'] > 0 else ''}{text} ({row['verdict']})"
+    return f"+{text}" if row["difference"] > 0 else text

@@ -35,6 +35,7 @@ class Figure:
         unit: Its unit.
         better: ``higher``, ``lower`` or ``neither`` is better.
         meaning: What it is, in a sentence that goes on from its title; empty where nothing says so.
+        variant: Which of several figures of the metric it is; empty where it is the plain one.
     """
 
     metric: str
@@ -42,6 +43,7 @@ class Figure:
     unit: str
     better: str
     meaning: str
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,22 +136,19 @@ class Board:
 
         Raises `UserError` for a figure that the board does not have.
         """
-        if figure not in self.figures:
-            raise UserError(
-                f"--sort {figure}: no such figure is on this board{nearest(figure, self.figures)}"
-            )
-        rising = self.figures[figure].better == "lower"
-        frame = self.frame.sort_values(figure, ascending=rising, kind="stable", na_position="last")
+        name = self._found(figure)
+        rising = self.figures[name].better == "lower"
+        frame = self.frame.sort_values(name, ascending=rising, kind="stable", na_position="last")
         return replace(self, frame=frame.sort_values(list(_TABLE), kind="stable"))
 
-    def __repr__(self) -> str:
-        tables = len(self.frame[list(_TABLE)].drop_duplicates())
-        return f"Board({len(self.frame)} rows, {tables} tables, ranked by {self.metric})"
-
-    def _repr_html_(self) -> str:
-        from lvmbench.results.html import to_html
-
-        return to_html(self)
+    def _found(self, figure: str) -> str:
+        """A figure by its name, or by its metric or title, of those that are shown before others."""
+        if figure in self.figures:
+            return figure
+        for name in [*self.headline, *self.figures]:
+            if figure.lower() in (self.figures[name].metric, self.called(name).lower()):
+                return name
+        raise UserError(f"--sort {figure}: no such figure is on this board{nearest(figure, self.figures)}")
 
     def to_csv(self) -> str:
         """Every figure as csv; the same board gives the same bytes, and floats read back exactly."""
@@ -250,7 +249,7 @@ def leaderboard(
 
 def _figures(figures: pd.DataFrame) -> dict[str, Figure]:
     """Every figure by its name."""
-    called, words = titles(figures, figures), figures[["metric", "unit", "better", "meaning"]]
+    called, words = titles(figures, figures), figures[["metric", "unit", "better", "meaning", "variant"]]
     return {
         str(name): Figure(metric, called[str(name)], *others) for name, metric, *others in words.itertuples()
     }

@@ -40,8 +40,6 @@ FILES = (
     BASELINES,
 )
 """What is there to be read, the boards first."""
-READ = (REPORT, BOARD_MARKDOWN)
-"""Where to read on, of what is there."""
 
 
 def export(store: Store, out: Path) -> None:

@@ -33,7 +33,8 @@ def to_markdown(board: Board, *, refused: bool = False) -> str:
 
 def _summary(section: Section) -> str:
     """A section whose notes are read on end."""
-    return f"## {escaped(section.title)}\n\n{_grid(section)}\n\n{escaped(' '.join(section.notes))}"
+    notes = [escaped(" ".join(section.notes))] if section.notes else []
+    return "\n\n".join([f"## {escaped(section.title)}", _grid(section), *notes])
 
 
 def sections_to_markdown(found: Iterable[Section]) -> str:

@@ -30,24 +30,26 @@ from lvmbench.registry.names import Ref, matches
 from lvmbench.registry.sandbox import contained, preserved
 from lvmbench.status import Status, answered
 from lvmbench.suites.figures import check_figures, check_references, instruments
-from lvmbench.suites.suite import Choice, Row, Suite
+from lvmbench.suites.suite import Choice, Row, Rule, Suite
 
 
 class Effort(NamedTuple):
-    """What measuring one run takes: how often the decoder is evaluated,
-    and how often a density q(z|x) by itself.
+    """What measuring one run takes: how often the decoder is evaluated, how often a density q(z|x) by itself,
+    how many gradients of a datum are taken, and to how many points something is fitted.
     """
 
     evaluations: int
     densities: int
+    gradients: int = 0
+    fits: int = 0
 
 
 @dataclass(frozen=True)
 class Planned:
     """One combination of a plan: its runs by seed, or why it cannot run (``status`` refused or unavailable).
 
-    ``support`` is where p(x|z) has its probability; ``efforts`` what each evaluator takes for one of its
-    runs, where that is known.
+    ``support`` is where p(x|z) has its probability; ``evaluators`` are those that are to measure it,
+    ``efforts`` what each takes for one of its runs, where that is known.
     """
 
     combination: Combination
@@ -57,6 +59,7 @@ class Planned:
     reason: str = ""
     parameters: int | None = None
     support: str = ""
+    evaluators: tuple[Ref, ...] = ()
     refused_evaluators: Mapping[str, str] = field(default_factory=dict)
     efforts: Mapping[str, Effort | None] = field(default_factory=dict)
 
@@ -95,6 +98,11 @@ class Plan:
         ]
         return replace(self, planned=tuple(p for p in kept if p.keys))
 
+    def measured_by(self, instruments: Mapping[str, type[Evaluator]], evaluators: tuple[Ref, ...]) -> Plan:
+        """The plan with these evaluators in place of those that the suite asks for, for every combination."""
+        planned = tuple(replace(p, evaluators=evaluators) for p in self.planned)
+        return replace(self, planned=planned, evaluators=evaluators, instruments=instruments)
+
 
 def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> Plan:
     """Check all options, load the data sets and find out which combinations can run.
@@ -103,7 +111,7 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     and unusable data.
     """
     planner = _Planner(suite, catalogue)
-    evaluators = tuple(dict.fromkeys(planner.canonical(choice) for choice in suite.evaluators))
+    evaluators = tuple(planner.asked)
     classes = instruments(catalogue, evaluators)
     check_figures(suite, evaluators, classes)
     with preserved([]):  # components are made and asked
@@ -117,7 +125,7 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
             f"--only: no combination of '{suite.path}' matches {' '.join(only)}; lvmbench plan shows them all"
         )
     with preserved([]):
-        planned = tuple(planner.plan(c, evaluators) for c in chosen)
+        planned = tuple(planner.plan(c) for c in chosen)
     return Plan(suite, planned, evaluators, classes, planner.data.loaded, tuple(combinations))
 
 
@@ -133,14 +141,16 @@ def _matches(combination: Combination, only: Iterable[str]) -> bool:
     return all(any(matches(p, o) for p in (*parts, *names, *settings)) for o in only)
 
 
+Pattern = tuple[Mapping[str, Ref], Mapping[str, Any]]
+"""Components by kind, each with the options that count, and settings."""
+
+
 class _Planner:
     def __init__(self, suite: Suite, catalogue: Catalogue) -> None:
         self.suite, self.catalogue, self.data = suite, Prototypes(catalogue), DataCache(catalogue)
         self.places: dict[str, str] = {}
-        self.excluded = [
-            ({kind: Ref(c.ref.name, self._resolved(c)) for kind, c in rule.choices.items()}, rule.values)
-            for rule in suite.exclude
-        ]
+        self.excluded = [self._pattern(rule) for rule in suite.exclude]
+        self.asked = self._asked()
 
     def canonical(self, choice: Choice) -> Ref:
         """The choice with its options checked.
@@ -153,6 +163,17 @@ class _Planner:
             return choice.ref
         except OptionError as error:
             raise UserError(f"{choice.option_places.get(error.option, choice.place)}: {error}") from None
+
+    def _asked(self) -> dict[Ref, list[Pattern]]:
+        """The combinations that each evaluator is for, as patterns of which one fits."""
+        asked: dict[Ref, list[Pattern]] = {}
+        for one in self.suite.evaluators:
+            patterns = [({}, {})] if one.on is None else [self._pattern(rule) for rule in one.on]
+            asked.setdefault(self.canonical(one.choice), []).extend(patterns)
+        return asked
+
+    def _pattern(self, rule: Rule) -> Pattern:
+        return {kind: Ref(c.ref.name, self._resolved(c)) for kind, c in rule.choices.items()}, rule.values
 
     def _resolved(self, choice: Choice) -> Mapping[str, Any]:
         """Only the options that a pattern names, checked."""
@@ -239,11 +260,15 @@ class _Planner:
         except Unavailable:
             return ref.options
 
-    def plan(self, combination: Combination, evaluators: Sequence[Ref]) -> Planned:
-        """One combination with its keys, and its refusal where there is one.
+    def plan(self, combination: Combination) -> Planned:
+        """One combination with its keys and its evaluators, and its refusal where there is one.
 
         What fails here in any other way is left to fail, with its traceback recorded, when it is run.
         """
+        wanted = tuple(e for e, on in self.asked.items() if any(self._is(combination, *each) for each in on))
+        return replace(self._plan(combination, wanted), evaluators=wanted)
+
+    def _plan(self, combination: Combination, evaluators: Sequence[Ref]) -> Planned:
         try:
             provenance = self.catalogue.provenance(combination.refs)
         except Unavailable as error:
@@ -294,10 +319,11 @@ class _Planner:
         try:
             built: Evaluator = self.catalogue.build("evaluator", evaluator)
             with contained():
-                count, densities = built.evaluations(work), built.densities(work)
+                count = built.evaluations(work)
+                rest = built.densities(work), built.gradients(work), built.fits(work)
         except Exception:  # what fails here is left to fail when it is run
             return None
-        return None if count is None else Effort(count, densities)
+        return None if count is None else Effort(count, *rest)
 
     def _evaluator_refusal(
         self, evaluator: Ref, provided: frozenset[str], combination: Combination, data: Data

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lvmbench.api.progress import Live
+from lvmbench.checks.partners import Bench
 from lvmbench.cli.app import app
 from lvmbench.execution.progress import Progress
 from lvmbench.kinds import PARTS
@@ -115,8 +116,15 @@ def test_list_has_every_component_with_its_owner(cli):
     assert {r["kind"] for r in json.loads(cli("list", "prior", "--json").out)} == {"prior"}
 
 
+@pytest.fixture(scope="module")
+def bench():
+    """What goes with what, which the components of a catalogue need not find out each for itself."""
+    return Bench(load_catalogue())
+
+
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.kind}-{e.name}")
-def test_everything_in_the_catalogue_can_be_shown(cli, entry):
+def test_everything_in_the_catalogue_can_be_shown(cli, entry, bench, monkeypatch):
+    monkeypatch.setattr("lvmbench.cli.relations.Bench", lambda catalogue: bench)
     shown = cli("show", entry.name, "--kind", entry.kind)
     assert (shown.code, shown.err) == (0, "")
     assert shown.out.startswith(f"{entry.kind} {entry.name} ({entry.distribution} {entry.version})")
@@ -154,15 +162,22 @@ def test_what_is_shown_fits_the_terminal_and_breaks_between_words(cli, monkeypat
 
 
 def test_a_long_name_in_the_plan_breaks_at_its_options(cli, monkeypatch):
-    monkeypatch.setattr("lvmbench.api.progress.console.width", 80)
+    monkeypatch.setattr("lvmbench.api.progress.console.width", 60)
     shown = cli("plan", "quick", "--no-estimate").out
-    assert re.search(r" score\[ .*\n.* baseline= .*\n.* leave_one_out\]", shown)
+    assert re.search(r" bernoulli\[ .*\n.* layers=0\]", shown)
 
 
 def test_a_name_of_several_kinds_is_shown_for_each(cli):
     shown = cli("show", "gaussian").out
     assert "posterior gaussian (" in shown
     assert "decoder gaussian (" in shown
+
+
+def test_a_kind_before_the_name_says_which_and_evaluators_show_their_figures(cli):
+    assert "decoder gaussian (" not in cli("show", "posterior/gaussian").out
+    shown = cli("show", "evaluator/tightness").out
+    assert re.search(r"^gap +Gap +nats +lower +log p\(x\) minus the ELBO *$", shown, re.MULTILINE)
+    assert "boards show: elbo, log_likelihood, gap" in shown
 
 
 def test_plugins_are_listed(cli):
@@ -322,7 +337,7 @@ def test_a_plan_never_cuts_a_name(cli, monkeypatch, columns):
     table = re.search(r"^ *prior .*?(?=^refused)", shown.out, re.MULTILINE | re.DOTALL).group()
     assert "…" not in table
     assert max(map(len, table.splitlines())) <= columns
-    assert columns < 120 or "score[baseline=leave_one_out]" in table
+    assert columns < 120 or "bernoulli[layers=0]" in table
 
 
 # Running and reading

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 import lvmbench
 from lvmbench.execution import worker
 from lvmbench.execution.executor import Crash
+from lvmbench.results.missing import missing_evaluations
 from lvmbench.results.tables import read_results
 from lvmbench.status import Status
 
@@ -762,3 +763,13 @@ def test_a_second_interruption_is_at_once_clean_and_resumable(tiny, halted, name
     assert_half_done(tiny)
     (tiny.folder / "go").touch()
     assert tiny.run(**what).counts == {"ok": 2}
+
+
+def test_an_evaluator_measures_the_combinations_that_it_is_for(tiny):
+    clustering = {"clustering": {"starts": 1, "on": {"prior": "mixture"}}}
+    tiny.run(priors=["standard_normal", "mixture[components=3]"], seeds=1, evaluators=["cost", clustering])
+    found = tiny.frame("evaluations")
+    assert sorted(found["evaluator"]) == ["clustering[starts=1]", "cost", "cost"]
+    assert set(found["status"]) == {"ok"}
+    with tiny.store() as store:
+        assert missing_evaluations(store) == {}

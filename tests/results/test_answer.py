@@ -71,3 +71,11 @@ def test_each_table_has_its_own_and_they_head_the_board():
     board = leaderboard(*(frame.reset_index(drop=True) for frame in both))
     assert [found.table for found in answer(board)] == ["d", "e"]
     assert "## In short\n\n- d: Use b · latent=8: Elbo 5.13" in to_markdown(board)
+
+
+def test_pairs_that_bring_more_than_the_sum_of_their_parts_are_named():
+    def value(place, seed):
+        both = place["posterior"] == "b" and place["latent"] == 16
+        return additive(place, seed) + 3.0 * both + 0.01 * NOISE[seed] * both
+
+    assert said(value, **GRID)[-1].startswith("Beyond the sum of their parts, pairs bring: b × 16 +3.")

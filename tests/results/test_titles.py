@@ -102,6 +102,13 @@ def test_the_figure_that_ranks_may_be_asked_for_by_its_title():
     assert leaderboard(*measured(*figures), metric="LOG P(X)").metric == "log_p[b]"
 
 
+def test_rows_may_be_ordered_by_a_title_or_a_metric():
+    figures = [PLAIN, ("log_p", "", "a", "bounds"), ("log_p", "", "b", "bounds")]
+    board = leaderboard(*measured(*figures))
+    for name in ("log p(x)", "log_p", "log_p[b]"):
+        assert board.by(name).frame.equals(board.by("log_p[b]").frame)
+
+
 def test_without_its_glossary_a_board_names_metrics_in_words():
     records, measurements = results(additive, **GRID)
     board = leaderboard(records, measurements.assign(metric="best_bound"))
