@@ -6,6 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,10 +43,14 @@ def world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
     return catalogue, DataCache(catalogue)
 
 
-def warm_up(selection: PluginSelection, tell: Tell) -> None:
-    """Load what every job needs, so that no job's time is spent on it."""
+def warm_up(job: tuple[PluginSelection, Iterable[tuple[str, str]]], tell: Tell) -> None:
+    """Load plugins and these components, by kind and name, so that no job's time is spent on it."""
+    selection, names = job
     torch.set_num_threads(1)
-    world(selection)
+    catalogue, _ = world(selection)
+    for kind, name in names:
+        with suppress(Exception):  # what cannot be loaded is told by the jobs that need it
+            catalogue.entry(kind, name).load()
 
 
 def train_job(job: Job, tell: Tell) -> list[Trained]:

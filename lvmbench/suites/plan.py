@@ -28,8 +28,9 @@ from lvmbench.options import OptionError
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref, matches
 from lvmbench.registry.sandbox import contained, preserved
+from lvmbench.registry.watch import Fatal
 from lvmbench.status import Status, answered
-from lvmbench.suites.figures import check_figures, check_references, instruments
+from lvmbench.suites.figures import Instrument, check_figures, check_references, instruments
 from lvmbench.suites.suite import Choice, Row, Rule, Suite
 
 
@@ -70,26 +71,37 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a suite asks for; ``combinations`` are also those that ``--only`` leaves out,
-    and ``instruments`` the classes of the evaluators.
+    """Everything that a suite asks for.
+
+    Arguments:
+        suite: The suite.
+        planned: Its combinations, without those that ``--only`` leaves out.
+        evaluators: What measures.
+        instruments: What these say of their figures.
+        data: The data sets that could be had.
+        combinations: All combinations.
+        remarks: What to know of the data sets of which there is something to know.
+        tested: How many data the test split of each data set has.
     """
 
     suite: Suite
     planned: tuple[Planned, ...]
     evaluators: tuple[Ref, ...]
-    instruments: Mapping[str, type[Evaluator]]
+    instruments: Mapping[str, Instrument]
     data: Mapping[str, Data]
     combinations: tuple[Combination, ...]
+    remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tested: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def portable(self) -> Plan:
+        """The plan without the data themselves."""
+        return replace(self, data={})
 
     @property
     def names(self) -> frozenset[tuple[Any, ...]]:
         """What its runs are called."""
         return frozenset(p.name(seed) for p in self.planned for seed in p.keys)
-
-    @property
-    def remarks(self) -> dict[str, tuple[str, ...]]:
-        """What to know of the data sets of which there is something to know."""
-        return {name: data.remarks for name, data in self.data.items() if data.remarks}
 
     def restricted(self, names: Container[tuple[Any, ...]]) -> Plan:
         """The plan of these runs only, each named by its components, settings and seed."""
@@ -98,7 +110,7 @@ class Plan:
         ]
         return replace(self, planned=tuple(p for p in kept if p.keys))
 
-    def measured_by(self, instruments: Mapping[str, type[Evaluator]], evaluators: tuple[Ref, ...]) -> Plan:
+    def measured_by(self, instruments: Mapping[str, Instrument], evaluators: tuple[Ref, ...]) -> Plan:
         """The plan with these evaluators in place of those that the suite asks for, for every combination."""
         planned = tuple(replace(p, evaluators=evaluators) for p in self.planned)
         return replace(self, planned=planned, evaluators=evaluators, instruments=instruments)
@@ -126,7 +138,10 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
         )
     with preserved([]):
         planned = tuple(planner.plan(c) for c in chosen)
-    return Plan(suite, planned, evaluators, classes, planner.data.loaded, tuple(combinations))
+    data = planner.data.loaded
+    remarks = {name: found.remarks for name, found in data.items() if found.remarks}
+    tested = {name: len(found.splits["test"]) for name, found in data.items()}
+    return Plan(suite, planned, evaluators, classes, data, tuple(combinations), remarks, tested)
 
 
 def _matches(combination: Combination, only: Iterable[str]) -> bool:
@@ -281,6 +296,8 @@ class _Planner:
             raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None
         except (Refusal, Unavailable) as error:
             return self._without_data(combination, provenance, answered(error), str(error))
+        except Fatal as error:
+            return self._without_data(combination, provenance, error.status, str(error))
         except Exception:
             return self._without_data(combination, provenance)
         planned = Planned(combination, self._keys(combination, identity), provenance)
@@ -288,6 +305,8 @@ class _Planner:
             return self._checked(planned, data, evaluators)
         except (Refusal, Unavailable) as error:
             return replace(planned, status=answered(error), reason=str(error))
+        except Fatal as error:
+            return replace(planned, status=error.status, reason=str(error))
         except Exception:
             return planned
 

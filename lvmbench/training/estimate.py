@@ -19,7 +19,7 @@ from lvmbench.training.precision import matmul_precision
 if TYPE_CHECKING:
     from lvmbench.dataset import Data
     from lvmbench.registry.catalogue import Catalogue
-    from lvmbench.suites.plan import Effort, Plan, Planned
+    from lvmbench.suites.plan import Effort, Planned
 
 TIMED_STEPS = WARM + 2
 """As many as a GPU needs to record a step before the timed ones, so that these are replayed."""
@@ -57,14 +57,13 @@ class Estimate(NamedTuple):
     rates: Rates | None
 
 
-def estimate(plan: Plan, planned: Planned, catalogue: Catalogue, device: torch.device) -> Estimate:
+def estimate(planned: Planned, data: Data, catalogue: Catalogue, device: torch.device) -> Estimate:
     """What a combination would cost on this device with one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    data = plan.data[str(planned.combination["dataset"])]
     try:
         parts = [build(catalogue, planned.combination, data, seed) for seed in planned.keys]
-        training, gradient = _training(plan, planned, parts, data, device)
+        training, gradient = _training(planned, parts, data, device)
         return Estimate(training, _rates(parts[0], data, device)._replace(gradient=gradient))
     except Exception:
         return Estimate(None, None)
@@ -72,9 +71,7 @@ def estimate(plan: Plan, planned: Planned, catalogue: Catalogue, device: torch.d
         torch.set_num_threads(threads)
 
 
-def _training(
-    plan: Plan, planned: Planned, parts: list[Parts], data: Data, device: torch.device
-) -> tuple[float, float]:
+def _training(planned: Planned, parts: list[Parts], data: Data, device: torch.device) -> tuple[float, float]:
     """Seconds of the whole training, and of the gradient of one datum."""
     from lvmbench.training.loop import Training
 
