@@ -34,7 +34,9 @@ COLUMNS = (
     "needed",
     "verdict",
 )
-BETTER, WORSE, INCONCLUSIVE = "better", "worse", "inconclusive"
+INCONCLUSIVE = "inconclusive"
+_WORDS = {"higher": ("better", "worse"), "lower": ("worse", "better"), "neither": ("higher", "lower")}
+"""What a setting is called whose figure is higher or lower, by which of these is better."""
 BY = " × "
 """What stands between the parts of a pair."""
 _SIDES = ("setting", "against")
@@ -105,7 +107,8 @@ class _Table:
 
     def __init__(self, board: Board, metric: str, runs: pd.DataFrame) -> None:
         self.runs, self.metric, self.names, self.alpha = runs, metric, board.names, board.alpha
-        self.sign = -1 if board.figures[metric].better == "lower" else 1
+        better = board.figures[metric].better
+        self.sign, self.words = -1 if better == "lower" else 1, _WORDS[better]
 
     @cached_property
     def parts(self) -> list[dict[str, Any]]:
@@ -131,12 +134,8 @@ class _Table:
         level = 1 - self.alpha / max(len(rows), 1)
         for row, apart in zip(rows, told, strict=True):
             needed = None if apart else seeds_to_call(row.pop("found"), level)
-            yield {**row, "needed": needed, "verdict": self._verdict(row, bool(apart))}
-
-    def _verdict(self, row: dict[str, Any], told: bool) -> str:
-        if not told:
-            return INCONCLUSIVE
-        return BETTER if row["difference"] * self.sign > 0 else WORSE
+            called = self.words[int(row["difference"] < 0)] if apart else INCONCLUSIVE
+            yield {**row, "needed": needed, "verdict": called}
 
     def _of_axis(self, axis: str) -> Iterator[dict[str, Any]]:
         grid = Grid(self.runs, self.metric, self.names, as_text(self.runs[axis]), [axis])

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lvmbench.errors import UserError
 from lvmbench.results.board import Board
-from lvmbench.results.effects import BETTER, INCONCLUSIVE, WORSE, effects, interactions
+from lvmbench.results.effects import INCONCLUSIVE, effects, interactions
 from lvmbench.results.grid import axes
 from lvmbench.results.labels import as_text, label, table_name
 from lvmbench.results.sections import FEW, Section, cells
@@ -94,7 +94,7 @@ class Effects:
             *_none_apart(pairs),
         ]
         yield Section(title, _columns(self._sorted(parts), "difference"), _NUMBERS, notes=notes)
-        apart = pairs[pairs["verdict"].isin([BETTER, WORSE])].sort_values("p", kind="stable")
+        apart = pairs[pairs["verdict"] != INCONCLUSIVE].sort_values("p", kind="stable")
         if not apart.empty:
             notes = [HOW_PAIRS.format(count=len(pairs))]
             notes += [f"{len(apart) - FEW} more are in --format csv."] if len(apart) > FEW else []
@@ -131,7 +131,7 @@ def _other_estimators(parts: pd.DataFrame) -> Iterator[str]:
 
 
 def _none_apart(pairs: pd.DataFrame) -> Iterator[str]:
-    if len(pairs) and not pairs["verdict"].isin([BETTER, WORSE]).any():
+    if len(pairs) and (pairs["verdict"] == INCONCLUSIVE).all():
         yield f"No pair of parts is told apart from the sum of what the two are worth ({len(pairs)} tested)."
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lvmbench.results.board import leaderboard
 from lvmbench.results.comparison import paired_difference
-from lvmbench.results.effects import effects
+from lvmbench.results.effects import effects, interactions
 from lvmbench.results.markdown import to_markdown
 from lvmbench.results.verdicts import judge
 
@@ -69,6 +69,64 @@ def test_lower_may_be_better():
     found = rows(effects(leaderboard(*results(additive, better="lower", **GRID))))
     assert (found["posterior", "b"].verdict, found["latent", "16"].verdict) == ("worse", "better")
     assert (found["posterior", "b"].better_in, found["latent", "16"].better_in) == (0, 2)
+
+
+def test_a_figure_without_a_better_direction_is_higher_or_lower():
+    found = rows(effects(leaderboard(*results(additive, better="neither", **GRID), metric="elbo")))
+    assert (found["posterior", "b"].verdict, found["latent", "16"].verdict) == ("higher", "lower")
+
+
+def test_settings_that_never_meet_the_first_are_held_against_the_first_that_they_meet():
+    grid = {"posterior": ["a", "b", "c"], "latent": [8, 16, 32]}
+    records, measurements = results(lambda place, seed: {"a": 0, "b": 1, "c": 5}[place["posterior"]], **grid)
+    never = (records["posterior"] == "a") != (records["latent"] == 8)
+    found = rows(effects(leaderboard(records[~never], measurements)))
+    assert {key: (row.against, row.difference) for key, row in found.items() if key[0] == "posterior"} == {
+        ("posterior", "c"): ("b", 4.0)
+    }
+    text = to_markdown(leaderboard(records[~never], measurements))
+    assert "Never met another with everything else equal: posterior a; latent 8." in text
+
+
+def test_what_is_left_out_is_counted_with_its_reason():
+    records, measurements = results(additive, **GRID, learning_rate=[0.01, 0.1])
+    lost = (records["posterior"] == "b") & (records["latent"] == 16) & (records["learning_rate"] == 0.1)
+    gone = (records["posterior"] == "a") & (records["latent"] == 8) & (records["learning_rate"] == 0.1)
+    records.loc[lost, ["status", "reason"]] = "refused", "it does not fit"
+    found = rows(effects(leaderboard(records[~gone], measurements)))
+    assert found["posterior", "b"].left_out == "1 refused, 1 not planned"
+    assert found["posterior", "b"].pairs == 2
+
+
+def test_an_estimator_that_follows_from_the_parts_keeps_them_not_apart():
+    records, measurements = results(additive, **GRID)
+    records.loc[records["posterior"] == "b", "estimator"] = "own"
+    found = rows(effects(leaderboard(records, measurements)))
+    assert set(found) == {("posterior", "b"), ("latent", "16")}
+    assert found["posterior", "b"].other_estimators == 2
+    assert found["latent", "16"].other_estimators == 0
+    assert "a part of these effects may be theirs: b." in to_markdown(leaderboard(records, measurements))
+
+
+def test_a_pair_is_worth_what_it_brings_beyond_the_sum_of_its_parts():
+    def value(place, seed):
+        both = place["posterior"] == "b" and place["latent"] == 16
+        return additive(place, seed) + (3.0 + 0.1 * NOISE[(seed + 2) % 3]) * both
+
+    board = leaderboard(*results(value, **GRID, learning_rate=[0.01, 0.1]))
+    found = rows(interactions(board))
+    row = found["posterior × latent", "b × 16"]
+    assert (row.against, row.pairs, row.verdict) == ("a × 8", 2, "better")
+    assert row.difference == pytest.approx(3.0 + 0.1 * NOISE.mean())
+    assert (
+        found["latent × learning_rate", "16 × 0.1"].verdict
+        == found["posterior × learning_rate", "b × 0.1"].verdict
+        == "inconclusive"
+    )
+    text = to_markdown(board)
+    assert "## Effects on Elbo ↑: pairs\n\n| axis | setting | against | beyond the sum |" in text
+    assert "| posterior × latent | b × 16 | a × 8 | 3.0" in text
+    assert "with limits for all 3 pairs" in text
 
 
 def test_only_combinations_that_have_both_with_every_seed_count():
