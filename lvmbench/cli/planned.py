@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import torch
 
     from lvmbench.api.prepared import Prepared
-    from lvmbench.suites.plan import Effort, Plan, Planned
+    from lvmbench.evaluator import Effort
+    from lvmbench.suites.plan import Plan, Planned
 
 SHOWN_SEEDS = 10
 GAP = 2
