@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -161,6 +161,17 @@ class Workload:
     def size(self) -> int:
         """The number of data of the measured split."""
         return self.sizes[self.split]
+
+
+class Effort(NamedTuple):
+    """What measuring one run takes: how often the decoder is evaluated, how often a density q(z|x) by itself,
+    how many gradients of a datum are taken, and to how many points something is fitted.
+    """
+
+    evaluations: int
+    densities: int
+    gradients: int = 0
+    fits: int = 0
 
 
 class Evaluator(Component, ABC):

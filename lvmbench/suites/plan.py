@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from lvmbench.combinations.combination import SETTINGS, Combination, run_keys
 from lvmbench.combinations.parts import DataCache, Parts, latent_size
@@ -21,7 +21,7 @@ from lvmbench.combinations.requirements import (
 )
 from lvmbench.dataset import Data, DataSummary
 from lvmbench.errors import Refusal, Unavailable, UserError
-from lvmbench.evaluator import Evaluator, Workload
+from lvmbench.evaluator import Effort, Evaluator, Workload
 from lvmbench.kinds import PARTS
 from lvmbench.model import LatentVariableModel
 from lvmbench.options import OptionError
@@ -32,17 +32,6 @@ from lvmbench.registry.watch import Fatal
 from lvmbench.status import Status, answered
 from lvmbench.suites.figures import Instrument, check_figures, check_references, instruments
 from lvmbench.suites.suite import Choice, Row, Rule, Suite
-
-
-class Effort(NamedTuple):
-    """What measuring one run takes: how often the decoder is evaluated, how often a density q(z|x) by itself,
-    how many gradients of a datum are taken, and to how many points something is fitted.
-    """
-
-    evaluations: int
-    densities: int
-    gradients: int = 0
-    fits: int = 0
 
 
 @dataclass(frozen=True)
