@@ -70,7 +70,7 @@ def cases() -> dict[str, Case]:
     """Both targets."""
     turned = torch.tensor([[50.05, -49.95], [-49.95, 50.05]])
     spread = torch.diag(torch.logspace(-2, 2, 50))
-    wide = ((25, 50, 75, 100, 150), (0.06, 0.08, 0.1, 0.13), (0.2, 0.5, 0.8, 1.0))
+    wide = ((10, 25, 50, 75, 100), (0.1, 0.13, 0.16), (0.0, 0.2, 0.5))
     narrow = ((10, 20, 30, 40, 50), (0.3, 0.35, 0.4, 0.45, 0.5, 0.55), (0.0, 0.2))
     return {
         "2 dimensions, turned": Case(Normal(turned), narrow, 2, 16, 50**0.5, 3000),

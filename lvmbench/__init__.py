@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from lvmbench.observation import observed as observed
     from lvmbench.options import Base as Base
     from lvmbench.options import Count as Count
+    from lvmbench.options import Enough as Enough
     from lvmbench.options import Matched as Matched
     from lvmbench.options import NonNegative as NonNegative
     from lvmbench.options import Positive as Positive
@@ -163,6 +164,7 @@ _HOMES = {
     "options": [
         "Base",
         "Count",
+        "Enough",
         "Matched",
         "NonNegative",
         "Positive",

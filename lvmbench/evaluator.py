@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,8 @@ from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
 from lvmbench.objective import Objective
 from lvmbench.split import Split
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Subject:
         provides: Each ``kind.capability`` of this combination.
         device: Where the model is.
         facts: What is on record of its training: ``train_seconds``, ``epochs``, ``parameters``, ...
+        tell: Is told the share of an evaluation that is done, from 0 to 1; `followed` tells it.
     """
 
     model: LatentVariableModel
@@ -86,6 +89,7 @@ class Subject:
     provides: frozenset[str] = frozenset()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     facts: Mapping[str, Any] = field(default_factory=dict)
+    tell: Callable[[float], None] = lambda share: None
 
     def __repr__(self) -> str:
         return f"Subject({self.size} data of '{self.split}', seed={self.seed})"
@@ -122,7 +126,19 @@ class Subject:
     def batches(self, size: int) -> Iterator[Tensor]:
         """The measured split in chunks of at most ``size``; sequences as long as the longest of each."""
         trim = self.data.in_steps(self.model.prior.space)
-        yield from (x.to(self.device) for x in self.part(self.split).batches(size, trim=trim))
+        for number, x in enumerate(self.part(self.split).batches(size, trim=trim)):
+            self.tell(number * size / self.size)
+            yield x.to(self.device)
+
+    def followed(self, items: Sequence[T]) -> Iterator[T]:
+        """The items one by one, and on the way it is told how many of them are done."""
+        for number, item in enumerate(items):
+            self.tell(number / len(items))
+            yield item
+
+    def stage(self, start: float, end: float) -> Subject:
+        """The same for a part of an evaluation, from one share of it to another."""
+        return replace(self, tell=lambda share: self.tell(start + (end - start) * share))
 
     def noise(self, *words: object) -> Stream:
         """A stream of noise for one purpose, the same at each call."""
@@ -172,4 +188,14 @@ class Evaluator(Component, ABC):
         """How often q(z|x) will be evaluated at a z that was not drawn from it,
         once for each pair of z and x.
         """
+        return 0
+
+    def gradients(self, work: Workload) -> int:
+        """How often the gradient of a training step will be taken, once for each datum, beside
+        `evaluations`.
+        """
+        return 0
+
+    def fits(self, work: Workload) -> int:
+        """How many points clusterings and classifiers will be fitted to, once for each fit."""
         return 0

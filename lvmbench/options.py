@@ -65,6 +65,11 @@ MATCHED = "matched"
 Matched = Annotated[Count, MATCHED]
 """A whole number of at least 1 that must be the same in two parts of a combination."""
 
+ENOUGH = "enough"
+"""Marks a whole number that is found from the data where it is not given."""
+Enough = Annotated[int | None, Field(ge=2), ENOUGH]
+"""A whole number of at least 2, or as many as there are data for."""
+
 
 class OptionError(UserError):
     """An option that does not exist, or has the wrong type or range."""

@@ -325,7 +325,7 @@ def _fitted(text: str, dataset: str, device: torch.device, latent: int, epochs: 
 def _on_cpu(fitted: Fitted) -> Fitted:
     """The same model, loaded on the CPU from the file that the device's was saved in."""
     with tempfile.TemporaryDirectory() as folder:
-        lvmbench.save(fitted, Path(folder) / "model")
+        fitted.save(Path(folder) / "model")
         plugins = [] if lvmbench_is_installed() else ["lvmbench_plugins"]
         loaded: Fitted = lvmbench.load(Path(folder) / "model", device="cpu", plugins=plugins)
     return loaded

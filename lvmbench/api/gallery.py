@@ -71,7 +71,7 @@ def _entry(results: Results, place: int, key: str, dataset: str, label: str, see
 def _pictures(fitted: Fitted, name: str) -> Iterator[Gallery | Prose]:
     """Those pictures that the model and its data are such as for, and why others could not be drawn."""
     drawn, failed = [], []
-    for i, draw in enumerate([*_DRAWN, *_columns(fitted)]):
+    for i, draw in enumerate(_table(fitted) if len(fitted.data.summary.event_shape) == 1 else _DRAWN):
         try:
             drawn.append(_picture(draw, fitted.plot, f"{name}-{i}"))
         except Refusal:
@@ -83,12 +83,10 @@ def _pictures(fitted: Fitted, name: str) -> Iterator[Gallery | Prose]:
         yield Prose(failed)
 
 
-def _columns(fitted: Fitted) -> Iterator[Callable[..., Axes]]:
-    """The marginals of the first columns of a table, and pairs of those that follow one another."""
-    shape = fitted.data.summary.event_shape
-    if len(shape) != 1:
-        return
-    shown = range(min(shape[0], MOST_COLUMNS))
+def _table(fitted: Fitted) -> Iterator[Callable[..., Axes]]:
+    """What is drawn of the model of a table: samples, codes, its first columns, and pairs of neighbours."""
+    shown = range(min(fitted.data.summary.event_shape[0], MOST_COLUMNS))
+    yield from (FittedPlots.samples, FittedPlots.latents)
     yield from (_bound(FittedPlots.marginal, i) for i in shown)
     yield from (_bound(FittedPlots.pair, i, i + 1) for i in shown[:-1])
 

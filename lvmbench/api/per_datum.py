@@ -24,6 +24,8 @@ NUMBERS = 2**22
 """About how many numbers a layer of a network may have to hold at a time."""
 WIDTH = 128
 """About how wide networks are, at least."""
+SOME = 16
+"""About how many components mixtures have."""
 
 
 @torch.no_grad()
@@ -36,7 +38,7 @@ def log_density(model: LatentVariableModel, x: Tensor, seed: int, samples: int) 
     Raises `Refusal` where only a bound of q(z|x) is known, as no weights follow from that.
     """
     if "exact_posterior" in model.provides:
-        return torch.cat([model.exact_log_prob(rows) for rows in x.split(_at_once(x, 1))])
+        return torch.cat([model.exact_log_prob(rows) for rows in x.split(_at_once(x, _terms(model)))])
     q = model.posterior_distribution
     if q is not None and "bound" in traits_of(q.law_type or q):
         raise Refusal(
@@ -55,7 +57,7 @@ def latent_mean(model: LatentVariableModel, x: Tensor, seed: int, samples: int) 
     """The mean of q(z|x), ``(N, *z)``, or where that is not known that of ``K`` draws."""
     q = model.posterior_distribution
     if q is not None and "mean" in traits_of(q.law_type or q):
-        return torch.cat([model.q(rows).mean for rows in x.split(_at_once(x, 1))])
+        return torch.cat([model.q(rows).mean for rows in x.split(_at_once(x, _terms(model)))])
 
     def average(x: Tensor, noise: Noise) -> Tensor:
         return Terms(model, x, noise, samples).z.mean(0)
@@ -91,6 +93,12 @@ def _numbers(x: Tensor, seed: int, demand: Demand) -> tuple[Tensor, Tensor]:
     streams = [Stream.seeded(seed, "datum", key, dtype=x.dtype) for key in keys]
     normals = torch.stack([stream.normal((demand.normals,)) for stream in streams])
     return normals.to(x.device), torch.stack([s.uniform((demand.uniforms,)) for s in streams]).to(x.device)
+
+
+def _terms(model: LatentVariableModel) -> int:
+    """About how many values of z each datum is held against where none is drawn: all, or some components."""
+    space = model.prior.space
+    return (space.size if space.enumerable else None) or SOME
 
 
 def _at_once(x: Tensor, samples: int) -> int:

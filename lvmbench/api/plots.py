@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from lvmbench.api.views import View
@@ -175,13 +176,19 @@ class FittedPlots:
         """What the model makes of the data."""
         return View(self.fitted, self.split)
 
-    def data(self, n: int = 40, *, ax: Axes | None = None) -> Axes:
-        """Data: images, sequences, or points."""
-        return self._drawn(self.view.data(n), ax, "data")
+    def data(self, n: int | None = None, *, ax: Axes | None = None) -> Axes:
+        """Data: images, sequences, or rows of a table, by default as many as there is room for."""
+        return self._drawn(self.view.data(n or self._many), ax, "data")
 
-    def samples(self, n: int = 40, *, ax: Axes | None = None) -> Axes:
-        """Samples of the model: images, sequences, or points beside those of data."""
-        return self._drawn(self.view.samples(n), ax, "samples")
+    def samples(self, n: int | None = None, *, ax: Axes | None = None) -> Axes:
+        """Samples of the model: images, sequences, or rows of a table beside those of data."""
+        n = n or self._many
+        return self._drawn(self.view.samples(n), ax, "samples", self.view.data(n))
+
+    @property
+    def _many(self) -> int:
+        """How many images, sequences or rows there is room for."""
+        return 40 if "dataset.image" in self.fitted.provides else 4 if self.fitted.data.sequence else 500
 
     def reconstructions(self, n: int = 10, *, ax: Axes | None = None) -> Axes:
         """Data above, and below what the decoder makes of their codes."""
@@ -254,14 +261,14 @@ class FittedPlots:
             raise UserError(f"there is no column '{name}'{nearest(name, found)}")
         return name, *found[name]
 
-    def _drawn(self, x: Tensor, ax: Axes | None, title: str) -> Axes:
-        """Data as images, as sequences or as points, as they are."""
+    def _drawn(self, x: Tensor, ax: Axes | None, title: str, beside: Tensor | None = None) -> Axes:
+        """Data as images, as sequences or, beside others, as points, as they are."""
         if "dataset.image" in self.fitted.provides:
             rows = max(len(x) // 10, 1)
             return self._images(x[: rows * (len(x) // rows)].unflatten(0, (rows, -1)), ax, title)
         if self.fitted.data.sequence:
-            return self._sequences(x[:4], ax, title)
-        return self._points(x, ax, title)
+            return self._sequences(x, ax, title)
+        return self._points(x, ax, title, beside)
 
     def _sequences(self, x: Tensor, ax: Axes | None, title: str) -> Axes:
         with style():
@@ -269,12 +276,16 @@ class FittedPlots:
             axes.set_title(title, loc="left")
         return axes
 
-    def _points(self, x: Tensor, ax: Axes | None, title: str) -> Axes:
-        """Rows of a table beside as many of its data, in the plane in which the data differ most."""
-        data = _numbers(self.view.data(len(x)).flatten(1))
-        points, axis = _plane(np.concatenate([data, _numbers(x.flatten(1))]), len(data))
+    def _points(self, x: Tensor, ax: Axes | None, title: str, beside: Tensor | None) -> Axes:
+        """Rows of a table in the plane in which they, or the data beside them, differ most."""
+        data = x if beside is None else beside
+        points, axis = _plane(_numbers(torch.cat([data, x]).flatten(1)), len(data))
         with style():
-            axes = draw_pair(_on(ax, (4, 3.6)), points[: len(data)], points[len(data) :])
+            axes = _on(ax, (4, 3.6))
+            if beside is None:
+                draw_points(axes, points[len(data) :])
+            else:
+                draw_pair(axes, points[: len(data)], points[len(data) :])
             axes.set(xlabel=f"{axis} 1", ylabel=f"{axis} 2")
             axes.set_title(title, loc="left")
         return axes

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
-from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.execution.options import RunOptions
-from lvmbench.registry.catalogue import Catalogue
-from lvmbench.registry.loader import load_catalogue
-from lvmbench.registry.names import Ref
-from lvmbench.suites.suite import Suite, load_suite
 
 if TYPE_CHECKING:
+    from lvmbench.execution.executor import Executor
+    from lvmbench.execution.planning import Answer, Request
     from lvmbench.execution.runner import Summary
     from lvmbench.execution.session import Reporter
     from lvmbench.suites.plan import Plan
@@ -25,21 +23,21 @@ RESULTS = Path("lvmbench-results")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan, and how and where it is run.
+    """A plan, and how and where it is run; leaving a ``with`` ends the processes that planned it.
 
     Arguments:
-        plan: What is to be run and measured.
-        catalogue: The components that its names stand for.
+        answer: What is to be run and measured, and what is wrong with plugins.
         directory: The results directory.
         store: The URL of the database; by default it is a file in the directory.
-        options: Device, worker processes, time limit and plugins.
+        options: Device, worker processes, limits and plugins.
+        executor: Where it was planned, and is to be done.
     """
 
-    plan: Plan
-    catalogue: Catalogue
+    answer: Answer
     directory: Path
     store: str | None
     options: RunOptions
+    executor: Executor
 
     @classmethod
     def of(
@@ -53,14 +51,10 @@ class Prepared:
         only: Sequence[str] = (),
     ) -> Prepared:
         """A suite by its name or path; raises `UserError` where it or an option cannot be used."""
-        catalogue = load_catalogue(options.selection)
-        loaded = _with_seeds(load_suite(suite, catalogue), seeds)
-        from lvmbench.suites.plan import make_plan  # torch is imported once the suite can be used
-        from lvmbench.training import pick_device
+        from lvmbench.execution.planning import Request
 
-        pick_device(options.device)
-        directory = RESULTS / loaded.name if out is None else Path(out)
-        return cls(make_plan(loaded, catalogue, only), catalogue, directory, store, options)
+        request = Request(suite, options, seeds, only)
+        return cls._planned(request, out, store, options)
 
     @classmethod
     def again(
@@ -74,47 +68,59 @@ class Prepared:
             options: How to run it; the plugins are those of the store.
             evaluators: What is measured instead of what the suite asks for.
         """
+        from lvmbench.execution.planning import Request
         from lvmbench.results.folder import plugins_of
         from lvmbench.results.store import Store
-        from lvmbench.suites.figures import instruments
-        from lvmbench.suites.plan import make_plan
-        from lvmbench.training import pick_device
 
-        pick_device(options.device)
         with Store.at(directory, store) as opened:
             options, runs = replace(options, selection=plugins_of(opened)), opened.runs()
-        catalogue = load_catalogue(options.selection)
         seeds = sorted({seed for *_, seed in runs}) or None
-        suite = _with_seeds(load_suite(str(directory / "suite.yaml"), catalogue), seeds)
-        wanted = tuple(_evaluator(name, catalogue) for name in evaluators)
-        plan = make_plan(suite, catalogue).restricted(runs)
-        if wanted:
-            plan = replace(plan, evaluators=wanted, instruments=instruments(catalogue, wanted))
-        return cls(plan, catalogue, directory, store, options)
+        suite, wanted = str(directory / "suite.yaml"), tuple(evaluators)
+        request = Request(suite, options, seeds, evaluators=wanted)
+        prepared = cls._planned(request, directory, store, options)
+        restricted = replace(prepared.answer, plan=prepared.plan.restricted(runs))
+        return replace(prepared, answer=restricted)
+
+    @classmethod
+    def _planned(
+        cls, request: Request, out: str | Path | None, store: str | None, options: RunOptions
+    ) -> Prepared:
+        from lvmbench.execution.local import executor_of
+        from lvmbench.execution.planning import plan_in
+
+        executor = executor_of(options.jobs)
+        try:
+            answer = plan_in(executor, request, options.timeout)
+        except BaseException:
+            executor.cancel()
+            raise
+        directory = RESULTS / answer.plan.suite.name if out is None else Path(out)
+        return cls(answer, directory, store, options, executor)
+
+    @property
+    def plan(self) -> Plan:
+        """What is to be run and measured."""
+        return self.answer.plan
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.executor.cancel()
 
     def run(self, reporter: Reporter, *, training: bool = True) -> Summary:
         """Do everything that is not done; without ``training``, only measure."""
         from lvmbench.execution.runner import prepare, run
-        from lvmbench.execution.tracking import Trackers, tracker_of
+        from lvmbench.execution.tracking import Trackers
         from lvmbench.results.store import Store
 
-        options = self.options
-        refs = [tracker_of(name, self.catalogue) for name in options.trackers]
-        with Trackers(refs, options.selection, reporter.say) as trackers:
+        answer, options = self.answer, self.options
+        with Trackers(answer.trackers, options.selection, reporter.say) as trackers:
             prepare(self.directory)
             with Store.at(self.directory, self.store) as store:
-                return run(self.plan, self.directory, store, options, reporter, trackers, training=training)
-
-
-def _with_seeds(suite: Suite, seeds: int | Sequence[int] | None) -> Suite:
-    """The suite with other seeds, 0 ... N-1 where their number is given."""
-    if seeds is None:
-        return suite
-    return replace(suite, seeds=tuple(range(seeds) if isinstance(seeds, int) else seeds))
-
-
-def _evaluator(name: str, catalogue: Catalogue) -> Ref:
-    try:
-        return catalogue.canonical("evaluator", Ref.parse(name))
-    except LvmbenchError as error:
-        raise UserError(f"--evaluator: {error}") from None
+                where = (self.directory, store, options, reporter, trackers)
+                return run(
+                    answer.plan, *where, training=training, executor=self.executor, baselines=answer.baselines
+                )

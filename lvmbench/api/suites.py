@@ -68,7 +68,7 @@ def run(
     options = RunOptions(device, jobs, timeout, selection, memory, failures, followers, baselines)
     with _file(suite) as path:
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
-        with _reporter(progress) as reporter:
+        with prepared, _reporter(progress) as reporter:
             prepared.run(reporter)
     return Results(prepared.directory, store)
 

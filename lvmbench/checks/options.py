@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from lvmbench.options import APART, MATCHED, options_model
+from lvmbench.options import APART, ENOUGH, MATCHED, options_model
 from lvmbench.registry.names import Ref
 
 LITTLE = 1e-3
@@ -32,15 +32,15 @@ def small(component: type, limit: int) -> dict[str, Any]:
     found = {}
     for option, field in options_model(component).model_fields.items():
         free = field.annotation is int and MATCHED not in field.metadata
-        if free and not field.is_required() and field.default > limit:
+        if ENOUGH in field.metadata or (free and not field.is_required() and field.default > limit):
             found[option] = max([limit, *(low for low in _lowest(field))])
-    return {option: value for option, value in found.items() if value < _default(component, option)}
+    return {option: value for option, value in found.items() if value < _usual(component, option)}
 
 
 def ends(component: type) -> Iterator[tuple[str, Any]]:
     """Each option with each end of its range, and each of its named choices."""
     for option, field in options_model(component).model_fields.items():
-        if field.annotation in (int, float):
+        if field.annotation in (int, float) or ENOUGH in field.metadata:
             yield from ((option, value) for value in (*_lowest(field), *_highest(field)))
         yield from ((option, value) for value in _choices(field))
 
@@ -50,8 +50,10 @@ def required(component: type) -> list[str]:
     return [name for name, f in options_model(component).model_fields.items() if f.is_required()]
 
 
-def _default(component: type, option: str) -> Any:
-    return options_model(component).model_fields[option].default
+def _usual(component: type, option: str) -> Any:
+    """The default of a number, or for one that is found from the data more than is ever tried."""
+    default = options_model(component).model_fields[option].default
+    return _PLENTY if default is None else default
 
 
 def _choices(field: FieldInfo) -> list[Any]:
@@ -92,7 +94,7 @@ def narrowed(component: type, option: str, broken: Any, works: Callable[[Any], b
     if choices := _choices(field):
         return f"Literal[{', '.join(repr(choice) for choice in choices if choice != broken)}]"
     low = broken in _lowest(field)
-    limit = _first_that_works(broken, field.default, works)
+    limit = _first_that_works(broken, _usual(component, option), works)
     rules = {name: values[0] for name in _RULES if (values := _bounds(field, name))}
     for name in ("ge", "gt") if low else ("le", "lt"):
         rules.pop(name, None)
@@ -103,6 +105,7 @@ def narrowed(component: type, option: str, broken: Any, works: Callable[[Any], b
 
 _RULES = ("ge", "gt", "le", "lt", "allow_inf_nan")
 _HALVINGS = 20
+_PLENTY = 1000
 
 
 def _first_that_works(broken: Any, default: Any, works: Callable[[Any], bool]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -82,6 +83,7 @@ class Bench:
         self._workshop = Workshop(catalogue)
         self._found: dict[tuple[Any, ...], Case | None] = {}
         self._covered: dict[tuple[Any, ...], list[Case]] = {}
+        self._together: dict[frozenset[tuple[str, Ref]], Case] = {}
 
     @cached_property
     def offers(self) -> dict[str, list[Ref]]:
@@ -159,15 +161,20 @@ class Bench:
         return self._covered[key]
 
     def _cover(self, fixed: Fixed, need: Capabilities, alike: Callable[[Ref], str]) -> Iterator[Case]:
-        """Each search begins with what no combination has yet, of the kind that has most to offer first."""
+        """Each search begins with what no combination has yet, of the kind that has most to offer first.
+
+        Two parts that were in a combination before are taken in the same one again.
+        """
         met: set[object] = set()
         most = sorted((k for k in BUILT if k not in fixed), key=lambda k: -len(self.offers[k]))
         for kind, ref in [(k, ref) for k in most for ref in self.offers[k]]:
             if (kind, alike(ref)) not in met:
                 parts = {**fixed, kind: ref}
-                case = self._search(parts, need, *self._freshest(met, parts, need, alike))
+                known = None if need else self._together.get(frozenset(parts.items()))
+                case = known or self._search(parts, need, *self._freshest(met, parts, need, alike))
                 if case:
                     met |= {case.source, *((k, alike(r)) for k, r in case.refs.items())}
+                    self._together |= {frozenset(pair): case for pair in combinations(case.refs.items(), 2)}
                     yield case
         for source in (*synthetic(), *holed(), *sequences()):
             if source not in met and (case := self.find(fixed, need, (source,))):

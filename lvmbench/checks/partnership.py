@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from functools import cache
 
-import torch
-from torch import Tensor
-
 from lvmbench.checks.contract import BUILT, Violation, applies, contract
 from lvmbench.checks.partners import Case, Fixed
 from lvmbench.checks.search import Capabilities
-from lvmbench.checks.specimen import Specimen, Trial
+from lvmbench.checks.specimen import Specimen, stream
 from lvmbench.combinations.parts import Parts
 from lvmbench.combinations.requirements import capabilities
-from lvmbench.training.learner import Learner, check_terms, demand
+from lvmbench.noise import Recorder
+from lvmbench.training.learner import Learner, check_terms, one_pass
 
 Failure = tuple[str, Exception, Capabilities]
 """The partner, what was raised, and what the combination provides."""
@@ -71,13 +69,10 @@ def _nobody(specimen: Specimen) -> str:
 
 def step(parts: Parts, case: Case) -> None:
     """One step of training and one of validation, with all shapes checked."""
-    trial = Trial("estimator", case, parts, *_inputs(parts, case))
-    learner = Learner(parts)
-    check_terms(learner, trial.x)
-    for training in (True, False):
-        demand(learner, trial.x, training)
-    learner.train()
-    surrogate, bound = trial(trial.noise())
+    learner, x = Learner(parts), case.source.data.splits["train"].values[:4]
+    check_terms(learner, x)
+    one_pass(learner, x, Recorder(stream()), False)
+    surrogate, bound = one_pass(learner, x, Recorder(stream()), True)
     if not (surrogate.isfinite().all() and bound.isfinite().all()):
         raise Violation("bound or surrogate is not finite")
     if surrogate.requires_grad:
@@ -103,10 +98,6 @@ def _works_elsewhere(specimen: Specimen, partner: Fixed) -> bool:
     found = (specimen.bench.find({**partner, specimen.kind: ref}) for ref in others)
     steps = (trouble(case) is None for case in found if case)
     return not partner or next(steps, None) is not False or any(steps)
-
-
-def _inputs(parts: Parts, case: Case) -> tuple[Tensor, Tensor]:
-    return case.source.data.splits["train"].values[:4], torch.zeros(())
 
 
 def blame(failures: list[Failure], works: list[Capabilities]) -> Violation:

@@ -45,6 +45,7 @@ _PANELS: dict[str, list[Callable[..., None]]] = {
         tables.report,
         keeping.publish,
         keeping.verify,
+        keeping.merge,
     ],
     "Components and data": [catalogue.list_, catalogue.show, catalogue.plugins, catalogue.doctor],
     "Write a component": [creating.new, checking.check],

@@ -38,7 +38,7 @@ def list_(
     """
     _check_kind(kind)
     catalogue = _load(plugin, no_plugin)
-    warn(catalogue)
+    warn(catalogue.problems)
     entries = catalogue.entries(kind)
     fields = ("kind", "name", "plugin", "distribution", "version", "summary")
     rows = [{field: getattr(entry, field) for field in fields} for entry in entries]
@@ -85,7 +85,7 @@ def show(
         raise UserError(f"unknown {kind or 'component or suite'} '{name}'{nearest(name, known)}")
     from lvmbench.cli.component import show_entry
 
-    warn(catalogue)
+    warn(catalogue.problems)
     for entry in entries:
         show_entry(entry, catalogue)
 

@@ -49,7 +49,7 @@ def check(
     from lvmbench.registry.loader import PluginSelection, load_catalogue
 
     catalogue = load_catalogue(PluginSelection.of(plugin, no_plugin))
-    warn(catalogue)
+    warn(catalogue.problems)
     report = examine(target, catalogue=catalogue, kind=kind, only=only or None)
     _show(report, verbose)
     if not report.ok:

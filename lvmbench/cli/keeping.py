@@ -13,10 +13,11 @@ from lvmbench.cli.options import (
     StoreUrl,
     open_store,
     opened_results,
+    require_store,
     results_directory,
 )
 from lvmbench.errors import UserError
-from lvmbench.text import printable
+from lvmbench.text import printable, shell
 
 if TYPE_CHECKING:
     from lvmbench.api.verification import Check
@@ -83,6 +84,29 @@ def verify(
         _show(check)
     if found.wrong:
         raise typer.Exit(1)
+
+
+def merge(
+    directories: Annotated[list[Path], typer.Argument(metavar="DIR DIR...", help="Results of one suite.")],
+    out: Annotated[Path, typer.Option("--out", help="The directory to make.")],
+) -> None:
+    """Put results of one suite together, such as those of several machines or of several seeds.
+
+    Example: lvmbench merge results/a results/b --out results/both
+    """
+    from lvmbench.api.progress import counted, say
+    from lvmbench.results.merging import merge as put_together
+
+    if len({directory.resolve() for directory in directories}) < 2:
+        raise UserError("merge takes two results directories or more: lvmbench merge DIR DIR --out DIR")
+    for directory in directories:
+        require_store(directory, None)
+    merged = put_together(directories, out)
+    for directory, taken in merged.taken.items():
+        say(f"{directory}: {counted(taken, 'run')}")
+    if merged.shared:
+        say(f"{counted(merged.shared, 'run')} of several directories: the first that is ok is taken")
+    say(f"wrote to {out}/; show it with lvmbench leaderboard {shell(out)}")
 
 
 def _show(check: Check) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from lvmbench.text import printable
 
 if TYPE_CHECKING:
     from lvmbench.api.results import Results
-    from lvmbench.registry.catalogue import Catalogue
+    from lvmbench.registry.catalogue import PluginProblem
     from lvmbench.registry.loader import PluginSelection
     from lvmbench.results.store import Store
 
@@ -107,7 +108,7 @@ def opened_results(directory: Path, url: str | None, plugins: PluginSelection | 
     return Results(directory, url, plugins or PluginSelection())
 
 
-def warn(catalogue: Catalogue) -> None:
+def warn(problems: Iterable[PluginProblem]) -> None:
     """Say which plugins do not work; the others do."""
-    for problem in catalogue.problems:
+    for problem in problems:
         print(printable(f"warning: {problem}"), file=sys.stderr)

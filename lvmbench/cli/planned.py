@@ -13,14 +13,13 @@ from rich.text import Text
 
 from lvmbench.api.progress import console, counted, say
 from lvmbench.execution.executor import cores
+from lvmbench.execution.planning import estimate_in
 from lvmbench.kinds import PARTS
 from lvmbench.results.store import Store
 from lvmbench.results.terminal import wrapped
-from lvmbench.training.estimate import Estimate, estimate
+from lvmbench.training.estimate import Estimate
 
 if TYPE_CHECKING:
-    import torch
-
     from lvmbench.api.prepared import Prepared
     from lvmbench.suites.plan import Effort, Plan, Planned
 
@@ -32,16 +31,20 @@ Evaluated = Mapping[str, Mapping[str, tuple[str, str]]]
 """Status and reason of the evaluations of each run, as a store gives them."""
 
 
-def show_plan(prepared: Prepared, device: torch.device | None) -> None:
-    """What would run, what is done, what is refused and why, and, where a device is given,
+def show_plan(prepared: Prepared, *, timed: bool) -> None:
+    """What would run, what is done, what is refused and why, and, if that is to be timed,
     about how long it takes.
     """
-    plan, catalogue = prepared.plan, prepared.catalogue
+    plan = prepared.plan
     statuses, evaluated = _known(prepared.directory, prepared.store)
     runnable = [planned for planned in plan.planned if not planned.status]
     due = {id(planned) for planned in runnable if _training_due(statuses, planned)}
-    timed = [p for p in runnable if p.parameters and (id(p) in due or _measuring_due(p, evaluated))]
-    costs = {id(p): estimate(plan, p, catalogue, device) for p in timed if device}
+    costs = {}
+    if timed:
+        tried = [p for p in runnable if p.parameters and (id(p) in due or _measuring_due(p, evaluated))]
+        selection, device = prepared.options.selection, prepared.options.device
+        found = estimate_in(prepared.executor, selection, tried, device)
+        costs = dict(zip(map(id, tried), found, strict=True))
     training = {planned: cost.training for planned, cost in costs.items() if planned in due}
     _heading(plan, runnable)
     if runnable:
@@ -49,7 +52,7 @@ def show_plan(prepared: Prepared, device: torch.device | None) -> None:
     _refusals(plan)
     measuring = _measuring(plan, runnable, evaluated, costs)
     _totals(plan, runnable, statuses, evaluated)
-    if device:
+    if timed:
         _estimate([cost for cost in training.values() if cost is not None], measuring)
 
 
@@ -184,7 +187,7 @@ def _measuring(
     totals: dict[str, _Total] = {}
     for planned in runnable:
         due, cost = _measuring_due(planned, evaluated), costs.get(id(planned))
-        size = len(plan.data[str(planned.combination["dataset"])].splits["test"])
+        size = plan.tested.get(str(planned.combination["dataset"]), 0)
         for name, effort in planned.efforts.items():
             seconds = cost.rates.seconds(effort, size) if cost and cost.rates and effort else 0.0
             total = totals.get(name, _Total(0, 0, 0.0))

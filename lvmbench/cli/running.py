@@ -69,11 +69,11 @@ def run(
 
     selection = PluginSelection.of(plugin, no_plugin)
     options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
-    prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
-    from lvmbench.cli.planned import show_remarks  # which imports torch, so that a wrong name is told at once
+    with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
+        from lvmbench.cli.planned import show_remarks
 
-    show_remarks(prepared.plan)
-    _go(prepared)
+        show_remarks(prepared.plan)
+        _go(prepared)
 
 
 def plan(
@@ -98,12 +98,11 @@ def plan(
     from lvmbench.registry.loader import PluginSelection
 
     options = RunOptions(device, selection=PluginSelection.of(plugin, no_plugin))
-    prepared = Prepared.of(suite, out, options, store=store, seeds=seeds, only=only)
-    from lvmbench.cli.planned import show_plan
-    from lvmbench.training import pick_device
+    with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
+        from lvmbench.cli.planned import show_plan
 
-    warn(prepared.catalogue)
-    show_plan(prepared, pick_device(device) if estimate else None)
+        warn(prepared.answer.problems)
+        show_plan(prepared, timed=estimate)
 
 
 def status(
@@ -149,14 +148,13 @@ def retry(
     options = RunOptions(
         device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
     )
-    with open_store(directory, store) as opened:
-        prepared = Prepared.again(directory, store, options)
+    with open_store(directory, store) as opened, Prepared.again(directory, store, options) as prepared:
         names = prepared.plan.names
         runs = {name: run for name, run in opened.runs().items() if name in names}
         opened.reopen(run.key for run in runs.values() if run.status in wanted)
         opened.reopen_evaluations(wanted)
-    reopen_baselines(directory, wanted)
-    _go(prepared)
+        reopen_baselines(directory, wanted)
+        _go(prepared)
 
 
 def evaluate(
@@ -183,8 +181,8 @@ def evaluate(
     options = RunOptions(
         device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
     )
-    prepared = Prepared.again(directory, store, options, evaluators=evaluator)
-    _go(prepared, training=False)
+    with Prepared.again(directory, store, options, evaluators=evaluator) as prepared:
+        _go(prepared, training=False)
 
 
 def _go(prepared: Prepared, *, training: bool = True) -> None:
@@ -197,7 +195,7 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     from lvmbench.cli.shown import show_results
 
     plan, out = prepared.plan, prepared.directory
-    warn(prepared.catalogue)
+    warn(prepared.answer.problems)
     try:
         with Live(console) as live:
             summary = prepared.run(live, training=training)

@@ -13,7 +13,7 @@ from rich.text import Text
 from lvmbench.api.progress import STYLES, console, counted, say, status_counts
 from lvmbench.results.answer import answer
 from lvmbench.results.compare_sections import comparison_section, paragraph
-from lvmbench.results.export import BOARD_MARKDOWN, FILES
+from lvmbench.results.export import BOARD_MARKDOWN, FILES, REPORT
 from lvmbench.results.labels import identity, labels
 from lvmbench.results.missing import missing_evaluations
 from lvmbench.results.terminal import to_rich, to_tables
@@ -79,7 +79,8 @@ def show_results(results: Results, summary: Summary) -> None:
         where = shell(out)
         say(f"what failed: lvmbench status {where} --traceback   redo it: lvmbench retry {where}")
     show_answer(board)
-    say(f"read on: {out / BOARD_MARKDOWN}   all of it as a page: lvmbench report {shell(out)}")
+    pages = (str(out / name) for name in (REPORT, BOARD_MARKDOWN) if (out / name).exists())
+    say(f"read on: {', '.join(pages)}")
 
 
 def _closing(summary: Summary) -> Text:

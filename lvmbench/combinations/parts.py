@@ -18,6 +18,7 @@ from lvmbench.objective import Objective
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.registry.sandbox import contained
+from lvmbench.registry.watch import entered
 
 
 class DataCache:
@@ -29,7 +30,7 @@ class DataCache:
 
     def __getitem__(self, ref: Ref) -> Data:
         if str(ref) not in self.loaded:
-            with contained():
+            with contained(), entered(f"dataset '{ref}'"):
                 self.loaded[str(ref)] = self._catalogue.build("dataset", ref).load()
         return self.loaded[str(ref)]
 

@@ -12,6 +12,7 @@ from torch import nn
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.registry.sandbox import contained, preserved
+from lvmbench.registry.watch import entered
 
 
 class Prototypes(Catalogue):
@@ -35,7 +36,7 @@ class Prototypes(Catalogue):
         return self.once((kind, str(ref), *args), partial(self._prototype, kind, ref, *args))
 
     def _prototype(self, kind: str, ref: Ref | str, *args: Any) -> Any:
-        with preserved([]):
+        with preserved([]), entered(f"{kind} '{ref}'"):
             component = super().build(kind, ref, *args)
             # a copy, as a component that was given as an instance is the user's own
             return copy.deepcopy(component).to("meta") if isinstance(component, nn.Module) else component

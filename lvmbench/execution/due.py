@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.registry.names import Ref
-from lvmbench.results.missing import asked_evaluators
 from lvmbench.results.store import Store
 from lvmbench.results.weights import fault, weights_file
 from lvmbench.status import Status
@@ -62,11 +61,10 @@ class Known(NamedTuple):
 class Due:
     """What is still to do of a plan; without ``training`` only what evaluators ask."""
 
-    def __init__(self, plan: Plan, store: Store, weights: Path, training: bool) -> None:
+    def __init__(self, store: Store, weights: Path, training: bool) -> None:
         self.weights, self.training, self._store = weights, training, store
-        added = map(Ref.parse, asked_evaluators(store)) if training else ()
         self._looked_at: dict[tuple[str, str | None], str] = {}
-        self.evaluators = tuple(dict.fromkeys([*plan.evaluators, *added]))
+        self.added = tuple(map(Ref.parse, store.noted("added", []))) if training else ()
 
     def all_of(self, plan: Plan) -> list[tuple[Planned, Pack]]:
         """The combinations of which anything is to do, and what."""
@@ -86,7 +84,7 @@ class Due:
         untrained = {s: k for s, k in keys.items() if self.training and self._untrained(planned, k, known)}
         ok = {s: k for s, k in keys.items() if known.statuses.get(k) == Status.OK}
         trained = {s: k for s, k in ok.items() if s not in untrained}
-        evaluators = {s: self._all(k, known) for s, k in untrained.items()}
+        evaluators = {s: self._all(planned, k, known) for s, k in untrained.items()}
         evaluators |= {
             s: missing for s, k in trained.items() if (missing := self._missing(planned, k, known))
         }
@@ -114,13 +112,14 @@ class Due:
         """What is wrong with the weights of runs that are trained again, by key."""
         return {key: wrong for (key, _), wrong in self._looked_at.items() if wrong}
 
-    def _all(self, key: str, known: Known) -> tuple[Ref, ...]:
-        """The evaluators of the plan, and those that were asked to measure a run beside them."""
-        return tuple(dict.fromkeys([*self.evaluators, *map(Ref.parse, known.evaluated.get(key, {}))]))
+    def _all(self, planned: Planned, key: str, known: Known) -> tuple[Ref, ...]:
+        """The evaluators of a combination, and those that were asked to measure a run beside them."""
+        beside = map(Ref.parse, known.evaluated.get(key, {}))
+        return tuple(dict.fromkeys([*planned.evaluators, *self.added, *beside]))
 
     def _missing(self, planned: Planned, key: str, known: Known) -> tuple[Ref, ...]:
         """The evaluators that are still to measure a run."""
-        candidates = self._all(key, known) if self.training else self.evaluators
+        candidates = self._all(planned, key, known) if self.training else planned.evaluators
         return tuple(e for e in candidates if self._unmeasured(planned, key, str(e), known))
 
     @staticmethod

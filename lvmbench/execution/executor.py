@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ from lvmbench.execution.progress import Progress
 from lvmbench.status import Status
 
 Tell = Callable[[Progress], None]
-Work = Callable[[Any, Tell], Any]
-"""What is done with a job, in the place where it is done: a function that can be imported there."""
+Work = str
+"""What is done with a job, as ``module:function``: it is imported where it is done, and nowhere else."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,21 @@ class Crash:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of a job: its outcome or `Crash`, the end of what it printed, its largest memory."""
+    """What became of a job: its outcome or `Crash`, the end of what it printed, its largest memory, and how
+    far it had got, where that was not told.
+    """
 
     number: int
     outcome: Any
     log: str = ""
+    memory: int | None = None
+    news: Progress | None = None
+
+
+class Limits(NamedTuple):
+    """What one job may take: seconds, and bytes of the memory of its worker."""
+
+    seconds: float | None = None
     memory: int | None = None
 
 
@@ -65,8 +76,8 @@ class Executor(Protocol):
     def room(self) -> int:
         """How many more jobs it would begin at once."""
 
-    def submit(self, number: int, work: Work, job: Any) -> None:
-        """Begin a job, under a number of the caller's."""
+    def submit(self, number: int, work: Work, job: Any, limits: Limits) -> None:
+        """Begin a job, under a number of the caller's, and end it beyond these limits."""
 
     def completed(self, seconds: float) -> list[Ended]:
         """The jobs that end, as soon as there are any, within some seconds."""
@@ -77,10 +88,19 @@ class Executor(Protocol):
     def cancel(self) -> None:
         """End every job that runs, at once and without an outcome."""
 
+    def prepare(self, work: Work, job: Any) -> None:
+        """Have this done wherever jobs are begun from now on, before the first of them and not as a part."""
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None: ...
+
+
+def do(work: Work, job: Any, tell: Tell) -> Any:
+    """Do a job here."""
+    module, _, function = work.partition(":")
+    return getattr(importlib.import_module(module), function)(job, tell)
 
 
 def cores() -> int:

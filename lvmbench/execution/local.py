@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from lvmbench.errors import LvmbenchError
-from lvmbench.execution.executor import Crash, Ended, Resources, Tell, Work
+from lvmbench.execution.executor import Crash, Ended, Executor, Limits, Resources, Work, cores, do
 from lvmbench.execution.fates import crash_of, death, kills_for_memory
 from lvmbench.execution.process import ENDED, WorkerProcess
 from lvmbench.execution.progress import Progress
@@ -27,21 +27,15 @@ WARM_UP = 300.0
 FALSE_STARTS = 3
 """So many workers in a row may end before one has been ready."""
 GIB = 2**30
+_NONE = Limits()
+_NOTHING: tuple[Work, Any] = ("builtins:max", 0)
+
+
+_Event = tuple[WorkerProcess, str, Any]
 
 
 class CannotStart(LvmbenchError):  # noqa: N818
     """Worker processes end before they are ready for a job."""
-
-
-class Limits(NamedTuple):
-    """What one job may take: seconds, and bytes of the memory of its worker."""
-
-    seconds: float | None = None
-    memory: int | None = None
-
-
-def nothing(job: Any, tell: Tell) -> None:
-    """No work."""
 
 
 class LocalExecutor:
@@ -52,18 +46,13 @@ class LocalExecutor:
 
     Arguments:
         workers: How many processes.
-        limits: What one job may take.
-        warm_up: What a worker does before it is ready for jobs, and for what.
     """
 
-    def __init__(
-        self, workers: int, limits: Limits | None = None, warm_up: tuple[Work, Any] = (nothing, None)
-    ) -> None:
-        self.resources = Resources(workers)
-        self.limits, self._warm_up = limits or Limits(), warm_up
+    def __init__(self, workers: int) -> None:
+        self.resources, self._warm_up = Resources(workers), _NOTHING
         self._workers: list[WorkerProcess] = []
-        self._waiting: deque[tuple[int, Work, Any]] = deque()
-        self._events: SimpleQueue[tuple[WorkerProcess, str, Any]] = SimpleQueue()
+        self._waiting: deque[tuple[int, Work, Any, Limits]] = deque()
+        self._events: SimpleQueue[_Event] = SimpleQueue()
         self._news: dict[int, Progress] = {}
         self._false_starts, self._kills = 0, kills_for_memory()
 
@@ -75,14 +64,18 @@ class LocalExecutor:
     ) -> None:
         self.cancel()
 
+    def prepare(self, work: Work, job: Any) -> None:
+        """Have this done by every worker that is started from now on, before it is ready for jobs."""
+        self._warm_up = (work, job)
+
     @property
     def room(self) -> int:
         """How many more jobs it would begin at once."""
         return self.resources.workers - len(self._waiting) - sum(w.number >= 0 for w in self._workers)
 
-    def submit(self, number: int, work: Work, job: Any) -> None:
+    def submit(self, number: int, work: Work, job: Any, limits: Limits = _NONE) -> None:
         """Begin a job, under a number of the caller's, as soon as a worker is ready."""
-        self._waiting.append((number, work, job))
+        self._waiting.append((number, work, job, limits))
         self._give()
 
     def cancel(self) -> None:
@@ -151,11 +144,12 @@ class LocalExecutor:
             return self._lost(worker) if taken > WARM_UP else []
         if worker.number < 0:
             return []
-        if self.limits.seconds and taken > self.limits.seconds:
-            text = f"took longer than {self.limits.seconds:g} s (--timeout)"
+        limits = worker.limits
+        if limits.seconds and taken > limits.seconds:
+            text = f"took longer than {limits.seconds:g} s (--timeout)"
             return self._lost(worker, Crash(Status.TIMEOUT, text))
-        if self.limits.memory and memory > self.limits.memory:
-            text = f"took {memory / GIB:.2f} GiB, more than {self.limits.memory / GIB:.2f} (--memory)"
+        if limits.memory and memory > limits.memory:
+            text = f"took {memory / GIB:.2f} GiB, more than {limits.memory / GIB:.2f} (--memory)"
             return self._lost(worker, Crash(Status.OOM, text))
         return []
 
@@ -167,10 +161,24 @@ class LocalExecutor:
         if worker.number < 0:
             self._count_start(worker, killed if code is None else code)
             return []
+        if done := self._last_words(worker):
+            return done
         crash = crash or death(killed if code is None else code, self._kills)
         self._kills = kills_for_memory()
-        self._news.pop(worker.number, None)
-        return [Ended(worker.number, crash, worker.log, worker.memory or None)]
+        news = self._news.pop(worker.number, None)
+        return [Ended(worker.number, crash, worker.log, worker.memory or None, news)]
+
+    def _last_words(self, worker: WorkerProcess) -> list[Ended]:
+        """Take in what a dead worker had still said; maybe its job was done."""
+        words, others = list[_Event](), list[_Event]()
+        with suppress(Empty):
+            while True:
+                event = self._events.get_nowait()
+                (words if event[0] is worker else others).append(event)
+        for event in others:
+            self._events.put(event)
+        said = [(about, content) for _, about, content in words if about in {PROGRESS, DONE}]
+        return [ended for about, content in said for ended in self._took_in(worker, about, content)]
 
     def _count_start(self, worker: WorkerProcess, code: int) -> None:
         """Raise `CannotStart` where workers do nothing but end before they are ready."""
@@ -204,12 +212,15 @@ class HereExecutor:
     ) -> None:
         self.cancel()
 
+    def prepare(self, work: Work, job: Any) -> None:
+        """Do nothing: here everything is ready."""
+
     @property
     def room(self) -> int:
         """Whether a job may be submitted: 1 or 0."""
         return int(self._job is None)
 
-    def submit(self, number: int, work: Work, job: Any) -> None:
+    def submit(self, number: int, work: Work, job: Any, limits: Limits = _NONE) -> None:
         """Take a job, which the next call of `completed` does."""
         self._job = (number, work, job)
 
@@ -228,8 +239,13 @@ class HereExecutor:
             return []
         (number, work, job), self._job = self._job, None
         try:
-            return [Ended(number, work(job, lambda progress: None))]
+            return [Ended(number, do(work, job, lambda progress: None))]
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             return [Ended(number, crash_of(error))]
+
+
+def executor_of(jobs: int | None) -> Executor:
+    """Where so many jobs are done at once; 0 are done in this process, and by default it is one per core."""
+    return HereExecutor() if jobs == 0 else LocalExecutor(jobs or cores())

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from lvmbench.errors import UserError
+from lvmbench.execution.executor import Limits
 from lvmbench.registry.loader import PluginSelection
 
 
@@ -32,6 +33,11 @@ class RunOptions:
     max_failures: str | None = None
     trackers: tuple[str, ...] = ()
     baselines: bool = True
+
+    @property
+    def limits(self) -> Limits:
+        """What one job may take."""
+        return Limits(self.timeout, None if self.memory is None else int(self.memory * 2**30))
 
     def __post_init__(self) -> None:
         for name, limit in (("timeout", self.timeout), ("memory", self.memory)):

@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from lvmbench.execution.executor import Work
+from lvmbench.execution.executor import Limits, Work
 from lvmbench.text import printable, shortened
 
 LOG = 4_000
@@ -41,7 +41,7 @@ class WorkerProcess:
         environment: dict[str, str],
     ) -> None:
         self._events, self._log = events, b""
-        self.ready, self.number = False, -1
+        self.ready, self.number, self.limits = False, -1, Limits()
         self.since, self.memory = time.monotonic(), 0
         # the group is its own: interruptions from a terminal do not reach it, and one signal ends it all
         self._process = subprocess.Popen(
@@ -73,9 +73,10 @@ class WorkerProcess:
         text = self._log.decode("utf-8", "replace")
         return shortened(printable(text).strip(), LOG)
 
-    def give(self, number: int, work: Work, job: Any) -> None:
+    def give(self, number: int, work: Work, job: Any, limits: Limits) -> None:
         """Let it begin a job."""
-        self.number, self.since, self.memory = number, time.monotonic(), 0
+        self.number, self.limits = number, limits
+        self.since, self.memory = time.monotonic(), 0
         self._log = b""
         self._send(work, job)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lvmbench.baselines.baseline import Baseline
 from lvmbench.baselines.fitting import PUBLISHED, applicable, measured, published
@@ -23,7 +23,8 @@ from lvmbench.registry.names import Ref
 from lvmbench.results.baselines import NAMED, baselines_in, with_rows
 from lvmbench.results.tables import BASELINES, write
 from lvmbench.status import Status
-from lvmbench.suites.plan import Plan
+
+FIT = "lvmbench.execution.references:fit_job"
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,35 @@ def fit_job(job: Fitting, tell: Tell) -> dict[str, Any]:
     return {**found, "status": Status.OK, "seconds": round(time.perf_counter() - start, 3)}
 
 
-def due_baselines(plan: Plan, out: Path, options: RunOptions) -> list[Fitting]:
-    """What is not yet fitted to a plan's data, if it is to be; what is published of them is noted."""
+class Baselines(NamedTuple):
+    """What data sets are held against: what is to be fitted to them, and what is published of them."""
+
+    fits: Sequence[Fitting] = ()
+    published: Sequence[dict[str, Any]] = ()
+
+
+def baselines_of(data: Mapping[str, Data], options: RunOptions) -> Baselines:
+    """What data sets are held against, if they are to be."""
     if not options.baselines:
-        return []
-    _keep(
-        out, [{**_named(name, data), **row} for name, data in plan.data.items() for row in _published(data)]
-    )
+        return Baselines()
+    fits = [fit for name, one in data.items() for fit in _of(name, one, options.selection)]
+    return Baselines(fits, [{**_named(n, one), **row} for n, one in data.items() for row in _published(one)])
+
+
+def due_baselines(baselines: Baselines, out: Path) -> list[Fitting]:
+    """What is not yet fitted; what is published is noted."""
+    _keep(out, [*baselines.published])
     there = {tuple(map(str, row)) for row in baselines_in(out)[NAMED].itertuples(index=False)}
-    fits = (fit for name, data in plan.data.items() for fit in _of(name, data, options.selection))
-    return [fit for fit in fits if tuple(str(fit.words[name]) for name in NAMED) not in there]
+    return [fit for fit in baselines.fits if tuple(str(fit.words[name]) for name in NAMED) not in there]
 
 
 def fit_baselines(
-    fits: Iterable[Fitting], out: Path, executor: Executor, reporter: Reporter, interruption: Interruption
+    fits: Iterable[Fitting],
+    out: Path,
+    executor: Executor,
+    options: RunOptions,
+    reporter: Reporter,
+    interruption: Interruption,
 ) -> None:
     """Fit baselines, and keep each as soon as it is; nothing new is begun once that is to stop."""
     waiting, done = deque(enumerate(fits)), 0
@@ -74,7 +90,7 @@ def fit_baselines(
         while waiting and executor.room > 0 and not interruption.asked:
             number, fit = waiting.popleft()
             running[number] = fit
-            executor.submit(number, fit_job, fit)
+            executor.submit(number, FIT, fit, options.limits)
         for ended in executor.completed(LOOK):
             _keep(out, [{**running.pop(ended.number).words, **_row(ended.outcome)}])
             done += 1

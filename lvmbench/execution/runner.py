@@ -8,30 +8,29 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lvmbench.errors import UserError
-from lvmbench.execution.due import Due
+from lvmbench.execution.due import Due, Pack
 from lvmbench.execution.environment import environment, identifier
-from lvmbench.execution.executor import Executor, cores
+from lvmbench.execution.executor import Executor
 from lvmbench.execution.interruption import Interrupted, Interruption
-from lvmbench.execution.local import GIB, HereExecutor, Limits, LocalExecutor
+from lvmbench.execution.local import executor_of
 from lvmbench.execution.options import RunOptions
-from lvmbench.execution.references import due_baselines, fit_baselines
+from lvmbench.execution.references import Baselines, baselines_of, due_baselines, fit_baselines
 from lvmbench.execution.session import Place, Reporter, Session
 from lvmbench.execution.tracking import Trackers
-from lvmbench.execution.worker import warm_up
 from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, remarks_in
 from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
 from lvmbench.status import SETTLED, Status
-from lvmbench.suites.plan import Plan
+from lvmbench.suites.plan import Plan, Planned
 
 SHOWN = 5
 """So many runs whose weights cannot be used are named."""
@@ -73,6 +72,8 @@ def run(
     trackers: Trackers | None = None,
     *,
     training: bool = True,
+    executor: Executor | None = None,
+    baselines: Baselines | None = None,
 ) -> Summary:
     """Do what is not done of a plan, and write the tables to ``out``; without ``training`` only evaluate."""
     start, interruption, trackers = time.monotonic(), Interruption(), trackers or Trackers()
@@ -83,22 +84,22 @@ def run(
     _note_asked(plan, store, training)
     described = _describe(plan, out, store)
     place = Place(store, out.resolve() / "weights", described, partial(export, store, out))
-    due = Due(plan, store, place.weights, training)
+    due = Due(store, place.weights, training)
     trained, stopped = 0, ""
     trackers.start(plan.suite.name, plan.suite.version, str(out.resolve()))
     try:
-        fits = due_baselines(plan, out, options) if training else []
+        fits = due_baselines(baselines or baselines_of(plan.data, options), out) if training else []
         if (packs := due.all_of(plan)) or fits:
-            jobs = sum(max(1, pack.total) for _, pack in packs) + len(fits)
-            with interruption.heard(here=options.jobs == 0), _executor(jobs, options) as executor:
+            workplace = executor or executor_of(options.jobs)
+            with interruption.heard(here=options.jobs == 0), workplace, Leases(store) as leases:
+                workplace.prepare("lvmbench.execution.worker:warm_up", (options.selection, _names(packs)))
                 _name_lost(due.lost, reporter)
                 if packs:
-                    reporter.start(len(packs), executor.resources.workers if options.jobs != 0 else 0)
-                with Leases(store) as leases:
-                    session = Session(due, place, options, leases, executor, reporter, trackers, interruption)
-                    session.run([p for p, _ in packs], _allowed(options.max_failures, plan))
-                    trained, stopped = session.trained, session.stopped
-                fit_baselines(fits, out, executor, reporter, interruption)
+                    reporter.start(len(packs), _workers(workplace, packs, options))
+                session = Session(due, place, options, leases, workplace, reporter, trackers, interruption)
+                session.run([p for p, _ in packs], _allowed(options.max_failures, plan))
+                trained, stopped = session.trained, session.stopped
+                fit_baselines(fits, out, workplace, options, reporter, interruption)
     finally:
         export(store, out)
         counts = Counter(store.statuses().values())
@@ -117,13 +118,17 @@ def _name_lost(lost: Mapping[str, str], reporter: Reporter) -> None:
         reporter.say(f"so it is with {len(lost) - SHOWN} more")
 
 
-def _executor(jobs: int, options: RunOptions) -> Executor:
-    """Where the jobs are done, for no more at once than there are."""
-    if options.jobs == 0:
-        return HereExecutor()
-    workers = min(cores() if options.jobs is None else options.jobs, jobs)
-    memory = None if options.memory is None else int(options.memory * GIB)
-    return LocalExecutor(workers, Limits(options.timeout, memory), (warm_up, options.selection))
+def _names(packs: Sequence[tuple[Planned, Pack]]) -> set[tuple[str, str]]:
+    """The components that are to be used, by kind and name."""
+    parts = {(kind, ref.name) for planned, _ in packs for kind, ref in planned.combination.refs.items()}
+    measuring = {ref for _, pack in packs for refs in pack.evaluators.values() for ref in refs}
+    return parts | {("evaluator", ref.name) for ref in measuring}
+
+
+def _workers(executor: Executor, packs: Sequence[tuple[Planned, Pack]], options: RunOptions) -> int:
+    """How many processes there are jobs for; 0 if that is this one."""
+    jobs = sum(max(1, pack.total) for _, pack in packs)
+    return 0 if options.jobs == 0 else min(executor.resources.workers, jobs)
 
 
 def _allowed(limit: str | None, plan: Plan) -> float:
@@ -165,9 +170,21 @@ def _note_asked(plan: Plan, store: Store, training: bool) -> None:
     supports = {str(p.combination["decoder"]): p.support for p in plan.planned if p.support}
     store.note(
         evaluators=json.dumps(evaluators),
+        spared=json.dumps(_spared(plan, store.noted("spared", {}))),
         combinations=json.dumps([list(combination.columns.values()) for combination in plan.combinations]),
         supports=json.dumps(store.noted("supports", {}) | supports),
     )
+
+
+def _spared(plan: Plan, before: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """The keys of the runs that an evaluator of the suite is not for, also of those planned before."""
+    spared = {}
+    for evaluator in plan.evaluators:
+        keys = {key: evaluator in p.evaluators for p in plan.planned for key in p.keys.values()}
+        elsewhere = (key for key in before.get(str(evaluator), ()) if key not in keys)
+        if found := [*elsewhere, *(key for key, asked in keys.items() if not asked)]:
+            spared[str(evaluator)] = found
+    return spared
 
 
 def _describe(plan: Plan, out: Path, store: Store) -> str:

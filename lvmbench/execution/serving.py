@@ -11,7 +11,7 @@ import threading
 from queue import SimpleQueue
 from typing import Any, BinaryIO
 
-from lvmbench.execution.executor import Tell, Work
+from lvmbench.execution.executor import Tell, Work, do
 from lvmbench.execution.fates import crash_of
 from lvmbench.execution.progress import NowAndThen, Progress
 
@@ -22,7 +22,7 @@ READY, PROGRESS, DONE = "ready", "progress", "done"
 def serve() -> None:
     """Do jobs until there is nobody any more to do them for.
 
-    The first that is sent makes ready for the others: what it gives, or raises, is not told.
+    What the first gives, or raises, is not told: it makes ready for the others.
     """
     source, sink = _streams()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -61,7 +61,7 @@ def _listen(source: BinaryIO, jobs: SimpleQueue[tuple[Work, Any]]) -> None:
 def _outcome(work: Work, job: Any, tell: Tell) -> bytes:
     """What a job gives, as bytes: they are made here, where it is known what is in them."""
     try:
-        return pickle.dumps(work(job, tell))
+        return pickle.dumps(do(work, job, tell))
     except BaseException as error:  # components raise all there is
         return pickle.dumps(crash_of(error))
 

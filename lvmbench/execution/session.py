@@ -19,7 +19,6 @@ from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.progress import PAUSE, Progress
 from lvmbench.execution.tracking import Trackers
-from lvmbench.execution.worker import evaluate_job, train_job
 from lvmbench.results.connection import OutOfReach
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
@@ -27,6 +26,7 @@ from lvmbench.status import SETTLED, Status
 from lvmbench.suites.plan import Planned
 
 T = TypeVar("T")
+TRAIN, EVALUATE = "lvmbench.execution.worker:train_job", "lvmbench.execution.worker:evaluate_job"
 LOOK = 1.0
 """Seconds after which one looks again whether another process has let go of its runs."""
 PATIENCE = 600.0
@@ -143,8 +143,8 @@ class Session:
             self._running[self._number] = task
             if isinstance(task.job, Job):
                 self.trackers.begin(task.job)
-            work = evaluate_job if isinstance(task.job, Measuring) else train_job
-            self.executor.submit(self._number, work, task.job)
+            work = EVALUATE if isinstance(task.job, Measuring) else TRAIN
+            self.executor.submit(self._number, work, task.job, self.options.limits)
 
     def _open(self) -> bool:
         """Take the next combination in hand of which anything is to do, unless another process has it."""

@@ -9,9 +9,9 @@ from typing import Self
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.errors import LvmbenchError, UserError
-from lvmbench.execution.executor import Crash, Tell
+from lvmbench.execution.executor import Crash, Limits, Tell
 from lvmbench.execution.jobs import Evaluated, Job, Trained
-from lvmbench.execution.local import CannotStart, Limits, LocalExecutor
+from lvmbench.execution.local import CannotStart, LocalExecutor
 from lvmbench.execution.progress import Progress
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
@@ -29,6 +29,7 @@ from lvmbench.tracker import (
     TrainingEnded,
 )
 
+BEGIN, HEAR = "lvmbench.execution.tracking:begin", "lvmbench.execution.tracking:hear"
 PATIENCE = 60.0
 """Seconds that a tracker may take to begin, and then for all that it is told at a time."""
 PAUSE = 0.1
@@ -54,8 +55,8 @@ class Follower:
 
     def __init__(self, ref: Ref, selection: PluginSelection) -> None:
         self.ref, self.trouble = ref, ""
-        self._executor, self._events = LocalExecutor(1, Limits(PATIENCE)), list[Event]()
-        self._executor.submit(0, begin, (selection, ref))
+        self._executor, self._events = LocalExecutor(1), list[Event]()
+        self._executor.submit(0, BEGIN, (selection, ref), Limits(PATIENCE))
 
     @property
     def busy(self) -> bool:
@@ -78,7 +79,7 @@ class Follower:
             self.trouble = f"it took longer than {PATIENCE:g} s" if late else crashes[0].reason
             self.end()
         elif self._events and self._executor.room:
-            self._executor.submit(0, hear, tuple(self._events))
+            self._executor.submit(0, HEAR, tuple(self._events), Limits(PATIENCE))
             self._events.clear()
 
     def end(self) -> None:

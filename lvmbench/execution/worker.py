@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,10 +43,14 @@ def world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
     return catalogue, DataCache(catalogue)
 
 
-def warm_up(selection: PluginSelection, tell: Tell) -> None:
-    """Load what every job needs, so that no job's time is spent on it."""
+def warm_up(job: tuple[PluginSelection, Iterable[tuple[str, str]]], tell: Tell) -> None:
+    """Load plugins and these components, by kind and name, so that no job's time is spent on it."""
+    selection, names = job
     torch.set_num_threads(1)
-    world(selection)
+    catalogue, _ = world(selection)
+    for kind, name in names:
+        with suppress(Exception):  # what cannot be loaded is told by the jobs that need it
+            catalogue.entry(kind, name).load()
 
 
 def train_job(job: Job, tell: Tell) -> list[Trained]:
@@ -118,17 +123,21 @@ def _built(catalogue: Catalogue, job: Job, data: Data) -> tuple[dict[int, Parts]
 
 def evaluate_job(work: Measuring, tell: Tell) -> Evaluated:
     """Apply an evaluator to stored weights; what goes wrong is raised."""
-    tell(Progress(f"evaluate {work.evaluator.name}", 0, 1))
+
+    def told(share: float) -> None:
+        tell(Progress(f"evaluate {work.evaluator.name} {share:.0%}", 0, 1))
+
+    told(0.0)
     start, remarks, name = time.perf_counter(), list[str](), str(work.evaluator)
     with noted(remarks):
-        measurements = _measure(work.job, work)
+        measurements = _measure(work.job, work, told)
     seconds = time.perf_counter() - start
     return Evaluated(
         work.seed, name, Status.OK, "; ".join(remarks), seconds=seconds, measurements=measurements
     )
 
 
-def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
+def _measure(job: Job, work: Measuring, tell: Callable[[float], None]) -> tuple[dict[str, Any], ...]:
     catalogue, cache = world(job.selection)
     seed, ref = work.seed, work.evaluator
     data = cache[job.combination["dataset"]]
@@ -142,7 +151,7 @@ def _measure(job: Job, work: Measuring) -> tuple[dict[str, Any], ...]:
     subject = subject_of(
         catalogue, job.combination, parts, data, provided, seed, work.split, device, work.facts
     )
-    measurements, rows = figures(evaluator, subject)
+    measurements, rows = figures(evaluator, replace(subject, tell=tell))
     _keep_per_datum(measurements, per_datum_file(job.weights, job.keys[seed], str(ref)))
     return rows
 

@@ -16,6 +16,7 @@ from lvmbench.errors import Unavailable, UserError, nearest
 from lvmbench.kinds import KINDS, TABLE
 from lvmbench.registry.names import Ref
 from lvmbench.registry.sandbox import origin, preserved
+from lvmbench.registry.watch import entered
 from lvmbench.registry.words import reason_of
 
 
@@ -76,7 +77,7 @@ class Entry:
         from lvmbench.options import options_model
 
         try:
-            with preserved([]):
+            with preserved([]), entered(f"the import of {self.label}"):
                 component = self.target if isinstance(self.target, type) else _attribute(self.target)
             base = TABLE[self.kind].base()
             if not (isinstance(component, type) and issubclass(component, base)):

@@ -28,6 +28,7 @@ from lvmbench.registry.catalogue import Catalogue, Entry, PluginProblem
 from lvmbench.registry.names import NAME, SUITE
 from lvmbench.registry.sandbox import Note, time_limit
 from lvmbench.registry.stages import StageError, attempt, check_api, check_hooks
+from lvmbench.registry.watch import Fatal, entered
 
 GROUP = "lvmbench"
 SLOW = (
@@ -175,7 +176,10 @@ def _admit(
     """
     notes: list[Note] = []
     try:
-        entries = _entries_of(source, manager, taken, notes)
+        with entered(f"plugin '{source.name}'"):
+            entries = _entries_of(source, manager, taken, notes)
+    except Fatal as error:
+        problems.append(source.problem("import", str(error)))
     except StageError as error:
         cause = error.__cause__
         text = "".join(traceback.format_exception(cause)) if cause else ""

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lvmbench.data.published import Measure
-from lvmbench.results.board import WAY, Board
+from lvmbench.results.board import WAY, Board, Figure
 from lvmbench.results.labels import table_name
 from lvmbench.results.scales import measure_of
 from lvmbench.results.tables import BASELINES, read_table, write
@@ -109,11 +109,13 @@ def compared(board: Board) -> str | None:
     of several the one that ranks, or the first.
     """
     names = dict.fromkeys([*([board.metric] if board.metric else []), *board.headline, *board.figures])
-    known = ((board.figures[name].metric, board.figures[name].unit, name) for name in names)
-    fits = [
-        (LOG_DENSITIES.index(m), name) for m, unit, name in known if m in LOG_DENSITIES and unit == "nats"
-    ]
-    return min(fits, key=lambda fit: fit[0])[1] if fits else None
+    plain = [name for name in names if _is_plain(board.figures[name])]
+    return min(plain, key=lambda name: LOG_DENSITIES.index(board.figures[name].metric), default=None)
+
+
+def _is_plain(figure: Figure) -> bool:
+    """Whether a figure is of data, and neither per step nor of other data."""
+    return figure.metric in LOG_DENSITIES and figure.unit == "nats" and not figure.variant
 
 
 def with_ways(board: Board) -> Board:

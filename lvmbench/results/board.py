@@ -35,6 +35,7 @@ class Figure:
         unit: Its unit.
         better: ``higher``, ``lower`` or ``neither`` is better.
         meaning: What it is, in a sentence that goes on from its title; empty where nothing says so.
+        variant: Which of several figures of the metric it is; empty where it is the plain one.
     """
 
     metric: str
@@ -42,6 +43,7 @@ class Figure:
     unit: str
     better: str
     meaning: str
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,7 @@ def leaderboard(
 
 def _figures(figures: pd.DataFrame) -> dict[str, Figure]:
     """Every figure by its name."""
-    called, words = titles(figures, figures), figures[["metric", "unit", "better", "meaning"]]
+    called, words = titles(figures, figures), figures[["metric", "unit", "better", "meaning", "variant"]]
     return {
         str(name): Figure(metric, called[str(name)], *others) for name, metric, *others in words.itertuples()
     }

@@ -13,14 +13,14 @@ import pandas as pd
 from lvmbench.results.tables import read_table
 
 if TYPE_CHECKING:
-    from lvmbench.evaluator import Evaluator
+    from lvmbench.suites.figures import Instrument
 
 FIGURES = "figures.csv"
 """The file of a results directory that says what each figure is."""
 COLUMNS = ("evaluator", "metric", "title", "unit", "better", "meaning", "shown")
 
 
-def declared(evaluators: Mapping[str, type[Evaluator]]) -> pd.DataFrame:
+def declared(evaluators: Mapping[str, Instrument]) -> pd.DataFrame:
     """What evaluators declare of their figures, by name: a row for each metric, those that boards show first.
 
     Returns:
@@ -31,7 +31,7 @@ def declared(evaluators: Mapping[str, type[Evaluator]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(name: str, evaluator: type[Evaluator]) -> Iterator[tuple[str, ...]]:
+def _rows(name: str, evaluator: Instrument) -> Iterator[tuple[str, ...]]:
     shown = {figure.partition("[")[0]: figure for figure in evaluator.board}
     for metric in {**shown, **evaluator.metrics}:
         it = evaluator.metrics[metric]

@@ -21,12 +21,14 @@ def missing_evaluations(store: Store) -> Counter[str]:
     """How many trained runs each evaluator is still to measure."""
     records, evaluated = asked(stored_tables(store)[0]), store.evaluated()
     trained = records.loc[records["status"] == Status.OK, "key"]
+    spared, added = store.noted("spared", {}), store.noted("added", [])
     pending = (Status.INTERRUPTED, "")
     return Counter(
         name
         for name in asked_evaluators(store)
         for key in trained
         if evaluated.get(key, {}).get(name, pending)[0] == Status.INTERRUPTED
+        and (name in added or key not in spared.get(name, ()))
     )
 
 

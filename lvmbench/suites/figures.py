@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.errors import Unavailable, UserError, nearest
-from lvmbench.evaluator import Evaluator
+from lvmbench.evaluator import Metric
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.suites.claims import Pattern, fits
@@ -17,25 +18,33 @@ ALWAYS = frozenset({"train_seconds", "parameters"})
 """What a suite may speak of whatever its evaluators: what records hold."""
 
 
-def instruments(catalogue: Catalogue, evaluators: Iterable[Ref]) -> dict[str, type[Evaluator]]:
-    """The classes of evaluators, by name, of those that can be imported."""
-    found: dict[str, type[Evaluator]] = {}
+class Instrument(NamedTuple):
+    """What an evaluator says of its figures: its metrics, and which of them boards show."""
+
+    metrics: Mapping[str, Metric]
+    board: tuple[str, ...]
+
+
+def instruments(catalogue: Catalogue, evaluators: Iterable[Ref]) -> dict[str, Instrument]:
+    """What evaluators say of their figures, by name, of those that can be imported."""
+    found: dict[str, Instrument] = {}
     for name in dict.fromkeys(evaluator.name for evaluator in evaluators):
         with suppress(Unavailable):
-            found[name] = catalogue.entry("evaluator", name).load()
+            evaluator = catalogue.entry("evaluator", name).load()
+            found[name] = Instrument(dict(evaluator.metrics), tuple(evaluator.board))
     return found
 
 
-def check_figures(suite: Suite, evaluators: Sequence[Ref], classes: Mapping[str, type[Evaluator]]) -> None:
+def check_figures(suite: Suite, evaluators: Sequence[Ref], known: Mapping[str, Instrument]) -> None:
     """Refuse to rank by, to show or to speak of what nothing in the suite measures.
 
     Variants show only in results.
     """
-    if any(evaluator.name not in classes for evaluator in evaluators):
+    if any(evaluator.name not in known for evaluator in evaluators):
         return
-    known = ALWAYS.union(*(evaluator.metrics for evaluator in classes.values()))
+    metrics = ALWAYS.union(*(instrument.metrics for instrument in known.values()))
     for place, what, figure in suite.figures:
-        if problem := _unmeasured(figure, known, {str(e) for e in evaluators}):
+        if problem := _unmeasured(figure, metrics, {str(e) for e in evaluators}):
             raise UserError(f"{place}: {what}: {problem}")
 
 

@@ -28,26 +28,29 @@ from lvmbench.options import OptionError
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref, matches
 from lvmbench.registry.sandbox import contained, preserved
+from lvmbench.registry.watch import Fatal
 from lvmbench.status import Status, answered
-from lvmbench.suites.figures import check_figures, check_references, instruments
-from lvmbench.suites.suite import Choice, Row, Suite
+from lvmbench.suites.figures import Instrument, check_figures, check_references, instruments
+from lvmbench.suites.suite import Choice, Row, Rule, Suite
 
 
 class Effort(NamedTuple):
-    """What measuring one run takes: how often the decoder is evaluated,
-    and how often a density q(z|x) by itself.
+    """What measuring one run takes: how often the decoder is evaluated, how often a density q(z|x) by itself,
+    how many gradients of a datum are taken, and to how many points something is fitted.
     """
 
     evaluations: int
     densities: int
+    gradients: int = 0
+    fits: int = 0
 
 
 @dataclass(frozen=True)
 class Planned:
     """One combination of a plan: its runs by seed, or why it cannot run (``status`` refused or unavailable).
 
-    ``support`` is where p(x|z) has its probability; ``efforts`` what each evaluator takes for one of its
-    runs, where that is known.
+    ``support`` is where p(x|z) has its probability; ``evaluators`` are those that are to measure it,
+    ``efforts`` what each takes for one of its runs, where that is known.
     """
 
     combination: Combination
@@ -57,6 +60,7 @@ class Planned:
     reason: str = ""
     parameters: int | None = None
     support: str = ""
+    evaluators: tuple[Ref, ...] = ()
     refused_evaluators: Mapping[str, str] = field(default_factory=dict)
     efforts: Mapping[str, Effort | None] = field(default_factory=dict)
 
@@ -67,26 +71,37 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that a suite asks for; ``combinations`` are also those that ``--only`` leaves out,
-    and ``instruments`` the classes of the evaluators.
+    """Everything that a suite asks for.
+
+    Arguments:
+        suite: The suite.
+        planned: Its combinations, without those that ``--only`` leaves out.
+        evaluators: What measures.
+        instruments: What these say of their figures.
+        data: The data sets that could be had.
+        combinations: All combinations.
+        remarks: What to know of the data sets of which there is something to know.
+        tested: How many data the test split of each data set has.
     """
 
     suite: Suite
     planned: tuple[Planned, ...]
     evaluators: tuple[Ref, ...]
-    instruments: Mapping[str, type[Evaluator]]
+    instruments: Mapping[str, Instrument]
     data: Mapping[str, Data]
     combinations: tuple[Combination, ...]
+    remarks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tested: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def portable(self) -> Plan:
+        """The plan without the data themselves."""
+        return replace(self, data={})
 
     @property
     def names(self) -> frozenset[tuple[Any, ...]]:
         """What its runs are called."""
         return frozenset(p.name(seed) for p in self.planned for seed in p.keys)
-
-    @property
-    def remarks(self) -> dict[str, tuple[str, ...]]:
-        """What to know of the data sets of which there is something to know."""
-        return {name: data.remarks for name, data in self.data.items() if data.remarks}
 
     def restricted(self, names: Container[tuple[Any, ...]]) -> Plan:
         """The plan of these runs only, each named by its components, settings and seed."""
@@ -94,6 +109,11 @@ class Plan:
             replace(p, keys={s: k for s, k in p.keys.items() if p.name(s) in names}) for p in self.planned
         ]
         return replace(self, planned=tuple(p for p in kept if p.keys))
+
+    def measured_by(self, instruments: Mapping[str, Instrument], evaluators: tuple[Ref, ...]) -> Plan:
+        """The plan with these evaluators in place of those that the suite asks for, for every combination."""
+        planned = tuple(replace(p, evaluators=evaluators) for p in self.planned)
+        return replace(self, planned=planned, evaluators=evaluators, instruments=instruments)
 
 
 def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> Plan:
@@ -103,7 +123,7 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     and unusable data.
     """
     planner = _Planner(suite, catalogue)
-    evaluators = tuple(dict.fromkeys(planner.canonical(choice) for choice in suite.evaluators))
+    evaluators = tuple(planner.asked)
     classes = instruments(catalogue, evaluators)
     check_figures(suite, evaluators, classes)
     with preserved([]):  # components are made and asked
@@ -117,8 +137,11 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
             f"--only: no combination of '{suite.path}' matches {' '.join(only)}; lvmbench plan shows them all"
         )
     with preserved([]):
-        planned = tuple(planner.plan(c, evaluators) for c in chosen)
-    return Plan(suite, planned, evaluators, classes, planner.data.loaded, tuple(combinations))
+        planned = tuple(planner.plan(c) for c in chosen)
+    data = planner.data.loaded
+    remarks = {name: found.remarks for name, found in data.items() if found.remarks}
+    tested = {name: len(found.splits["test"]) for name, found in data.items()}
+    return Plan(suite, planned, evaluators, classes, data, tuple(combinations), remarks, tested)
 
 
 def _matches(combination: Combination, only: Iterable[str]) -> bool:
@@ -133,14 +156,16 @@ def _matches(combination: Combination, only: Iterable[str]) -> bool:
     return all(any(matches(p, o) for p in (*parts, *names, *settings)) for o in only)
 
 
+Pattern = tuple[Mapping[str, Ref], Mapping[str, Any]]
+"""Components by kind, each with the options that count, and settings."""
+
+
 class _Planner:
     def __init__(self, suite: Suite, catalogue: Catalogue) -> None:
         self.suite, self.catalogue, self.data = suite, Prototypes(catalogue), DataCache(catalogue)
         self.places: dict[str, str] = {}
-        self.excluded = [
-            ({kind: Ref(c.ref.name, self._resolved(c)) for kind, c in rule.choices.items()}, rule.values)
-            for rule in suite.exclude
-        ]
+        self.excluded = [self._pattern(rule) for rule in suite.exclude]
+        self.asked = self._asked()
 
     def canonical(self, choice: Choice) -> Ref:
         """The choice with its options checked.
@@ -153,6 +178,17 @@ class _Planner:
             return choice.ref
         except OptionError as error:
             raise UserError(f"{choice.option_places.get(error.option, choice.place)}: {error}") from None
+
+    def _asked(self) -> dict[Ref, list[Pattern]]:
+        """The combinations that each evaluator is for, as patterns of which one fits."""
+        asked: dict[Ref, list[Pattern]] = {}
+        for one in self.suite.evaluators:
+            patterns = [({}, {})] if one.on is None else [self._pattern(rule) for rule in one.on]
+            asked.setdefault(self.canonical(one.choice), []).extend(patterns)
+        return asked
+
+    def _pattern(self, rule: Rule) -> Pattern:
+        return {kind: Ref(c.ref.name, self._resolved(c)) for kind, c in rule.choices.items()}, rule.values
 
     def _resolved(self, choice: Choice) -> Mapping[str, Any]:
         """Only the options that a pattern names, checked."""
@@ -239,11 +275,15 @@ class _Planner:
         except Unavailable:
             return ref.options
 
-    def plan(self, combination: Combination, evaluators: Sequence[Ref]) -> Planned:
-        """One combination with its keys, and its refusal where there is one.
+    def plan(self, combination: Combination) -> Planned:
+        """One combination with its keys and its evaluators, and its refusal where there is one.
 
         What fails here in any other way is left to fail, with its traceback recorded, when it is run.
         """
+        wanted = tuple(e for e, on in self.asked.items() if any(self._is(combination, *each) for each in on))
+        return replace(self._plan(combination, wanted), evaluators=wanted)
+
+    def _plan(self, combination: Combination, evaluators: Sequence[Ref]) -> Planned:
         try:
             provenance = self.catalogue.provenance(combination.refs)
         except Unavailable as error:
@@ -256,6 +296,8 @@ class _Planner:
             raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None
         except (Refusal, Unavailable) as error:
             return self._without_data(combination, provenance, answered(error), str(error))
+        except Fatal as error:
+            return self._without_data(combination, provenance, error.status, str(error))
         except Exception:
             return self._without_data(combination, provenance)
         planned = Planned(combination, self._keys(combination, identity), provenance)
@@ -263,6 +305,8 @@ class _Planner:
             return self._checked(planned, data, evaluators)
         except (Refusal, Unavailable) as error:
             return replace(planned, status=answered(error), reason=str(error))
+        except Fatal as error:
+            return replace(planned, status=error.status, reason=str(error))
         except Exception:
             return planned
 
@@ -294,10 +338,11 @@ class _Planner:
         try:
             built: Evaluator = self.catalogue.build("evaluator", evaluator)
             with contained():
-                count, densities = built.evaluations(work), built.densities(work)
+                count = built.evaluations(work)
+                rest = built.densities(work), built.gradients(work), built.fits(work)
         except Exception:  # what fails here is left to fail when it is run
             return None
-        return None if count is None else Effort(count, densities)
+        return None if count is None else Effort(count, *rest)
 
     def _evaluator_refusal(
         self, evaluator: Ref, provided: frozenset[str], combination: Combination, data: Data

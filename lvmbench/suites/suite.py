@@ -22,6 +22,9 @@ from lvmbench.suites.references import Reference
 from lvmbench.suites.schema import NOTHING, Latent, Schema, Written, complaint, is_written, shown
 from lvmbench.suites.yamlfile import Location, YamlFile
 
+ON = "on"
+"""The key of an evaluator that says which combinations it is for."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -50,10 +53,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Rule:
-    """What ``exclude`` leaves out: combinations of all of these components, with these settings."""
+    """Which combinations ``exclude`` leaves out or ``on`` means: of all of these components, with these
+    settings.
+    """
 
     choices: Mapping[str, Choice]
     values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An evaluator, and the combinations that it is to measure: all, or those that one of the rules means."""
+
+    choice: Choice
+    on: tuple[Rule, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,7 @@ class Suite:
     picked: tuple[Row, ...]
     exclude: tuple[Rule, ...]
     seeds: tuple[int, ...]
-    evaluators: tuple[Choice, ...]
+    evaluators: tuple[Asked, ...]
     metric: str | None
     figures: tuple[tuple[str, str, str], ...] = ()
     """The figures that its board depends on: the place, what it is for, and the name."""
@@ -93,7 +106,7 @@ def load_suite(name: str, catalogue: Catalogue) -> Suite:
         picked=tuple(read.picked(schema)),
         exclude=tuple(read.rules(schema)),
         seeds=tuple(range(schema.seeds) if isinstance(schema.seeds, int) else schema.seeds),
-        evaluators=tuple(read.choices("evaluator", _placed(schema.evaluators, ("evaluators",)))),
+        evaluators=tuple(read.evaluators(schema)),
         metric=schema.metric,
         figures=tuple(read.figures(schema)),
         references=tuple(read.references(schema)),
@@ -213,17 +226,50 @@ class _Reader:
         for i, reference in enumerate(schema.references):
             yield self.file.place(["references", i]), reference
 
+    def evaluators(self, schema: Schema) -> Iterator[Asked]:
+        """The evaluators, each with the combinations that it is for."""
+        for written, at in _placed(schema.evaluators, ("evaluators",)):
+            written, on = self._without_on(written, at)
+            yield from (Asked(choice, on) for choice in self._choices("evaluator", written, at))
+
+    def _without_on(self, written: Written, at: Location) -> tuple[Written, tuple[Rule, ...] | None]:
+        """What is written of an evaluator without ``on``, which is no option of it, and the rules of that."""
+        if isinstance(written, str):
+            return written, None
+        ((name, options),) = written.items()
+        on = (options or {}).get(ON)
+        if on is None:
+            return written, None
+        at = (*at, name, ON)
+        if not isinstance(on, dict):
+            raise UserError(
+                f"{self.file.place(at)}: {ON}: should name components or settings (got {shown(on)})"
+            )
+        rest = {option: value for option, value in (options or {}).items() if option != ON}
+        return {name: rest}, tuple(self._meant(on, at))
+
+    def _meant(self, on: Mapping[str, Any], at: Location) -> Iterator[Rule]:
+        """The rules of ``on``, in which a component or a setting may be a list."""
+        axes = [
+            [(key, value)] if not isinstance(value, list) else [(key, v) for v in value]
+            for key, value in on.items()
+        ]
+        for row in itertools.product(*axes):
+            yield self._rule(dict(row), at)
+
     def rules(self, schema: Schema) -> Iterator[Rule]:
         """The rules of ``exclude``."""
-        for i, row in enumerate(schema.exclude):
-            at = ("exclude", i)
-            self._check_keys(row, at, required=False)
-            choices = {
-                kind: next(self._choices(kind, self._component(row[kind], (*at, kind)), (*at, kind)))
-                for kind in PARTS
-                if kind in row
-            }
-            yield Rule(choices, {n: self._value(n, row[n], (*at, n)) for n in SETTINGS if n in row})
+        for row, at in _placed(schema.exclude, ("exclude",)):
+            yield self._rule(row, at)
+
+    def _rule(self, row: Mapping[str, Any], at: Location) -> Rule:
+        self._check_keys(row, at, required=False)
+        choices = {
+            kind: next(self._choices(kind, self._component(row[kind], (*at, kind)), (*at, kind)))
+            for kind in PARTS
+            if kind in row
+        }
+        return Rule(choices, {n: self._value(n, row[n], (*at, n)) for n in SETTINGS if n in row})
 
     def _value(self, name: str, value: Any, at: Location) -> Any:
         """The value of a setting, checked."""
@@ -240,9 +286,8 @@ class _Reader:
         if required and missing:
             raise UserError(f"{self.file.place(at)}: {at[0]}: lacks {', '.join(missing)}; name one of each")
         if not row:
-            raise UserError(
-                f"{self.file.place(at)}: {at[0]}: excludes everything; name a component or a setting"
-            )
+            what = "is for nothing" if at[-1] == ON else "excludes everything"
+            raise UserError(f"{self.file.place(at)}: {at[0]}: {what}; name a component or a setting")
 
     def choices(self, kind: str, entries: Iterable[tuple[Written, Location]]) -> Iterator[Choice]:
         """The choices that are written in some places of the file."""

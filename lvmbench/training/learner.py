@@ -73,13 +73,19 @@ def demand(learner: Learner, x: Tensor, training: bool) -> Demand:
     Raises `ContractError` for results of the wrong shape.
     """
     recorder = Recorder(Stream.seeded(0, "recording", device=x.device))
+    one_pass(learner, x, recorder, training)
+    return recorder.demand
+
+
+def one_pass(learner: Learner, x: Tensor, noise: Noise, training: bool) -> tuple[Tensor, Tensor]:
+    """Surrogate and bound of each datum of a batch; raises `ContractError` for results of the wrong shape."""
     # what is drawn may differ: relaxed posteriors draw continuous values in training only
     learner.train(training)
     with torch.set_grad_enabled(training):
-        results = learner.estimate(x, recorder, 1.0, training)
+        results = learner.estimate(x, noise, 1.0, training)
     for role, value in zip(("surrogate", "bound"), results, strict=True):
         _expect(f"estimator's {role}" if training else "objective's bound", value, (len(x),))
-    return recorder.demand
+    return results
 
 
 @torch.no_grad()

@@ -157,6 +157,7 @@ def test_tables_are_drawn_beside_their_data(table):
     for draw in (table.plot.marginal, table.plot.pair, table.plot.samples):
         axes = draw(ax=Figure().add_subplot())
         assert [text.get_text() for text in axes.get_legend().get_texts()] == ["data", "samples"]
+    assert table.plot.data(ax=Figure().add_subplot()).get_legend() is None
     with pytest.raises(UserError, match="no column 'x3'"):
         table.plot.marginal("x3")
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lvmbench.api.progress import Live
+from lvmbench.checks.partners import Bench
 from lvmbench.cli.app import app
 from lvmbench.execution.progress import Progress
 from lvmbench.kinds import PARTS
@@ -115,8 +116,15 @@ def test_list_has_every_component_with_its_owner(cli):
     assert {r["kind"] for r in json.loads(cli("list", "prior", "--json").out)} == {"prior"}
 
 
+@pytest.fixture(scope="module")
+def bench():
+    """What goes with what, which the components of a catalogue need not find out each for itself."""
+    return Bench(load_catalogue())
+
+
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.kind}-{e.name}")
-def test_everything_in_the_catalogue_can_be_shown(cli, entry):
+def test_everything_in_the_catalogue_can_be_shown(cli, entry, bench, monkeypatch):
+    monkeypatch.setattr("lvmbench.cli.relations.Bench", lambda catalogue: bench)
     shown = cli("show", entry.name, "--kind", entry.kind)
     assert (shown.code, shown.err) == (0, "")
     assert shown.out.startswith(f"{entry.kind} {entry.name} ({entry.distribution} {entry.version})")

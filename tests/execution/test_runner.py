@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 import lvmbench
 from lvmbench.execution import worker
 from lvmbench.execution.executor import Crash
+from lvmbench.results.missing import missing_evaluations
 from lvmbench.results.tables import read_results
 from lvmbench.status import Status
 
@@ -329,14 +330,14 @@ def test_measurements_are_stored_and_told_of_one_by_one(tiny, monkeypatch):
     And each is in the store before the next begins.
     """
     names = ["clustering", "informativeness[samples=20]", "tightness[repeats=5,samples=20]", "cost"]
-    stored = []
+    stored, kept = [], worker.evaluate_job
 
     def evaluate(work, tell):
         stored.append(len(tiny.frame("evaluations")))
         crashes = {"clustering": Crash(Status.TIMEOUT, "too long"), "cost": Crash(Status.KILLED, "died")}
-        return crashes.get(work.evaluator.name) or worker.evaluate_job(work, tell)
+        return crashes.get(work.evaluator.name) or kept(work, tell)
 
-    monkeypatch.setattr("lvmbench.execution.session.evaluate_job", evaluate)
+    monkeypatch.setattr("lvmbench.execution.worker.evaluate_job", evaluate)
     tiny.run(**ONE, evaluators=names)
     assert stored == [0, 1, 2, 3]
     assert names_of(tiny, status="ok") == set(names[1:3])
@@ -762,3 +763,13 @@ def test_a_second_interruption_is_at_once_clean_and_resumable(tiny, halted, name
     assert_half_done(tiny)
     (tiny.folder / "go").touch()
     assert tiny.run(**what).counts == {"ok": 2}
+
+
+def test_an_evaluator_measures_the_combinations_that_it_is_for(tiny):
+    clustering = {"clustering": {"starts": 1, "on": {"prior": "mixture"}}}
+    tiny.run(priors=["standard_normal", "mixture[components=3]"], seeds=1, evaluators=["cost", clustering])
+    found = tiny.frame("evaluations")
+    assert sorted(found["evaluator"]) == ["clustering[starts=1]", "cost", "cost"]
+    assert set(found["status"]) == {"ok"}
+    with tiny.store() as store:
+        assert missing_evaluations(store) == {}

@@ -118,7 +118,7 @@ import os, lvmbench
 from lvmbench import Evaluator, Measurement, Metric
 
 class Dying(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def evaluate(self, subject):
         os._exit(0)
 

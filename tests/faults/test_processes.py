@@ -35,7 +35,7 @@ class Journal(StandardNormal):
         time.sleep(0.02)
 
 class Noting(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def evaluate(self, subject):
         note(f"measure {subject.model.prior.number} {subject.seed}")
         x = subject.data.splits["test"].x[:1]

@@ -82,7 +82,7 @@ import shutil, lvmbench
 from lvmbench import Evaluator, Measurement, Metric
 
 class Removing(Evaluator):
-    metrics = {"figure": Metric("nats", "higher", "a figure")}
+    metrics = {"figure": Metric("Figure", "nats", "higher", "a figure")}
     def evaluate(self, subject):
         shutil.rmtree("FOLDER")
         yield Measurement("figure", 1.0)

@@ -7,8 +7,9 @@ import pytest
 from lvmbench.execution.executor import Crash
 from lvmbench.execution.local import CannotStart, Limits, LocalExecutor
 from lvmbench.status import Status
-from tests.faults import jobs
 
+ACT, PROCESS, WAIT = (f"tests.faults.jobs:{name}" for name in ("act", "process", "wait_for"))
+NONE = Limits()
 KILLED = "the worker process was killed"
 FATES = {
     "os._exit(0)": (Status.KILLED, "the worker process ended by itself (exit code 0)"),
@@ -33,13 +34,13 @@ FATES = {
 }
 
 
-def outcomes(executor, lines):
+def outcomes(executor, lines, limits=NONE):
     """What becomes of each line, in the order in which they are given."""
     waiting, ended = list(enumerate(lines)), {}
     while len(ended) < len(lines):
         while waiting and executor.room:
             number, line = waiting.pop(0)
-            executor.submit(number, jobs.act, line)
+            executor.submit(number, ACT, line, limits)
         ended |= {e.number: e for e in executor.completed(1)}
     return [ended[number] for number in range(len(lines))]
 
@@ -82,9 +83,8 @@ def test_a_limit_of_time_ends_a_job_with_all_that_it_has_started(tmp_path):
         "ctypes.PyDLL(None).sleep(1000)",
         f"open({str(forked)!r}, 'w').write(str(os.getpid())) if os.fork() else None; time.sleep(1000)",
     ]
-    with LocalExecutor(2, Limits(seconds=2)) as executor:
-        late = outcomes(executor, lines)
-        executor.limits = Limits()
+    with LocalExecutor(2) as executor:
+        late = outcomes(executor, lines, Limits(seconds=2))
         (last,) = outcomes(executor, ["1 + 1"])
     assert [(e.outcome.status, e.outcome.reason) for e in late] == [
         (Status.TIMEOUT, "took longer than 2 s (--timeout)")
@@ -96,8 +96,8 @@ def test_a_limit_of_time_ends_a_job_with_all_that_it_has_started(tmp_path):
 
 def test_a_limit_of_memory_ends_a_job_that_takes_more():
     lines = ["x = []\nwhile True: x.append(bytearray(os.urandom(10**6))); time.sleep(0.001)", "1 + 1"]
-    with LocalExecutor(1, Limits(memory=200 * 2**20)) as executor:
-        greedy, other = outcomes(executor, lines)
+    with LocalExecutor(1) as executor:
+        greedy, other = outcomes(executor, lines, Limits(memory=200 * 2**20))
     assert greedy.outcome.status == Status.OOM
     assert "more than 0.20 (--memory)" in greedy.outcome.reason
     assert greedy.memory > 200 * 2**20
@@ -105,17 +105,18 @@ def test_a_limit_of_memory_ends_a_job_that_takes_more():
 
 
 def test_the_clock_of_a_job_starts_when_its_worker_is_warm(tmp_path):
-    with LocalExecutor(1, Limits(seconds=1e-9), (jobs.wait_for, tmp_path / "warm")) as executor:
-        executor.submit(0, jobs.process, None)
+    with LocalExecutor(1) as executor:
+        executor.prepare(WAIT, tmp_path / "warm")
+        executor.submit(0, ACT, "time.sleep(1000)", Limits(seconds=1e-9))
         assert [executor.completed(0.3) for _ in range(3)] == [[]] * 3
-        executor.limits = Limits()
         (tmp_path / "warm").touch()
-        assert isinstance(executor.completed(60)[0].outcome, int)
+        assert executor.completed(60)[0].outcome.status == Status.TIMEOUT
 
 
 def test_a_worker_that_is_killed_while_it_starts_costs_nothing(tmp_path):
-    with LocalExecutor(1, warm_up=(jobs.wait_for, tmp_path / "warm")) as executor:
-        executor.submit(0, jobs.process, None)
+    with LocalExecutor(1) as executor:
+        executor.prepare(WAIT, tmp_path / "warm")
+        executor.submit(0, PROCESS, None)
         assert executor.completed(0.3) == []
         os.kill(executor._workers[0]._process.pid, 9)
         (tmp_path / "warm").touch()
@@ -123,8 +124,9 @@ def test_a_worker_that_is_killed_while_it_starts_costs_nothing(tmp_path):
 
 
 def test_workers_that_never_start_are_told_of_in_one_line():
-    with LocalExecutor(2, warm_up=(jobs.act, "print('no library'); os._exit(3)")) as executor:
-        executor.submit(0, jobs.process, None)
+    with LocalExecutor(2) as executor:
+        executor.prepare(ACT, "print('no library'); os._exit(3)")
+        executor.submit(0, PROCESS, None)
         with pytest.raises(CannotStart, match=r"worker processes cannot start \(exit code 3\): no library"):
             executor.completed(120)
 
@@ -133,7 +135,7 @@ def test_warm_workers_are_used_again_and_end_with_their_executor():
     found = []
     with LocalExecutor(1) as executor:
         for number in range(3):
-            executor.submit(number, jobs.process, None)
+            executor.submit(number, PROCESS, None)
             found += [e.outcome for e in executor.completed(30)]
     assert len(found) == 3
     assert len(set(found)) == 1
@@ -142,8 +144,8 @@ def test_warm_workers_are_used_again_and_end_with_their_executor():
 
 def test_what_is_cancelled_ends_at_once():
     with LocalExecutor(2) as executor:
-        executor.submit(0, jobs.act, "time.sleep(1000)")
-        executor.submit(1, jobs.act, "time.sleep(1000)")
+        executor.submit(0, ACT, "time.sleep(1000)")
+        executor.submit(1, ACT, "time.sleep(1000)")
         executor.cancel()
         assert executor.room == 2
         assert executor.completed(0) == []

@@ -2,9 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
-from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, silhouette_samples
 
 from lvmbench import (
     Data,
@@ -18,6 +19,7 @@ from lvmbench import (
     Subject,
 )
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
+from lvmbench_plugins.evaluators._clusters import silhouettes
 from lvmbench_plugins.evaluators.clustering import Clustering
 from lvmbench_plugins.objectives.elbo import Elbo
 from lvmbench_plugins.priors.mixture import MixturePrior
@@ -268,3 +270,27 @@ def test_same_seed_same_clusters():
 def test_needs_labels_and_means():
     assert Clustering().requires == {"dataset.labels", "posterior.mean", "prior.fixed"}
     assert {m.metric for m in every(*blobs())} == set(Clustering.metrics)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e3])
+def test_silhouette_is_that_of_scikit_learn(shift):
+    """Of groups that meet, one of a single point, and of some points alone."""
+    z = shift + torch.randn(300, 3, generator=torch.Generator().manual_seed(0)).double().numpy()
+    found = (z[:, 0] > shift).astype(int) + (z[:, 1] > shift + 1)
+    found[7] = 9
+    every = silhouettes(z, found, np.arange(300))
+    np.testing.assert_allclose(every, silhouette_samples(z, found), atol=1e-6)
+    np.testing.assert_allclose(silhouettes(z, found, np.array([7, 20, 4])), every[[7, 20, 4]])
+
+
+def test_silhouette_of_equal_points_is_0():
+    found = np.array([0, 0, 1, 1])
+    assert (silhouettes(np.ones((4, 2)), found, np.arange(4)) == 0).all()
+
+
+@pytest.mark.statistical("the silhouette of 100 points with that of 400", "stated, of the choice")
+def test_silhouette_of_some_points_is_that_of_all_within_its_error(chance):
+    means, group = blobs()
+    some, every = measure(means, group, compared=100)["silhouette"], measure(means, group)["silhouette"]
+    chance.within(some.value, every.value, some.stderr, freedom=99)
+    assert (some.per_datum, every.stderr) == (None, None)

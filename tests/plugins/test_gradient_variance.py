@@ -24,7 +24,7 @@ from lvmbench.checks.specimen import TOY
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.estimators.pathwise import Pathwise
 from lvmbench_plugins.estimators.score import Score
-from lvmbench_plugins.evaluators._gradients import Gradients
+from lvmbench_plugins.evaluators._gradients import Gradients, Group
 from lvmbench_plugins.evaluators.gradient_variance import GradientVariance
 from lvmbench_plugins.objectives.elbo import Elbo
 from lvmbench_plugins.objectives.iwae import Iwae
@@ -265,7 +265,7 @@ def test_error_of_a_ratio_near_zero_is_not_stated(line):
 def test_error_of_a_variance_counts_the_groups_of_few(size, chance):
     """Normal gradients of 3 dimensions in 60 / size groups, 400 times."""
     draws = Stream.seeded(0, "groups").normal((400, 60 // size, size, 3))
-    groups = [[Gradients.of(group, torch.zeros(3, 1)) for group in repeat] for repeat in draws]
+    groups = [[Group.of([group], [torch.zeros(3, 1)]) for group in repeat] for repeat in draws]
     found = torch.tensor([Gradients.joined(repeat).variance for repeat in groups], dtype=torch.float64)
     chance.spreads(found[:, 0], found[:, 1], kurtosis=1.0, slack=0.2)
 

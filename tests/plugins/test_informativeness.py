@@ -18,6 +18,7 @@ from lvmbench import (
     Split,
     Stream,
     Subject,
+    Workload,
 )
 from lvmbench_plugins.decoders.linear_gaussian import LinearGaussian
 from lvmbench_plugins.evaluators._probes import taught
@@ -312,7 +313,7 @@ def test_information_below_the_cap_is_that_of_the_channel(snr, proof, chance):
 @pytest.mark.statistical("information with that of a Gaussian channel", "stated, of the draws")
 def test_information_near_the_cap_is_a_lower_bound(chance):
     """I = 4.0 nats of 7.6: still within 1%, and the upper bound is above."""
-    found, truth = measure(channel(3000.0)), 0.5 * math.log1p(3000)
+    found, truth = measure(channel(3000.0), pairs=8_000_000), 0.5 * math.log1p(3000)
     information = found["mutual_information", ""]
     chance.within(information.value, truth, information.stderr, slack=0.01 * truth)
     assert found["mutual_information_upper", ""].value > truth
@@ -387,3 +388,22 @@ def test_a_label_of_one_datum_leaves_the_strength_unchosen():
     )
     strengths = {m.method: m.value for m in found if m.metric == "probe_strength"}
     assert strengths == {"linear": 1, "knn": 1}
+
+
+@pytest.mark.statistical(
+    "information by half of the data with that by all", "stated, of choice and draws", comparisons=3
+)
+def test_information_by_some_of_the_data_is_that_of_the_split(chance):
+    given = channel(20.0, count=400)
+    every, some = measure(given, pairs=16_000_000), measure(given, pairs=160_000)
+    for metric in ("mutual_information", "mutual_information_upper", "marginal_kl"):
+        one, other = some[metric, ""], every[metric, ""]
+        chance.within(one.value, other.value, math.hypot(one.stderr, other.stderr), freedom=199)
+        assert one.per_datum is None
+    assert some["mutual_information_cap", ""].value == pytest.approx(math.log(400))
+
+
+def test_large_splits_have_fewer_samples_of_each():
+    evaluator = Informativeness()
+    work = Workload(Elbo(), {}, {"test": 10_000}, provides=frozenset({"posterior.density"}))
+    assert (evaluator.evaluations(work), evaluator.densities(work)) == (100_000, 500_000)

@@ -71,7 +71,37 @@ def test_an_option_at_its_default_is_the_bare_name_and_duplicates_collapse(plan)
         priors=["mixture[components=10]", "mixture", {"mixture": {"spread": 1.0, "components": [10, 2]}}]
     )
     assert combinations(found, "prior") == [("mixture",), ("mixture[components=2]",)]
-    assert plan(evaluators=["tightness", "tightness[samples=1000]"]).evaluators == (Ref("tightness"),)
+    assert plan(evaluators=["tightness", "tightness[data=10000]"]).evaluators == (Ref("tightness"),)
+
+
+@pytest.mark.parametrize(
+    ("on", "measured"),
+    [
+        ({"prior": "mixture"}, ["mixture", "mixture[components=3]"]),
+        ({"prior": "mixture[components=3]"}, ["mixture[components=3]"]),
+        (
+            {"prior": ["standard_normal", "mixture[components=3]"]},
+            ["standard_normal", "mixture[components=3]"],
+        ),
+        ({"prior": "mixture", "objective": ["iwae"]}, []),
+        ({"latent": [2, 8]}, ["standard_normal", "mixture", "mixture[components=3]"]),
+        ({"latent": 9}, []),
+    ],
+)
+def test_an_evaluator_may_be_for_some_combinations_only(plan, on, measured):
+    costly = {"gap_split": {"data": 4, "on": on}}
+    priors = ["standard_normal", "mixture", "mixture[components=3]"]
+    found = plan(priors=priors, evaluators=["tightness", costly])
+    assert [str(e) for e in found.evaluators] == ["tightness", "gap_split[data=4]"]
+    asked = {str(p.combination["prior"]): [e.name for e in p.evaluators] for p in found.planned}
+    assert asked == {p: ["tightness", *["gap_split"] * (p in measured)] for p in priors}
+    assert all(set(p.efforts) == {str(e) for e in p.evaluators} for p in found.planned)
+
+
+def test_an_evaluator_that_is_asked_for_twice_is_for_what_either_means(plan):
+    costly = [{"clustering": {"on": {"prior": prior}}} for prior in ("standard_normal", "mixture")]
+    found = plan(priors=["standard_normal", "mixture"], evaluators=costly, metric="nmi")
+    assert [p.evaluators for p in found.planned] == [(Ref("clustering"),)] * 2
 
 
 @pytest.mark.parametrize(
@@ -466,12 +496,12 @@ def test_a_plan_counts_densities_beside_draws(plan, tiny, monkeypatch):
     """
     what = {"evaluators": ["informativeness[samples=7]"], "datasets": ["blobs[train=60,test=11]"]}
     (planned,) = plan(**what).planned
-    assert planned.efforts == {"informativeness[samples=7]": (7 * 11, 7 * 11 * 11)}
+    assert planned.efforts == {"informativeness[samples=7]": (7 * 11, 7 * 11 * 11, 0, 4 * 60)}
     counted = []
 
-    def count(q, z, each=_aggregate._each):
-        counted.append(each(q, z).numel())
-        return each(q, z)
+    def count(q, size, z, each=_aggregate._each):
+        counted.append(each(q, size, z).numel())
+        return each(q, size, z)
 
     monkeypatch.setattr(_aggregate, "_each", count)
     tiny.run(**BASE, **what)
@@ -479,7 +509,10 @@ def test_a_plan_counts_densities_beside_draws(plan, tiny, monkeypatch):
 
 
 def test_what_measuring_takes_is_data_draws_and_densities():
-    assert Rates(datum=100.0, draw=10.0, density=1.0).seconds(Effort(3, 5), data=2) == 235.0
+    rates = Rates(datum=100.0, draw=10.0, density=1.0, gradient=1000.0)
+    assert rates.seconds(Effort(3, 5), data=2) == 235.0
+    assert rates.seconds(Effort(3, 5, gradients=2), data=2) == 2235.0
+    assert rates.seconds(Effort(0, 0, fits=1_000_000), data=0) == pytest.approx(30.0)
 
 
 SAME = {

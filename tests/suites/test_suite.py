@@ -150,6 +150,22 @@ WRONG = [
     ({"decoders": "[bernouli]"}, "5:12: unknown decoder 'bernouli'; did you mean 'bernoulli'?"),
     ({"objectives": "[elbow: {samples: 2}]"}, "6:14: unknown objective 'elbow'; did you mean 'elbo'?"),
     ({"estimators": "[path]"}, "8:14: unknown estimator 'path'; did you mean 'pathwise'?"),
+    (
+        {"evaluators": "[{clustering: {on: gaussian}}]"},
+        "7:32: on: should name components or settings (got 'gaussian')",
+    ),
+    (
+        {"evaluators": "[{clustering: {on: {}}}]"},
+        "7:32: evaluators: is for nothing; name a component or a setting",
+    ),
+    (
+        {"evaluators": "[{clustering: {on: {posteriors: iaf}}}]"},
+        "7:33: unknown key 'posteriors'; did you mean 'posterior' or 'prior'?",
+    ),
+    (
+        {"evaluators": "[{clustering: {on: {posterior: ia}}}]"},
+        "7:44: unknown posterior 'ia'; did you mean 'iaf'?",
+    ),
     ({"evaluators": "[tight]"}, "7:14: unknown evaluator 'tight'; did you mean 'tightness'?"),
     ({"priors": "['mixture[components=2']"}, "3:10: 'mixture[components=2' is not a name"),
     (

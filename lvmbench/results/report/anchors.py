@@ -16,7 +16,7 @@ def component_anchor(kind: str, name: str) -> str:
     """The anchor of a component.
 
     >>> component_anchor("prior", "vamp"), component_anchor("prior", "vamp[components=50]")
-    ('prior-vamp', 'prior-vamp-components-50-a8d4c6')
+    ('prior-vamp', 'prior-vamp-components-50-1d1454')
     """
     return f"{kind}-{_slug(name)}"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
@@ -48,3 +49,25 @@ def starts(method: str, z: Array, clusters: int, seeds: list[int]) -> list[Clust
         # fewer different points than clusters, as after a collapse: the scores say so
         warnings.simplefilter("ignore", ConvergenceWarning)
         return [METHODS[method]((z - z.mean(0)) / spread, clusters, seed) for seed in seeds]
+
+
+def silhouettes(z: Array, found: Array, rows: Array) -> Array:
+    r"""The silhouette of some points, by their numbers ``(M,)``, each compared with all points ``(N, D)``.
+
+    .. math:: s_i = \frac{b_i - a_i}{\max(a_i, b_i)}
+
+    where :math:`a_i` is the mean distance from the other points of its cluster and :math:`b_i` the least of
+    those from another cluster; 0 for a cluster's only point.
+    """
+    _, cluster, counts = np.unique(found, return_inverse=True, return_counts=True)
+    own, members = cluster[rows], np.eye(len(counts))[cluster]
+    # some hundred points at once: their distances from all others are millions of numbers
+    parts = np.array_split(rows, -(-len(rows) // 256))
+    total = np.concatenate([cdist(z[part], z) @ members for part in parts])
+    here = np.arange(len(rows)), own
+    inside = total[here] / np.maximum(counts[own] - 1, 1)
+    total[here] = np.inf
+    outside = (total / counts).min(1)
+    furthest = np.maximum(inside, outside)
+    apart: Array = np.where((counts[own] > 1) & (furthest > 0), outside - inside, 0.0)
+    return apart / np.where(furthest > 0, furthest, 1.0)

@@ -86,6 +86,27 @@ def drawn_together(draws: Tensor) -> Figure:
     return Figure(mean, variance, freedom=torch.full_like(mean, (len(draws) - 1) / size))
 
 
+def chosen(figure: Figure, count: int) -> Figure:
+    r"""A figure of ``M`` data, ``(M,)``, drawn at random from as many as ``count``, :math:`N`, of which the
+    mean is wanted.
+
+    To the variance of the draws comes that of the choice: with the share :math:`f = M / N`, the variance
+    :math:`s^2` of the figures and :math:`\bar w`, the mean of those by the draws, which is in :math:`s^2`,
+    the mean has the variance
+
+    .. math:: \frac{(1 - f) s^2 + f \bar w}{M}
+
+    References:
+        Sampling Techniques (Cochran, 1977), chapter 10.3
+    """
+    size = len(figure.value)
+    if size == count or figure.variance is None:
+        return figure
+    share = size / count
+    spread = (1 - share) * figure.value.var() + share * figure.variance
+    return figure._replace(variance=spread, freedom=torch.full_like(spread, (size - 1) / size))
+
+
 class LogMean(NamedTuple):
     r"""The log of the mean weight of each datum, ``(B,)``, and what is known of its error.
 
@@ -258,6 +279,11 @@ def of_some(found: list[Measurement], subject: Subject) -> list[Measurement]:
         replace(m, per_datum=None) if m.per_datum is not None and len(m.per_datum) < subject.size else m
         for m in found
     ]
+
+
+def samples_of_each(count: int, pairs: int, *, fewest: int, most: int) -> int:
+    """How many samples of each of so many data make so many pairs of a sample and a datum, within bounds."""
+    return max(fewest, min(most, pairs // count))
 
 
 def in_steps(subject: Subject) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -16,32 +16,45 @@ from lvmbench import Buffer, Demand, Estimate, Noise, Recorder, Subject
 _DIRECTIONS = 4
 
 
-class Gradients(NamedTuple):
-    """What is kept of one part's gradients.
-
-    ``deviations``, ``(R,)``, has the variance as its mean; ``means``, ``(groups, P)``; ``sizes``,
-    ``(groups,)``; ``shadows``, ``(R, m)``, are the projections.
+class Group(NamedTuple):
+    """What is kept of one part's gradients in one group: ``deviations``, ``(R,)``, of which the variance is
+    the mean, the ``mean``, ``(P,)``, and the projections, ``shadows``, ``(R, m)``.
     """
 
     deviations: Tensor
-    means: Tensor
+    mean: Tensor
+    shadows: Tensor
+
+    @classmethod
+    def of(cls, gradients: Iterable[Tensor], directions: Iterable[Tensor]) -> Group:
+        """From gradients, ``(R, P)`` of each parameter."""
+        columns = zip(gradients, directions, strict=True)
+        # one parameter after another: side by side they would take as much memory again
+        deviations, means, shadows = zip(*(_of_parameter(g, d.to(g)) for g, d in columns), strict=True)
+        return cls(torch.stack(deviations).sum(0), torch.cat(means), torch.stack(shadows).sum(0))
+
+
+class Gradients(NamedTuple):
+    """What is kept of one part's gradients.
+
+    ``deviations``, ``(R,)``, has the variance as its mean; ``products``, ``(groups, groups)``, are those of
+    the groups' means with each other; ``sizes``, ``(groups,)``; ``shadows``, ``(R, m)``, are the projections.
+    """
+
+    deviations: Tensor
+    products: Tensor
     sizes: Tensor
     shadows: Tensor
 
     @classmethod
-    def of(cls, gradients: Tensor, directions: Tensor) -> Gradients:
-        """Of one group of gradients, ``(R, P)``."""
-        size, mean = len(gradients), gradients.mean(0, keepdim=True)
-        # so that their mean is the unbiased variance
-        deviations = (gradients - mean).square().sum(1) * (size / (size - 1))
-        return cls(
-            deviations, mean, torch.tensor([size], device=mean.device), gradients @ directions.to(mean)
-        )
-
-    @classmethod
-    def joined(cls, groups: list[Gradients]) -> Gradients:
+    def joined(cls, groups: list[Group]) -> Gradients:
         """Of all groups together."""
-        return cls(*(torch.cat(column).double() for column in zip(*groups, strict=True)))
+        means = torch.stack([group.mean for group in groups])
+        # some parameters at a time: in double precision all are twice the memory
+        products = torch.stack([part @ part.T for part in map(Tensor.double, means.split(2**16, 1))]).sum(0)
+        sizes = torch.tensor([len(group.deviations) for group in groups]).to(products)
+        deviations, _, shadows = (torch.cat(column).double() for column in zip(*groups, strict=True))
+        return cls(deviations, products, sizes, shadows)
 
     @property
     def variance(self) -> tuple[float, float]:
@@ -55,7 +68,7 @@ class Gradients(NamedTuple):
     @property
     def noisy(self) -> bool:
         """Whether the gradients differ by more than rounding."""
-        return self.variance[0] > 1e-10 * self.means.square().sum(1).max().item()
+        return self.variance[0] > 1e-10 * self.products.diagonal().max().item()
 
     @property
     def square(self) -> tuple[float, float]:
@@ -74,25 +87,35 @@ class Gradients(NamedTuple):
     @property
     def _whole(self) -> tuple[Tensor, Tensor]:
         """The squared norm and the variance."""
-        return _moments(self.sizes @ self.means, self.deviations.sum(), self.sizes.sum())
+        square = self.sizes @ self.products @ self.sizes
+        return _moments(square, self.deviations.sum(), self.sizes.sum())
 
     @property
     def _left_out(self) -> tuple[Tensor, Tensor]:
         """Both without each group, ``(groups,)``."""
-        weights, parts = self.sizes.unsqueeze(1), self.deviations.split(self.sizes.long().tolist())
+        parts = self.deviations.split(self.sizes.long().tolist())
         deviations = torch.stack([part.sum() for part in parts])
-        return _moments(
-            self.sizes @ self.means - weights * self.means,
-            self.deviations.sum() - deviations,
-            self.sizes.sum() - self.sizes,
-        )
+        others = self.sizes * (1 - torch.eye(len(parts)).to(self.sizes))  # (groups, groups)
+        squares = ((others @ self.products) * others).sum(1)
+        return _moments(squares, self.deviations.sum() - deviations, self.sizes.sum() - self.sizes)
 
 
-def _moments(total: Tensor, deviations: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
-    """The squared norm of the mean without its bias, and the variance, from sums over so many gradients."""
+def _of_parameter(gradients: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What one parameter adds to deviations, ``(R,)``, mean, ``(P,)``, and projections, ``(R, m)``."""
+    size, mean = len(gradients), gradients.mean(0)
+    shadows = gradients @ directions
+    # so that their mean is the unbiased variance
+    deviations = torch.linalg.vector_norm(gradients - mean, dim=1).square() * (size / (size - 1))
+    return deviations, mean, shadows
+
+
+def _moments(square: Tensor, deviations: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """The squared norm of the mean without its bias, and the variance, from the squared norm of the sum of so
+    many gradients, and the sum of their deviations.
+    """
     # |mean|^2 is V / R too large on average
     variance = deviations / count
-    return (total / count.unsqueeze(-1)).square().sum(-1) - variance / count, variance
+    return square / count.square() - variance / count, variance
 
 
 def _jackknife(left_out: Tensor) -> float:
@@ -143,20 +166,23 @@ class Sampler:
     def _keys(self, part: str) -> list[str]:
         return [key for key in self.parameters if key.startswith(f"model.{part}.")]
 
-    def _directions(self, subject: Subject, part: str) -> Tensor:
-        """The same directions for every estimator, ``(P, m)``."""
-        size = sum(self.parameters[key].numel() for key in self.parts[part])
+    def _directions(self, subject: Subject, part: str) -> tuple[Tensor, ...]:
+        """The same directions for every estimator, ``(P, m)`` of each parameter of a part."""
+        sizes = [self.parameters[key].numel() for key in self.parts[part]]
         noise = subject.noise("gradient_variance", "directions", part)
-        return noise.normal((size, min(size, _DIRECTIONS)))
+        directions = noise.normal((sum(sizes), min(sum(sizes), _DIRECTIONS)))
+        return torch.split(directions, sizes)
 
-    def group(self, size: int) -> dict[str, Gradients]:
+    def group(self, size: int) -> dict[str, Group]:
         """What is kept of ``size`` fresh gradients, by part."""
         normals = self.noise.normal((size, self.demand.normals))
         uniforms = self.noise.uniform((size, self.demand.uniforms))
         draw = self._vectorised if self.step.vectorizable else self._looped
         found = {key: values.reshape(size, -1) for key, values in draw(normals, uniforms).items()}
-        flat = {part: torch.cat([found[key] for key in keys], 1) for part, keys in self.parts.items()}
-        return {part: Gradients.of(gradients, self.directions[part]) for part, gradients in flat.items()}
+        return {
+            part: Group.of([found[key] for key in keys], self.directions[part])
+            for part, keys in self.parts.items()
+        }
 
     def _value(self, parameters: Mapping[str, Tensor], normals: Tensor, uniforms: Tensor) -> Tensor:
         # what a step writes to buffers stays in copies of its own

@@ -60,7 +60,7 @@ class Acceptance(Evaluator):
         noise, model = subject.noise("acceptance"), subject.model
         size = max(1, self.chunk // (2 * self.samples))
         found = []
-        for x in some_data(subject, self.data).split(size):
+        for x in subject.followed(some_data(subject, self.data).split(size)):
             accepted, worth = self._of(model.q(x), noise)
             found.append(
                 {

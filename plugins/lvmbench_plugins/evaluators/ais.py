@@ -96,7 +96,7 @@ class Ais(Evaluator):
     def evaluate(self, subject: Subject) -> list[Measurement]:
         x, noise = some_data(subject, self.data), subject.noise("ais")
         batches = in_batches(subject, x, self.batch)
-        found = measurements([self.figures(subject, batch, noise) for batch in batches])
+        found = measurements([self.figures(subject, batch, noise) for batch in subject.followed(batches)])
         return with_steps(of_some(found, subject), subject, batches, self.metrics)
 
     def figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:

@@ -100,7 +100,7 @@ class Bdmc(Evaluator):
         z, x = subject.model.simulate(noise, self.data)
         batches = [
             self._sandwich(subject, *pair, noise)
-            for pair in zip(x.split(self.batch), z.split(self.batch), strict=True)
+            for pair in subject.followed([*zip(x.split(self.batch), z.split(self.batch), strict=True)])
         ]
         columns = list(zip(*batches, strict=True))
         lower = joined(columns[0])

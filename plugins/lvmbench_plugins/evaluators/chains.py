@@ -102,7 +102,8 @@ class Chains(Evaluator):
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
         x, noise = some_data(subject, self.data), subject.noise("chains")
-        found = measurements([self.figures(subject, batch, noise) for batch in x.split(self.batch)])
+        batches = x.split(self.batch)
+        found = measurements([self.figures(subject, batch, noise) for batch in subject.followed(batches)])
         return of_some(found, subject)
 
     def figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:

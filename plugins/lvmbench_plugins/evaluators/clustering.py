@@ -12,8 +12,8 @@ from sklearn import metrics as scores
 from torch import Tensor
 
 from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject, Workload, derive
-from lvmbench_plugins.evaluators._clusters import METHODS, Array, starts
-from lvmbench_plugins.evaluators._common import posterior_means
+from lvmbench_plugins.evaluators._clusters import METHODS, Array, silhouettes, starts
+from lvmbench_plugins.evaluators._common import Several, chosen, known, posterior_means, standard_error
 from lvmbench_plugins.evaluators._labels import FEWEST, classes
 
 _SHUFFLES = 20
@@ -29,8 +29,9 @@ class Clustering(Evaluator):
     clusters than classes, the points of a cluster without a class count as wrong. NMI divides by the
     arithmetic mean of the entropies; AMI and ARI are 0 in expectation for random clusters. The silhouette
     compares distances in latent space and needs two clusters that are not all single points; it is left out
-    where the means do not have them. The many-to-one accuracy gives each cluster its most frequent label and
-    so rises with the number of clusters; it is no match for the accuracy.
+    where the means do not have them. Of a large split it is the mean over some points, each compared with
+    all. The many-to-one accuracy gives each cluster its most frequent label and so rises with the number of
+    clusters; it is no match for the accuracy.
 
     Agreement with labels that tell nothing apart is perfect for nothing, and is refused: the measured split
     needs at least two classes of two data or more. NMI and both accuracies are not adjusted for chance: with
@@ -52,13 +53,14 @@ class Clustering(Evaluator):
         clusters: The number of clusters of k-means and mixtures; without it, the number of different labels
             in the measured split.
         starts: How many random initialisations of each method to take the best of.
+        compared: How many points, drawn at random, the silhouette is the mean over at most.
 
     Example:
         >>> Clustering(clusters=10).metrics["ari"].better
         'higher'
     """
 
-    version = 3
+    version = 4
     requires = frozenset({"dataset.labels", "posterior.mean", "prior.fixed"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "nmi": Metric("NMI", "fraction", "higher", "normalised mutual information of clusters and labels"),
@@ -87,8 +89,8 @@ class Clustering(Evaluator):
     }
     board = ("nmi[kmeans]", "cluster_accuracy[kmeans]")
 
-    def __init__(self, *, clusters: Count | None = None, starts: Count = 3) -> None:
-        self.clusters, self.starts = clusters, starts
+    def __init__(self, *, clusters: Count | None = None, starts: Count = 3, compared: Several = 1000) -> None:
+        self.clusters, self.starts, self.compared = clusters, starts, compared
 
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         labels = _labels(subject)
@@ -98,23 +100,32 @@ class Clustering(Evaluator):
             raise Refusal(
                 f"{clusters} clusters need more points than that; the {subject.split} split has {len(z)}"
             )
-        shuffled = _shuffled(subject, labels)
+        shuffled, compared = _shuffled(subject, labels), self._compared(subject, len(z))
         seeds = [
             derive(subject.seed, "evaluate", "clustering", start) % 2**32 for start in range(self.starts)
         ]
         for method in METHODS:
             fits = starts(method, z.numpy(), clusters, seeds)
             found = min(fits, key=lambda fit: fit.loss).found
-            yield from _scores(method, z.numpy(), labels, found)
+            yield from _scores(method, z.numpy(), labels, found, compared)
             yield from _chance(method, shuffled, found)
             yield from _spread(method, labels, [fit.found for fit in fits])
         if "prior.components" in subject.provides:
             found = _assigned(subject, z)
-            yield from _scores("prior", z.numpy(), labels, found)
+            yield from _scores("prior", z.numpy(), labels, found, compared)
             yield from _chance("prior", shuffled, found)
 
     def evaluations(self, work: Workload) -> int:
         return 0
+
+    def fits(self, work: Workload) -> int:
+        return self.starts * len(METHODS) * work.size
+
+    def _compared(self, subject: Subject, count: int) -> Array:
+        """The points, by their numbers, that the silhouette is the mean over."""
+        order = subject.noise("clustering", "compared").uniform((count,)).argsort().cpu().numpy()
+        rows: Array = np.arange(count) if count <= self.compared else order[: self.compared]
+        return rows
 
 
 def _labels(subject: Subject) -> Array:
@@ -146,11 +157,16 @@ def _assigned(subject: Subject, z: Tensor) -> Array:
     return found
 
 
-def _scores(method: str, z: Array, labels: Array, found: Array) -> Iterator[Measurement]:
+def _scores(method: str, z: Array, labels: Array, found: Array, compared: Array) -> Iterator[Measurement]:
     for name, score in AGREEMENT.items():
         yield _measurement(name, method, score(labels, found))
     if 2 <= len(np.unique(found)) < len(z):
-        yield _measurement("silhouette", method, scores.silhouette_samples(z, found))
+        each = silhouettes(z, found, compared)
+        yield (
+            _measurement("silhouette", method, each)
+            if len(each) == len(z)
+            else _estimated("silhouette", method, each, len(z))
+        )
 
 
 def _chance(method: str, shuffled: list[Array], found: Array) -> Iterator[Measurement]:
@@ -175,6 +191,12 @@ def _measurement(metric: str, method: str, value: float | Array) -> Measurement:
         each = torch.from_numpy(value.astype(np.float64))
         return Measurement(metric, each.mean().item(), method=method, per_datum=each)
     return Measurement(metric, float(value), method=method)
+
+
+def _estimated(metric: str, method: str, value: Array, count: int) -> Measurement:
+    """The mean over so many points of a score that is known of some, drawn at random."""
+    figure = chosen(known(torch.from_numpy(value)), count)
+    return Measurement(metric, float(value.mean()), standard_error(figure), method=method)
 
 
 def _counts(labels: Array, found: Array) -> tuple[Array, Array, Array]:

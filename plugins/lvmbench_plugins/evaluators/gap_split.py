@@ -177,7 +177,9 @@ class GapSplit(Evaluator):
     def evaluate(self, subject: Subject) -> list[Measurement]:
         batches = some_data(subject, self.data).split(self.batch)
         noise = {word: subject.noise("gap_split", word) for word in ("climb", "ais")}
-        figures = [self._figures(subject, x, index, noise) for index, x in enumerate(batches)]
+        figures = [
+            self._figures(subject, x, index, noise) for index, x in enumerate(subject.followed(batches))
+        ]
         return of_some(measurements(figures), subject)
 
     def _figures(self, subject: Subject, x: Tensor, index: int, noise: Mapping[str, Noise]) -> Figures:

@@ -60,19 +60,20 @@ class Generalization(Evaluator):
     board = ("generalization_gap[log_likelihood,importance]",)
 
     def __init__(self, *, samples: Several = 1000, data: Count = 1000, chunk: Count = 2048) -> None:
-        self.data = data
+        self.samples, self.data = samples, data
         self.tightness = Tightness(samples=samples, repeats=2, chunk=chunk)
 
     def evaluations(self, work: Workload) -> int:
         sizes = (min(self.data, size) for size in (work.sizes["train"], work.size))
-        return sum(sizes) * (self.tightness.samples + 2 * work.objective.samples)
+        return sum(sizes) * (self.samples + 2 * work.objective.samples)
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
         noise = subject.noise("generalization")
         seen, _ = training_data(subject, noise, self.data)
         batches = [self.tightness.batches(subject, x) for x in (seen, some_data(subject, self.data))]
-        figures = [self.tightness.figures(subject, some, noise) for some in batches]
+        stages = (subject.stage(0, 0.5), subject.stage(0.5, 1))
+        figures = [self.tightness.figures(*pair, noise) for pair in zip(stages, batches, strict=True)]
         return [
             Measurement("generalization_gap", one.value - other.value, error, _variant(one), one.method)
             for one, other, error in zip(*map(measurements, figures), _errors(*figures), strict=True)

@@ -103,7 +103,8 @@ class GradientVariance(Evaluator):
 
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         own = subject.objective.samples
-        samples = {name: self._sample(subject, name, own) for name in subject.estimators}
+        names = list(subject.estimators)
+        samples = {name: self._sample(subject, name, own) for name in subject.followed(names)}
         for name, parts in samples.items():
             for part, gradients in parts.items():
                 yield from _spread(f"{name}/{part}", gradients)
@@ -117,11 +118,19 @@ class GradientVariance(Evaluator):
             yield from self._sweep(subject, name, self._counts(subject.objective, estimator))
 
     def evaluations(self, work: Workload) -> int:
+        return self._samples(work) * min(self.batch, work.size) * (self.repeats + 1)
+
+    def gradients(self, work: Workload) -> int:
+        # one of K samples costs about K times one of a single sample
+        return self._samples(work) * min(self.batch, work.size) * self.repeats // work.objective.samples
+
+    def _samples(self, work: Workload) -> int:
+        """The samples of all estimators together, each with every K."""
         counts = (
             [work.objective.samples, *self._counts(work.objective, estimator)]
             for estimator in work.estimators.values()
         )
-        return sum(map(sum, counts)) * min(self.batch, work.size) * (self.repeats + 1)
+        return sum(map(sum, counts))
 
     def _counts(self, objective: Objective, estimator: Estimator) -> list[int]:
         """The powers of 4 up to the largest K that the estimator has a gradient for."""

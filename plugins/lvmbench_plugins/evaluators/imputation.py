@@ -150,7 +150,8 @@ class Imputation(Evaluator):
         marginal, noise = _marginal(subject), subject.noise("imputation")
         puzzle = self._puzzle(subject)
         batches = puzzle.split(max(1, self.chunk // ((self.fills + 1) * self.samples)))
-        return of_some(measurements([self._figures(subject, b, marginal, noise) for b in batches]), subject)
+        figures = [self._figures(subject, b, marginal, noise) for b in subject.followed([*batches])]
+        return of_some(measurements(figures), subject)
 
     def _puzzle(self, subject: Subject) -> _Puzzle:
         """The data of the measured split of which something is hidden that is known."""

@@ -14,6 +14,7 @@ from lvmbench import (
     Count,
     DiagonalNormal,
     Distribution,
+    Enough,
     Evaluator,
     Measurement,
     Metric,
@@ -24,10 +25,10 @@ from lvmbench import (
     Workload,
     analytic_kl,
 )
-from lvmbench_plugins.evaluators._aggregate import Aggregate, aggregate
+from lvmbench_plugins.evaluators._aggregate import aggregate
 from lvmbench_plugins.evaluators._common import (
     Figures,
-    Several,
+    chosen,
     drawn,
     in_batches,
     known,
@@ -35,6 +36,7 @@ from lvmbench_plugins.evaluators._common import (
     of_some,
     pairs_at_once,
     posterior_means,
+    samples_of_each,
     side,
     some_data,
     training_means,
@@ -60,7 +62,8 @@ class Informativeness(Evaluator):
     Where z all but names its datum, :math:`I_q` says :math:`\log N` however much z tells of the data that the
     split is drawn from. With :math:`q(z)` over the :math:`N - 1` other data, the same mean is an upper bound
     of that, as :math:`I_q` is a lower one; where the two differ by more than ``tolerance`` of :math:`I_q`,
-    the cap binds.
+    the cap binds. Of a large split it is some data, drawn at random, whose samples of z are held against the
+    posteriors of all: the figures are those of the whole split, and their error is also that of the choice.
 
     The rate is in closed form where one is known, else from the samples. Where log q(z|x) is only
     estimated or bounded, as with auxiliary variables, what the samples give is an upper bound of it,
@@ -89,10 +92,12 @@ class Informativeness(Evaluator):
         Fixing a Broken ELBO (Alemi et al., 2018), https://arxiv.org/abs/1711.00464
 
     Arguments:
-        samples: The number of samples of z for each datum.
+        samples: The number of samples of z for each datum; by default 100, and of large splits as many as
+            make 100,000 pairs of a sample and a datum, at least 10.
         threshold: The variance :math:`\theta` above which a unit is active.
-        pairs: How many pairs of a sample of z and a datum the aggregated posterior is found from at most:
-            with at most ``samples`` and at least two samples for each datum.
+        pairs: How many pairs of a sample of z and a datum the aggregated posterior is found from, about: as
+            many samples of each of N data as make so many, at most ``samples``, or where that is fewer than
+            two, two samples of each of some data.
         tolerance: The relative difference of the bounds of the information from which the cap is said to
             bind.
         data: How many data of the split rate, distortion and information are of at most, drawn at random.
@@ -104,7 +109,7 @@ class Informativeness(Evaluator):
         'nats'
     """
 
-    version = 5
+    version = 6
     metrics: ClassVar[Mapping[str, Metric]] = {
         "rate": Metric(
             "Rate", "nats", "neither", "KL divergence from the prior to the posterior, mean over data"
@@ -158,9 +163,9 @@ class Informativeness(Evaluator):
     def __init__(
         self,
         *,
-        samples: Several = 100,
+        samples: Enough = None,
         threshold: NonNegative = 0.01,
-        pairs: Count = 2_000_000,
+        pairs: Count = 500_000,
         tolerance: Positive = 0.04,
         data: Count = 10_000,
         probe_data: Count = 10_000,
@@ -173,13 +178,18 @@ class Informativeness(Evaluator):
     def evaluate(self, subject: Subject) -> Iterator[Measurement]:
         noise = subject.noise("informativeness")
         some = some_data(subject, self.data)
-        batches = in_batches(subject, some, max(1, pairs_at_once(subject, self.chunk) // self.samples))
-        found = [_code(Terms(subject.model, x, noise, self.samples), side(subject)) for x in batches]
-        yield from with_steps(of_some(measurements(found), subject), subject, batches, self.metrics)
+        samples = self._samples(len(some))
+        batches = in_batches(subject, some, max(1, pairs_at_once(subject, self.chunk) // samples))
+        figures = [
+            _code(Terms(subject.model, x, noise, samples), side(subject))
+            for x in subject.stage(0, 0.5).followed(batches)
+        ]
+        code = measurements(figures)
+        yield from with_steps(of_some(code, subject), subject, batches, self.metrics)
         if "prior.steps" in subject.provides:
             return
         if "posterior.density" in subject.provides and len(some) > 1:
-            yield from self._information(subject, some)
+            yield from self._information(subject, some, next(m for m in code if m.metric == "rate"))
         if "posterior.mean" in subject.provides:
             means = posterior_means(subject, subject.x, self.chunk)
             yield from self._active(subject, means.var(0, correction=0))
@@ -188,32 +198,52 @@ class Informativeness(Evaluator):
             yield from self._active(subject, self._variance_of_means(subject, some))
 
     def evaluations(self, work: Workload) -> int:
-        return self.samples * min(self.data, work.size)
+        count = min(self.data, work.size)
+        return self._samples(count) * count
 
     def densities(self, work: Workload) -> int:
         count = min(self.data, work.size)
-        return self._draws(count) * count**2 if "posterior.density" in work.provides else 0
+        some, draws = self._held(count)
+        return draws * some * count if "posterior.density" in work.provides else 0
 
-    def _draws(self, count: int) -> int:
-        """How many samples of each of so many data the aggregated posterior is found from."""
-        # each sample of each datum is held against all data
-        return max(2, min(self.samples, self.pairs // count**2))
+    def fits(self, work: Workload) -> int:
+        # most are of linear classifiers, which cost less than clusterings do
+        taught = min(self.probe_data, work.sizes["train"])
+        return 4 * taught if {"posterior.mean", "dataset.labels"} <= work.provides else 0
 
-    def _information(self, subject: Subject, x: Tensor) -> Iterator[Measurement]:
+    def _samples(self, count: int) -> int:
+        """How many samples of z of each of so many data rate and distortion are found from."""
+        return self.samples or samples_of_each(count, 100_000, fewest=10, most=100)
+
+    def _held(self, count: int) -> tuple[int, int]:
+        """How many of so many data have samples that are held against all, and how many samples of each."""
+        # two tell the spread of the samples from that of the data
+        draws = max(2, min(self._samples(count), self.pairs // count**2))
+        return min(count, max(2, self.pairs // (draws * count))), draws
+
+    def _information(self, subject: Subject, x: Tensor, rate: Measurement) -> Iterator[Measurement]:
         count, noise = len(x), subject.noise("informativeness", "aggregate")
-        found = aggregate(subject.model, x, noise, self._draws(count), self.chunk)
-        yield from of_some(measurements([_split_rate(found)]), subject)
-        lower, upper = found.information.mean().item(), found.without_own.mean().item()
+        some, draws = self._held(count)
+        rows = noise.uniform((count,)).argsort()[:some] if some < count else torch.arange(count)
+        found = aggregate(subject.stage(0.5, 1), x, noise, rows, draws, self.chunk)
+        figures = {
+            ("mutual_information", "", ""): chosen(drawn(found.information), count),
+            ("mutual_information_upper", "", ""): chosen(drawn(found.without_own), count),
+        }
+        information, upper = of_some(measurements([figures]), subject)
+        yield from (information, upper, _difference("marginal_kl", rate, information))
+        lower, excess = information.value, upper.value - information.value
         yield Measurement("mutual_information_cap", math.log(count))
-        yield Measurement("mutual_information_capped", float(upper - lower > self.tolerance * abs(lower)))
+        yield Measurement("mutual_information_capped", float(excess > self.tolerance * abs(lower)))
 
     def _variance_of_means(self, subject: Subject, x: Tensor) -> Tensor:
         """The variance over the data of the posterior's mean, ``(D,)``, from samples."""
         noise, means, own = subject.noise("informativeness", "activity"), [], []
-        for part in x.split(max(1, self.chunk // self.samples)):
-            z = subject.model.q(part).sample(noise, self.samples).flatten(2).double()  # (S, B, D)
+        samples = self._samples(len(x))
+        for part in x.split(max(1, self.chunk // samples)):
+            z = subject.model.q(part).sample(noise, samples).flatten(2).double()  # (S, B, D)
             means.append(z.mean(0))
-            own.append(z.var(0) / self.samples)
+            own.append(z.var(0) / samples)
         # the mean of S samples varies also by what is left of their own variance: with it, a unit that is
         # N(0, 1) for every datum would be active
         return torch.cat(means).var(0, correction=0) - torch.cat(own).mean(0)
@@ -243,12 +273,13 @@ class Informativeness(Evaluator):
             yield Measurement("probe_strength", float(strength), method=method)
 
 
-def _split_rate(found: Aggregate) -> Figures:
-    return {
-        ("mutual_information", "", ""): drawn(found.information),
-        ("mutual_information_upper", "", ""): drawn(found.without_own),
-        ("marginal_kl", "", ""): drawn(found.marginal),
-    }
+def _difference(metric: str, one: Measurement, other: Measurement) -> Measurement:
+    """The difference of two means of independent draws."""
+    errors = (one.stderr, other.stderr)
+    error = None if None in errors else math.hypot(*(e for e in errors if e is not None))
+    pair = (one.per_datum, other.per_datum)
+    each = None if pair[0] is None or pair[1] is None else pair[0] - pair[1]
+    return Measurement(metric, one.value - other.value, error, per_datum=each)
 
 
 def _code(terms: Terms, variant: str) -> Figures:

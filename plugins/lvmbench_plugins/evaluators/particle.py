@@ -100,7 +100,7 @@ class Particle(Evaluator):
     def evaluate(self, subject: Subject) -> list[Measurement]:
         noise, size = subject.noise("particle"), max(1, self.chunk // self.particles)
         batches = in_batches(subject, some_data(subject, self.data), size)
-        found = measurements([self._figures(subject, x, noise) for x in batches])
+        found = measurements([self._figures(subject, x, noise) for x in subject.followed(batches)])
         return with_steps(of_some(found, subject), subject, batches, self.metrics)
 
     def _figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:

@@ -12,6 +12,7 @@ from torch import Tensor
 from lvmbench import (
     Count,
     Distribution,
+    Enough,
     Evaluator,
     Measurement,
     Metric,
@@ -25,7 +26,6 @@ from lvmbench_plugins.evaluators._common import (
     Figure,
     Figures,
     LogMean,
-    Several,
     drawn,
     drawn_together,
     in_batches,
@@ -34,6 +34,7 @@ from lvmbench_plugins.evaluators._common import (
     measurements,
     of_some,
     pairs_at_once,
+    samples_of_each,
     side,
     some_data,
     with_steps,
@@ -82,9 +83,11 @@ class Tightness(Evaluator):
         The Jackknife Estimate of Variance (Efron, Stein, 1981), https://doi.org/10.1214/aos/1176345462
 
     Arguments:
-        samples: The number of draws :math:`S`.
+        samples: The number of draws :math:`S`; by default 1,000, and of large splits as many as make
+            1,000,000 pairs of a draw and a datum, at least 100.
         repeats: How many draws of the bound to take at most: fewer, but at least 2, where they would need
-            more than ``samples`` samples.
+            more than ``samples`` samples. By default 100, and of large splits as many as make 100,000 pairs,
+            at least 10.
         data: How many data of the split to take at most, drawn at random.
         chunk: How many pairs of sample and datum are decoded at once, or fewer of long sequences; the random
             numbers depend on it.
@@ -94,7 +97,7 @@ class Tightness(Evaluator):
         ['bound', 'data_log_prob', 'effective_sample_size', 'elbo', 'gap', 'log_likelihood']
     """
 
-    version = 3
+    version = 4
     requires = frozenset({"objective.density"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "elbo": Metric("ELBO", "nats", "higher", "evidence lower bound"),
@@ -113,16 +116,16 @@ class Tightness(Evaluator):
     def __init__(
         self,
         *,
-        samples: Several = 1000,
-        repeats: Several = 100,
+        samples: Enough = None,
+        repeats: Enough = None,
         data: Count = 10_000,
         chunk: Count = 2048,
     ) -> None:
         self.samples, self.repeats, self.data, self.chunk = samples, repeats, data, chunk
 
     def evaluations(self, work: Workload) -> int:
-        bound = self._repeats(work.objective.samples) * work.objective.samples
-        return min(self.data, work.size) * (self.samples + bound)
+        count, samples = min(self.data, work.size), work.objective.samples
+        return count * (self.draws(count) + self._repeats(count, samples) * samples)
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
@@ -133,20 +136,27 @@ class Tightness(Evaluator):
     def batches(self, subject: Subject, x: Tensor) -> list[Tensor]:
         """Data ``(N, *x)`` in batches of which the draws fit into memory."""
         # what is kept of a batch are S numbers for each datum, 100 chunks of them at most
-        return in_batches(subject, x, max(1, min(math.isqrt(self.chunk), 100 * self.chunk // self.samples)))
+        size = min(math.isqrt(self.chunk), 100 * self.chunk // self.draws(len(x)))
+        return in_batches(subject, x, max(1, size))
 
     def figures(self, subject: Subject, batches: Sequence[Tensor], noise: Noise) -> list[Figures]:
         """The figures of data, batch by batch."""
-        return [self._figures(subject, x, noise) for x in batches]
+        count = sum(map(len, batches))
+        draws, repeats = self.draws(count), self._repeats(count, subject.objective.samples)
+        return [self._figures(subject, x, noise, draws, repeats) for x in subject.followed(batches)]
 
-    def _figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:
+    def draws(self, count: int) -> int:
+        """How many draws are taken of each of so many data, :math:`S`."""
+        return self.samples or samples_of_each(count, 1_000_000, fewest=100, most=1000)
+
+    def _figures(self, subject: Subject, x: Tensor, noise: Noise, draws: int, repeats: int) -> Figures:
         p, pairs = subject.model.p(), pairs_at_once(subject, self.chunk)
-        elbo, log_w = self._draws(Terms(subject.model, x, noise, self.samples, p=p), pairs)
+        elbo, log_w = self._draws(Terms(subject.model, x, noise, draws, p=p), pairs)
         log_p = LogMean.of(log_w)
         size = elbo.mean(0)  # what every log density here is about as large as
         figures = {
             ("elbo", "", ""): drawn(elbo, size=size),
-            ("bound", "", ""): self._bound(subject, x, noise, p, pairs),
+            ("bound", "", ""): self._bound(subject, x, noise, p, pairs, repeats),
         }
         if "posterior.bound" not in subject.provides:
             figures |= self._weighed(log_w, log_p.figure(size))
@@ -162,7 +172,7 @@ class Tightness(Evaluator):
 
     def _weighed(self, log_w: Tensor, log_p: Figure) -> Figures:
         """What rests on weights whose mean is p(x)."""
-        worth = (1 / log_w.softmax(0).square().sum(0)).clamp(max=self.samples)
+        worth = (1 / log_w.softmax(0).square().sum(0)).clamp(max=len(log_w))
         return {
             ("log_likelihood", "", "importance"): log_p,
             ("effective_sample_size", "", ""): Figure(worth, None),
@@ -171,19 +181,21 @@ class Tightness(Evaluator):
     def _draws(self, terms: Terms, pairs: int) -> tuple[Tensor, Tensor]:
         """What each draw adds to the ELBO, and its log weight, both ``(S, B)``."""
         tiles = []
-        for rows in torch.split(torch.arange(self.samples), max(1, pairs // len(terms.x))):
+        for rows in torch.split(torch.arange(terms.samples), max(1, pairs // len(terms.x))):
             tile = terms.again(len(rows))
             tiles.append((tile.log_likelihood, tile.log_q - tile.log_prior))
         likelihood, ratio = (torch.cat(column) for column in zip(*tiles, strict=True))
         return _elbo(likelihood, ratio, analytic_kl(terms.q, terms.p)), likelihood - ratio
 
-    def _repeats(self, samples: int) -> int:
-        """How often the bound is drawn, of so many samples each."""
-        return max(2, min(self.repeats, self.samples // samples))
+    def _repeats(self, count: int, samples: int) -> int:
+        """How often the bound of so many data is drawn, of so many samples each."""
+        wished = self.repeats or samples_of_each(count * samples, 100_000, fewest=10, most=100)
+        return max(2, min(wished, self.draws(count) // samples))
 
-    def _bound(self, subject: Subject, x: Tensor, noise: Noise, p: Distribution, pairs: int) -> Figure:
-        objective = subject.objective
-        repeats, figures = self._repeats(objective.samples), []
+    def _bound(
+        self, subject: Subject, x: Tensor, noise: Noise, p: Distribution, pairs: int, repeats: int
+    ) -> Figure:
+        objective, figures = subject.objective, []
         for part in torch.split(x, max(1, pairs // objective.samples)):
             terms = Terms(subject.model, part, noise, objective.samples, p=p)
             draws = torch.stack([objective(terms.again(objective.samples)) for _ in range(repeats)])

@@ -34,7 +34,7 @@ class Iaf(Amortized):
     :math:`z_{t-1}` before :math:`i` only; the order is reversed from step to step. The paper has no
     :math:`\sigma_0`, and so begins with a q that each gate narrows to 0.88 of itself; here a step without
     strength is the identity. Every :math:`\sigma_t` is kept above 0.001. Sampling takes one pass of each
-    step's network, the density of another value one for each coordinate.
+    step's network, and so does the density of another value, one coordinate after another.
 
     References:
         Improved Variational Inference with Inverse Autoregressive Flow (Kingma et al., 2016),

@@ -20,7 +20,7 @@ from lvmbench import (
     Refusal,
     Size,
 )
-from lvmbench.kernels.flows import AutoregressiveStep, CouplingStep, Splines, pushed
+from lvmbench.kernels.flows import AutoregressiveStep, Change, CouplingStep, Splines, pushed
 from lvmbench.networks import Mask, Network
 from lvmbench_plugins.posteriors._flows import Encoder
 
@@ -99,4 +99,4 @@ class Spline(Amortized):
         base = DiagonalNormal(torch.zeros_like(q.loc), torch.zeros_like(q.loc))
         bent = [step(h, self.element) for step in self.steps]
         scaled = AffineTransform(q.loc, q.log_scale.exp(), event_dim=1)
-        return pushed(base, [*bent, (scaled, slice(None))], self.event_shape)
+        return pushed(base, [*bent, Change.by(scaled)], self.event_shape)

@@ -23,7 +23,7 @@ class Autoregressive(Prior):
 
     where coordinate :math:`i` of :math:`m_t, s_t` depends on the coordinates of :math:`z_{t-1}` before
     :math:`i` only; the order is reversed from step to step. The density, which training asks for, takes one
-    pass of each step's network; sampling takes one for each coordinate.
+    pass of each step's network; sampling takes one, too, one coordinate after another.
 
     It is the inverse autoregressive flow, moved from the posterior to the prior: with :math:`u = z_T` as the
     latents, the prior is standard normal, the steps are those of the posterior, and the decoder is behind
@@ -67,4 +67,4 @@ class Autoregressive(Prior):
     def forward(self, model: LatentVariableModel) -> InvertibleFlow:
         to_noise = [step(None, affine) for step in self.steps]
         base = DiagonalNormal(self.zeros, self.zeros)
-        return pushed(base, [(t.inv, changed) for t, changed in reversed(to_noise)], self.space.event_shape)
+        return pushed(base, [t.inv for t in reversed(to_noise)], self.space.event_shape)

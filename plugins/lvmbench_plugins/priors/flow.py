@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import AffineTransform
 
 from lvmbench import Count, DataSummary, DiagonalNormal, InvertibleFlow, LatentSpace, Positive, Prior, Refusal
-from lvmbench.kernels.flows import CouplingStep, Splines, affine, pushed
+from lvmbench.kernels.flows import Change, CouplingStep, Splines, affine, pushed
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
@@ -81,4 +81,4 @@ class FlowPrior(Prior):
         # splines bend what lies within the bound, which is in units of the base: location and scale come last
         scaled = AffineTransform(self.loc, self.log_scale.exp(), event_dim=1)
         base = DiagonalNormal(self.zeros, self.zeros)
-        return pushed(base, [*changed, (scaled, slice(None))], self.space.event_shape)
+        return pushed(base, [*changed, Change.by(scaled)], self.space.event_shape)

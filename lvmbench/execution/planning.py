@@ -1,0 +1,171 @@
+"""Planning where jobs are done: components are made and asked for a plan, which may end a process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from lvmbench.errors import LvmbenchError, UserError
+from lvmbench.execution.executor import Crash, Executor, Limits, Tell, Work
+from lvmbench.execution.options import RunOptions
+from lvmbench.execution.progress import PAUSE, Progress
+from lvmbench.registry.catalogue import Catalogue, PluginProblem
+from lvmbench.registry.loader import PluginSelection, load_catalogue
+from lvmbench.registry.names import Ref
+from lvmbench.registry.watch import Ending, watched
+from lvmbench.status import Status
+from lvmbench.suites.suite import Suite, load_suite
+
+if TYPE_CHECKING:
+    from lvmbench.execution.references import Baselines
+    from lvmbench.suites.plan import Plan, Planned
+    from lvmbench.training.estimate import Estimate
+
+PLAN, ESTIMATE = "lvmbench.execution.planning:plan_job", "lvmbench.execution.planning:estimate_job"
+LIMIT = 300.0
+"""Seconds that one component may take to be made and asked, where no limit of a job is given."""
+ENDED = {Status.TIMEOUT, Status.KILLED, Status.OOM}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be planned.
+
+    Arguments:
+        suite: A registered name or the path of a file.
+        options: How it is to be run.
+        seeds: Which seeds, or how many, instead of the suite's.
+        only: Patterns of combinations.
+        evaluators: What measures instead of what the suite asks for.
+    """
+
+    suite: str
+    options: RunOptions
+    seeds: int | Sequence[int] | None = None
+    only: Sequence[str] = ()
+    evaluators: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A plan, what its data are held against, what follows it, and what is wrong with plugins."""
+
+    plan: Plan
+    baselines: Baselines
+    trackers: tuple[Ref, ...]
+    problems: tuple[PluginProblem, ...]
+
+
+def plan_in(executor: Executor, request: Request, limit: float | None) -> Answer:
+    """Plan where an executor does jobs; code that ends its process is left out, and its combinations end so.
+
+    ``limit`` is how many seconds one component may take. Raises `UserError` where nothing can be planned.
+    """
+    fatal: dict[str, Ending] = {}
+    while True:
+        outcome, step = _asked(executor, PLAN, (request, fatal), limit or LIMIT)
+        if not isinstance(outcome, Crash):
+            if isinstance(outcome, str):
+                raise UserError(outcome)
+            answer: Answer = outcome
+            return answer
+        if outcome.status not in ENDED or not step or step in fatal:
+            raise UserError(f"the suite cannot be planned: {step or request.suite}: {outcome.reason}")
+        fatal[step] = Ending(outcome.status, outcome.reason)
+
+
+def estimate_in(
+    executor: Executor, selection: PluginSelection, planned: Sequence[Planned], device: str
+) -> list[Estimate]:
+    """What combinations would cost, timed where an executor does jobs; unknown of what ends its process."""
+    from lvmbench.training.estimate import Estimate
+
+    left, found = [replace(p, provenance={}) for p in planned], list[Estimate]()
+    while len(found) < len(left):
+        outcome, step = _asked(executor, ESTIMATE, (selection, left[len(found) :], device), LIMIT)
+        if isinstance(outcome, Crash):  # the one that was tried is not known, nor those that were before it
+            found += [Estimate(None, None)] * (int(step or 0) + 1)
+        else:
+            found += outcome
+    return found
+
+
+def _asked(executor: Executor, work: Work, job: Any, limit: float) -> tuple[Any, str]:
+    """What a job gives, and what it was at when it ended or was ended."""
+    executor.submit(0, work, job, Limits())
+    step, since = "", time.monotonic()
+    while True:
+        ended = executor.completed(PAUSE)
+        told = [*executor.progress().values(), *(e.news for e in ended if e.news)]
+        for news in told:
+            if news.phase != step:
+                step, since = news.phase, time.monotonic()
+        if ended:
+            return ended[0].outcome, step
+        if time.monotonic() - since > limit:
+            executor.cancel()
+            return Crash(Status.TIMEOUT, f"took longer than {limit:g} s"), step
+
+
+def _telling(tell: Tell) -> Callable[[str], None]:
+    return lambda what: tell(Progress(what, 1, 1))
+
+
+def plan_job(job: tuple[Request, Mapping[str, Ending]], tell: Tell) -> Answer | str:
+    """Load plugins and suite, and plan; or say what the user did wrong."""
+    request, fatal = job
+    try:
+        with watched(_telling(tell), fatal):
+            catalogue = load_catalogue(request.options.selection)
+            suite = _with_seeds(load_suite(request.suite, catalogue), request.seeds)
+            return _answer(suite, request, catalogue)
+    except LvmbenchError as error:
+        return str(error) or type(error).__name__
+
+
+def _answer(suite: Suite, request: Request, catalogue: Catalogue) -> Answer:
+    from lvmbench.execution.references import baselines_of  # torch is imported once the suite can be used
+    from lvmbench.execution.tracking import tracker_of
+    from lvmbench.suites.figures import instruments
+    from lvmbench.suites.plan import make_plan
+    from lvmbench.training import pick_device
+
+    pick_device(request.options.device)
+    wanted = tuple(_evaluator(name, catalogue) for name in request.evaluators)
+    trackers = tuple(tracker_of(name, catalogue) for name in request.options.trackers)
+    plan = make_plan(suite, catalogue, request.only)
+    if wanted:
+        plan = plan.measured_by(instruments(catalogue, wanted), wanted)
+    baselines = baselines_of(plan.data, request.options)
+    return Answer(plan.portable, baselines, trackers, catalogue.problems)
+
+
+def _with_seeds(suite: Suite, seeds: int | Sequence[int] | None) -> Suite:
+    """The suite with other seeds, 0 ... N-1 where their number is given."""
+    if seeds is None:
+        return suite
+    return replace(suite, seeds=tuple(range(seeds) if isinstance(seeds, int) else seeds))
+
+
+def _evaluator(name: str, catalogue: Catalogue) -> Ref:
+    try:
+        return catalogue.canonical("evaluator", Ref.parse(name))
+    except LvmbenchError as error:
+        raise UserError(f"--evaluator: {error}") from None
+
+
+def estimate_job(job: tuple[PluginSelection, Sequence[Planned], str], tell: Tell) -> list[Estimate]:
+    """Time a few steps and draws of each combination."""
+    from lvmbench.execution.worker import world
+    from lvmbench.training import pick_device
+    from lvmbench.training.estimate import estimate
+
+    selection, planned, device = job
+    catalogue, data = world(selection)
+    found = []
+    for number, one in enumerate(planned):
+        _telling(tell)(str(number))
+        found.append(estimate(one, data[one.combination["dataset"]], catalogue, pick_device(device)))
+    return found
