@@ -84,7 +84,7 @@ def test_one_choice_against_another_is_the_comparison_of_the_results(results, ax
     assert results.plot.compare(a, b, ax=axes) is axes
     row = results.compare(a, b).frame.iloc[0]
     (name,) = (label.get_text() for label in axes.get_yticklabels())
-    assert name == f"digits\nbetter {row['better']:.0%}, equal {row['equal']:.0%}, worse {row['worse']:.0%}"
+    assert name == f"digits\n{row['verdict']}"
     (point,) = [line for line in axes.lines if line.get_marker() == "o"]
     assert point.get_xdata() == [row["difference"]]
 
