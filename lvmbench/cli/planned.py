@@ -21,7 +21,7 @@ from lvmbench.training.estimate import Estimate
 
 if TYPE_CHECKING:
     from lvmbench.api.prepared import Prepared
-    from lvmbench.suites.plan import Effort, Plan, Planned
+    from lvmbench.suites.planned import Effort, Plan, Planned
 
 SHOWN_SEEDS = 10
 GAP = 2

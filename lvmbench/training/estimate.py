@@ -19,7 +19,7 @@ from lvmbench.training.precision import matmul_precision
 if TYPE_CHECKING:
     from lvmbench.dataset import Data
     from lvmbench.registry.catalogue import Catalogue
-    from lvmbench.suites.plan import Effort, Planned
+    from lvmbench.suites.planned import Effort, Planned
 
 TIMED_STEPS = WARM + 2
 """As many as a GPU needs to record a step before the timed ones, so that these are replayed."""
