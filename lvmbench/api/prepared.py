@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lvmbench.execution.planning import Answer, Request
     from lvmbench.execution.runner import Summary
     from lvmbench.execution.session import Reporter
-    from lvmbench.suites.plan import Plan
+    from lvmbench.suites.planned import Plan
 
 RESULTS = Path("lvmbench-results")
 """The folder below which results are written, each suite's in one of its own."""

@@ -22,7 +22,7 @@ from lvmbench.training.estimate import Estimate
 if TYPE_CHECKING:
     from lvmbench.api.prepared import Prepared
     from lvmbench.evaluator import Effort
-    from lvmbench.suites.plan import Plan, Planned
+    from lvmbench.suites.planned import Plan, Planned
 
 SHOWN_SEEDS = 10
 GAP = 2

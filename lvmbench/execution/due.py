@@ -12,7 +12,7 @@ from lvmbench.registry.names import Ref
 from lvmbench.results.store import Store
 from lvmbench.results.weights import fault, weights_file
 from lvmbench.status import Status
-from lvmbench.suites.plan import Plan, Planned
+from lvmbench.suites.planned import Plan, Planned
 
 
 @dataclass

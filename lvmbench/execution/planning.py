@@ -20,7 +20,7 @@ from lvmbench.suites.suite import Suite, load_suite
 
 if TYPE_CHECKING:
     from lvmbench.execution.references import Baselines
-    from lvmbench.suites.plan import Plan, Planned
+    from lvmbench.suites.planned import Plan, Planned
     from lvmbench.training.estimate import Estimate
 
 PLAN, ESTIMATE = "lvmbench.execution.planning:plan_job", "lvmbench.execution.planning:estimate_job"

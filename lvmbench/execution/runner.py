@@ -30,7 +30,7 @@ from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
 from lvmbench.status import SETTLED, Status
-from lvmbench.suites.plan import Plan, Planned
+from lvmbench.suites.planned import Plan, Planned
 
 SHOWN = 5
 """So many runs whose weights cannot be used are named."""

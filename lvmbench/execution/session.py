@@ -23,7 +23,7 @@ from lvmbench.results.connection import OutOfReach
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
 from lvmbench.status import SETTLED, Status
-from lvmbench.suites.plan import Planned
+from lvmbench.suites.planned import Planned
 
 T = TypeVar("T")
 TRAIN, EVALUATE = "lvmbench.execution.worker:train_job", "lvmbench.execution.worker:evaluate_job"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lvmbench.dataset import Data
     from lvmbench.evaluator import Effort
     from lvmbench.registry.catalogue import Catalogue
-    from lvmbench.suites.plan import Planned
+    from lvmbench.suites.planned import Planned
 
 TIMED_STEPS = WARM + 2
 """As many as a GPU needs to record a step before the timed ones, so that these are replayed."""
