@@ -186,15 +186,21 @@ class LatentVariableModel(nn.Module):
 
         Raises `UserError` where p(x|z) has no mean.
         """
-        return self.means(self.p().sample(noise, samples)) if mean else self.simulate(noise, samples)[1]
+        if not mean:
+            return self.simulate(noise, samples)[1]
+        self._expect_mean()
+        return self.means(self.p().sample(noise, samples))
 
     @torch.no_grad()
     def means(self, z: Tensor) -> Tensor:
         """The mean of p(x|z) at each of z ``(N, *z)``, ``(N, *x)``; raises `UserError` where it has none."""
+        self._expect_mean()
+        return self.decode(z.unsqueeze(1)).mean[:, 0]
+
+    def _expect_mean(self) -> None:
         family = self.emission_distribution
         if "mean" not in traits_of(family):
             raise UserError(f"the decoder's {family_name(family)} has no mean; draw x instead")
-        return self.decode(z.unsqueeze(1)).mean[:, 0]
 
     @torch.no_grad()
     def simulate(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ EVALUATORS = {
     "bdmc[temperatures=4,adaptation=4,data=8]": 2,  # to draw data, and for the one batch of them
     "gap_split[steps=60,samples=50]": 1,
     "gap_split[steps=60,samples=50,family=flow]": 1,
-    "informativeness[samples=5]": 2,  # the rate, and the aggregated posterior
+    "informativeness[samples=5]": 1,
     "bits_back[samples=5]": 2,  # the message, and the ELBO
     "imputation[rounds=3,fills=2,samples=5]": 1,
     "sample_quality[sets=3,neighbours=2,features=pixels]": 3,  # a batch for each set

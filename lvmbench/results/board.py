@@ -150,6 +150,15 @@ class Board:
                 return name
         raise UserError(f"--sort {figure}: no such figure is on this board{nearest(figure, self.figures)}")
 
+    def __repr__(self) -> str:
+        tables = len(self.frame[list(_TABLE)].drop_duplicates())
+        return f"Board({len(self.frame)} rows, {tables} tables, ranked by {self.metric})"
+
+    def _repr_html_(self) -> str:
+        from lvmbench.results.html import to_html
+
+        return to_html(self)
+
     def to_csv(self) -> str:
         """Every figure as csv; the same board gives the same bytes, and floats read back exactly."""
         return self.frame.to_csv(index=False, lineterminator="\n")

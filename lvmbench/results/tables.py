@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import COLUMNS, REAL_SETTINGS, WHOLE_SETTINGS
 from lvmbench.errors import UserError
 
@@ -104,9 +105,11 @@ def stored_tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _asked_runs(records: pd.DataFrame, combinations: list[list[Any]] | None) -> list[str]:
-    if combinations is None:
-        return ["suite"] * len(records)
-    asked = set(map(tuple, combinations))
+    if not combinations:
+        return ["suite" if combinations is None else ""] * len(records)
+    # what was noted before there was a setting had its default
+    defaults = [Budget.model_fields[name].default for name in COLUMNS[len(combinations[0]) :]]
+    asked = {(*row, *defaults) for row in combinations}
     return ["suite" if row in asked else "" for row in names_of(records, COLUMNS)]
 
 

@@ -144,9 +144,10 @@ def test_options_are_shown_with_type_range_and_default(cli):
 @pytest.mark.parametrize("entry", [e for e in ENTRIES if e.kind == "evaluator"], ids=lambda e: e.name)
 def test_an_evaluator_is_shown_with_what_it_measures(cli, entry):
     shown = cli("show", entry.name, "--kind", "evaluator").out
-    assert re.search(r"^metric +unit +better +meaning", shown, re.MULTILINE)
+    assert re.search(r"^metric +title +unit +better +meaning", shown, re.MULTILINE)
     for name, metric in entry.load().metrics.items():
-        row = re.search(rf"^{name} +{re.escape(metric.unit)} *{metric.better} +(.*)", shown, re.MULTILINE)
+        said = f"{name} +{re.escape(metric.title)} +{re.escape(metric.unit)} *{metric.better} +(.*)"
+        row = re.search(f"^{said}", shown, re.MULTILINE)
         assert metric.meaning[:60].startswith(row.group(1).strip()[:60].removesuffix("; by the clock")[:60])
 
 
@@ -164,7 +165,7 @@ def test_what_is_shown_fits_the_terminal_and_breaks_between_words(cli, monkeypat
 def test_a_long_name_in_the_plan_breaks_at_its_options(cli, monkeypatch):
     monkeypatch.setattr("lvmbench.api.progress.console.width", 60)
     shown = cli("plan", "quick", "--no-estimate").out
-    assert re.search(r" bernoulli\[ .*\n.* layers=0\]", shown)
+    assert re.search(r" bernoulli\[ .*\n +layers= +\n +0\]", shown)
 
 
 def test_a_name_of_several_kinds_is_shown_for_each(cli):
@@ -490,7 +491,7 @@ def test_a_run_that_fails_is_exit_code_1_and_says_how_to_go_on(cli, tiny):
 
 
 def test_what_is_interrupted_can_be_finished_as_the_status_says(cli, tiny, monkeypatch):
-    monkeypatch.setattr("lvmbench.execution.runner.train_job", interrupt)
+    monkeypatch.setattr("lvmbench.execution.worker.train_job", interrupt)
     out = tiny.folder / "out"
     shown = cli("run", tiny.write(seeds=[0]), "--out", out, "--jobs", "0", "--only", "mixture")
     assert shown.code == 130

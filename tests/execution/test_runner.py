@@ -583,7 +583,7 @@ def test_a_grid_of_settings_is_trained_and_told_apart(tiny):
     assert sorted(rows) == [(2, 0.001, 2), (2, 0.01, 2), (3, 0.001, 2), (3, 0.01, 2)]
     assert set(results.effects()["axis"]) == {"latent", "learning_rate"}
     text = (tiny.folder / "out" / "leaderboard.md").read_text()
-    assert "| rank | latent | learning_rate | elbo" in text
+    assert "| rank | latent | learning_rate | ELBO" in text
     assert "## Effects" in text
     slow = results.records.query("latent == 3 and learning_rate == 0.001").iloc[0]
     fitted = results.fitted(slow)

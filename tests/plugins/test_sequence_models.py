@@ -215,7 +215,7 @@ def test_what_is_generated_follows_the_model(prior, chance):
 
 def test_the_mean_of_what_is_generated_is_known_where_frames_are_independent_given_z():
     assert model("markov", "filtering").generate(noise(), 7, mean=True).shape == (7, 5, 3)
-    with pytest.raises(UserError, match="has no mean; leave mean out"):
+    with pytest.raises(UserError, match="has no mean; draw x instead"):
         model("recurrent", "filtering").generate(noise(), 7, mean=True)
 
 

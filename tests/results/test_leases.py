@@ -1,5 +1,6 @@
 """Leases: who has which run in hand, told apart in place and time."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,11 +8,13 @@ import sys
 import pytest
 import sqlalchemy as sa
 
+from lvmbench.combinations.combination import COLUMNS
 from lvmbench.results import leases
 from lvmbench.results.connection import Database
 from lvmbench.results.database import LEASES
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
+from lvmbench.results.tables import stored_tables
 from tests.results.test_store import evaluation, figure, planned
 
 
@@ -95,6 +98,9 @@ def test_a_store_of_an_older_schema_is_brought_up_to_this_one(url):
         records = opened.records(details=True)
         assert (records["log"].tolist(), records["precision"].tolist()) == (["the end"], ["highest"])
         assert opened.checksums() == {}
+        before = [planned("a")[name] for name in COLUMNS if name != "precision"]
+        opened.note(combinations=json.dumps([before]))
+        assert stored_tables(opened)[0]["asked_by"].tolist() == ["suite"]
         assert Leases(opened).take(["a"]) == {"a"}
 
 

@@ -81,7 +81,7 @@ def test_figures_are_shown_to_the_digits_that_they_have(results):
     shown = reference_columns(compare([reference], *results))
     assert {name: cells[0] for name, cells in shown.items()} == {
         "combination": "vamp[components=500]",
-        "figure": "log_likelihood",
+        "figure": "log_likelihood[importance]",
         "ours": "-85.5 ± 1.2",
         "published": "-85.57",
         "difference": "0.1 ± 1.2",

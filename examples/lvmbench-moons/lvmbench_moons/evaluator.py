@@ -35,9 +35,10 @@ class EnergyDistance(Evaluator):
 
     metrics: ClassVar[Mapping[str, Metric]] = {
         "energy_distance": Metric(
-            "units of x", "lower", "distance between samples of the model and the data"
+            "Energy distance", "units of x", "lower", "distance between samples of the model and the data"
         ),
     }
+    board: ClassVar[tuple[str, ...]] = ("energy_distance",)
 
     def __init__(self, *, samples: Annotated[int, Field(ge=2)] = 1000, chunk: Count = 512) -> None:
         self.samples, self.chunk = samples, chunk
