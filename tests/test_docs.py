@@ -256,7 +256,7 @@ def test_what_trains_together_is_not_said_to_be_apart(tmp_path, suite):
         suite = str(tmp_path / "relaxed.yaml")
     catalogue, module = load_catalogue(), generator()
     plan = make_plan(load_suite(suite, catalogue), catalogue)
-    measured = {("evaluator", choice.ref.name) for choice in plan.suite.evaluators}
+    measured = {("evaluator", asked.choice.ref.name) for asked in plan.suite.evaluators}
     due = [p for p in plan.planned if p.status is None and not p.refused_evaluators]
     together = [measured | {(kind, ref.name) for kind, ref in p.combination.refs.items()} for p in due]
     assert together

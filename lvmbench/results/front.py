@@ -51,7 +51,7 @@ def _of_table(board: Board, rows: pd.DataFrame) -> Iterator[tuple[Any, tuple[Any
     sign = -1 if board.figures[str(board.metric)].better == "lower" else 1
     rows = rows.assign(quality=sign * rows["value"])
     rows = rows.sort_values(["seconds", "quality"], ascending=[True, False], kind="stable")
-    seeds = _seeds(board, rows)
+    seeds = sign * _seeds(board, rows)
     best: pd.Series[Any] | None = None
     for i, row in rows.iterrows():
         named = tuple(row[name] for name in _NAMED)

@@ -71,6 +71,14 @@ def test_a_gain_is_paired_over_seeds_with_the_quicker_one_of_the_front():
     assert kept["gain"].isna().tolist() == [True, False, False]
 
 
+def test_a_gain_is_above_zero_where_lower_is_better():
+    turned = {name: (-value, seconds) for name, (value, seconds) in ROWS.items()}
+    for rows, better in ((ROWS, "higher"), (turned, "lower")):
+        found = front(board(rows, better=better)).query("dominated_by == ''")
+        assert found["gain"].dropna().tolist() == pytest.approx([1.0, 1.0])
+        assert (found["low"] <= found["high"]).dropna().sum() == 2
+
+
 def test_a_board_of_its_front_keeps_ranks_and_loses_rows():
     whole = board(ROWS)
     part = undominated(whole)
