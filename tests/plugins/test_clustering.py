@@ -288,9 +288,15 @@ def test_silhouette_of_equal_points_is_0():
     assert (silhouettes(np.ones((4, 2)), found, np.arange(4)) == 0).all()
 
 
-@pytest.mark.statistical("the silhouette of 100 points with that of 400", "stated, of the choice")
+@pytest.mark.statistical(
+    "the silhouette of 100 points with that of 400",
+    "stated, of the choice; Student's t with 14 degrees covers the skewness",
+)
 def test_silhouette_of_some_points_is_that_of_all_within_its_error(chance):
+    """The silhouettes of these points have a skewness of -2.4: of 19 million choices of 100 of them, one in a
+    million is off by more than 7.7 stated errors, which Student's t with 14 degrees covers.
+    """
     means, group = blobs()
     some, every = measure(means, group, compared=100)["silhouette"], measure(means, group)["silhouette"]
-    chance.within(some.value, every.value, some.stderr, freedom=99)
+    chance.within(some.value, every.value, some.stderr, freedom=14)
     assert (some.per_datum, every.stderr) == (None, None)
