@@ -20,6 +20,8 @@ from lvmbench.errors import UserError
 
 TIMEOUT = "LVMBENCH_PLUGIN_TIMEOUT"
 SHOWN = 200
+NAMED = 5
+"""So many things that a component has changed are named."""
 
 
 class Overtime(BaseException):
@@ -135,7 +137,8 @@ def noted(remarks: list[str]) -> Iterator[None]:
     with warnings.catch_warnings(record=True) as heard, preserved(changed):
         yield
     if changed:
-        remarks.append(f"a component changed {', '.join(changed)}, which was undone")
+        more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
+        remarks.append(f"a component changed {', '.join(changed[:NAMED])}{more}, which was undone")
     remarks += dict.fromkeys(
         f"{w.category.__name__}: {' '.join(str(w.message).split())}"[:SHOWN] for w in heard
     )

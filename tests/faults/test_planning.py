@@ -40,7 +40,7 @@ def statuses(tiny, plugin, **what):
     """Status and reason of each planned combination, by prior."""
     options = RunOptions(jobs=1, timeout=what.pop("timeout", None), selection=PluginSelection.of([plugin]))
     with Prepared.of(str(tiny.write(**what)), tiny.folder / "out", options) as prepared:
-        assert prepared.problems == ()
+        assert prepared.answer.problems == ()
         return {str(p.combination["prior"]): (p.status, p.reason) for p in prepared.plan.planned}
 
 
@@ -99,7 +99,7 @@ def test_a_plugin_that_ends_its_process_when_it_is_imported_is_a_problem_of_its_
     plugin = tiny.plugin(f"importing_{name}", PLUGINS[name])
     options = RunOptions(jobs=1, timeout=20, selection=PluginSelection.of([plugin]))
     with Prepared.of(str(tiny.write()), tiny.folder / "out", options) as prepared:
-        (problem,) = prepared.problems
+        (problem,) = prepared.answer.problems
         assert problem.plugin == f"importing_{name}"
         assert "when it was asked for the plan" in problem.message
         assert not any(p.status for p in prepared.plan.planned)

@@ -160,14 +160,13 @@ def test_a_run_waits_for_its_database_to_come_back(tiny, monkeypatch):
     kept, gone, said = worker.keep, [], []
 
     def keep_and_stop(*arguments):
-        kept(*arguments)
+        checksum = kept(*arguments)
         if not gone:
             gone.append(stop())
+        return checksum
 
     monkeypatch.setattr("lvmbench.execution.worker.keep", keep_and_stop)
-    monkeypatch.setattr(
-        tiny.reporter, "say", lambda text: (tiny.reporter.said.append(text), server(folder, anew=False))
-    )
+    monkeypatch.setattr(tiny.reporter, "say", lambda text: said.append((text, server(folder, anew=False))))
     monkeypatch.setattr(tiny, "store", lambda out="out": Store(url))
     try:
         assert tiny.run(**ONE).counts == {"ok": 2}
