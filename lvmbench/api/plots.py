@@ -13,7 +13,6 @@ from torch import Tensor
 
 from lvmbench.api.views import View
 from lvmbench.errors import UserError, nearest
-from lvmbench.results.effects import effects
 from lvmbench.results.labels import table_name
 from lvmbench.results.pictures.board import draw_ranking, style
 from lvmbench.results.pictures.compare import draw_comparison
@@ -90,7 +89,7 @@ class ResultsPlots:
     ) -> Axes:
         """What exchanging each part is worth; green is better and red is worse, where it can be told."""
         board = self.results.board(metric, where=where)
-        found = effects(board)
+        found = board.worth.parts
         tables = {table_name(*map(str, key)): part for key, part in found.groupby(["dataset", "scale"])}
         if not tables:
             raise UserError("there is no grid on this board, so that no part can be exchanged for another")

@@ -22,7 +22,6 @@ from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.board import Board
 from lvmbench.results.compare import Compared, compare
-from lvmbench.results.effects import effects, interactions
 from lvmbench.results.export import REPORT
 from lvmbench.results.folder import board_of, is_published, plugins_of
 from lvmbench.results.front import front
@@ -122,14 +121,14 @@ class Results:
         One row for each setting of an axis and table, against the first of that axis: `difference`, its
         interval from `low` to `high` over seeds, and the `verdict`. Raises as `leaderboard` does.
         """
-        return effects(self.board(metric, split))
+        return self.board(metric, split).worth.parts
 
     def interactions(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
         """How much more each pair of settings of two axes is worth than the sum of its parts.
 
         One row for each pair and table, as `effects` has them. Raises as `leaderboard` does.
         """
-        return interactions(self.board(metric, split))
+        return self.board(metric, split).worth.pairs
 
     def compare(
         self,

@@ -97,9 +97,7 @@ def effects(
 
     Example: lvmbench effects lvmbench-results/quick --metric nmi --where decoder=bernoulli --format csv
     """
-    from lvmbench.results.effects_sections import Effects
-
-    found = Effects(opened_results(directory, store).board(metric, split, where))
+    found = opened_results(directory, store).board(metric, split, where).worth
     found.require()
     _write_sections(found, format_)
 

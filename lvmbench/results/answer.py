@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from lvmbench.results.board import Board, seed_values
-from lvmbench.results.effects import effects, interactions
 from lvmbench.results.front import TIME, row_names
 from lvmbench.results.labels import labels, table_name
 from lvmbench.results.sections import cell
@@ -41,7 +40,7 @@ def answer(board: Board) -> list[Answer]:
     if board.metric is None or board.frame[board.metric].isna().all():
         return [Answer("", [_nothing(board)])]
     tables = list(board.frame[board.frame[board.metric].notna()].groupby(_TABLE))
-    parts, pairs = effects(board), interactions(board)
+    parts, pairs = board.worth.parts, board.worth.pairs
     return [
         Answer(
             table_name(*map(str, place)) if len(tables) > 1 else "",

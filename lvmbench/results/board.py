@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ from lvmbench.results.scales import scales
 from lvmbench.results.statistics import detectable_difference, half_width, rank_groups
 from lvmbench.results.tables import as_json, asked
 from lvmbench.results.titles import titles
+
+if TYPE_CHECKING:
+    from lvmbench.results.effects_sections import Effects
 
 WAY = "way"
 """The column with how far rows have come from the independent marginals to the best that is known."""
@@ -114,6 +118,13 @@ class Board:
         """How many runs there are of each status, those that are ok first."""
         counts = {str(status): int(n) for status, n in self.records["status"].value_counts().items()}
         return dict(sorted(counts.items(), key=lambda count: (count[0] != "ok", count[0])))
+
+    @cached_property
+    def worth(self) -> Effects:
+        """What its parts are worth, which is found once for all that say so."""
+        from lvmbench.results.effects_sections import Effects
+
+        return Effects(self)
 
     def called(self, figure: str) -> str:
         """What a figure is called in print; a name that is no figure of the board stays as it is."""

@@ -158,8 +158,3 @@ def _needed(verdict: str, seeds: int | None) -> str:
     if verdict != INCONCLUSIVE:
         return ""
     return "more" if pd.isna(seeds) else str(seeds)
-
-
-def effects_sections(board: Board) -> list[Section]:
-    """What the parts of a board are worth, where it has a grid."""
-    return Effects(board).sections

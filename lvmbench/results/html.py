@@ -5,7 +5,6 @@ from __future__ import annotations
 from html import escape
 
 from lvmbench.results.board import Board
-from lvmbench.results.effects_sections import effects_sections
 from lvmbench.results.endings import endings
 from lvmbench.results.sections import Section, caption, sections
 
@@ -14,7 +13,7 @@ def to_html(board: Board) -> str:
     """Effects; the table of each data set with what is the same in its rows and what is missing;
     claims, published figures.
     """
-    return "".join(map(_section, [*effects_sections(board), *sections(board), *endings(board)]))
+    return "".join(map(_section, [*board.worth.sections, *sections(board), *endings(board)]))
 
 
 def _section(section: Section) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from lvmbench.results.answer import answer
 from lvmbench.results.board import Board
-from lvmbench.results.effects_sections import effects_sections
 from lvmbench.results.endings import endings
 from lvmbench.results.sections import Hole, Section, caption, how, sections
 from lvmbench.text import printable
@@ -23,7 +22,7 @@ def to_markdown(board: Board, *, refused: bool = False) -> str:
     With ``refused`` the combinations that were refused are named, and otherwise counted.
     """
     short = "\n".join(f"- {escaped(str(found))}" for found in answer(board))
-    parts = [f"# {escaped(board.title)}", f"## In short\n\n{short}", *map(_summary, effects_sections(board))]
+    parts = [f"# {escaped(board.title)}", f"## In short\n\n{short}", *map(_summary, board.worth.sections)]
     parts += [*map(_section, sections(board, refused=refused)), *map(_summary, endings(board))]
     counts = ", ".join(f"{n} {status}" for status, n in board.counts.items())
     made = [*how(board), f"Runs: {len(board.records)} ({counts})."]

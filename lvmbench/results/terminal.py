@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from lvmbench.results.board import Board
-from lvmbench.results.effects_sections import effects_sections
 from lvmbench.results.endings import endings
 from lvmbench.results.sections import Section, caption, sections
 from lvmbench.text import legible
@@ -35,7 +34,7 @@ def to_rich(board: Board, width: int = 110, encoding: str = "utf-8", *, refused:
             needs.
         refused: Whether to name the combinations that were refused, and not only to count them.
     """
-    tables = to_tables(effects_sections(board), encoding)
+    tables = to_tables(board.worth.sections, encoding)
     figures = {legible(board.header(name), encoding): board.called(name) for name in board.headline}
     for section in (_spelled(found, encoding) for found in sections(board, short=True, refused=refused)):
         tables += [_rich(section, figures, width)] if section.columns else []

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from lvmbench.results.answer import answer
 from lvmbench.results.board import Board
-from lvmbench.results.effects_sections import Effects
 from lvmbench.results.endings import baselines_section, claims_section, legend, references_section
 from lvmbench.results.front import front_section
 from lvmbench.results.labels import table_name
@@ -40,7 +39,7 @@ def short(board: Board, ranking: Picture | None = None) -> Chapter:
 
 def worth(board: Board) -> Chapter:
     """What exchanging each part is worth, everything else being equal."""
-    found = Effects(board)
+    found = board.worth
     if found.parts.empty or board.metric is None:
         return Chapter("effects", "What each part is worth")
     tables = {table_name(*map(str, place)): part for place, part in found.parts.groupby(["dataset", "scale"])}

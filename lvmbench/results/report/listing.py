@@ -11,7 +11,6 @@ import pandas as pd
 
 from lvmbench.kinds import PARTS
 from lvmbench.results.board import Board
-from lvmbench.results.effects import effects
 from lvmbench.results.labels import labels, table_name
 from lvmbench.results.report.anchors import component_anchor
 from lvmbench.results.report.grid import Cell, Grid, Head
@@ -54,7 +53,7 @@ def components(board: Board, said: Mapping[tuple[str, str], str]) -> Chapter:
         board: The board.
         said: What the documentation of a component says of it, by kind and name, where that is known.
     """
-    found = effects(board)
+    found = board.worth.parts
     kinds = [
         Fold(kind, [_component(board, found, kind, name, said.get((kind, name), "")) for name in names])
         for kind in PARTS
