@@ -9,6 +9,7 @@ import io
 import re
 import shlex
 import unicodedata
+from collections.abc import Sequence
 from typing import TextIO
 
 ERRORS = "lvmbench.text"
@@ -47,6 +48,16 @@ def printable(text: str) -> str:
     \x1b[31mred \xff, fünf → ±
     """
     return _HIDDEN.sub(lambda found: _escape(found[0]), text)
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Some names, and how many more there are.
+
+    >>> listed(["a", "b", "c"], 2), listed(["a", "b"], 2)
+    ('a, b and 1 more', 'a, b')
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def shortened(text: str, limit: int) -> str:

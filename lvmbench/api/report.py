@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +20,8 @@ from lvmbench.results.folder import REMARKS, board_of
 from lvmbench.results.redo import origin_of, recipe
 from lvmbench.results.report.listing import Made
 from lvmbench.results.report.report import Material, report
-from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS
+from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, write
+from lvmbench.results.weights import sha256_of
 from lvmbench.status import Status
 
 if TYPE_CHECKING:
@@ -34,10 +33,7 @@ _FILES = ("suite.yaml", RECORDS, MEASUREMENTS, EVALUATIONS, CURVES, REMARKS)
 
 def write_report(results: Results, tables: Tables, path: Path) -> None:
     """Write the report of results, with their records and measurements, to a file, whole or not at all."""
-    text = report(_material(results, tables), _facts(results))
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write(path, report(_material(results, tables), _facts(results)))
 
 
 def is_current(directory: Path) -> bool:
@@ -81,15 +77,10 @@ def _made(directory: Path, selection: PluginSelection, tables: tuple[pd.DataFram
         commands, needs = recipe(origin, directory.resolve().name)
     except LvmbenchError as error:  # the results are there to be read all the same
         commands, needs = [], [f"How to redo it cannot be said: {error}"]
-    checksums = {name: _sha256(directory / name) for name in _FILES if (directory / name).is_file()}
+    checksums = {name: sha256_of(directory / name) for name in _FILES if (directory / name).is_file()}
     return Made(commands, needs, environments, checksums)
 
 
 def _environments(directory: Path) -> list[dict[str, Any]]:
     path = directory / ENVIRONMENTS
     return list(json.loads(path.read_text(encoding="utf-8")).values()) if path.is_file() else []
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -21,10 +21,10 @@ from lvmbench.registry.sandbox import preserved
 from lvmbench.results.export import BOARD_CSV
 from lvmbench.results.folder import rebuild
 from lvmbench.results.metrics import figure_name
-from lvmbench.results.provenance import provenance_in, sha256_of
+from lvmbench.results.provenance import provenance_in
 from lvmbench.results.store import Store
 from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, stored_tables
-from lvmbench.results.weights import WEIGHTS, fault, weights_file
+from lvmbench.results.weights import WEIGHTS, fault, sha256_of, weights_file
 from lvmbench.status import Status
 
 TOLERANCE = 1e-4

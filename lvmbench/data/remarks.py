@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lvmbench.data.columns import FAR, atoms, remote
 from lvmbench.data.rules import SPLITS, events
+from lvmbench.text import listed
 
 if TYPE_CHECKING:
     from lvmbench.dataset import Data
@@ -97,6 +98,5 @@ def repeated_rows(data: Data) -> int:
 
 def _listed(data: Data, places: Sequence[tuple[int, ...]]) -> str:
     """Some columns in words: the first by name or place, and how many there are."""
-    names = [data.columns[p[0]] if data.columns else ",".join(map(str, p)) for p in places[:SHOWN]]
-    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
-    return f"column{'s' if len(places) > 1 else ''} {', '.join(names)}{more}"
+    names = [data.columns[p[0]] if data.columns else ",".join(map(str, p)) for p in places]
+    return f"column{'s' if len(places) > 1 else ''} {listed(names, SHOWN)}"

@@ -20,8 +20,7 @@ from lvmbench.execution.session import LOOK, Reporter
 from lvmbench.execution.worker import world
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
-from lvmbench.results.baselines import NAMED, baselines_in, with_rows
-from lvmbench.results.tables import BASELINES, write
+from lvmbench.results.baselines import NAMED, baselines_in, keep_baselines, with_rows
 from lvmbench.status import Status
 
 FIT = "lvmbench.execution.references:fit_job"
@@ -124,4 +123,4 @@ def _row(outcome: Mapping[str, Any] | Crash) -> Mapping[str, Any]:
 def _keep(out: Path, rows: list[dict[str, Any]]) -> None:
     """Add rows to the table of a results directory."""
     if rows:
-        write(out / BASELINES, with_rows(baselines_in(out), rows).to_csv(index=False, lineterminator="\n"))
+        keep_baselines(out, with_rows(baselines_in(out), rows))

@@ -17,6 +17,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, NamedTuple
 
 from lvmbench.errors import UserError
+from lvmbench.text import listed
 
 TIMEOUT = "LVMBENCH_PLUGIN_TIMEOUT"
 SHOWN = 200
@@ -137,8 +138,7 @@ def noted(remarks: list[str]) -> Iterator[None]:
     with warnings.catch_warnings(record=True) as heard, preserved(changed):
         yield
     if changed:
-        more = f" and {len(changed) - NAMED} more" if len(changed) > NAMED else ""
-        remarks.append(f"a component changed {', '.join(changed[:NAMED])}{more}, which was undone")
+        remarks.append(f"a component changed {listed(changed, NAMED)}, which was undone")
     remarks += dict.fromkeys(
         f"{w.category.__name__}: {' '.join(str(w.message).split())}"[:SHOWN] for w in heard
     )

@@ -12,6 +12,7 @@ from lvmbench.results.board import Board, seed_values
 from lvmbench.results.front import TIME, row_names
 from lvmbench.results.labels import labels, table_name
 from lvmbench.results.sections import cell
+from lvmbench.text import listed
 
 NAMED = 3
 """So many rows that share a rank are named, and so many parts that are not told apart; more are counted."""
@@ -101,7 +102,7 @@ def _sure(rows: pd.DataFrame) -> Iterator[str]:
     if not others:
         yield "No other row shares its rank."
         return
-    named = _listed([row["name"] for row in others])
+    named = listed([row["name"] for row in others], NAMED)
     yield f"With {first['seeds']} seeds it cannot be told apart from {named}."
     quickest = min([first, *others], key=lambda row: row.get(TIME, 0.0))
     if quickest is not first:
@@ -109,28 +110,22 @@ def _sure(rows: pd.DataFrame) -> Iterator[str]:
         yield f"The quickest of these is {quickest['name']}: {seconds}."
 
 
-def _listed(names: Sequence[str]) -> str:
-    """Some names, and how many more there are."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
 def _parts(board: Board, found: pd.DataFrame) -> Iterator[str]:
     """What each part is worth, those that are told apart first."""
     told = found["verdict"].isin(["better", "worse"])
     worth, others = (found[own].to_dict("records") for own in (told, ~told))
     if worth:
-        listed = "; ".join(map(_worth, worth))
-        yield f"Everything else being equal, parts are worth in {board.called(str(board.metric))}: {listed}."
+        said = "; ".join(map(_worth, worth))
+        yield f"Everything else being equal, parts are worth in {board.called(str(board.metric))}: {said}."
     if others:
-        yield f"What these are worth cannot be told: {_listed([_exchange(row) for row in others])}."
+        yield f"What these are worth cannot be told: {listed([_exchange(row) for row in others], NAMED)}."
 
 
 def _pairs(found: pd.DataFrame) -> Iterator[str]:
     """Which pairs of parts are worth more or less than the sum of what each is worth."""
     told = found[found["verdict"].isin(["better", "worse"])].to_dict("records")
     if told:
-        named = _listed([f"{row['setting']} {_signed(row)}" for row in told])
+        named = listed([f"{row['setting']} {_signed(row)}" for row in told], NAMED)
         yield f"Beyond the sum of their parts, pairs bring: {named}."
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from lvmbench.results.board import WAY, Board, Figure
 from lvmbench.results.labels import labels, table_name
 from lvmbench.results.scales import measure_of
-from lvmbench.results.tables import BASELINES, read_table, write
+from lvmbench.results.tables import BASELINES, as_csv, read_table, write
 from lvmbench.status import Status
 
 COLUMNS = (
@@ -42,6 +42,11 @@ def baselines_in(directory: Path) -> pd.DataFrame:
     """The reference rows of a results directory or of a published board."""
     path = directory / BASELINES
     return read_table(path) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
+
+
+def keep_baselines(directory: Path, rows: pd.DataFrame) -> None:
+    """Write the reference rows of a results directory."""
+    write(directory / BASELINES, as_csv(rows))
 
 
 def with_rows(known: pd.DataFrame, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -90,7 +95,7 @@ def reopen_baselines(directory: Path, statuses: Container[str]) -> None:
     known = baselines_in(directory)
     kept = [status not in statuses for status in known["status"]]
     if not all(kept):
-        write(directory / BASELINES, known[kept].to_csv(index=False, lineterminator="\n"))
+        keep_baselines(directory, known[kept])
 
 
 def tables(board: Board) -> Iterator[Table]:

@@ -16,7 +16,7 @@ from lvmbench.results.labels import identity, labels, table_name
 from lvmbench.results.metrics import figure_table, headline, missing, ranking, tidy
 from lvmbench.results.scales import scales
 from lvmbench.results.statistics import detectable_difference, half_width, rank_groups
-from lvmbench.results.tables import as_json, asked
+from lvmbench.results.tables import as_csv, as_json, asked
 from lvmbench.results.titles import titles
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Board:
 
     def to_csv(self) -> str:
         """Every figure as csv; the same board gives the same bytes, and floats read back exactly."""
-        return self.frame.to_csv(index=False, lineterminator="\n")
+        return as_csv(self.frame)
 
     def to_json(self) -> str:
         """An array with one object per row; what is missing is null."""

@@ -20,7 +20,7 @@ from lvmbench.results.per_datum import tensor_name
 from lvmbench.results.scales import scales
 from lvmbench.results.selection import chosen, conditions, parsed
 from lvmbench.results.statistics import holm
-from lvmbench.results.tables import as_json, asked
+from lvmbench.results.tables import as_csv, as_json, asked
 
 Array = npt.NDArray[np.float64]
 Reader = Callable[[str, str, str], Array | None]
@@ -119,7 +119,7 @@ class Compared:
 
     def to_csv(self) -> str:
         """The rows as csv; floats read back exactly."""
-        return self.frame.to_csv(index=False, lineterminator="\n")
+        return as_csv(self.frame)
 
     def to_json(self) -> str:
         """An array with one object per row; what is missing is null."""

@@ -14,7 +14,7 @@ from lvmbench.results.effects import INCONCLUSIVE, effects, interactions
 from lvmbench.results.grid import axes
 from lvmbench.results.labels import as_text, label, table_name
 from lvmbench.results.sections import FEW, Section, cells
-from lvmbench.results.tables import as_json
+from lvmbench.results.tables import as_csv, as_json
 
 _NUMBERS = ("difference", "beyond the sum", "better in", "seeds", "needed")
 _TABLE = ["dataset", "scale"]
@@ -76,7 +76,7 @@ class Effects:
 
     def to_csv(self) -> str:
         """Parts and pairs as csv; floats read back exactly."""
-        return self.frame.to_csv(index=False, lineterminator="\n")
+        return as_csv(self.frame)
 
     def to_json(self) -> str:
         """An array with one object per part and pair; what is missing is null."""

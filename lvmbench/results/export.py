@@ -17,6 +17,7 @@ from lvmbench.results.tables import (
     EVALUATIONS,
     MEASUREMENTS,
     RECORDS,
+    as_csv,
     stored_tables,
     write,
 )
@@ -66,7 +67,7 @@ def write_board(board: Board, curves: pd.DataFrame | None, target: Path) -> None
     """
     write(target / BOARD_CSV, board.to_csv())
     if not board.references.empty:
-        write(target / REFERENCES, board.references.to_csv(index=False, lineterminator="\n"))
+        write(target / REFERENCES, as_csv(board.references))
     if write(target / BOARD_MARKDOWN, to_markdown(board)) or not (target / BOARD_FIGURE).exists():
         _draw(board, curves, target)
 

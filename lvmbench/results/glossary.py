@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lvmbench.results.tables import read_table
+from lvmbench.results.tables import as_csv, read_table, write
 
 if TYPE_CHECKING:
     from lvmbench.suites.figures import Instrument
@@ -48,7 +48,7 @@ def keep(figures: pd.DataFrame, directory: Path) -> None:
     """Keep what evaluators declare, in place of what they declared before, beside what others do."""
     before = kept(directory)
     others = before[~before["evaluator"].isin(figures["evaluator"])]
-    pd.concat([others, figures]).to_csv(directory / FIGURES, index=False, lineterminator="\n")
+    write(directory / FIGURES, as_csv(pd.concat([others, figures])))
 
 
 def told(measurements: pd.DataFrame, figures: pd.DataFrame) -> pd.DataFrame:

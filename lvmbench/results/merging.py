@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ import sqlalchemy as sa
 from lvmbench.combinations.combination import COLUMNS
 from lvmbench.errors import UserError
 from lvmbench.kinds import PARTS
-from lvmbench.results.baselines import baselines_in, with_rows
+from lvmbench.results.baselines import baselines_in, keep_baselines, with_rows
 from lvmbench.results.database import CURVES, ENVIRONMENTS, EVALUATIONS, MEASUREMENTS, NAME, RUNS
 from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, remarks_in, suite_of
 from lvmbench.results.glossary import keep, kept
 from lvmbench.results.store import Store
-from lvmbench.results.tables import BASELINES, write
+from lvmbench.results.tables import write
 from lvmbench.results.weights import WEIGHTS, weights_file
 from lvmbench.status import SETTLED, Status
 
@@ -52,7 +53,7 @@ class _Source:
         meta = self.store.meta()
         return f"suite '{meta.get('suite')}' version {meta.get('version')}"
 
-    @property
+    @cached_property
     def runs(self) -> list[dict[str, Any]]:
         """Every run with all that is on record of it, in the order of the plan."""
         return self.rows(RUNS, sa.true(), RUNS.c.position, RUNS.c.seed)
@@ -194,7 +195,7 @@ def _copy_notes_on_data(sources: Sequence[_Source], made: Path) -> None:
         if len(figures := kept(source.directory)):
             keep(figures, made)
     if len(baselines):
-        write(made / BASELINES, baselines.to_csv(index=False, lineterminator="\n"))
+        keep_baselines(made, baselines)
 
 
 def _records(frame: Any) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from lvmbench.errors import UserError, nearest
 from lvmbench.results.board import Board
 from lvmbench.results.labels import as_text, label, labels
 from lvmbench.results.sections import Section, cells
-from lvmbench.results.tables import as_json
+from lvmbench.results.tables import as_csv, as_json
 
 REST = "everything else"
 """The column that says what a block of rows has in common, where that differs between blocks."""
@@ -93,7 +93,7 @@ class Pivot:
 
     def to_csv(self) -> str:
         """The means as csv; floats read back exactly."""
-        return self.frame.to_csv(index=False, lineterminator="\n")
+        return as_csv(self.frame)
 
     def to_json(self) -> str:
         """An array with one object per row; what is missing is null."""

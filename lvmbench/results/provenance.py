@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.results.store import Store
+from lvmbench.results.weights import sha256_of
 from lvmbench.status import Status
 
 PROVENANCE = "provenance.json"
@@ -29,12 +29,6 @@ def components_of(store: Store) -> Components:
         for kind in PARTS:
             found[kind][row[kind]] = row["provenance"][kind]
     return found
-
-
-def sha256_of(path: Path) -> str:
-    """The checksum of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_provenance(

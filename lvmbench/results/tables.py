@@ -146,11 +146,12 @@ def _improving(records: pd.DataFrame) -> pd.Series[bool]:
 
 def write(path: Path, text: str) -> bool:
     """Write a file whole or not at all; says whether it changed."""
-    if path.exists() and path.read_text(encoding="utf-8") == text:
+    content = text.encode("utf-8")
+    if path.is_file() and path.read_bytes() == content:
         return False
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
         raise UserError(
@@ -160,6 +161,11 @@ def write(path: Path, text: str) -> bool:
     finally:
         partial.unlink(missing_ok=True)
     return True
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """The rows as csv; the same frame gives the same bytes, and floats read back exactly."""
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def as_json(frame: pd.DataFrame) -> str:

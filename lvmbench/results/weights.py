@@ -25,14 +25,19 @@ def weights_file(folder: Path, key: str) -> Path:
     return folder / f"{key[:20]}.safetensors"
 
 
+def sha256_of(path: Path) -> str:
+    """The checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def fault(path: Path, sha256: str | None) -> str:
     """What is wrong with a file of weights, if anything; without a checksum only whether it is there."""
     if not path.is_file():
         return "missing"
     if sha256 is None:
         return ""
-    with path.open("rb") as file:
-        return _fault(hashlib.file_digest(file, "sha256").hexdigest(), sha256)
+    return _fault(sha256_of(path), sha256)
 
 
 def read_weights(path: Path, sha256: str | None) -> Mapping[str, Tensor]:
