@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lvmbench.api.views import View
 from lvmbench.errors import UserError, nearest
-from lvmbench.results.labels import table_name
+from lvmbench.results.labels import by_table
 from lvmbench.results.pictures.board import draw_ranking, style
 from lvmbench.results.pictures.compare import draw_comparison
 from lvmbench.results.pictures.data import (
@@ -90,7 +90,7 @@ class ResultsPlots:
         """What exchanging each part is worth; green is better and red is worse, where it can be told."""
         board = self.results.board(metric, where=where)
         found = board.worth.parts
-        tables = {table_name(*map(str, key)): part for key, part in found.groupby(["dataset", "scale"])}
+        tables = by_table(found)
         if not tables:
             raise UserError("there is no grid on this board, so that no part can be exchanged for another")
         table = tables[_only(list(tables))]
@@ -143,7 +143,7 @@ class ResultsPlots:
         """A board and the rows of its only table that have a result."""
         board = self.results.board(metric, where=where)
         filled = board.frame[board.frame["seeds"] > 0]
-        tables = {table_name(*map(str, key)): part for key, part in filled.groupby(["dataset", "scale"])}
+        tables = by_table(filled)
         if not tables:
             raise UserError("no run gave a result, so that there is nothing to draw")
         return board, tables[_only(list(tables))]

@@ -15,6 +15,7 @@ from lvmbench.api.progress import console, counted, say
 from lvmbench.execution.executor import cores
 from lvmbench.execution.planning import estimate_in
 from lvmbench.kinds import PARTS
+from lvmbench.results.missing import Evaluated, is_unmeasured
 from lvmbench.results.store import Store
 from lvmbench.results.terminal import wrapped
 from lvmbench.training.estimate import Estimate
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 SHOWN_SEEDS = 10
 GAP = 2
 """Columns are so many characters apart."""
-_NEVER = ("interrupted", "")
-Evaluated = Mapping[str, Mapping[str, tuple[str, str]]]
-"""Status and reason of the evaluations of each run, as a store gives them."""
 
 
 def show_plan(prepared: Prepared, *, timed: bool) -> None:
@@ -75,7 +73,7 @@ def _measuring_due(planned: Planned, evaluated: Evaluated) -> Counter[str]:
         name
         for key in planned.keys.values()
         for name in planned.efforts
-        if evaluated.get(key, {}).get(name, _NEVER)[0] == "interrupted"
+        if is_unmeasured(evaluated, key, name)
     )
     return Counter(names)
 

@@ -127,14 +127,13 @@ def plan_job(job: tuple[Request, Mapping[str, Ending]], tell: Tell) -> Answer | 
 
 def _answer(suite: Suite, request: Request, catalogue: Catalogue) -> Answer:
     from lvmbench.execution.references import baselines_of  # torch is imported once the suite can be used
-    from lvmbench.execution.tracking import tracker_of
     from lvmbench.suites.figures import instruments
     from lvmbench.suites.plan import make_plan
     from lvmbench.training import pick_device
 
     pick_device(request.options.device)
-    wanted = tuple(_evaluator(name, catalogue) for name in request.evaluators)
-    trackers = tuple(tracker_of(name, catalogue) for name in request.options.trackers)
+    wanted = tuple(_named("evaluator", name, catalogue) for name in request.evaluators)
+    trackers = tuple(_named("tracker", name, catalogue) for name in request.options.trackers)
     plan = make_plan(suite, catalogue, request.only)
     if wanted:
         plan = plan.measured_by(instruments(catalogue, wanted), wanted)
@@ -149,11 +148,12 @@ def _with_seeds(suite: Suite, seeds: int | Sequence[int] | None) -> Suite:
     return replace(suite, seeds=tuple(range(seeds) if isinstance(seeds, int) else seeds))
 
 
-def _evaluator(name: str, catalogue: Catalogue) -> Ref:
+def _named(kind: str, name: str, catalogue: Catalogue) -> Ref:
+    """What an option of the command names; raises `UserError` where there is none that can be imported."""
     try:
-        return catalogue.canonical("evaluator", Ref.parse(name))
+        return catalogue.canonical(kind, Ref.parse(name))
     except LvmbenchError as error:
-        raise UserError(f"--evaluator: {error}") from None
+        raise UserError(f"--{kind}: {error}") from None
 
 
 def estimate_job(job: tuple[PluginSelection, Sequence[Planned], str], tell: Tell) -> list[Estimate]:

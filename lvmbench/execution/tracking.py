@@ -8,12 +8,11 @@ from types import TracebackType
 from typing import Self
 
 from lvmbench.combinations.combination import Combination
-from lvmbench.errors import LvmbenchError, UserError
+from lvmbench.errors import UserError
 from lvmbench.execution.executor import Crash, Limits, Tell
 from lvmbench.execution.jobs import Evaluated, Job, Trained
 from lvmbench.execution.local import CannotStart, LocalExecutor
 from lvmbench.execution.progress import Progress
-from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.status import Status
@@ -193,14 +192,6 @@ class Trackers:
     def _end(self) -> None:
         for follower in self._followers:
             follower.end()
-
-
-def tracker_of(name: str, catalogue: Catalogue) -> Ref:
-    """A tracker by its name with options; raises `UserError` where there is none that can be imported."""
-    try:
-        return catalogue.canonical("tracker", Ref.parse(name))
-    except LvmbenchError as error:
-        raise UserError(f"--tracker: {error}") from None
 
 
 def _run(combination: Combination, seed: int, key: str) -> TrackedRun:

@@ -12,14 +12,13 @@ import pandas as pd
 
 from lvmbench.errors import UserError
 from lvmbench.results.board import Board
-from lvmbench.results.comparison import Comparison, seeds_to_call
+from lvmbench.results.comparison import Comparison, seeds_to_call, told_apart
 from lvmbench.results.grid import Grid, Whole, axes, counted
 from lvmbench.results.labels import as_text, label
 from lvmbench.results.metrics import COSTS, figure_table, find_figure, tidy
 from lvmbench.results.per_datum import tensor_name
 from lvmbench.results.scales import scales
 from lvmbench.results.selection import chosen, conditions, parsed
-from lvmbench.results.statistics import holm
 from lvmbench.results.tables import as_csv, as_json, asked
 
 Array = npt.NDArray[np.float64]
@@ -300,7 +299,7 @@ def _told(found: Comparison, region: float, direction: str) -> dict[str, Any]:
 
 def _judged(rows: list[dict[str, Any]], alpha: float) -> Iterator[dict[str, Any]]:
     """The rows with their verdicts, by Holm's limits for all of them."""
-    told = holm(np.array([np.nan if row["p"] is None else row["p"] for row in rows]), alpha)
+    told = told_apart([row["found"] for row in rows], alpha)
     for row, apart in zip(rows, told, strict=True):
         verdict = _verdict(row, bool(apart))
         level = 1 - alpha / len(rows)

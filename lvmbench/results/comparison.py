@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -12,6 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import nctdtr, stdtr, stdtrit
+
+from lvmbench.results.statistics import Flags, holm
 
 Array = npt.NDArray[np.float64]
 MOST_SEEDS = 1000
@@ -151,6 +154,11 @@ class Comparison:
         # over the narrower of the two, so that what is summed is smooth whatever their ratio
         inner = stdtrit(few, (1 + _NODES) / 2)
         return float(_WEIGHTS @ stdtr(many, (x - small * inner) / large) / 2)
+
+
+def told_apart(found: Sequence[Comparison], alpha: float) -> Flags:
+    """Which of some differences are not 0, by Holm's limits for all of them."""
+    return holm(np.array([np.nan if one.p is None else one.p for one in found], dtype=float), alpha)
 
 
 def paired_difference(a: pd.Series[float], b: pd.Series[float]) -> Comparison:

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.comparison import Comparison, seeds_to_call
+from lvmbench.results.comparison import Comparison, seeds_to_call, told_apart
 from lvmbench.results.grid import Grid, axes, counted
 from lvmbench.results.labels import as_text
-from lvmbench.results.statistics import holm
 
 COLUMNS = (
     "dataset",
@@ -130,10 +129,10 @@ class _Table:
 
     def judged(self, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         """The rows with their verdicts, by Holm's limits for all of them."""
-        told = holm(np.array([np.nan if row["p"] is None else row["p"] for row in rows]), self.alpha)
+        told = told_apart([row["found"] for row in rows], self.alpha)
         level = 1 - self.alpha / max(len(rows), 1)
         for row, apart in zip(rows, told, strict=True):
-            needed = None if apart else seeds_to_call(row.pop("found"), level)
+            needed = None if apart else seeds_to_call(row["found"], level)
             called = self.words[int(row["difference"] < 0)] if apart else INCONCLUSIVE
             yield {**row, "needed": needed, "verdict": called}
 

@@ -58,3 +58,8 @@ def table_name(dataset: str, scale: str) -> str:
     ('digits', 'digits · bound of elbo')
     """
     return label([dataset, scale])
+
+
+def by_table(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The rows of each table, by what it is called."""
+    return {table_name(*map(str, place)): part for place, part in rows.groupby(["dataset", "scale"])}

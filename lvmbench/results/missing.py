@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from lvmbench.errors import UserError
@@ -11,10 +12,19 @@ from lvmbench.results.tables import asked, stored_tables
 from lvmbench.status import Status
 from lvmbench.text import shell
 
+Evaluated = Mapping[str, Mapping[str, tuple[str, str]]]
+"""Status and reason of the evaluations of each run, as a store gives them."""
+_NEVER = (Status.INTERRUPTED, "")
+
 
 def asked_evaluators(store: Store) -> list[str]:
     """The evaluators of the suite, as it was last run, and those that were added to its own."""
     return list(dict.fromkeys([*store.noted("evaluators", []), *store.noted("added", [])]))
+
+
+def is_unmeasured(evaluated: Evaluated, key: str, evaluator: str) -> bool:
+    """Whether an evaluator has not come to an end with a run."""
+    return evaluated.get(key, {}).get(evaluator, _NEVER)[0] == Status.INTERRUPTED
 
 
 def missing_evaluations(store: Store) -> Counter[str]:
@@ -22,13 +32,11 @@ def missing_evaluations(store: Store) -> Counter[str]:
     records, evaluated = asked(stored_tables(store)[0]), store.evaluated()
     trained = records.loc[records["status"] == Status.OK, "key"]
     spared, added = store.noted("spared", {}), store.noted("added", [])
-    pending = (Status.INTERRUPTED, "")
     return Counter(
         name
         for name in asked_evaluators(store)
         for key in trained
-        if evaluated.get(key, {}).get(name, pending)[0] == Status.INTERRUPTED
-        and (name in added or key not in spared.get(name, ()))
+        if is_unmeasured(evaluated, key, name) and (name in added or key not in spared.get(name, ()))
     )
 
 

@@ -29,7 +29,7 @@ from lvmbench.results.tables import (
     read_results,
     read_table,
 )
-from lvmbench.results.weights import WEIGHTS, fault, weights_file
+from lvmbench.results.weights import WEIGHTS, fault, unusable, weights_file
 from lvmbench.text import printable
 
 CHANGES = "## What changed"
@@ -117,7 +117,7 @@ def _check_weights(directory: Path, weights: Mapping[str, str | None]) -> None:
     for key, sha256 in weights.items():
         file = weights_file(directory / WEIGHTS, key)
         if wrong := fault(file, sha256):
-            raise UserError(f"the weights '{file}' are {wrong}; lvmbench run or retry trains them anew")
+            raise UserError(unusable(file, wrong))
 
 
 def _copy_weights(directory: Path, target: Path, weights: Mapping[str, str | None]) -> None:

@@ -40,6 +40,11 @@ def fault(path: Path, sha256: str | None) -> str:
     return _fault(sha256_of(path), sha256)
 
 
+def unusable(path: Path, wrong: str) -> str:
+    """What is said of weights that are not used, and what to do."""
+    return f"the weights '{path}' are {wrong}; lvmbench run or retry trains them anew"
+
+
 def read_weights(path: Path, sha256: str | None) -> Mapping[str, Tensor]:
     """The weights in a file; raises `WrongWeights` where they are not those of the checksum."""
     from safetensors import SafetensorError
@@ -54,7 +59,7 @@ def read_weights(path: Path, sha256: str | None) -> Mapping[str, Tensor]:
     except SafetensorError as error:
         wrong = f"no safetensors ({error})"
     if wrong:
-        raise WrongWeights(f"the weights '{path}' are {wrong}; lvmbench run or retry trains them anew")
+        raise WrongWeights(unusable(path, wrong))
     return weights
 
 

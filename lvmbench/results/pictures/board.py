@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.labels import labels, table_name
+from lvmbench.results.labels import by_table, labels
 from lvmbench.results.sections import short_labels
 
 Array = npt.NDArray[np.float64]
@@ -77,13 +77,11 @@ def leaderboard_figure(board: Board) -> Figure | None:
     rows = board.frame[board.frame[metric].notna()] if metric else board.frame.iloc[:0]
     if metric is None or rows.empty:
         return None
-    tables = [
-        (table_name(str(d), str(scale)), part) for (d, scale), part in rows.groupby(["dataset", "scale"])
-    ]
-    heights = [_ROW * len(part) + 0.55 for _, part in tables]
+    tables = by_table(rows)
+    heights = [_ROW * len(part) + 0.55 for part in tables.values()]
     with style():
         figure, every = panels(heights, width_for(_rows(rows, board.names)))
-        for axes, (title, part) in zip(every, tables, strict=True):
+        for axes, (title, part) in zip(every, tables.items(), strict=True):
             _panel(axes, part, _seeds(board.runs, part, metric), metric, board.names)
             axes.set_title(title, loc="left")
         every[-1].set_xlabel(board.axis(metric))

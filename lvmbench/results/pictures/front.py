@@ -8,7 +8,7 @@ import pandas as pd
 
 from lvmbench.results.board import Board
 from lvmbench.results.front import fronts, row_names
-from lvmbench.results.labels import table_name
+from lvmbench.results.labels import by_table
 from lvmbench.results.pictures.board import FENCE, PALETTE, panels, style, width_for
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def front_figure(board: Board) -> Figure | None:
     metric = str(board.metric)
     low, high = (board.frame.loc[found.index, metric + end] for end in ("_low", "_high"))
     found = found.assign(name=row_names(board)[found.index], low=low, high=high)
-    parts = [(table_name(*map(str, place)), part) for place, part in found.groupby(["dataset", "scale"])]
+    parts = by_table(found)
     with style():
-        heights = [max(3.0, _LINE * int(_kept(part).sum()) + 0.6) for _, part in parts]
+        heights = [max(3.0, _LINE * int(_kept(part).sum()) + 0.6) for part in parts.values()]
         figure, every = panels(heights, width_for(found.loc[_kept(found), "name"]))
-        for axes, (title, part) in zip(every, parts, strict=True):
+        for axes, (title, part) in zip(every, parts.items(), strict=True):
             _panel(axes, part)
             axes.set_title(title, loc="left")
             axes.set_ylabel(f"{board.called(metric)} ({board.figures[metric].unit})")

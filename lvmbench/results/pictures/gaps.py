@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.labels import table_name
+from lvmbench.results.labels import by_table
 from lvmbench.results.pictures.board import PALETTE, by_metric, panels, style, width_for
 from lvmbench.results.sections import short_labels
 
@@ -23,10 +23,7 @@ _COLOURS = dict(zip(_PARTS, (PALETTE[0], PALETTE[1], "#8c8c8c"), strict=True))
 
 def gaps_figure(board: Board) -> Figure | None:
     """A panel of gaps for each table of a board; None where nothing is known of them."""
-    rows = board.frame
-    parts = [
-        (table_name(*map(str, table)), with_gaps(part)) for table, part in rows.groupby(["dataset", "scale"])
-    ]
+    parts = [(title, with_gaps(part)) for title, part in by_table(board.frame).items()]
     parts = [(title, part) for title, part in parts if len(part)]
     if not parts:
         return None

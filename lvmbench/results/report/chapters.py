@@ -11,7 +11,7 @@ from lvmbench.results.answer import answer
 from lvmbench.results.board import Board
 from lvmbench.results.endings import baselines_section, claims_section, legend, references_section
 from lvmbench.results.front import front_section
-from lvmbench.results.labels import table_name
+from lvmbench.results.labels import by_table
 from lvmbench.results.pictures.effects import effects_figure
 from lvmbench.results.pictures.heatmap import colour_ends, heatmap_figure
 from lvmbench.results.pivot import Pivot
@@ -42,8 +42,9 @@ def worth(board: Board) -> Chapter:
     found = board.worth
     if found.parts.empty or board.metric is None:
         return Chapter("effects", "What each part is worth")
-    tables = {table_name(*map(str, place)): part for place, part in found.parts.groupby(["dataset", "scale"])}
-    drawn = effects_figure(tables, board.called(board.metric), board.figures[board.metric].better)
+    drawn = effects_figure(
+        by_table(found.parts), board.called(board.metric), board.figures[board.metric].better
+    )
     picture = Picture("", inline(drawn, "effects", "effects of exchanging each part, with intervals"))
     return Chapter("effects", "What each part is worth", [picture, *map(grid, found.sections)])
 
