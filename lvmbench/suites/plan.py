@@ -43,8 +43,8 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     """
     planner = _Planner(suite, catalogue)
     evaluators = tuple(planner.asked)
-    classes = instruments(catalogue, evaluators)
-    check_figures(suite, evaluators, classes)
+    known = instruments(catalogue, evaluators)
+    check_figures(suite, evaluators, known)
     with preserved([]):  # components are made and asked
         combinations = planner.combinations()
     if not combinations:
@@ -60,7 +60,7 @@ def make_plan(suite: Suite, catalogue: Catalogue, only: Sequence[str] = ()) -> P
     data = planner.data.loaded
     remarks = {name: found.remarks for name, found in data.items() if found.remarks}
     tested = {name: len(found.splits["test"]) for name, found in data.items()}
-    return Plan(suite, planned, evaluators, classes, data, tuple(combinations), remarks, tested)
+    return Plan(suite, planned, evaluators, known, data, tuple(combinations), remarks, tested)
 
 
 def _matches(combination: Combination, only: Iterable[str]) -> bool:
