@@ -7,6 +7,7 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
 from lvmbench.cli import main
-from lvmbench.execution import local, worker
+from lvmbench.execution import executors, worker
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.runner import prepare, run
 from lvmbench.registry.loader import PluginSelection, load_catalogue
@@ -276,8 +277,8 @@ class Shown(NamedTuple):
 def cli(monkeypatch, capsys):
     """The command line as a user meets it, in this process."""
     monkeypatch.setattr("lvmbench.api.progress.console.width", 200)
-    executor_of = local.executor_of  # nothing is isolated unless a test asks for workers
-    monkeypatch.setattr(local, "executor_of", lambda jobs: executor_of(jobs or 0))
+    here = executors.EXECUTORS["local"]  # nothing is isolated unless a test asks for workers
+    monkeypatch.setitem(executors.EXECUTORS, "local", lambda o: here(replace(o, jobs=o.jobs or 0)))
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["lvmbench", *map(str, words)])

@@ -30,6 +30,9 @@ def run(
     only: Sequence[str] = (),
     device: str = "auto",
     jobs: int | None = None,
+    jobs_per_gpu: int | None = None,
+    executor: str = "local",
+    address: str | None = None,
     timeout: float | None = None,
     memory: float | None = None,
     max_failures: int | str | None = None,
@@ -51,6 +54,9 @@ def run(
         only: Only combinations with a part of one of these names; ``*`` and ``?`` are wildcards.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         jobs: Worker processes; 0 runs in this process, and by default there is one per core.
+        jobs_per_gpu: Worker processes per GPU; by default they are spread over all there are.
+        executor: ``local``, or ``ray`` for the machines of a cluster.
+        address: Where Ray's cluster is, as ``HOST:PORT`` or ``auto``; by default it is started here.
         timeout: Seconds after which a job is ended.
         memory: GiB of memory of a worker process at which its job is ended.
         max_failures: After how many failed runs nothing new is begun; or after what part, as ``"5%"``.
@@ -65,7 +71,8 @@ def run(
     """
     failures = None if max_failures is None else str(max_failures)
     selection, followers = PluginSelection.of(plugins), tuple(trackers)
-    options = RunOptions(device, jobs, timeout, selection, memory, failures, followers, baselines)
+    limits, where = (timeout, selection, memory, failures), (jobs_per_gpu, executor, address)
+    options = RunOptions(device, jobs, *limits, followers, baselines, *where)
     with _file(suite) as path:
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
         with prepared, _reporter(progress) as reporter:

@@ -46,6 +46,21 @@ Seeds = Annotated[
 Jobs = Annotated[
     int | None, typer.Option("--jobs", min=0, help="Worker processes (default: one per core; 0: none).")
 ]
+JobsPerGpu = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs-per-gpu", min=1, metavar="N", help="Worker processes per GPU (default: --jobs, spread)."
+    ),
+]
+ExecutorName = Annotated[
+    str, typer.Option("--executor", help="Who does the jobs: local, or ray, on a cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="ADDR", help="Ray's cluster, HOST:PORT or auto (default: started here)."
+    ),
+]
 Timeout = Annotated[
     float | None, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Wall-clock limit per job.")
 ]

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lvmbench.cli.options import (
+    Address,
     Blocked,
     Device,
     Directory,
+    ExecutorName,
     Jobs,
+    JobsPerGpu,
     MaxFailures,
     Memory,
     Only,
@@ -47,6 +50,9 @@ def run(
     only: Only = [],  # noqa: B006
     device: Device = "auto",
     jobs: Jobs = None,
+    jobs_per_gpu: JobsPerGpu = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
@@ -68,7 +74,9 @@ def run(
     from lvmbench.registry.loader import PluginSelection
 
     selection = PluginSelection.of(plugin, no_plugin)
-    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
+    limits, followers = (timeout, selection, memory, max_failures), (*tracker,)
+    where = (jobs_per_gpu, executor, address)
+    options = RunOptions(device, jobs, *limits, followers, baselines, *where)
     with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
         from lvmbench.cli.planned import show_remarks
 
@@ -128,6 +136,9 @@ def retry(
     store: StoreUrl = None,
     device: Device = "auto",
     jobs: Jobs = None,
+    jobs_per_gpu: JobsPerGpu = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
@@ -146,7 +157,15 @@ def retry(
     from lvmbench.results.baselines import reopen_baselines
 
     options = RunOptions(
-        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
+        device,
+        jobs,
+        timeout,
+        memory=memory,
+        max_failures=max_failures,
+        trackers=(*tracker,),
+        jobs_per_gpu=jobs_per_gpu,
+        executor=executor,
+        address=address,
     )
     with open_store(directory, store) as opened, Prepared.again(directory, store, options) as prepared:
         names = prepared.plan.names
@@ -165,6 +184,9 @@ def evaluate(
     store: StoreUrl = None,
     device: Device = "auto",
     jobs: Jobs = None,
+    jobs_per_gpu: JobsPerGpu = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
@@ -179,7 +201,15 @@ def evaluate(
 
     require_store(directory, store)
     options = RunOptions(
-        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
+        device,
+        jobs,
+        timeout,
+        memory=memory,
+        max_failures=max_failures,
+        trackers=(*tracker,),
+        jobs_per_gpu=jobs_per_gpu,
+        executor=executor,
+        address=address,
     )
     with Prepared.again(directory, store, options, evaluators=evaluator) as prepared:
         _go(prepared, training=False)

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
-from lvmbench.results.weights import weights_file
+from lvmbench.results.weights import WEIGHTS, weights_file
 from lvmbench.status import Status
+
+
+@dataclass(frozen=True)
+class Warming:
+    """What is loaded before the first job.
+
+    Arguments:
+        selection: The plugins.
+        names: The components that are to be used, by kind and name.
+        distributions: What they come from, by version, where that may differ there.
+    """
+
+    selection: PluginSelection
+    names: frozenset[tuple[str, str]]
+    distributions: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,20 @@ class Job:
         """Where the weights of one seed are stored."""
         return weights_file(self.weights, self.keys[seed])
 
+    @property
+    def folder(self) -> Path:
+        """The results folder, below which it keeps files."""
+        return self.weights.parent
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """The files of that folder that it needs: none."""
+        return ()
+
+    def at(self, folder: Path) -> Self:
+        """The same with another results folder."""
+        return replace(self, weights=folder / WEIGHTS)
+
 
 @dataclass(frozen=True)
 class Measuring:
@@ -54,6 +83,20 @@ class Measuring:
     evaluator: Ref
     facts: Mapping[str, Any] = field(default_factory=dict)
     split: str = "test"
+
+    @property
+    def folder(self) -> Path:
+        """The results folder, below which it keeps files."""
+        return self.job.folder
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """The files of that folder that it needs."""
+        return (self.job.weights_file(self.seed),)
+
+    def at(self, folder: Path) -> Self:
+        """The same with another results folder."""
+        return replace(self, job=self.job.at(folder))
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from lvmbench.errors import UserError
 from lvmbench.execution.due import Due, Pack
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor
+from lvmbench.execution.executors import executor_of
 from lvmbench.execution.interruption import Interrupted, Interruption
-from lvmbench.execution.local import executor_of
+from lvmbench.execution.jobs import Warming
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.references import Baselines, baselines_of, due_baselines, fit_baselines
 from lvmbench.execution.session import Place, Reporter, Session
@@ -32,6 +33,7 @@ from lvmbench.results.store import Store
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Plan, Planned
 
+WARM_UP = "lvmbench.execution.worker:warm_up"
 SHOWN = 5
 """So many runs whose weights cannot be used are named."""
 
@@ -90,9 +92,10 @@ def run(
     try:
         fits = due_baselines(baselines or baselines_of(plan.data, options), out) if training else []
         if (packs := due.all_of(plan)) or fits:
-            workplace = executor or executor_of(options.jobs)
+            workplace = executor or executor_of(options)
             with interruption.heard(here=options.jobs == 0), workplace, Leases(store) as leases:
-                workplace.prepare("lvmbench.execution.worker:warm_up", (options.selection, _names(packs)))
+                distributions = _distributions(plan) if workplace.elsewhere else None
+                workplace.prepare(WARM_UP, Warming(options.selection, _names(packs), distributions))
                 _name_lost(due.lost, reporter)
                 if packs:
                     reporter.start(len(packs), _workers(workplace, packs, options))
@@ -118,11 +121,11 @@ def _name_lost(lost: Mapping[str, str], reporter: Reporter) -> None:
         reporter.say(f"so it is with {len(lost) - SHOWN} more")
 
 
-def _names(packs: Sequence[tuple[Planned, Pack]]) -> set[tuple[str, str]]:
+def _names(packs: Sequence[tuple[Planned, Pack]]) -> frozenset[tuple[str, str]]:
     """The components that are to be used, by kind and name."""
     parts = {(kind, ref.name) for planned, _ in packs for kind, ref in planned.combination.refs.items()}
     measuring = {ref for _, pack in packs for refs in pack.evaluators.values() for ref in refs}
-    return parts | {("evaluator", ref.name) for ref in measuring}
+    return frozenset(parts | {("evaluator", ref.name) for ref in measuring})
 
 
 def _workers(executor: Executor, packs: Sequence[tuple[Planned, Pack]], options: RunOptions) -> int:
@@ -190,13 +193,18 @@ def _spared(plan: Plan, before: Mapping[str, list[str]]) -> dict[str, list[str]]
 def _describe(plan: Plan, out: Path, store: Store) -> str:
     """Keep what figures and data are like, and the environment, once per call; its identifier."""
     keep(declared(plan.instruments), out)
-    parts = [part for planned in plan.planned for part in _with_bases(planned.provenance)]
-    content = environment({part["distribution"]: part["version"] for part in parts})
+    content = environment(_distributions(plan))
     if plan.remarks:
         remarks = json.dumps({**remarks_in(out), **plan.remarks}, indent=2)
         (out / REMARKS).write_text(remarks + "\n", encoding="utf-8")
     store.environment(identifier(content), content)
     return identifier(content)
+
+
+def _distributions(plan: Plan) -> dict[str, str]:
+    """What the components of a plan come from, by version."""
+    parts = (part for planned in plan.planned for part in _with_bases(planned.provenance))
+    return {part["distribution"]: part["version"] for part in parts}
 
 
 def _with_bases(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

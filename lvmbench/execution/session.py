@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from lvmbench.errors import UserError
 from lvmbench.execution.due import Due, Pack
+from lvmbench.execution.environment import identifier
 from lvmbench.execution.executor import Crash, Ended, Executor
 from lvmbench.execution.interruption import Interruption
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
@@ -101,6 +102,7 @@ class Session:
         self._tasks: deque[Task] = deque()
         self._running: dict[int, Task] = {}
         self._number, self._looked, self._said = 0, time.monotonic(), False
+        self._environments = {place.environment}
 
     def run(self, planned: Iterable[Planned], allowed: float) -> None:
         """Do what is due of these combinations, until all is done, here or by others, or it is to stop.
@@ -251,7 +253,7 @@ class Session:
             ok = result.status == Status.OK
             ending = {"status": result.status, "reason": result.reason, "traceback": result.traceback}
             facts = {**result.facts, **ending, "log": None if ok else ended.log or None}
-            made = {"environment": self.place.environment, "finished": _now()}
+            made = {"environment": self._environment(ended), "finished": _now()}
             key, owner = pack.keys[result.seed], self.leases.owner
             if not self.place.store.finish(key, result.curve, owner, **facts, **made):
                 continue  # another process has taken it over
@@ -263,6 +265,17 @@ class Session:
             if not ok:
                 pack.evaluators.pop(result.seed, None)
         self._queue(pack, following)
+
+    def _environment(self, ended: Ended) -> str:
+        """The environment that a job was done in: this one, unless another machine has described itself."""
+        content = ended.prepared
+        if not isinstance(content, dict):
+            return self.place.environment
+        name = identifier(content)
+        if name not in self._environments:
+            self.place.store.environment(name, content)
+            self._environments.add(name)
+        return name
 
     def _store_evaluation(self, task: Task, ended: Ended) -> None:
         pack, job, outcome = task.pack, task.job, ended.outcome
