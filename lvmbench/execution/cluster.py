@@ -83,7 +83,7 @@ def require_place(need: Need, nodes: Sequence[Node]) -> None:
     """Raise `UserError` where no node has what a job takes."""
     if any(node.places(need) for node in nodes):
         return
-    kinds = [f"{count} x ({node})" for node, count in Counter(nodes).most_common()]
+    kinds = [f"{count} x ({words})" for words, count in Counter(map(str, nodes)).most_common()]
     raise UserError(
         f"--executor ray: a job takes {need}, which no node has; the nodes are {listed(kinds, KINDS)}: ask "
         "for less (--memory, --device cpu, --jobs-per-gpu), or add a node"
