@@ -38,6 +38,11 @@ class Learner(nn.Module):
         """Its parts."""
         return Parts(self.model, self.objective, self.estimator)
 
+    def kept(self) -> dict[str, Tensor]:
+        """Its state, by the names that stay; what several layers share is there once, by the first name."""
+        own = {name for name, _ in (*self.named_parameters(), *self.named_buffers())}
+        return {name: tensor for name, tensor in self.state_dict().items() if name in own}
+
     def estimate(
         self, x: Tensor, noise: Noise, kl_weight: Tensor | float, training: bool
     ) -> tuple[Tensor, Tensor]:
@@ -52,7 +57,7 @@ class Learner(nn.Module):
 
 def state(parts: Parts) -> dict[str, Tensor]:
     """Everything that a seed trains, by the names that `restore` takes."""
-    return Learner(parts).state_dict()
+    return Learner(parts).kept()
 
 
 def restore(parts: Parts, weights: Mapping[str, Tensor]) -> None:
@@ -61,10 +66,10 @@ def restore(parts: Parts, weights: Mapping[str, Tensor]) -> None:
     Raises `LvmbenchError` for those of other parts.
     """
     learner = Learner(parts)
-    wrong = weights.keys() ^ learner.state_dict().keys()
+    wrong = weights.keys() ^ learner.kept().keys()
     if wrong:
         raise LvmbenchError(f"these weights are of other parts: they differ in {min(wrong)}; train anew")
-    learner.load_state_dict(dict(weights))
+    learner.load_state_dict(dict(weights), strict=False)  # their names are told apart above
 
 
 def demand(learner: Learner, x: Tensor, training: bool) -> Demand:
