@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from lvmbench.options import Matched as Matched
     from lvmbench.options import NonNegative as NonNegative
     from lvmbench.options import Positive as Positive
+    from lvmbench.options import Precision as Precision
     from lvmbench.options import Probability as Probability
     from lvmbench.options import Size as Size
     from lvmbench.options import Sizes as Sizes
@@ -169,6 +170,7 @@ _HOMES = {
         "Matched",
         "NonNegative",
         "Positive",
+        "Precision",
         "Probability",
         "Size",
         "Sizes",

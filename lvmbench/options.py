@@ -7,7 +7,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
@@ -23,6 +23,8 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A finite number of at least 0."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 """A number from 0 to 1."""
+Precision = Literal["highest", "high", "medium"]
+"""How exact products of matrices are: in float32, or of numbers that are rounded to TF32 or to bfloat16."""
 
 
 def sizes_of(text: str) -> tuple[int, ...]:

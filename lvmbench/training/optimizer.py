@@ -47,11 +47,6 @@ class PackOptimizer:
         rows = _single(rates) if isinstance(schedule, Plateau) else _alike(rates)
         self._parts = [_Rows(parameters, part, budget, schedule, rates[part.start]) for part in rows]
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of the step before."""
-        for parameter in self.parameters:
-            parameter.grad = None
-
     def step(self) -> None:
         """Move the parameters by their gradients."""
         if self.normalizes:
