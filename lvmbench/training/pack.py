@@ -1,4 +1,4 @@
-"""A pack: the seeds of one combination, trained as one."""
+"""A pack: runs that differ in their seeds, and in numbers that may vary, trained as one."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from lvmbench.split import Split
 from lvmbench.training.learner import Learner
 
 VECTORIZED_LIMIT = 1_500_000
-"""Parameters per seed up to which vectorising was measured to gain on a CPU (``benchmarks/packs.py``)."""
+"""Parameters per run up to which vectorising was measured to gain on a CPU (``benchmarks/packs.py``)."""
 
 
-def gains_from_vectorizing(learner: Learner, seeds: int, device: torch.device) -> bool:
-    """Whether the seeds are better trained as stacked tensors than one after another.
+def gains_from_vectorizing(learner: Learner, runs: int, device: torch.device) -> bool:
+    """Whether runs are better trained as stacked tensors than one after another.
 
     A rule of size, not a timing, so that it never makes two runs of a suite differ.
     """
     size = sum(p.numel() for p in learner.parameters())
-    return seeds > 1 and (device.type != "cpu" or size <= VECTORIZED_LIMIT)
+    return runs > 1 and (device.type != "cpu" or size <= VECTORIZED_LIMIT)
 
 
 class Pack:
     """The stacked state of ``S`` learners of the same structure, and one pass over all of them.
 
     Arguments:
-        learners: One per seed, already on the device.
-        vectorized: Whether to run the seeds inside ``torch.vmap``, or one after another with equal results.
+        learners: One per run, already on the device. What is no tensor is taken from the first.
+        vectorized: Whether to run them inside ``torch.vmap``, or one after another with equal results.
     """
 
     def __init__(self, learners: Sequence[Learner], *, vectorized: bool) -> None:
@@ -172,8 +172,8 @@ class PackNoise:
         return self._normals, self._uniforms
 
 
-def clip_per_seed(gradients: Sequence[Tensor], limit: float) -> None:
-    """Scale the gradients ``(S, ...)`` of each seed, in place, to a norm of at most ``limit``."""
+def clip_each(gradients: Sequence[Tensor], limit: float) -> None:
+    """Scale the gradients ``(S, ...)`` of each run, in place, to a norm of at most ``limit``."""
     norms = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in gradients]).sum(0).sqrt()
     # by the norm over all parameters of a seed: its step keeps its direction
     scale = (limit / (norms + 1e-12)).clamp(max=1.0)
