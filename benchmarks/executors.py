@@ -20,9 +20,21 @@ from typing import NamedTuple
 from lvmbench.execution.executor import NOTHING, Executor, Limits
 from lvmbench.execution.executors import executor_of
 from lvmbench.execution.options import RunOptions
+from lvmbench.results.database import NAME
 from lvmbench.results.store import Store
 
 MIB = 2**20
+HEAD = (
+    "executor",
+    "jobs",
+    "s until the first",
+    "ms per job",
+    "ms of the runner's processor",
+    "ms in the store",
+    "memory of the runner, MiB",
+    "MiB gained",
+    "store per job, bytes",
+)
 EXECUTORS: dict[str, Callable[[int], RunOptions]] = {
     "here": lambda workers: RunOptions(jobs=0),
     "local": lambda workers: RunOptions("cpu", workers),
@@ -31,31 +43,33 @@ EXECUTORS: dict[str, Callable[[int], RunOptions]] = {
 
 
 class Figures(NamedTuple):
-    """What jobs have cost: seconds until the first was done, seconds of all, of these in the store, memory."""
+    """What jobs have cost: seconds until the first was done, of all the others by the clock and of this
+    process's processor, of these in the store; bytes of this process, what they have grown by, and the store.
+    """
 
     start: float
     seconds: float
+    busy: float
     storing: float
+    memory: int
     gained: int
-    peak: int
-    growth: int
+    stored: int
 
 
 def measured(executor: AbstractContextManager[Executor], jobs: int, folder: Path) -> Figures:
     """Have jobs done, and a record of each written."""
-    file = folder / "store.sqlite"
     with Store.at(folder, None) as store, executor as open_executor:
         store.add_runs([_row(number) for number in range(jobs)])
-        before = file.stat().st_size
         began = time.perf_counter()
         next(_done(open_executor, 1))
-        warm, memory, storing = time.perf_counter(), _memory(), 0.0
+        warm, busy, memory, storing = time.perf_counter(), time.process_time(), _memory(), 0.0
         for number in _done(open_executor, jobs):
             start = time.perf_counter()
             store.finish(str(number), [(1, -1.0, -1.0)], status="ok", reason="")
             storing += time.perf_counter() - start
-        taken, now = time.perf_counter() - warm, _memory()
-        return Figures(warm - began, taken, storing, now - memory, now, file.stat().st_size - before)
+        taken, busy, now = time.perf_counter() - warm, time.process_time() - busy, _memory()
+    stored = (folder / "store.sqlite").stat().st_size
+    return Figures(warm - began, taken, busy, storing, now, now - memory, stored)
 
 
 def _done(executor: Executor, jobs: int) -> Iterator[int]:
@@ -72,20 +86,8 @@ def _done(executor: Executor, jobs: int) -> Iterator[int]:
 
 def _row(number: int) -> dict[str, object]:
     """A run that is planned."""
-    words = ("dataset", "prior", "posterior", "decoder", "objective", "estimator")
-    named = {word: f"{word}_{number}" for word in words}
-    return {
-        "key": str(number),
-        "position": number,
-        "suite": "jobs",
-        "suite_version": 1,
-        **named,
-        "latent": "2",
-    } | {
-        "seed": 0,
-        "status": "interrupted",
-        "reason": "",
-    }
+    about = {"key": str(number), "position": number, "suite": "jobs", "suite_version": 1}
+    return {**dict.fromkeys(NAME, number), **about, "status": "interrupted", "reason": ""}
 
 
 def _memory() -> int:
@@ -99,22 +101,20 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", choices=EXECUTORS, action="append")
     given = parser.parse_args()
-    print(
-        "| executor | jobs | first after, s | ms per job | of these in the store | memory, MiB | gained | store per job, B |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("|", " | ".join(HEAD), "|")
+    print("|", " | ".join("---" for _ in HEAD), "|")
     for name in given.only or EXECUTORS:
         with tempfile.TemporaryDirectory() as folder:
             f = measured(executor_of(EXECUTORS[name](given.workers)), given.jobs, Path(folder))
-        each = (1e3 * f.seconds / given.jobs, 1e3 * f.storing / given.jobs)
-        memory = (f.peak / MIB, f.gained / MIB)
+        each = [1e3 * seconds / given.jobs for seconds in (f.seconds, f.busy, f.storing)]
+        memory = (f.memory / MIB, f.gained / MIB)
         cells = [
             f"{given.jobs:,}",
             f"{f.start:.1f}",
             *(f"{x:.2f}" for x in each),
             *(f"{x:.0f}" for x in memory),
         ]
-        print("|", " | ".join([name, *cells, f"{f.growth / given.jobs:.0f}"]), "|", flush=True)
+        print("|", " | ".join([name, *cells, f"{f.stored / given.jobs:.0f}"]), "|", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,18 +13,23 @@ from uuid import uuid4
 from lvmbench.errors import UserError
 from lvmbench.execution import cluster
 from lvmbench.execution.cluster import need_of, require_place
-from lvmbench.execution.executor import Crash, Ended, Limits, Resources, Work, cores
+from lvmbench.execution.executor import UNLIMITED, Crash, Ended, Limits, Resources, Work, cores
 from lvmbench.execution.fates import crash_of, unkept
 from lvmbench.execution.host import Arrived, Heard, Host, put, taken
 from lvmbench.execution.jobs import Job, Measuring
 from lvmbench.execution.pool import Pool
-from lvmbench.registry.words import REASON, reason_of
+from lvmbench.registry.words import REASON
 from lvmbench.status import Status
 from lvmbench.text import shortened
 
 LOOK = 5.0
 """Seconds between two looks at which nodes there are."""
-_NONE = Limits()
+HEAR = 1.0
+"""Seconds after which a worker says how far its job has got."""
+NEWS = 100
+"""So many workers at most say that in a second."""
+PATIENCE = 600.0
+"""Seconds that there may be no node that has room for a job."""
 
 
 class _Token:
@@ -76,11 +81,11 @@ class RemoteWorker:
         self.number, self.job, files = number, job, None
         if isinstance(job, Job | Measuring) and not self.arrived.shares:
             files = taken(job.reads, job.folder)
-        self.answer = self.actor.begin.remote(number, work, job, limits, files)
+        self.answer = self.actor.begin.remote(number, work, job, limits, files, HEAR)
 
-    def listen(self) -> None:
-        """Ask what is new of the job."""
-        self.answer = self.actor.hear.remote()
+    def listen(self, seconds: float) -> None:
+        """Ask what is new of the job, within some seconds."""
+        self.answer = self.actor.hear.remote(seconds)
 
     def rest(self) -> None:
         """Have no job any more."""
@@ -119,21 +124,17 @@ class RayExecutor(Pool[RemoteWorker]):
         super().__init__()
         self._leaves = cluster.join(address, workers or cores())
         self._wished, self._token, self._refused = workers, _Token(), ""
-        self._look()
         try:
-            self._need = need_of(device, jobs_per_gpu, memory, self._nodes.values())
-            require_place(self._need, [*self._nodes.values()])
+            nodes = [*cluster.nodes().values()]
+            self._need = need_of(device, jobs_per_gpu, memory, nodes)
+            require_place(self._need, nodes)
         except UserError:
             self._leave()
             raise
+        self._look()
+        self.borne *= max(node.places(self._need) for node in nodes)  # a node may be lost while all start
         cpus, gpus, _ = self._need
         self._hosts = cluster.library().remote(num_cpus=cpus, num_gpus=gpus, memory=memory or None)(Host)
-
-    @property
-    def resources(self) -> Resources:  # type: ignore[override]
-        """How many workers there are to be, and how many GPUs the nodes have."""
-        places = sum(node.places(self._need) for node in self._nodes.values())
-        return Resources(self._wished or places, int(sum(node.gpus for node in self._nodes.values())))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
@@ -142,7 +143,7 @@ class RayExecutor(Pool[RemoteWorker]):
         self._token.remove()
         self._leave()
 
-    def submit(self, number: int, work: Work, job: Any, limits: Limits = _NONE) -> None:
+    def submit(self, number: int, work: Work, job: Any, limits: Limits = UNLIMITED) -> None:
         """Begin a job, under a number of the caller's, as soon as a worker is ready."""
         if isinstance(job, Job | Measuring):
             self._token.lie_in(job.folder)
@@ -172,10 +173,15 @@ class RayExecutor(Pool[RemoteWorker]):
         return RemoteWorker(actor, self._warm_up, self._token.path)
 
     def _look(self) -> None:
-        """See which nodes there are, and forget workers without a job on those that are gone."""
-        self._nodes, self._looked = cluster.nodes(), time.monotonic()
-        gone = [w for w in self._workers if w.idle and w.arrived.node not in self._nodes]
-        self._workers = [worker for worker in self._workers if worker not in gone]
+        """See what the nodes have room for, and forget workers without a job on those that are gone."""
+        nodes, self._looked = cluster.nodes(), time.monotonic()
+        places = sum(node.places(self._need) for node in nodes.values())
+        self.resources = Resources(self._wished or places, int(sum(node.gpus for node in nodes.values())))
+        self._workers = [w for w in self._workers if not w.idle or w.arrived.node in nodes]
+        if places:
+            self._had_room = self._looked
+        elif self._looked - self._had_room > PATIENCE:
+            raise UserError(f"--executor ray: for {PATIENCE:g} s no node has had room for a job; add some")
 
     def _heard(self, worker: RemoteWorker) -> list[Ended]:
         """What a worker has answered, or what became of its job if it cannot."""
@@ -183,7 +189,7 @@ class RayExecutor(Pool[RemoteWorker]):
         try:
             answer = cluster.library().get(worker.answer)
         except errors.RayTaskError as error:
-            return self._lost(worker, Crash(Status.FAILED, reason_of(error.cause)))
+            return self._lost(worker, crash_of(error.cause))
         except errors.OutOfMemoryError as error:
             text = f"Ray ended a worker on {worker.arrived.machine}, whose memory was spent"
             return self._lost(worker, Crash(Status.OOM, text, foreign=True), error)
@@ -207,16 +213,16 @@ class RayExecutor(Pool[RemoteWorker]):
         if heard.news:
             self._take_news(worker, heard.news)
         if heard.ended is None:
-            worker.listen()
+            worker.listen(max(HEAR, len(self._workers) / NEWS))
             return []
-        self._news.pop(worker.number, None)
-        job = worker.job
+        ended, job = replace(heard.ended, news=self._news.pop(worker.number, None)), worker.job
         worker.rest()
-        try:
-            put(heard.files, job.folder if heard.files else Path())
-        except OSError as error:
-            return [replace(heard.ended, outcome=crash_of(unkept(job.folder, error)))]
-        return [heard.ended]
+        if heard.files:
+            try:
+                put(heard.files, job.folder)
+            except OSError as error:
+                return [replace(ended, outcome=crash_of(unkept(job.folder, error)))]
+        return [ended]
 
     def _lost(self, worker: RemoteWorker, crash: Crash, error: Exception | None = None) -> list[Ended]:
         """The job that is lost with a worker."""

@@ -55,6 +55,9 @@ class Limits(NamedTuple):
     memory: int | None = None
 
 
+UNLIMITED = Limits()
+
+
 class Resources(NamedTuple):
     """What there is to do jobs with: how many at once, and how many GPUs."""
 

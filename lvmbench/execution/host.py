@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 from lvmbench.data.whole import write_whole
 from lvmbench.execution.executor import NOTHING, Ended, Limits, Work
 from lvmbench.execution.gpus import VISIBLE
-from lvmbench.execution.jobs import Job, Measuring
 from lvmbench.execution.local import LocalExecutor
 from lvmbench.execution.progress import Progress
 
 HEAR = 1.0
-"""Seconds after which it says how far a job has got."""
+"""Seconds between two looks at whether the worker process is ready."""
 
 
 class Arrived(NamedTuple):
@@ -65,20 +64,29 @@ class Host:
         return Arrived(_node(), platform.node(), ended.prepared, shares)
 
     def begin(
-        self, number: int, work: Work, job: Any, limits: Limits, files: Mapping[str, bytes] | None
+        self,
+        number: int,
+        work: Work,
+        job: Any,
+        limits: Limits,
+        files: Mapping[str, bytes] | None,
+        seconds: float,
     ) -> Heard:
-        """Begin a job; with the files that it reads, unless these are in a shared folder."""
-        if files is not None and isinstance(job, Job | Measuring):
+        """Begin a job; with the files that it reads, unless these are in a shared folder.
+
+        What is new of it, within some seconds.
+        """
+        if files is not None:
             self._folder = TemporaryDirectory(prefix="lvmbench-", ignore_cleanup_errors=True)
             self._sent = files
             put(files, Path(self._folder.name))
             job = job.at(Path(self._folder.name))
         self._executor.submit(number, work, job, limits)
-        return self.hear()
+        return self.hear(seconds)
 
-    def hear(self) -> Heard:
-        """What is new of the job, within a second."""
-        ended = next(iter(self._executor.completed(HEAR)), None)
+    def hear(self, seconds: float) -> Heard:
+        """What is new of the job, within some seconds."""
+        ended = next(iter(self._executor.completed(seconds)), None)
         news = next(iter(self._executor.progress().values()), None)
         return Heard(ended, news, self._left() if ended else {})
 

@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
-from lvmbench.execution.executor import Crash, Ended, Limits, Resources, Work, do
+from lvmbench.execution.executor import UNLIMITED, Crash, Ended, Limits, Resources, Work, do
 from lvmbench.execution.fates import crash_of, death, kills_for_memory
 from lvmbench.execution.gpus import VISIBLE, emptiest
 from lvmbench.execution.pool import Pool
@@ -25,7 +25,6 @@ TICK = 0.2
 WARM_UP = 300.0
 """Seconds after which a worker that is not ready for jobs is taken to hang."""
 GIB = 2**30
-_NONE = Limits()
 
 _Event = tuple[WorkerProcess, str, Any]
 
@@ -86,8 +85,8 @@ class LocalExecutor(Pool[WorkerProcess]):
 
     def _done(self, worker: WorkerProcess, content: bytes) -> Ended:
         number, worker.number = worker.number, -1
-        self._news.pop(number, None)
-        return Ended(number, _unpacked(content), worker.log, worker.look(), prepared=worker.prepared)
+        news = self._news.pop(number, None)
+        return Ended(number, _unpacked(content), worker.log, worker.look(), news, worker.prepared)
 
     def _watched(self) -> list[Ended]:
         """The jobs whose worker is dead, or has had to be killed."""
@@ -172,7 +171,7 @@ class HereExecutor:
         """Whether a job may be submitted: 1 or 0."""
         return int(self._job is None)
 
-    def submit(self, number: int, work: Work, job: Any, limits: Limits = _NONE) -> None:
+    def submit(self, number: int, work: Work, job: Any, limits: Limits = UNLIMITED) -> None:
         """Take a job, which the next call of `completed` does."""
         self._job = (number, work, job)
 

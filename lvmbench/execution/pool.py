@@ -8,12 +8,11 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from lvmbench.errors import LvmbenchError
-from lvmbench.execution.executor import NOTHING, Limits, Resources, Work
+from lvmbench.execution.executor import NOTHING, UNLIMITED, Limits, Resources, Work
 from lvmbench.execution.progress import Progress
 
 FALSE_STARTS = 3
 """So many workers in a row may end before one has been ready."""
-_NONE = Limits()
 
 
 class CannotStart(LvmbenchError):  # noqa: N818
@@ -44,6 +43,7 @@ class Pool(Generic[W]):
     """Gives jobs to workers, of which it starts as many as there are jobs and room for."""
 
     resources: Resources
+    borne = FALSE_STARTS
 
     def __init__(self) -> None:
         self._warm_up: tuple[Work, Any] = (NOTHING, None)
@@ -69,7 +69,7 @@ class Pool(Generic[W]):
         """How many more jobs it would begin at once."""
         return self.resources.workers - len(self._waiting) - sum(w.number >= 0 for w in self._workers)
 
-    def submit(self, number: int, work: Work, job: Any, limits: Limits = _NONE) -> None:
+    def submit(self, number: int, work: Work, job: Any, limits: Limits = UNLIMITED) -> None:
         """Begin a job, under a number of the caller's, as soon as a worker is ready."""
         self._waiting.append((number, work, job, limits))
         self._give()
@@ -104,5 +104,5 @@ class Pool(Generic[W]):
     def _count_start(self, worker: W, why: str) -> None:
         """Raise `CannotStart` where workers do nothing but end before they are ready."""
         self._false_starts += not worker.ready
-        if self._false_starts >= FALSE_STARTS:
+        if self._false_starts >= self.borne:
             raise CannotStart(f"worker processes cannot start {why}")

@@ -241,6 +241,8 @@ class Session:
         for rest in task.rests:
             rest.open -= 1
         self.place.store.expect_there()
+        if ended.news:
+            self._tell(task, ended.news)
         if isinstance(outcome, Crash) and outcome.status == Status.INTERRUPTED:
             self.trouble = outcome.reason
         elif more := self._another_try(task, outcome):
