@@ -2,8 +2,9 @@
 
 ``python benchmarks/executors.py`` has each executor do jobs that do nothing, 100,000 by default, and writes a
 record of each, as a run does. It prints milliseconds per job for the executor and for the store, how much
-memory this process has gained, and how much the store has grown. ``--only`` chooses executors, ``--jobs`` how
-many jobs, ``--workers`` how many workers.
+memory this process has gained, and how large the store is. ``--only`` chooses executors, ``--jobs`` how
+many jobs, ``--workers`` how many workers. ``--runs 300`` says instead what the runs of a suite cost this
+process, each one training and one measurement that do nothing, with all that is kept about them.
 """
 
 from __future__ import annotations
@@ -14,16 +15,36 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+from unittest.mock import Mock, patch
 
-from lvmbench.execution.executor import NOTHING, Executor, Limits
+from lvmbench.execution import runner, session
+from lvmbench.execution.executor import NOTHING, Executor, Limits, Tell
 from lvmbench.execution.executors import executor_of
+from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
 from lvmbench.execution.options import RunOptions
+from lvmbench.registry.loader import load_catalogue
 from lvmbench.results.database import NAME
 from lvmbench.results.store import Store
+from lvmbench.status import Status
+from lvmbench.suites.plan import make_plan
+from lvmbench.suites.suite import load_suite
 
-MIB = 2**20
+MIB, HERE = 2**20, Path(__file__).stem
+SUITE = """
+suite: trivial
+datasets: ["blobs[train=60,validation=20,test=20]"]
+priors: [mixture: {components: RUNS}]
+posteriors: ["gaussian[hidden=8,layers=1]"]
+decoders: [linear_gaussian]
+objectives: [elbo]
+latent: 2
+budget: {epochs: 1}
+seeds: [0]
+evaluators: [tightness]
+"""
 HEAD = (
     "executor",
     "jobs",
@@ -72,6 +93,34 @@ def measured(executor: AbstractContextManager[Executor], jobs: int, folder: Path
     return Figures(warm - began, taken, busy, storing, now, now - memory, stored)
 
 
+def trained(job: Job, tell: Tell) -> list[Trained]:
+    """Train a pack, for nothing."""
+    curve = tuple((epoch, -1.0, -1.0) for epoch in range(20))
+    return [Trained(run.key, Status.OK, facts={"best_epoch": 2}, curve=curve) for run in job.runs]
+
+
+def evaluated(work: Measuring, tell: Tell) -> Evaluated:
+    """Measure a run, for nothing."""
+    about = {"variant": "", "method": "", "stderr": 0.1, "split": "test", "unit": "nats", "better": "higher"}
+    figures = tuple({"metric": f"figure_{number}", "value": 1.0, **about} for number in range(6))
+    return Evaluated(str(work.evaluator), Status.OK, seconds=0.1, measurements=figures)
+
+
+def per_run(options: RunOptions, runs: int, folder: Path) -> float:
+    """Milliseconds of this process's processor for each run of a suite, apart from tables and pictures."""
+    suite = folder / "given.yaml"
+    suite.write_text(SUITE.replace("RUNS", str(list(range(2, runs + 2)))))
+    catalogue = load_catalogue()
+    plan = make_plan(load_suite(str(suite), catalogue), catalogue)
+    work = patch.multiple(session, TRAIN=f"{HERE}:trained", EVALUATE=f"{HERE}:evaluated")
+    with work, patch.object(runner, "export"), Store.at(folder, None) as store:
+        start = time.process_time()
+        summary = runner.run(plan, folder, store, options, Mock())
+        spent = time.process_time() - start
+    assert summary.counts == summary.evaluations == {"ok": runs}, summary
+    return 1e3 * spent / runs
+
+
 def _done(executor: Executor, jobs: int) -> Iterator[int]:
     """The numbers of jobs that do nothing, as each is done."""
     begun = ended = 0
@@ -100,7 +149,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", choices=EXECUTORS, action="append")
+    parser.add_argument("--runs", type=int)
     given = parser.parse_args()
+    if given.runs:
+        for name in given.only or EXECUTORS:
+            with tempfile.TemporaryDirectory() as folder:
+                options = replace(EXECUTORS[name](given.workers), baselines=False)
+                print(f"{name}: {per_run(options, given.runs, Path(folder)):.1f} ms a run", flush=True)
+        return
     print("|", " | ".join(HEAD), "|")
     print("|", " | ".join("---" for _ in HEAD), "|")
     for name in given.only or EXECUTORS:
