@@ -129,16 +129,21 @@ def _options(origin: Origin, suite: Suite) -> Iterator[str]:
     seeds = _found_seeds(origin)
     if seeds != sorted(suite.seeds) and seeds == list(range(len(seeds))):
         yield f"--seeds {len(seeds)}"
-    for plugin in origin.selection.extra:
-        yield f"--plugin {shell(Path(plugin).name if plugin.endswith('.py') else plugin)}"
+    yield from _plugins(origin)
     for plugin in origin.selection.blocked:
         yield f"--no-plugin {shell(plugin)}"
+
+
+def _plugins(origin: Origin) -> Iterator[str]:
+    for plugin in origin.selection.extra:
+        yield f"--plugin {shell(Path(plugin).name if plugin.endswith('.py') else plugin)}"
 
 
 def _evaluations(origin: Origin, out: str) -> Iterator[str]:
     """The evaluators that were applied later."""
     if origin.later:
-        yield " ".join([f"lvmbench evaluate {out}", *(f"--evaluator {shell(name)}" for name in origin.later)])
+        names = (f"--evaluator {shell(name)}" for name in origin.later)
+        yield " ".join([f"lvmbench evaluate {out}", *names, *_plugins(origin)])
 
 
 def origin_of(
