@@ -14,6 +14,7 @@ from lvmbench.execution.progress import PAUSE, Progress
 from lvmbench.registry.catalogue import Catalogue, PluginProblem
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
+from lvmbench.registry.sandbox import preserved
 from lvmbench.registry.watch import Ending, watched
 from lvmbench.status import Status
 from lvmbench.suites.suite import Suite, load_suite
@@ -167,5 +168,6 @@ def estimate_job(job: tuple[PluginSelection, Sequence[Planned], str], tell: Tell
     found = []
     for number, one in enumerate(planned):
         _telling(tell)(str(number))
-        found.append(estimate(one, data[one.combination["dataset"]], catalogue, pick_device(device)))
+        with preserved([]):
+            found.append(estimate(one, data[one.combination["dataset"]], catalogue, pick_device(device)))
     return found
