@@ -68,8 +68,8 @@ def prepare(out: Path) -> None:
         raise UserError(f"--out: '{out}' is not writable: {error.strerror}; give another directory") from None
     if links := links_in(out):
         raise UserError(
-            f"--out: '{links[0]}' is a symbolic link, and nothing is written through one: put what it leads to "
-            "in its place, or remove it"
+            f"--out: '{links[0]}' is a symbolic link, and nothing is written through one: put what it leads "
+            "to in its place, or remove it"
         )
 
 

@@ -1,4 +1,4 @@
-"""Names, options, links, and what components do to their process: nothing is written where it does not belong."""
+"""Names, options, links, and what components do to a process: nothing is written where it does not belong."""
 
 import os
 
