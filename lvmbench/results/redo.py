@@ -12,13 +12,11 @@ import pandas as pd
 
 from lvmbench.errors import Unavailable, UserError
 from lvmbench.registry.catalogue import Catalogue
-from lvmbench.registry.loader import PluginSelection, load_catalogue
+from lvmbench.registry.loader import HOME, PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.tables import read_results
 from lvmbench.suites.suite import Suite, load_suite
 from lvmbench.text import printable, shell
-
-HOME = "lvmbench"
 
 
 @dataclass(frozen=True)
