@@ -15,14 +15,14 @@ class Progress:
     """Where a job has got to: its phase, steps done of a total, and the mean validation bound.
 
     ``epochs`` are those that have ended since it was last told: the number of each, and the training and
-    validation bound of each seed.
+    validation bound of each run, by its key.
     """
 
     phase: str
     done: int
     total: int
     bound: float | None = None
-    epochs: tuple[tuple[int, Mapping[int, tuple[float, float]]], ...] = ()
+    epochs: tuple[tuple[int, Mapping[str, tuple[float, float]]], ...] = ()
 
     def after(self, earlier: Progress | None) -> Progress:
         """The same with the epochs of an earlier one that was passed over."""

@@ -18,9 +18,9 @@ from lvmbench.dataset import Data
 from lvmbench.noise import Stream
 from lvmbench.training.batches import Batches, Shape, by_length, together
 from lvmbench.training.graph import Function, faster
-from lvmbench.training.learner import Learner, check_terms, demand
+from lvmbench.training.learner import Learner, check_terms, demand, kept
 from lvmbench.training.optimizer import PackOptimizer
-from lvmbench.training.pack import Pack, PackNoise, clip_per_seed, gains_from_vectorizing
+from lvmbench.training.pack import Pack, PackNoise, clip_each, gains_from_vectorizing
 from lvmbench.training.precision import matmul_precision
 
 VALIDATION_BATCH = 512
@@ -30,7 +30,9 @@ VALIDATION_STEPS = 2**17
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch gave: the mean training and validation bound of each seed that was still training."""
+    """What an epoch gave: the mean training and validation bound of each run that was still training,
+    by its place in the pack.
+    """
 
     epoch: int
     train: dict[int, float]
@@ -39,7 +41,7 @@ class Epoch:
 
 @dataclass
 class SeedResult:
-    """What training one seed gave: its best weights on validation, named as in a `Learner`,
+    """What training one run gave: its best weights on validation, named as in a `Learner`,
     and its learning curve.
 
     ``stopped`` says why it ended: ``budget`` (all epochs are spent), ``patience``, ``seconds``, ``diverged``,
@@ -79,23 +81,24 @@ def train(
     device: torch.device,
     report: Callable[[Epoch], None] = lambda epoch: None,
     vectorized: bool | None = None,
+    rates: Sequence[float] | None = None,
 ) -> list[SeedResult]:
-    """Train the seeds of one combination together.
+    """Train runs together: the seeds of one combination, or of several that differ in numbers that may vary.
 
     Each gets its own data order, noise, early stopping and divergence.
 
     Arguments:
-        parts: The built parts, one per seed.
-        seeds: The seeds.
+        parts: The built parts of each run.
+        seeds: The seed of each.
         data: The data set.
         budget: Epochs, batch, optimiser, schedule, patience, seconds, warm-up.
         device: Where to train.
         report: Called after each epoch.
-        vectorized: Whether to train the seeds inside ``torch.vmap``; by default where that is possible and
-            faster.
+        vectorized: Whether to train them inside ``torch.vmap``; by default where that is possible and faster.
+        rates: The learning rate of each, where it is not the budget's.
     """
     with matmul_precision(budget.precision, device):
-        return Training(parts, seeds, data, budget, device, vectorized).run(report)
+        return Training(parts, seeds, data, budget, device, vectorized, rates=rates).run(report)
 
 
 def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
@@ -125,6 +128,7 @@ class Training:
         device: torch.device,
         vectorized: bool | None = None,
         wrap: Callable[[Function], Function] | None = None,
+        rates: Sequence[float] | None = None,
     ) -> None:
         learners = [Learner(p).to(device) for p in parts]
         if vectorized is None:
@@ -135,7 +139,7 @@ class Training:
         self.source, self.decode = self.train.x.to(device), self.train.decode
         self.validation = replace(validation, x=validation.x.to(device))
         self.trim = data.in_steps(parts[0].model.prior.space)
-        self.kept = tuple(learners[0].state_dict())
+        self.kept = tuple(kept(learners[0]))
         groups = by_length(self.train.lengths, budget.batch) if self.trim else None
         self.batches = Batches(groups or together(len(self.train), budget.batch), seeds, device)
         # on a copy: a trial step may write to buffers, and must leave no trace in what is trained
@@ -148,7 +152,7 @@ class Training:
         self.measure = {shape: wrap(self._measure) for shape in {x.shape for x in self._validation_batches()}}
         self.pack = Pack(learners, vectorized=vectorized)
         trained = [p for p in self.pack.parameters.values() if p.requires_grad]
-        self.optimizer = PackOptimizer(trained, budget) if trained else None
+        self.optimizer = PackOptimizer(trained, budget, rates) if trained else None
         self.visits = [Stream.seeded(seed, "visit", device=device) for seed in seeds]
         self.warm_up = parts[0].objective.warm_up or budget.warm_up
         self.cycles = parts[0].objective.cycles
@@ -200,8 +204,7 @@ class Training:
                 s for s in sorted(active) if self.results[s].record(epoch, bounds[0][s], bounds[1][s])
             ]
             self._keep(best, improved)
-            by_seed = [{self.seeds[s]: row[s] for s in sorted(active)} for row in bounds]
-            report(Epoch(epoch, *by_seed))
+            report(Epoch(epoch, *({s: row[s] for s in sorted(active)} for row in bounds)))
             spent = (time.perf_counter() - start) / len(self.seeds)
             active -= {s for s in active if self._has_stopped(self.results[s], epoch, spent)}
             if not active:
@@ -236,8 +239,8 @@ class Training:
         """Copy the weights of the seeds that have just improved."""
         if improved:
             state = {**self.pack.parameters, **self.pack.buffers}
-            for name, kept in best.items():
-                kept[improved] = state[name].detach()[improved]
+            for name, tensor in best.items():
+                tensor[improved] = state[name].detach()[improved]
 
     def _epoch(self, epoch: int) -> Tensor:
         """One pass over the training data; the mean bound of each seed, ``(S,)``, still on the device."""
@@ -265,12 +268,9 @@ class Training:
         """A step but for drawing its noise, which a GPU replays."""
         surrogates, bounds = self.pack(x, *self.noise[shape].drawn, kl_weight, True)
         if self.optimizer is not None:
-            self.optimizer.zero_grad()
-            # a sum and no mean: each seed's weights get the gradient of its own surrogate, as if it were
-            # alone
-            (-surrogates.sum()).backward()
+            self.pack.backward(surrogates)
             if self.budget.clip:
-                clip_per_seed(
+                clip_each(
                     [p.grad for p in self.pack.parameters.values() if p.grad is not None], self.budget.clip
                 )
             self.optimizer.step()
