@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvmbench.errors import Unavailable
 from lvmbench.execution.asking import Mistake, Question, answered, ask
-from lvmbench.execution.executor import Tell, Work
+from lvmbench.execution.executor import Executor, Tell, Work
 from lvmbench.registry.catalogue import Catalogue, Entry, PluginProblem
 from lvmbench.registry.loader import PluginSelection, any_foreign, load_catalogue
 
@@ -72,10 +72,15 @@ def survey(work: Work, selection: PluginSelection, about: Any = None, *, foreign
     in a process that they may end: a plugin that does so, or takes too long, is a problem of its own. Raises
     `UserError` where there is no answer.
     """
-    from lvmbench.execution import local
-
-    with local.executor_of(None if foreign or any_foreign(selection) else 0) as executor:
+    with place(foreign=foreign or any_foreign(selection)) as executor:
         return ask(executor, work, (selection, about), "plugins cannot be looked at")
+
+
+def place(*, foreign: bool) -> Executor:
+    """Where it is found out."""
+    from lvmbench.execution.local import HereExecutor, LocalExecutor
+
+    return LocalExecutor(1) if foreign else HereExecutor()
 
 
 def found(question: Question, tell: Tell, find: Callable[[Catalogue, Any], Any]) -> Any:

@@ -326,6 +326,12 @@ def test_an_evaluator_beside_the_suites_own_is_retried_too(tiny, monkeypatch):
     assert names_of(tiny, status="ok") == {"tightness[repeats=5,samples=20]", "clustering"}
 
 
+def test_what_this_process_trains_is_told_of_while_it_does(tiny):
+    tiny.run(**ONE, jobs=0)
+    told = [(p.done, p.total) for p in tiny.reporter.heard if p.phase == "train"]
+    assert (told[0], told[-1]) == ((1, 3), (3, 3))
+
+
 def test_measurements_are_stored_and_told_of_one_by_one(tiny, monkeypatch):
     """One that takes too long, or kills its process, costs no other.
 

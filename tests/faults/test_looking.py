@@ -1,10 +1,13 @@
 """Plugins are looked at where they can be ended: what they do there is a problem of their own."""
 
 import json
+from importlib.metadata import entry_points
 
 import pytest
 
-from lvmbench.execution import local
+from lvmbench.api import survey
+
+PLACE = survey.place
 
 DEAF = """
 import time
@@ -51,7 +54,7 @@ def lvmbench_register(register):
 @pytest.fixture
 def isolated(cli, monkeypatch):
     """The command line with workers, as a user has it."""
-    monkeypatch.setattr(local, "executor_of", lambda jobs: local.LocalExecutor(jobs or 1))
+    monkeypatch.setattr(survey, "place", PLACE)
     return cli
 
 
@@ -113,17 +116,11 @@ def test_a_component_that_ends_its_process_fails_the_checks_that_it_does_so_in(i
 
 
 def test_what_is_lvmbench_own_is_looked_at_at_once(isolated, monkeypatch):
-    def refuse(*arguments):
-        raise AssertionError("a process was started")
-
-    monkeypatch.setattr(local, "LocalExecutor", refuse)
-    monkeypatch.setattr(local, "executor_of", lambda jobs: local.HereExecutor() if jobs == 0 else refuse())
+    monkeypatch.setattr("lvmbench.execution.local.LocalExecutor", pytest.fail)
     monkeypatch.setattr("lvmbench.registry.loader.entry_points", own_alone)
     assert isolated("list").code == 0
 
 
 def own_alone(group):
     """The entry points of lvmbench itself."""
-    from importlib.metadata import entry_points
-
     return [point for point in entry_points(group=group) if point.dist.name == "lvmbench"]
