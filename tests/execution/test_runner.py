@@ -351,7 +351,8 @@ def test_measurements_are_stored_and_told_of_one_by_one(tiny, monkeypatch):
     assert names_of(tiny, status="ok") == set(names[1:3])
     assert names_of(tiny, status="timeout") == {"clustering"}
     assert names_of(tiny, status="killed") == {"cost"}
-    told = [(p.phase, p.done, p.total) for p in tiny.reporter.heard if p.phase.startswith("evaluate")]
+    phases = [(p.phase, p.done, p.total) for p in tiny.reporter.heard if p.phase.startswith("evaluate")]
+    told = [phase for phase in phases if not phase[0].endswith("%")]
     assert told == [(f"evaluate {name.partition('[')[0]}", i + 1, 4) for i, name in enumerate(names)]
 
 
