@@ -20,6 +20,7 @@ from lvmbench import (
     Metric,
     NonNegative,
     Positive,
+    Precision,
     Subject,
     Terms,
     Workload,
@@ -103,6 +104,7 @@ class Informativeness(Evaluator):
         data: How many data of the split rate, distortion and information are of at most, drawn at random.
         probe_data: The largest number of training data, drawn at random, that the probe is fitted on.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
+        precision: How exact the matrix products of the decoder are.
 
     Example:
         >>> Informativeness(samples=10).metrics["rate"].unit
@@ -170,7 +172,9 @@ class Informativeness(Evaluator):
         data: Count = 10_000,
         probe_data: Count = 10_000,
         chunk: Count = 16384,
+        precision: Precision = "highest",
     ) -> None:
+        self.precision = precision
         self.samples, self.threshold, self.probe_data, self.chunk = samples, threshold, probe_data, chunk
         self.pairs, self.tolerance, self.data = pairs, tolerance, data
 

@@ -17,6 +17,7 @@ from lvmbench import (
     Measurement,
     Metric,
     Noise,
+    Precision,
     Subject,
     Terms,
     Workload,
@@ -91,6 +92,7 @@ class Tightness(Evaluator):
         data: How many data of the split to take at most, drawn at random.
         chunk: How many pairs of sample and datum are decoded at once, or fewer of long sequences; the random
             numbers depend on it.
+        precision: How exact the matrix products of the decoder are.
 
     Example:
         >>> sorted(Tightness(samples=100).metrics)
@@ -120,7 +122,9 @@ class Tightness(Evaluator):
         repeats: Enough = None,
         data: Count = 10_000,
         chunk: Count = 2048,
+        precision: Precision = "highest",
     ) -> None:
+        self.precision = precision
         self.samples, self.repeats, self.data, self.chunk = samples, repeats, data, chunk
 
     def evaluations(self, work: Workload) -> int:
