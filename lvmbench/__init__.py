@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from lvmbench.options import Probability as Probability
     from lvmbench.options import Size as Size
     from lvmbench.options import Sizes as Sizes
+    from lvmbench.options import Varying as Varying
     from lvmbench.options import sizes_of as sizes_of
     from lvmbench.posterior import Amortized as Amortized
     from lvmbench.posterior import Posterior as Posterior
@@ -173,6 +174,7 @@ _HOMES = {
         "Probability",
         "Size",
         "Sizes",
+        "Varying",
         "sizes_of",
     ],
     "posterior": ["Amortized", "Posterior"],
