@@ -111,7 +111,7 @@ class Informativeness(Evaluator):
         'nats'
     """
 
-    version = 6
+    version = 7
     metrics: ClassVar[Mapping[str, Metric]] = {
         "rate": Metric(
             "Rate", "nats", "neither", "KL divergence from the prior to the posterior, mean over data"
@@ -171,7 +171,7 @@ class Informativeness(Evaluator):
         tolerance: Positive = 0.04,
         data: Count = 10_000,
         probe_data: Count = 10_000,
-        chunk: Count = 16384,
+        chunk: Count = 2048,
         precision: Precision = "highest",
     ) -> None:
         self.precision = precision
