@@ -35,7 +35,7 @@ from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Plan, Planned
 
 SHOWN = 5
-"""So many runs whose weights cannot be used are named."""
+"""So many runs of which a file cannot be used are named."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,10 @@ def run(
     return Summary(counts, evaluations, trained, time.monotonic() - start, stopped)
 
 
-def _name_lost(lost: Mapping[str, str], reporter: Reporter) -> None:
-    """Say which runs are trained again, as their weights cannot be used."""
-    for key, wrong in [*lost.items()][:SHOWN]:
-        reporter.say(f"the weights of run {key[:20]} are {wrong}: it is trained again")
+def _name_lost(lost: Sequence[str], reporter: Reporter) -> None:
+    """Say which runs are trained or measured again, as files of theirs cannot be used."""
+    for line in lost[:SHOWN]:
+        reporter.say(line)
     if len(lost) > SHOWN:
         reporter.say(f"so it is with {len(lost) - SHOWN} more")
 

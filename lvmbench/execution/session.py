@@ -299,7 +299,8 @@ class Session:
         ending = {"status": outcome.status, "reason": outcome.reason, "traceback": outcome.traceback}
         log = None if outcome.status == Status.OK else ended.log or None
         rows = [{**name, **row} for row in outcome.measurements]
-        row = {**name, **ending, "seconds": outcome.seconds, "log": log}
+        facts = {"seconds": outcome.seconds, "per_datum_sha256": outcome.per_datum_sha256}
+        row = {**name, **ending, **facts, "log": log}
         if self.place.store.add_evaluation(row, rows, self.leases.owner):
             self._count(outcome.status)
             self.trackers.measure(job.run, outcome)

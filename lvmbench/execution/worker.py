@@ -133,12 +133,15 @@ def evaluate_job(work: Measuring, tell: Tell) -> Evaluated:
     told(0.0)
     start, remarks, name = time.perf_counter(), list[str](), str(work.evaluator)
     with noted(remarks):
-        measurements = _measure(work.job, work, told)
+        measurements, sha256 = _measure(work.job, work, told)
     seconds = time.perf_counter() - start
-    return Evaluated(name, Status.OK, "; ".join(remarks), seconds=seconds, measurements=measurements)
+    return Evaluated(name, Status.OK, "; ".join(remarks), None, seconds, measurements, sha256)
 
 
-def _measure(job: Job, work: Measuring, tell: Callable[[float], None]) -> tuple[dict[str, Any], ...]:
+def _measure(
+    job: Job, work: Measuring, tell: Callable[[float], None]
+) -> tuple[tuple[dict[str, Any], ...], str | None]:
+    """The figures of an evaluator, and the checksum of those of single data where it gives such."""
     catalogue, cache = world(job.selection)
     run, ref = work.run, work.evaluator
     combination, seed = run.combination, run.seed
@@ -152,19 +155,17 @@ def _measure(job: Job, work: Measuring, tell: Callable[[float], None]) -> tuple[
     parts.ready(device)
     subject = subject_of(catalogue, combination, parts, data, provided, seed, work.split, device, work.facts)
     measurements, rows = figures(evaluator, replace(subject, tell=tell))
-    _keep_per_datum(measurements, per_datum_file(job.weights, run.key, str(ref)))
-    return rows
+    return rows, _keep_per_datum(measurements, per_datum_file(job.weights, run.key, str(ref)))
 
 
-def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> None:
-    """Store the figures of single data beside the weights, one file per evaluator."""
+def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> str | None:
+    """Store the figures of single data beside the weights, one file per evaluator; its checksum."""
     tensors = {
         tensor_name(m.metric, m.variant, m.method): m.per_datum.detach().cpu()
         for m in measurements
         if m.per_datum is not None
     }
-    if tensors:
-        keep(tensors, file)
+    return keep(tensors, file) if tensors else None
 
 
 def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> str:
