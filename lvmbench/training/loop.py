@@ -17,7 +17,7 @@ from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import Data
 from lvmbench.noise import Stream
 from lvmbench.training.batches import Batches, Shape, by_length, together
-from lvmbench.training.graph import Function, faster
+from lvmbench.training.graph import Function, as_written, faster
 from lvmbench.training.learner import Learner, check_terms, demand
 from lvmbench.training.optimizer import PackOptimizer
 from lvmbench.training.pack import Pack, PackNoise, clip_each, gains_from_vectorizing
@@ -116,7 +116,7 @@ def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
 class Training:
     """The state of one pack in training; `train` is the way to it.
 
-    ``wrap`` is put around what is called at each step and validated batch, and by default makes it faster.
+    ``wrap`` is put around what is called at each step and validated batch, and by default has it replayed.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Training:
         if vectorized is None:
             vectorized = parts[0].vectorizable and gains_from_vectorizing(learners[0], len(seeds), device)
         self.seeds, self.budget, self.device, self.visit = seeds, budget, device, data.visit
-        wrap = wrap or faster(device)
+        wrap = wrap or (faster(device) if parts[0].vectorizable else as_written)
         self.train, validation = data.splits["train"], data.splits["validation"]
         self.source, self.decode = self.train.x.to(device), self.train.decode
         self.validation = replace(validation, x=validation.x.to(device))
