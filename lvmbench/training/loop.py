@@ -18,7 +18,7 @@ from lvmbench.dataset import Data
 from lvmbench.noise import Stream
 from lvmbench.training.batches import Batches, Shape, by_length, together
 from lvmbench.training.graph import Function, as_written, faster
-from lvmbench.training.learner import Learner, check_terms, demand
+from lvmbench.training.learner import Learner, check_terms, demand, kept
 from lvmbench.training.optimizer import PackOptimizer
 from lvmbench.training.pack import Pack, PackNoise, clip_each, gains_from_vectorizing
 from lvmbench.training.precision import matmul_precision
@@ -139,7 +139,7 @@ class Training:
         self.source, self.decode = self.train.x.to(device), self.train.decode
         self.validation = replace(validation, x=validation.x.to(device))
         self.trim = data.in_steps(parts[0].model.prior.space)
-        self.kept = tuple(learners[0].state_dict())
+        self.kept = tuple(kept(learners[0]))
         groups = by_length(self.train.lengths, budget.batch) if self.trim else None
         self.batches = Batches(groups or together(len(self.train), budget.batch), seeds, device)
         # on a copy: a trial step may write to buffers, and must leave no trace in what is trained
@@ -239,8 +239,8 @@ class Training:
         """Copy the weights of the seeds that have just improved."""
         if improved:
             state = {**self.pack.parameters, **self.pack.buffers}
-            for name, kept in best.items():
-                kept[improved] = state[name].detach()[improved]
+            for name, tensor in best.items():
+                tensor[improved] = state[name].detach()[improved]
 
     def _epoch(self, epoch: int) -> Tensor:
         """One pass over the training data; the mean bound of each seed, ``(S,)``, still on the device."""

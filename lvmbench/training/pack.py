@@ -129,10 +129,16 @@ class _Skeleton:
 
 
 def _places(module: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Where a module has its parameters and buffers: the name of each, and where it is under which key."""
+    """Where a module has its parameters and buffers: the name of each, and where it is under which key.
+
+    A tensor in several places has the name of the first, as `torch.nn.Module.named_parameters` has it.
+    """
+    names: dict[int, str] = {}
     for path, part in module.named_modules():
         for tensors in (part._parameters, part._buffers):
-            yield from ((f"{path}.{key}", tensors, key) for key, t in tensors.items() if t is not None)
+            for key, tensor in tensors.items():
+                if tensor is not None:
+                    yield names.setdefault(id(tensor), f"{path}.{key}"), tensors, key
 
 
 class PackNoise:

@@ -114,7 +114,10 @@ class Tape(TorchDispatchMode):
         written = list(_written(func, arguments, options))
         self._before += [(t, t.clone()) for t in written if _memory(t) not in self._own]
         result = func(*args, **kwargs)
-        new = [t for t in tree_leaves(result) if isinstance(t, Tensor) and _memory(t) not in given]
+        given_back = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
+        new = [t for t in given_back if _memory(t) not in given]
+        if 0 < len(new) < len(given_back):
+            raise RuntimeError(f"{func} gives views beside other tensors")
         if new or written:  # else it gave views
             self._own |= {_memory(t) for t in new}
             self._calls.append(Call(func, arguments, options, [aten.alias.default(t) for t in new]))
@@ -187,27 +190,28 @@ def _instruction(call: Call) -> tuple[Callable[..., object], tuple[Any, ...], di
     operator, arguments, options, results = call
     if not results:
         return operator._op, arguments, options
-    if found := _writing(operator):
-        writing, names = found
+    writing, names = _writing(operator)
+    if len(names) == len(results):  # else some results are not asked for
         return writing._op, arguments, {**options, **dict(zip(names, results, strict=True))}
     return _copied, (operator._op, results, *arguments), options
 
 
 def _copied(operator: Callable[..., object], results: list[Tensor], *arguments: Any, **options: Any) -> None:
-    for kept, new in zip(results, tree_leaves(operator(*arguments, **options)), strict=True):
+    given = (t for t in tree_leaves(operator(*arguments, **options)) if isinstance(t, Tensor))
+    for kept, new in zip(results, given, strict=True):
         kept.copy_(new)
 
 
 @functools.cache
-def _writing(operator: Any) -> tuple[Any, list[str]] | None:
-    """The form of an operator that writes its results to given tensors, and what it calls these;
-    ``None`` where it has none.
+def _writing(operator: Any) -> tuple[Any, list[str]]:
+    """The form of an operator that writes its results to given tensors, and what it calls these: no names
+    where it has none.
     """
     taken = [(a.name, str(a.type)) for a in operator._schema.arguments]
     for name in operator.overloadpacket.overloads():
         other = getattr(operator.overloadpacket, name)
         given = [(a.name, str(a.type)) for a in other._schema.arguments if not a.is_out]
         outs = [a.name for a in other._schema.arguments if a.is_out]
-        if given == taken and len(outs) == len(operator._schema.returns) > 0:
+        if given == taken and outs:
             return other, outs
-    return None
+    return operator, []

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from lvmbench import Data
 from lvmbench.combinations.budget import Budget
