@@ -10,8 +10,11 @@ from typing import Any, ClassVar, NamedTuple, final
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
+
+from lvmbench.stages import recording
 
 aten = torch.ops.aten
 EMPTY = {aten.empty, aten.empty_like, aten.empty_strided, aten.new_empty, aten.new_empty_strided}
@@ -84,7 +87,7 @@ class Tape(TorchDispatchMode):
         Raises `RuntimeError` for work that cannot be recorded.
         """
         try:
-            with self:
+            with self, recording(self._note):
                 result = call()
         finally:
             for tensor, value in reversed(self._before):
@@ -95,6 +98,10 @@ class Tape(TorchDispatchMode):
         self._calls.clear()
         self._own.clear()
         return placed.result
+
+    def _note(self, action: Callable[[], None]) -> None:
+        """Have something done again that is no operator."""
+        self._calls.append(Call(action, (), {}, []))
 
     @torch.no_grad()
     def replay(self) -> None:
@@ -146,7 +153,7 @@ def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
 
 
 def _matters(call: Call) -> bool:
-    return call.operator.overloadpacket not in EMPTY
+    return not isinstance(call.operator, OpOverload) or call.operator.overloadpacket not in EMPTY
 
 
 class _Memory:
@@ -189,7 +196,7 @@ def _instruction(call: Call) -> tuple[Callable[..., object], tuple[Any, ...], di
     """What does a call again, and leaves its results where they were."""
     operator, arguments, options, results = call
     if not results:
-        return operator._op, arguments, options
+        return operator._op if isinstance(operator, OpOverload) else operator, arguments, options
     writing, names = _writing(operator)
     if len(names) == len(results):  # else some results are not asked for
         return writing._op, arguments, {**options, **dict(zip(names, results, strict=True))}

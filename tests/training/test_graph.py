@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from lvmbench import Data
+from lvmbench.checks.contract import BUILT
+from lvmbench.checks.partners import Bench
 from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import build
@@ -85,6 +87,23 @@ def test_a_replayed_training_is_the_training_as_written(text: str, caplog: pytes
     assert not caplog.records, "a step was not recorded"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", BUILT)
+def test_steps_of_every_component_can_be_replayed(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    bench, given = Bench(CATALOGUE), Budget(epochs=9, batch=23, schedule="step[every=2]")
+    for ref in bench.offers[kind]:
+        case = bench.find({kind: ref})
+        ended = []
+        for wrap in (_taped, as_written) if case else ():
+            parts = [case.parts(seed=seed) for seed in range(2)]
+            training = Training(parts, [0, 1], case.source.data, given, torch.device("cpu"), wrap=wrap)
+            ended.append(training.run(lambda epoch: None))
+        if ended:
+            _assert_same(*ended)
+    assert not caplog.records, "a step was not recorded"
+
+
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 def test_every_optimiser_can_be_replayed(budget: dict[str, Any]) -> None:
     _assert_same(_ended(METHODS[0], _taped, **budget), _ended(METHODS[0], as_written, **budget))
@@ -107,6 +126,19 @@ def test_what_could_not_be_recorded_to_its_end_was_done_once() -> None:
 
     replayed = Replayed(function, Tape(Pool()))
     assert [float(replayed(torch.zeros(2))) for _ in range(WARM + 3)] == [*range(1, WARM + 4)]
+
+
+def test_gradients_that_are_not_asked_for_are_not_replayed() -> None:
+    weight = torch.ones(1, 1, 2, 2, requires_grad=True)
+
+    def function(x: Tensor) -> Tensor:
+        (found,) = torch.autograd.grad(torch.nn.functional.conv2d(x, weight).square().sum(), weight)
+        return found
+
+    replayed = Replayed(function, Tape(Pool()))
+    for i in range(WARM + 3):
+        x = torch.full((1, 1, 3, 3), float(i))
+        assert torch.equal(replayed(x), function(x))
 
 
 def test_inputs_change_between_replays() -> None:
