@@ -113,6 +113,7 @@ class Session:
         ``allowed`` is how many failures are borne. Raises `UserError` where results cannot be kept.
         """
         self._unopened.extend([(planned, dict(planned.keys)) for planned in pack] for pack in packs)
+        self.executor.listen(lambda number, news: self._tell(self._running[number], news))
         while (not self._stopping(allowed) and self._any_left) or self._running:
             self.interruption.stop_if_urgent()
             self._feed(allowed)
