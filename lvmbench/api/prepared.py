@@ -131,6 +131,7 @@ class Prepared:
 
     def run(self, reporter: Reporter, *, training: bool = True) -> Summary:
         """Do everything that is not done; without ``training``, only measure."""
+        from lvmbench.execution.profiling import Profiled
         from lvmbench.execution.runner import prepare, run
         from lvmbench.execution.tracking import Trackers
         from lvmbench.results.store import Store
@@ -140,6 +141,7 @@ class Prepared:
             prepare(self.directory)
             with Store.at(self.directory, self.store) as store:
                 where = (self.directory, store, options, reporter, trackers)
+                executor = Profiled(self.executor, self.directory) if options.profile else self.executor
                 return run(
-                    answer.plan, *where, training=training, executor=self.executor, baselines=answer.baselines
+                    answer.plan, *where, training=training, executor=executor, baselines=answer.baselines
                 )

@@ -56,6 +56,9 @@ def run(
     baselines: Annotated[
         bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
     ] = True,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show where the time goes, also in DIR/profile.csv.")
+    ] = False,
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -70,7 +73,9 @@ def run(
     from lvmbench.registry.loader import PluginSelection
 
     selection = PluginSelection.of(plugin, no_plugin)
-    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
+    options = RunOptions(
+        device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines, profile
+    )
     with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
         from lvmbench.cli.planned import show_remarks
 
@@ -201,7 +206,7 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     """
     from lvmbench.api.progress import Live, console, say
     from lvmbench.api.results import Results
-    from lvmbench.cli.shown import show_results
+    from lvmbench.cli.shown import show_profile, show_results
 
     plan, out = prepared.plan, prepared.directory
     warn(prepared.answer.problems)
@@ -214,6 +219,8 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     results = Results(out, prepared.store, prepared.consent)
     _renew_report(results)
     show_results(results, summary)
+    if prepared.options.profile:
+        show_profile(out)
     if all(planned.status == "refused" for planned in plan.planned):
         reason = plan.planned[0].reason
         raise UserError(f"{plan.suite.path}: nothing can run, every combination is refused: {reason}")

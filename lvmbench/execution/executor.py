@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 from lvmbench.execution.progress import Progress
+from lvmbench.stages import stage
 from lvmbench.status import Status
 
 Tell = Callable[[Progress], None]
@@ -102,8 +103,10 @@ class Executor(Protocol):
 
 def do(work: Work, job: Any, tell: Tell) -> Any:
     """Do a job here."""
-    module, _, function = work.partition(":")
-    return getattr(importlib.import_module(module), function)(job, tell)
+    name, _, function = work.partition(":")
+    with stage("import"):
+        module = importlib.import_module(name)
+    return getattr(module, function)(job, tell)
 
 
 def cores() -> int:

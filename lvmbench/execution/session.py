@@ -22,6 +22,7 @@ from lvmbench.execution.tracking import Trackers
 from lvmbench.results.connection import OutOfReach
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
+from lvmbench.stages import stage
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Planned
 
@@ -117,7 +118,8 @@ class Session:
             self.interruption.stop_if_urgent()
             self._feed(allowed)
             for ended in self.executor.completed(PAUSE):
-                self._take_in(self._running.pop(ended.number), ended)
+                with stage("store"):
+                    self._take_in(self._running.pop(ended.number), ended)
             for number, news in self.executor.progress().items():
                 self._tell(self._running[number], news)
         if self.trouble:

@@ -31,6 +31,7 @@ from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import noted
 from lvmbench.results.per_datum import per_datum_file, tensor_name
 from lvmbench.results.weights import read_weights
+from lvmbench.stages import stage
 from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
@@ -39,7 +40,8 @@ from lvmbench.training.memory import PeakMemory
 @functools.lru_cache(maxsize=1)
 def world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
     """The plugins and data sets of this process."""
-    catalogue = load_catalogue(selection)
+    with stage("import"):
+        catalogue = load_catalogue(selection)
     return catalogue, DataCache(catalogue)
 
 
@@ -49,7 +51,7 @@ def warm_up(job: tuple[PluginSelection, Iterable[tuple[str, str]]], tell: Tell) 
     torch.set_num_threads(1)
     catalogue, _ = world(selection)
     for kind, name in names:
-        with suppress(Exception):  # what cannot be loaded is told by the jobs that need it
+        with stage("import"), suppress(Exception):  # what cannot be loaded is told by the jobs that need it
             catalogue.entry(kind, name).load()
 
 
@@ -68,8 +70,10 @@ def train_job(job: Job, tell: Tell) -> list[Trained]:
 def _train(job: Job, tell: Tell) -> list[Trained]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     catalogue, cache = world(job.selection)
-    data, device = cache[job.runs[0].combination["dataset"]], pick_device(job.device)
-    built, failed = _built(catalogue, job, data)
+    with stage("load"):
+        data, device = cache[job.runs[0].combination["dataset"]], pick_device(job.device)
+    with stage("build"):
+        built, failed = _built(catalogue, job, data)
     if not built:
         return failed
     runs, parts = [*built], [*built.values()]
@@ -145,16 +149,20 @@ def _measure(
     catalogue, cache = world(job.selection)
     run, ref = work.run, work.evaluator
     combination, seed = run.combination, run.seed
-    data = cache[combination["dataset"]]
-    evaluator: Evaluator = catalogue.build("evaluator", ref)
-    parts = build(catalogue, combination, data, seed)
-    provided = capabilities(data, parts, measured=True)
+    with stage("load"):
+        data = cache[combination["dataset"]]
+    with stage("build"):
+        evaluator: Evaluator = catalogue.build("evaluator", ref)
+        parts = build(catalogue, combination, data, seed)
+        provided = capabilities(data, parts, measured=True)
     check_suits(evaluator, ref, provided, combination, data)
-    restore(parts, read_weights(job.weights_file(run), work.facts.get("weights_sha256")))
+    with stage("load"):
+        restore(parts, read_weights(job.weights_file(run), work.facts.get("weights_sha256")))
     device = pick_device(job.device)
     parts.ready(device)
     subject = subject_of(catalogue, combination, parts, data, provided, seed, work.split, device, work.facts)
-    measurements, rows = figures(evaluator, replace(subject, tell=tell))
+    with stage("evaluation"):
+        measurements, rows = figures(evaluator, replace(subject, tell=tell))
     return rows, _keep_per_datum(measurements, per_datum_file(job.weights, run.key, str(ref)))
 
 
@@ -174,6 +182,7 @@ def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> str:
     Raises `Unkept` where there is no place for them, for which no method is to blame.
     """
     try:
-        return write_tensors(tensors, path)
+        with stage("store"):
+            return write_tensors(tensors, path)
     except OSError as error:
         raise Unkept(f"'{path.parent}' cannot be written to: {error.strerror}") from error
