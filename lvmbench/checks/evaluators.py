@@ -276,16 +276,17 @@ def _name(ref: Ref) -> str:
 
 
 def _tried(specimen: Specimen, name: str, case: Case) -> Tried:
-    """A combination is measured on a few rows, or on all where it refuses so few."""
-    if trouble(case):
-        return name, case, Refusal("it cannot be trained")
+    """A combination is measured on a few rows, or on all where it refuses so few.
+
+    What cannot be trained either is not the evaluator's fault.
+    """
     try:
         try:
             measure(specimen, subject_of(specimen, case, rows=ROWS))
         except Refusal:
             measure(specimen, subject_of(specimen, case))
     except Exception as error:
-        return name, case, error
+        return name, case, Refusal("it cannot be trained") if trouble(case) else error
     return name, case, None
 
 

@@ -82,6 +82,7 @@ class Bench:
         self.catalogue = catalogue
         self._workshop = Workshop(catalogue)
         self._found: dict[tuple[Any, ...], Case | None] = {}
+        self._cases: dict[tuple[Source, frozenset[tuple[str, Ref]]], Case] = {}
         self._covered: dict[tuple[Any, ...], list[Case]] = {}
         self._together: dict[frozenset[tuple[str, Ref]], Case] = {}
 
@@ -135,7 +136,12 @@ class Bench:
     ) -> Case | None:
         choices = {**offers, **{kind: (ref,) for kind, ref in fixed.items()}}
         found = Search(self._workshop, choices, fixed.keys(), need).among(sources)
-        return next((Case(self.catalogue, source, refs) for source, refs in found), None)
+        return next((self._case(source, refs) for source, refs in found), None)
+
+    def _case(self, source: Source, refs: Fixed) -> Case:
+        """The same one for the same combination, as what is known of it is kept."""
+        key = (source, frozenset(refs.items()))
+        return self._cases.setdefault(key, Case(self.catalogue, source, refs))
 
     def together(self, *entries: Entry) -> Case | None:
         """A combination with these components, whatever their options, or ``None``."""
