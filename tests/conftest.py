@@ -87,13 +87,14 @@ def suite():
 
 
 def pytest_configure(config):
-    """One thread to a process, as there are as many processes as cores; data are parsed anew."""
+    """One thread to a process, as there are as many processes as cores; data are parsed anew, once."""
     config.addinivalue_line("markers", statistical.MARKER)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
-    parsed = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    config.add_cleanup(parsed.cleanup)
-    os.environ["LVMBENCH_CACHE"] = parsed.name  # what these sources make of raw files, and no others
+    if not hasattr(config, "workerinput"):  # the processes of one run share them
+        parsed = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        config.add_cleanup(parsed.cleanup)
+        os.environ["LVMBENCH_CACHE"] = parsed.name  # what these sources make of raw files, and no others
 
 
 class ByComponent(LoadScopeScheduling):
