@@ -16,8 +16,10 @@ import torch
 from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
+from lvmbench.api import survey
 from lvmbench.cli import main
 from lvmbench.execution import executors, worker
+from lvmbench.execution.local import HereExecutor
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.runner import prepare, run
 from lvmbench.registry.loader import PluginSelection, load_catalogue
@@ -87,13 +89,14 @@ def suite():
 
 
 def pytest_configure(config):
-    """One thread to a process, as there are as many processes as cores; data are parsed anew."""
+    """One thread to a process, as there are as many processes as cores; data are parsed anew, once."""
     config.addinivalue_line("markers", statistical.MARKER)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
-    parsed = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    config.add_cleanup(parsed.cleanup)
-    os.environ["LVMBENCH_CACHE"] = parsed.name  # what these sources make of raw files, and no others
+    if not hasattr(config, "workerinput"):  # the processes of one run share them
+        parsed = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        config.add_cleanup(parsed.cleanup)
+        os.environ["LVMBENCH_CACHE"] = parsed.name  # what these sources make of raw files, and no others
 
 
 class ByComponent(LoadScopeScheduling):
@@ -279,6 +282,7 @@ def cli(monkeypatch, capsys):
     monkeypatch.setattr("lvmbench.api.progress.console.width", 200)
     here = executors.EXECUTORS["local"]  # nothing is isolated unless a test asks for workers
     monkeypatch.setitem(executors.EXECUTORS, "local", lambda o: here(replace(o, jobs=o.jobs or 0)))
+    monkeypatch.setattr(survey, "place", lambda foreign: HereExecutor())
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["lvmbench", *map(str, words)])

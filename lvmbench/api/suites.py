@@ -40,6 +40,7 @@ def run(
     plugins: Sequence[str | Path] = (),
     trackers: Sequence[str] = (),
     baselines: bool = True,
+    profile: bool = False,
     progress: bool = True,
 ) -> Results:
     """Train and measure every combination of a suite; what is finished is not repeated.
@@ -64,6 +65,7 @@ def run(
         plugins: Local plugins, as files or modules.
         trackers: Who follow it, by name with options, as ``tensorboard``.
         baselines: Whether to fit models of the data that rows are held against.
+        profile: Whether to write to ``profile.csv`` where the time goes.
         progress: Whether to show how far it has got.
 
     Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its
@@ -71,13 +73,15 @@ def run(
     """
     failures = None if max_failures is None else str(max_failures)
     selection, followers = PluginSelection.of(plugins), tuple(trackers)
-    limits, where = (timeout, selection, memory, failures), (jobs_per_gpu, executor, address)
-    options = RunOptions(device, jobs, *limits, followers, baselines, *where)
+    where = (jobs_per_gpu, executor, address)
+    options = RunOptions(
+        device, jobs, timeout, selection, memory, failures, followers, *where, baselines, profile
+    )
     with _file(suite) as path:
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
         with prepared, _reporter(progress) as reporter:
             prepared.run(reporter)
-    return Results(prepared.directory, store)
+    return Results(prepared.directory, store, prepared.consent)
 
 
 class _Silent:

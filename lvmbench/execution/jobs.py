@@ -132,3 +132,4 @@ class Evaluated:
     traceback: str | None = None
     seconds: float = 0.0
     measurements: tuple[Mapping[str, Any], ...] = ()
+    per_datum_sha256: str | None = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +16,7 @@ from lvmbench.execution.fates import crash_of, death, kills_for_memory
 from lvmbench.execution.gpus import VISIBLE, emptiest
 from lvmbench.execution.pool import Pool
 from lvmbench.execution.process import ENDED, WorkerProcess
-from lvmbench.execution.progress import Progress
+from lvmbench.execution.progress import NowAndThen, Progress
 from lvmbench.execution.serving import DONE, PROGRESS, READY
 from lvmbench.registry.words import reason_of
 from lvmbench.status import Status
@@ -154,6 +155,7 @@ class HereExecutor:
 
     def __init__(self) -> None:
         self._job: tuple[int, Work, Any] | None = None
+        self._hear: Callable[[int, Progress], None] = lambda number, news: None
 
     def __enter__(self) -> Self:
         return self
@@ -183,6 +185,10 @@ class HereExecutor:
         """Nothing: no job runs while anybody can ask."""
         return {}
 
+    def listen(self, hear: Callable[[int, Progress], None]) -> None:
+        """Have news told while `completed` does a job."""
+        self._hear = hear
+
     def completed(self, seconds: float) -> list[Ended]:
         """The job that was taken, done."""
         if self._job is None:
@@ -190,7 +196,7 @@ class HereExecutor:
             return []
         (number, work, job), self._job = self._job, None
         try:
-            return [Ended(number, do(work, job, lambda progress: None))]
+            return [Ended(number, do(work, job, NowAndThen(partial(self._hear, number))))]
         except KeyboardInterrupt:
             raise
         except BaseException as error:

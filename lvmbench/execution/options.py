@@ -23,10 +23,11 @@ class RunOptions:
         memory: GiB that a worker process may take.
         max_failures: After how many failures nothing new is begun; or after what part, as ``5%``.
         trackers: Who follow it, by name.
-        baselines: Whether models of the data are fitted that rows are held against.
         jobs_per_gpu: How many workers share a GPU; by default the workers are spread over all there are.
         executor: What does the jobs, by name.
         address: Where the cluster is that does them, where that is not to be started here.
+        baselines: Whether models of the data are fitted that rows are held against.
+        profile: Whether it is kept where the time of workers goes.
     """
 
     device: str = "auto"
@@ -36,10 +37,11 @@ class RunOptions:
     memory: float | None = None
     max_failures: str | None = None
     trackers: tuple[str, ...] = ()
-    baselines: bool = True
     jobs_per_gpu: int | None = None
     executor: str = "local"
     address: str | None = None
+    baselines: bool = True
+    profile: bool = False
 
     @property
     def limits(self) -> Limits:
@@ -57,6 +59,10 @@ class RunOptions:
             raise UserError("--address is that of a cluster, and jobs are done here; give --executor ray too")
         if self.executor != "local" and self.jobs == 0:
             raise UserError(f"--jobs 0 does jobs in this process, and not by --executor {self.executor}")
+        if self.executor != "local" and self.profile:
+            raise UserError(
+                f"--profile times workers of this machine, not those of --executor {self.executor}"
+            )
         if self.jobs_per_gpu and self.device not in ANY:
             raise UserError(f"--jobs-per-gpu divides GPUs, and --device is {self.device}; give auto or cuda")
         if self.max_failures is not None and not re.fullmatch(r"\d+|\d+(\.\d+)?%", self.max_failures):

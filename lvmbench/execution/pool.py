@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -84,6 +84,9 @@ class Pool(Generic[W]):
         """What is new of the jobs that run, by their numbers."""
         news, self._news = self._news, {}
         return news
+
+    def listen(self, hear: Callable[[int, Progress], None]) -> None:
+        """Do nothing: one can ask."""
 
     def _give(self) -> None:
         """Give waiting jobs to workers that are ready, and start as many as there are jobs for."""

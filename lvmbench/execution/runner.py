@@ -27,16 +27,17 @@ from lvmbench.execution.references import Baselines, baselines_of, due_baselines
 from lvmbench.execution.session import Place, Reporter, Session
 from lvmbench.execution.tracking import Trackers
 from lvmbench.results.export import export
-from lvmbench.results.folder import REMARKS, remarks_in
+from lvmbench.results.folder import REMARKS, links_in, remarks_in
 from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
+from lvmbench.results.weights import WEIGHTS
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Plan, Planned
 
 WARM_UP = "lvmbench.execution.worker:warm_up"
 SHOWN = 5
-"""So many runs whose weights cannot be used are named."""
+"""So many runs of which a file cannot be used are named."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,11 @@ class Summary:
 
 
 def prepare(out: Path) -> None:
-    """Make the results directory; raises `UserError` where that or writing to it is not possible."""
+    """Make the results directory.
+
+    Raises `UserError` where that or writing to it is not possible, and where what is written there would end
+    elsewhere.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / f".write-test-{os.getpid()}"
@@ -64,6 +69,11 @@ def prepare(out: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"--out: '{out}' is not writable: {error.strerror}; give another directory") from None
+    if links := links_in(out):
+        raise UserError(
+            f"--out: '{links[0]}' is a symbolic link, and nothing is written through one: put what it leads "
+            "to in its place, or remove it"
+        )
 
 
 def run(
@@ -80,16 +90,17 @@ def run(
 ) -> Summary:
     """Do what is not done of a plan, and write the tables to ``out``; without ``training`` only evaluate."""
     start, interruption, trackers = time.monotonic(), Interruption(), trackers or Trackers()
+    out = out.absolute()  # wherever components go
     _check_folder(plan, out, store)
     store.claim(plan.suite.name, plan.suite.version)
     _enter(plan, store)
     _keep(plan, out, store, options)
     _note_asked(plan, store, training)
     described = _describe(plan, out, store)
-    place = Place(store, out.resolve() / "weights", described, partial(export, store, out))
+    place = Place(store, out / WEIGHTS, described, partial(export, store, out))
     due = Due(store, place.weights, training)
     trained, stopped = 0, ""
-    trackers.start(plan.suite.name, plan.suite.version, str(out.resolve()))
+    trackers.start(plan.suite.name, plan.suite.version, str(out))
     try:
         fits = due_baselines(baselines or baselines_of(plan.data, options), out) if training else []
         if (rests := due.all_of(plan)) or fits:
@@ -116,10 +127,10 @@ def run(
     return Summary(counts, evaluations, trained, time.monotonic() - start, stopped)
 
 
-def _name_lost(lost: Mapping[str, str], reporter: Reporter) -> None:
-    """Say which runs are trained again, as their weights cannot be used."""
-    for key, wrong in [*lost.items()][:SHOWN]:
-        reporter.say(f"the weights of run {key[:20]} are {wrong}: it is trained again")
+def _name_lost(lost: Sequence[str], reporter: Reporter) -> None:
+    """Say which runs are trained or measured again, as files of theirs cannot be used."""
+    for line in lost[:SHOWN]:
+        reporter.say(line)
     if len(lost) > SHOWN:
         reporter.say(f"so it is with {len(lost) - SHOWN} more")
 

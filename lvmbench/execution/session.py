@@ -23,6 +23,7 @@ from lvmbench.execution.tracking import Trackers
 from lvmbench.results.connection import OutOfReach
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
+from lvmbench.stages import stage
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Planned
 
@@ -114,11 +115,13 @@ class Session:
         ``allowed`` is how many failures are borne. Raises `UserError` where results cannot be kept.
         """
         self._unopened.extend([(planned, dict(planned.keys)) for planned in pack] for pack in packs)
+        self.executor.listen(lambda number, news: self._tell(self._running[number], news))
         while (not self._stopping(allowed) and self._any_left) or self._running:
             self.interruption.stop_if_urgent()
             self._feed(allowed)
             for ended in self.executor.completed(PAUSE):
-                self._take_in(self._running.pop(ended.number), ended)
+                with stage("store"):
+                    self._take_in(self._running.pop(ended.number), ended)
             for number, news in self.executor.progress().items():
                 self._tell(self._running[number], news)
         if self.trouble:
@@ -313,7 +316,8 @@ class Session:
         ending = {"status": outcome.status, "reason": outcome.reason, "traceback": outcome.traceback}
         log = None if outcome.status == Status.OK else ended.log or None
         rows = [{**name, **row} for row in outcome.measurements]
-        row = {**name, **ending, "seconds": outcome.seconds, "log": log}
+        facts = {"seconds": outcome.seconds, "per_datum_sha256": outcome.per_datum_sha256}
+        row = {**name, **ending, **facts, "log": log}
         if self.place.store.add_evaluation(row, rows, self.leases.owner):
             self._count(outcome.status)
             self.trackers.measure(job.run, outcome)

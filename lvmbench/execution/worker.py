@@ -32,6 +32,7 @@ from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import noted
 from lvmbench.results.per_datum import per_datum_file, tensor_name
 from lvmbench.results.weights import read_weights
+from lvmbench.stages import stage
 from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
@@ -40,7 +41,8 @@ from lvmbench.training.memory import PeakMemory
 @functools.lru_cache(maxsize=1)
 def world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
     """The plugins and data sets of this process."""
-    catalogue = load_catalogue(selection)
+    with stage("import"):
+        catalogue = load_catalogue(selection)
     return catalogue, DataCache(catalogue)
 
 
@@ -52,7 +54,7 @@ def warm_up(job: Warming, tell: Tell) -> dict[str, Any] | None:
     torch.set_num_threads(1)
     catalogue, _ = world(job.selection)
     for kind, name in job.names:
-        with suppress(Exception):  # what cannot be loaded is told by the jobs that need it
+        with stage("import"), suppress(Exception):  # what cannot be loaded is told by the jobs that need it
             catalogue.entry(kind, name).load()
     return None if job.distributions is None else _described(catalogue, job.distributions)
 
@@ -88,8 +90,10 @@ def train_job(job: Job, tell: Tell) -> list[Trained]:
 def _train(job: Job, tell: Tell) -> list[Trained]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     catalogue, cache = world(job.selection)
-    data, device = cache[job.runs[0].combination["dataset"]], pick_device(job.device)
-    built, failed = _built(catalogue, job, data)
+    with stage("load"):
+        data, device = cache[job.runs[0].combination["dataset"]], pick_device(job.device)
+    with stage("build"):
+        built, failed = _built(catalogue, job, data)
     if not built:
         return failed
     runs, parts = [*built], [*built.values()]
@@ -153,38 +157,43 @@ def evaluate_job(work: Measuring, tell: Tell) -> Evaluated:
     told(0.0)
     start, remarks, name = time.perf_counter(), list[str](), str(work.evaluator)
     with noted(remarks):
-        measurements = _measure(work.job, work, told)
+        measurements, sha256 = _measure(work.job, work, told)
     seconds = time.perf_counter() - start
-    return Evaluated(name, Status.OK, "; ".join(remarks), seconds=seconds, measurements=measurements)
+    return Evaluated(name, Status.OK, "; ".join(remarks), None, seconds, measurements, sha256)
 
 
-def _measure(job: Job, work: Measuring, tell: Callable[[float], None]) -> tuple[dict[str, Any], ...]:
+def _measure(
+    job: Job, work: Measuring, tell: Callable[[float], None]
+) -> tuple[tuple[dict[str, Any], ...], str | None]:
+    """The figures of an evaluator, and the checksum of those of single data where it gives such."""
     catalogue, cache = world(job.selection)
     run, ref = work.run, work.evaluator
     combination, seed = run.combination, run.seed
-    data = cache[combination["dataset"]]
-    evaluator: Evaluator = catalogue.build("evaluator", ref)
-    parts = build(catalogue, combination, data, seed)
-    provided = capabilities(data, parts, measured=True)
+    with stage("load"):
+        data = cache[combination["dataset"]]
+    with stage("build"):
+        evaluator: Evaluator = catalogue.build("evaluator", ref)
+        parts = build(catalogue, combination, data, seed)
+        provided = capabilities(data, parts, measured=True)
     check_suits(evaluator, ref, provided, combination, data)
-    restore(parts, read_weights(job.weights_file(run), work.facts.get("weights_sha256")))
+    with stage("load"):
+        restore(parts, read_weights(job.weights_file(run), work.facts.get("weights_sha256")))
     device = pick_device(job.device)
     parts.ready(device)
     subject = subject_of(catalogue, combination, parts, data, provided, seed, work.split, device, work.facts)
-    measurements, rows = figures(evaluator, replace(subject, tell=tell))
-    _keep_per_datum(measurements, per_datum_file(job.weights, run.key, str(ref)))
-    return rows
+    with stage("evaluation"):
+        measurements, rows = figures(evaluator, replace(subject, tell=tell))
+    return rows, _keep_per_datum(measurements, per_datum_file(job.weights, run.key, str(ref)))
 
 
-def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> None:
-    """Store the figures of single data beside the weights, one file per evaluator."""
+def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> str | None:
+    """Store the figures of single data beside the weights, one file per evaluator; its checksum."""
     tensors = {
         tensor_name(m.metric, m.variant, m.method): m.per_datum.detach().cpu()
         for m in measurements
         if m.per_datum is not None
     }
-    if tensors:
-        keep(tensors, file)
+    return keep(tensors, file) if tensors else None
 
 
 def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> str:
@@ -193,6 +202,7 @@ def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> str:
     Raises `fates.Unkept` where there is no place for them, for which no method is to blame.
     """
     try:
-        return write_tensors(tensors, path)
+        with stage("store"):
+            return write_tensors(tensors, path)
     except OSError as error:
         raise unkept(path.parent, error) from error

@@ -16,8 +16,9 @@ from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import Data
 from lvmbench.noise import Stream
+from lvmbench.stages import stage
 from lvmbench.training.batches import Batches, Shape, by_length, together
-from lvmbench.training.graph import Function, faster
+from lvmbench.training.graph import Function, as_written, faster
 from lvmbench.training.learner import Learner, check_terms, demand, kept
 from lvmbench.training.optimizer import PackOptimizer
 from lvmbench.training.pack import Pack, PackNoise, clip_each, gains_from_vectorizing
@@ -98,7 +99,9 @@ def train(
         rates: The learning rate of each, where it is not the budget's.
     """
     with matmul_precision(budget.precision, device):
-        return Training(parts, seeds, data, budget, device, vectorized, rates=rates).run(report)
+        with stage("build"):
+            training = Training(parts, seeds, data, budget, device, vectorized, rates=rates)
+        return training.run(report)
 
 
 def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
@@ -116,7 +119,7 @@ def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
 class Training:
     """The state of one pack in training; `train` is the way to it.
 
-    ``wrap`` is put around what is called at each step and validated batch, and by default makes it faster.
+    ``wrap`` is put around what is called at each step and validated batch, and by default has it replayed.
     """
 
     def __init__(
@@ -134,7 +137,7 @@ class Training:
         if vectorized is None:
             vectorized = parts[0].vectorizable and gains_from_vectorizing(learners[0], len(seeds), device)
         self.seeds, self.budget, self.device, self.visit = seeds, budget, device, data.visit
-        wrap = wrap or faster(device)
+        wrap = wrap or (faster(device) if parts[0].vectorizable else as_written)
         self.train, validation = data.splits["train"], data.splits["validation"]
         self.source, self.decode = self.train.x.to(device), self.train.decode
         self.validation = replace(validation, x=validation.x.to(device))
@@ -197,9 +200,10 @@ class Training:
         best = self.pack.snapshot()
         active = set(range(len(self.seeds)))
         for epoch in range(1, self.budget.epochs + 1):
-            bounds = torch.stack(
-                [self._epoch(epoch), self._validate()]
-            ).tolist()  # the one synchronisation of an epoch
+            trained = self._epoch(epoch)
+            with stage("validation"):
+                # the one synchronisation of an epoch
+                bounds = torch.stack([trained, self._validate()]).tolist()
             improved = [
                 s for s in sorted(active) if self.results[s].record(epoch, bounds[0][s], bounds[1][s])
             ]
@@ -254,27 +258,35 @@ class Training:
 
     def _visit(self, rows: Tensor, shape: Shape) -> Tensor:
         """The batch of each seed, ``(S, B, *x)``."""
-        x = self._values(rows, shape)
-        if self.visit is None:
-            return x
-        return torch.stack([self.visit(row, noise) for row, noise in zip(x, self.visits, strict=True)])
+        with stage("batch"):
+            x = self._values(rows, shape)
+            if self.visit is None:
+                return x
+            return torch.stack([self.visit(row, noise) for row, noise in zip(x, self.visits, strict=True)])
 
     def _step(self, x: Tensor, shape: Shape, kl_weight: float) -> Tensor:
         """Improve each seed by its batch, ``(S, B, *x)``; their mean bounds, ``(S,)``."""
-        self.noise[shape].draw()
-        return self.advance[shape](x, kl_weight)
+        with stage("noise"):
+            self.noise[shape].draw()
+        with stage("step"):
+            return self.advance[shape](x, kl_weight)
 
     def _advance(self, shape: Shape, x: Tensor, kl_weight: Tensor | float) -> Tensor:
         """A step but for drawing its noise, which a GPU replays."""
-        surrogates, bounds = self.pack(x, *self.noise[shape].drawn, kl_weight, True)
+        with stage("forward"):
+            surrogates, bounds = self.pack(x, *self.noise[shape].drawn, kl_weight, True)
         if self.optimizer is not None:
-            self.pack.backward(surrogates)
-            if self.budget.clip:
-                clip_each(
-                    [p.grad for p in self.pack.parameters.values() if p.grad is not None], self.budget.clip
-                )
-            self.optimizer.step()
+            with stage("backward"):
+                self.pack.backward(surrogates)
+            with stage("optimiser"):
+                self._improve(self.optimizer)
         return bounds.detach()
+
+    def _improve(self, optimizer: PackOptimizer) -> None:
+        """Move the weights by their gradients."""
+        if self.budget.clip:
+            clip_each([p.grad for p in self.pack.parameters.values() if p.grad is not None], self.budget.clip)
+        optimizer.step()
 
     @torch.no_grad()
     def _validate(self) -> Tensor:

@@ -113,8 +113,9 @@ def normalize_each(gradients: Sequence[Tensor]) -> None:
 
 def _optimizer(named: Optimizer, leaves: list[Tensor], budget: Budget, rate: float) -> torch.optim.Optimizer:
     on_gpu = leaves[0].is_cuda
-    # a CUDA graph reads a rate that changes from memory, and cannot count steps on the processor
-    given: dict[str, Any] = {"lr": torch.tensor(rate, device=leaves[0].device) if on_gpu else rate}
+    # what is replayed reads a rate that changes from memory; a CUDA graph cannot count steps on the processor
+    dtype = torch.float32 if on_gpu else torch.float64
+    given: dict[str, Any] = {"lr": torch.tensor(rate, dtype=dtype, device=leaves[0].device)}
     if budget.weight_decay is not None:
         given["weight_decay"] = budget.weight_decay
     match named:

@@ -85,6 +85,7 @@ def test_devices_that_leave_the_choice_are_spread(monkeypatch):
     ("options", "complaint"),
     [
         ({"device": "cpu", "jobs_per_gpu": 2}, "--jobs-per-gpu divides GPUs, and --device is cpu"),
+        ({"executor": "ray", "profile": True}, "--profile times workers of this machine"),
         ({"address": "auto"}, "give --executor ray too"),
         ({"executor": "ray", "jobs": 0}, "--jobs 0 does jobs in this process, and not by --executor ray"),
     ],

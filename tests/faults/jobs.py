@@ -44,3 +44,10 @@ def tell_often(seconds, tell):
     for epoch in range(10 * seconds):
         tell(Progress("tell", epoch + 1, 10 * seconds, epochs=((epoch + 1, {}),)))
         time.sleep(0.1)
+
+
+def count(total, tell):
+    """Tell of steps, one after another."""
+    for done in range(total):
+        tell(Progress("count", done + 1, total))
+    return "counted"
