@@ -93,6 +93,7 @@ def require_place(need: Need, nodes: Sequence[Node]) -> None:
 def library() -> Any:
     """Ray itself, told to report to nobody; raises `UserError` where it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a `Host` hides GPUs itself
     try:
         import ray
     except ImportError:
