@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -62,6 +62,25 @@ class PackOptimizer:
         for part, bound in zip(self._parts, bounds, strict=False):  # a shared rate asks for none
             part.end_epoch(bound, warm)
 
+    def state(self) -> dict[str, Tensor]:
+        """What is kept from step to step, with a row for each seed."""
+        kept = [part.kept for part in self._parts]
+        if self.per_seed:
+            return {name: torch.stack([one[name] for one in kept]) for name in kept[0]}
+        seeds = len(self.parameters[0])
+        # steps are counted for all seeds at once
+        return {name: value if value.dim() else value.expand(seeds) for name, value in kept[0].items()}
+
+    def rates(self) -> list[dict[str, float]]:
+        """The learning rate of each seed, and the numbers that its schedule goes by."""
+        rates = [part.rates for part in self._parts]
+        return rates if self.per_seed else rates * len(self.parameters[0])
+
+    def restore(self, state: Mapping[str, Tensor], rates: Sequence[Mapping[str, float]]) -> None:
+        """Go on from where an optimiser with these was."""
+        for s, part in enumerate(self._parts):
+            part.restore({name: rows[s] if self.per_seed else rows for name, rows in state.items()}, rates[s])
+
 
 class _Rows:
     """Some rows of the stack, with their optimiser and its schedule."""
@@ -84,6 +103,34 @@ class _Rows:
             self.scheduler.step()
         elif warm:
             self.scheduler.step(bound)
+
+    @property
+    def kept(self) -> dict[str, Tensor]:
+        """What the optimiser keeps, by the position of the parameter and its own name for it."""
+        return {
+            f"{i}/{name}": value
+            for i, (_, leaf) in enumerate(self.pairs)
+            for name, value in self.optimizer.state[leaf].items()
+            if isinstance(value, Tensor)
+        }
+
+    @property
+    def rates(self) -> dict[str, float]:
+        (group,) = self.optimizer.param_groups
+        counted = {k: v for k, v in vars(self.scheduler).items() if type(v) in {int, float}}
+        return {"rate": float(group["lr"]), **counted}
+
+    def restore(self, kept: Mapping[str, Tensor], rates: Mapping[str, float]) -> None:
+        for name, value in kept.items():
+            i, _, word = name.partition("/")
+            leaf = self.pairs[int(i)][1]
+            # a count of steps is a number, of which each seed has a row
+            one = value[0] if word == "step" and value.dim() else value
+            self.optimizer.state[leaf][word] = one.to(leaf.device, copy=True)
+        (group,) = self.optimizer.param_groups
+        vars(self.scheduler).update({k: v for k, v in rates.items() if k != "rate"})
+        # a CUDA graph reads it from where it is
+        group["lr"] = group["lr"].fill_(rates["rate"]) if isinstance(group["lr"], Tensor) else rates["rate"]
 
 
 def normalize_per_seed(gradients: Sequence[Tensor]) -> None:
