@@ -10,9 +10,11 @@ import typer
 
 from lvmbench.cli.options import (
     Blocked,
+    Checkpoint,
     Device,
     Directory,
     Jobs,
+    Keep,
     MaxFailures,
     Memory,
     Only,
@@ -54,6 +56,8 @@ def run(
     baselines: Annotated[
         bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
     ] = True,
+    checkpoint: Checkpoint = None,
+    keep: Keep = False,
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -68,7 +72,8 @@ def run(
     from lvmbench.registry.loader import PluginSelection
 
     selection = PluginSelection.of(plugin, no_plugin)
-    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
+    limits = (device, jobs, timeout, selection, memory, max_failures)
+    options = RunOptions(*limits, (*tracker,), baselines, checkpoint, keep)
     with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
         from lvmbench.cli.planned import show_remarks
 
@@ -132,6 +137,8 @@ def retry(
     memory: Memory = None,
     max_failures: MaxFailures = None,
     tracker: TrackerNames = [],  # noqa: B006
+    checkpoint: Checkpoint = None,
+    keep: Keep = False,
 ) -> None:
     """Redo the runs and evaluations that ended badly; nothing else is touched.
 
@@ -146,7 +153,14 @@ def retry(
     from lvmbench.results.baselines import reopen_baselines
 
     options = RunOptions(
-        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
+        device,
+        jobs,
+        timeout,
+        memory=memory,
+        max_failures=max_failures,
+        trackers=(*tracker,),
+        checkpoint=checkpoint,
+        keep=keep,
     )
     with open_store(directory, store) as opened, Prepared.again(directory, store, options) as prepared:
         names = prepared.plan.names

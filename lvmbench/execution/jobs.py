@@ -10,7 +10,7 @@ from typing import Any
 from lvmbench.combinations.combination import Combination
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
-from lvmbench.results.weights import weights_file
+from lvmbench.results.weights import CHECKPOINTS, weights_file
 from lvmbench.status import Status
 
 
@@ -24,6 +24,8 @@ class Job:
         device: Where, by name.
         selection: The plugins that the worker loads.
         weights: The folder of the stored weights.
+        checkpoint: After how many seconds it is saved where the training is; 0: never.
+        keep: Whether a training that has ended leaves what larger budgets go on from.
     """
 
     combination: Combination
@@ -31,6 +33,13 @@ class Job:
     device: str
     selection: PluginSelection
     weights: Path
+    checkpoint: float = 0.0
+    keep: bool = False
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.weights.with_name(CHECKPOINTS)
 
     def weights_file(self, seed: int) -> Path:
         """Where the weights of one seed are stored."""

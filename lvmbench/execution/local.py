@@ -129,8 +129,7 @@ class LocalExecutor:
 
     def _done(self, worker: WorkerProcess, content: bytes) -> Ended:
         number, worker.number = worker.number, -1
-        self._news.pop(number, None)
-        return Ended(number, _unpacked(content), worker.log, worker.look())
+        return Ended(number, _unpacked(content), worker.log, worker.look(), self._news.pop(number, None))
 
     def _watched(self) -> list[Ended]:
         """The jobs whose worker is dead, or has had to be killed."""
@@ -238,8 +237,15 @@ class HereExecutor:
             time.sleep(seconds)
             return []
         (number, work, job), self._job = self._job, None
+        told: Progress | None = None
+
+        def tell(progress: Progress) -> None:
+            nonlocal told
+            told = progress.after(told)
+
         try:
-            return [Ended(number, do(work, job, lambda progress: None))]
+            outcome = do(work, job, tell)
+            return [Ended(number, outcome, news=told)]
         except KeyboardInterrupt:
             raise
         except BaseException as error:

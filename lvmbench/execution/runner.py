@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lvmbench.errors import UserError
+from lvmbench.execution.checkpoints import expect_own
 from lvmbench.execution.due import Due, Pack
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor
@@ -29,6 +30,7 @@ from lvmbench.results.folder import REMARKS, remarks_in
 from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
+from lvmbench.results.weights import CHECKPOINTS
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Plan, Planned
 
@@ -95,6 +97,8 @@ def run(
                 workplace.prepare("lvmbench.execution.worker:warm_up", (options.selection, _names(packs)))
                 _name_lost(due.lost, reporter)
                 if packs:
+                    untrained = {key for _, pack in packs for key in pack.untrained.values()}
+                    expect_own(place.weights.with_name(CHECKPOINTS), untrained)
                     reporter.start(len(packs), _workers(workplace, packs, options))
                 session = Session(due, place, options, leases, workplace, reporter, trackers, interruption)
                 session.run([p for p, _ in packs], _allowed(options.max_failures, plan))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from lvmbench.errors import UserError
+from lvmbench.execution.checkpoints import remove
 from lvmbench.execution.due import Due, Pack
 from lvmbench.execution.executor import Crash, Ended, Executor
 from lvmbench.execution.interruption import Interruption
@@ -33,6 +34,10 @@ PATIENCE = 600.0
 """Seconds that a database may be out of reach."""
 OWN = {Status.REFUSED, Status.UNAVAILABLE, Status.INTERRUPTED}
 """What is answered for all seeds alike: to ask each by itself would be to no purpose."""
+
+
+ENDED = {Status.OK, Status.DIVERGED}
+"""What training itself ends with."""
 
 
 class Reporter(Protocol):
@@ -201,7 +206,8 @@ class Session:
 
     def _job(self, pack: Pack, keys: Mapping[int, str]) -> Job:
         options = self.options
-        return Job(pack.combination, dict(keys), options.device, options.selection, self.place.weights)
+        where = (options.device, options.selection, self.place.weights)
+        return Job(pack.combination, dict(keys), *where, options.every, options.keep)
 
     def _tell(self, task: Task, news: Progress) -> None:
         """Pass on how far a task has got; a measurement is one of all those of its pack."""
@@ -209,6 +215,8 @@ class Session:
             news = replace(news, done=task.pack.done, total=task.pack.total)
         else:
             self.trackers.go_on(task.job, news)
+        for text in news.said:
+            self.reporter.say(f"{task.pack.combination}: {text}")
         self.reporter.progress(str(task.pack.combination), news)
 
     def _take_in(self, task: Task, ended: Ended) -> None:
@@ -216,6 +224,8 @@ class Session:
         pack, outcome = task.pack, ended.outcome
         pack.open -= 1
         self.place.store.expect_there()
+        if ended.news:
+            self._tell(task, ended.news)
         if isinstance(outcome, Crash) and outcome.status == Status.INTERRUPTED:
             self.trouble = outcome.reason
         elif more := self._another_try(task, outcome):
@@ -229,17 +239,18 @@ class Session:
             self._report(pack.combination, pack.keys)
 
     def _another_try(self, task: Task, outcome: Any) -> list[Task]:
-        """The seeds of a pack one by one, where what befell one may have ended all.
-
-        And once more what was ended from outside.
+        """Once more what was ended from outside; and the seeds of a pack one by one, where what befell one
+        may have ended all.
         """
         crash = outcome if isinstance(outcome, Crash) else None
         if crash is None or crash.status in OWN or self.stopped:
             return []
+        if crash.foreign and not task.again:
+            return [replace(task, again=True)]
         if isinstance(task.job, Job) and len(task.job.keys) > 1:
             single = ({seed: key} for seed, key in task.job.keys.items())
             return [Task(task.pack, replace(task.job, keys=keys), again=crash.foreign) for keys in single]
-        return [replace(task, again=True)] if crash.foreign and not task.again else []
+        return []
 
     def _store_training(self, task: Task, ended: Ended) -> None:
         pack, outcome = task.pack, ended.outcome
@@ -262,7 +273,15 @@ class Session:
             following += self._measurements(pack, result.seed) if ok else []
             if not ok:
                 pack.evaluators.pop(result.seed, None)
+        if not isinstance(ended.outcome, Crash):
+            self._remove_checkpoints(task)
         self._queue(pack, following)
+
+    def _remove_checkpoints(self, task: Task) -> None:
+        """Remove what no training goes on from any more."""
+        assert isinstance(task.job, Job)
+        statuses, keys = self.place.store.statuses, [*task.job.keys.values()]
+        remove(task.job.checkpoints, keys, lambda packed: {*statuses(packed).values()} <= ENDED)
 
     def _store_evaluation(self, task: Task, ended: Ended) -> None:
         pack, job, outcome = task.pack, task.job, ended.outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,12 +15,14 @@ from typing import Any
 
 import torch
 
-from lvmbench.combinations.parts import DataCache, Parts, build
+from lvmbench.combinations.combination import run_keys
+from lvmbench.combinations.parts import DataCache, Parts, build, identity
 from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.data.tensors import write_tensors
 from lvmbench.dataset import Data
 from lvmbench.errors import Refusal, Unavailable
 from lvmbench.evaluator import Evaluator, Measurement
+from lvmbench.execution.checkpoints import Checkpoints
 from lvmbench.execution.executor import Tell
 from lvmbench.execution.fates import Unkept, crash_of
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
@@ -83,14 +85,15 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
         tell(Progress("train", epoch.epoch, budget.epochs, bound, ((epoch.epoch, bounds),)))
 
     memory = PeakMemory(device)
-    results = train(parts, seeds, data, job.combination.budget, device, on_epoch)
+    checkpoints = _checkpoints(catalogue, job, seeds, data, tell, started)
+    results = train(parts, seeds, data, job.combination.budget, device, on_epoch, checkpoints=checkpoints)
     peak = memory.facts
     trained = failed
     for result in results:
         ok = result.status == Status.OK
         sha256 = keep(result.weights, job.weights_file(result.seed)) if ok else None
         facts: dict[str, Any] = {
-            "started": started,
+            "started": checkpoints.started,
             "trained_epochs": result.epochs,
             "best_epoch": result.best_epoch,
             "stopped": result.stopped,
@@ -105,6 +108,20 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
             Trained(result.seed, Status(result.status), result.reason, None, facts, tuple(result.curve))
         )
     return trained
+
+
+def _checkpoints(
+    catalogue: Catalogue, job: Job, seeds: Sequence[int], data: Data, tell: Tell, started: str
+) -> Checkpoints:
+    """Where the training of a pack goes on from, and is saved."""
+    known = {**identity(catalogue, job.combination, data), "budget": job.combination.budget.course}
+    courses = [*run_keys(job.combination, seeds, known).values()]
+    keys = [job.keys[seed] for seed in seeds]
+
+    def say(text: str) -> None:
+        tell(Progress("train", 0, job.combination.budget.epochs, said=(text,)))
+
+    return Checkpoints(job.checkpoints, keys, courses, job.checkpoint, job.keep, say, started)
 
 
 def _built(catalogue: Catalogue, job: Job, data: Data) -> tuple[dict[int, Parts], list[Trained]]:
