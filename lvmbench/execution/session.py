@@ -210,14 +210,18 @@ class Session:
         return Job(pack.combination, dict(keys), *where, options.every, options.keep)
 
     def _tell(self, task: Task, news: Progress) -> None:
-        """Pass on how far a task has got; a measurement is one of all those of its pack."""
+        """Say how far a task has got; a measurement is one of all those of its pack."""
+        self._pass_on(task, news)
         if isinstance(task.job, Measuring):
             news = replace(news, done=task.pack.done, total=task.pack.total)
-        else:
+        self.reporter.progress(str(task.pack.combination), news)
+
+    def _pass_on(self, task: Task, news: Progress) -> None:
+        """Pass on what is not to be lost: what the user is to be told, and the epochs that have ended."""
+        if isinstance(task.job, Job):
             self.trackers.go_on(task.job, news)
         for text in news.said:
             self.reporter.say(f"{task.pack.combination}: {text}")
-        self.reporter.progress(str(task.pack.combination), news)
 
     def _take_in(self, task: Task, ended: Ended) -> None:
         """Store what a task gave, or try again, and go on with its pack."""
@@ -225,7 +229,7 @@ class Session:
         pack.open -= 1
         self.place.store.expect_there()
         if ended.news:
-            self._tell(task, ended.news)
+            self._pass_on(task, ended.news)
         if isinstance(outcome, Crash) and outcome.status == Status.INTERRUPTED:
             self.trouble = outcome.reason
         elif more := self._another_try(task, outcome):
