@@ -76,7 +76,7 @@ def run(
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
         with prepared, _reporter(progress) as reporter:
             prepared.run(reporter)
-    return Results(prepared.directory, store)
+    return Results(prepared.directory, store, prepared.consent)
 
 
 class _Silent:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from lvmbench.api.fitted import Fitted
 from lvmbench.api.results import Results
-from lvmbench.errors import LvmbenchError
+from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.evaluator import Evaluator
 from lvmbench.registry.names import Ref
 from lvmbench.registry.sandbox import preserved
@@ -152,6 +152,11 @@ def _figures(results: Results, sample: int, seed: int) -> Check:
     if ok.empty or not results.has_weights or not sample:
         return check
     chosen = random.Random(seed).sample(range(len(ok)), min(sample, len(ok)))
+    try:
+        results.selection  # noqa: B018
+    except UserError as error:
+        check.unknown.append(str(error))
+        return check
     measurements = results.measurements
     for _, row in ok.iloc[sorted(chosen)].iterrows():
         _measure_again(results, row, measurements[measurements["key"] == row["key"]], check)

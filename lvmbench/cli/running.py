@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lvmbench.cli.options import (
+    Allowed,
     Blocked,
     Checkpoint,
     Device,
@@ -24,6 +25,7 @@ from lvmbench.cli.options import (
     SuiteName,
     Timeout,
     TrackerNames,
+    Trust,
     open_store,
     require_store,
     warn,
@@ -139,6 +141,8 @@ def retry(
     tracker: TrackerNames = [],  # noqa: B006
     checkpoint: Checkpoint = None,
     keep: Keep = False,
+    plugin: Allowed = [],  # noqa: B006
+    trust: Trust = False,
 ) -> None:
     """Redo the runs and evaluations that ended badly; nothing else is touched.
 
@@ -150,19 +154,16 @@ def retry(
             raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
     from lvmbench.api.prepared import Prepared
     from lvmbench.execution.options import RunOptions
+    from lvmbench.registry.loader import PluginSelection
     from lvmbench.results.baselines import reopen_baselines
 
-    options = RunOptions(
-        device,
-        jobs,
-        timeout,
-        memory=memory,
-        max_failures=max_failures,
-        trackers=(*tracker,),
-        checkpoint=checkpoint,
-        keep=keep,
-    )
-    with open_store(directory, store) as opened, Prepared.again(directory, store, options) as prepared:
+    allowed = PluginSelection.of(plugin)
+    limits = (device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
+    options = RunOptions(*limits, checkpoint=checkpoint, keep=keep)
+    with (
+        open_store(directory, store) as opened,
+        Prepared.again(directory, store, options, trust=trust) as prepared,
+    ):
         names = prepared.plan.names
         runs = {name: run for name, run in opened.runs().items() if name in names}
         opened.reopen(run.key for run in runs.values() if run.status in wanted)
@@ -183,6 +184,8 @@ def evaluate(
     memory: Memory = None,
     max_failures: MaxFailures = None,
     tracker: TrackerNames = [],  # noqa: B006
+    plugin: Allowed = [],  # noqa: B006
+    trust: Trust = False,
 ) -> None:
     """Apply more evaluators to the stored weights; nothing is trained.
 
@@ -190,12 +193,12 @@ def evaluate(
     """
     from lvmbench.api.prepared import Prepared
     from lvmbench.execution.options import RunOptions
+    from lvmbench.registry.loader import PluginSelection
 
     require_store(directory, store)
-    options = RunOptions(
-        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
-    )
-    with Prepared.again(directory, store, options, evaluators=evaluator) as prepared:
+    allowed = PluginSelection.of(plugin)
+    options = RunOptions(device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
+    with Prepared.again(directory, store, options, trust=trust, evaluators=evaluator) as prepared:
         _go(prepared, training=False)
 
 
@@ -216,7 +219,7 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     except KeyboardInterrupt as error:
         say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {shell(out)})")
         raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
-    results = Results(out, prepared.store)
+    results = Results(out, prepared.store, prepared.consent)
     _renew_report(results)
     show_results(results, summary)
     if all(planned.status == "refused" for planned in plan.planned):

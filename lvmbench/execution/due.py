@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lvmbench.combinations.combination import Combination
+from lvmbench.execution.jobs import Run
 from lvmbench.registry.names import Ref
 from lvmbench.results.store import Store
 from lvmbench.results.weights import fault, weights_file
@@ -16,7 +17,7 @@ from lvmbench.suites.planned import Plan, Planned
 
 
 @dataclass
-class Pack:
+class Rest:
     """The runs of one combination that are still to be trained or measured.
 
     Arguments:
@@ -36,6 +37,10 @@ class Pack:
     facts: dict[int, Mapping[str, Any]]
     open: int = 0
     done: int = 0
+
+    def run(self, seed: int) -> Run:
+        """One of its runs."""
+        return Run(self.combination, seed, self.keys[seed])
 
     @property
     def total(self) -> int:
@@ -66,21 +71,21 @@ class Due:
         self._looked_at: dict[tuple[str, str | None], str] = {}
         self.added = tuple(map(Ref.parse, store.noted("added", []))) if training else ()
 
-    def all_of(self, plan: Plan) -> list[tuple[Planned, Pack]]:
+    def all_of(self, plan: Plan) -> list[tuple[Planned, Rest]]:
         """The combinations of which anything is to do, and what."""
         known = Known.of(self._store)
-        packs = ((planned, self._pack(planned, dict(planned.keys), known)) for planned in plan.planned)
-        return [(planned, pack) for planned, pack in packs if pack]
+        rests = ((planned, self._rest(planned, dict(planned.keys), known)) for planned in plan.planned)
+        return [(planned, rest) for planned, rest in rests if rest]
 
-    def pack(self, planned: Planned, keys: dict[int, str]) -> Pack | None:
+    def rest(self, planned: Planned, keys: dict[int, str]) -> Rest | None:
         """What is to do now of these runs of a combination, if there is anything."""
-        pack = self._pack(planned, keys, Known.of(self._store, [*keys.values()]))
-        if pack:
-            facts = self._store.facts([k for s, k in pack.keys.items() if s not in pack.untrained])
-            pack.facts = {s: facts[k] for s, k in pack.keys.items() if k in facts}
-        return pack
+        rest = self._rest(planned, keys, Known.of(self._store, [*keys.values()]))
+        if rest:
+            facts = self._store.facts([k for s, k in rest.keys.items() if s not in rest.untrained])
+            rest.facts = {s: facts[k] for s, k in rest.keys.items() if k in facts}
+        return rest
 
-    def _pack(self, planned: Planned, keys: dict[int, str], known: Known) -> Pack | None:
+    def _rest(self, planned: Planned, keys: dict[int, str], known: Known) -> Rest | None:
         untrained = {s: k for s, k in keys.items() if self.training and self._untrained(planned, k, known)}
         ok = {s: k for s, k in keys.items() if known.statuses.get(k) == Status.OK}
         trained = {s: k for s, k in ok.items() if s not in untrained}
@@ -90,7 +95,7 @@ class Due:
         }
         if not evaluators:
             return None
-        return Pack(planned.combination, {**trained, **untrained}, untrained, evaluators, {})
+        return Rest(planned.combination, {**trained, **untrained}, untrained, evaluators, {})
 
     def _untrained(self, planned: Planned, key: str, known: Known) -> bool:
         """Whether a run was never trained, lacked something that is there now, or has no weights that can be

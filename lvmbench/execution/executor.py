@@ -85,6 +85,9 @@ class Executor(Protocol):
     def progress(self) -> Mapping[int, Progress]:
         """What is new of the jobs that run, by their numbers."""
 
+    def listen(self, hear: Callable[[int, Progress], None]) -> None:
+        """Have news told as they come, by the numbers of jobs, where nobody can ask for them meanwhile."""
+
     def cancel(self) -> None:
         """End every job that runs, at once and without an outcome."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pickle
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +16,7 @@ from lvmbench.errors import LvmbenchError
 from lvmbench.execution.executor import Crash, Ended, Executor, Limits, Resources, Work, cores, do
 from lvmbench.execution.fates import crash_of, death, kills_for_memory
 from lvmbench.execution.process import ENDED, WorkerProcess
-from lvmbench.execution.progress import Progress
+from lvmbench.execution.progress import NowAndThen, Progress
 from lvmbench.execution.serving import DONE, PROGRESS, READY
 from lvmbench.registry.words import reason_of
 from lvmbench.status import Status
@@ -88,6 +89,9 @@ class LocalExecutor:
         """What is new of the jobs that run, by their numbers."""
         news, self._news = self._news, {}
         return news
+
+    def listen(self, hear: Callable[[int, Progress], None]) -> None:
+        """Do nothing: one can ask."""
 
     def completed(self, seconds: float) -> list[Ended]:
         """The jobs that end, as soon as there are any, within some seconds."""
@@ -202,6 +206,7 @@ class HereExecutor:
 
     def __init__(self) -> None:
         self._job: tuple[int, Work, Any] | None = None
+        self._hear: Callable[[int, Progress], None] = lambda number, news: None
 
     def __enter__(self) -> Self:
         return self
@@ -231,21 +236,18 @@ class HereExecutor:
         """Nothing: no job runs while anybody can ask."""
         return {}
 
+    def listen(self, hear: Callable[[int, Progress], None]) -> None:
+        """Have news told while `completed` does a job."""
+        self._hear = hear
+
     def completed(self, seconds: float) -> list[Ended]:
         """The job that was taken, done."""
         if self._job is None:
             time.sleep(seconds)
             return []
         (number, work, job), self._job = self._job, None
-        told: Progress | None = None
-
-        def tell(progress: Progress) -> None:
-            nonlocal told
-            told = progress.after(told)
-
         try:
-            outcome = do(work, job, tell)
-            return [Ended(number, outcome, news=told)]
+            return [Ended(number, do(work, job, NowAndThen(partial(self._hear, number))))]
         except KeyboardInterrupt:
             raise
         except BaseException as error:

@@ -15,14 +15,14 @@ class Progress:
     """Where a job has got to: its phase, steps done of a total, and the mean validation bound.
 
     ``epochs`` are those that have ended since it was last told: the number of each, and the training and
-    validation bound of each seed. ``said`` is what the user is to be told.
+    validation bound of each run, by its key. ``said`` is what the user is to be told.
     """
 
     phase: str
     done: int
     total: int
     bound: float | None = None
-    epochs: tuple[tuple[int, Mapping[int, tuple[float, float]]], ...] = ()
+    epochs: tuple[tuple[int, Mapping[str, tuple[float, float]]], ...] = ()
     said: tuple[str, ...] = ()
 
     def after(self, earlier: Progress | None) -> Progress:
@@ -43,6 +43,6 @@ class NowAndThen:
         """Pass on the progress, if it is time."""
         now, progress = time.monotonic(), progress.after(self._passed_over)
         self._passed_over = progress
-        if progress.done >= progress.total or now - self._told >= PAUSE:
+        if progress.said or progress.done >= progress.total or now - self._told >= PAUSE:
             self._told, self._passed_over = now, None
             self._tell(progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,12 @@ Array = npt.NDArray[np.float64]
 
 
 def per_datum_file(weights: Path, key: str, evaluator: str) -> Path:
-    """The file of what an evaluator found of the single data of a run."""
-    return weights_file(weights, key).with_suffix("") / f"{evaluator}.safetensors"
+    """The file of what an evaluator found of the single data of a run.
+
+    Options may hold whatever a path must not, or be too long for one, so they are in its name by their sum.
+    """
+    name, digest = evaluator.partition("[")[0], hashlib.sha256(evaluator.encode()).hexdigest()
+    return weights_file(weights, key).with_suffix("") / f"{name[:32]}-{digest[:16]}.safetensors"
 
 
 def tensor_name(metric: str, variant: str = "", method: str = "") -> str:

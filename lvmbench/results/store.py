@@ -36,8 +36,13 @@ class Store(Database):
     @classmethod
     def at(cls, directory: Path, url: str | None = None) -> Store:
         """The store of a results directory: ``store.sqlite`` unless a URL is given."""
-        file = sa.URL.create("sqlite", database=str(directory.resolve() / "store.sqlite"))
-        return cls(url or file)
+        file = directory.resolve() / "store.sqlite"
+        if url is None and file.is_symlink():
+            raise UserError(
+                f"the store '{file}' is a symbolic link, and to read a store may change it: put the file in "
+                "its place, or give --store"
+            )
+        return cls(url or sa.URL.create("sqlite", database=str(file)))
 
     def claim(self, suite: str, version: int) -> None:
         """Bind the store to a suite; raises `UserError` where it holds another one."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from lvmbench.combinations.combination import SETTINGS, Combination, run_keys
+from lvmbench.combinations.kinship import kinship
 from lvmbench.combinations.parts import DataCache, Parts, identity, latent_size
 from lvmbench.combinations.prototypes import Prototypes
 from lvmbench.combinations.requirements import (
@@ -249,6 +250,7 @@ class _Planner:
             planned,
             parameters=offer.parameters,
             support=offer.model.decoder.distribution.support,
+            kin=kinship(self.catalogue, combination) if parts.vectorizable else "",
             refused_evaluators=refused,
             efforts={str(e): self._effort(e, work) for e in applied},
         )

@@ -19,9 +19,9 @@ from lvmbench.dataset import Data
 from lvmbench.noise import Stream
 from lvmbench.training.batches import Batches, Shape, by_length, together
 from lvmbench.training.graph import Function, faster
-from lvmbench.training.learner import Learner, check_terms, demand
+from lvmbench.training.learner import Learner, check_terms, demand, kept
 from lvmbench.training.optimizer import PackOptimizer
-from lvmbench.training.pack import Pack, PackNoise, clip_per_seed, gains_from_vectorizing
+from lvmbench.training.pack import Pack, PackNoise, clip_each, gains_from_vectorizing
 from lvmbench.training.precision import matmul_precision
 
 VALIDATION_BATCH = 512
@@ -31,7 +31,9 @@ VALIDATION_STEPS = 2**17
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch gave: the mean training and validation bound of each seed that was still training."""
+    """What an epoch gave: the mean training and validation bound of each run that was still training,
+    by its place in the pack.
+    """
 
     epoch: int
     train: dict[int, float]
@@ -40,7 +42,7 @@ class Epoch:
 
 @dataclass
 class SeedResult:
-    """What training one seed gave: its best weights on validation, named as in a `Learner`,
+    """What training one run gave: its best weights on validation, named as in a `Learner`,
     and its learning curve.
 
     ``stopped`` says why it ended: ``budget`` (all epochs are spent), ``patience``, ``seconds``, ``diverged``,
@@ -90,25 +92,26 @@ def train(
     device: torch.device,
     report: Callable[[Epoch], None] = lambda epoch: None,
     vectorized: bool | None = None,
+    rates: Sequence[float] | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> list[SeedResult]:
-    """Train the seeds of one combination together.
+    """Train runs together: the seeds of one combination, or of several that differ in numbers that may vary.
 
     Each gets its own data order, noise, early stopping and divergence.
 
     Arguments:
-        parts: The built parts, one per seed.
-        seeds: The seeds.
+        parts: The built parts of each run.
+        seeds: The seed of each.
         data: The data set.
         budget: Epochs, batch, optimiser, schedule, patience, seconds, warm-up.
         device: Where to train.
         report: Called after each epoch; also for those of an earlier call that it goes on from.
-        vectorized: Whether to train the seeds inside ``torch.vmap``; by default where that is possible and
-            faster.
+        vectorized: Whether to train them inside ``torch.vmap``; by default where that is possible and faster.
+        rates: The learning rate of each, where it is not the budget's.
         checkpoints: Where the training is saved, so that it can go on from there.
     """
     with matmul_precision(budget.precision, device):
-        training = Training(parts, seeds, data, budget, device, vectorized)
+        training = Training(parts, seeds, data, budget, device, vectorized, rates=rates)
         if checkpoints:
             checkpoints.resume(training)
         return training.run(report, checkpoints)
@@ -141,6 +144,7 @@ class Training:
         device: torch.device,
         vectorized: bool | None = None,
         wrap: Callable[[Function], Function] | None = None,
+        rates: Sequence[float] | None = None,
     ) -> None:
         learners = [Learner(p).to(device) for p in parts]
         if vectorized is None:
@@ -151,7 +155,7 @@ class Training:
         self.source, self.decode = self.train.x.to(device), self.train.decode
         self.validation = replace(validation, x=validation.x.to(device))
         self.trim = data.in_steps(parts[0].model.prior.space)
-        self.kept = tuple(learners[0].state_dict())
+        self.kept = tuple(kept(learners[0]))
         groups = by_length(self.train.lengths, budget.batch) if self.trim else None
         self.batches = Batches(groups or together(len(self.train), budget.batch), seeds, device)
         # on a copy: a trial step may write to buffers, and must leave no trace in what is trained
@@ -164,7 +168,7 @@ class Training:
         self.measure = {shape: wrap(self._measure) for shape in {x.shape for x in self._validation_batches()}}
         self.pack = Pack(learners, vectorized=vectorized)
         trained = [p for p in self.pack.parameters.values() if p.requires_grad]
-        self.optimizer = PackOptimizer(trained, budget) if trained else None
+        self.optimizer = PackOptimizer(trained, budget, rates) if trained else None
         self.visits = [Stream.seeded(seed, "visit", device=device) for seed in seeds]
         self.warm_up = parts[0].objective.warm_up or budget.warm_up
         self.cycles = parts[0].objective.cycles
@@ -219,7 +223,7 @@ class Training:
                 [self._epoch(self.epoch), self._validate()]
             ).tolist()  # the one synchronisation of an epoch
             self._take_in(active, *bounds)
-            report(Epoch(self.epoch, *({self.seeds[s]: row[s] for s in sorted(active)} for row in bounds)))
+            report(Epoch(self.epoch, *({s: row[s] for s in sorted(active)} for row in bounds)))
             if self.optimizer:
                 self.optimizer.end_epoch(bounds[1], warm=self.epoch >= self.warm)
             self.seconds = time.perf_counter() - start
@@ -234,10 +238,9 @@ class Training:
     def _past(self) -> Iterator[Epoch]:
         """The epochs that an earlier training has done."""
         past = [Epoch(epoch, {}, {}) for epoch in range(1, self.epoch + 1)]
-        for result in self.results:
+        for s, result in enumerate(self.results):
             for epoch, train, validation in result.curve:
-                past[epoch - 1].train[result.seed] = train
-                past[epoch - 1].validation[result.seed] = validation
+                past[epoch - 1].train[s], past[epoch - 1].validation[s] = train, validation
         yield from past
 
     def steps_of(self, count: int) -> None:
@@ -269,8 +272,8 @@ class Training:
         recorded = {s: self.results[s].record(self.epoch, train[s], validation[s]) for s in sorted(active)}
         if improved := [s for s, best in recorded.items() if best]:
             state = self.pack.stacked
-            for name, kept in self.best.items():
-                kept[improved] = state[name].detach()[improved]
+            for name, tensor in self.best.items():
+                tensor[improved] = state[name].detach()[improved]
 
     def _epoch(self, epoch: int) -> Tensor:
         """One pass over the training data; the mean bound of each seed, ``(S,)``, still on the device."""
@@ -298,12 +301,9 @@ class Training:
         """A step but for drawing its noise, which a GPU replays."""
         surrogates, bounds = self.pack(x, *self.noise[shape].drawn, kl_weight, True)
         if self.optimizer is not None:
-            self.optimizer.zero_grad()
-            # a sum and no mean: each seed's weights get the gradient of its own surrogate, as if it were
-            # alone
-            (-surrogates.sum()).backward()
+            self.pack.backward(surrogates)
             if self.budget.clip:
-                clip_per_seed(
+                clip_each(
                     [p.grad for p in self.pack.parameters.values() if p.grad is not None], self.budget.clip
                 )
             self.optimizer.step()
