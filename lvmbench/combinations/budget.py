@@ -84,6 +84,15 @@ class Budget(BaseModel):
         given = self.model_dump()
         return given if given.pop("precision") == "highest" else self.model_dump()
 
+    @property
+    def course(self) -> dict[str, Any]:
+        """What an epoch depends on, and not when training ends.
+
+        Of two budgets of one course, what the first gave is where a training with the larger one was then.
+        """
+        ends = {"patience", "seconds", *(() if schedule_of(self.schedule).spans else ("epochs",))}
+        return {name: value for name, value in self.identity.items() if name not in ends}
+
     @field_validator("patience")
     @classmethod
     def _outlasts_the_schedule(cls, patience: int, others: ValidationInfo) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from lvmbench.combinations.combination import Combination
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
-from lvmbench.results.weights import weights_file
+from lvmbench.results.weights import CHECKPOINTS, weights_file
 from lvmbench.status import Status
 
 
@@ -32,12 +32,21 @@ class Job:
         device: Where, by name.
         selection: The plugins that the worker loads.
         weights: The folder of the stored weights.
+        checkpoint: After how many seconds it is saved where the training is; 0: never.
+        keep: Whether a training that has ended leaves what larger budgets go on from.
     """
 
     runs: tuple[Run, ...]
     device: str
     selection: PluginSelection
     weights: Path
+    checkpoint: float = 0.0
+    keep: bool = False
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.weights.with_name(CHECKPOINTS)
 
     def weights_file(self, run: Run) -> Path:
         """Where the weights of a run are stored."""

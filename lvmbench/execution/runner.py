@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lvmbench.errors import UserError
+from lvmbench.execution.checkpoints import expect_own
 from lvmbench.execution.due import Due, Rest
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor
@@ -30,7 +31,7 @@ from lvmbench.results.folder import REMARKS, links_in, remarks_in
 from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
-from lvmbench.results.weights import WEIGHTS
+from lvmbench.results.weights import CHECKPOINTS, WEIGHTS
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Plan, Planned
 
@@ -107,6 +108,7 @@ def run(
                 workplace.prepare("lvmbench.execution.worker:warm_up", (options.selection, _names(rests)))
                 _name_lost(due.lost, reporter)
                 if rests:
+                    expect_own(out / CHECKPOINTS, {k for _, rest in rests for k in rest.untrained.values()})
                     reporter.start(len(rests), _workers(workplace, rests, options))
                 session = Session(due, place, options, leases, workplace, reporter, trackers, interruption)
                 untrained = [(planned, len(rest.untrained)) for planned, rest in rests]
