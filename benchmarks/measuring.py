@@ -33,7 +33,7 @@ def trained(posterior: str, folder: Path) -> Path:
     """The file of a trained model."""
     file = folder / f"{posterior}.lvmbench"
     if not file.exists():
-        lvmbench.fit(
+        fitted = lvmbench.fit(
             data="mnist",
             prior="standard_normal",
             posterior=posterior,
@@ -41,7 +41,8 @@ def trained(posterior: str, folder: Path) -> Path:
             objective="elbo",
             latent=20,
             epochs=2,
-        ).save(file)
+        )
+        lvmbench.save(fitted, file)
     return file
 
 

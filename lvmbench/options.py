@@ -7,7 +7,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
@@ -23,6 +23,8 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A finite number of at least 0."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 """A number from 0 to 1."""
+Precision = Literal["highest", "high", "medium"]
+"""How exact products of matrices are: in float32, or of numbers that are rounded to TF32 or to bfloat16."""
 
 
 def sizes_of(text: str) -> tuple[int, ...]:
@@ -64,6 +66,15 @@ MATCHED = "matched"
 """Marks an option that the checks of a component leave as it is."""
 Matched = Annotated[Count, MATCHED]
 """A whole number of at least 1 that must be the same in two parts of a combination."""
+
+VARIES = "varies"
+"""Marks a number in which the runs of one pack may differ."""
+Number = TypeVar("Number")
+Varying = Annotated[Number, VARIES]
+"""A number that changes no shape, and decides nothing but by being 0 or not: ``Varying[Positive]``. Runs that
+differ in such numbers alone train in one pack, as its seeds do, so that it has to be kept in a tensor: in a
+buffer that is not stored (``persistent=False``), or in what it is the start of.
+"""
 
 ENOUGH = "enough"
 """Marks a whole number that is found from the data where it is not given."""
@@ -116,6 +127,11 @@ def resolve(component: type, options: Mapping[str, Any], label: str) -> dict[str
 def bases(component: type) -> list[str]:
     """The options that are other components."""
     return [name for name, field in options_model(component).model_fields.items() if BASE in field.metadata]
+
+
+def varying(component: type) -> list[str]:
+    """The options in which the runs of one pack may differ."""
+    return [name for name, field in options_model(component).model_fields.items() if VARIES in field.metadata]
 
 
 def given(component: type, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property, partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from lvmbench.combinations.optimizers import OPTIMIZERS, Optimizer
 from lvmbench.combinations.schedules import SCHEDULES, Plateau, Schedule
 from lvmbench.errors import UserError, nearest
-from lvmbench.options import Count, NonNegative, Positive, Size, given, resolve
+from lvmbench.options import Count, NonNegative, Positive, Precision, Size, given, resolve
 from lvmbench.registry.names import Ref
 
 
@@ -45,10 +45,6 @@ def _canonical(label: str, article: str, classes: Mapping[str, type[Any]], writt
         return str(Ref(ref.name, given(cls, resolve(cls, ref.options, f"{label} '{ref.name}'"))))
     except UserError as error:
         raise ValueError(str(error)) from None
-
-
-Precision = Literal["highest", "high", "medium"]
-"""As `torch.set_float32_matmul_precision` has it."""
 
 
 class Budget(BaseModel):

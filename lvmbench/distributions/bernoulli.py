@@ -44,7 +44,9 @@ class Bernoulli(Distribution):
     def mean(self) -> Tensor:
         return self.logits.sigmoid()
 
-    def relaxations(self, noise: Noise, samples: int, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    def relaxations(
+        self, noise: Noise, samples: int, temperature: Tensor | float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         r"""With :math:`u \ge 1 - \theta` where the value is 1:
         relaxed ones are of the logistic quantile of u, and of another u there.
         """

@@ -265,10 +265,7 @@ class Training:
         """A step but for drawing its noise, which a GPU replays."""
         surrogates, bounds = self.pack(x, *self.noise[shape].drawn, kl_weight, True)
         if self.optimizer is not None:
-            self.optimizer.zero_grad()
-            # a sum and no mean: each seed's weights get the gradient of its own surrogate, as if it were
-            # alone
-            (-surrogates.sum()).backward()
+            self.pack.backward(surrogates)
             if self.budget.clip:
                 clip_per_seed(
                     [p.grad for p in self.pack.parameters.values() if p.grad is not None], self.budget.clip

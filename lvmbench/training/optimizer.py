@@ -43,11 +43,6 @@ class PackOptimizer:
         rows = range(len(parameters[0])) if self.per_seed else [slice(None)]
         self._parts = [_Rows(parameters, row, budget, schedule) for row in rows]
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of the step before."""
-        for parameter in self.parameters:
-            parameter.grad = None
-
     def step(self) -> None:
         """Move the parameters by their gradients."""
         if self.normalizes:

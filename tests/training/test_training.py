@@ -24,6 +24,7 @@ from lvmbench.training import restore, train
 from lvmbench.training.learner import ContractError
 from lvmbench.training.loop import Training
 from lvmbench.training.optimizer import PackOptimizer
+from lvmbench.training.pack import Pack
 
 CATALOGUE = load_catalogue()
 CPU = torch.device("cpu")
@@ -250,12 +251,11 @@ def test_the_kl_weight_rises_with_every_step_of_the_warm_up(own):
     assert set(seen[False]) == {1.0}
 
 
-def test_each_split_is_decoded_in_its_own_way():
+def test_each_split_is_decoded_in_its_own_way(monkeypatch):
     """Dynamic binarisation keeps training images grey, and those for validation as zeros and ones."""
     built, data = make([0], **{**DIGITS, "dataset": "digits[binarize=dynamic]"})
-    training, seen = Training(built, [0], data, budget(), CPU), []
-    pack = training.pack
-    training.pack = lambda x, *rest: seen.append(x[0]) or pack(x, *rest)
+    training, seen, call = Training(built, [0], data, budget(), CPU), [], Pack.__call__
+    monkeypatch.setattr(Pack, "__call__", lambda pack, x, *rest: seen.append(x[0]) or call(pack, x, *rest))
     training._validate()
     training.steps_of(1)
     *held, visited = seen

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from lvmbench import Count, DataSummary, Denoised, LatentSpace, Positive, Prior, Size
+from lvmbench import Count, DataSummary, Denoised, LatentSpace, Positive, Prior, Size, Varying
 from lvmbench.networks import Network
 from lvmbench.networks import network as build
 
@@ -83,8 +83,8 @@ class Diffusion(Prior):
         steps: Count = 10,
         size: Count | None = None,
         schedule: Literal["linear", "cosine", "learned"] = "linear",
-        signal: Positive = 4.0,
-        noise: Positive = 6.0,
+        signal: Varying[Positive] = 4.0,
+        noise: Varying[Positive] = 6.0,
         predict: Literal["v", "noise", "x"] = "v",
         time: Literal["all", "random"] = "all",
         network: Network = "residual",
