@@ -22,7 +22,7 @@ from lvmbench.combinations.requirements import (
 from lvmbench.dataset import Data, DataSummary
 from lvmbench.errors import Refusal, Unavailable, UserError
 from lvmbench.estimator import Estimator
-from lvmbench.evaluator import Effort, Evaluator, Workload
+from lvmbench.evaluator import Evaluator, Workload
 from lvmbench.kinds import PARTS
 from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
@@ -32,6 +32,7 @@ from lvmbench.registry.names import Ref, matches
 from lvmbench.registry.sandbox import contained, preserved
 from lvmbench.registry.watch import Fatal
 from lvmbench.status import Status, answered
+from lvmbench.suites.effort import Effort
 from lvmbench.suites.figures import check_figures, check_references, instruments
 from lvmbench.suites.planned import Plan, Planned
 from lvmbench.suites.suite import Choice, Row, Rule, Suite
