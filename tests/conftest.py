@@ -15,6 +15,7 @@ import torch
 from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
+from lvmbench.api import survey
 from lvmbench.cli import main
 from lvmbench.execution import local, worker
 from lvmbench.execution.fitting import baselines_of
@@ -87,13 +88,14 @@ def suite():
 
 
 def pytest_configure(config):
-    """One thread to a process, as there are as many processes as cores; data are parsed anew."""
+    """One thread to a process, as there are as many processes as cores; data are parsed anew, once."""
     config.addinivalue_line("markers", statistical.MARKER)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
-    parsed = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    config.add_cleanup(parsed.cleanup)
-    os.environ["LVMBENCH_CACHE"] = parsed.name  # what these sources make of raw files, and no others
+    if not hasattr(config, "workerinput"):  # the processes of one run share them
+        parsed = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        config.add_cleanup(parsed.cleanup)
+        os.environ["LVMBENCH_CACHE"] = parsed.name  # what these sources make of raw files, and no others
 
 
 class ByComponent(LoadScopeScheduling):
@@ -280,6 +282,7 @@ def cli(monkeypatch, capsys):
     monkeypatch.setattr("lvmbench.api.progress.console.width", 200)
     executor_of = local.executor_of  # nothing is isolated unless a test asks for workers
     monkeypatch.setattr(local, "executor_of", lambda jobs: executor_of(jobs or 0))
+    monkeypatch.setattr(survey, "place", lambda foreign: local.HereExecutor())
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["lvmbench", *map(str, words)])

@@ -41,6 +41,10 @@ class Prototypes(Catalogue):
         bases: dict[str, Ref] = self.once(("bases", kind, ref), partial(super().bases, kind, ref))
         return bases
 
+    def version(self, kind: str, ref: Ref) -> Any:
+        """The version of a component; of one with others among its options, a list of its own and theirs."""
+        return self.once(("version", kind, ref), partial(super().version, kind, ref))
+
     def origin(self, kind: str, ref: Ref) -> dict[str, Any]:
         """Plugin, distribution and versions of a component, and of those among its options."""
         origin: dict[str, Any] = self.once(("origin", kind, ref), partial(super().origin, kind, ref))

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from lvmbench.combinations.combination import SETTINGS, Combination, run_keys
-from lvmbench.combinations.parts import DataCache, Parts, latent_size
+from lvmbench.combinations.kinship import kinship
+from lvmbench.combinations.parts import DataCache, Parts, identity, latent_size
 from lvmbench.combinations.prototypes import Prototypes
 from lvmbench.combinations.requirements import (
     Offer,
@@ -217,7 +218,7 @@ class _Planner:
         try:
             data = self.data[combination["dataset"]]
             provenance["dataset"] = self._provenance(combination["dataset"], data)
-            identity = self._identity(combination, data)
+            found = identity(self.catalogue, combination, data)
         except UserError as error:
             raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None
         except (Refusal, Unavailable) as error:
@@ -226,7 +227,7 @@ class _Planner:
             return self._without_data(combination, provenance, error.status, str(error))
         except Exception:
             return self._without_data(combination, provenance)
-        planned = Planned(combination, self._keys(combination, identity), provenance)
+        planned = Planned(combination, self._keys(combination, found), provenance)
         try:
             return self._checked(planned, data, evaluators)
         except (Refusal, Unavailable) as error:
@@ -259,6 +260,7 @@ class _Planner:
             planned,
             parameters=offer.parameters,
             support=offer.model.decoder.distribution.support,
+            kin=kinship(self.catalogue, combination) if parts.vectorizable else "",
             refused_evaluators=refused,
             efforts={str(e): self._effort(e, work) for e in applied},
         )
@@ -295,23 +297,13 @@ class _Planner:
             return None
         return unmet(f"evaluator '{evaluator}'", built, provided, combination, data)
 
-    def _identity(self, combination: Combination, data: Data) -> dict[str, Any]:
-        """What a run's results depend on besides its seed."""
-        parts = {kind: self._part(kind, combination[kind]) for kind in PARTS}
-        return {"parts": parts, "data": data.checksum, "budget": combination.budget.identity}
-
-    def _part(self, kind: str, ref: Ref) -> list[Any]:
-        """What results depend on of one part."""
-        found: list[Any] = self._once(("part", kind, ref), _part, kind, ref)
-        return found
-
     def _provenance(self, dataset: Ref, data: Data) -> dict[str, Any]:
         """What is recorded of a data set that could be had."""
         found: dict[str, Any] = self._once(("provenance", dataset), _provenance, dataset, data)
         return found
 
-    def _keys(self, combination: Combination, identity: Mapping[str, Any]) -> dict[int, str]:
-        return run_keys(combination, self.suite.seeds, identity)
+    def _keys(self, combination: Combination, known: Mapping[str, Any]) -> dict[int, str]:
+        return run_keys(combination, self.suite.seeds, known)
 
     def _without_data(
         self,
@@ -320,12 +312,8 @@ class _Planner:
         status: str | None = None,
         reason: str = "",
     ) -> Planned:
-        identity = {"parts": {kind: str(ref) for kind, ref in combination.refs.items()}}
-        return Planned(combination, self._keys(combination, identity), provenance, status, reason)
-
-
-def _part(catalogue: Catalogue, kind: str, ref: Ref) -> list[Any]:
-    return [ref.name, catalogue.options(kind, ref), catalogue.version(kind, ref)]
+        known = {"parts": {kind: str(ref) for kind, ref in combination.refs.items()}}
+        return Planned(combination, self._keys(combination, known), provenance, status, reason)
 
 
 def _provenance(catalogue: Catalogue, dataset: Ref, data: Data) -> dict[str, Any]:
