@@ -103,7 +103,10 @@ def plan(
         Path | None, typer.Option("--out", help="Results directory, to say what is done there.")
     ] = None,
     store: StoreUrl = None,
-    estimate: Annotated[bool, typer.Option(help="Time a few steps and draws of each combination.")] = True,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Show and time each combination, however many there are.")
+    ] = False,
+    estimate: Annotated[bool, typer.Option(help="Time a few steps and draws of what is shown.")] = True,
     seeds: Seeds = None,
     only: Only = [],  # noqa: B006
     device: Device = "auto",
@@ -123,7 +126,7 @@ def plan(
         from lvmbench.cli.planned import show_plan
 
         warn(prepared.answer.problems)
-        show_plan(prepared, timed=estimate)
+        show_plan(prepared, timed=estimate, whole=whole)
 
 
 def status(

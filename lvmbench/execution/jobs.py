@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.registry.loader import PluginSelection
@@ -99,3 +99,27 @@ class Evaluated:
     seconds: float = 0.0
     measurements: tuple[Mapping[str, Any], ...] = ()
     per_datum_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A baseline to fit to a data set, by its place among those that apply to it.
+
+    Arguments:
+        dataset: The data set.
+        place: The place.
+        words: What the row of the baseline is called.
+        selection: Plugins.
+    """
+
+    dataset: Ref
+    place: int
+    words: Mapping[str, Any]
+    selection: PluginSelection
+
+
+class Baselines(NamedTuple):
+    """What data sets are held against: what is to be fitted to them, and what is published of them."""
+
+    fits: Sequence[Fitting] = ()
+    published: Sequence[dict[str, Any]] = ()

@@ -20,10 +20,11 @@ from lvmbench.execution.due import Due, Rest
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor
 from lvmbench.execution.interruption import Interrupted, Interruption
+from lvmbench.execution.jobs import Baselines
 from lvmbench.execution.local import executor_of
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.packing import packed
-from lvmbench.execution.references import Baselines, baselines_of, due_baselines, fit_baselines
+from lvmbench.execution.references import due_baselines, fit_baselines
 from lvmbench.execution.session import Place, Reporter, Session
 from lvmbench.execution.tracking import Trackers
 from lvmbench.results.export import export
@@ -101,7 +102,7 @@ def run(
     trained, stopped = 0, ""
     trackers.start(plan.suite.name, plan.suite.version, str(out))
     try:
-        fits = due_baselines(baselines or baselines_of(plan.data, options), out) if training else []
+        fits = due_baselines(baselines or Baselines(), out) if training else []
         if (rests := due.all_of(plan)) or fits:
             workplace = executor or executor_of(options.jobs)
             with interruption.heard(here=options.jobs == 0), workplace, Leases(store) as leases:
