@@ -5,6 +5,7 @@ import json
 import random
 from dataclasses import replace
 from itertools import product
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -59,6 +60,9 @@ COSTLY = [
 both_ways = pytest.mark.parametrize("vectorized", [True, False], ids=["vectorized", "looped"])
 
 
+OPTIONS = MappingProxyType({})
+
+
 class Cut(Exception):  # noqa: N818
     """The end of a training that is cut short."""
 
@@ -109,7 +113,7 @@ class Place:
         courses = [f"{seed} {how.course}" for seed in seeds]
         return Checkpoints(self.folder, keys, courses, seconds, keep, self.said.append, "then")
 
-    def fit(self, how, method=PLAIN, seeds=(0, 1), *, cut=None, change=None, vectorized=None, **where):
+    def fit(self, how, method=PLAIN, seeds=(0, 1), *, cut=None, change=None, options=OPTIONS, **where):
         """The results of a training; with ``cut`` none, as it ends in the epoch after that one."""
         self.said, self.epochs = [], []
         parts, data = make(method, seeds, change)
@@ -120,7 +124,7 @@ class Place:
                 raise Cut
 
         place = self.checkpoints(how, seeds, **where)
-        return train(parts, seeds, data, how, CPU, report, vectorized, place)
+        return train(parts, seeds, data, how, CPU, report, checkpoints=place, **options)
 
     def cut(self, how, after, **what):
         with pytest.raises(Cut):
@@ -140,9 +144,9 @@ def place(tmp_path):
     return Place(tmp_path / "checkpoints")
 
 
-def undisturbed(how, method=PLAIN, seeds=(0, 1), *, change=None, vectorized=None):
+def undisturbed(how, method=PLAIN, seeds=(0, 1), *, change=None, options=OPTIONS):
     parts, data = make(method, seeds, change)
-    return train(parts, seeds, data, how, CPU, vectorized=vectorized)
+    return train(parts, seeds, data, how, CPU, **options)
 
 
 def bits(tensor):
@@ -199,7 +203,7 @@ def test_a_random_training_goes_on_after_each_of_random_cuts(place, draw):
     what = {
         "method": method,
         "seeds": range(chance.randint(1, 4)),
-        "vectorized": chance.choice([True, False]),
+        "options": {"vectorized": chance.choice([True, False])},
     }
     names = {"optimizer": chance.choice([*OPTIMIZERS]), "schedule": chance.choice([*SCHEDULES])}
     how = budget(epochs=12, batch=chance.randint(7, 60), learning_rate=1e-3, warm_up=3.0, **names)
@@ -212,7 +216,13 @@ def test_a_random_training_goes_on_after_each_of_random_cuts(place, draw):
 
 @both_ways
 def test_it_goes_on_both_ways(place, vectorized):
-    assert_goes_on(place, budget(), 2, vectorized=vectorized)
+    assert_goes_on(place, budget(), 2, options={"vectorized": vectorized})
+
+
+@pytest.mark.parametrize("schedule", ["constant", "plateau[patience=0]"])
+def test_runs_that_learn_at_rates_of_their_own_go_on(place, schedule):
+    how = budget(schedule=schedule)
+    assert_goes_on(place, how, 2, seeds=SEEDS, options={"rates": [0.01, 0.01, 0.03, 0.1]})
 
 
 def fused(parts, seed):
@@ -232,7 +242,7 @@ def fused(parts, seed):
 def test_it_goes_on_where_one_seed_has_lost_patience_and_another_diverged(place, vectorized):
     """Others are still training when it is cut."""
     how = budget(epochs=30, patience=1, learning_rate=0.1)
-    what = {"seeds": SEEDS, "change": fused, "vectorized": vectorized}
+    what = {"seeds": SEEDS, "change": fused, "options": {"vectorized": vectorized}}
     done = undisturbed(how, **what)
     assert done[1].status == "diverged"
     first, second, _, last = sorted(result.epochs for result in done)
