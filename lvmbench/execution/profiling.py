@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,6 +119,10 @@ class Profiled:
     def progress(self) -> Mapping[int, Progress]:
         """What is new of the jobs that run."""
         return self._executor.progress()
+
+    def listen(self, hear: Callable[[int, Progress], None]) -> None:
+        """Have news told as they come."""
+        self._executor.listen(hear)
 
     def cancel(self) -> None:
         """End every job that runs."""
