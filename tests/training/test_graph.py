@@ -91,7 +91,7 @@ def test_a_replayed_training_is_the_training_as_written(text: str, caplog: pytes
 @pytest.mark.parametrize("kind", BUILT)
 def test_steps_of_every_component_can_be_replayed(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    bench, given = Bench(CATALOGUE), Budget(epochs=9, batch=23, schedule="step[every=2]")
+    bench, given = Bench(CATALOGUE), Budget(epochs=4, batch=23, schedule="step[every=2]")
     for ref in bench.offers[kind]:
         case = bench.find({kind: ref})
         ended = []
