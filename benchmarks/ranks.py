@@ -97,9 +97,10 @@ def published() -> dict[str, Array]:
         runs = run_table(*read_results(path.parent))
         figure = next((str(name) for name in runs.columns if str(name).partition("@")[0] == "elbo"), None)
         for dataset, values in seed_values(runs, figure).items() if figure else ():
-            spread = values.std().dropna()
-            spread = spread[spread > 0].sample(min(len(spread), 40), random_state=0).to_numpy()
-            found[f"{path.parent.name}, {dataset.partition('[')[0]}"] = spread
+            spread = values.std()
+            spread = spread[spread > 0]
+            few = spread.sample(min(len(spread), 40), random_state=0).to_numpy()
+            found[f"{path.parent.name}, {dataset.partition('[')[0]}"] = few
     return {name: spread for name, spread in found.items() if len(spread) > 2}
 
 

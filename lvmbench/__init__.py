@@ -95,9 +95,11 @@ if TYPE_CHECKING:
     from lvmbench.options import Matched as Matched
     from lvmbench.options import NonNegative as NonNegative
     from lvmbench.options import Positive as Positive
+    from lvmbench.options import Precision as Precision
     from lvmbench.options import Probability as Probability
     from lvmbench.options import Size as Size
     from lvmbench.options import Sizes as Sizes
+    from lvmbench.options import Varying as Varying
     from lvmbench.options import sizes_of as sizes_of
     from lvmbench.posterior import Amortized as Amortized
     from lvmbench.posterior import Posterior as Posterior
@@ -168,9 +170,11 @@ _HOMES = {
         "Matched",
         "NonNegative",
         "Positive",
+        "Precision",
         "Probability",
         "Size",
         "Sizes",
+        "Varying",
         "sizes_of",
     ],
     "posterior": ["Amortized", "Posterior"],

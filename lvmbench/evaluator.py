@@ -16,6 +16,7 @@ from lvmbench.estimator import Estimator
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
 from lvmbench.objective import Objective
+from lvmbench.options import Precision
 from lvmbench.split import Split
 
 T = TypeVar("T")
@@ -182,6 +183,11 @@ class Evaluator(Component, ABC):
     """The figures that boards show unless a suite says otherwise, in order, at most one of each metric.
 
     By default it is the first metric with a better direction.
+    """
+    precision: Precision = "highest"
+    """How exact the decoder's matrix products are while it measures.
+
+    An evaluator that decodes much has it among its options.
     """
 
     @abstractmethod

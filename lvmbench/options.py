@@ -7,7 +7,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
@@ -65,6 +65,17 @@ MATCHED = "matched"
 Matched = Annotated[Count, MATCHED]
 """A whole number of at least 1 that must be the same in two parts of a combination."""
 
+Precision = Annotated[Literal["highest", "high", "medium"], APART]
+"""How exact products of matrices are: in float32, or of numbers that are rounded to TF32 or to bfloat16."""
+VARIES = "varies"
+"""Marks a number in which the runs of one pack may differ."""
+Number = TypeVar("Number")
+Varying = Annotated[Number, VARIES]
+"""A number that changes no shape, and decides nothing but by being 0 or not: ``Varying[Positive]``. Runs that
+differ in such numbers alone train in one pack, as its seeds do, so that it has to be kept in a tensor: in a
+buffer that is not stored (``persistent=False``), or in what it is the start of.
+"""
+
 ENOUGH = "enough"
 """Marks a whole number that is found from the data where it is not given."""
 Enough = Annotated[int | None, Field(ge=2), ENOUGH]
@@ -116,6 +127,11 @@ def resolve(component: type, options: Mapping[str, Any], label: str) -> dict[str
 def bases(component: type) -> list[str]:
     """The options that are other components."""
     return [name for name, field in options_model(component).model_fields.items() if BASE in field.metadata]
+
+
+def varying(component: type) -> list[str]:
+    """The options in which the runs of one pack may differ."""
+    return [name for name, field in options_model(component).model_fields.items() if VARIES in field.metadata]
 
 
 def given(component: type, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
+from lvmbench.api import survey
 from lvmbench.checks.testing import installed
 from lvmbench.cli import main
 from lvmbench.execution import local, worker
@@ -280,6 +281,7 @@ def cli(monkeypatch, capsys):
     monkeypatch.setattr("lvmbench.api.progress.console.width", 200)
     executor_of = local.executor_of  # nothing is isolated unless a test asks for workers
     monkeypatch.setattr(local, "executor_of", lambda jobs: executor_of(jobs or 0))
+    monkeypatch.setattr(survey, "place", lambda foreign: local.HereExecutor())
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["lvmbench", *map(str, words)])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lvmbench.execution.planning import Answer, Request
     from lvmbench.execution.runner import Summary
     from lvmbench.execution.session import Reporter
+    from lvmbench.results.consent import Consent
     from lvmbench.suites.planned import Plan
 
 RESULTS = Path("lvmbench-results")
@@ -58,22 +59,33 @@ class Prepared:
 
     @classmethod
     def again(
-        cls, directory: Path, store: str | None, options: RunOptions, *, evaluators: Iterable[str] = ()
+        cls,
+        directory: Path,
+        store: str | None,
+        options: RunOptions,
+        *,
+        trust: bool = False,
+        evaluators: Iterable[str] = (),
     ) -> Prepared:
         """The suite of results that are there, with the plugins and the seeds that they were made with.
 
         Arguments:
             directory: The results directory.
             store: The URL of its database, where that is not a file in the directory.
-            options: How to run it; the plugins are those of the store.
+            options: How to run it; its plugins are allowed to stand for those that the store names.
+            trust: Whether all that the store names are allowed.
             evaluators: What is measured instead of what the suite asks for.
+
+        Raises `UserError` as `of` does, and for plugins that are not allowed.
         """
         from lvmbench.execution.planning import Request
+        from lvmbench.results.consent import Consent
         from lvmbench.results.folder import plugins_of
         from lvmbench.results.store import Store
 
         with Store.at(directory, store) as opened:
-            options, runs = replace(options, selection=plugins_of(opened)), opened.runs()
+            selection = Consent(options.selection, trust).to(plugins_of(opened))
+            options, runs = replace(options, selection=selection), opened.runs()
         seeds = sorted({seed for *_, seed in runs}) or None
         suite, wanted = str(directory / "suite.yaml"), tuple(evaluators)
         request = Request(suite, options, seeds, evaluators=wanted)
@@ -98,6 +110,13 @@ class Prepared:
         return cls(answer, directory, store, options, executor)
 
     @property
+    def consent(self) -> Consent:
+        """The plugins that it was planned with may be imported again."""
+        from lvmbench.results.consent import Consent
+
+        return Consent(self.options.selection)
+
+    @property
     def plan(self) -> Plan:
         """What is to be run and measured."""
         return self.answer.plan
@@ -112,6 +131,7 @@ class Prepared:
 
     def run(self, reporter: Reporter, *, training: bool = True) -> Summary:
         """Do everything that is not done; without ``training``, only measure."""
+        from lvmbench.execution.profiling import Profiled
         from lvmbench.execution.runner import prepare, run
         from lvmbench.execution.tracking import Trackers
         from lvmbench.results.store import Store
@@ -121,6 +141,7 @@ class Prepared:
             prepare(self.directory)
             with Store.at(self.directory, self.store) as store:
                 where = (self.directory, store, options, reporter, trackers)
+                executor = Profiled(self.executor, self.directory) if options.profile else self.executor
                 return run(
-                    answer.plan, *where, training=training, executor=self.executor, baselines=answer.baselines
+                    answer.plan, *where, training=training, executor=executor, baselines=answer.baselines
                 )

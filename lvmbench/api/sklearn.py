@@ -20,13 +20,14 @@ from torch import Tensor
 from lvmbench.api.fitted import fit
 from lvmbench.api.per_datum import latent_mean, log_density
 from lvmbench.api.saved import curve_of, described
-from lvmbench.combinations.budget import Budget, Precision
+from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.given import Given, admit
 from lvmbench.dataset import Data, DataSummary, Support
 from lvmbench.decoder import Decoder
 from lvmbench.errors import UserError
 from lvmbench.model import LatentVariableModel as Model
 from lvmbench.noise import Stream, generator
+from lvmbench.options import Precision
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.split import Split
 

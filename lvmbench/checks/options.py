@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from lvmbench.options import APART, ENOUGH, MATCHED, options_model
+from lvmbench.options import APART, ENOUGH, MATCHED, OptionError, options_model, resolve
 from lvmbench.registry.names import Ref
 
 LITTLE = 1e-3
@@ -43,6 +43,20 @@ def ends(component: type) -> Iterator[tuple[str, Any]]:
         if field.annotation in (int, float) or ENOUGH in field.metadata:
             yield from ((option, value) for value in (*_lowest(field), *_highest(field)))
         yield from ((option, value) for value in _choices(field))
+
+
+def several(component: type, ref: Ref, option: str) -> list[float]:
+    """Three values of a number, as far as its range allows: the usual one and others, none of them 0."""
+    usual = abs(ref.options.get(option, options_model(component).model_fields[option].default)) or 1.0
+    tried = [{**ref.options, option: usual * factor} for factor in (1.0, 0.5, 2.0, 0.25)]
+    return [options[option] for options in tried if _allowed(component, options)][:3]
+
+
+def _allowed(component: type, options: Mapping[str, Any]) -> bool:
+    try:
+        return bool(resolve(component, options, component.__name__))
+    except OptionError:
+        return False
 
 
 def required(component: type) -> list[str]:

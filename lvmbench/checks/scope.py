@@ -23,6 +23,7 @@ from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import Data
 from lvmbench.distributions import Distribution, Finite, closed, is_open, traits_of
 from lvmbench.divergence import has_kl, posterior_type
+from lvmbench.options import varying
 
 
 class Declared:
@@ -133,6 +134,7 @@ SCOPE: Mapping[str, Callable[[Declared], bool]] = {
     "options_work_at_their_ends": lambda it: any(ends(it.cls)),
     "batch_rows_are_independent": lambda it: it.specimen.kind != "prior" and not _batchwise(it),
     "vectorised_equals_looped": lambda it: it.cls.vectorizable,
+    "varying_options_are_kept_in_tensors": lambda it: it.cls.vectorizable and any(varying(it.cls)),
     # parts
     "log_prob_has_its_shape": lambda it: it.trait("density"),
     "sampled_density_is_log_prob": lambda it: it.trait("density"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lvmbench.checks.contract import BUILT, MODEL_PARTS, applies, contract, require
+from lvmbench.checks.contract import BUILT, MODEL_PARTS, Violation, applies, contract, require
+from lvmbench.checks.options import several
 from lvmbench.checks.partners import Case
 from lvmbench.checks.specimen import Specimen, Trial
 from lvmbench.noise import Buffer, Recorder, Stream
+from lvmbench.options import varying
+from lvmbench.registry.names import Ref
 from lvmbench.terms import Terms
 
 SEEDS = 3
@@ -185,15 +189,43 @@ def step_never_synchronises(specimen: Specimen) -> None:
     *BUILT,
     due="Where vectorizable, seeds stacked in torch.vmap give what each gives alone.",
     read="component.Component",
-    explains=("works_with_every_partner",),
+    explains=("varying_options_are_kept_in_tensors", "works_with_every_partner"),
 )
 def vectorised_equals_looped(specimen: Specimen) -> None:
     for first in specimen.trials():
         if first.parts.vectorizable:
             settled = _settled(specimen, first.case)
-            _compare(settled or first.case, specimen.kind, gradients=settled is not None)
+            _compare([settled or first.case] * SEEDS, specimen.kind, gradients=settled is not None)
         else:
             applies(specimen.kind == "estimator", "it, or its only partners, are declared not vectorizable")
+
+
+@contract(
+    *BUILT,
+    due="Values of an option that may vary, stacked in torch.vmap, give what each gives alone.",
+    read="options.Varying",
+    explains=("works_with_every_partner",),
+)
+def varying_options_are_kept_in_tensors(specimen: Specimen) -> None:
+    options = varying(specimen.cls)
+    applies(bool(options), "no option is declared to vary")
+    found = specimen.trial().case
+    applies(found.parts().vectorizable, "it, or its only partners, are declared not vectorizable")
+    settled = _settled(specimen, found)
+    for option in options:
+        refs = [_with(specimen.ref, option, value) for value in several(specimen.cls, specimen.ref, option)]
+        cases = [replace(found, refs={**(settled or found).refs, specimen.kind: ref}) for ref in refs]
+        try:
+            _compare(cases, specimen.kind, gradients=settled is not None)
+        except Violation as wrong:
+            raise Violation(
+                f"with {', '.join(map(str, refs))}: {wrong}",
+                f"keep {option} in a buffer, or do not declare it Varying",
+            ) from None
+
+
+def _with(ref: Ref, option: str, value: float) -> Ref:
+    return Ref(ref.name, {**ref.options, option: value})
 
 
 def _settled(specimen: Specimen, case: Case) -> Case | None:
@@ -220,14 +252,15 @@ def _apart(case: Case) -> bool:
     return bool((gaps > MARGIN * (1 + log_w.abs().amax(0))).all())
 
 
-def _compare(case: Case, kind: str, *, gradients: bool) -> None:
-    alone = [Trial.of(kind, case, seed=seed, dtype=torch.float64) for seed in range(SEEDS)]
+def _compare(cases: Sequence[Case], kind: str, *, gradients: bool) -> None:
+    """Hold combinations stacked, each with another seed, against each alone."""
+    alone = [Trial.of(kind, case, seed=seed, dtype=torch.float64) for seed, case in enumerate(cases)]
     for trial in alone:
         trial.x, trial.z = alone[0].x, alone[0].z
     recorder = Recorder(Stream.seeded(1, "draws", dtype=torch.float64))
     alone[0](recorder)
-    normals = Stream.seeded(1, "n", dtype=torch.float64).normal((SEEDS, recorder.demand.normals))
-    uniforms = Stream.seeded(1, "u", dtype=torch.float64).uniform((SEEDS, recorder.demand.uniforms))
+    normals = Stream.seeded(1, "n", dtype=torch.float64).normal((len(cases), recorder.demand.normals))
+    uniforms = Stream.seeded(1, "u", dtype=torch.float64).uniform((len(cases), recorder.demand.uniforms))
     weights, buffers = torch.func.stack_module_state(alone)
 
     def one(weights: Any, buffers: Any, normals: Tensor, uniforms: Tensor) -> tuple[Tensor, ...]:

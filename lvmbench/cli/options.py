@@ -15,12 +15,23 @@ from lvmbench.text import printable
 if TYPE_CHECKING:
     from lvmbench.api.results import Results
     from lvmbench.registry.catalogue import PluginProblem
-    from lvmbench.registry.loader import PluginSelection
+    from lvmbench.results.consent import Consent
     from lvmbench.results.store import Store
 
 Plugins = Annotated[
     list[str],
     typer.Option("--plugin", metavar="FILE_OR_MODULE", help="Load a local plugin too; may be repeated."),
+]
+Allowed = Annotated[
+    list[str],
+    typer.Option(
+        "--plugin",
+        metavar="FILE_OR_MODULE",
+        help="Load a local plugin too, such as one that DIR names; may be repeated.",
+    ),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Import whatever local plugins DIR names: they are code.")
 ]
 Blocked = Annotated[
     list[str], typer.Option("--no-plugin", metavar="NAME", help="Leave a plugin out; may be repeated.")
@@ -60,6 +71,21 @@ MaxFailures = Annotated[
     ),
 ]
 
+Checkpoint = Annotated[
+    float | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="SECONDS",
+        min=0.0,
+        help="How often a training is saved, to go on from there (default: 300; 0: never).",
+    ),
+]
+Keep = Annotated[
+    bool,
+    typer.Option(
+        "--keep-checkpoints", help="Keep where trainings end, so that more epochs or patience go on there."
+    ),
+]
 TrackerNames = Annotated[
     list[str],
     typer.Option("--tracker", metavar="NAME", help="Let a tracker follow the run; may be repeated."),
@@ -97,15 +123,24 @@ def require_store(directory: Path, url: str | None) -> None:
         results_directory(directory, "store.sqlite")
 
 
-def opened_results(directory: Path, url: str | None, plugins: PluginSelection | None = None) -> Results:
-    """The results in a store, or those of a published board, with its local plugins."""
+def opened_results(
+    directory: Path, url: str | None, plugins: Iterable[str] = (), *, trust: bool = False
+) -> Results:
+    """The results in a store, or those of a published board, with the plugins that are allowed."""
     from lvmbench.api.results import Results
-    from lvmbench.registry.loader import PluginSelection
     from lvmbench.results.folder import is_published
 
     if url is not None or not is_published(directory):
         require_store(directory, url)
-    return Results(directory, url, plugins or PluginSelection())
+    return Results(directory, url, consent_to(plugins, trust=trust))
+
+
+def consent_to(plugins: Iterable[str], *, trust: bool) -> Consent:
+    """What is allowed to be imported for the sake of results."""
+    from lvmbench.registry.loader import PluginSelection
+    from lvmbench.results.consent import Consent
+
+    return Consent(PluginSelection.of(plugins), trust)
 
 
 def warn(problems: Iterable[PluginProblem]) -> None:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lvmbench.cli.options import (
+    Allowed,
     Blocked,
+    Checkpoint,
     Device,
     Directory,
     Jobs,
+    Keep,
     MaxFailures,
     Memory,
     Only,
@@ -22,6 +25,7 @@ from lvmbench.cli.options import (
     SuiteName,
     Timeout,
     TrackerNames,
+    Trust,
     open_store,
     require_store,
     warn,
@@ -54,6 +58,11 @@ def run(
     baselines: Annotated[
         bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
     ] = True,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show where the time goes, also in DIR/profile.csv.")
+    ] = False,
+    checkpoint: Checkpoint = None,
+    keep: Keep = False,
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -68,7 +77,19 @@ def run(
     from lvmbench.registry.loader import PluginSelection
 
     selection = PluginSelection.of(plugin, no_plugin)
-    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
+    options = RunOptions(
+        device,
+        jobs,
+        timeout,
+        selection,
+        memory,
+        max_failures,
+        trackers=(*tracker,),
+        baselines=baselines,
+        profile=profile,
+        checkpoint=checkpoint,
+        keep=keep,
+    )
     with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
         from lvmbench.cli.planned import show_remarks
 
@@ -132,6 +153,10 @@ def retry(
     memory: Memory = None,
     max_failures: MaxFailures = None,
     tracker: TrackerNames = [],  # noqa: B006
+    checkpoint: Checkpoint = None,
+    keep: Keep = False,
+    plugin: Allowed = [],  # noqa: B006
+    trust: Trust = False,
 ) -> None:
     """Redo the runs and evaluations that ended badly; nothing else is touched.
 
@@ -143,12 +168,16 @@ def retry(
             raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
     from lvmbench.api.prepared import Prepared
     from lvmbench.execution.options import RunOptions
+    from lvmbench.registry.loader import PluginSelection
     from lvmbench.results.baselines import reopen_baselines
 
-    options = RunOptions(
-        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
-    )
-    with open_store(directory, store) as opened, Prepared.again(directory, store, options) as prepared:
+    allowed = PluginSelection.of(plugin)
+    limits = (device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
+    options = RunOptions(*limits, checkpoint=checkpoint, keep=keep)
+    with (
+        open_store(directory, store) as opened,
+        Prepared.again(directory, store, options, trust=trust) as prepared,
+    ):
         names = prepared.plan.names
         runs = {name: run for name, run in opened.runs().items() if name in names}
         opened.reopen(run.key for run in runs.values() if run.status in wanted)
@@ -169,6 +198,8 @@ def evaluate(
     memory: Memory = None,
     max_failures: MaxFailures = None,
     tracker: TrackerNames = [],  # noqa: B006
+    plugin: Allowed = [],  # noqa: B006
+    trust: Trust = False,
 ) -> None:
     """Apply more evaluators to the stored weights; nothing is trained.
 
@@ -176,12 +207,12 @@ def evaluate(
     """
     from lvmbench.api.prepared import Prepared
     from lvmbench.execution.options import RunOptions
+    from lvmbench.registry.loader import PluginSelection
 
     require_store(directory, store)
-    options = RunOptions(
-        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
-    )
-    with Prepared.again(directory, store, options, evaluators=evaluator) as prepared:
+    allowed = PluginSelection.of(plugin)
+    options = RunOptions(device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
+    with Prepared.again(directory, store, options, trust=trust, evaluators=evaluator) as prepared:
         _go(prepared, training=False)
 
 
@@ -192,7 +223,7 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     """
     from lvmbench.api.progress import Live, console, say
     from lvmbench.api.results import Results
-    from lvmbench.cli.shown import show_results
+    from lvmbench.cli.shown import show_profile, show_results
 
     plan, out = prepared.plan, prepared.directory
     warn(prepared.answer.problems)
@@ -202,9 +233,11 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     except KeyboardInterrupt as error:
         say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {shell(out)})")
         raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
-    results = Results(out, prepared.store)
+    results = Results(out, prepared.store, prepared.consent)
     _renew_report(results)
     show_results(results, summary)
+    if prepared.options.profile:
+        show_profile(out)
     if all(planned.status == "refused" for planned in plan.planned):
         reason = plan.planned[0].reason
         raise UserError(f"{plan.suite.path}: nothing can run, every combination is refused: {reason}")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from lvmbench.combinations.optimizers import OPTIMIZERS, Optimizer
 from lvmbench.combinations.schedules import SCHEDULES, Plateau, Schedule
 from lvmbench.errors import UserError, nearest
-from lvmbench.options import Count, NonNegative, Positive, Size, given, resolve
+from lvmbench.options import Count, NonNegative, Positive, Precision, Size, Varying, given, resolve
 from lvmbench.registry.names import Ref
 
 
@@ -47,10 +47,6 @@ def _canonical(label: str, article: str, classes: Mapping[str, type[Any]], writt
         raise ValueError(str(error)) from None
 
 
-Precision = Literal["highest", "high", "medium"]
-"""As `torch.set_float32_matmul_precision` has it."""
-
-
 class Budget(BaseModel):
     """How long and with what each combination trains.
 
@@ -70,7 +66,7 @@ class Budget(BaseModel):
     epochs: Count = 100
     batch: Count = 128
     optimizer: Annotated[str, AfterValidator(partial(_canonical, "optimiser", "an", OPTIMIZERS))] = "adam"
-    learning_rate: Positive = 1e-3
+    learning_rate: Varying[Positive] = 1e-3
     schedule: Annotated[str, AfterValidator(partial(_canonical, "schedule", "a", SCHEDULES))] = "constant"
     weight_decay: NonNegative | None = None
     patience: Size = 20
@@ -87,6 +83,15 @@ class Budget(BaseModel):
         """
         given = self.model_dump()
         return given if given.pop("precision") == "highest" else self.model_dump()
+
+    @property
+    def course(self) -> dict[str, Any]:
+        """What an epoch depends on, and not when training ends.
+
+        Of two budgets of one course, what the first gave is where a training with the larger one was then.
+        """
+        ends = {"patience", "seconds", *(() if schedule_of(self.schedule).spans else ("epochs",))}
+        return {name: value for name, value in self.identity.items() if name not in ends}
 
     @field_validator("patience")
     @classmethod

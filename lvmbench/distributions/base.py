@@ -136,7 +136,9 @@ class Distribution(ABC):
         """
         return self
 
-    def relaxations(self, noise: Noise, samples: int, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    def relaxations(
+        self, noise: Noise, samples: int, temperature: Tensor | float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Samples, relaxed values that round to them, and other relaxed values given the samples alone,
         ``(K, *batch, *event)`` each, where ``traits`` has ``relaxable``; the relaxed values carry gradients
         to the parameters.

@@ -48,7 +48,9 @@ class Categorical(Distribution):
     def mean(self) -> Tensor:
         return self.logits.exp()
 
-    def relaxations(self, noise: Noise, samples: int, temperature: float) -> tuple[Tensor, Tensor, Tensor]:
+    def relaxations(
+        self, noise: Noise, samples: int, temperature: Tensor | float
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """The largest of the perturbed logits is the value's.
 
         Given that, the others are Gumbel values below it.

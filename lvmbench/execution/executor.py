@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 from lvmbench.execution.progress import Progress
+from lvmbench.stages import stage
 from lvmbench.status import Status
 
 Tell = Callable[[Progress], None]
@@ -85,6 +86,9 @@ class Executor(Protocol):
     def progress(self) -> Mapping[int, Progress]:
         """What is new of the jobs that run, by their numbers."""
 
+    def listen(self, hear: Callable[[int, Progress], None]) -> None:
+        """Have news told as they come, by the numbers of jobs, where nobody can ask for them meanwhile."""
+
     def cancel(self) -> None:
         """End every job that runs, at once and without an outcome."""
 
@@ -99,8 +103,10 @@ class Executor(Protocol):
 
 def do(work: Work, job: Any, tell: Tell) -> Any:
     """Do a job here."""
-    module, _, function = work.partition(":")
-    return getattr(importlib.import_module(module), function)(job, tell)
+    name, _, function = work.partition(":")
+    with stage("import"):
+        module = importlib.import_module(name)
+    return getattr(module, function)(job, tell)
 
 
 def cores() -> int:

@@ -10,31 +10,47 @@ from typing import Any
 from lvmbench.combinations.combination import Combination
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
-from lvmbench.results.weights import weights_file
+from lvmbench.results.weights import CHECKPOINTS, weights_file
 from lvmbench.status import Status
 
 
 @dataclass(frozen=True)
+class Run:
+    """One run: a combination with a seed, and the key of its results."""
+
+    combination: Combination
+    seed: int
+    key: str
+
+
+@dataclass(frozen=True)
 class Job:
-    """One pack to train.
+    """Runs of one pack, and where they are trained.
 
     Arguments:
-        combination: What to train.
-        keys: The run key of each seed.
+        runs: The runs.
         device: Where, by name.
         selection: The plugins that the worker loads.
         weights: The folder of the stored weights.
+        checkpoint: After how many seconds it is saved where the training is; 0: never.
+        keep: Whether a training that has ended leaves what larger budgets go on from.
     """
 
-    combination: Combination
-    keys: Mapping[int, str]
+    runs: tuple[Run, ...]
     device: str
     selection: PluginSelection
     weights: Path
+    checkpoint: float = 0.0
+    keep: bool = False
 
-    def weights_file(self, seed: int) -> Path:
-        """Where the weights of one seed are stored."""
-        return weights_file(self.weights, self.keys[seed])
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.weights.with_name(CHECKPOINTS)
+
+    def weights_file(self, run: Run) -> Path:
+        """Where the weights of a run are stored."""
+        return weights_file(self.weights, run.key)
 
 
 @dataclass(frozen=True)
@@ -42,25 +58,29 @@ class Measuring:
     """One evaluator to apply to the stored weights of one run.
 
     Arguments:
-        job: The pack that the run was trained in.
-        seed: The run's seed.
+        job: That run alone.
         evaluator: The evaluator.
         facts: What is on record of the run's training.
         split: The split that is measured.
     """
 
     job: Job
-    seed: int
     evaluator: Ref
     facts: Mapping[str, Any] = field(default_factory=dict)
     split: str = "test"
 
+    @property
+    def run(self) -> Run:
+        """The run."""
+        (run,) = self.job.runs
+        return run
+
 
 @dataclass(frozen=True)
 class Trained:
-    """How the training of one run ended."""
+    """How the training of one run, known by its key, ended."""
 
-    seed: int
+    key: str
     status: Status
     reason: str = ""
     traceback: str | None = None
@@ -72,10 +92,10 @@ class Trained:
 class Evaluated:
     """What one evaluator gave for one run."""
 
-    seed: int
     evaluator: str
     status: Status
     reason: str = ""
     traceback: str | None = None
     seconds: float = 0.0
     measurements: tuple[Mapping[str, Any], ...] = ()
+    per_datum_sha256: str | None = None

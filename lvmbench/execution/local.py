@@ -5,8 +5,9 @@ from __future__ import annotations
 import pickle
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +16,7 @@ from lvmbench.errors import LvmbenchError
 from lvmbench.execution.executor import Crash, Ended, Executor, Limits, Resources, Work, cores, do
 from lvmbench.execution.fates import crash_of, death, kills_for_memory
 from lvmbench.execution.process import ENDED, WorkerProcess
-from lvmbench.execution.progress import Progress
+from lvmbench.execution.progress import NowAndThen, Progress
 from lvmbench.execution.serving import DONE, PROGRESS, READY
 from lvmbench.registry.words import reason_of
 from lvmbench.status import Status
@@ -89,6 +90,9 @@ class LocalExecutor:
         news, self._news = self._news, {}
         return news
 
+    def listen(self, hear: Callable[[int, Progress], None]) -> None:
+        """Do nothing: one can ask."""
+
     def completed(self, seconds: float) -> list[Ended]:
         """The jobs that end, as soon as there are any, within some seconds."""
         end = time.monotonic() + seconds
@@ -129,8 +133,7 @@ class LocalExecutor:
 
     def _done(self, worker: WorkerProcess, content: bytes) -> Ended:
         number, worker.number = worker.number, -1
-        self._news.pop(number, None)
-        return Ended(number, _unpacked(content), worker.log, worker.look())
+        return Ended(number, _unpacked(content), worker.log, worker.look(), self._news.pop(number, None))
 
     def _watched(self) -> list[Ended]:
         """The jobs whose worker is dead, or has had to be killed."""
@@ -203,6 +206,7 @@ class HereExecutor:
 
     def __init__(self) -> None:
         self._job: tuple[int, Work, Any] | None = None
+        self._hear: Callable[[int, Progress], None] = lambda number, news: None
 
     def __enter__(self) -> Self:
         return self
@@ -232,6 +236,10 @@ class HereExecutor:
         """Nothing: no job runs while anybody can ask."""
         return {}
 
+    def listen(self, hear: Callable[[int, Progress], None]) -> None:
+        """Have news told while `completed` does a job."""
+        self._hear = hear
+
     def completed(self, seconds: float) -> list[Ended]:
         """The job that was taken, done."""
         if self._job is None:
@@ -239,7 +247,7 @@ class HereExecutor:
             return []
         (number, work, job), self._job = self._job, None
         try:
-            return [Ended(number, do(work, job, lambda progress: None))]
+            return [Ended(number, do(work, job, NowAndThen(partial(self._hear, number))))]
         except KeyboardInterrupt:
             raise
         except BaseException as error:

@@ -18,6 +18,7 @@ from lvmbench.evaluator import Evaluator, Measurement, Subject
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.text import printable, shortened
+from lvmbench.training.precision import decoding_precision
 
 WORD = 200
 """So many characters of what a figure is called are kept."""
@@ -49,7 +50,8 @@ def subject_of(
 
 def figures(evaluator: Evaluator, subject: Subject) -> tuple[list[Measurement], tuple[dict[str, Any], ...]]:
     """The measurements of an evaluator, and the same as rows of the store."""
-    measurements = list(evaluator.evaluate(subject))
+    with decoding_precision(evaluator.precision, subject.model.decoder, subject.device):
+        measurements = list(evaluator.evaluate(subject))
     rows = tuple(_row(m, evaluator, subject.split) for m in measurements)
     _expect_distinct(measurements)
     return measurements, rows

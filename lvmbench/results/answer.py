@@ -12,6 +12,7 @@ from lvmbench.results.board import Board, seed_values
 from lvmbench.results.front import TIME, row_names
 from lvmbench.results.labels import labels, table_name
 from lvmbench.results.sections import cell
+from lvmbench.status import SETTLED
 from lvmbench.text import listed
 
 NAMED = 3
@@ -42,13 +43,14 @@ def answer(board: Board) -> list[Answer]:
         return [Answer("", [_nothing(board)])]
     tables = list(board.frame[board.frame[board.metric].notna()].groupby(_TABLE))
     parts, pairs = board.worth.parts, board.worth.pairs
-    return [
+    found = [
         Answer(
             table_name(*map(str, place)) if len(tables) > 1 else "",
             [*_of_table(board, rows), *_parts(board, _at(parts, place)), *_pairs(_at(pairs, place))],
         )
         for place, rows in tables
     ]
+    return [*found, *_unsettled(board)]
 
 
 def _at(found: pd.DataFrame, place: Any) -> pd.DataFrame:
@@ -65,15 +67,31 @@ def _nothing(board: Board) -> str:
     return f"This board ranks nothing; it says what goes with what ({counts})."
 
 
+def _unsettled(board: Board) -> Iterator[Answer]:
+    """What is said where runs have yet to give a result."""
+    left = {status: n for status, n in board.counts.items() if status not in SETTLED}
+    if left:
+        counts = ", ".join(f"{n} {status}" for status, n in left.items())
+        runs = f"{sum(left.values())} of {sum(board.counts.values())} runs"
+        yield Answer("", [f"{runs} gave no result ({counts}): what is said here may change with them."])
+
+
 def _of_table(board: Board, rows: pd.DataFrame) -> Iterator[str]:
-    """The best row of a table, and how sure that is."""
+    """The best row of a table, and how sure that is; rows without a rank only where none has one."""
     rows = rows.assign(name=row_names(board)[rows.index])
-    found = f"{rows['name'].iloc[0]}: {_value(board, rows.iloc[0])}"
+    ranked = rows["rank"].notna()
+    first, others = (rows[ranked], rows[~ranked]) if ranked.any() else (rows, rows[:0])
+    found = f"{first['name'].iloc[0]}: {_value(board, first.iloc[0])}"
     if len(rows) == 1:
         yield f"The only row with a result is {found}."
+    elif len(first) == 1:
+        yield f"The only row with a rank is {found}."
     else:
-        yield f"Use {found}, the best of {len(rows)} rows in {_wins(board, rows)}."
-        yield from _sure(rows)
+        yield f"Use {found}, the best of {len(first)} rows in {_wins(board, first)}."
+        yield from _sure(first)
+    if len(others):
+        named = [f"{row['name']} ({_value(board, row)})" for _, row in others.iterrows()]
+        yield f"Not ranked, for want of seeds: {listed(named, NAMED)}."
 
 
 def _value(board: Board, row: pd.Series[Any]) -> str:

@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from lvmbench.combinations.combination import SETTINGS, Combination, run_keys
-from lvmbench.combinations.parts import DataCache, Parts, latent_size
+from lvmbench.combinations.kinship import kinship
+from lvmbench.combinations.parts import DataCache, Parts, identity, latent_size
 from lvmbench.combinations.prototypes import Prototypes
 from lvmbench.combinations.requirements import (
     Offer,
@@ -210,7 +211,7 @@ class _Planner:
         try:
             data = self.data[combination["dataset"]]
             provenance["dataset"]["sha256"] = data.checksum
-            identity = self._identity(combination, data)
+            found = identity(self.catalogue, combination, data)
         except UserError as error:
             raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None
         except (Refusal, Unavailable) as error:
@@ -219,7 +220,7 @@ class _Planner:
             return self._without_data(combination, provenance, error.status, str(error))
         except Exception:
             return self._without_data(combination, provenance)
-        planned = Planned(combination, self._keys(combination, identity), provenance)
+        planned = Planned(combination, self._keys(combination, found), provenance)
         try:
             return self._checked(planned, data, evaluators)
         except (Refusal, Unavailable) as error:
@@ -249,6 +250,7 @@ class _Planner:
             planned,
             parameters=offer.parameters,
             support=offer.model.decoder.distribution.support,
+            kin=kinship(self.catalogue, combination) if parts.vectorizable else "",
             refused_evaluators=refused,
             efforts={str(e): self._effort(e, work) for e in applied},
         )
@@ -274,15 +276,8 @@ class _Planner:
             return None
         return unmet(f"evaluator '{evaluator}'", built, provided, combination, data)
 
-    def _identity(self, combination: Combination, data: Data) -> dict[str, Any]:
-        """What a run's results depend on besides its seed."""
-        options = {kind: self.catalogue.options(kind, ref) for kind, ref in combination.refs.items()}
-        version = {kind: self.catalogue.version(kind, ref) for kind, ref in combination.refs.items()}
-        parts = {kind: [combination[kind].name, options[kind], version[kind]] for kind in PARTS}
-        return {"parts": parts, "data": data.checksum, "budget": combination.budget.identity}
-
-    def _keys(self, combination: Combination, identity: Mapping[str, Any]) -> dict[int, str]:
-        return run_keys(combination, self.suite.seeds, identity)
+    def _keys(self, combination: Combination, known: Mapping[str, Any]) -> dict[int, str]:
+        return run_keys(combination, self.suite.seeds, known)
 
     def _without_data(
         self,
@@ -291,5 +286,5 @@ class _Planner:
         status: str | None = None,
         reason: str = "",
     ) -> Planned:
-        identity = {"parts": {kind: str(ref) for kind, ref in combination.refs.items()}}
-        return Planned(combination, self._keys(combination, identity), provenance, status, reason)
+        known = {"parts": {kind: str(ref) for kind, ref in combination.refs.items()}}
+        return Planned(combination, self._keys(combination, known), provenance, status, reason)

@@ -13,7 +13,7 @@ from lvmbench.combinations.parts import Parts, build
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
 from lvmbench.terms import Terms
-from lvmbench.training.graph import WARM
+from lvmbench.training.graph import WARM, faster
 from lvmbench.training.precision import matmul_precision
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lvmbench.suites.planned import Planned
 
 TIMED_STEPS = WARM + 2
-"""As many as a GPU needs to record a step before the timed ones, so that these are replayed."""
+"""As many as record a step before the timed ones, so that these are replayed."""
 DATA, SAMPLES = 32, 64
 """How many data, and samples of each, are drawn to see what a draw costs."""
 
@@ -77,7 +77,7 @@ def _training(planned: Planned, parts: list[Parts], data: Data, device: torch.de
     from lvmbench.training.loop import Training
 
     budget = planned.combination.budget
-    training = Training(parts, list(planned.keys), data, budget, device)
+    training = Training(parts, list(planned.keys), data, budget, device, wrap=faster(device, WARM))
     with matmul_precision(budget.precision, device):
         step = _timed(lambda: training.steps_of(TIMED_STEPS), device) / TIMED_STEPS
     longest = float("inf") if budget.seconds is None else budget.seconds * len(parts)

@@ -1,44 +1,48 @@
-"""A pack: the seeds of one combination, trained as one."""
+"""A pack: runs that differ in their seeds, and in numbers that may vary, trained as one."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import stack_module_state, vmap
 
 from lvmbench.noise import Demand, generator
 from lvmbench.split import Split
 from lvmbench.training.learner import Learner
 
 VECTORIZED_LIMIT = 1_500_000
-"""Parameters per seed up to which vectorising was measured to gain on a CPU (``benchmarks/packs.py``)."""
+"""Parameters per run up to which vectorising was measured to gain on a CPU (``benchmarks/packs.py``)."""
 
 
-def gains_from_vectorizing(learner: Learner, seeds: int, device: torch.device) -> bool:
-    """Whether the seeds are better trained as stacked tensors than one after another.
+def gains_from_vectorizing(learner: Learner, runs: int, device: torch.device) -> bool:
+    """Whether runs are better trained as stacked tensors than one after another.
 
     A rule of size, not a timing, so that it never makes two runs of a suite differ.
     """
     size = sum(p.numel() for p in learner.parameters())
-    return seeds > 1 and (device.type != "cpu" or size <= VECTORIZED_LIMIT)
+    return runs > 1 and (device.type != "cpu" or size <= VECTORIZED_LIMIT)
 
 
 class Pack:
     """The stacked state of ``S`` learners of the same structure, and one pass over all of them.
 
     Arguments:
-        learners: One per seed, already on the device.
-        vectorized: Whether to run the seeds inside ``torch.vmap``, or one after another with equal results.
+        learners: One per run, already on the device. What is no tensor is taken from the first.
+        vectorized: Whether to run them inside ``torch.vmap``, or one after another with equal results.
     """
 
     def __init__(self, learners: Sequence[Learner], *, vectorized: bool) -> None:
         self.vectorized = vectorized
         self.parameters, self.buffers = stack_module_state(list(learners))
-        # `functional_call` brings all weights: the skeleton is structure alone, and takes no memory
-        self._skeleton = copy.deepcopy(learners[0]).to("meta")
+        # the weights are brought to each call: the skeleton is structure alone, and takes no memory
+        self._skeleton = _Skeleton(learners[0])
+        # one by one, gradients are those of a seed's own rows: they need not go back through the stack
+        self._members = [] if vectorized else [self._leaves(s) for s in range(len(learners))]
 
     def __call__(
         self, x: Tensor, normals: Tensor, uniforms: Tensor, kl_weight: Tensor | float, training: bool
@@ -46,58 +50,100 @@ class Pack:
         """Mean surrogate and mean bound of each seed, ``(S,)``, for batches ``(S, B, *x)``."""
         self._skeleton.train(training)
 
-        def one(
-            parameters: dict[str, Tensor], buffers: dict[str, Tensor], *inputs: Tensor
-        ) -> tuple[Tensor, Tensor]:
-            result: tuple[Tensor, Tensor] = functional_call(
-                self._skeleton, (parameters, buffers), (*inputs, kl_weight, training)
-            )
+        def one(state: dict[str, Tensor], *inputs: Tensor) -> tuple[Tensor, Tensor]:
+            with self._skeleton.holding(state) as learner:
+                result: tuple[Tensor, Tensor] = learner(*inputs, kl_weight, training)
             return result
 
         # random numbers are among the inputs: inside vmap a generator could not give each seed its own
         if self.vectorized:
-            return vmap(one)(self.parameters, self.buffers, x, normals, uniforms)
-        states = (_seeds(stacked, len(x)) for stacked in (self.parameters, self.buffers))
-        every = zip(*states, x, normals, uniforms, strict=True)
-        rows = [one(*inputs) for inputs in every]
+            return vmap(one)({**self.parameters, **self.buffers}, x, normals, uniforms)
+        rows = [one(*inputs) for inputs in zip(self._members, x, normals, uniforms, strict=True)]
         surrogates, bounds = zip(*rows, strict=True)
         return torch.stack(surrogates), torch.stack(bounds)
 
-    def state(self, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Views of the parameters and of the buffers of one seed."""
-        return {k: v[seed] for k, v in self.parameters.items()}, {k: v[seed] for k, v in self.buffers.items()}
+    def backward(self, surrogates: Tensor) -> None:
+        """Give each stacked parameter the gradient by which the surrogates ``(S,)`` fall."""
+        leaves = [*self.parameters.values(), *(leaf for member in self._members for leaf in member.values())]
+        for leaf in leaves:
+            leaf.grad = None
+        # each seed's weights get the gradient of its own surrogate, as if it were alone
+        surrogates.backward(torch.full_like(surrogates, -1.0))
+        for name, stacked in self.parameters.items() if self._members else ():
+            stacked.grad = _together([member[name].grad for member in self._members])
 
     def refresh(self, train: Split) -> None:
         """Show the training data to the parts of each seed."""
-        refresher = _Refresher(self._skeleton)
         for s in range(len(next(iter(self.parameters.values())))):
-            state = {f"learner.{k}": v for part in self.state(s) for k, v in part.items()}
-            functional_call(refresher, state, (train,))
+            with torch.no_grad(), self._skeleton.holding(self._leaves(s)) as learner:
+                for part in learner.parts.components.values():
+                    if part.refreshes:
+                        part.refresh(train, learner.model)
 
-    def snapshot(self) -> dict[str, Tensor]:
-        """A copy of the whole stacked state."""
-        return {k: v.detach().clone() for k, v in {**self.parameters, **self.buffers}.items()}
+    @property
+    def stacked(self) -> dict[str, Tensor]:
+        """The whole stacked state."""
+        return {**self.parameters, **self.buffers}
+
+    def snapshot(self, names: Collection[str] | None = None) -> dict[str, Tensor]:
+        """A copy of the stacked state, or of what has these names."""
+        return {k: v.detach().clone() for k, v in self.stacked.items() if names is None or k in names}
+
+    def _leaves(self, seed: int) -> dict[str, Tensor]:
+        """The parameters and buffers of one seed, in the memory of the stacked ones."""
+        parameters = {k: v.detach()[seed].requires_grad_(v.requires_grad) for k, v in self.parameters.items()}
+        return {**parameters, **{k: v[seed] for k, v in self.buffers.items()}}
 
 
-def _seeds(stacked: Mapping[str, Tensor], seeds: int) -> list[dict[str, Tensor]]:
-    """Stacked tensors as those of each seed."""
-    # not by indexing: the gradient of each index would fill a whole stack with zeros
-    rows = {k: [v.squeeze(0)] if seeds == 1 else v.unbind() for k, v in stacked.items()}
-    return [{k: row[s] for k, row in rows.items()} for s in range(seeds)]
+def _together(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    """The gradients of each seed's parameter as that of the stacked one: of a single seed the same memory."""
+    known = [g for g in gradients if g is not None]
+    if len(known) < 2:
+        return known[0].unsqueeze(0) if known else None
+    return torch.stack(known)
 
 
-class _Refresher(nn.Module):
-    """A learner whose call shows it the training data."""
+class _Skeleton:
+    """The structure of a learner, which is run with state that is given.
+
+    It is what `torch.func.functional_call` does, which looks anew at each call where the state belongs: that
+    took as long as the steps of a small network.
+    """
 
     def __init__(self, learner: Learner) -> None:
-        super().__init__()
-        self.learner = learner
+        self._learner = copy.deepcopy(learner)
+        self._places = list(_places(self._learner))
+        self._learner.to("meta").train()
 
-    @torch.no_grad()
-    def forward(self, train: Split) -> None:
-        for part in self.learner.parts.components.values():
-            if part.refreshes:
-                part.refresh(train, self.learner.model)
+    def train(self, training: bool) -> None:
+        """Let it be one that trains, or one that does not."""
+        if self._learner.training != training:
+            self._learner.train(training)
+
+    @contextmanager
+    def holding(self, state: Mapping[str, Tensor]) -> Iterator[Learner]:
+        """The learner with this state, by the names of its parameters and buffers."""
+        before = [(tensors, key, tensors[key]) for _, tensors, key in self._places]
+        for name, tensors, key in self._places:
+            tensors[key] = state[name]
+        try:
+            yield self._learner
+        finally:
+            for tensors, key, tensor in before:
+                tensors[key] = tensor
+
+
+def _places(module: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Where a module has its parameters and buffers: the name of each, and where it is under which key.
+
+    A tensor in several places has the name of the first, as `torch.nn.Module.named_parameters` has it.
+    """
+    names: dict[int, str] = {}
+    for path, part in module.named_modules():
+        for tensors in (part._parameters, part._buffers):
+            for key, tensor in tensors.items():
+                if tensor is not None:
+                    yield names.setdefault(id(tensor), f"{path}.{key}"), tensors, key
 
 
 class PackNoise:
@@ -113,14 +159,14 @@ class PackNoise:
     """
 
     def __init__(self, seeds: Sequence[int], demand: Demand, *words: object, device: torch.device) -> None:
-        self._generators = [generator(seed, *words, device=device) for seed in seeds]
+        self.generators = [generator(seed, *words, device=device) for seed in seeds]
         self._normals = torch.empty(len(seeds), demand.normals, device=device)
         self._uniforms = torch.empty(len(seeds), demand.uniforms, device=device)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Fresh normals and uniforms, ``(S, n)`` each, in the same memory every time."""
         # in one call for each seed and kind: numbers must not depend on how many seeds there are
-        for row, uniform_row, source in zip(self._normals, self._uniforms, self._generators, strict=True):
+        for row, uniform_row, source in zip(self._normals, self._uniforms, self.generators, strict=True):
             row.normal_(generator=source)
             uniform_row.uniform_(generator=source)
         return self.drawn
@@ -131,8 +177,8 @@ class PackNoise:
         return self._normals, self._uniforms
 
 
-def clip_per_seed(gradients: Sequence[Tensor], limit: float) -> None:
-    """Scale the gradients ``(S, ...)`` of each seed, in place, to a norm of at most ``limit``."""
+def clip_each(gradients: Sequence[Tensor], limit: float) -> None:
+    """Scale the gradients ``(S, ...)`` of each run, in place, to a norm of at most ``limit``."""
     norms = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in gradients]).sum(0).sqrt()
     # by the norm over all parameters of a seed: its step keeps its direction
     scale = (limit / (norms + 1e-12)).clamp(max=1.0)

@@ -487,12 +487,15 @@ def test_a_run_that_fails_is_exit_code_1_and_says_how_to_go_on(cli, tiny):
     assert "1 failed" in shown.out
     assert "RuntimeError: no prior today" in shown.out
     assert "runs: 1 ok · 1 failed   trained now: 2" in shown.out
-    assert f"what failed: lvmbench status {out} --traceback   redo it: lvmbench retry {out}" in shown.out
+    assert (
+        f"what failed: lvmbench status {out} --traceback   redo it: lvmbench retry {out} --plugin {plugin}"
+        in shown.out
+    )
     status = cli("status", out, "--traceback").out
     assert 'raise RuntimeError("no prior today")' in status
-    assert status.endswith(f"redo what failed: lvmbench retry {out}\n")
+    assert status.endswith(f"redo what failed: lvmbench retry {out} --plugin {plugin}\n")
     (tiny.folder / "mended").touch()
-    shown = cli("retry", out, "--jobs", "0")  # the plugin is remembered
+    shown = cli("retry", out, "--jobs", "0", "--plugin", plugin)
     assert (shown.code, "runs: 2 ok   trained now: 1" in shown.out) == (0, True)
 
 

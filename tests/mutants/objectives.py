@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from lvmbench import Count, Estimate, Objective, SurrogateObjective, Terms, Walk
+from lvmbench import Count, Estimate, Objective, Positive, SurrogateObjective, Terms, Varying, Walk
 from lvmbench.kernels.resampling import copies
 from lvmbench.kernels.smc import Resampling, sweep
 from tests.mutants import mutant
@@ -72,6 +72,21 @@ class SumOverSamples(Plain):
 )
 class WeighedButLinear(Weighted):
     linear = True
+
+
+@mutant(
+    "a weight that is declared to vary, kept as a plain number: a pack trains with that of its first run",
+    varying_options_are_kept_in_tensors="keep weight in a buffer",
+)
+class PlainNumber(Plain):
+    lower_bound = False
+
+    def __init__(self, *, samples: Count = 3, weight: Varying[Positive] = 1.0):
+        super().__init__(samples=samples)
+        self.weight = weight
+
+    def forward(self, terms, kl_weight=1.0):
+        return self.weight * super().forward(terms, kl_weight)
 
 
 @mutant("the mean over the batch for every datum", batch_rows_are_independent="over the batch")

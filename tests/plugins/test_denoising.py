@@ -68,7 +68,7 @@ def test_q_is_of_data_with_noise_in_training_and_of_data_alone_after_it():
     for case in cases().values():
         trial = Trial.of("posterior", case, dtype=F64)
         posterior, x = trial.model.posterior, trial.x
-        posterior.scale = SCALE
+        posterior.scale.fill_(SCALE)
         other = copy.deepcopy(posterior.base)
         noisy = x + SCALE * noise().normal(x.shape)
         assert equal(draws(trial.model.q(x, noise())), draws(other(noisy, trial.model))), case

@@ -45,6 +45,19 @@ def test_a_single_seed_says_so_and_so_does_a_lone_row():
     assert only.startswith("The only row with a result is")
 
 
+def test_a_row_with_too_few_seeds_is_named_but_not_recommended():
+    records, measurements = results(additive, **GRID)
+    best = (records["posterior"] == "b") & (records["latent"] == 8) & (records["seed"] > 0)
+    keys = records.loc[best, "key"]
+    records.loc[best, "status"] = "timeout"
+    found, left = answer(leaderboard(records, measurements[~measurements["key"].isin(keys)]))
+    assert found.sentences[0].startswith("Use b · latent=16: Elbo 3.")
+    assert any(
+        text.startswith("Not ranked, for want of seeds: b · latent=8 (Elbo") for text in found.sentences
+    )
+    assert str(left) == "2 of 12 runs gave no result (2 timeout): what is said here may change with them."
+
+
 def test_lower_may_be_better():
     first, *_ = said(additive, better="lower", **GRID)
     assert first.startswith("Use a · latent=16: Elbo -1.93")

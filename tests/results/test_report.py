@@ -2,14 +2,16 @@
 
 import re
 import shutil
-from html import unescape
+from html import escape, unescape
 from html.parser import HTMLParser
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
 import lvmbench
 from lvmbench.results.report.anchors import combination_anchors, component_anchor
+from lvmbench.results.report.svg import inline
 from tests.results.test_leaderboard import measured, run
 
 SCRIPT, ARABIC, SIGNS = "<script>alert(1)</script>", "عمر", "$a_1$ 100%"
@@ -133,3 +135,16 @@ def test_the_command_writes_where_it_is_told(page, tmp_path, cli):
     shown = cli("report", page.parent, "--out", tmp_path / "page.html")
     assert (shown.code, shown.out) == (0, f"wrote {tmp_path / 'page.html'}\n")
     assert (tmp_path / "page.html").stat().st_size > 100_000
+
+
+def test_what_is_written_in_a_figure_stays_as_it_is() -> None:
+    figure, axes = plt.subplots()
+    words = ["-18.5394 \u00b1 0.0264", "#ffffff", 'id="p', 'a < 1.23456 > "b"']
+    for i, text in enumerate(words):
+        axes.text(0.1, i / 5, text)
+    drawn = str(inline(figure, "one", "words"))
+    plt.close(figure)
+    shown = [text for _, text in re.findall(r"<text([^>]*)>([^<]*)</text>", drawn)]
+    assert all(escape(text, quote=False) in shown for text in words)
+    assert "#ffffff" not in "".join(re.findall(r"<[^>]*>", drawn))
+    assert not re.search(r"\d\.\d{3}", "".join(re.findall(r"<[^>]*>", drawn)))

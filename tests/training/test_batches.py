@@ -15,6 +15,7 @@ from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.training.batches import SIMILAR, Batches, Shape, by_length, together
 from lvmbench.training.loop import Training
+from lvmbench.training.pack import Pack
 
 CATALOGUE = load_catalogue()
 CPU = torch.device("cpu")
@@ -110,11 +111,10 @@ def test_an_epoch_counts_every_sequence_once_and_padding_never():
         torch.testing.assert_close(found, due, rtol=1e-4, atol=0)
 
 
-def test_batches_are_cut_to_the_longest_of_their_group():
+def test_batches_are_cut_to_the_longest_of_their_group(monkeypatch):
     _, data, training = made()
-    seen = []
-    pack = training.pack
-    training.pack = lambda x, *rest: seen.append(x) or pack(x, *rest)
+    seen, call = [], Pack.__call__
+    monkeypatch.setattr(Pack, "__call__", lambda pack, x, *rest: seen.append(x) or call(pack, x, *rest))
     training._epoch(1)
     assert {Shape(*x.shape[1:3]) for x in seen} == set(training.batches.shapes)
     assert sum(x[0].numel() for x in seen) < 0.8 * data.splits["train"].x.numel()

@@ -4,22 +4,60 @@ import warnings
 
 import pytest
 import torch
+from torch import nn
 
 import lvmbench
 from lvmbench.combinations.budget import Budget
-from lvmbench.training.precision import has_fast_products, matmul_precision
+from lvmbench.training.precision import decoding_precision, has_fast_products, matmul_precision
 
 CPU = torch.device("cpu")
 PARTS = {"prior": "standard_normal", "posterior": "gaussian", "objective": "elbo"}
-UNITS = "lvmbench.training.precision.has_fast_products"
+
+
+@pytest.fixture
+def unit(monkeypatch):
+    """A processor that rounds what it multiplies where it may."""
+    monkeypatch.setattr("lvmbench.training.precision._rounded", lambda precision: True)
 
 
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])
-def test_products_have_the_precision_while_a_model_trains_and_no_longer(precision, monkeypatch):
-    monkeypatch.setattr(UNITS, lambda *_: True)
+def test_products_have_the_precision_while_a_model_trains_and_no_longer(precision, unit):
     with matmul_precision(precision, CPU):
         assert torch.get_float32_matmul_precision() == precision
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_products_of_the_highest_precision_are_exact_whoever_takes_them():
+    numbers = torch.full((256, 256), 1 + 2**-20)
+    with matmul_precision("highest", CPU):
+        assert torch.equal(numbers @ torch.eye(256), numbers)
+
+
+def test_only_the_decoder_has_the_precision_of_an_evaluator(unit):
+    found = []
+
+    class Part(nn.Module):
+        def forward(self) -> None:
+            found.append(torch.get_float32_matmul_precision())
+
+    decoder, posterior = Part(), Part()
+    with decoding_precision("medium", decoder, CPU):
+        for part in (posterior, decoder, posterior):
+            part()
+    decoder()
+    assert found == ["highest", "medium", "highest", "highest"]
+
+
+def test_a_decoder_that_fails_leaves_products_exact(unit):
+    class Fails(nn.Module):
+        def forward(self) -> None:
+            raise ValueError("no")
+
+    decoder = Fails()
+    with decoding_precision("medium", decoder, CPU):
+        with pytest.raises(ValueError, match="no"):
+            decoder()
+        assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_a_precision_that_gains_nothing_is_told():

@@ -20,10 +20,11 @@ from lvmbench.combinations.parts import build
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
-from lvmbench.training import restore, train
+from lvmbench.training import restore, state, train
 from lvmbench.training.learner import ContractError
 from lvmbench.training.loop import Training
 from lvmbench.training.optimizer import PackOptimizer
+from lvmbench.training.pack import Pack
 
 CATALOGUE = load_catalogue()
 CPU = torch.device("cpu")
@@ -103,6 +104,25 @@ def test_a_vectorized_pack_equals_a_looped_one(parts):
     one, other = (fit([0, 1, 2], vectorized=v, **parts) for v in (True, False))
     for seed in (0, 1, 2):
         assert_alike(one[seed], other[seed])
+
+
+def test_layers_may_share_their_weights():
+    """As encoders and decoders that are each other's transpose do."""
+
+    def tie(parts, seed):
+        first, second = (
+            m for m in parts.model.decoder.modules() if isinstance(m, nn.Linear) and m.weight.shape == (8, 8)
+        )
+        second.weight = first.weight
+
+    deep = {"decoder": "gaussian[hidden=8,layers=3]"}
+    one, other = (fit([0, 1], vectorized=v, change=tie, **deep) for v in (True, False))
+    for seed in (0, 1):
+        assert_alike(one[seed], other[seed])
+        assert one[seed].status == "ok"
+    built, _ = make([0], change=tie, **deep)
+    restore(built[0], one[0].weights)
+    torch.testing.assert_close(dict(state(built[0])), one[0].weights)
 
 
 @every_combination
@@ -250,12 +270,11 @@ def test_the_kl_weight_rises_with_every_step_of_the_warm_up(own):
     assert set(seen[False]) == {1.0}
 
 
-def test_each_split_is_decoded_in_its_own_way():
+def test_each_split_is_decoded_in_its_own_way(monkeypatch):
     """Dynamic binarisation keeps training images grey, and those for validation as zeros and ones."""
     built, data = make([0], **{**DIGITS, "dataset": "digits[binarize=dynamic]"})
-    training, seen = Training(built, [0], data, budget(), CPU), []
-    pack = training.pack
-    training.pack = lambda x, *rest: seen.append(x[0]) or pack(x, *rest)
+    training, seen, call = Training(built, [0], data, budget(), CPU), [], Pack.__call__
+    monkeypatch.setattr(Pack, "__call__", lambda pack, x, *rest: seen.append(x[0]) or call(pack, x, *rest))
     training._validate()
     training.steps_of(1)
     *held, visited = seen

@@ -66,9 +66,12 @@ def _panels(frame: pd.DataFrame) -> Any:
 
 
 def _panel(axes: Axes, part: pd.DataFrame, seeds: bool) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     means = pd.concat({line: _mean_curve(own) for line, own in part.groupby("line")}, names=["line", "epoch"])
     ends = means["validation_bound"].groupby("line").last().sort_values(ascending=False)
     floor = _frame(axes, means, ends)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     handles = [_curve(axes, means.loc[line], i, len(ends)) for i, line in enumerate(ends.index)]
     for line, handle in (
         zip(ends.index, handles, strict=True) if seeds and len(ends) <= _WITH_TRAINING else ()
@@ -107,11 +110,16 @@ def _runs(axes: Axes, runs: pd.DataFrame, colour: str) -> None:
 
 
 def _frame(axes: Axes, means: pd.DataFrame, ends: pd.Series[float]) -> float:
-    """Cut off the first climb and what ends far below, so that ends can be told apart; the lower limit."""
+    """Cut off the first quarter's climb and what ends far below, so that ends can be told apart; the lower
+    limit.
+    """
     top, bottom = float(np.nanmax(means.to_numpy())), float(np.nanmin(means.to_numpy()))
     lower, upper = ends.quantile([0.25, 0.75])
-    worst = float(ends[ends >= lower - FENCE * (upper - lower)].min())
-    low = max(bottom, worst - (top - worst))
+    shown = ends[ends >= lower - FENCE * (upper - lower)]
+    worst = float(shown.min())
+    curves = means["validation_bound"].unstack("line")[shown.index]
+    early = float(curves.iloc[len(curves) // 4].min())
+    low = max(bottom, min(early, worst - (top - worst)))
     margin = 0.05 * (top - low) or 1.0
     axes.set_ylim(low - margin, top + margin)
     return low - margin

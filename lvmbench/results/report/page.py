@@ -129,13 +129,19 @@ def _template() -> Template:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_legible
     )
     environment.globals["kind"] = lambda part: type(part).__name__
-    environment.filters["breaking"] = _breaking
+    environment.filters |= {"breaking": _breaking, "code": _code}
     return environment.from_string(_text("page.html"))
 
 
 def _breaking(text: str) -> Markup:
     """A name that may be broken where its words end."""
     return Markup("<wbr>").join(re.split(r"(?<=[_\[/,])", printable(text)))
+
+
+def _code(text: str) -> Markup:
+    """A text in which what stands between backticks is code."""
+    parts = re.split(r"`([^`]+)`", printable(text))
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else p for i, p in enumerate(parts))
 
 
 def _legible(value: Any) -> Any:

@@ -37,6 +37,7 @@ _WIDTH = re.compile(r'width="([\d.]+)pt"')
 _LEAST = 0.8
 """No figure is shown smaller than at this share of its size; narrow screens scroll."""
 _NUMBER = re.compile(r"(\d+\.\d\d)\d+")
+_TAG = re.compile(r"<[^>]*>")
 
 
 def inline(figure: Figure, name: str, words: str) -> Markup:
@@ -54,9 +55,15 @@ def inline(figure: Figure, name: str, words: str) -> Markup:
         )
     text = buffer.getvalue()
     text = _METADATA.sub("", text[text.index("<svg") :])
-    text = _NAMED.sub(rf"\g<1>{name}-", text)
-    text = _COLOUR.sub(lambda found: _THEMED[found[0]], text)
-    text = _NUMBER.sub(r"\1", re.sub(r"\s*\n\s*", " ", text))
+    text = _TAG.sub(lambda tag: _fit(tag[0], name), re.sub(r"\s*\n\s*", " ", text))
     least = round(_LEAST * float(_WIDTH.search(text)[1]))  # type: ignore[index]
     head = f'<svg role="img" aria-label="{escape(words)}" style="min-width: {least}pt"'
     return Markup(text.replace("<svg", head, 1))  # matplotlib has escaped what it wrote
+
+
+def _fit(tag: str, name: str) -> str:
+    """A tag with its coordinates to two digits, identifiers of this name, and the page's colours; what
+    stands between tags is what people read, and stays as it is.
+    """
+    tag = _NAMED.sub(rf"\g<1>{name}-", _NUMBER.sub(r"\1", tag))
+    return _COLOUR.sub(lambda found: _THEMED[found[0]], tag)

@@ -21,6 +21,7 @@ from lvmbench import (
     MultivariateNormal,
     Positive,
     Refusal,
+    Varying,
     cholesky,
     observed,
     register_posterior,
@@ -71,7 +72,7 @@ class LinearGaussian(Decoder):
         space: LatentSpace,
         *,
         covariance: Literal["isotropic", "diagonal"] = "isotropic",
-        noise: Positive = 1.0,
+        noise: Varying[Positive] = 1.0,
         floor: float = -5.0,
     ) -> None:
         super().__init__()

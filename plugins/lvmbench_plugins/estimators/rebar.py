@@ -18,6 +18,7 @@ from lvmbench import (
     Objective,
     Positive,
     Terms,
+    Varying,
 )
 
 
@@ -49,16 +50,20 @@ class Rebar(Estimator):
 
     requires = frozenset({"objective.additive", "posterior.density", "posterior.relaxable"})
 
+    temperature: Tensor
+    scale: Tensor
+
     def __init__(
         self,
         data: DataSummary | None = None,
         space: LatentSpace | None = None,
         *,
-        temperature: Positive = 0.5,
-        scale: NonNegative = 1.0,
+        temperature: Varying[Positive] = 0.5,
+        scale: Varying[NonNegative] = 1.0,
     ) -> None:
         super().__init__()
-        self.temperature, self.scale = temperature, scale
+        self.register_buffer("temperature", torch.tensor(temperature), persistent=False)
+        self.register_buffer("scale", torch.tensor(scale), persistent=False)
 
     def forward(
         self,

@@ -18,6 +18,7 @@ from lvmbench import (
     Objective,
     Probability,
     Terms,
+    Varying,
     encoder,
 )
 
@@ -60,6 +61,7 @@ class Score(Estimator):
     """
 
     version = 2
+    decay: Tensor
     total: Tensor
     weight: Tensor
 
@@ -69,11 +71,12 @@ class Score(Estimator):
         space: LatentSpace,
         *,
         baseline: Baseline = "none",
-        decay: Probability = 0.9,
+        decay: Varying[Probability] = 0.9,
         hidden: Count = 100,
     ) -> None:
         super().__init__()
-        self.baseline, self.decay = baseline, decay
+        self.baseline = baseline
+        self.register_buffer("decay", torch.tensor(decay), persistent=False)
         # the network is for data of one shape, and sequences are as long as the longest of a batch
         needs = {"leave_one_out": {"objective.multi_sample"}, "network": {"prior.fixed"}}
         self.requires = frozenset({"posterior.density"} | needs.get(baseline, set()))

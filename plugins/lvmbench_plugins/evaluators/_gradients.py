@@ -14,6 +14,7 @@ from torch.func import functional_call, grad, vmap
 from lvmbench import Buffer, Demand, Estimate, Noise, Recorder, Subject
 
 _DIRECTIONS = 4
+_BLOCK = 2**13
 
 
 class Group(NamedTuple):
@@ -29,8 +30,9 @@ class Group(NamedTuple):
     def of(cls, gradients: Iterable[Tensor], directions: Iterable[Tensor]) -> Group:
         """From gradients, ``(R, P)`` of each parameter."""
         columns = zip(gradients, directions, strict=True)
-        # one parameter after another: side by side they would take as much memory again
-        deviations, means, shadows = zip(*(_of_parameter(g, d.to(g)) for g, d in columns), strict=True)
+        # some of a parameter at a time: they are read three times, from a cache all but the first
+        blocks = (pair for g, d in columns for pair in zip(g.split(_BLOCK, 1), d.split(_BLOCK), strict=True))
+        deviations, means, shadows = zip(*(_of_block(g, d.to(g)) for g, d in blocks), strict=True)
         return cls(torch.stack(deviations).sum(0), torch.cat(means), torch.stack(shadows).sum(0))
 
 
@@ -100,8 +102,8 @@ class Gradients(NamedTuple):
         return _moments(squares, self.deviations.sum() - deviations, self.sizes.sum() - self.sizes)
 
 
-def _of_parameter(gradients: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What one parameter adds to deviations, ``(R,)``, mean, ``(P,)``, and projections, ``(R, m)``."""
+def _of_block(gradients: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What some of a parameter adds to deviations, ``(R,)``, mean, ``(P,)``, and projections, ``(R, m)``."""
     size, mean = len(gradients), gradients.mean(0)
     shadows = gradients @ directions
     # so that their mean is the unbiased variance

@@ -7,7 +7,7 @@ from typing import ClassVar, final
 
 import torch
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Subject, Workload
+from lvmbench import Count, Evaluator, Measurement, Metric, Precision, Subject, Workload
 from lvmbench_plugins.evaluators._common import (
     Figures,
     Several,
@@ -45,6 +45,7 @@ class Generalization(Evaluator):
         samples: The number of draws of z for each datum.
         data: How many data to take at most, of the training data as of the others, drawn at random.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
+        precision: How exact the matrix products of the decoder are.
 
     Example:
         >>> Generalization(samples=100).metrics["generalization_gap"].better
@@ -59,7 +60,15 @@ class Generalization(Evaluator):
     }
     board = ("generalization_gap[log_likelihood,importance]",)
 
-    def __init__(self, *, samples: Several = 1000, data: Count = 1000, chunk: Count = 2048) -> None:
+    def __init__(
+        self,
+        *,
+        samples: Several = 1000,
+        data: Count = 1000,
+        chunk: Count = 2048,
+        precision: Precision = "highest",
+    ) -> None:
+        self.precision = precision
         self.samples, self.data = samples, data
         self.tightness = Tightness(samples=samples, repeats=2, chunk=chunk)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import final
 
+import torch
 from torch import Tensor
 
-from lvmbench import Count, Probability, WeightObjective
+from lvmbench import Count, Probability, Varying, WeightObjective
 
 
 @final
@@ -28,9 +29,12 @@ class Ciwae(WeightObjective):
         True
     """
 
-    def __init__(self, *, beta: Probability = 0.5, samples: Count = 5) -> None:
+    beta: Tensor
+
+    def __init__(self, *, beta: Varying[Probability] = 0.5, samples: Count = 5) -> None:
         super().__init__()
-        self.beta, self.samples = beta, samples
+        self.samples = samples
+        self.register_buffer("beta", torch.tensor(beta), persistent=False)
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
         iwae = log_w.logsumexp(0) - math.log(len(log_w))

@@ -7,7 +7,7 @@ from typing import Literal, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, NonNegative, Objective, Terms
+from lvmbench import Count, NonNegative, Objective, Terms, Varying
 
 
 @final
@@ -59,19 +59,23 @@ class Elbo(Objective):
         "score",
     )
 
+    beta: Tensor
+    free_bits: Tensor
+
     def __init__(
         self,
         *,
         samples: Count = 1,
-        beta: NonNegative = 1.0,
+        beta: Varying[NonNegative] = 1.0,
         kl: Literal["sampled", "analytic"] = "sampled",
         warm_up: NonNegative = 0.0,
         cycles: Count = 1,
-        free_bits: NonNegative = 0.0,
+        free_bits: Varying[NonNegative] = 0.0,
     ) -> None:
         super().__init__()
-        self.cycles, self.free_bits = cycles, free_bits
-        self.samples, self.beta, self.kl, self.warm_up = samples, beta, kl, warm_up
+        self.samples, self.kl, self.warm_up, self.cycles = samples, kl, warm_up, cycles
+        self.register_buffer("beta", torch.tensor(beta), persistent=False)
+        self.register_buffer("free_bits", torch.tensor(free_bits), persistent=False)
         self.lower_bound = beta >= 1
         # free bits take the mean over the batch, and the larger of two values
         self.additive = self.linear = not free_bits
@@ -81,7 +85,7 @@ class Elbo(Objective):
 
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
         kl = terms.kl(analytic=self.kl == "analytic")
-        if self.free_bits and self.training:
+        if self.batchwise and self.training:
             kl = self._paid(terms, kl)
         return terms.log_likelihood.mean(0) - kl_weight * self.beta * kl
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import final
 
+import torch
 from torch import Tensor
 
-from lvmbench import NonNegative, Objective, Terms
+from lvmbench import NonNegative, Objective, Terms, Varying
 from lvmbench.kernels.mmd import KERNELS, Name, squared_mmd
 
 
@@ -41,9 +42,20 @@ class Info(Objective):
     default_estimators = ("stl", "pathwise", "score")
     requires = frozenset({"prior.real", "prior.fixed"})
 
-    def __init__(self, *, alpha: float = 0.0, scale: NonNegative = 10.0, kernel: Name = "imq") -> None:
+    alpha: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        *,
+        alpha: Varying[float] = 0.0,
+        scale: Varying[NonNegative] = 10.0,
+        kernel: Name = "imq",
+    ) -> None:
         super().__init__()
-        self.alpha, self.scale, self.kernel = alpha, scale, KERNELS[kernel]
+        self.kernel = KERNELS[kernel]
+        self.register_buffer("alpha", torch.tensor(alpha), persistent=False)
+        self.register_buffer("scale", torch.tensor(scale), persistent=False)
 
     def forward(self, terms: Terms, kl_weight: Tensor | float = 1.0) -> Tensor:
         size = len(terms.x)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated, final
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
-from lvmbench import Count, NonNegative, Refusal, WeightObjective
+from lvmbench import Count, NonNegative, Refusal, Varying, WeightObjective
 
 Order = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -40,11 +41,19 @@ class Renyi(WeightObjective):
         (True, False, False)
     """
 
+    alpha: Tensor
+
     def __init__(
-        self, *, alpha: Order = 0.5, samples: Count = 5, bound: bool = False, warm_up: NonNegative = 0.0
+        self,
+        *,
+        alpha: Varying[Order] = 0.5,
+        samples: Count = 5,
+        bound: bool = False,
+        warm_up: NonNegative = 0.0,
     ) -> None:
         super().__init__()
-        self.alpha, self.samples, self.warm_up = alpha, samples, warm_up
+        self.samples, self.warm_up = samples, warm_up
+        self.register_buffer("alpha", torch.tensor(alpha), persistent=False)
         self.lower_bound = 0 <= alpha <= 1
         if bound and not self.lower_bound:
             raise Refusal(
@@ -54,7 +63,8 @@ class Renyi(WeightObjective):
 
     def of_log_weights(self, log_w: Tensor) -> Tensor:
         order = 1 - self.alpha
-        # the quotient is 0 / 0 there; its limit is the ELBO
-        if order == 0:
-            return log_w.mean(0)
-        return ((order * log_w).logsumexp(0) - math.log(len(log_w))) / order
+        # the quotient is 0 / 0 at order 0; its limit is the ELBO
+        elbo = order == 0
+        safe = torch.where(elbo, 1.0, order)
+        bound = ((safe * log_w).logsumexp(0) - math.log(len(log_w))) / safe
+        return torch.where(elbo, log_w.mean(0), bound)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, final
 
+import torch
 from torch import Tensor
 
-from lvmbench import NonNegative, Objective, Terms, observed
+from lvmbench import NonNegative, Objective, Terms, Varying, observed
 from lvmbench.kernels.mmd import KERNELS, Name, squared_mmd
 
 
@@ -36,15 +37,18 @@ class Wasserstein(Objective):
     linear = True
     density = False
 
+    scale: Tensor
+
     def __init__(
         self,
         *,
-        scale: NonNegative = 10.0,
+        scale: Varying[NonNegative] = 10.0,
         encoder: Literal["random", "deterministic"] = "random",
         kernel: Name = "imq",
     ) -> None:
         super().__init__()
-        self.scale, self.encoder, self.kernel = scale, encoder, KERNELS[kernel]
+        self.encoder, self.kernel = encoder, KERNELS[kernel]
+        self.register_buffer("scale", torch.tensor(scale), persistent=False)
         of_mean = {"posterior.mean"} if encoder == "deterministic" else set()
         self.requires = frozenset({"prior.real", "prior.fixed", "decoder.mean"} | of_mean)
 

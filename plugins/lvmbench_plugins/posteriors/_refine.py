@@ -24,7 +24,7 @@ ENOUGH = 1e-4
 
 
 def refine(
-    model: LatentVariableModel, x: Tensor, start: Parameters, noise: Tensor, rate: float
+    model: LatentVariableModel, x: Tensor, start: Parameters, noise: Tensor, rate: Tensor | float
 ) -> Parameters:
     """Ascend from ``start`` in a step for each ``(P, *z)`` of ``noise``, ``(T, P, *z)``,
     which all data share.

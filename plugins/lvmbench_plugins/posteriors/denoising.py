@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+import torch
 from torch import Tensor
 
-from lvmbench import Base, DataSummary, Distribution, LatentSpace, NonNegative, Posterior, Refusal
+from lvmbench import Base, DataSummary, Distribution, LatentSpace, NonNegative, Posterior, Refusal, Varying
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel, Noise, Split
@@ -51,9 +52,10 @@ class Denoising(Posterior):
     distribution: type[Distribution] | None = None  # that of the base
     provides = frozenset({"amortized"})
     base: Posterior
+    scale: Tensor
 
     def __init__(
-        self, data: DataSummary, space: LatentSpace, *, base: Base, scale: NonNegative = 0.1
+        self, data: DataSummary, space: LatentSpace, *, base: Base, scale: Varying[NonNegative] = 0.1
     ) -> None:
         super().__init__()
         if "amortized" not in base.provides:
@@ -61,7 +63,8 @@ class Denoising(Posterior):
                 f"denoising is for amortised posteriors, functions of x and of their own weights alone; "
                 f"{type(base).__name__} is none"
             )
-        self.base, self.scale = base, scale
+        self.base, self.corrupts = base, scale > 0
+        self.register_buffer("scale", torch.tensor(scale), persistent=False)
         self.distribution = base.distribution
         self.provides, self.requires = base.provides, base.requires
         self.vectorizable, self.refreshes = base.vectorizable, base.refreshes
@@ -79,4 +82,4 @@ class Denoising(Posterior):
 
     def corrupt(self, x: Tensor, noise: Noise) -> Tensor:
         x = self.base.corrupt(x, noise)
-        return x + self.scale * noise.normal(x.shape) if self.scale else x
+        return x + self.scale * noise.normal(x.shape) if self.corrupts else x

@@ -18,6 +18,7 @@ from lvmbench import (
     Posterior,
     Refusal,
     Size,
+    Varying,
 )
 from lvmbench.distributions import (
     RelaxedBernoulli,
@@ -76,6 +77,8 @@ class RelaxedPosterior(Posterior):
 
     distribution: type[Distribution] | None = RelaxedCategorical  # or of another support, as the prior has it
     provides = frozenset({"amortized"})
+    first: Tensor
+    ratio: Tensor
     steps: Tensor
 
     def __init__(
@@ -87,8 +90,8 @@ class RelaxedPosterior(Posterior):
         hidden: Count = 128,
         layers: Size = 2,
         mask: Mask = False,
-        temperature: Positive = 1.0,
-        final_temperature: Positive = 0.5,
+        temperature: Varying[Positive] = 1.0,
+        final_temperature: Varying[Positive] = 0.5,
         anneal: Size = 0,
         straight_through: bool = False,
     ) -> None:
@@ -101,7 +104,9 @@ class RelaxedPosterior(Posterior):
         self.distribution = (HARD if straight_through else SOFT)[space.support]
         self.event_dims = len(space.event_shape)
         self.network = encoder(network, data, space.event_shape, hidden=hidden, layers=layers, mask=mask)
-        self.first, self.ratio, self.anneal = temperature, final_temperature / temperature, anneal
+        self.anneal = anneal
+        self.register_buffer("first", torch.tensor(temperature), persistent=False)
+        self.register_buffer("ratio", torch.tensor(final_temperature / temperature), persistent=False)
         self.register_buffer("steps", torch.zeros(()))
 
     def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Posterior, Size
+from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Posterior, Size, Varying
 from lvmbench.networks import Mask, Network, encoder
 from lvmbench_plugins.posteriors._refine import normal, refine
 
@@ -55,6 +55,7 @@ class SemiAmortized(Posterior):
     provides = frozenset({"reads_model"})
     requires = frozenset({"prior.real", "prior.density", "decoder.density"})
     noise: Tensor
+    rate: Tensor
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class SemiAmortized(Posterior):
         space: LatentSpace,
         *,
         steps: Size = 5,
-        rate: Positive = 0.5,
+        rate: Varying[Positive] = 0.5,
         pairs: Count = 2,
         through: bool = True,
         network: Network = "mlp",
@@ -71,12 +72,13 @@ class SemiAmortized(Posterior):
         mask: Mask = False,
     ) -> None:
         super().__init__()
-        self.event_dims, self.rate, self.through = len(space.event_shape), rate, through
+        self.event_dims, self.through = len(space.event_shape), through
         refined = self.provides if through else self.provides | {"held_fixed"}
         self.provides = refined if steps else frozenset({"amortized"})
         self.network = encoder(
             network, data, (2, *space.event_shape), hidden=hidden, layers=layers, mask=mask
         )
+        self.register_buffer("rate", torch.tensor(rate), persistent=False)
         self.register_buffer("noise", torch.randn(steps, pairs, *space.event_shape))
 
     def forward(self, x: Tensor, model: LatentVariableModel) -> DiagonalNormal:

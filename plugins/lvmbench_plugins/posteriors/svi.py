@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Posterior, observed
+from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Posterior, Varying, observed
 from lvmbench_plugins.posteriors._refine import Parameters, normal, refine
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Svi(Posterior):
     provides = frozenset({"held_fixed", "reads_model"})
     requires = frozenset({"prior.real", "prior.density", "decoder.density"})
     noise: Tensor
+    rate: Tensor
     mean: Tensor
     rows: Tensor
     table: Tensor
@@ -71,15 +72,16 @@ class Svi(Posterior):
         space: LatentSpace,
         *,
         steps: Count = 50,
-        rate: Positive = 0.5,
+        rate: Varying[Positive] = 0.5,
         pairs: Count = 4,
         warm: bool = False,
     ) -> None:
         super().__init__()
-        self.shape, self.rate, self.refreshes = space.event_shape, rate, warm
+        self.shape, self.refreshes = space.event_shape, warm
         self.complete = data.complete
         size = max(data.size, 1) if warm else 0
         self.register_buffer("rows", torch.zeros(size, math.prod(data.event_shape)))
+        self.register_buffer("rate", torch.tensor(rate), persistent=False)
         self.register_buffer("mean", data.mean.flatten(), persistent=False)
         self.register_buffer("table", torch.zeros(2, size, *space.event_shape))
         self.register_buffer("noise", torch.randn(steps, pairs, *space.event_shape))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from lvmbench import Count, DataSummary, Denoised, LatentSpace, Positive, Prior, Size
+from lvmbench import Count, DataSummary, Denoised, LatentSpace, Positive, Prior, Size, Varying
 from lvmbench.networks import Network
 from lvmbench.networks import network as build
 
@@ -74,6 +74,7 @@ class Diffusion(Prior):
     distribution = Denoised
     provides = frozenset({"top_down"})
     fixed: Tensor
+    frequencies: Tensor
 
     def __init__(
         self,
@@ -83,8 +84,8 @@ class Diffusion(Prior):
         steps: Count = 10,
         size: Count | None = None,
         schedule: Literal["linear", "cosine", "learned"] = "linear",
-        signal: Positive = 4.0,
-        noise: Positive = 6.0,
+        signal: Varying[Positive] = 4.0,
+        noise: Varying[Positive] = 6.0,
         predict: Literal["v", "noise", "x"] = "v",
         time: Literal["all", "random"] = "all",
         network: Network = "residual",
@@ -102,6 +103,7 @@ class Diffusion(Prior):
             _cosine(steps, signal, noise) if schedule == "cosine" else torch.linspace(-signal, noise, steps)
         )
         self.register_buffer("fixed", gamma, persistent=False)
+        self.register_buffer("frequencies", torch.tensor(FREQUENCIES), persistent=False)
         self.learned = nn.Parameter(_raw(gamma)) if schedule == "learned" else None
 
     @classmethod
@@ -122,7 +124,7 @@ class Diffusion(Prior):
 
     def denoise(self, z: Tensor, gamma: Tensor) -> Tensor:
         """The guess of x from values ``(..., D)`` with noise of gamma ``(...)``."""
-        angles = gamma.unsqueeze(-1) * z.new_tensor(FREQUENCIES)
+        angles = gamma.unsqueeze(-1) * self.frequencies
         told = torch.cat([angles.sin(), angles.cos()], -1).expand(*z.shape[:-1], -1)
         found: Tensor = self.network(torch.cat([z, told], -1))
         alpha, sigma = (half.sigmoid().sqrt().unsqueeze(-1) for half in (-gamma, gamma))

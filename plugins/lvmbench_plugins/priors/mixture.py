@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import nn
 
-from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Mixture, Positive, Prior
+from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Mixture, Positive, Prior, Varying
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
@@ -38,7 +38,7 @@ class MixturePrior(Prior):
     distribution = Mixture[DiagonalNormal]
 
     def __init__(
-        self, data: DataSummary, latent: int, *, components: Count = 10, spread: Positive = 1.0
+        self, data: DataSummary, latent: int, *, components: Count = 10, spread: Varying[Positive] = 1.0
     ) -> None:
         super().__init__()
         self.logits = nn.Parameter(torch.zeros(components))

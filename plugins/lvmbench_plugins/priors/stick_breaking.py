@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import nn
 
-from lvmbench import DataSummary, LatentSpace, Positive, Prior
+from lvmbench import DataSummary, LatentSpace, Positive, Prior, Varying
 from lvmbench.distributions import LogitBeta
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class StickBreaking(Prior):
     ones: torch.Tensor
 
     def __init__(
-        self, data: DataSummary, latent: int, *, concentration: Positive = 5.0, learned: bool = False
+        self, data: DataSummary, latent: int, *, concentration: Varying[Positive] = 5.0, learned: bool = False
     ) -> None:
         super().__init__()
         start = torch.tensor(math.log(concentration))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from lvmbench import Count, DataSummary, LatentSpace, Mixture, Positive, Prior, Refusal, observed
+from lvmbench import Count, DataSummary, LatentSpace, Mixture, Positive, Prior, Refusal, Varying, observed
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel, Split
@@ -61,7 +61,7 @@ class VampPrior(Prior):
         *,
         components: Count = 10,
         start: Literal["data", "noise"] = "data",
-        spread: Positive = 0.01,
+        spread: Varying[Positive] = 0.01,
         weights: Literal["equal", "learned"] = "equal",
     ) -> None:
         super().__init__()
