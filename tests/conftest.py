@@ -16,6 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
 from lvmbench.api import survey
+from lvmbench.checks.testing import installed
 from lvmbench.cli import main
 from lvmbench.execution import local, worker
 from lvmbench.execution.fitting import baselines_of
@@ -294,6 +295,12 @@ def cli(monkeypatch, capsys):
     return call
 
 
+def forget_what_is_installed():
+    """Let catalogues be made anew that are kept for a whole process."""
+    worker.world.cache_clear()
+    installed.cache_clear()
+
+
 @pytest.fixture
 def install_project(monkeypatch):
     """Install a project folder for one test, as `importlib.metadata` sees it:
@@ -312,11 +319,11 @@ def install_project(monkeypatch):
         (info / "entry_points.txt").write_text("\n".join(["[lvmbench]", *lines]))
         monkeypatch.syspath_prepend(str(folder))
         folders.append(str(folder))
-        worker.world.cache_clear()
+        forget_what_is_installed()
         return project
 
     yield install
-    worker.world.cache_clear()
+    forget_what_is_installed()
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(tuple(folders) or "/nothing"):
             del sys.modules[name]
