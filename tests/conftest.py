@@ -17,8 +17,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
 from lvmbench.api import survey
+from lvmbench.checks.testing import installed
 from lvmbench.cli import main
 from lvmbench.execution import executors, worker
+from lvmbench.execution.fitting import baselines_of
 from lvmbench.execution.local import HereExecutor
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.runner import prepare, run
@@ -246,8 +248,9 @@ class Tiny:
         plan = make_plan(load_suite(str(self.write(**changes)), catalogue), catalogue)
         prepare(self.folder / out)
         options = RunOptions(jobs=jobs, selection=selection, **(options or {}))
+        how = {"training": training, "baselines": baselines_of(plan.data, options)}
         with self.store(out) as opened:
-            return run(plan, self.folder / out, opened, options, self.reporter, training=training)
+            return run(plan, self.folder / out, opened, options, self.reporter, **how)
 
     def store(self, out="out"):
         """The store of a results directory, closed at the end of a ``with``."""
@@ -294,6 +297,12 @@ def cli(monkeypatch, capsys):
     return call
 
 
+def forget_what_is_installed():
+    """Let catalogues be made anew that are kept for a whole process."""
+    worker.world.cache_clear()
+    installed.cache_clear()
+
+
 @pytest.fixture
 def install_project(monkeypatch):
     """Install a project folder for one test, as `importlib.metadata` sees it:
@@ -312,11 +321,11 @@ def install_project(monkeypatch):
         (info / "entry_points.txt").write_text("\n".join(["[lvmbench]", *lines]))
         monkeypatch.syspath_prepend(str(folder))
         folders.append(str(folder))
-        worker.world.cache_clear()
+        forget_what_is_installed()
         return project
 
     yield install
-    worker.world.cache_clear()
+    forget_what_is_installed()
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(tuple(folders) or "/nothing"):
             del sys.modules[name]

@@ -142,7 +142,9 @@ class Prepared:
             prepare(self.directory)
             with Store.at(self.directory, self.store) as store:
                 where = (self.directory, store, options, reporter, trackers)
-                executor = Profiled(self.executor, self.directory) if options.profile else self.executor
+                executor: Executor = self.executor
+                if options.profile:
+                    executor = Profiled(executor, self.directory)
                 return run(
                     answer.plan, *where, training=training, executor=executor, baselines=answer.baselines
                 )

@@ -10,6 +10,9 @@ from lvmbench.execution.executor import Limits
 from lvmbench.execution.gpus import ANY
 from lvmbench.registry.loader import PluginSelection
 
+EVERY = 300.0
+"""Seconds of training after which it is saved, unless one says otherwise."""
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -28,6 +31,8 @@ class RunOptions:
         address: Where the cluster is that does them, where that is not to be started here.
         baselines: Whether models of the data are fitted that rows are held against.
         profile: Whether it is kept where the time of workers goes.
+        checkpoint: After how many seconds a training is saved, to go on from there; 0: never, by default 300.
+        keep: Whether each training that has ended leaves what larger budgets go on from.
     """
 
     device: str = "auto"
@@ -42,6 +47,13 @@ class RunOptions:
     address: str | None = None
     baselines: bool = True
     profile: bool = False
+    checkpoint: float | None = None
+    keep: bool = False
+
+    @property
+    def every(self) -> float:
+        """After how many seconds a training is saved; 0: never."""
+        return EVERY if self.checkpoint is None else self.checkpoint
 
     @property
     def limits(self) -> Limits:

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from lvmbench.errors import UserError
+from lvmbench.execution.checkpoints import expect_own
 from lvmbench.execution.due import Due, Rest
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor
 from lvmbench.execution.executors import executor_of
 from lvmbench.execution.interruption import Interrupted, Interruption
-from lvmbench.execution.jobs import Warming
+from lvmbench.execution.jobs import Baselines, Warming
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.packing import packed
-from lvmbench.execution.references import Baselines, baselines_of, due_baselines, fit_baselines
+from lvmbench.execution.references import due_baselines, fit_baselines
 from lvmbench.execution.session import Place, Reporter, Session
 from lvmbench.execution.tracking import Trackers
 from lvmbench.results.export import export
@@ -31,7 +32,7 @@ from lvmbench.results.folder import REMARKS, links_in, remarks_in
 from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
-from lvmbench.results.weights import WEIGHTS
+from lvmbench.results.weights import CHECKPOINTS, WEIGHTS
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Plan, Planned
 
@@ -102,7 +103,7 @@ def run(
     trained, stopped = 0, ""
     trackers.start(plan.suite.name, plan.suite.version, str(out))
     try:
-        fits = due_baselines(baselines or baselines_of(plan.data, options), out) if training else []
+        fits = due_baselines(baselines or Baselines(), out) if training else []
         if (rests := due.all_of(plan)) or fits:
             workplace = executor or executor_of(options)
             with interruption.heard(here=options.jobs == 0), workplace, Leases(store) as leases:
@@ -110,6 +111,7 @@ def run(
                 workplace.prepare(WARM_UP, Warming(options.selection, _names(rests), distributions))
                 _name_lost(due.lost, reporter)
                 if rests:
+                    expect_own(out / CHECKPOINTS, {k for _, rest in rests for k in rest.untrained.values()})
                     reporter.start(len(rests), _workers(workplace, rests, options))
                 session = Session(due, place, options, leases, workplace, reporter, trackers, interruption)
                 untrained = [(planned, len(rest.untrained)) for planned, rest in rests]

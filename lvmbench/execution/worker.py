@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,12 +15,14 @@ from typing import Any
 
 import torch
 
-from lvmbench.combinations.parts import DataCache, Parts, build
+from lvmbench.combinations.combination import run_keys
+from lvmbench.combinations.parts import DataCache, Parts, build, identity
 from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.data.tensors import write_tensors
 from lvmbench.dataset import Data
 from lvmbench.errors import LvmbenchError, Refusal
 from lvmbench.evaluator import Evaluator, Measurement
+from lvmbench.execution.checkpoints import Checkpoints
 from lvmbench.execution.environment import environment
 from lvmbench.execution.executor import Tell
 from lvmbench.execution.fates import crash_of, unkept
@@ -107,14 +109,15 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
         tell(Progress("train", epoch.epoch, budget.epochs, bound, ((epoch.epoch, bounds),)))
 
     memory = PeakMemory(device)
-    results = train(parts, seeds, data, budget, device, on_epoch, rates=rates)
+    checkpoints = _checkpoints(catalogue, job, runs, data, tell, started)
+    results = train(parts, seeds, data, budget, device, on_epoch, rates=rates, checkpoints=checkpoints)
     peak = memory.facts
     trained = failed
     for run, result in zip(runs, results, strict=True):
         ok = result.status == Status.OK
         sha256 = keep(result.weights, job.weights_file(run)) if ok else None
         facts: dict[str, Any] = {
-            "started": started,
+            "started": checkpoints.started,
             "trained_epochs": result.epochs,
             "best_epoch": result.best_epoch,
             "stopped": result.stopped,
@@ -129,6 +132,26 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
             Trained(run.key, Status(result.status), result.reason, None, facts, tuple(result.curve))
         )
     return trained
+
+
+def _checkpoints(
+    catalogue: Catalogue, job: Job, runs: Sequence[Run], data: Data, tell: Tell, started: str
+) -> Checkpoints:
+    """Where the training of a pack goes on from, and is saved."""
+    epochs = runs[0].combination.budget.epochs
+
+    def say(text: str) -> None:
+        tell(Progress("train", 0, epochs, said=(text,)))
+
+    keys, courses = [run.key for run in runs], [_course(catalogue, run, data) for run in runs]
+    return Checkpoints(job.checkpoints, keys, courses, job.checkpoint, job.keep, say, started)
+
+
+def _course(catalogue: Catalogue, run: Run, data: Data) -> str:
+    """What a run has in common with those of other epochs and patience."""
+    course = {"budget": run.combination.budget.course}
+    known = {**identity(catalogue, run.combination, data), **course}
+    return run_keys(run.combination, [run.seed], known)[run.seed]
 
 
 def _built(catalogue: Catalogue, job: Job, data: Data) -> tuple[dict[Run, Parts], list[Trained]]:
