@@ -18,6 +18,7 @@ from lvmbench import noise
 from lvmbench.api import survey
 from lvmbench.cli import main
 from lvmbench.execution import local, worker
+from lvmbench.execution.fitting import baselines_of
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.runner import prepare, run
 from lvmbench.registry.loader import PluginSelection, load_catalogue
@@ -87,13 +88,14 @@ def suite():
 
 
 def pytest_configure(config):
-    """One thread to a process, as there are as many processes as cores; data are parsed anew."""
+    """One thread to a process, as there are as many processes as cores; data are parsed anew, once."""
     config.addinivalue_line("markers", statistical.MARKER)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
-    parsed = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    config.add_cleanup(parsed.cleanup)
-    os.environ["LVMBENCH_CACHE"] = parsed.name  # what these sources make of raw files, and no others
+    if not hasattr(config, "workerinput"):  # the processes of one run share them
+        parsed = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        config.add_cleanup(parsed.cleanup)
+        os.environ["LVMBENCH_CACHE"] = parsed.name  # what these sources make of raw files, and no others
 
 
 class ByComponent(LoadScopeScheduling):
@@ -243,8 +245,9 @@ class Tiny:
         plan = make_plan(load_suite(str(self.write(**changes)), catalogue), catalogue)
         prepare(self.folder / out)
         options = RunOptions(jobs=jobs, selection=selection, **(options or {}))
+        how = {"training": training, "baselines": baselines_of(plan.data, options)}
         with self.store(out) as opened:
-            return run(plan, self.folder / out, opened, options, self.reporter, training=training)
+            return run(plan, self.folder / out, opened, options, self.reporter, **how)
 
     def store(self, out="out"):
         """The store of a results directory, closed at the end of a ``with``."""

@@ -9,8 +9,6 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.api.fitted import Fitted, stored
@@ -21,7 +19,7 @@ from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.board import Board
-from lvmbench.results.compare import Compared, compare
+from lvmbench.results.compare import Compared, Reader, compare
 from lvmbench.results.consent import Consent
 from lvmbench.results.export import REPORT
 from lvmbench.results.folder import board_of, is_published, plugins_of
@@ -169,11 +167,23 @@ class Results:
             b,
             figures=figures,
             equal_within=equal_within,
-            per_datum=self._per_datum,
+            per_datum=self._reader(),
         )
 
-    def _per_datum(self, key: str, evaluator: str, name: str) -> npt.NDArray[np.float64] | None:
-        return read_per_datum(per_datum_file(self.directory / "weights", key, evaluator), name)
+    def _reader(self) -> Reader:
+        """What reads the figures of single data, as long as they are those that were written."""
+        sums, folder = self.per_datum_checksums, self.directory / WEIGHTS
+        return lambda key, evaluator, name: read_per_datum(
+            per_datum_file(folder, key, evaluator), name, sums.get((key, evaluator))
+        )
+
+    @property
+    def per_datum_checksums(self) -> dict[tuple[str, str], str]:
+        """The sha256 of the figures of single data, by run key and evaluator; they are not published."""
+        if self.published:
+            return {}
+        with self._opened() as store:
+            return store.per_datum_checksums()
 
     def front(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
         """What ranks each row held against the seconds of its training, and which rows are dominated.

@@ -38,6 +38,8 @@ def run(
     trackers: Sequence[str] = (),
     baselines: bool = True,
     profile: bool = False,
+    checkpoint: float | None = None,
+    keep_checkpoints: bool = False,
     progress: bool = True,
 ) -> Results:
     """Train and measure every combination of a suite; what is finished is not repeated.
@@ -60,14 +62,29 @@ def run(
         trackers: Who follow it, by name with options, as ``tensorboard``.
         baselines: Whether to fit models of the data that rows are held against.
         profile: Whether to write to ``profile.csv`` where the time goes.
+        checkpoint: Seconds after which a training is saved, again and again, to go on from there if it is cut
+            short; 0: never, and by default 300.
+        keep_checkpoints: Whether to keep where each training ended, for more epochs or patience.
         progress: Whether to show how far it has got.
 
     Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its
     reason.
     """
     failures = None if max_failures is None else str(max_failures)
-    selection, followers = PluginSelection.of(plugins), tuple(trackers)
-    options = RunOptions(device, jobs, timeout, selection, memory, failures, followers, baselines, profile)
+    selection = PluginSelection.of(plugins)
+    options = RunOptions(
+        device,
+        jobs,
+        timeout,
+        selection,
+        memory,
+        failures,
+        trackers=tuple(trackers),
+        baselines=baselines,
+        profile=profile,
+        checkpoint=checkpoint,
+        keep=keep_checkpoints,
+    )
     with _file(suite) as path:
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
         with prepared, _reporter(progress) as reporter:

@@ -21,6 +21,7 @@ from lvmbench.registry.sandbox import preserved
 from lvmbench.results.export import BOARD_CSV
 from lvmbench.results.folder import rebuild
 from lvmbench.results.metrics import figure_name
+from lvmbench.results.per_datum import per_datum_file
 from lvmbench.results.provenance import provenance_in
 from lvmbench.results.store import Store
 from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, stored_tables
@@ -79,7 +80,7 @@ def verify(results: Results, sample: int = 3, seed: int | None = None) -> Verifi
     """
     chosen = random.SystemRandom().randrange(2**31) if seed is None else seed
     checks = [_files(results), _tables(results), _board(results.directory), _weights(results)]
-    return Verification([*checks, _figures(results, sample, chosen)], chosen)
+    return Verification([*checks, _per_datum(results), _figures(results, sample, chosen)], chosen)
 
 
 def _files(results: Results) -> Check:
@@ -142,6 +143,15 @@ def _weights(results: Results) -> Check:
         check.take(f"the weights of run {key[:20]} are {wrong}" if wrong else "")
     if without := int((sums.fillna("") == "").sum()):
         check.unknown.append(f"{without} runs have no checksum of their weights")
+    return check
+
+
+def _per_datum(results: Results) -> Check:
+    """The figures of single data against their checksums."""
+    check = Check("figures of single data")
+    for (key, evaluator), sha256 in results.per_datum_checksums.items():
+        wrong = fault(per_datum_file(results.directory / WEIGHTS, key, evaluator), sha256, "measured")
+        check.take(f"those of run {key[:20]} by {evaluator} are {wrong}" if wrong else "")
     return check
 
 

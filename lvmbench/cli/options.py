@@ -71,6 +71,21 @@ MaxFailures = Annotated[
     ),
 ]
 
+Checkpoint = Annotated[
+    float | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="SECONDS",
+        min=0.0,
+        help="How often a training is saved, to go on from there (default: 300; 0: never).",
+    ),
+]
+Keep = Annotated[
+    bool,
+    typer.Option(
+        "--keep-checkpoints", help="Keep where trainings end, so that more epochs or patience go on there."
+    ),
+]
 TrackerNames = Annotated[
     list[str],
     typer.Option("--tracker", metavar="NAME", help="Let a tracker follow the run; may be repeated."),

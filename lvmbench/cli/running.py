@@ -11,9 +11,11 @@ import typer
 from lvmbench.cli.options import (
     Allowed,
     Blocked,
+    Checkpoint,
     Device,
     Directory,
     Jobs,
+    Keep,
     MaxFailures,
     Memory,
     Only,
@@ -59,6 +61,8 @@ def run(
     profile: Annotated[
         bool, typer.Option("--profile", help="Show where the time goes, also in DIR/profile.csv.")
     ] = False,
+    checkpoint: Checkpoint = None,
+    keep: Keep = False,
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -74,7 +78,17 @@ def run(
 
     selection = PluginSelection.of(plugin, no_plugin)
     options = RunOptions(
-        device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines, profile
+        device,
+        jobs,
+        timeout,
+        selection,
+        memory,
+        max_failures,
+        trackers=(*tracker,),
+        baselines=baselines,
+        profile=profile,
+        checkpoint=checkpoint,
+        keep=keep,
     )
     with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
         from lvmbench.cli.planned import show_remarks
@@ -89,7 +103,10 @@ def plan(
         Path | None, typer.Option("--out", help="Results directory, to say what is done there.")
     ] = None,
     store: StoreUrl = None,
-    estimate: Annotated[bool, typer.Option(help="Time a few steps and draws of each combination.")] = True,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Show and time each combination, however many there are.")
+    ] = False,
+    estimate: Annotated[bool, typer.Option(help="Time a few steps and draws of what is shown.")] = True,
     seeds: Seeds = None,
     only: Only = [],  # noqa: B006
     device: Device = "auto",
@@ -109,7 +126,7 @@ def plan(
         from lvmbench.cli.planned import show_plan
 
         warn(prepared.answer.problems)
-        show_plan(prepared, timed=estimate)
+        show_plan(prepared, timed=estimate, whole=whole)
 
 
 def status(
@@ -139,6 +156,8 @@ def retry(
     memory: Memory = None,
     max_failures: MaxFailures = None,
     tracker: TrackerNames = [],  # noqa: B006
+    checkpoint: Checkpoint = None,
+    keep: Keep = False,
     plugin: Allowed = [],  # noqa: B006
     trust: Trust = False,
 ) -> None:
@@ -156,7 +175,8 @@ def retry(
     from lvmbench.results.baselines import reopen_baselines
 
     allowed = PluginSelection.of(plugin)
-    options = RunOptions(device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
+    limits = (device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
+    options = RunOptions(*limits, checkpoint=checkpoint, keep=keep)
     with (
         open_store(directory, store) as opened,
         Prepared.again(directory, store, options, trust=trust) as prepared,

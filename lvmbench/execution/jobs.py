@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
-from lvmbench.results.weights import weights_file
+from lvmbench.results.weights import CHECKPOINTS, weights_file
 from lvmbench.status import Status
 
 
@@ -32,12 +32,21 @@ class Job:
         device: Where, by name.
         selection: The plugins that the worker loads.
         weights: The folder of the stored weights.
+        checkpoint: After how many seconds it is saved where the training is; 0: never.
+        keep: Whether a training that has ended leaves what larger budgets go on from.
     """
 
     runs: tuple[Run, ...]
     device: str
     selection: PluginSelection
     weights: Path
+    checkpoint: float = 0.0
+    keep: bool = False
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.weights.with_name(CHECKPOINTS)
 
     def weights_file(self, run: Run) -> Path:
         """Where the weights of a run are stored."""
@@ -89,3 +98,28 @@ class Evaluated:
     traceback: str | None = None
     seconds: float = 0.0
     measurements: tuple[Mapping[str, Any], ...] = ()
+    per_datum_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A baseline to fit to a data set, by its place among those that apply to it.
+
+    Arguments:
+        dataset: The data set.
+        place: The place.
+        words: What the row of the baseline is called.
+        selection: Plugins.
+    """
+
+    dataset: Ref
+    place: int
+    words: Mapping[str, Any]
+    selection: PluginSelection
+
+
+class Baselines(NamedTuple):
+    """What data sets are held against: what is to be fitted to them, and what is published of them."""
+
+    fits: Sequence[Fitting] = ()
+    published: Sequence[dict[str, Any]] = ()

@@ -133,8 +133,7 @@ class LocalExecutor:
 
     def _done(self, worker: WorkerProcess, content: bytes) -> Ended:
         number, worker.number = worker.number, -1
-        self._news.pop(number, None)
-        return Ended(number, _unpacked(content), worker.log, worker.look())
+        return Ended(number, _unpacked(content), worker.log, worker.look(), self._news.pop(number, None))
 
     def _watched(self) -> list[Ended]:
         """The jobs whose worker is dead, or has had to be killed."""

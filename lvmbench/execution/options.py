@@ -9,6 +9,9 @@ from lvmbench.errors import UserError
 from lvmbench.execution.executor import Limits
 from lvmbench.registry.loader import PluginSelection
 
+EVERY = 300.0
+"""Seconds of training after which it is saved, unless one says otherwise."""
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -24,6 +27,8 @@ class RunOptions:
         trackers: Who follow it, by name.
         baselines: Whether models of the data are fitted that rows are held against.
         profile: Whether it is kept where the time of workers goes.
+        checkpoint: After how many seconds a training is saved, to go on from there; 0: never, by default 300.
+        keep: Whether each training that has ended leaves what larger budgets go on from.
     """
 
     device: str = "auto"
@@ -35,6 +40,13 @@ class RunOptions:
     trackers: tuple[str, ...] = ()
     baselines: bool = True
     profile: bool = False
+    checkpoint: float | None = None
+    keep: bool = False
+
+    @property
+    def every(self) -> float:
+        """After how many seconds a training is saved; 0: never."""
+        return EVERY if self.checkpoint is None else self.checkpoint
 
     @property
     def limits(self) -> Limits:

@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from lvmbench.errors import UserError
+from lvmbench.execution.checkpoints import expect_own
 from lvmbench.execution.due import Due, Rest
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor
 from lvmbench.execution.interruption import Interrupted, Interruption
+from lvmbench.execution.jobs import Baselines
 from lvmbench.execution.local import executor_of
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.packing import packed
-from lvmbench.execution.references import Baselines, baselines_of, due_baselines, fit_baselines
+from lvmbench.execution.references import due_baselines, fit_baselines
 from lvmbench.execution.session import Place, Reporter, Session
 from lvmbench.execution.tracking import Trackers
 from lvmbench.results.export import export
@@ -30,12 +32,12 @@ from lvmbench.results.folder import REMARKS, links_in, remarks_in
 from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
-from lvmbench.results.weights import WEIGHTS
+from lvmbench.results.weights import CHECKPOINTS, WEIGHTS
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Plan, Planned
 
 SHOWN = 5
-"""So many runs whose weights cannot be used are named."""
+"""So many runs of which a file cannot be used are named."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,14 @@ def run(
     trained, stopped = 0, ""
     trackers.start(plan.suite.name, plan.suite.version, str(out))
     try:
-        fits = due_baselines(baselines or baselines_of(plan.data, options), out) if training else []
+        fits = due_baselines(baselines or Baselines(), out) if training else []
         if (rests := due.all_of(plan)) or fits:
             workplace = executor or executor_of(options.jobs)
             with interruption.heard(here=options.jobs == 0), workplace, Leases(store) as leases:
                 workplace.prepare("lvmbench.execution.worker:warm_up", (options.selection, _names(rests)))
                 _name_lost(due.lost, reporter)
                 if rests:
+                    expect_own(out / CHECKPOINTS, {k for _, rest in rests for k in rest.untrained.values()})
                     reporter.start(len(rests), _workers(workplace, rests, options))
                 session = Session(due, place, options, leases, workplace, reporter, trackers, interruption)
                 untrained = [(planned, len(rest.untrained)) for planned, rest in rests]
@@ -124,10 +127,10 @@ def run(
     return Summary(counts, evaluations, trained, time.monotonic() - start, stopped)
 
 
-def _name_lost(lost: Mapping[str, str], reporter: Reporter) -> None:
-    """Say which runs are trained again, as their weights cannot be used."""
-    for key, wrong in [*lost.items()][:SHOWN]:
-        reporter.say(f"the weights of run {key[:20]} are {wrong}: it is trained again")
+def _name_lost(lost: Sequence[str], reporter: Reporter) -> None:
+    """Say which runs are trained or measured again, as files of theirs cannot be used."""
+    for line in lost[:SHOWN]:
+        reporter.say(line)
     if len(lost) > SHOWN:
         reporter.say(f"so it is with {len(lost) - SHOWN} more")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,12 +15,14 @@ from typing import Any
 
 import torch
 
-from lvmbench.combinations.parts import DataCache, Parts, build
+from lvmbench.combinations.combination import run_keys
+from lvmbench.combinations.parts import DataCache, Parts, build, identity
 from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.data.tensors import write_tensors
 from lvmbench.dataset import Data
 from lvmbench.errors import Refusal
 from lvmbench.evaluator import Evaluator, Measurement
+from lvmbench.execution.checkpoints import Checkpoints
 from lvmbench.execution.executor import Tell
 from lvmbench.execution.fates import Unkept, crash_of
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Run, Trained
@@ -87,14 +89,15 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
         tell(Progress("train", epoch.epoch, budget.epochs, bound, ((epoch.epoch, bounds),)))
 
     memory = PeakMemory(device)
-    results = train(parts, seeds, data, budget, device, on_epoch, rates=rates)
+    checkpoints = _checkpoints(catalogue, job, runs, data, tell, started)
+    results = train(parts, seeds, data, budget, device, on_epoch, rates=rates, checkpoints=checkpoints)
     peak = memory.facts
     trained = failed
     for run, result in zip(runs, results, strict=True):
         ok = result.status == Status.OK
         sha256 = keep(result.weights, job.weights_file(run)) if ok else None
         facts: dict[str, Any] = {
-            "started": started,
+            "started": checkpoints.started,
             "trained_epochs": result.epochs,
             "best_epoch": result.best_epoch,
             "stopped": result.stopped,
@@ -109,6 +112,26 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
             Trained(run.key, Status(result.status), result.reason, None, facts, tuple(result.curve))
         )
     return trained
+
+
+def _checkpoints(
+    catalogue: Catalogue, job: Job, runs: Sequence[Run], data: Data, tell: Tell, started: str
+) -> Checkpoints:
+    """Where the training of a pack goes on from, and is saved."""
+    epochs = runs[0].combination.budget.epochs
+
+    def say(text: str) -> None:
+        tell(Progress("train", 0, epochs, said=(text,)))
+
+    keys, courses = [run.key for run in runs], [_course(catalogue, run, data) for run in runs]
+    return Checkpoints(job.checkpoints, keys, courses, job.checkpoint, job.keep, say, started)
+
+
+def _course(catalogue: Catalogue, run: Run, data: Data) -> str:
+    """What a run has in common with those of other epochs and patience."""
+    course = {"budget": run.combination.budget.course}
+    known = {**identity(catalogue, run.combination, data), **course}
+    return run_keys(run.combination, [run.seed], known)[run.seed]
 
 
 def _built(catalogue: Catalogue, job: Job, data: Data) -> tuple[dict[Run, Parts], list[Trained]]:
@@ -137,12 +160,15 @@ def evaluate_job(work: Measuring, tell: Tell) -> Evaluated:
     told(0.0)
     start, remarks, name = time.perf_counter(), list[str](), str(work.evaluator)
     with noted(remarks):
-        measurements = _measure(work.job, work, told)
+        measurements, sha256 = _measure(work.job, work, told)
     seconds = time.perf_counter() - start
-    return Evaluated(name, Status.OK, "; ".join(remarks), seconds=seconds, measurements=measurements)
+    return Evaluated(name, Status.OK, "; ".join(remarks), None, seconds, measurements, sha256)
 
 
-def _measure(job: Job, work: Measuring, tell: Callable[[float], None]) -> tuple[dict[str, Any], ...]:
+def _measure(
+    job: Job, work: Measuring, tell: Callable[[float], None]
+) -> tuple[tuple[dict[str, Any], ...], str | None]:
+    """The figures of an evaluator, and the checksum of those of single data where it gives such."""
     catalogue, cache = world(job.selection)
     run, ref = work.run, work.evaluator
     combination, seed = run.combination, run.seed
@@ -160,19 +186,17 @@ def _measure(job: Job, work: Measuring, tell: Callable[[float], None]) -> tuple[
     subject = subject_of(catalogue, combination, parts, data, provided, seed, work.split, device, work.facts)
     with stage("evaluation"):
         measurements, rows = figures(evaluator, replace(subject, tell=tell))
-    _keep_per_datum(measurements, per_datum_file(job.weights, run.key, str(ref)))
-    return rows
+    return rows, _keep_per_datum(measurements, per_datum_file(job.weights, run.key, str(ref)))
 
 
-def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> None:
-    """Store the figures of single data beside the weights, one file per evaluator."""
+def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> str | None:
+    """Store the figures of single data beside the weights, one file per evaluator; its checksum."""
     tensors = {
         tensor_name(m.metric, m.variant, m.method): m.per_datum.detach().cpu()
         for m in measurements
         if m.per_datum is not None
     }
-    if tensors:
-        keep(tensors, file)
+    return keep(tensors, file) if tensors else None
 
 
 def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> str:

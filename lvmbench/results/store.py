@@ -210,6 +210,14 @@ class Store(Database):
                 endings.setdefault(key, {})[evaluator] = (ending[0], ending[1])
         return endings
 
+    def per_datum_checksums(self, keys: Collection[str] | None = None) -> dict[tuple[str, str], str]:
+        """The sha256 of the figures of single data, of all runs or of some, by key and evaluator."""
+        columns = (EVALUATIONS.c[name] for name in ("key", "evaluator", "per_datum_sha256"))
+        known = sa.and_(_among(EVALUATIONS, keys), EVALUATIONS.c.per_datum_sha256.is_not(None))
+        with self.reading() as connection:
+            found = connection.execute(sa.select(*columns).where(known))
+            return {(key, evaluator): sha256 for key, evaluator, sha256 in found}
+
     def records(self, *, details: bool = False) -> pd.DataFrame:
         """One row per run, in the order of the plan; with ``details`` also what is long."""
         columns = [c for c in RUNS.columns if details or c.name in RECORD_COLUMNS]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -74,6 +75,16 @@ class SeedResult:
         return True
 
 
+class Checkpoints(Protocol):
+    """What brings a training to where it was, and saves where it is."""
+
+    def resume(self, training: Training) -> None:
+        """Bring a training that has not begun to where it was, if that is known."""
+
+    def end_epoch(self, training: Training, *, over: bool) -> None:
+        """See an epoch ended, and maybe with it the training."""
+
+
 def train(
     parts: Sequence[Parts],
     seeds: Sequence[int],
@@ -83,6 +94,7 @@ def train(
     report: Callable[[Epoch], None] = lambda epoch: None,
     vectorized: bool | None = None,
     rates: Sequence[float] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[SeedResult]:
     """Train runs together: the seeds of one combination, or of several that differ in numbers that may vary.
 
@@ -94,14 +106,17 @@ def train(
         data: The data set.
         budget: Epochs, batch, optimiser, schedule, patience, seconds, warm-up.
         device: Where to train.
-        report: Called after each epoch.
+        report: Called after each epoch; also for those of an earlier call that it goes on from.
         vectorized: Whether to train them inside ``torch.vmap``; by default where that is possible and faster.
         rates: The learning rate of each, where it is not the budget's.
+        checkpoints: Where the training is saved, so that it can go on from there.
     """
     with stage("build"):
         training = Training(parts, seeds, data, budget, device, vectorized, rates=rates)
     with matmul_precision(budget.precision, device, training.product):
-        return training.run(report)
+        if checkpoints:
+            checkpoints.resume(training)
+        return training.run(report, checkpoints)
 
 
 def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
@@ -164,6 +179,8 @@ class Training:
         self.warm = math.ceil(self.warm_up * (2 * self.cycles - 1))
         self.refreshes = any(part.refreshes for part in parts[0].components.values())
         self.results = [SeedResult(seed) for seed in seeds]
+        self.best = self.pack.snapshot(self.kept)
+        self.epoch, self.seconds = 0, 0.0
 
     @property
     def shape(self) -> Shape:
@@ -202,31 +219,40 @@ class Training:
         fitting = VALIDATION_STEPS // self.validation.x.shape[1] if self.trim else VALIDATION_BATCH
         return self.validation.batches(max(1, min(VALIDATION_BATCH, fitting)), trim=self.trim)
 
-    def run(self, report: Callable[[Epoch], None]) -> list[SeedResult]:
+    def run(
+        self, report: Callable[[Epoch], None], checkpoints: Checkpoints | None = None
+    ) -> list[SeedResult]:
         """Train until every seed has stopped, or the budget is spent."""
-        start = time.perf_counter()
-        best = self.pack.snapshot()
-        active = set(range(len(self.seeds)))
-        for epoch in range(1, self.budget.epochs + 1):
-            trained = self._epoch(epoch)
+        for epoch in self._past():
+            report(epoch)
+        start = time.perf_counter() - self.seconds
+        active = self._going_on(range(len(self.seeds))) if self.epoch else {*range(len(self.seeds))}
+        while active and self.epoch < self.budget.epochs:
+            self.epoch += 1
+            trained = self._epoch(self.epoch)
             with stage("validation"):
                 # the one synchronisation of an epoch
                 bounds = torch.stack([trained, self._validate()]).tolist()
-            improved = [
-                s for s in sorted(active) if self.results[s].record(epoch, bounds[0][s], bounds[1][s])
-            ]
-            self._keep(best, improved)
-            report(Epoch(epoch, *({s: row[s] for s in sorted(active)} for row in bounds)))
-            spent = (time.perf_counter() - start) / len(self.seeds)
-            active -= {s for s in active if self._has_stopped(self.results[s], epoch, spent)}
-            if not active:
-                break
+            self._take_in(active, *bounds)
+            report(Epoch(self.epoch, *({s: row[s] for s in sorted(active)} for row in bounds)))
             if self.optimizer:
-                self.optimizer.end_epoch(bounds[1], warm=epoch >= self.warm)
+                self.optimizer.end_epoch(bounds[1], warm=self.epoch >= self.warm)
+            self.seconds = time.perf_counter() - start
+            active = self._going_on(active)
+            if checkpoints:
+                checkpoints.end_epoch(self, over=not active or self.epoch == self.budget.epochs)
         for s, result in enumerate(self.results):
-            result.weights = {name: best[name][s].cpu() for name in self.kept}
+            result.weights = {name: self.best[name][s].cpu() for name in self.kept}
             result.seconds = (time.perf_counter() - start) / len(self.seeds)
         return self.results
+
+    def _past(self) -> Iterator[Epoch]:
+        """The epochs that an earlier training has done."""
+        past = [Epoch(epoch, {}, {}) for epoch in range(1, self.epoch + 1)]
+        for s, result in enumerate(self.results):
+            for epoch, train, validation in result.curve:
+                past[epoch - 1].train[s], past[epoch - 1].validation[s] = train, validation
+        yield from past
 
     def steps_of(self, count: int) -> None:
         """Do some steps on the first batch, as a trial of their cost."""
@@ -234,7 +260,12 @@ class Training:
         for _ in range(count):
             self._step(self._visit(rows, self.shape), self.shape, 1.0)
 
-    def _has_stopped(self, result: SeedResult, epoch: int, seconds: float) -> bool:
+    def _going_on(self, seeds: Iterable[int]) -> set[int]:
+        """Those of some seeds that are not at their end after this epoch; the results of others say why."""
+        spent = self.seconds / len(self.seeds)
+        return {s for s in seeds if not self.has_stopped(self.results[s], self.epoch, spent)}
+
+    def has_stopped(self, result: SeedResult, epoch: int, seconds: float) -> bool:
         """Whether a seed is at its end before the epochs are; its result then says why."""
         # while the KL weight is below 1 training climbs another bound than the one that is validated
         waited = epoch - max(result.best_epoch, self.warm)
@@ -247,11 +278,12 @@ class Training:
         result.stopped = next((name for name, holds in ends.items() if holds), result.stopped)
         return any(ends.values())
 
-    def _keep(self, best: dict[str, Tensor], improved: list[int]) -> None:
-        """Copy the weights of the seeds that have just improved."""
-        if improved:
-            state = {**self.pack.parameters, **self.pack.buffers}
-            for name, tensor in best.items():
+    def _take_in(self, active: set[int], train: Sequence[float], validation: Sequence[float]) -> None:
+        """Record what an epoch gave, and copy the weights of the seeds that have just improved."""
+        recorded = {s: self.results[s].record(self.epoch, train[s], validation[s]) for s in sorted(active)}
+        if improved := [s for s, best in recorded.items() if best]:
+            state = self.pack.stacked
+            for name, tensor in self.best.items():
                 tensor[improved] = state[name].detach()[improved]
 
     def _epoch(self, epoch: int) -> Tensor:

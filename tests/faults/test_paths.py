@@ -60,7 +60,7 @@ def test_whatever_an_option_says_is_written_into_the_folder(tiny):
     made = [per_datum_file(folder, key, name) for name in evaluations["evaluator"]]
     assert all(file.is_file() for file in made)
     assert len({str(file).lower() for file in made}) == len(evaluators), "also where case does not count"
-    per_datum = lvmbench.load(tiny.folder / "out")._per_datum
+    per_datum = lvmbench.load(tiny.folder / "out")._reader()
     found = {name: per_datum(key, name, "figure") for name in evaluations["evaluator"]}
     assert sorted(2 * values[0] for values in found.values()) == sorted([*map(len, WORDS), 4, 4])
 

@@ -145,3 +145,12 @@ def test_inputs_change_between_replays() -> None:
     replayed = Replayed(lambda x, weight: weight * x.square().sum(), Tape(Pool()))
     for i in range(WARM + 4):
         assert float(replayed(torch.full((3,), float(i)), 0.5)) == 1.5 * i**2
+
+
+def test_a_step_that_python_changes_runs_as_written(caplog: pytest.LogCaptureFixture) -> None:
+    counted = iter(range(100))
+    replayed = _taped(lambda x: x * 0.5 ** next(counted))
+    with caplog.at_level(logging.INFO):
+        found = [replayed(torch.ones(2)) for _ in range(WARM + 3)]
+    assert "two calls in a row are not alike" in caplog.text
+    assert len({float(value[0]) for value in found}) == len(found)
