@@ -55,7 +55,30 @@ Seeds = Annotated[
     typer.Option("--seeds", metavar="N", min=1, max=10_000, help="Seeds 0 ... N-1 instead of the suite's."),
 ]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", min=0, help="Worker processes (default: one per core; 0: none).")
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=0,
+        help="Worker processes (default: one per core, on a cluster all it has room for; 0: none).",
+    ),
+]
+JobsPerGpu = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs-per-gpu",
+        min=1,
+        metavar="N",
+        help="Worker processes per GPU (default: all are spread over the GPUs).",
+    ),
+]
+ExecutorName = Annotated[
+    str, typer.Option("--executor", help="Where jobs are done: local, or ray, the machines of a cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="ADDR", help="Where Ray's cluster is, HOST:PORT or auto (default: started here)."
+    ),
 ]
 Timeout = Annotated[
     float | None, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Wall-clock limit per job.")
@@ -71,6 +94,21 @@ MaxFailures = Annotated[
     ),
 ]
 
+Checkpoint = Annotated[
+    float | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="SECONDS",
+        min=0.0,
+        help="How often a training is saved, to go on from there (default: 300; 0: never).",
+    ),
+]
+Keep = Annotated[
+    bool,
+    typer.Option(
+        "--keep-checkpoints", help="Keep where trainings end, so that more epochs or patience go on there."
+    ),
+]
 TrackerNames = Annotated[
     list[str],
     typer.Option("--tracker", metavar="NAME", help="Let a tracker follow the run; may be repeated."),

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lvmbench.cli.options import (
+    Address,
     Allowed,
     Blocked,
+    Checkpoint,
     Device,
     Directory,
+    ExecutorName,
     Jobs,
+    JobsPerGpu,
+    Keep,
     MaxFailures,
     Memory,
     Only,
@@ -49,6 +54,9 @@ def run(
     only: Only = [],  # noqa: B006
     device: Device = "auto",
     jobs: Jobs = None,
+    jobs_per_gpu: JobsPerGpu = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
@@ -56,6 +64,11 @@ def run(
     baselines: Annotated[
         bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
     ] = True,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show where the time goes, also in DIR/profile.csv.")
+    ] = False,
+    checkpoint: Checkpoint = None,
+    keep: Keep = False,
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -70,7 +83,21 @@ def run(
     from lvmbench.registry.loader import PluginSelection
 
     selection = PluginSelection.of(plugin, no_plugin)
-    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
+    where = (jobs_per_gpu, executor, address)
+    options = RunOptions(
+        device,
+        jobs,
+        timeout,
+        selection,
+        memory,
+        max_failures,
+        (*tracker,),
+        *where,
+        baselines=baselines,
+        profile=profile,
+        checkpoint=checkpoint,
+        keep=keep,
+    )
     with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
         from lvmbench.cli.planned import show_remarks
 
@@ -84,7 +111,10 @@ def plan(
         Path | None, typer.Option("--out", help="Results directory, to say what is done there.")
     ] = None,
     store: StoreUrl = None,
-    estimate: Annotated[bool, typer.Option(help="Time a few steps and draws of each combination.")] = True,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Show and time each combination, however many there are.")
+    ] = False,
+    estimate: Annotated[bool, typer.Option(help="Time a few steps and draws of what is shown.")] = True,
     seeds: Seeds = None,
     only: Only = [],  # noqa: B006
     device: Device = "auto",
@@ -104,7 +134,7 @@ def plan(
         from lvmbench.cli.planned import show_plan
 
         warn(prepared.answer.problems)
-        show_plan(prepared, timed=estimate)
+        show_plan(prepared, timed=estimate, whole=whole)
 
 
 def status(
@@ -130,10 +160,15 @@ def retry(
     store: StoreUrl = None,
     device: Device = "auto",
     jobs: Jobs = None,
+    jobs_per_gpu: JobsPerGpu = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
     tracker: TrackerNames = [],  # noqa: B006
+    checkpoint: Checkpoint = None,
+    keep: Keep = False,
     plugin: Allowed = [],  # noqa: B006
     trust: Trust = False,
 ) -> None:
@@ -151,7 +186,9 @@ def retry(
     from lvmbench.results.baselines import reopen_baselines
 
     allowed = PluginSelection.of(plugin)
-    options = RunOptions(device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
+    where = (jobs_per_gpu, executor, address)
+    limits = (device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
+    options = RunOptions(*limits, *where, checkpoint=checkpoint, keep=keep)
     with (
         open_store(directory, store) as opened,
         Prepared.again(directory, store, options, trust=trust) as prepared,
@@ -172,6 +209,9 @@ def evaluate(
     store: StoreUrl = None,
     device: Device = "auto",
     jobs: Jobs = None,
+    jobs_per_gpu: JobsPerGpu = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
@@ -189,7 +229,8 @@ def evaluate(
 
     require_store(directory, store)
     allowed = PluginSelection.of(plugin)
-    options = RunOptions(device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
+    where = (jobs_per_gpu, executor, address)
+    options = RunOptions(device, jobs, timeout, allowed, memory, max_failures, (*tracker,), *where)
     with Prepared.again(directory, store, options, trust=trust, evaluators=evaluator) as prepared:
         _go(prepared, training=False)
 
@@ -201,7 +242,7 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     """
     from lvmbench.api.progress import Live, console, say
     from lvmbench.api.results import Results
-    from lvmbench.cli.shown import show_results
+    from lvmbench.cli.shown import show_profile, show_results
 
     plan, out = prepared.plan, prepared.directory
     warn(prepared.answer.problems)
@@ -214,6 +255,8 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     results = Results(out, prepared.store, prepared.consent)
     _renew_report(results)
     show_results(results, summary)
+    if prepared.options.profile:
+        show_profile(out)
     if all(planned.status == "refused" for planned in plan.planned):
         reason = plan.planned[0].reason
         raise UserError(f"{plan.suite.path}: nothing can run, every combination is refused: {reason}")

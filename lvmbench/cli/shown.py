@@ -68,6 +68,14 @@ def show_comparison(found: Compared) -> None:
     show_sections([comparison_section(found)])
 
 
+def show_profile(directory: Path) -> None:
+    """Where the time of a run went."""
+    from lvmbench.execution.profiling import profile_section
+
+    console.print()
+    show_sections([profile_section(directory)])
+
+
 def show_results(results: Results, summary: Summary) -> None:
     """The leaderboard, the files, and the counts per status."""
     out = results.directory

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = "weights"
 """The folder of a results directory that holds them."""
+CHECKPOINTS = "checkpoints"
+"""The folder beside it that holds what trainings go on from."""
 
 
 class WrongWeights(LvmbenchError):  # noqa: N818
