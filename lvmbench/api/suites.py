@@ -37,6 +37,7 @@ def run(
     plugins: Sequence[str | Path] = (),
     trackers: Sequence[str] = (),
     baselines: bool = True,
+    apart: bool = False,
     progress: bool = True,
 ) -> Results:
     """Train and measure every combination of a suite; what is finished is not repeated.
@@ -58,6 +59,7 @@ def run(
         plugins: Local plugins, as files or modules.
         trackers: Who follow it, by name with options, as ``tensorboard``.
         baselines: Whether to fit models of the data that rows are held against.
+        apart: Whether each combination trains by itself, for training times that compare.
         progress: Whether to show how far it has got.
 
     Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its
@@ -65,7 +67,8 @@ def run(
     """
     failures = None if max_failures is None else str(max_failures)
     selection, followers = PluginSelection.of(plugins), tuple(trackers)
-    options = RunOptions(device, jobs, timeout, selection, memory, failures, followers, baselines)
+    limits = (device, jobs, timeout, selection, memory, failures)
+    options = RunOptions(*limits, followers, baselines, apart=apart)
     with _file(suite) as path:
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
         with prepared, _reporter(progress) as reporter:

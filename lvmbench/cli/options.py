@@ -59,7 +59,10 @@ MaxFailures = Annotated[
         "--max-failures", metavar="N|P%", help="Begin nothing new after more failed runs; or a part of them."
     ),
 ]
-
+Apart = Annotated[
+    bool,
+    typer.Option("--apart", help="Train each combination by itself, for training times that compare."),
+]
 TrackerNames = Annotated[
     list[str],
     typer.Option("--tracker", metavar="NAME", help="Let a tracker follow the run; may be repeated."),

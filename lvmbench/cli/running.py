@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lvmbench.cli.options import (
+    Apart,
     Blocked,
     Device,
     Directory,
@@ -54,6 +55,7 @@ def run(
     baselines: Annotated[
         bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
     ] = True,
+    apart: Apart = False,
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -68,7 +70,8 @@ def run(
     from lvmbench.registry.loader import PluginSelection
 
     selection = PluginSelection.of(plugin, no_plugin)
-    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
+    limits = (device, jobs, timeout, selection, memory, max_failures)
+    options = RunOptions(*limits, (*tracker,), baselines, apart=apart)
     with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
         from lvmbench.cli.planned import show_remarks
 

@@ -23,6 +23,7 @@ class RunOptions:
         max_failures: After how many failures nothing new is begun; or after what part, as ``5%``.
         trackers: Who follow it, by name.
         baselines: Whether models of the data are fitted that rows are held against.
+        apart: Whether each combination trains by itself, for training times that compare.
     """
 
     device: str = "auto"
@@ -33,6 +34,7 @@ class RunOptions:
     max_failures: str | None = None
     trackers: tuple[str, ...] = ()
     baselines: bool = True
+    apart: bool = False
 
     @property
     def limits(self) -> Limits:
