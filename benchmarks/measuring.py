@@ -1,9 +1,10 @@
-"""What measuring real images costs: each default evaluator on MNIST's 10,000 test images, by posterior.
+"""What measuring real images costs: the default evaluators on MNIST's 10,000 test images, by posterior.
 
 ``python benchmarks/measuring.py`` trains a model 784-400-400-20 for two epochs with each posterior, keeps it
-in ``--models``, and applies each evaluator to it in a process of its own, with one thread. It prints the
-processor seconds, how far the process grew, and how the figures differ from those of ``--before``, a file
-that an earlier call wrote to ``--out``, of the same models. About three minutes::
+in ``--models``, and applies the evaluators to it one after another, in a process of its own with one thread,
+as a worker does. It prints the processor seconds, the most resident memory so far, and how the figures differ
+from those of ``--before``, a file that an earlier call wrote to ``--out``, of the same models. About three
+minutes::
 
     python benchmarks/measuring.py --out now.json --before before.json
 """
@@ -46,15 +47,20 @@ def trained(posterior: str, folder: Path) -> Path:
     return file
 
 
-def measured(file: Path, evaluator: str, out: Path) -> None:
-    """Apply one evaluator to a model, and write what it took and gave."""
-    fitted = lvmbench.load(file)
-    grown, spent, start = _resident(), time.process_time(), time.perf_counter()
-    figures = lvmbench.evaluate(fitted, evaluator)
-    taken = {"seconds": time.process_time() - spent, "wall": time.perf_counter() - start}
-    memory = {"resident": _resident(), "grown": _resident() - grown}
-    figures = figures.astype(object).where(figures.notna(), None)
-    out.write_text(json.dumps({**taken, **memory, "figures": figures.to_dict("records")}))
+def measured(file: Path, evaluators: list[str], out: Path) -> None:
+    """Apply evaluators to a model, and write what each took and gave."""
+    fitted, found = lvmbench.load(file), {}
+    for evaluator in evaluators:
+        spent, start = time.process_time(), time.perf_counter()
+        try:
+            figures = lvmbench.evaluate(fitted, evaluator)
+        except lvmbench.Refusal as refusal:
+            print(f"{evaluator}: {refusal}")
+            continue
+        taken = {"seconds": time.process_time() - spent, "wall": time.perf_counter() - start}
+        figures = figures.astype(object).where(figures.notna(), None)
+        found[evaluator] = {**taken, "resident": _resident(), "figures": figures.to_dict("records")}
+    out.write_text(json.dumps(found))
 
 
 def _resident() -> float:
@@ -88,10 +94,10 @@ def _apart(new: Row, then: Row) -> float | None:
     return abs(new["value"] - then["value"]) / error if error else 0.0
 
 
-def show(name: str, one: dict[str, Any]) -> None:
-    """Print what an evaluator took."""
-    memory = f"grew by {one['grown']:.0f} to {one['resident']:.0f} MiB"
-    print(f"{name:44} {one['seconds']:7.1f} s  {one['wall']:7.1f} s by the clock  {memory}", flush=True)
+def show(name: str, seconds: float, wall: float, resident: float) -> None:
+    """Print what an evaluator took, or all together."""
+    took = f"{seconds:7.1f} s  {wall:7.1f} s by the clock"
+    print(f"{name:44} {took}  at most {resident:.0f} MiB so far", flush=True)
 
 
 def main() -> None:
@@ -101,29 +107,29 @@ def main() -> None:
     ask.add_argument("--before", type=Path)
     ask.add_argument("--posteriors", nargs="*", default=POSTERIORS)
     ask.add_argument("--evaluators", nargs="*", default=EVALUATORS)
-    ask.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    ask.add_argument("--measure", nargs=2, type=Path, help=argparse.SUPPRESS)
     given = ask.parse_args()
     if given.measure:
-        file, evaluator, out = given.measure
-        measured(Path(file), evaluator, Path(out))
+        measured(given.measure[0], given.evaluators, given.measure[1])
         return
     given.models.mkdir(parents=True, exist_ok=True)
     before = json.loads(given.before.read_text()) if given.before else {}
     found: dict[str, Any] = {}
     for posterior in given.posteriors:
-        file = trained(posterior, given.models)
-        for evaluator in given.evaluators:
-            out = given.models / "found.json"
-            subprocess.run(
-                [sys.executable, __file__, "--measure", str(file), evaluator, str(out)], check=True
-            )
-            name, one = f"{posterior} {evaluator.partition('[')[0]}", json.loads(out.read_text())
+        file, out = trained(posterior, given.models), given.models / "found.json"
+        command = [sys.executable, __file__, "--measure", str(file), str(out), "--evaluators"]
+        subprocess.run([*command, *given.evaluators], check=True)
+        ours = json.loads(out.read_text())
+        for evaluator, one in ours.items():
+            name = f"{posterior} {evaluator.partition('[')[0]}"
             found[name] = one
-            show(name, one)
+            show(name, one["seconds"], one["wall"], one["resident"])
             if name in before:
                 print("\n".join(compared(one["figures"], before[name]["figures"])), flush=True)
-            if given.out:
-                given.out.write_text(json.dumps(found, indent=1))
+        totals = (sum(one[column] for one in ours.values()) for column in ("seconds", "wall"))
+        show(f"{posterior} together", *totals, max(one["resident"] for one in ours.values()))
+        if given.out:
+            given.out.write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

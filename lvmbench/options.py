@@ -23,8 +23,6 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A finite number of at least 0."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 """A number from 0 to 1."""
-Precision = Literal["highest", "high", "medium"]
-"""How exact products of matrices are: in float32, or of numbers that are rounded to TF32 or to bfloat16."""
 
 
 def sizes_of(text: str) -> tuple[int, ...]:
@@ -67,6 +65,8 @@ MATCHED = "matched"
 Matched = Annotated[Count, MATCHED]
 """A whole number of at least 1 that must be the same in two parts of a combination."""
 
+Precision = Annotated[Literal["highest", "high", "medium"], APART]
+"""How exact products of matrices are: in float32, or of numbers that are rounded to TF32 or to bfloat16."""
 VARIES = "varies"
 """Marks a number in which the runs of one pack may differ."""
 Number = TypeVar("Number")

@@ -14,13 +14,14 @@ import pandas as pd
 
 from lvmbench.api.fitted import Fitted
 from lvmbench.api.results import Results
-from lvmbench.errors import LvmbenchError
+from lvmbench.errors import LvmbenchError, UserError
 from lvmbench.evaluator import Evaluator
 from lvmbench.registry.names import Ref
 from lvmbench.registry.sandbox import preserved
 from lvmbench.results.export import BOARD_CSV
 from lvmbench.results.folder import rebuild
 from lvmbench.results.metrics import figure_name
+from lvmbench.results.per_datum import per_datum_file
 from lvmbench.results.provenance import provenance_in
 from lvmbench.results.store import Store
 from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, stored_tables
@@ -79,7 +80,7 @@ def verify(results: Results, sample: int = 3, seed: int | None = None) -> Verifi
     """
     chosen = random.SystemRandom().randrange(2**31) if seed is None else seed
     checks = [_files(results), _tables(results), _board(results.directory), _weights(results)]
-    return Verification([*checks, _figures(results, sample, chosen)], chosen)
+    return Verification([*checks, _per_datum(results), _figures(results, sample, chosen)], chosen)
 
 
 def _files(results: Results) -> Check:
@@ -145,6 +146,15 @@ def _weights(results: Results) -> Check:
     return check
 
 
+def _per_datum(results: Results) -> Check:
+    """The figures of single data against their checksums."""
+    check = Check("figures of single data")
+    for (key, evaluator), sha256 in results.per_datum_checksums.items():
+        wrong = fault(per_datum_file(results.directory / WEIGHTS, key, evaluator), sha256, "measured")
+        check.take(f"those of run {key[:20]} by {evaluator} are {wrong}" if wrong else "")
+    return check
+
+
 def _figures(results: Results, sample: int, seed: int) -> Check:
     """Some runs, measured again by all that measured them."""
     check, records = Check("figures measured again"), results.records
@@ -152,6 +162,11 @@ def _figures(results: Results, sample: int, seed: int) -> Check:
     if ok.empty or not results.has_weights or not sample:
         return check
     chosen = random.Random(seed).sample(range(len(ok)), min(sample, len(ok)))
+    try:
+        results.selection  # noqa: B018
+    except UserError as error:
+        check.unknown.append(str(error))
+        return check
     measurements = results.measurements
     for _, row in ok.iloc[sorted(chosen)].iterrows():
         _measure_again(results, row, measurements[measurements["key"] == row["key"]], check)

@@ -34,7 +34,9 @@ class Bernoulli(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         # finite for every logit: a sigmoid that was rounded to 0 or 1 would have no logarithm
-        return sum_event(value * self.logits - softplus(self.logits), self.event_dims)
+        ones = sum_event(value * self.logits, self.event_dims)
+        # summed by itself: their difference would be one more tensor of the size of all values
+        return ones - sum_event(softplus(self.logits), self.event_dims)
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         value = (noise.uniform((samples, *self.logits.shape)) < self.mean).to(self.logits.dtype)

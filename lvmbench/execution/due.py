@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from lvmbench.combinations.combination import Combination
 from lvmbench.execution.jobs import Run
 from lvmbench.registry.names import Ref
+from lvmbench.results.per_datum import changed, per_datum_file
 from lvmbench.results.store import Store
 from lvmbench.results.weights import fault, weights_file
 from lvmbench.status import Status
@@ -50,17 +51,19 @@ class Rest:
 
 class Known(NamedTuple):
     """What a store says of some runs: their statuses, how each of their evaluations ended, and the checksums
-    of their weights.
+    of their weights and of their figures of single data, by key and evaluator.
     """
 
     statuses: Mapping[str, str]
     evaluated: Mapping[str, Mapping[str, tuple[str, str]]]
     checksums: Mapping[str, str | None]
+    per_datum: Mapping[tuple[str, str], str]
 
     @classmethod
     def of(cls, store: Store, keys: list[str] | None = None) -> Known:
         """What it says of these runs, or of all."""
-        return cls(store.statuses(keys), store.evaluated(keys), store.checksums(keys))
+        sums = store.checksums(keys), store.per_datum_checksums(keys)
+        return cls(store.statuses(keys), store.evaluated(keys), *sums)
 
 
 class Due:
@@ -69,6 +72,7 @@ class Due:
     def __init__(self, store: Store, weights: Path, training: bool) -> None:
         self.weights, self.training, self._store = weights, training, store
         self._looked_at: dict[tuple[str, str | None], str] = {}
+        self._figures: dict[tuple[str, str, str | None], bool] = {}
         self.added = tuple(map(Ref.parse, store.noted("added", []))) if training else ()
 
     def all_of(self, plan: Plan) -> list[tuple[Planned, Rest]]:
@@ -113,9 +117,19 @@ class Due:
         return self._looked_at[key, sha256]
 
     @property
-    def lost(self) -> dict[str, str]:
-        """What is wrong with the weights of runs that are trained again, by key."""
-        return {key: wrong for (key, _), wrong in self._looked_at.items() if wrong}
+    def lost(self) -> list[str]:
+        """What is wrong with the files of runs that are trained or measured again, a line for each."""
+        weights = (
+            f"the weights of run {key[:20]} are {wrong}: it is trained again"
+            for (key, _), wrong in self._looked_at.items()
+            if wrong
+        )
+        figures = (
+            f"the figures of single data of run {key[:20]} are not what {evaluator} gave: it measures again"
+            for (key, evaluator, _), wrong in self._figures.items()
+            if wrong
+        )
+        return [*weights, *figures]
 
     def _all(self, planned: Planned, key: str, known: Known) -> tuple[Ref, ...]:
         """The evaluators of a combination, and those that were asked to measure a run beside them."""
@@ -127,9 +141,18 @@ class Due:
         candidates = self._all(planned, key, known) if self.training else planned.evaluators
         return tuple(e for e in candidates if self._unmeasured(planned, key, str(e), known))
 
-    @staticmethod
-    def _unmeasured(planned: Planned, key: str, evaluator: str, known: Known) -> bool:
-        """Whether an evaluator has not measured a run, or lacked something and does not say so any more."""
+    def _unmeasured(self, planned: Planned, key: str, evaluator: str, known: Known) -> bool:
+        """Whether an evaluator has not measured a run, lacked something and does not say so any more, or its
+        figures of single data were changed.
+        """
         status, reason = known.evaluated.get(key, {}).get(evaluator, (Status.INTERRUPTED, ""))
         is_back = planned.refused_evaluators.get(evaluator) != reason
-        return status == Status.INTERRUPTED or (status == Status.UNAVAILABLE and is_back)
+        waits = status == Status.INTERRUPTED or (status == Status.UNAVAILABLE and is_back)
+        return waits or self._changed(key, evaluator, known.per_datum.get((key, evaluator)))
+
+    def _changed(self, key: str, evaluator: str, sha256: str | None) -> bool:
+        """Whether the figures of single data of a run were changed; the same are looked at once."""
+        name = (key, evaluator, sha256)
+        if name not in self._figures or self._figures[name]:
+            self._figures[name] = changed(per_datum_file(self.weights, key, evaluator), sha256)
+        return self._figures[name]

@@ -15,26 +15,30 @@ from pathlib import Path
 from typing import Any
 
 from lvmbench.errors import UserError
+from lvmbench.execution.checkpoints import expect_own
 from lvmbench.execution.due import Due, Rest
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor
+from lvmbench.execution.executors import executor_of
 from lvmbench.execution.interruption import Interrupted, Interruption
-from lvmbench.execution.local import executor_of
+from lvmbench.execution.jobs import Baselines, Warming
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.packing import packed
-from lvmbench.execution.references import Baselines, baselines_of, due_baselines, fit_baselines
+from lvmbench.execution.references import due_baselines, fit_baselines
 from lvmbench.execution.session import Place, Reporter, Session
 from lvmbench.execution.tracking import Trackers
 from lvmbench.results.export import export
-from lvmbench.results.folder import REMARKS, remarks_in
+from lvmbench.results.folder import REMARKS, links_in, remarks_in
 from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
+from lvmbench.results.weights import CHECKPOINTS, WEIGHTS
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Plan, Planned
 
+WARM_UP = "lvmbench.execution.worker:warm_up"
 SHOWN = 5
-"""So many runs whose weights cannot be used are named."""
+"""So many runs of which a file cannot be used are named."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,11 @@ class Summary:
 
 
 def prepare(out: Path) -> None:
-    """Make the results directory; raises `UserError` where that or writing to it is not possible."""
+    """Make the results directory.
+
+    Raises `UserError` where that or writing to it is not possible, and where what is written there would end
+    elsewhere.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / f".write-test-{os.getpid()}"
@@ -62,6 +70,11 @@ def prepare(out: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"--out: '{out}' is not writable: {error.strerror}; give another directory") from None
+    if links := links_in(out):
+        raise UserError(
+            f"--out: '{links[0]}' is a symbolic link, and nothing is written through one: put what it leads "
+            "to in its place, or remove it"
+        )
 
 
 def run(
@@ -78,24 +91,27 @@ def run(
 ) -> Summary:
     """Do what is not done of a plan, and write the tables to ``out``; without ``training`` only evaluate."""
     start, interruption, trackers = time.monotonic(), Interruption(), trackers or Trackers()
+    out = out.absolute()  # wherever components go
     _check_folder(plan, out, store)
     store.claim(plan.suite.name, plan.suite.version)
     _enter(plan, store)
     _keep(plan, out, store, options)
     _note_asked(plan, store, training)
     described = _describe(plan, out, store)
-    place = Place(store, out.resolve() / "weights", described, partial(export, store, out))
+    place = Place(store, out / WEIGHTS, described, partial(export, store, out))
     due = Due(store, place.weights, training)
     trained, stopped = 0, ""
-    trackers.start(plan.suite.name, plan.suite.version, str(out.resolve()))
+    trackers.start(plan.suite.name, plan.suite.version, str(out))
     try:
-        fits = due_baselines(baselines or baselines_of(plan.data, options), out) if training else []
+        fits = due_baselines(baselines or Baselines(), out) if training else []
         if (rests := due.all_of(plan)) or fits:
-            workplace = executor or executor_of(options.jobs)
+            workplace = executor or executor_of(options)
             with interruption.heard(here=options.jobs == 0), workplace, Leases(store) as leases:
-                workplace.prepare("lvmbench.execution.worker:warm_up", (options.selection, _names(rests)))
+                distributions = _distributions(plan) if workplace.elsewhere else None
+                workplace.prepare(WARM_UP, Warming(options.selection, _names(rests), distributions))
                 _name_lost(due.lost, reporter)
                 if rests:
+                    expect_own(out / CHECKPOINTS, {k for _, rest in rests for k in rest.untrained.values()})
                     reporter.start(len(rests), _workers(workplace, rests, options))
                 session = Session(due, place, options, leases, workplace, reporter, trackers, interruption)
                 untrained = [(planned, len(rest.untrained)) for planned, rest in rests]
@@ -113,19 +129,19 @@ def run(
     return Summary(counts, evaluations, trained, time.monotonic() - start, stopped)
 
 
-def _name_lost(lost: Mapping[str, str], reporter: Reporter) -> None:
-    """Say which runs are trained again, as their weights cannot be used."""
-    for key, wrong in [*lost.items()][:SHOWN]:
-        reporter.say(f"the weights of run {key[:20]} are {wrong}: it is trained again")
+def _name_lost(lost: Sequence[str], reporter: Reporter) -> None:
+    """Say which runs are trained or measured again, as files of theirs cannot be used."""
+    for line in lost[:SHOWN]:
+        reporter.say(line)
     if len(lost) > SHOWN:
         reporter.say(f"so it is with {len(lost) - SHOWN} more")
 
 
-def _names(rests: Sequence[tuple[Planned, Rest]]) -> set[tuple[str, str]]:
+def _names(rests: Sequence[tuple[Planned, Rest]]) -> frozenset[tuple[str, str]]:
     """The components that are to be used, by kind and name."""
     parts = {(kind, ref.name) for planned, _ in rests for kind, ref in planned.combination.refs.items()}
     measuring = {ref for _, rest in rests for refs in rest.evaluators.values() for ref in refs}
-    return parts | {("evaluator", ref.name) for ref in measuring}
+    return frozenset(parts | {("evaluator", ref.name) for ref in measuring})
 
 
 def _workers(executor: Executor, rests: Sequence[tuple[Planned, Rest]], options: RunOptions) -> int:
@@ -193,13 +209,18 @@ def _spared(plan: Plan, before: Mapping[str, list[str]]) -> dict[str, list[str]]
 def _describe(plan: Plan, out: Path, store: Store) -> str:
     """Keep what figures and data are like, and the environment, once per call; its identifier."""
     keep(declared(plan.instruments), out)
-    parts = [part for planned in plan.planned for part in _with_bases(planned.provenance)]
-    content = environment({part["distribution"]: part["version"] for part in parts})
+    content = environment(_distributions(plan))
     if plan.remarks:
         remarks = json.dumps({**remarks_in(out), **plan.remarks}, indent=2)
         (out / REMARKS).write_text(remarks + "\n", encoding="utf-8")
     store.environment(identifier(content), content)
     return identifier(content)
+
+
+def _distributions(plan: Plan) -> dict[str, str]:
+    """What the components of a plan come from, by version."""
+    parts = (part for planned in plan.planned for part in _with_bases(planned.provenance))
+    return {part["distribution"]: part["version"] for part in parts}
 
 
 def _with_bases(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

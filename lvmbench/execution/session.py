@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from lvmbench.errors import UserError
+from lvmbench.execution.checkpoints import remove
 from lvmbench.execution.due import Due, Rest
+from lvmbench.execution.environment import identifier
 from lvmbench.execution.executor import Crash, Ended, Executor, Limits
 from lvmbench.execution.interruption import Interruption
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Run, Trained
@@ -22,6 +24,7 @@ from lvmbench.execution.tracking import Trackers
 from lvmbench.results.connection import OutOfReach
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
+from lvmbench.stages import stage
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Planned
 
@@ -33,6 +36,10 @@ PATIENCE = 600.0
 """Seconds that a database may be out of reach."""
 OWN = {Status.REFUSED, Status.UNAVAILABLE, Status.INTERRUPTED}
 """What is answered for all runs alike: to ask each by itself would be to no purpose."""
+
+
+ENDED = {Status.OK, Status.DIVERGED}
+"""What training itself ends with."""
 
 
 class Reporter(Protocol):
@@ -104,6 +111,7 @@ class Session:
         self._tasks: deque[Task] = deque()
         self._running: dict[int, Task] = {}
         self._number, self._looked, self._said = 0, time.monotonic(), False
+        self._environments = {place.environment}
 
     def run(self, packs: Iterable[Sequence[Planned]], allowed: float) -> None:
         """Do what is due of these combinations, those that train in one pack together,
@@ -112,11 +120,13 @@ class Session:
         ``allowed`` is how many failures are borne. Raises `UserError` where results cannot be kept.
         """
         self._unopened.extend([(planned, dict(planned.keys)) for planned in pack] for pack in packs)
+        self.executor.listen(lambda number, news: self._tell(self._running[number], news))
         while (not self._stopping(allowed) and self._any_left) or self._running:
             self.interruption.stop_if_urgent()
             self._feed(allowed)
             for ended in self.executor.completed(PAUSE):
-                self._take_in(self._running.pop(ended.number), ended)
+                with stage("store"):
+                    self._take_in(self._running.pop(ended.number), ended)
             for number, news in self.executor.progress().items():
                 self._tell(self._running[number], news)
         if self.trouble:
@@ -221,17 +231,25 @@ class Session:
         return [Task((rest,), Measuring(job, e, facts)) for e in rest.evaluators[run.seed]]
 
     def _job(self, runs: Iterable[Run]) -> Job:
-        return Job(tuple(runs), self.options.device, self.options.selection, self.place.weights)
+        options = self.options
+        where = (options.device, options.selection, self.place.weights)
+        return Job(tuple(runs), *where, options.every, options.keep)
 
     def _tell(self, task: Task, news: Progress) -> None:
-        """Pass on how far a task has got; a measurement is one of all those of its combination."""
+        """Say how far a task has got; a measurement is one of all those of its combination."""
+        self._pass_on(task, news)
         rest, *others = task.rests
         if isinstance(task.job, Measuring):
             news = replace(news, done=rest.done, total=rest.total)
-        else:
-            self.trackers.go_on(task.job, news)
         phase = f"{news.phase} with {len(others)} more" if others else news.phase
         self.reporter.progress(str(rest.combination), replace(news, phase=phase))
+
+    def _pass_on(self, task: Task, news: Progress) -> None:
+        """Pass on what is not to be lost: what the user is to be told, and the epochs that have ended."""
+        if isinstance(task.job, Job):
+            self.trackers.go_on(task.job, news)
+        for text in news.said:
+            self.reporter.say(f"{task.rests[0].combination}: {text}")
 
     def _take_in(self, task: Task, ended: Ended) -> None:
         """Store what a task gave, or try again, and go on with what follows."""
@@ -239,6 +257,8 @@ class Session:
         for rest in task.rests:
             rest.open -= 1
         self.place.store.expect_there()
+        if ended.news:
+            self._pass_on(task, ended.news)
         if isinstance(outcome, Crash) and outcome.status == Status.INTERRUPTED:
             self.trouble = outcome.reason
         elif more := self._another_try(task, outcome):
@@ -253,16 +273,17 @@ class Session:
                 self._report(rest.combination, rest.keys)
 
     def _another_try(self, task: Task, outcome: Any) -> list[Task]:
-        """The runs of a pack one by one, where what befell one may have ended all.
-
-        And once more what was ended from outside.
+        """Once more what was ended from outside; and the runs of a pack one by one, where what befell one
+        may have ended all.
         """
         crash = outcome if isinstance(outcome, Crash) else None
         if crash is None or crash.status in OWN or self.stopped:
             return []
+        if crash.foreign and not task.again:
+            return [replace(task, again=True)]
         if isinstance(task.job, Job) and len(task.job.runs) > 1:
             return [Task((task.rest(r),), self._job([r]), again=crash.foreign) for r in task.job.runs]
-        return [replace(task, again=True)] if crash.foreign and not task.again else []
+        return []
 
     def _store_training(self, task: Task, ended: Ended) -> None:
         assert isinstance(task.job, Job)
@@ -275,7 +296,7 @@ class Session:
             run, ok = runs[result.key], result.status == Status.OK
             ending = {"status": result.status, "reason": result.reason, "traceback": result.traceback}
             facts = {**result.facts, **ending, "log": None if ok else ended.log or None}
-            made = {"environment": self.place.environment, "finished": _now()}
+            made = {"environment": self._environment(ended), "finished": _now()}
             if not self.place.store.finish(run.key, result.curve, self.leases.owner, **facts, **made):
                 continue  # another process has taken it over
             self._count(result.status)
@@ -286,7 +307,25 @@ class Session:
             following += self._measurements(rest, run) if ok else []
             if not ok:
                 rest.evaluators.pop(run.seed, None)
+        if not isinstance(ended.outcome, Crash):
+            self._remove_checkpoints(task.job)
         self._queue(following)
+
+    def _environment(self, ended: Ended) -> str:
+        """The environment that a job was done in: this one, unless another machine has described itself."""
+        content = ended.prepared
+        if not isinstance(content, dict):
+            return self.place.environment
+        name = identifier(content)
+        if name not in self._environments:
+            self.place.store.environment(name, content)
+            self._environments.add(name)
+        return name
+
+    def _remove_checkpoints(self, job: Job) -> None:
+        """Remove what no training goes on from any more."""
+        statuses, keys = self.place.store.statuses, [run.key for run in job.runs]
+        remove(job.checkpoints, keys, lambda packed: {*statuses(packed).values()} <= ENDED)
 
     def _store_evaluation(self, task: Task, ended: Ended) -> None:
         (rest,), job, outcome = task.rests, task.job, ended.outcome
@@ -298,7 +337,8 @@ class Session:
         ending = {"status": outcome.status, "reason": outcome.reason, "traceback": outcome.traceback}
         log = None if outcome.status == Status.OK else ended.log or None
         rows = [{**name, **row} for row in outcome.measurements]
-        row = {**name, **ending, "seconds": outcome.seconds, "log": log}
+        facts = {"seconds": outcome.seconds, "per_datum_sha256": outcome.per_datum_sha256}
+        row = {**name, **ending, **facts, "log": log}
         if self.place.store.add_evaluation(row, rows, self.leases.owner):
             self._count(outcome.status)
             self.trackers.measure(job.run, outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -75,6 +76,17 @@ def remarks_in(directory: Path) -> dict[str, list[str]]:
     path = directory / REMARKS
     remarks: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return remarks
+
+
+def links_in(directory: Path) -> list[str]:
+    """The symbolic links in a folder of results, and in the folders of it."""
+    with os.scandir(directory) as listing:
+        own = list(listing)
+    links = [entry.path for entry in own if entry.is_symlink()]
+    for folder in (entry.path for entry in own if entry.is_dir(follow_symlinks=False)):
+        with os.scandir(folder) as listing:
+            links += [entry.path for entry in listing if entry.is_symlink()]
+    return links
 
 
 def suite_of(directory: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from lvmbench import __version__
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
+from lvmbench.results.consent import Consent
 from lvmbench.results.export import ENVIRONMENTS, write_board
 from lvmbench.results.folder import REMARKS, plugins_of, rebuild
 from lvmbench.results.glossary import FIGURES
@@ -55,9 +56,13 @@ class Made:
     weights: Mapping[str, str | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, store: Store, *, weights: bool = False) -> Made:
-        """What a store says; its weights are published only if they are asked for."""
-        return cls(plugins_of(store), components_of(store), store.checksums() if weights else {})
+    def of(cls, store: Store, consent: Consent | None = None, *, weights: bool = False) -> Made:
+        """What a store says; its weights are published only if they are asked for.
+
+        Raises `UserError` where plugins of it are not to be imported.
+        """
+        selection = (consent or Consent()).to(plugins_of(store))
+        return cls(selection, components_of(store), store.checksums() if weights else {})
 
 
 def publish(directory: Path, target: Path, made: Made | None = None) -> None:

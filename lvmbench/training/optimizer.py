@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -23,6 +23,8 @@ from lvmbench.combinations.schedules import Constant, Cosine, Plateau, Schedule,
 
 TINY = 1e-7
 """Added to the norm that a gradient is divided by, which may be 0."""
+RATE = "learning_rate"
+"""The name of the learning rate beside the numbers of its schedule."""
 
 
 class PackOptimizer:
@@ -60,6 +62,21 @@ class PackOptimizer:
         """
         for part in self._parts:
             part.end_epoch(bounds[part.rows.start], warm)  # a rate that several share asks for none
+
+    def state(self) -> dict[str, Tensor]:
+        """What is kept from step to step, with a row for each run."""
+        kept = [part.kept for part in self._parts]
+        return {name: torch.cat([one[name] for one in kept]) for name in kept[0]}
+
+    def rates(self) -> list[dict[str, float]]:
+        """The learning rate of each run, and the numbers that its schedule goes by."""
+        return [part.rates for part in self._parts for _ in range(part.rows.start, part.rows.stop)]
+
+    def restore(self, state: Mapping[str, Tensor], rates: Sequence[Mapping[str, float]]) -> None:
+        """Go on from where an optimiser with these was."""
+        for part in self._parts:
+            kept = {name: tensor[part.rows] for name, tensor in state.items()}
+            part.restore(kept, rates[part.rows.start])
 
 
 def _single(rates: Sequence[float]) -> list[slice]:
@@ -103,6 +120,35 @@ class _Rows:
         elif warm:
             self.scheduler.step(bound)
 
+    @property
+    def kept(self) -> dict[str, Tensor]:
+        """What the optimiser keeps of each row, by the position of the parameter and its own word for it."""
+        named = [(i, word, t) for i, (_, p) in enumerate(self.pairs) for word, t in self._state(p).items()]
+        count = self.rows.stop - self.rows.start
+        # steps are counted for all rows at once
+        return {f"{i}/{word}": t if t.dim() else t.expand(count) for i, word, t in named}
+
+    def _state(self, parameter: Tensor) -> dict[str, Tensor]:
+        return {word: t for word, t in self.optimizer.state[parameter].items() if isinstance(t, Tensor)}
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """The learning rate, and what its schedule counts."""
+        (group,) = self.optimizer.param_groups
+        counted = {name: n for name, n in vars(self.scheduler).items() if type(n) in {int, float}}
+        return {RATE: float(group["lr"]), **counted}
+
+    def restore(self, kept: Mapping[str, Tensor], rates: Mapping[str, float]) -> None:
+        for name, tensor in kept.items():
+            i, _, word = name.partition("/")
+            parameter = self.pairs[int(i)][1]
+            value = tensor[0] if word == "step" else tensor
+            self.optimizer.state[parameter][word] = value.to(parameter.device, copy=True)
+        vars(self.scheduler).update({name: n for name, n in rates.items() if name != RATE})
+        (group,) = self.optimizer.param_groups
+        # a CUDA graph reads it from where it is
+        group["lr"] = group["lr"].fill_(rates[RATE]) if isinstance(group["lr"], Tensor) else rates[RATE]
+
 
 def normalize_each(gradients: Sequence[Tensor]) -> None:
     """Divide each gradient ``(S, ...)``, in place, by its norm for each run."""
@@ -113,8 +159,9 @@ def normalize_each(gradients: Sequence[Tensor]) -> None:
 
 def _optimizer(named: Optimizer, leaves: list[Tensor], budget: Budget, rate: float) -> torch.optim.Optimizer:
     on_gpu = leaves[0].is_cuda
-    # a CUDA graph reads a rate that changes from memory, and cannot count steps on the processor
-    given: dict[str, Any] = {"lr": torch.tensor(rate, device=leaves[0].device) if on_gpu else rate}
+    # what is replayed reads a rate that changes from memory; a CUDA graph cannot count steps on the processor
+    dtype = torch.float32 if on_gpu else torch.float64
+    given: dict[str, Any] = {"lr": torch.tensor(rate, dtype=dtype, device=leaves[0].device)}
     if budget.weight_decay is not None:
         given["weight_decay"] = budget.weight_decay
     match named:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -80,9 +80,14 @@ class Pack:
                     if part.refreshes:
                         part.refresh(train, learner.model)
 
-    def snapshot(self) -> dict[str, Tensor]:
-        """A copy of the whole stacked state."""
-        return {k: v.detach().clone() for k, v in {**self.parameters, **self.buffers}.items()}
+    @property
+    def stacked(self) -> dict[str, Tensor]:
+        """The whole stacked state."""
+        return {**self.parameters, **self.buffers}
+
+    def snapshot(self, names: Collection[str] | None = None) -> dict[str, Tensor]:
+        """A copy of the stacked state, or of what has these names."""
+        return {k: v.detach().clone() for k, v in self.stacked.items() if names is None or k in names}
 
     def _leaves(self, seed: int) -> dict[str, Tensor]:
         """The parameters and buffers of one seed, in the memory of the stacked ones."""
@@ -129,10 +134,16 @@ class _Skeleton:
 
 
 def _places(module: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Where a module has its parameters and buffers: the name of each, and where it is under which key."""
+    """Where a module has its parameters and buffers: the name of each, and where it is under which key.
+
+    A tensor in several places has the name of the first, as `torch.nn.Module.named_parameters` has it.
+    """
+    names: dict[int, str] = {}
     for path, part in module.named_modules():
         for tensors in (part._parameters, part._buffers):
-            yield from ((f"{path}.{key}", tensors, key) for key, t in tensors.items() if t is not None)
+            for key, tensor in tensors.items():
+                if tensor is not None:
+                    yield names.setdefault(id(tensor), f"{path}.{key}"), tensors, key
 
 
 class PackNoise:
@@ -148,14 +159,14 @@ class PackNoise:
     """
 
     def __init__(self, seeds: Sequence[int], demand: Demand, *words: object, device: torch.device) -> None:
-        self._generators = [generator(seed, *words, device=device) for seed in seeds]
+        self.generators = [generator(seed, *words, device=device) for seed in seeds]
         self._normals = torch.empty(len(seeds), demand.normals, device=device)
         self._uniforms = torch.empty(len(seeds), demand.uniforms, device=device)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Fresh normals and uniforms, ``(S, n)`` each, in the same memory every time."""
         # in one call for each seed and kind: numbers must not depend on how many seeds there are
-        for row, uniform_row, source in zip(self._normals, self._uniforms, self._generators, strict=True):
+        for row, uniform_row, source in zip(self._normals, self._uniforms, self.generators, strict=True):
             row.normal_(generator=source)
             uniform_row.uniform_(generator=source)
         return self.drawn

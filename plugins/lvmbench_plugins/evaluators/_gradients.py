@@ -14,6 +14,7 @@ from torch.func import functional_call, grad, vmap
 from lvmbench import Buffer, Demand, Estimate, Noise, Recorder, Subject
 
 _DIRECTIONS = 4
+_BLOCK = 2**13
 
 
 class Group(NamedTuple):
@@ -29,8 +30,9 @@ class Group(NamedTuple):
     def of(cls, gradients: Iterable[Tensor], directions: Iterable[Tensor]) -> Group:
         """From gradients, ``(R, P)`` of each parameter."""
         columns = zip(gradients, directions, strict=True)
-        # one parameter after another: side by side they would take as much memory again
-        deviations, means, shadows = zip(*(_of_parameter(g, d.to(g)) for g, d in columns), strict=True)
+        # some of a parameter at a time: they are read three times, from a cache all but the first
+        blocks = (pair for g, d in columns for pair in zip(g.split(_BLOCK, 1), d.split(_BLOCK), strict=True))
+        deviations, means, shadows = zip(*(_of_block(g, d.to(g)) for g, d in blocks), strict=True)
         return cls(torch.stack(deviations).sum(0), torch.cat(means), torch.stack(shadows).sum(0))
 
 
@@ -49,11 +51,13 @@ class Gradients(NamedTuple):
     @classmethod
     def joined(cls, groups: list[Group]) -> Gradients:
         """Of all groups together."""
-        means = torch.stack([group.mean for group in groups])
-        # some parameters at a time: in double precision all are twice the memory
-        products = torch.stack([part @ part.T for part in map(Tensor.double, means.split(2**16, 1))]).sum(0)
+        # some parameters at a time: side by side and in double precision all are three times the memory
+        blocks = zip(*(group.mean.split(2**16) for group in groups), strict=True)
+        means = (torch.stack(block).double() for block in blocks)
+        products = torch.stack([block @ block.T for block in means]).sum(0)
         sizes = torch.tensor([len(group.deviations) for group in groups]).to(products)
-        deviations, _, shadows = (torch.cat(column).double() for column in zip(*groups, strict=True))
+        deviations = torch.cat([group.deviations for group in groups]).double()
+        shadows = torch.cat([group.shadows for group in groups]).double()
         return cls(deviations, products, sizes, shadows)
 
     @property
@@ -100,8 +104,8 @@ class Gradients(NamedTuple):
         return _moments(squares, self.deviations.sum() - deviations, self.sizes.sum() - self.sizes)
 
 
-def _of_parameter(gradients: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What one parameter adds to deviations, ``(R,)``, mean, ``(P,)``, and projections, ``(R, m)``."""
+def _of_block(gradients: Tensor, directions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What some of a parameter adds to deviations, ``(R,)``, mean, ``(P,)``, and projections, ``(R, m)``."""
     size, mean = len(gradients), gradients.mean(0)
     shadows = gradients @ directions
     # so that their mean is the unbiased variance
@@ -178,9 +182,10 @@ class Sampler:
         normals = self.noise.normal((size, self.demand.normals))
         uniforms = self.noise.uniform((size, self.demand.uniforms))
         draw = self._vectorised if self.step.vectorizable else self._looped
-        found = {key: values.reshape(size, -1) for key, values in draw(normals, uniforms).items()}
+        found = draw(normals, uniforms)
+        # each is let go once it is read
         return {
-            part: Group.of([found[key] for key in keys], self.directions[part])
+            part: Group.of((found.pop(key).reshape(size, -1) for key in keys), self.directions[part])
             for part, keys in self.parts.items()
         }
 

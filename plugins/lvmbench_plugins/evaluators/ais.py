@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Workload
+from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Precision, Subject, Workload
 from lvmbench_plugins.evaluators._annealing import Annealing, Path
 from lvmbench_plugins.evaluators._common import (
     Figure,
@@ -56,6 +56,7 @@ class Ais(Evaluator):
         adaptation: The number of temperatures of the run that finds the step sizes.
         data: How many data of the split to take at most, drawn at random.
         batch: How many data have their chains moved at once; the random numbers depend on it.
+        precision: How exact the matrix products of the decoder are.
 
     Example:
         >>> Ais(temperatures=1000, start="posterior").metrics["log_likelihood"].unit
@@ -80,7 +81,9 @@ class Ais(Evaluator):
         adaptation: Count = 30,
         data: Count = 100,
         batch: Count = 64,
+        precision: Precision = "highest",
     ) -> None:
+        self.precision = precision
         self.temperatures, self.chains, self.leapfrogs = temperatures, chains, leapfrogs
         self.start, self.adaptation, self.data, self.batch = start, adaptation, data, batch
         of_q = {"posterior.density"} if start == "posterior" else set()

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Refusal, Subject, Workload
+from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Precision, Refusal, Subject, Workload
 from lvmbench_plugins.evaluators._annealing import Annealing, Path
 from lvmbench_plugins.evaluators._common import (
     Figure,
@@ -54,6 +54,7 @@ class Bdmc(Evaluator):
         adaptation: The number of temperatures of the run that finds the step sizes.
         data: How many data to draw.
         batch: How many data have their chains moved at once; the random numbers depend on it.
+        precision: How exact the matrix products of the decoder are.
 
     Example:
         >>> Bdmc(temperatures=1000).metrics["sandwich_gap"].better
@@ -82,7 +83,9 @@ class Bdmc(Evaluator):
         adaptation: Count = 30,
         data: Several = 50,
         batch: Count = 64,
+        precision: Precision = "highest",
     ) -> None:
+        self.precision = precision
         self.temperatures, self.chains, self.leapfrogs = temperatures, chains, leapfrogs
         self.start, self.adaptation, self.data, self.batch = start, adaptation, data, batch
         of_q = {"posterior.density"} if start == "posterior" else set()

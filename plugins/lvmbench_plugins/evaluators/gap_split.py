@@ -18,6 +18,7 @@ from lvmbench import (
     MultivariateNormal,
     Noise,
     Positive,
+    Precision,
     Refusal,
     Size,
     Subject,
@@ -106,6 +107,7 @@ class GapSplit(Evaluator):
             importance sampling.
         data: How many data of the split to take at most, drawn at random.
         batch: How many data are taken at once; the random numbers depend on it.
+        precision: How exact the matrix products of the decoder are.
 
     Example:
         >>> sorted(name for name in GapSplit(family="full").metrics if "gap" in name)
@@ -152,7 +154,9 @@ class GapSplit(Evaluator):
         temperatures: Size = 0,
         data: Count = 100,
         batch: Count = 64,
+        precision: Precision = "highest",
     ) -> None:
+        self.precision = precision
         self.family, self.start, self.draws, self.maps = family, start, draws, maps
         self.steps, self.tolerance, self.rate = steps, tolerance, rate
         self.samples, self.data, self.batch = samples, data, batch

@@ -7,12 +7,11 @@ from typing import ClassVar, final
 
 import torch
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Subject, Workload
+from lvmbench import Count, Evaluator, Measurement, Metric, Precision, Subject, Workload
 from lvmbench_plugins.evaluators._common import (
     Figures,
     Several,
     error_of_difference,
-    joined,
     measurements,
     some_data,
     training_data,
@@ -45,6 +44,7 @@ class Generalization(Evaluator):
         samples: The number of draws of z for each datum.
         data: How many data to take at most, of the training data as of the others, drawn at random.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
+        precision: How exact the matrix products of the decoder are.
 
     Example:
         >>> Generalization(samples=100).metrics["generalization_gap"].better
@@ -59,7 +59,15 @@ class Generalization(Evaluator):
     }
     board = ("generalization_gap[log_likelihood,importance]",)
 
-    def __init__(self, *, samples: Several = 1000, data: Count = 1000, chunk: Count = 2048) -> None:
+    def __init__(
+        self,
+        *,
+        samples: Several = 1000,
+        data: Count = 1000,
+        chunk: Count = 2048,
+        precision: Precision = "highest",
+    ) -> None:
+        self.precision = precision
         self.samples, self.data = samples, data
         self.tightness = Tightness(samples=samples, repeats=2, chunk=chunk)
 
@@ -73,20 +81,18 @@ class Generalization(Evaluator):
         seen, _ = training_data(subject, noise, self.data)
         batches = [self.tightness.batches(subject, x) for x in (seen, some_data(subject, self.data))]
         stages = (subject.stage(0, 0.5), subject.stage(0.5, 1))
-        figures = [self.tightness.figures(*pair, noise) for pair in zip(stages, batches, strict=True)]
+        one, other = (self.tightness.figures(*pair, noise) for pair in zip(stages, batches, strict=True))
+        pairs = zip(measurements([one]), measurements([other]), _errors(one, other), strict=True)
         return [
-            Measurement("generalization_gap", one.value - other.value, error, _variant(one), one.method)
-            for one, other, error in zip(*map(measurements, figures), _errors(*figures), strict=True)
-            if one.metric in FIGURES
+            Measurement("generalization_gap", m.value - n.value, error, _variant(m), m.method)
+            for m, n, error in pairs
+            if m.metric in FIGURES
         ]
 
 
-def _errors(one: list[Figures], other: list[Figures]) -> list[float | None]:
+def _errors(one: Figures, other: Figures) -> list[float | None]:
     """The Monte Carlo error of each figure's difference."""
-    return [
-        error_of_difference(joined([part[key] for part in one]), joined([part[key] for part in other]))
-        for key in one[0]
-    ]
+    return [error_of_difference(one[key], other[key]) for key in one]
 
 
 def _variant(measurement: Measurement) -> str:

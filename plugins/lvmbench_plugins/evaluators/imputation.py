@@ -18,6 +18,7 @@ from lvmbench import (
     Measurement,
     Metric,
     Noise,
+    Precision,
     Refusal,
     Stream,
     Subject,
@@ -99,6 +100,7 @@ class Imputation(Evaluator):
         fills: The number M of filled-in copies of each datum.
         samples: The number of draws of z from each of them, and from the prior.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
+        precision: How exact the matrix products of the decoder are.
 
     Example:
         >>> Imputation(hidden="left").metrics["imputation_accuracy"].better
@@ -136,7 +138,9 @@ class Imputation(Evaluator):
         fills: Count = 10,
         samples: Several = 50,
         chunk: Count = 16384,
+        precision: Precision = "highest",
     ) -> None:
+        self.precision = precision
         self.hidden, self.rounds, self.fills = hidden, rounds, fills
         self.samples, self.chunk = samples, chunk
         shown = {"missing": {"dataset.whole"}, "random": set()}.get(hidden, {"dataset.image"})

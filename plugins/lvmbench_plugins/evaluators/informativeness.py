@@ -20,6 +20,7 @@ from lvmbench import (
     Metric,
     NonNegative,
     Positive,
+    Precision,
     Subject,
     Terms,
     Workload,
@@ -103,13 +104,14 @@ class Informativeness(Evaluator):
         data: How many data of the split rate, distortion and information are of at most, drawn at random.
         probe_data: The largest number of training data, drawn at random, that the probe is fitted on.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
+        precision: How exact the matrix products of the decoder are.
 
     Example:
         >>> Informativeness(samples=10).metrics["rate"].unit
         'nats'
     """
 
-    version = 6
+    version = 7
     metrics: ClassVar[Mapping[str, Metric]] = {
         "rate": Metric(
             "Rate", "nats", "neither", "KL divergence from the prior to the posterior, mean over data"
@@ -169,8 +171,10 @@ class Informativeness(Evaluator):
         tolerance: Positive = 0.04,
         data: Count = 10_000,
         probe_data: Count = 10_000,
-        chunk: Count = 16384,
+        chunk: Count = 2048,
+        precision: Precision = "highest",
     ) -> None:
+        self.precision = precision
         self.samples, self.threshold, self.probe_data, self.chunk = samples, threshold, probe_data, chunk
         self.pairs, self.tolerance, self.data = pairs, tolerance, data
 
@@ -180,11 +184,10 @@ class Informativeness(Evaluator):
         some = some_data(subject, self.data)
         samples = self._samples(len(some))
         batches = in_batches(subject, some, max(1, pairs_at_once(subject, self.chunk) // samples))
-        figures = [
+        code = measurements(
             _code(Terms(subject.model, x, noise, samples), side(subject))
             for x in subject.stage(0, 0.5).followed(batches)
-        ]
-        code = measurements(figures)
+        )
         yield from with_steps(of_some(code, subject), subject, batches, self.metrics)
         if "prior.steps" in subject.provides:
             return

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Walk, Workload
+from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Precision, Subject, Walk, Workload
 from lvmbench.kernels.resampling import Scheme
 from lvmbench.kernels.smc import Resampling, Share, When, sweep
 from lvmbench_plugins.evaluators._common import (
@@ -60,6 +60,7 @@ class Particle(Evaluator):
         proposal: What particles follow, the ``posterior`` or the ``prior``.
         data: How many data of the split to take at most, drawn at random.
         chunk: How many pairs of particle and datum are decoded at once; the random numbers depend on it.
+        precision: How exact the matrix products of the decoder are.
 
     Example:
         >>> sorted(Particle(particles=100).metrics)
@@ -88,7 +89,9 @@ class Particle(Evaluator):
         proposal: Literal["posterior", "prior"] = "posterior",
         data: Count = 10_000,
         chunk: Count = 8192,
+        precision: Precision = "highest",
     ) -> None:
+        self.precision = precision
         self.particles, self.repeats, self.data, self.chunk = particles, repeats, data, chunk
         self.resampling = Resampling(resampling, threshold, scheme)
         self.bootstrap = proposal == "prior"

@@ -17,6 +17,7 @@ from lvmbench import (
     Measurement,
     Metric,
     Noise,
+    Precision,
     Refusal,
     Subject,
     Workload,
@@ -80,6 +81,7 @@ class Quadrature(Evaluator):
         rounds: How often the grid is fitted: each round narrows it down to about a quarter (with 32 nodes to
             a side).
         data: How many data of the split to take at most, drawn at random.
+        precision: How exact the matrix products of the decoder are.
 
     Example:
         >>> Quadrature(side=64).metrics["quadrature_error"].better
@@ -98,7 +100,10 @@ class Quadrature(Evaluator):
     }
     board = ("quadrature_error",)
 
-    def __init__(self, *, side: Side = 32, rounds: Count = 6, data: Count = 500) -> None:
+    def __init__(
+        self, *, side: Side = 32, rounds: Count = 6, data: Count = 500, precision: Precision = "highest"
+    ) -> None:
+        self.precision = precision
         self.nodes, self.rounds, self.data = 2 * side + 1, rounds, data
 
     def evaluations(self, work: Workload) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, final
 
 import torch
@@ -17,6 +17,7 @@ from lvmbench import (
     Measurement,
     Metric,
     Noise,
+    Precision,
     Subject,
     Terms,
     Workload,
@@ -37,6 +38,7 @@ from lvmbench_plugins.evaluators._common import (
     samples_of_each,
     side,
     some_data,
+    together,
     with_steps,
 )
 
@@ -91,13 +93,14 @@ class Tightness(Evaluator):
         data: How many data of the split to take at most, drawn at random.
         chunk: How many pairs of sample and datum are decoded at once, or fewer of long sequences; the random
             numbers depend on it.
+        precision: How exact the matrix products of the decoder are.
 
     Example:
         >>> sorted(Tightness(samples=100).metrics)
         ['bound', 'data_log_prob', 'effective_sample_size', 'elbo', 'gap', 'log_likelihood']
     """
 
-    version = 4
+    version = 5
     requires = frozenset({"objective.density"})
     metrics: ClassVar[Mapping[str, Metric]] = {
         "elbo": Metric("ELBO", "nats", "higher", "evidence lower bound"),
@@ -120,7 +123,9 @@ class Tightness(Evaluator):
         repeats: Enough = None,
         data: Count = 10_000,
         chunk: Count = 2048,
+        precision: Precision = "highest",
     ) -> None:
+        self.precision = precision
         self.samples, self.repeats, self.data, self.chunk = samples, repeats, data, chunk
 
     def evaluations(self, work: Workload) -> int:
@@ -131,7 +136,7 @@ class Tightness(Evaluator):
     def evaluate(self, subject: Subject) -> list[Measurement]:
         batches = self.batches(subject, some_data(subject, self.data))
         figures = self.figures(subject, batches, subject.noise("tightness"))
-        return with_steps(of_some(measurements(figures), subject), subject, batches, self.metrics)
+        return with_steps(of_some(measurements([figures]), subject), subject, batches, self.metrics)
 
     def batches(self, subject: Subject, x: Tensor) -> list[Tensor]:
         """Data ``(N, *x)`` in batches of which the draws fit into memory."""
@@ -139,11 +144,11 @@ class Tightness(Evaluator):
         size = min(math.isqrt(self.chunk), 100 * self.chunk // self.draws(len(x)))
         return in_batches(subject, x, max(1, size))
 
-    def figures(self, subject: Subject, batches: Sequence[Tensor], noise: Noise) -> list[Figures]:
-        """The figures of data, batch by batch."""
+    def figures(self, subject: Subject, batches: Sequence[Tensor], noise: Noise) -> Figures:
+        """The figures of all data of some batches."""
         count = sum(map(len, batches))
         draws, repeats = self.draws(count), self._repeats(count, subject.objective.samples)
-        return [self._figures(subject, x, noise, draws, repeats) for x in subject.followed(batches)]
+        return together(self._figures(subject, x, noise, draws, repeats) for x in subject.followed(batches))
 
     def draws(self, count: int) -> int:
         """How many draws are taken of each of so many data, :math:`S`."""
@@ -198,9 +203,17 @@ class Tightness(Evaluator):
         objective, figures = subject.objective, []
         for part in torch.split(x, max(1, pairs // objective.samples)):
             terms = Terms(subject.model, part, noise, objective.samples, p=p)
-            draws = torch.stack([objective(terms.again(objective.samples)) for _ in range(repeats)])
+            draws = torch.stack([objective(each) for each in _repeated(terms, repeats, pairs)])
             figures.append(drawn_together(draws) if objective.batchwise else drawn(draws))
         return joined(figures)
+
+
+def _repeated(terms: Terms, repeats: int, pairs: int) -> Iterator[Terms]:
+    """Fresh draws of terms, as many together as there are pairs of sample and datum to be decoded at once."""
+    at_once = max(1, pairs // (terms.samples * len(terms.x)))
+    for numbers in torch.arange(repeats).split(at_once):
+        many = terms.again(terms.samples * len(numbers))
+        yield from map(many.take, torch.arange(many.samples).split(terms.samples))
 
 
 def _elbo(likelihood: Tensor, ratio: Tensor, kl: Tensor | None) -> Tensor:
