@@ -115,7 +115,7 @@ def run(
                     reporter.start(len(rests), _workers(workplace, rests, options))
                 session = Session(due, place, options, leases, workplace, reporter, trackers, interruption)
                 untrained = [(planned, len(rest.untrained)) for planned, rest in rests]
-                packs = packed(untrained, workplace.resources.workers)
+                packs = packed(untrained, math.inf if options.apart else workplace.resources.workers)
                 session.run(packs, _allowed(options.max_failures, plan))
                 trained, stopped = session.trained, session.stopped
                 fit_baselines(fits, out, workplace, options, reporter, interruption)
