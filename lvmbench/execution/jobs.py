@@ -78,7 +78,7 @@ class Job:
         return ()
 
     def at(self, folder: Path) -> Self:
-        """The same with another results folder, of this job alone, so that nothing goes on from there."""
+        """The same with another results folder, that is there for this job alone: nothing goes on from it."""
         return replace(self, weights=folder / WEIGHTS, checkpoint=0.0)
 
 

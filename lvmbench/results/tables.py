@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,15 +67,22 @@ def read_table(path: Path) -> pd.DataFrame:
         raise UserError(
             f"'{path.parent}' is not a results directory: it has no {path.name}; make one with lvmbench run"
         )
-    frame = pd.read_csv(path, dtype="str", keep_default_na=False)
-    for name in frame.columns.intersection(_REAL):  # float() is exact whatever the version of pandas
-        frame[name] = [float(text) if text else np.nan for text in frame[name].tolist()]
+    names = pd.read_csv(path, nrows=0).columns
+    reals, texts = names.intersection(_REAL), names.difference(_REAL)
+    frame = pd.read_csv(
+        path, dtype=dict.fromkeys(texts, "str"), converters=dict.fromkeys(reals, _real), keep_default_na=False
+    )
     for name in frame.columns.intersection(_WHOLE):
         places, texts = pd.factorize(frame[name])
         frame[name] = pd.array([_whole(text) for text in texts], dtype="Int64").take(places)
     if "improving" in frame:
         frame["improving"] = pd.array([_FLAGS[text] for text in frame["improving"]], dtype="boolean")
     return frame
+
+
+def _real(text: str) -> float:
+    """A real number, exact whatever the version of pandas."""
+    return float(text) if text else math.nan
 
 
 def _whole(text: str) -> int | None:
