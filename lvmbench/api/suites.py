@@ -18,7 +18,7 @@ from lvmbench.api.prepared import Prepared
 from lvmbench.api.results import Results
 from lvmbench.errors import UserError
 from lvmbench.execution.options import RunOptions
-from lvmbench.execution.session import Reporter
+from lvmbench.execution.reporter import Reporter
 from lvmbench.registry.loader import PluginSelection
 
 
