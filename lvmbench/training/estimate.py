@@ -48,7 +48,7 @@ def _training(planned: Planned, parts: list[Parts], data: Data, device: torch.de
 
     budget = planned.combination.budget
     training = Training(parts, list(planned.keys), data, budget, device, wrap=faster(device, WARM))
-    with matmul_precision(budget.precision, device):
+    with matmul_precision(budget.precision, device, training.product):
         step = _timed(lambda: training.steps_of(TIMED_STEPS), device) / TIMED_STEPS
     longest = float("inf") if budget.seconds is None else budget.seconds * len(parts)
     visits = len(parts) * len(data.splits["train"]) / training.steps
