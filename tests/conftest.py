@@ -7,6 +7,7 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +17,11 @@ from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
 from lvmbench.api import survey
+from lvmbench.checks.testing import installed
 from lvmbench.cli import main
-from lvmbench.execution import local, worker
+from lvmbench.execution import executors, worker
 from lvmbench.execution.fitting import baselines_of
+from lvmbench.execution.local import HereExecutor
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.runner import prepare, run
 from lvmbench.registry.loader import PluginSelection, load_catalogue
@@ -280,9 +283,9 @@ class Shown(NamedTuple):
 def cli(monkeypatch, capsys):
     """The command line as a user meets it, in this process."""
     monkeypatch.setattr("lvmbench.api.progress.console.width", 200)
-    executor_of = local.executor_of  # nothing is isolated unless a test asks for workers
-    monkeypatch.setattr(local, "executor_of", lambda jobs: executor_of(jobs or 0))
-    monkeypatch.setattr(survey, "place", lambda foreign: local.HereExecutor())
+    here = executors.EXECUTORS["local"]  # nothing is isolated unless a test asks for workers
+    monkeypatch.setitem(executors.EXECUTORS, "local", lambda o: here(replace(o, jobs=o.jobs or 0)))
+    monkeypatch.setattr(survey, "place", lambda foreign: HereExecutor())
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["lvmbench", *map(str, words)])
@@ -292,6 +295,12 @@ def cli(monkeypatch, capsys):
         return Shown(end.value.code or 0, *capsys.readouterr())
 
     return call
+
+
+def forget_what_is_installed():
+    """Let catalogues be made anew that are kept for a whole process."""
+    worker.world.cache_clear()
+    installed.cache_clear()
 
 
 @pytest.fixture
@@ -312,11 +321,11 @@ def install_project(monkeypatch):
         (info / "entry_points.txt").write_text("\n".join(["[lvmbench]", *lines]))
         monkeypatch.syspath_prepend(str(folder))
         folders.append(str(folder))
-        worker.world.cache_clear()
+        forget_what_is_installed()
         return project
 
     yield install
-    worker.world.cache_clear()
+    forget_what_is_installed()
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(tuple(folders) or "/nothing"):
             del sys.modules[name]

@@ -135,7 +135,7 @@ def _with_holes(source: Source) -> Source:
 @cache
 def counts() -> tuple[Source, ...]:
     """Counts, for parts that are for nothing else."""
-    return (_source("count", 3, 4),)
+    return (_source("count", 2, 3),)
 
 
 @cache

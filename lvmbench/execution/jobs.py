@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
-from lvmbench.results.weights import CHECKPOINTS, weights_file
+from lvmbench.results.weights import CHECKPOINTS, WEIGHTS, weights_file
 from lvmbench.status import Status
+
+
+@dataclass(frozen=True)
+class Warming:
+    """What is loaded before the first job.
+
+    Arguments:
+        selection: The plugins.
+        names: The components that are to be used, by kind and name.
+        distributions: What they come from, by version, where that may differ there.
+    """
+
+    selection: PluginSelection
+    names: frozenset[tuple[str, str]]
+    distributions: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,20 @@ class Job:
         """Where the weights of a run are stored."""
         return weights_file(self.weights, run.key)
 
+    @property
+    def folder(self) -> Path:
+        """The results folder, below which it keeps files."""
+        return self.weights.parent
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """The files of that folder that it needs: none."""
+        return ()
+
+    def at(self, folder: Path) -> Self:
+        """The same with another results folder, that is there for this job alone: nothing goes on from it."""
+        return replace(self, weights=folder / WEIGHTS, checkpoint=0.0)
+
 
 @dataclass(frozen=True)
 class Measuring:
@@ -74,6 +103,20 @@ class Measuring:
         """The run."""
         (run,) = self.job.runs
         return run
+
+    @property
+    def folder(self) -> Path:
+        """The results folder, below which it keeps files."""
+        return self.job.folder
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """The files of that folder that it needs."""
+        return (self.job.weights_file(self.run),)
+
+    def at(self, folder: Path) -> Self:
+        """The same with another results folder."""
+        return replace(self, job=self.job.at(folder))
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Request:
         seeds: Which seeds, or how many, instead of the suite's.
         only: Patterns of combinations.
         evaluators: What measures instead of what the suite asks for.
+        elsewhere: Whether it is run on other machines than it is planned on.
     """
 
     suite: str
@@ -41,6 +42,7 @@ class Request:
     seeds: int | Sequence[int] | None = None
     only: Sequence[str] = ()
     evaluators: Sequence[str] = ()
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def _answer(suite: Suite, request: Request, catalogue: Catalogue) -> Answer:
     from lvmbench.suites.plan import make_plan
     from lvmbench.training import pick_device
 
-    pick_device(request.options.device)
+    if not request.elsewhere:
+        pick_device(request.options.device)
     wanted = tuple(_named("evaluator", name, catalogue) for name in request.evaluators)
     trackers = tuple(_named("tracker", name, catalogue) for name in request.options.trackers)
     plan = make_plan(suite, catalogue, request.only)

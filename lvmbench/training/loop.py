@@ -113,9 +113,9 @@ def train(
     """
     with stage("build"):
         training = Training(parts, seeds, data, budget, device, vectorized, rates=rates)
+    if checkpoints:
+        checkpoints.resume(training)
     with matmul_precision(budget.precision, device, training.product):
-        if checkpoints:
-            checkpoints.resume(training)
         return training.run(report, checkpoints)
 
 
