@@ -37,7 +37,7 @@ from lvmbench import LatentVariableModel
 from lvmbench.combinations.parts import build
 from lvmbench.options import Precision
 from lvmbench.training.precision import decoding_precision, has_fast_products, matmul_precision
-from lvmbench_plugins.evaluators._common import joined, some_data
+from lvmbench_plugins.evaluators._common import some_data
 from lvmbench_plugins.evaluators.tightness import Tightness
 
 CPU = torch.device("cpu")
@@ -107,7 +107,7 @@ def figures(fitted: lvmbench.Fitted, model: LatentVariableModel, precision: Prec
     with torch.no_grad(), decoding_precision(precision, model.decoder, CPU):
         found = instrument.figures(subject, batches, subject.noise("precision"))
     names = {"log p": ("log_likelihood", "", "importance"), "ELBO": ("elbo", "", "")}
-    return {name: joined([batch[key] for batch in found]).value.double() for name, key in names.items()}
+    return {name: found[key].value.double() for name, key in names.items()}
 
 
 def rounding(model: LatentVariableModel) -> LatentVariableModel:

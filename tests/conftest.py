@@ -7,6 +7,7 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,9 @@ from lvmbench import noise
 from lvmbench.api import survey
 from lvmbench.checks.testing import installed
 from lvmbench.cli import main
-from lvmbench.execution import local, worker
+from lvmbench.execution import executors, worker
+from lvmbench.execution.fitting import baselines_of
+from lvmbench.execution.local import HereExecutor
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.runner import prepare, run
 from lvmbench.registry.loader import PluginSelection, load_catalogue
@@ -245,8 +248,9 @@ class Tiny:
         plan = make_plan(load_suite(str(self.write(**changes)), catalogue), catalogue)
         prepare(self.folder / out)
         options = RunOptions(jobs=jobs, selection=selection, **(options or {}))
+        how = {"training": training, "baselines": baselines_of(plan.data, options)}
         with self.store(out) as opened:
-            return run(plan, self.folder / out, opened, options, self.reporter, training=training)
+            return run(plan, self.folder / out, opened, options, self.reporter, **how)
 
     def store(self, out="out"):
         """The store of a results directory, closed at the end of a ``with``."""
@@ -279,9 +283,9 @@ class Shown(NamedTuple):
 def cli(monkeypatch, capsys):
     """The command line as a user meets it, in this process."""
     monkeypatch.setattr("lvmbench.api.progress.console.width", 200)
-    executor_of = local.executor_of  # nothing is isolated unless a test asks for workers
-    monkeypatch.setattr(local, "executor_of", lambda jobs: executor_of(jobs or 0))
-    monkeypatch.setattr(survey, "place", lambda foreign: local.HereExecutor())
+    here = executors.EXECUTORS["local"]  # nothing is isolated unless a test asks for workers
+    monkeypatch.setitem(executors.EXECUTORS, "local", lambda o: here(replace(o, jobs=o.jobs or 0)))
+    monkeypatch.setattr(survey, "place", lambda foreign: HereExecutor())
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["lvmbench", *map(str, words)])

@@ -109,7 +109,7 @@ class Results:
         among themselves, and has no claims, which are about all.
         """
         records, measurements = self._tables()
-        splits = set(measurements["split"])
+        splits = measurements["split"].unique().tolist()
         if splits and split not in splits:
             raise UserError(f"split: nothing was measured on '{split}'{nearest(split, splits)}")
         if not where:

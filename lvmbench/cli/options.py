@@ -55,7 +55,30 @@ Seeds = Annotated[
     typer.Option("--seeds", metavar="N", min=1, max=10_000, help="Seeds 0 ... N-1 instead of the suite's."),
 ]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", min=0, help="Worker processes (default: one per core; 0: none).")
+    int | None,
+    typer.Option(
+        "--jobs",
+        min=0,
+        help="Worker processes (default: one per core, on a cluster all it has room for; 0: none).",
+    ),
+]
+JobsPerGpu = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs-per-gpu",
+        min=1,
+        metavar="N",
+        help="Worker processes per GPU (default: all are spread over the GPUs).",
+    ),
+]
+ExecutorName = Annotated[
+    str, typer.Option("--executor", help="Where jobs are done: local, or ray, the machines of a cluster.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="ADDR", help="Where Ray's cluster is, HOST:PORT or auto (default: started here)."
+    ),
 ]
 Timeout = Annotated[
     float | None, typer.Option("--timeout", min=0.001, metavar="SECONDS", help="Wall-clock limit per job.")
@@ -70,7 +93,10 @@ MaxFailures = Annotated[
         "--max-failures", metavar="N|P%", help="Begin nothing new after more failed runs; or a part of them."
     ),
 ]
-
+Apart = Annotated[
+    bool,
+    typer.Option("--apart", help="Train each combination by itself, for training times that compare."),
+]
 Checkpoint = Annotated[
     float | None,
     typer.Option(

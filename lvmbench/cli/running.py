@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lvmbench.cli.options import (
+    Address,
     Allowed,
+    Apart,
     Blocked,
     Checkpoint,
     Device,
     Directory,
+    ExecutorName,
     Jobs,
+    JobsPerGpu,
     Keep,
     MaxFailures,
     Memory,
@@ -51,6 +55,9 @@ def run(
     only: Only = [],  # noqa: B006
     device: Device = "auto",
     jobs: Jobs = None,
+    jobs_per_gpu: JobsPerGpu = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
@@ -58,6 +65,7 @@ def run(
     baselines: Annotated[
         bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
     ] = True,
+    apart: Apart = False,
     profile: Annotated[
         bool, typer.Option("--profile", help="Show where the time goes, also in DIR/profile.csv.")
     ] = False,
@@ -77,6 +85,7 @@ def run(
     from lvmbench.registry.loader import PluginSelection
 
     selection = PluginSelection.of(plugin, no_plugin)
+    where = (jobs_per_gpu, executor, address)
     options = RunOptions(
         device,
         jobs,
@@ -84,8 +93,10 @@ def run(
         selection,
         memory,
         max_failures,
-        trackers=(*tracker,),
+        (*tracker,),
+        *where,
         baselines=baselines,
+        apart=apart,
         profile=profile,
         checkpoint=checkpoint,
         keep=keep,
@@ -103,7 +114,10 @@ def plan(
         Path | None, typer.Option("--out", help="Results directory, to say what is done there.")
     ] = None,
     store: StoreUrl = None,
-    estimate: Annotated[bool, typer.Option(help="Time a few steps and draws of each combination.")] = True,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Show and time each combination, however many there are.")
+    ] = False,
+    estimate: Annotated[bool, typer.Option(help="Time a few steps and draws of what is shown.")] = True,
     seeds: Seeds = None,
     only: Only = [],  # noqa: B006
     device: Device = "auto",
@@ -123,7 +137,7 @@ def plan(
         from lvmbench.cli.planned import show_plan
 
         warn(prepared.answer.problems)
-        show_plan(prepared, timed=estimate)
+        show_plan(prepared, timed=estimate, whole=whole)
 
 
 def status(
@@ -149,6 +163,9 @@ def retry(
     store: StoreUrl = None,
     device: Device = "auto",
     jobs: Jobs = None,
+    jobs_per_gpu: JobsPerGpu = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
@@ -172,8 +189,9 @@ def retry(
     from lvmbench.results.baselines import reopen_baselines
 
     allowed = PluginSelection.of(plugin)
+    where = (jobs_per_gpu, executor, address)
     limits = (device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
-    options = RunOptions(*limits, checkpoint=checkpoint, keep=keep)
+    options = RunOptions(*limits, *where, checkpoint=checkpoint, keep=keep)
     with (
         open_store(directory, store) as opened,
         Prepared.again(directory, store, options, trust=trust) as prepared,
@@ -194,6 +212,9 @@ def evaluate(
     store: StoreUrl = None,
     device: Device = "auto",
     jobs: Jobs = None,
+    jobs_per_gpu: JobsPerGpu = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
@@ -211,7 +232,8 @@ def evaluate(
 
     require_store(directory, store)
     allowed = PluginSelection.of(plugin)
-    options = RunOptions(device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
+    where = (jobs_per_gpu, executor, address)
+    options = RunOptions(device, jobs, timeout, allowed, memory, max_failures, (*tracker,), *where)
     with Prepared.again(directory, store, options, trust=trust, evaluators=evaluator) as prepared:
         _go(prepared, training=False)
 

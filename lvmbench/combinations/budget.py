@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -75,14 +75,19 @@ class Budget(BaseModel):
     clip: Positive | None = None
     precision: Precision = "highest"
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Each key with its value; many combinations share a budget."""
+        return self.model_dump()
+
     @property
     def identity(self) -> dict[str, Any]:
         """What results depend on.
 
         What was trained before there was a choice of precision had the one that is not named.
         """
-        given = self.model_dump()
-        return given if given.pop("precision") == "highest" else self.model_dump()
+        plain = self.precision == "highest"
+        return {name: value for name, value in self.settings.items() if not (plain and name == "precision")}
 
     @property
     def course(self) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from lvmbench.data.whole import write_whole
 from lvmbench.errors import LvmbenchError
 
 HEADER, SHA256 = "lvmbench", "sha256"
@@ -27,16 +27,10 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, words: dict[str, st
 
     The sha256 of the file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     contiguous = torch.contiguous_format  # cloned, as the format has no place for tensors that share memory
     cloned = {name: tensor.detach().clone(memory_format=contiguous) for name, tensor in tensors.items()}
     content = save(cloned, words)
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, content)
     return hashlib.sha256(content).hexdigest()
 
 

@@ -37,8 +37,8 @@ class Crash:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of a job: its outcome or `Crash`, the end of what it printed, its largest memory, and how
-    far it had got, where that was not told.
+    """What became of a job: its outcome or `Crash`, the end of what it printed, its largest memory, how far
+    it had got, where that was not told, and what had been prepared where it was done.
     """
 
     number: int
@@ -46,6 +46,7 @@ class Ended:
     log: str = ""
     memory: int | None = None
     news: Progress | None = None
+    prepared: Any = None
 
 
 class Limits(NamedTuple):
@@ -53,6 +54,9 @@ class Limits(NamedTuple):
 
     seconds: float | None = None
     memory: int | None = None
+
+
+UNLIMITED = Limits()
 
 
 class Resources(NamedTuple):
@@ -68,6 +72,9 @@ class Executor(Protocol):
     It queues nothing: who has more jobs than there is room for keeps them, and may think better of them.
     Leaving a ``with`` ends what still runs.
     """
+
+    elsewhere: bool
+    """Whether jobs are done on machines that may have other versions, or a GPU less, than this one."""
 
     @property
     def resources(self) -> Resources:
@@ -93,7 +100,10 @@ class Executor(Protocol):
         """End every job that runs, at once and without an outcome."""
 
     def prepare(self, work: Work, job: Any) -> None:
-        """Have this done wherever jobs are begun from now on, before the first of them and not as a part."""
+        """Have this done wherever jobs are begun from now on, before the first of them and not as a part.
+
+        Where that is elsewhere, no job is begun at a place where it fails.
+        """
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -107,6 +117,13 @@ def do(work: Work, job: Any, tell: Tell) -> Any:
     with stage("import"):
         module = importlib.import_module(name)
     return getattr(module, function)(job, tell)
+
+
+def nothing(job: Any, tell: Tell) -> None:
+    """Do nothing with a job."""
+
+
+NOTHING: Work = f"{__name__}:{nothing.__name__}"
 
 
 def cores() -> int:

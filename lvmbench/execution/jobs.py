@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
-from lvmbench.results.weights import CHECKPOINTS, weights_file
+from lvmbench.results.weights import CHECKPOINTS, WEIGHTS, weights_file
 from lvmbench.status import Status
+
+
+@dataclass(frozen=True)
+class Warming:
+    """What is loaded before the first job.
+
+    Arguments:
+        selection: The plugins.
+        names: The components that are to be used, by kind and name.
+        distributions: What they come from, by version, where that may differ there.
+    """
+
+    selection: PluginSelection
+    names: frozenset[tuple[str, str]]
+    distributions: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +67,20 @@ class Job:
         """Where the weights of a run are stored."""
         return weights_file(self.weights, run.key)
 
+    @property
+    def folder(self) -> Path:
+        """The results folder, below which it keeps files."""
+        return self.weights.parent
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """The files of that folder that it needs: none."""
+        return ()
+
+    def at(self, folder: Path) -> Self:
+        """The same with another results folder, that is there for this job alone: nothing goes on from it."""
+        return replace(self, weights=folder / WEIGHTS, checkpoint=0.0)
+
 
 @dataclass(frozen=True)
 class Measuring:
@@ -74,6 +103,20 @@ class Measuring:
         """The run."""
         (run,) = self.job.runs
         return run
+
+    @property
+    def folder(self) -> Path:
+        """The results folder, below which it keeps files."""
+        return self.job.folder
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """The files of that folder that it needs."""
+        return (self.job.weights_file(self.run),)
+
+    def at(self, folder: Path) -> Self:
+        """The same with another results folder."""
+        return replace(self, job=self.job.at(folder))
 
 
 @dataclass(frozen=True)
@@ -99,3 +142,27 @@ class Evaluated:
     seconds: float = 0.0
     measurements: tuple[Mapping[str, Any], ...] = ()
     per_datum_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A baseline to fit to a data set, by its place among those that apply to it.
+
+    Arguments:
+        dataset: The data set.
+        place: The place.
+        words: What the row of the baseline is called.
+        selection: Plugins.
+    """
+
+    dataset: Ref
+    place: int
+    words: Mapping[str, Any]
+    selection: PluginSelection
+
+
+class Baselines(NamedTuple):
+    """What data sets are held against: what is to be fitted to them, and what is published of them."""
+
+    fits: Sequence[Fitting] = ()
+    published: Sequence[dict[str, Any]] = ()

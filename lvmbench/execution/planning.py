@@ -14,12 +14,12 @@ from lvmbench.registry.catalogue import Catalogue, PluginProblem
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.registry.sandbox import preserved
+from lvmbench.suites.effort import Estimate
 from lvmbench.suites.suite import Suite, load_suite
 
 if TYPE_CHECKING:
-    from lvmbench.execution.references import Baselines
+    from lvmbench.execution.jobs import Baselines
     from lvmbench.suites.planned import Plan, Planned
-    from lvmbench.training.estimate import Estimate
 
 PLAN, ESTIMATE = "lvmbench.execution.planning:plan_job", "lvmbench.execution.planning:estimate_job"
 
@@ -34,6 +34,7 @@ class Request:
         seeds: Which seeds, or how many, instead of the suite's.
         only: Patterns of combinations.
         evaluators: What measures instead of what the suite asks for.
+        elsewhere: Whether it is run on other machines than it is planned on.
     """
 
     suite: str
@@ -41,6 +42,7 @@ class Request:
     seeds: int | Sequence[int] | None = None
     only: Sequence[str] = ()
     evaluators: Sequence[str] = ()
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,6 @@ def estimate_in(
     executor: Executor, selection: PluginSelection, planned: Sequence[Planned], device: str
 ) -> list[Estimate]:
     """What combinations would cost, timed where an executor does jobs; unknown of what ends its process."""
-    from lvmbench.training.estimate import Estimate
-
     left, found = [replace(p, provenance={}) for p in planned], list[Estimate]()
     while len(found) < len(left):
         outcome, step = attempt(executor, ESTIMATE, (selection, left[len(found) :], device))
@@ -91,12 +91,13 @@ def _planned(request: Request) -> Answer:
 
 
 def _answer(suite: Suite, request: Request, catalogue: Catalogue) -> Answer:
-    from lvmbench.execution.references import baselines_of  # torch is imported once the suite can be used
+    from lvmbench.execution.fitting import baselines_of  # torch is imported once the suite can be used
     from lvmbench.suites.figures import instruments
     from lvmbench.suites.plan import make_plan
     from lvmbench.training import pick_device
 
-    pick_device(request.options.device)
+    if not request.elsewhere:
+        pick_device(request.options.device)
     wanted = tuple(_named("evaluator", name, catalogue) for name in request.evaluators)
     trackers = tuple(_named("tracker", name, catalogue) for name in request.options.trackers)
     plan = make_plan(suite, catalogue, request.only)

@@ -76,6 +76,8 @@ class Profiled:
         folder: The results folder.
     """
 
+    elsewhere = False
+
     def __init__(self, executor: Executor, folder: Path) -> None:
         self._executor, self._folder, self._jobs = executor, folder, dict[int, Any]()
         self._rows: list[tuple[Any, ...]] = []

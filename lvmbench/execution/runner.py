@@ -19,12 +19,15 @@ from lvmbench.execution.checkpoints import expect_own
 from lvmbench.execution.due import Due, Rest
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor
+from lvmbench.execution.executors import executor_of
 from lvmbench.execution.interruption import Interrupted, Interruption
-from lvmbench.execution.local import executor_of
+from lvmbench.execution.jobs import Baselines, Warming
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.packing import packed
-from lvmbench.execution.references import Baselines, baselines_of, due_baselines, fit_baselines
-from lvmbench.execution.session import Place, Reporter, Session
+from lvmbench.execution.place import Place
+from lvmbench.execution.references import due_baselines, fit_baselines
+from lvmbench.execution.reporter import Reporter
+from lvmbench.execution.session import Session
 from lvmbench.execution.tracking import Trackers
 from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, links_in, remarks_in
@@ -35,6 +38,7 @@ from lvmbench.results.weights import CHECKPOINTS, WEIGHTS
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Plan, Planned
 
+WARM_UP = "lvmbench.execution.worker:warm_up"
 SHOWN = 5
 """So many runs of which a file cannot be used are named."""
 
@@ -101,18 +105,19 @@ def run(
     trained, stopped = 0, ""
     trackers.start(plan.suite.name, plan.suite.version, str(out))
     try:
-        fits = due_baselines(baselines or baselines_of(plan.data, options), out) if training else []
+        fits = due_baselines(baselines or Baselines(), out) if training else []
         if (rests := due.all_of(plan)) or fits:
-            workplace = executor or executor_of(options.jobs)
+            workplace = executor or executor_of(options)
             with interruption.heard(here=options.jobs == 0), workplace, Leases(store) as leases:
-                workplace.prepare("lvmbench.execution.worker:warm_up", (options.selection, _names(rests)))
+                distributions = _distributions(plan) if workplace.elsewhere else None
+                workplace.prepare(WARM_UP, Warming(options.selection, _names(rests), distributions))
                 _name_lost(due.lost, reporter)
                 if rests:
                     expect_own(out / CHECKPOINTS, {k for _, rest in rests for k in rest.untrained.values()})
                     reporter.start(len(rests), _workers(workplace, rests, options))
                 session = Session(due, place, options, leases, workplace, reporter, trackers, interruption)
                 untrained = [(planned, len(rest.untrained)) for planned, rest in rests]
-                packs = packed(untrained, workplace.resources.workers)
+                packs = packed(untrained, math.inf if options.apart else workplace.resources.workers)
                 session.run(packs, _allowed(options.max_failures, plan))
                 trained, stopped = session.trained, session.stopped
                 fit_baselines(fits, out, workplace, options, reporter, interruption)
@@ -134,11 +139,11 @@ def _name_lost(lost: Sequence[str], reporter: Reporter) -> None:
         reporter.say(f"so it is with {len(lost) - SHOWN} more")
 
 
-def _names(rests: Sequence[tuple[Planned, Rest]]) -> set[tuple[str, str]]:
+def _names(rests: Sequence[tuple[Planned, Rest]]) -> frozenset[tuple[str, str]]:
     """The components that are to be used, by kind and name."""
     parts = {(kind, ref.name) for planned, _ in rests for kind, ref in planned.combination.refs.items()}
     measuring = {ref for _, rest in rests for refs in rest.evaluators.values() for ref in refs}
-    return parts | {("evaluator", ref.name) for ref in measuring}
+    return frozenset(parts | {("evaluator", ref.name) for ref in measuring})
 
 
 def _workers(executor: Executor, rests: Sequence[tuple[Planned, Rest]], options: RunOptions) -> int:
@@ -206,13 +211,18 @@ def _spared(plan: Plan, before: Mapping[str, list[str]]) -> dict[str, list[str]]
 def _describe(plan: Plan, out: Path, store: Store) -> str:
     """Keep what figures and data are like, and the environment, once per call; its identifier."""
     keep(declared(plan.instruments), out)
-    parts = [part for planned in plan.planned for part in _with_bases(planned.provenance)]
-    content = environment({part["distribution"]: part["version"] for part in parts})
+    content = environment(_distributions(plan))
     if plan.remarks:
         remarks = json.dumps({**remarks_in(out), **plan.remarks}, indent=2)
         (out / REMARKS).write_text(remarks + "\n", encoding="utf-8")
     store.environment(identifier(content), content)
     return identifier(content)
+
+
+def _distributions(plan: Plan) -> dict[str, str]:
+    """What the components of a plan come from, by version."""
+    parts = (part for planned in plan.planned for part in _with_bases(planned.provenance))
+    return {part["distribution"]: part["version"] for part in parts}
 
 
 def _with_bases(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

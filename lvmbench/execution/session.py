@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from lvmbench.errors import UserError
 from lvmbench.execution.checkpoints import remove
@@ -18,11 +17,12 @@ from lvmbench.execution.executor import Crash, Ended, Executor, Limits
 from lvmbench.execution.interruption import Interruption
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Run, Trained
 from lvmbench.execution.options import RunOptions
+from lvmbench.execution.place import Place
 from lvmbench.execution.progress import PAUSE, Progress
+from lvmbench.execution.reporter import Reporter
 from lvmbench.execution.tracking import Trackers
 from lvmbench.results.connection import OutOfReach
 from lvmbench.results.leases import Leases
-from lvmbench.results.store import Store
 from lvmbench.stages import stage
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Planned
@@ -35,32 +35,12 @@ PATIENCE = 600.0
 """Seconds that a database may be out of reach."""
 OWN = {Status.REFUSED, Status.UNAVAILABLE, Status.INTERRUPTED}
 """What is answered for all runs alike: to ask each by itself would be to no purpose."""
-
-
 ENDED = {Status.OK, Status.DIVERGED}
 """What training itself ends with."""
 
 
-class Reporter(Protocol):
-    """What is told about the progress of a run."""
-
-    def start(self, packs: int, workers: int) -> None: ...
-    def progress(self, name: str, progress: Progress) -> None: ...
-    def finish(self, name: str, counts: Counter[str], reason: str) -> None: ...
-    def say(self, text: str) -> None: ...
-
-
 Asked = tuple[Planned, dict[int, str]]
 """A combination, and the keys of its runs, by seed."""
-
-
-class Place(NamedTuple):
-    """Where results are kept: the store, the folder of the weights, the environment, what saves tables."""
-
-    store: Store
-    weights: Path
-    environment: str
-    save: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -294,7 +274,7 @@ class Session:
             run, ok = runs[result.key], result.status == Status.OK
             ending = {"status": result.status, "reason": result.reason, "traceback": result.traceback}
             facts = {**result.facts, **ending, "log": None if ok else ended.log or None}
-            made = {"environment": self.place.environment, "finished": _now()}
+            made = {"environment": self.place.environment_of(ended), "finished": _now()}
             if not self.place.store.finish(run.key, result.curve, self.leases.owner, **facts, **made):
                 continue  # another process has taken it over
             self._count(result.status)

@@ -10,7 +10,8 @@ from typing import Self
 from lvmbench.errors import UserError
 from lvmbench.execution.executor import Crash, Limits, Tell
 from lvmbench.execution.jobs import Evaluated, Job, Run, Trained
-from lvmbench.execution.local import CannotStart, LocalExecutor
+from lvmbench.execution.local import LocalExecutor
+from lvmbench.execution.pool import CannotStart
 from lvmbench.execution.progress import Progress
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref

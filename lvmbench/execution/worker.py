@@ -20,12 +20,13 @@ from lvmbench.combinations.parts import DataCache, Parts, build, identity
 from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.data.tensors import write_tensors
 from lvmbench.dataset import Data
-from lvmbench.errors import Refusal
+from lvmbench.errors import LvmbenchError, Refusal
 from lvmbench.evaluator import Evaluator, Measurement
 from lvmbench.execution.checkpoints import Checkpoints
+from lvmbench.execution.environment import environment
 from lvmbench.execution.executor import Tell
-from lvmbench.execution.fates import Unkept, crash_of
-from lvmbench.execution.jobs import Evaluated, Job, Measuring, Run, Trained
+from lvmbench.execution.fates import crash_of, unkept
+from lvmbench.execution.jobs import Evaluated, Job, Measuring, Run, Trained, Warming
 from lvmbench.execution.measuring import check_suits, figures, subject_of
 from lvmbench.execution.progress import Progress
 from lvmbench.registry.catalogue import Catalogue
@@ -47,14 +48,33 @@ def world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
     return catalogue, DataCache(catalogue)
 
 
-def warm_up(job: tuple[PluginSelection, Iterable[tuple[str, str]]], tell: Tell) -> None:
-    """Load plugins and these components, by kind and name, so that no job's time is spent on it."""
-    selection, names = job
+def warm_up(job: Warming, tell: Tell) -> dict[str, Any] | None:
+    """Load plugins and the components that are to be used, so that no job's time is spent on it.
+
+    What another machine than the runner's is like; raises `LvmbenchError` where its distributions differ.
+    """
     torch.set_num_threads(1)
-    catalogue, _ = world(selection)
-    for kind, name in names:
+    catalogue, _ = world(job.selection)
+    for kind, name in job.names:
         with stage("import"), suppress(Exception):  # what cannot be loaded is told by the jobs that need it
             catalogue.entry(kind, name).load()
+    return None if job.distributions is None else _described(catalogue, job.distributions)
+
+
+def _described(catalogue: Catalogue, wanted: Mapping[str, str]) -> dict[str, Any]:
+    """This machine, which is to have these versions of distributions."""
+    here = {entry.distribution: entry.version for entry in catalogue.entries()}
+    for name, version in wanted.items():
+        if name not in here:
+            broken = (f": {problem}" for problem in catalogue.problems if problem.distribution == name)
+            raise LvmbenchError(
+                f"the plugin {name} {version} is missing{''.join(broken)}; install it there too"
+            )
+        if here[name] != version:
+            raise LvmbenchError(
+                f"{name} has version {here[name]}, and the suite was planned with {version}; install the same"
+            )
+    return environment({name: here[name] for name in wanted})
 
 
 def train_job(job: Job, tell: Tell) -> list[Trained]:
@@ -202,10 +222,10 @@ def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> str | No
 def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> str:
     """Write tensors; the sha256 of their file.
 
-    Raises `Unkept` where there is no place for them, for which no method is to blame.
+    Raises `fates.Unkept` where there is no place for them, for which no method is to blame.
     """
     try:
         with stage("store"):
             return write_tensors(tensors, path)
     except OSError as error:
-        raise Unkept(f"'{path.parent}' cannot be written to: {error.strerror}") from error
+        raise unkept(path.parent, error) from error

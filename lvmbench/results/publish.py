@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -27,6 +26,7 @@ from lvmbench.results.tables import (
     EVALUATIONS,
     MEASUREMENTS,
     RECORDS,
+    read_object,
     read_results,
     read_table,
 )
@@ -183,10 +183,7 @@ def _changes(target: Path) -> str:
 
 def _environments(directory: Path) -> list[dict[str, Any]]:
     """The descriptions of the machines, as a results directory has them by their identifiers."""
-    path = directory / ENVIRONMENTS
-    if not path.is_file():
-        return []
-    return list(json.loads(path.read_text(encoding="utf-8")).values())
+    return list(read_object(directory / ENVIRONMENTS).values())
 
 
 def _hardware(environment: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from lvmbench.suites.suite import Suite
 
 if TYPE_CHECKING:
     from lvmbench.dataset import Data
-    from lvmbench.evaluator import Effort
+    from lvmbench.suites.effort import Effort
     from lvmbench.suites.figures import Instrument
 
 

@@ -111,11 +111,11 @@ def train(
         rates: The learning rate of each, where it is not the budget's.
         checkpoints: Where the training is saved, so that it can go on from there.
     """
-    with matmul_precision(budget.precision, device):
-        with stage("build"):
-            training = Training(parts, seeds, data, budget, device, vectorized, rates=rates)
-        if checkpoints:
-            checkpoints.resume(training)
+    with stage("build"):
+        training = Training(parts, seeds, data, budget, device, vectorized, rates=rates)
+    if checkpoints:
+        checkpoints.resume(training)
+    with matmul_precision(budget.precision, device, training.product):
         return training.run(report, checkpoints)
 
 
@@ -172,6 +172,7 @@ class Training:
         trained = [p for p in self.pack.parameters.values() if p.requires_grad]
         self.optimizer = PackOptimizer(trained, budget, rates) if trained else None
         self.visits = [Stream.seeded(seed, "visit", device=device) for seed in seeds]
+        self.samples = parts[0].objective.samples
         self.warm_up = parts[0].objective.warm_up or budget.warm_up
         self.cycles = parts[0].objective.cycles
         # the epoch from which the KL weight stays 1: the last cycle has risen
@@ -190,6 +191,13 @@ class Training:
     def steps(self) -> float:
         """How many steps on the first batch an epoch is worth: as many as it has where all are alike."""
         return sum(shape.work for shape in self.batches.shapes) / self.shape.work
+
+    @property
+    def product(self) -> float:
+        """About how many multiplications a matrix product of a step is."""
+        sizes: list[int] = [p[0].numel() for p in self.pack.parameters.values() if p.dim() > 2]
+        together = len(self.seeds) if self.pack.vectorized else 1
+        return together * self.shape.work * self.samples * sum(sizes) / max(1, len(sizes))
 
     def _examples(self) -> Iterator[tuple[Shape, Tensor]]:
         """A batch of each shape as a step sees it, for counting what a step draws."""

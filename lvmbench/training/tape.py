@@ -84,20 +84,47 @@ class Tape(TorchDispatchMode):
     def record(self, call: Callable[[], Tensor]) -> Tensor:
         """Record the work of a call, and leave what it wrote to as it was; where its result will be.
 
-        Raises `RuntimeError` for work that cannot be recorded.
+        It is called twice: what counts its calls in Python does something else the second time. Raises
+        `RuntimeError` for work that cannot be recorded.
         """
-        try:
-            with self, recording(self._note):
-                result = call()
-        finally:
-            for tensor, value in reversed(self._before):
-                tensor.copy_(value)
-            self._before.clear()
+        self._take(call)
+        before = self._traits()
+        result = self._take(call)
+        if self._traits() != before:
+            raise RuntimeError(
+                "two calls in a row are not alike, as where Python counts them or changes numbers"
+            )
         placed = _Memory(self._pool, self._calls, self._own, result)
         self._program = [_instruction(placed(called)) for called in self._calls if _matters(called)]
         self._calls.clear()
         self._own.clear()
         return placed.result
+
+    def _take(self, call: Callable[[], Tensor]) -> Tensor:
+        """The result of a call, whose operators are noted and whose writing is undone."""
+        self._calls.clear()
+        self._own.clear()
+        try:
+            with self, recording(self._note):
+                return call()
+        finally:
+            for tensor, value in reversed(self._before):
+                tensor.copy_(value)
+            self._before.clear()
+
+    def _traits(self) -> list[tuple[Any, ...]]:
+        """What the operators are that were noted, and what they were given."""
+        return [(c.operator, *map(self._trait, tree_leaves((c.arguments, c.options)))) for c in self._calls]
+
+    def _trait(self, given: Any) -> Any:
+        """A number of Python's, its own or in a tensor; of other tensors which they are, or their shape if
+        they were made meanwhile.
+        """
+        if not isinstance(given, Tensor):
+            return repr(given)
+        if _memory(given) in self._own:
+            return given.shape
+        return repr(given.item()) if given.numel() == 1 else (given.data_ptr(), given.shape)
 
     def _note(self, action: Callable[[], None]) -> None:
         """Have something done again that is no operator."""

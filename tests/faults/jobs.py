@@ -39,6 +39,13 @@ def wait_for(path, tell):
         time.sleep(0.01)
 
 
+def tell_often(seconds, tell):
+    """Tell of an epoch every tenth of a second."""
+    for epoch in range(10 * seconds):
+        tell(Progress("tell", epoch + 1, 10 * seconds, epochs=((epoch + 1, {}),)))
+        time.sleep(0.1)
+
+
 def count(total, tell):
     """Tell of steps, one after another."""
     for done in range(total):

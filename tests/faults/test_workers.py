@@ -5,7 +5,8 @@ import os
 import pytest
 
 from lvmbench.execution.executor import Crash
-from lvmbench.execution.local import CannotStart, HereExecutor, Limits, LocalExecutor
+from lvmbench.execution.local import HereExecutor, Limits, LocalExecutor
+from lvmbench.execution.pool import CannotStart
 from lvmbench.status import Status
 
 ACT, PROCESS, WAIT = (f"tests.faults.jobs:{name}" for name in ("act", "process", "wait_for"))

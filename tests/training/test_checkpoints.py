@@ -5,6 +5,7 @@ import json
 import random
 from dataclasses import replace
 from itertools import product
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -21,9 +22,7 @@ from lvmbench.execution.checkpoints import Checkpoints, expect_own, remove
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.training import train
-from lvmbench.training.graph import Replayed
-from lvmbench.training.loop import Training
-from tests.training.test_graph import Tape
+from lvmbench.training.tape import Tape
 from tests.training.test_training import Around
 
 CATALOGUE = load_catalogue()
@@ -57,6 +56,9 @@ COSTLY = [
     f"{SEQUENCES} linear_dynamics filtering linear_gaussian smc",
 ]
 both_ways = pytest.mark.parametrize("vectorized", [True, False], ids=["vectorized", "looped"])
+
+
+OPTIONS = MappingProxyType({})
 
 
 class Cut(Exception):  # noqa: N818
@@ -109,7 +111,7 @@ class Place:
         courses = [f"{seed} {how.course}" for seed in seeds]
         return Checkpoints(self.folder, keys, courses, seconds, keep, self.said.append, "then")
 
-    def fit(self, how, method=PLAIN, seeds=(0, 1), *, cut=None, change=None, vectorized=None, **where):
+    def fit(self, how, method=PLAIN, seeds=(0, 1), *, cut=None, change=None, options=OPTIONS, **where):
         """The results of a training; with ``cut`` none, as it ends in the epoch after that one."""
         self.said, self.epochs = [], []
         parts, data = make(method, seeds, change)
@@ -120,7 +122,7 @@ class Place:
                 raise Cut
 
         place = self.checkpoints(how, seeds, **where)
-        return train(parts, seeds, data, how, CPU, report, vectorized, place)
+        return train(parts, seeds, data, how, CPU, report, checkpoints=place, **options)
 
     def cut(self, how, after, **what):
         with pytest.raises(Cut):
@@ -140,9 +142,9 @@ def place(tmp_path):
     return Place(tmp_path / "checkpoints")
 
 
-def undisturbed(how, method=PLAIN, seeds=(0, 1), *, change=None, vectorized=None):
+def undisturbed(how, method=PLAIN, seeds=(0, 1), *, change=None, options=OPTIONS):
     parts, data = make(method, seeds, change)
-    return train(parts, seeds, data, how, CPU, vectorized=vectorized)
+    return train(parts, seeds, data, how, CPU, **options)
 
 
 def bits(tensor):
@@ -199,7 +201,7 @@ def test_a_random_training_goes_on_after_each_of_random_cuts(place, draw):
     what = {
         "method": method,
         "seeds": range(chance.randint(1, 4)),
-        "vectorized": chance.choice([True, False]),
+        "options": {"vectorized": chance.choice([True, False])},
     }
     names = {"optimizer": chance.choice([*OPTIMIZERS]), "schedule": chance.choice([*SCHEDULES])}
     how = budget(epochs=12, batch=chance.randint(7, 60), learning_rate=1e-3, warm_up=3.0, **names)
@@ -212,7 +214,13 @@ def test_a_random_training_goes_on_after_each_of_random_cuts(place, draw):
 
 @both_ways
 def test_it_goes_on_both_ways(place, vectorized):
-    assert_goes_on(place, budget(), 2, vectorized=vectorized)
+    assert_goes_on(place, budget(), 2, options={"vectorized": vectorized})
+
+
+@pytest.mark.parametrize("schedule", ["constant", "plateau[patience=0]"])
+def test_runs_that_learn_at_rates_of_their_own_go_on(place, schedule):
+    how = budget(schedule=schedule)
+    assert_goes_on(place, how, 2, seeds=SEEDS, options={"rates": [0.01, 0.01, 0.03, 0.1]})
 
 
 def fused(parts, seed):
@@ -232,7 +240,7 @@ def fused(parts, seed):
 def test_it_goes_on_where_one_seed_has_lost_patience_and_another_diverged(place, vectorized):
     """Others are still training when it is cut."""
     how = budget(epochs=30, patience=1, learning_rate=0.1)
-    what = {"seeds": SEEDS, "change": fused, "vectorized": vectorized}
+    what = {"seeds": SEEDS, "change": fused, "options": {"vectorized": vectorized}}
     done = undisturbed(how, **what)
     assert done[1].status == "diverged"
     first, second, _, last = sorted(result.epochs for result in done)
@@ -268,14 +276,15 @@ def test_seeds_of_a_pack_go_on_apart(place):
     assert apart.curve[:4] == whole.curve[:4]
 
 
-def test_a_graph_is_recorded_anew(place):
-    """What is replayed after the cut does as before to the tensors that were brought back."""
-    how = budget(epochs=6)
-    place.cut(how, 3)
-    parts, data = make(PLAIN, (0, 1))
-    training = Training(parts, (0, 1), data, how, CPU, wrap=lambda step: Replayed(step, Tape()))
-    place.checkpoints(how).resume(training)
-    assert_same(training.run(lambda epoch: None), undisturbed(how))
+@pytest.mark.parametrize("method", [PLAIN, METHODS[0], METHODS[5], METHODS[9]])
+@pytest.mark.parametrize("schedule", ["step[every=1]", "plateau[patience=0]"])
+def test_steps_that_are_replayed_go_on(place, method, schedule, monkeypatch):
+    """They are recorded anew, on the tensors that were brought back."""
+    monkeypatch.setattr("lvmbench.training.graph.WARM_ON_CPU", 1)
+    replays, replay = [], Tape.replay
+    monkeypatch.setattr(Tape, "replay", lambda tape: replays.append(tape) or replay(tape))
+    assert_goes_on(place, budget(schedule=schedule), 2, method=method)
+    assert len({*replays}) > 3, "those of the three trainings"
 
 
 def test_short_trainings_write_nothing(place):

@@ -91,7 +91,7 @@ def test_a_replayed_training_is_the_training_as_written(text: str, caplog: pytes
 @pytest.mark.parametrize("kind", BUILT)
 def test_steps_of_every_component_can_be_replayed(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    bench, given = Bench(CATALOGUE), Budget(epochs=9, batch=23, schedule="step[every=2]")
+    bench, given = Bench(CATALOGUE), Budget(epochs=4, batch=23, schedule="step[every=2]")
     for ref in bench.offers[kind]:
         case = bench.find({kind: ref})
         ended = []
@@ -145,3 +145,12 @@ def test_inputs_change_between_replays() -> None:
     replayed = Replayed(lambda x, weight: weight * x.square().sum(), Tape(Pool()))
     for i in range(WARM + 4):
         assert float(replayed(torch.full((3,), float(i)), 0.5)) == 1.5 * i**2
+
+
+def test_a_step_that_python_changes_runs_as_written(caplog: pytest.LogCaptureFixture) -> None:
+    counted = iter(range(100))
+    replayed = _taped(lambda x: x * 0.5 ** next(counted))
+    with caplog.at_level(logging.INFO):
+        found = [replayed(torch.ones(2)) for _ in range(WARM + 3)]
+    assert "two calls in a row are not alike" in caplog.text
+    assert len({float(value[0]) for value in found}) == len(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
@@ -40,6 +40,10 @@ number of draws, the stated error of means over 40 data or more is then within a
 _FEWEST = 4
 """The fewest weights whose spread says what they are worth."""
 
+_APART = 16
+"""Of so many batches at most figures are kept apart: of hundreds, they lie scattered in the memory between
+tensors that come and go, which then find no room as large as they were.
+"""
 
 _FRAMES = 2**19
 """How many steps of sequences are decoded at once, at most."""
@@ -166,9 +170,23 @@ def _log_share_of_others(log_w: Tensor) -> Tensor:
     return torch.where(heaviest, rest, torch.log1p(-share))
 
 
-def measurements(batches: Sequence[Figures]) -> list[Measurement]:
+def measurements(batches: Iterable[Figures]) -> list[Measurement]:
     """The mean over data of each figure; its error is that of the draws, independent between data."""
-    return [_measurement(*key, joined([figures[key] for figures in batches])) for key in batches[0]]
+    return [_measurement(*key, figure) for key, figure in together(batches).items()]
+
+
+def together(batches: Iterable[Figures]) -> Figures:
+    """The figures of all batches, one after another, as those of one."""
+    found: list[Figures] = []
+    for figures in batches:
+        found.append(figures)
+        if len(found) == _APART:
+            found = [_together(found)]
+    return _together(found)
+
+
+def _together(found: list[Figures]) -> Figures:
+    return {key: joined([figures[key] for figures in found]) for key in found[0]}
 
 
 def joined(batches: Sequence[Figure]) -> Figure:

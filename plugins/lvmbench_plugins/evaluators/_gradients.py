@@ -51,11 +51,13 @@ class Gradients(NamedTuple):
     @classmethod
     def joined(cls, groups: list[Group]) -> Gradients:
         """Of all groups together."""
-        means = torch.stack([group.mean for group in groups])
-        # some parameters at a time: in double precision all are twice the memory
-        products = torch.stack([part @ part.T for part in map(Tensor.double, means.split(2**16, 1))]).sum(0)
+        # some parameters at a time: side by side and in double precision all are three times the memory
+        blocks = zip(*(group.mean.split(2**16) for group in groups), strict=True)
+        means = (torch.stack(block).double() for block in blocks)
+        products = torch.stack([block @ block.T for block in means]).sum(0)
         sizes = torch.tensor([len(group.deviations) for group in groups]).to(products)
-        deviations, _, shadows = (torch.cat(column).double() for column in zip(*groups, strict=True))
+        deviations = torch.cat([group.deviations for group in groups]).double()
+        shadows = torch.cat([group.shadows for group in groups]).double()
         return cls(deviations, products, sizes, shadows)
 
     @property
@@ -180,9 +182,10 @@ class Sampler:
         normals = self.noise.normal((size, self.demand.normals))
         uniforms = self.noise.uniform((size, self.demand.uniforms))
         draw = self._vectorised if self.step.vectorizable else self._looped
-        found = {key: values.reshape(size, -1) for key, values in draw(normals, uniforms).items()}
+        found = draw(normals, uniforms)
+        # each is let go once it is read
         return {
-            part: Group.of([found[key] for key in keys], self.directions[part])
+            part: Group.of((found.pop(key).reshape(size, -1) for key in keys), self.directions[part])
             for part, keys in self.parts.items()
         }
 

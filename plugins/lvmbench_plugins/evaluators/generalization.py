@@ -12,7 +12,6 @@ from lvmbench_plugins.evaluators._common import (
     Figures,
     Several,
     error_of_difference,
-    joined,
     measurements,
     some_data,
     training_data,
@@ -82,20 +81,18 @@ class Generalization(Evaluator):
         seen, _ = training_data(subject, noise, self.data)
         batches = [self.tightness.batches(subject, x) for x in (seen, some_data(subject, self.data))]
         stages = (subject.stage(0, 0.5), subject.stage(0.5, 1))
-        figures = [self.tightness.figures(*pair, noise) for pair in zip(stages, batches, strict=True)]
+        one, other = (self.tightness.figures(*pair, noise) for pair in zip(stages, batches, strict=True))
+        pairs = zip(measurements([one]), measurements([other]), _errors(one, other), strict=True)
         return [
-            Measurement("generalization_gap", one.value - other.value, error, _variant(one), one.method)
-            for one, other, error in zip(*map(measurements, figures), _errors(*figures), strict=True)
-            if one.metric in FIGURES
+            Measurement("generalization_gap", m.value - n.value, error, _variant(m), m.method)
+            for m, n, error in pairs
+            if m.metric in FIGURES
         ]
 
 
-def _errors(one: list[Figures], other: list[Figures]) -> list[float | None]:
+def _errors(one: Figures, other: Figures) -> list[float | None]:
     """The Monte Carlo error of each figure's difference."""
-    return [
-        error_of_difference(joined([part[key] for part in one]), joined([part[key] for part in other]))
-        for key in one[0]
-    ]
+    return [error_of_difference(one[key], other[key]) for key in one]
 
 
 def _variant(measurement: Measurement) -> str:

@@ -184,11 +184,10 @@ class Informativeness(Evaluator):
         some = some_data(subject, self.data)
         samples = self._samples(len(some))
         batches = in_batches(subject, some, max(1, pairs_at_once(subject, self.chunk) // samples))
-        figures = [
+        code = measurements(
             _code(Terms(subject.model, x, noise, samples), side(subject))
             for x in subject.stage(0, 0.5).followed(batches)
-        ]
-        code = measurements(figures)
+        )
         yield from with_steps(of_some(code, subject), subject, batches, self.metrics)
         if "prior.steps" in subject.provides:
             return

@@ -38,6 +38,7 @@ from lvmbench_plugins.evaluators._common import (
     samples_of_each,
     side,
     some_data,
+    together,
     with_steps,
 )
 
@@ -135,7 +136,7 @@ class Tightness(Evaluator):
     def evaluate(self, subject: Subject) -> list[Measurement]:
         batches = self.batches(subject, some_data(subject, self.data))
         figures = self.figures(subject, batches, subject.noise("tightness"))
-        return with_steps(of_some(measurements(figures), subject), subject, batches, self.metrics)
+        return with_steps(of_some(measurements([figures]), subject), subject, batches, self.metrics)
 
     def batches(self, subject: Subject, x: Tensor) -> list[Tensor]:
         """Data ``(N, *x)`` in batches of which the draws fit into memory."""
@@ -143,11 +144,11 @@ class Tightness(Evaluator):
         size = min(math.isqrt(self.chunk), 100 * self.chunk // self.draws(len(x)))
         return in_batches(subject, x, max(1, size))
 
-    def figures(self, subject: Subject, batches: Sequence[Tensor], noise: Noise) -> list[Figures]:
-        """The figures of data, batch by batch."""
+    def figures(self, subject: Subject, batches: Sequence[Tensor], noise: Noise) -> Figures:
+        """The figures of all data of some batches."""
         count = sum(map(len, batches))
         draws, repeats = self.draws(count), self._repeats(count, subject.objective.samples)
-        return [self._figures(subject, x, noise, draws, repeats) for x in subject.followed(batches)]
+        return together(self._figures(subject, x, noise, draws, repeats) for x in subject.followed(batches))
 
     def draws(self, count: int) -> int:
         """How many draws are taken of each of so many data, :math:`S`."""
