@@ -25,6 +25,7 @@ import pandas as pd
 from scipy.stats import studentized_range
 
 from lvmbench.results.board import run_table, seed_values
+from lvmbench.results.metrics import tidy
 from lvmbench.results.statistics import _pairs, holm
 from lvmbench.results.tables import read_results
 
@@ -94,7 +95,8 @@ def published() -> dict[str, Array]:
     """The standard deviation over seeds of the rows of each board, by the ELBO; 40 rows at most."""
     found = {}
     for path in sorted(BOARDS.glob("*/measurements.csv")):
-        runs = run_table(*read_results(path.parent))
+        tables = read_results(path.parent)
+        runs = run_table(tables[0], tidy(*tables))
         figure = next((str(name) for name in runs.columns if str(name).partition("@")[0] == "elbo"), None)
         for dataset, values in seed_values(runs, figure).items() if figure else ():
             spread = values.std()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lvmbench.api.fitted import fit as fit
     from lvmbench.api.results import Results as Results
     from lvmbench.api.suites import run as run
+    from lvmbench.component import Metric as Metric
     from lvmbench.data.files import RawFile as RawFile
     from lvmbench.data.files import fetch as fetch
     from lvmbench.data.published import Published as Published
@@ -68,7 +69,6 @@ if TYPE_CHECKING:
     from lvmbench.estimator import Estimator as Estimator
     from lvmbench.evaluator import Evaluator as Evaluator
     from lvmbench.evaluator import Measurement as Measurement
-    from lvmbench.evaluator import Metric as Metric
     from lvmbench.evaluator import Subject as Subject
     from lvmbench.evaluator import Workload as Workload
     from lvmbench.latents import LatentSpace as LatentSpace
@@ -124,6 +124,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "api.files": ["load", "save"],
     "api.suites": ["run"],
+    "component": ["Metric"],
     "dataset": ["Data", "Dataset", "DataSummary", "Support"],
     "decoder": ["Canvas", "CanvasDecoder", "Decoder", "canvas_word"],
     "distributions": [
@@ -155,7 +156,7 @@ _HOMES = {
     "divergence": ["analytic_kl", "register_draw_kl", "register_kl", "register_posterior"],
     "errors": ["LvmbenchError", "Refusal", "Unavailable", "UserError", "nearest"],
     "estimator": ["Estimator"],
-    "evaluator": ["Evaluator", "Measurement", "Metric", "Subject", "Workload"],
+    "evaluator": ["Evaluator", "Measurement", "Subject", "Workload"],
     "api.fitted": ["Fitted", "evaluate", "fit"],
     "latents": ["LatentSpace"],
     "model": ["LatentVariableModel"],

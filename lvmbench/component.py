@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from lvmbench.model import LatentVariableModel
@@ -35,3 +36,23 @@ class Component:
 
         What is kept is written into buffers, in place; before the first epoch parameters may be set as well.
         """
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a measurement of this name is: a title, a unit, which direction is better, a sentence.
+
+    Arguments:
+        title: What tables, pictures and pages call it, a few words; variants and settings are added to it
+            where two figures would be confused.
+        unit: The unit, a word such as ``fraction`` where there is none.
+        better: Which direction is better, if any.
+        meaning: What it is, in a sentence that goes on from its title.
+        timed: Whether it is measured by the clock, so that it differs from one evaluation to the next.
+    """
+
+    title: str
+    unit: str
+    better: Literal["higher", "lower", "neither"]
+    meaning: str
+    timed: bool = False

@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
-from lvmbench.component import Component
+from lvmbench.component import Component, Metric
 from lvmbench.dataset import Data
 from lvmbench.estimator import Estimator
 from lvmbench.model import LatentVariableModel
@@ -20,26 +20,6 @@ from lvmbench.options import Precision
 from lvmbench.split import Split
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What a measurement of this name is: a title, a unit, which direction is better, a sentence.
-
-    Arguments:
-        title: What tables, pictures and pages call it, a few words; variants and settings are added to it
-            where two figures would be confused.
-        unit: The unit, a word such as ``fraction`` where there is none.
-        better: Which direction is better, if any.
-        meaning: What it is, in a sentence that goes on from its title.
-        timed: Whether it is measured by the clock, so that it differs from one evaluation to the next.
-    """
-
-    title: str
-    unit: str
-    better: Literal["higher", "lower", "neither"]
-    meaning: str
-    timed: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,17 +142,6 @@ class Workload:
     def size(self) -> int:
         """The number of data of the measured split."""
         return self.sizes[self.split]
-
-
-class Effort(NamedTuple):
-    """What measuring one run takes: how often the decoder is evaluated, how often a density q(z|x) by itself,
-    how many gradients of a datum are taken, and to how many points something is fitted.
-    """
-
-    evaluations: int
-    densities: int
-    gradients: int = 0
-    fits: int = 0
 
 
 class Evaluator(Component, ABC):

@@ -120,3 +120,11 @@ def _escape(sign: str) -> str:
 
 
 codecs.register_error(ERRORS, _spell)
+
+
+def wrapped(name: str, width: int = 18) -> str:
+    """Break a long name where its options do."""
+    lines = [""]
+    for piece in re.split(r"(?<=[\[,=])", name):
+        lines = [*lines, piece] if len(lines[-1] + piece) > width else [*lines[:-1], lines[-1] + piece]
+    return "\n".join(filter(None, lines))

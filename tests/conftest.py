@@ -7,6 +7,7 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,12 @@ import torch
 from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
+from lvmbench.api import survey
+from lvmbench.checks.testing import installed
 from lvmbench.cli import main
-from lvmbench.execution import local, worker
+from lvmbench.execution import executors, worker
+from lvmbench.execution.fitting import baselines_of
+from lvmbench.execution.local import HereExecutor
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.runner import prepare, run
 from lvmbench.registry.loader import PluginSelection, load_catalogue
@@ -86,13 +91,14 @@ def suite():
 
 
 def pytest_configure(config):
-    """One thread to a process, as there are as many processes as cores; data are parsed anew."""
+    """One thread to a process, as there are as many processes as cores; data are parsed anew, once."""
     config.addinivalue_line("markers", statistical.MARKER)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
-    parsed = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    config.add_cleanup(parsed.cleanup)
-    os.environ["LVMBENCH_CACHE"] = parsed.name  # what these sources make of raw files, and no others
+    if not hasattr(config, "workerinput"):  # the processes of one run share them
+        parsed = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        config.add_cleanup(parsed.cleanup)
+        os.environ["LVMBENCH_CACHE"] = parsed.name  # what these sources make of raw files, and no others
 
 
 class ByComponent(LoadScopeScheduling):
@@ -242,8 +248,9 @@ class Tiny:
         plan = make_plan(load_suite(str(self.write(**changes)), catalogue), catalogue)
         prepare(self.folder / out)
         options = RunOptions(jobs=jobs, selection=selection, **(options or {}))
+        how = {"training": training, "baselines": baselines_of(plan.data, options)}
         with self.store(out) as opened:
-            return run(plan, self.folder / out, opened, options, self.reporter, training=training)
+            return run(plan, self.folder / out, opened, options, self.reporter, **how)
 
     def store(self, out="out"):
         """The store of a results directory, closed at the end of a ``with``."""
@@ -276,8 +283,9 @@ class Shown(NamedTuple):
 def cli(monkeypatch, capsys):
     """The command line as a user meets it, in this process."""
     monkeypatch.setattr("lvmbench.api.progress.console.width", 200)
-    executor_of = local.executor_of  # nothing is isolated unless a test asks for workers
-    monkeypatch.setattr(local, "executor_of", lambda jobs: executor_of(jobs or 0))
+    here = executors.EXECUTORS["local"]  # nothing is isolated unless a test asks for workers
+    monkeypatch.setitem(executors.EXECUTORS, "local", lambda o: here(replace(o, jobs=o.jobs or 0)))
+    monkeypatch.setattr(survey, "place", lambda foreign: HereExecutor())
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["lvmbench", *map(str, words)])
@@ -287,6 +295,12 @@ def cli(monkeypatch, capsys):
         return Shown(end.value.code or 0, *capsys.readouterr())
 
     return call
+
+
+def forget_what_is_installed():
+    """Let catalogues be made anew that are kept for a whole process."""
+    worker.world.cache_clear()
+    installed.cache_clear()
 
 
 @pytest.fixture
@@ -307,11 +321,11 @@ def install_project(monkeypatch):
         (info / "entry_points.txt").write_text("\n".join(["[lvmbench]", *lines]))
         monkeypatch.syspath_prepend(str(folder))
         folders.append(str(folder))
-        worker.world.cache_clear()
+        forget_what_is_installed()
         return project
 
     yield install
-    worker.world.cache_clear()
+    forget_what_is_installed()
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(tuple(folders) or "/nothing"):
             del sys.modules[name]

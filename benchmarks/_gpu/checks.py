@@ -33,6 +33,7 @@ from lvmbench.combinations.parts import build
 from lvmbench.execution.measuring import check_suits, figures
 from lvmbench.registry.names import Ref
 from lvmbench.training import SeedResult, pick_device, train
+from lvmbench.training.checkpoint import Checkpoint
 from lvmbench.training.estimate import _timed
 from lvmbench.training.graph import as_written
 from lvmbench.training.loop import Training
@@ -178,6 +179,8 @@ def replays(setting: Setting) -> Iterator[Item]:
         yield text, partial(_replayed_alike, text, setting)
     for budget in BUDGETS:
         yield str(budget), partial(_replayed_alike, f"digits {ON_DIGITS[0]}", setting, budget)
+    for budget in BUDGETS[: 1 if setting.quick else None]:
+        yield f"{budget}, cut after an epoch", partial(_resumed_alike, ON_DIGITS[0], setting, budget)
 
 
 def _replayed_alike(text: str, setting: Setting, budget: Mapping[str, Any] = MappingProxyType({})) -> Check:
@@ -194,6 +197,38 @@ def _replayed_alike(text: str, setting: Setting, budget: Mapping[str, Any] = Map
         ended.append(flat([w for r in results for w in r.weights.values()]))
     apart = difference(ended[1], ended[0])
     return Check(math.inf if warned.words else apart, CLOSE, "; ".join(warned.words))
+
+
+def _resumed_alike(text: str, setting: Setting, budget: Mapping[str, Any]) -> Check:
+    """The relative difference of weights that a cut makes, after which the training goes on."""
+    given = Budget(**{"epochs": 3, **budget})
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "checkpoint.safetensors"
+        ended = [_went_on(text, setting, given, file) for _ in range(2)]
+    return Check(difference(ended[1], ended[0]), CLOSE)
+
+
+def _went_on(text: str, setting: Setting, budget: Budget, file: Path) -> Tensor:
+    """The weights after a training, which goes on from a file if it is there, and else writes it."""
+    parts = [build(catalogue(), combined(text), digits(), seed) for seed in range(2)]
+    made = Training(parts, range(2), digits(), budget, setting.device)
+    if file.exists():
+        Checkpoint.read(file).restore(made)
+    results = made.run(lambda _: None, _AfterOneEpoch(file))
+    return flat([w for r in results for w in r.weights.values()])
+
+
+class _AfterOneEpoch:
+    """Saves a training once its first epoch has ended."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def resume(self, training: Training) -> None: ...
+
+    def end_epoch(self, training: Training, *, over: bool) -> None:
+        if training.epoch == 1:
+            Checkpoint.of(training, ["0", "1"], "").write(self.file)
 
 
 class _Warned(logging.Handler):
@@ -518,7 +553,8 @@ SECTIONS = [
     Section(
         "3. A replayed training ends as it does as written",
         "Relative difference of the weights of two seeds after two epochs whose steps and validation are "
-        "CUDA graphs, and as written; infinite where a step could not be recorded.",
+        "CUDA graphs, and as written; infinite where a step could not be recorded. Then of weights after "
+        "three epochs, and after as many of which the last two go on from a checkpoint.",
         CHECKED,
         replays,
         until=0.55,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -170,6 +170,22 @@ def seconds_of(calls: Callable[[int], object], count: int, device: torch.device)
     calls(count)
     synchronise(device)
     return time.perf_counter() - start
+
+
+def in_turn(
+    sides: Mapping[str, Callable[[int], object]], *, steps: int = 20, blocks: int = 9
+) -> dict[str, Seconds]:
+    """The processor seconds of a step of each side, which take blocks of steps in turn."""
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for calls in sides.values():
+        calls(5)
+    for _ in range(blocks):
+        for name, calls in sides.items():
+            calls(2)
+            start = time.process_time()
+            calls(steps)
+            found[name].append((time.process_time() - start) / steps)
+    return {name: Seconds(statistics.median(s), min(s), max(s)) for name, s in found.items()}
 
 
 def start_memory(device: torch.device) -> None:

@@ -13,6 +13,7 @@ from lvmbench.combinations.given import Given
 from lvmbench.errors import UserError, nearest
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection
+from lvmbench.results.consent import Consent
 from lvmbench.results.folder import is_published
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ def save(model: Fitted | LatentVariableModel, path: str | Path) -> None:
 
 
 def load(
-    path: str | Path, *, device: str = "auto", plugins: Sequence[str | Path] = (), **given: Given
+    path: str | Path,
+    *,
+    device: str = "auto",
+    plugins: Sequence[str | Path] = (),
+    trust: bool = False,
+    **given: Given,
 ) -> Any:
     """What was written: the `Results` in a directory of `run` or of a published board, or the model in a
     file of `save`, a `Fitted` or an estimator of `lvmbench.sklearn`.
@@ -49,7 +55,9 @@ def load(
     Arguments:
         path: The directory or the file.
         device: Where the model is put: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
-        plugins: Local plugins that the model's components come from, as files or modules.
+        plugins: Local plugins that components come from, as files or modules.
+        trust: Whether plugins that the results name may be imported without being given. They are code;
+            tables and boards are read without them.
         given: Components of the model that are not registered, under the names that `fit` has for them:
             ``data``, ``prior``, ...
 
@@ -65,7 +73,7 @@ def load(
         return restored(path, saved, tensors, parts, device, plugins)
     if not (path / "store.sqlite").is_file() and not is_published(path):
         raise UserError(f"'{path}' holds no results (it has no store.sqlite); make some with lvmbench.run")
-    return Results(path, plugins=PluginSelection.of(plugins))
+    return Results(path, consent=Consent(PluginSelection.of(plugins), trust))
 
 
 def _by_kind(given: Mapping[str, Given]) -> dict[str, Given]:

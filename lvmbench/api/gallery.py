@@ -99,7 +99,7 @@ def _picture(draw: Callable[..., Axes], plots: FittedPlots, name: str) -> Pictur
     from matplotlib.figure import Figure
 
     with style():
-        figure = Figure(figsize=_SIZE, layout="constrained")
+        figure = Figure(figsize=_SIZE)
         axes = draw(plots, ax=figure.add_subplot())
     words = axes.get_title(loc="left") or axes.get_title() or axes.get_xlabel()
     return Picture("", inline(figure, name, words))

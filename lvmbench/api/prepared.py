@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +14,9 @@ from lvmbench.execution.options import RunOptions
 if TYPE_CHECKING:
     from lvmbench.execution.executor import Executor
     from lvmbench.execution.planning import Answer, Request
+    from lvmbench.execution.reporter import Reporter
     from lvmbench.execution.runner import Summary
-    from lvmbench.execution.session import Reporter
+    from lvmbench.results.consent import Consent
     from lvmbench.suites.planned import Plan
 
 RESULTS = Path("lvmbench-results")
@@ -23,14 +25,14 @@ RESULTS = Path("lvmbench-results")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan, and how and where it is run; leaving a ``with`` ends the processes that planned it.
+    """A plan, and how and where it is run; leaving a ``with`` ends its processes.
 
     Arguments:
         answer: What is to be run and measured, and what is wrong with plugins.
         directory: The results directory.
         store: The URL of the database; by default it is a file in the directory.
         options: Device, worker processes, limits and plugins.
-        executor: Where it was planned, and is to be done.
+        executor: Where it is to be done; and was planned, unless that is on other machines.
     """
 
     answer: Answer
@@ -58,22 +60,33 @@ class Prepared:
 
     @classmethod
     def again(
-        cls, directory: Path, store: str | None, options: RunOptions, *, evaluators: Iterable[str] = ()
+        cls,
+        directory: Path,
+        store: str | None,
+        options: RunOptions,
+        *,
+        trust: bool = False,
+        evaluators: Iterable[str] = (),
     ) -> Prepared:
         """The suite of results that are there, with the plugins and the seeds that they were made with.
 
         Arguments:
             directory: The results directory.
             store: The URL of its database, where that is not a file in the directory.
-            options: How to run it; the plugins are those of the store.
+            options: How to run it; its plugins are allowed to stand for those that the store names.
+            trust: Whether all that the store names are allowed.
             evaluators: What is measured instead of what the suite asks for.
+
+        Raises `UserError` as `of` does, and for plugins that are not allowed.
         """
         from lvmbench.execution.planning import Request
+        from lvmbench.results.consent import Consent
         from lvmbench.results.folder import plugins_of
         from lvmbench.results.store import Store
 
         with Store.at(directory, store) as opened:
-            options, runs = replace(options, selection=plugins_of(opened)), opened.runs()
+            selection = Consent(options.selection, trust).to(plugins_of(opened))
+            options, runs = replace(options, selection=selection), opened.runs()
         seeds = sorted({seed for *_, seed in runs}) or None
         suite, wanted = str(directory / "suite.yaml"), tuple(evaluators)
         request = Request(suite, options, seeds, evaluators=wanted)
@@ -85,17 +98,24 @@ class Prepared:
     def _planned(
         cls, request: Request, out: str | Path | None, store: str | None, options: RunOptions
     ) -> Prepared:
-        from lvmbench.execution.local import executor_of
+        from lvmbench.execution.executors import executor_of
+        from lvmbench.execution.local import LocalExecutor
         from lvmbench.execution.planning import plan_in
 
-        executor = executor_of(options.jobs)
-        try:
-            answer = plan_in(executor, request, options.timeout)
-        except BaseException:
-            executor.cancel()
-            raise
+        with ExitStack() as ending:
+            executor = ending.enter_context(executor_of(options))
+            with LocalExecutor(1) if executor.elsewhere else nullcontext(executor) as planner:
+                answer = plan_in(planner, replace(request, elsewhere=executor.elsewhere), options.timeout)
+            ending.pop_all()
         directory = RESULTS / answer.plan.suite.name if out is None else Path(out)
         return cls(answer, directory, store, options, executor)
+
+    @property
+    def consent(self) -> Consent:
+        """The plugins that it was planned with may be imported again."""
+        from lvmbench.results.consent import Consent
+
+        return Consent(self.options.selection)
 
     @property
     def plan(self) -> Plan:
@@ -108,10 +128,11 @@ class Prepared:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        self.executor.cancel()
+        self.executor.__exit__(kind, error, where)
 
     def run(self, reporter: Reporter, *, training: bool = True) -> Summary:
         """Do everything that is not done; without ``training``, only measure."""
+        from lvmbench.execution.profiling import Profiled
         from lvmbench.execution.runner import prepare, run
         from lvmbench.execution.tracking import Trackers
         from lvmbench.results.store import Store
@@ -121,6 +142,9 @@ class Prepared:
             prepare(self.directory)
             with Store.at(self.directory, self.store) as store:
                 where = (self.directory, store, options, reporter, trackers)
+                executor: Executor = self.executor
+                if options.profile:
+                    executor = Profiled(executor, self.directory)
                 return run(
-                    answer.plan, *where, training=training, executor=self.executor, baselines=answer.baselines
+                    answer.plan, *where, training=training, executor=executor, baselines=answer.baselines
                 )

@@ -109,10 +109,10 @@ class Live:
 def counted(n: int, noun: str, plural: str = "s") -> str:
     """A number and its noun.
 
-    >>> counted(1, "run"), counted(2, "run")
-    ('1 run', '2 runs')
+    >>> counted(1, "run"), counted(2000, "run")
+    ('1 run', '2,000 runs')
     """
-    return f"{n} {noun}{'' if n == 1 else plural}"
+    return f"{n:,} {noun}{'' if n == 1 else plural}"
 
 
 def say(text: Text | str) -> None:

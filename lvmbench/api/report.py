@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from lvmbench.results.folder import REMARKS, board_of
 from lvmbench.results.redo import origin_of, recipe
 from lvmbench.results.report.listing import Made
 from lvmbench.results.report.report import Material, report
-from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, write
+from lvmbench.results.tables import CURVES, EVALUATIONS, MEASUREMENTS, RECORDS, read_object, write
 from lvmbench.results.weights import sha256_of
 from lvmbench.status import Status
 
@@ -82,5 +81,4 @@ def _made(directory: Path, selection: PluginSelection, tables: tuple[pd.DataFram
 
 
 def _environments(directory: Path) -> list[dict[str, Any]]:
-    path = directory / ENVIRONMENTS
-    return list(json.loads(path.read_text(encoding="utf-8")).values()) if path.is_file() else []
+    return list(read_object(directory / ENVIRONMENTS).values())

@@ -9,8 +9,6 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.api.fitted import Fitted, stored
@@ -21,7 +19,8 @@ from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.board import Board
-from lvmbench.results.compare import Compared, compare
+from lvmbench.results.compare import Compared, Reader, compare
+from lvmbench.results.consent import Consent
 from lvmbench.results.export import REPORT
 from lvmbench.results.folder import board_of, is_published, plugins_of
 from lvmbench.results.front import front
@@ -48,12 +47,12 @@ class Results:
         directory: Where ``lvmbench run`` or `run` wrote them, or where they are published; with weights there
             only where these were asked for.
         store: The URL of their database; by default it is a file in the directory.
-        plugins: The local plugins of a published board; a store names those that it was made with.
+        consent: The local plugins that may be imported for them; a store names those that it was made with.
     """
 
     directory: Path
     store: str | None = None
-    plugins: PluginSelection = field(default_factory=PluginSelection)
+    consent: Consent = field(default_factory=Consent)
 
     @property
     def records(self) -> pd.DataFrame:
@@ -77,11 +76,14 @@ class Results:
 
     @property
     def selection(self) -> PluginSelection:
-        """The plugins that the runs were made with, or those given for a published board."""
+        """The plugins that the runs were made with, or those given for a published board.
+
+        Raises `UserError` where nobody has allowed that they are imported.
+        """
         if self.published:
-            return self.plugins
+            return self.consent.plugins
         with self._opened() as store:
-            return plugins_of(store)
+            return self.consent.to(plugins_of(store))
 
     @property
     def published(self) -> bool:
@@ -107,7 +109,7 @@ class Results:
         among themselves, and has no claims, which are about all.
         """
         records, measurements = self._tables()
-        splits = set(measurements["split"])
+        splits = measurements["split"].unique().tolist()
         if splits and split not in splits:
             raise UserError(f"split: nothing was measured on '{split}'{nearest(split, splits)}")
         if not where:
@@ -165,11 +167,23 @@ class Results:
             b,
             figures=figures,
             equal_within=equal_within,
-            per_datum=self._per_datum,
+            per_datum=self._reader(),
         )
 
-    def _per_datum(self, key: str, evaluator: str, name: str) -> npt.NDArray[np.float64] | None:
-        return read_per_datum(per_datum_file(self.directory / "weights", key, evaluator), name)
+    def _reader(self) -> Reader:
+        """What reads the figures of single data, as long as they are those that were written."""
+        sums, folder = self.per_datum_checksums, self.directory / WEIGHTS
+        return lambda key, evaluator, name: read_per_datum(
+            per_datum_file(folder, key, evaluator), name, sums.get((key, evaluator))
+        )
+
+    @property
+    def per_datum_checksums(self) -> dict[tuple[str, str], str]:
+        """The sha256 of the figures of single data, by run key and evaluator; they are not published."""
+        if self.published:
+            return {}
+        with self._opened() as store:
+            return store.per_datum_checksums()
 
     def front(self, metric: str | None = None, split: str = "test") -> pd.DataFrame:
         """What ranks each row held against the seconds of its training, and which rows are dominated.
@@ -220,8 +234,8 @@ class Results:
     def fitted(self, run: str | Mapping[str, Any] | pd.Series[Any]) -> Fitted:
         """The trained model of a run with its data and objective, as `lvmbench.evaluate` takes it.
 
-        Raises `UserError` where there is no such run, it has no weights, or its data or the versions of its
-        components are no longer those it was trained with.
+        Raises `UserError` where there is no such run, it has no weights, its data or the versions of its
+        components are no longer those it was trained with, or plugins of it are not to be imported.
         """
         row = self._row(run if isinstance(run, str) else str(run["key"]))
         provenance = self._provenance(row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
@@ -10,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lvmbench.api.fitted import CURVE, Fitted
 from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import PROTOCOL, Combination
 from lvmbench.combinations.given import Given, admit
-from lvmbench.data.cache import checksum
-from lvmbench.data.tensors import write_tensors
+from lvmbench.data.tensors import Damaged, read_described, write_described
 from lvmbench.dataset import DataSummary
 from lvmbench.errors import UserError
 from lvmbench.kinds import PARTS
@@ -27,16 +24,11 @@ from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.training import pick_device, state
 
-HEADER, SHA256 = "lvmbench", "sha256"
-"""The keys of the header: the description, and the checksum of all that is in the file."""
-
 
 def write_model(path: Path, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
     """Write tensors and their description to a file; it is data only, and reading it runs nothing of it."""
-    text = json.dumps(description, default=lambda number: number.item())
-    tensors = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
     try:
-        write_tensors(tensors, path, {HEADER: text, SHA256: _sum(tensors, text)})
+        write_described(tensors, json.dumps(description, default=lambda number: number.item()), path)
     except OSError as error:
         raise UserError(f"'{path}' cannot be written: {error.strerror}; give another path") from None
 
@@ -47,25 +39,11 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     Raises `UserError` where they are not as they were written.
     """
     try:
-        with safe_open(path, "pt") as file:
-            words = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise UserError(
-            f"'{path}' is no file of weights: {error}; give one that lvmbench.save wrote"
-        ) from None
-    if HEADER not in words:
-        raise UserError(f"'{path}' does not say what its weights are of; give one that lvmbench.save wrote")
-    if words.get(SHA256) != _sum(tensors, words[HEADER]):
-        raise UserError(
-            f"'{path}' is not as lvmbench.save wrote it: its checksum differs; save the model anew"
-        )
-    description: dict[str, Any] = json.loads(words[HEADER])
+        text, tensors = read_described(path)
+    except Damaged as error:
+        raise UserError(f"'{path}' {error}; give one that lvmbench.save wrote") from None
+    description: dict[str, Any] = json.loads(text)
     return description, tensors
-
-
-def _sum(tensors: Mapping[str, Tensor], text: str) -> str:
-    return hashlib.sha256(f"{checksum(tensors)} {text}".encode()).hexdigest()
 
 
 def contents(fitted: Fitted) -> tuple[dict[str, Tensor], dict[str, Any]]:

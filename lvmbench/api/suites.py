@@ -18,7 +18,7 @@ from lvmbench.api.prepared import Prepared
 from lvmbench.api.results import Results
 from lvmbench.errors import UserError
 from lvmbench.execution.options import RunOptions
-from lvmbench.execution.session import Reporter
+from lvmbench.execution.reporter import Reporter
 from lvmbench.registry.loader import PluginSelection
 
 
@@ -30,6 +30,9 @@ def run(
     only: Sequence[str] = (),
     device: str = "auto",
     jobs: int | None = None,
+    jobs_per_gpu: int | None = None,
+    executor: str = "local",
+    address: str | None = None,
     timeout: float | None = None,
     memory: float | None = None,
     max_failures: int | str | None = None,
@@ -37,6 +40,10 @@ def run(
     plugins: Sequence[str | Path] = (),
     trackers: Sequence[str] = (),
     baselines: bool = True,
+    apart: bool = False,
+    profile: bool = False,
+    checkpoint: float | None = None,
+    keep_checkpoints: bool = False,
     progress: bool = True,
 ) -> Results:
     """Train and measure every combination of a suite; what is finished is not repeated.
@@ -51,6 +58,9 @@ def run(
         only: Only combinations with a part of one of these names; ``*`` and ``?`` are wildcards.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         jobs: Worker processes; 0 runs in this process, and by default there is one per core.
+        jobs_per_gpu: Worker processes per GPU; by default they are spread over all there are.
+        executor: ``local``, or ``ray`` for the machines of a cluster.
+        address: Where Ray's cluster is, as ``HOST:PORT`` or ``auto``; by default it is started here.
         timeout: Seconds after which a job is ended.
         memory: GiB of memory of a worker process at which its job is ended.
         max_failures: After how many failed runs nothing new is begun; or after what part, as ``"5%"``.
@@ -58,19 +68,39 @@ def run(
         plugins: Local plugins, as files or modules.
         trackers: Who follow it, by name with options, as ``tensorboard``.
         baselines: Whether to fit models of the data that rows are held against.
+        apart: Whether each combination trains by itself, for training times that compare.
+        profile: Whether to write to ``profile.csv`` where the time goes.
+        checkpoint: Seconds after which a training is saved, again and again, to go on from there if it is cut
+            short; 0: never, and by default 300.
+        keep_checkpoints: Whether to keep where each training ended, for more epochs or patience.
         progress: Whether to show how far it has got.
 
     Raises `UserError` where the suite or an argument cannot be used. What fails is in ``records`` with its
     reason.
     """
     failures = None if max_failures is None else str(max_failures)
-    selection, followers = PluginSelection.of(plugins), tuple(trackers)
-    options = RunOptions(device, jobs, timeout, selection, memory, failures, followers, baselines)
+    where = (jobs_per_gpu, executor, address)
+    selection = PluginSelection.of(plugins)
+    options = RunOptions(
+        device,
+        jobs,
+        timeout,
+        selection,
+        memory,
+        failures,
+        tuple(trackers),
+        *where,
+        baselines=baselines,
+        apart=apart,
+        profile=profile,
+        checkpoint=checkpoint,
+        keep=keep_checkpoints,
+    )
     with _file(suite) as path:
         prepared = Prepared.of(path, out, options, store=store, seeds=seeds, only=only)
         with prepared, _reporter(progress) as reporter:
             prepared.run(reporter)
-    return Results(prepared.directory, store)
+    return Results(prepared.directory, store, prepared.consent)
 
 
 class _Silent:

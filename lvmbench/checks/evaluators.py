@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,12 +40,33 @@ OF_MEASUREMENTS = (
 Key = tuple[str, str, str]
 
 
-def first(specimen: Specimen) -> list[Measurement]:
+class Watched(NamedTuple):
+    """Measurements, and what else making them has changed: global generators, and what of the subject."""
+
+    found: list[Measurement]
+    generators: list[str]
+    changed: list[str]
+
+
+def watched(specimen: Specimen) -> Watched:
     """The measurements of the first combination, made once."""
-    if "measurements" not in specimen.memory:
-        specimen.memory["measurements"] = measure(specimen, subject_of(specimen))
-    found: list[Measurement] = specimen.memory["measurements"]
-    return found
+    if "watched" not in specimen.memory:
+        specimen.memory["watched"] = _watch(specimen, subject_of(specimen))
+    made: Watched = specimen.memory["watched"]
+    return made
+
+
+def _watch(specimen: Specimen, subject: Subject) -> Watched:
+    whole, state = global_state(), _state(subject)
+    found = measure(specimen, subject)
+    generators = [name for name, after in global_state().items() if after != whole[name]]
+    changed = [what for what, after in _state(subject).items() if after != state[what]]
+    return Watched(found, generators, changed)
+
+
+def first(specimen: Specimen) -> list[Measurement]:
+    """The measurements of the first combination."""
+    return watched(specimen).found
 
 
 def _values(found: list[Measurement]) -> dict[Key, float]:
@@ -152,9 +173,7 @@ def measurements_are_repeatable(specimen: Specimen) -> None:
     explains=("measurements_are_repeatable", "labels_change_nothing_else"),
 )
 def evaluation_leaves_global_generators_alone(specimen: Specimen) -> None:
-    subject, before = subject_of(specimen), global_state()
-    measure(specimen, subject)
-    used = [name for name, state in global_state().items() if state != before[name]]
+    used = watched(specimen).generators
     require(
         not used, f"the global generator of {' and '.join(used)} was used", "draw from subject.noise(...)"
     )
@@ -171,18 +190,16 @@ def evaluation_leaves_global_generators_alone(specimen: Specimen) -> None:
     ),
 )
 def subject_is_left_alone(specimen: Specimen) -> None:
-    subject = subject_of(specimen)
-    before, checksum = _state(subject), subject.data.checksum
-    measure(specimen, subject)
-    for what, state in _state(subject).items():
-        require(state == before[what], f"the {what} changed", "work on a copy of the model")
-    require(subject.data.checksum == checksum, "the data changed", "work on a copy of them")
+    changed = watched(specimen).changed
+    require(not changed, f"the {' and the '.join(changed)} changed", "work on a copy")
 
 
 def _state(subject: Subject) -> dict[str, Any]:
     modules = {"model": subject.model, "objective": subject.objective, **dict(subject.estimators)}
     named = [(f"{k}.{n}", w) for k, m in modules.items() for n, w in m.named_parameters()]
     everything = [t for m in modules.values() for t in m.state_dict().values()]
+    # not by their checksum, which is found once
+    tensors = [t for s in subject.data.splits.values() for t in (s.x, s.labels, s.factors, s.whole)]
     return {
         "weights": [_digest(tensor) for tensor in everything],
         "gradients": [None if w.grad is None else _digest(w.grad) for _, w in named],
@@ -190,6 +207,7 @@ def _state(subject: Subject) -> dict[str, Any]:
         "mode of modules (training or evaluation)": [
             m.training for s in modules.values() for m in s.modules()
         ],
+        "data": [_digest(tensor) for tensor in tensors if tensor is not None],
     }
 
 
@@ -258,16 +276,17 @@ def _name(ref: Ref) -> str:
 
 
 def _tried(specimen: Specimen, name: str, case: Case) -> Tried:
-    """A combination is measured on a few rows, or on all where it refuses so few."""
-    if trouble(case):
-        return name, case, Refusal("it cannot be trained")
+    """A combination is measured on a few rows, or on all where it refuses so few.
+
+    What cannot be trained either is not the evaluator's fault.
+    """
     try:
         try:
             measure(specimen, subject_of(specimen, case, rows=ROWS))
         except Refusal:
             measure(specimen, subject_of(specimen, case))
     except Exception as error:
-        return name, case, error
+        return name, case, Refusal("it cannot be trained") if trouble(case) else error
     return name, case, None
 
 
@@ -285,10 +304,10 @@ def shared_metrics_are_what_they_say(specimen: Specimen) -> None:
 
     What an evaluator states of few draws is not relied on.
     """
+    found = [(m.metric, m.method) for m in first(specimen) if m.metric in TRUTHS and not m.variant]
+    applies(bool(found), f"it has none of {', '.join(TRUTHS)}")
     subject = subject_of(specimen)
     runs = [measure(specimen, replace(subject, seed=seed)) for seed in range(REPEATS)]
-    found = [(m.metric, m.method) for m in runs[0] if m.metric in TRUTHS and not m.variant]
-    applies(bool(found), f"it has none of {', '.join(TRUTHS)}")
     for metric, method in found:
         truth, error = TRUTHS[metric](subject)
         require_average(

@@ -12,10 +12,11 @@ import torch
 
 from lvmbench.checks.contract import BUILT, applies, contract, require
 from lvmbench.checks.specimen import Specimen
+from lvmbench.component import Metric
 from lvmbench.data.files import RawFile
 from lvmbench.dataset import Dataset
 from lvmbench.errors import nearest
-from lvmbench.evaluator import Evaluator, Metric
+from lvmbench.evaluator import Evaluator
 from lvmbench.kinds import COMPONENTS, TABLE
 from lvmbench.options import options_model
 from lvmbench.text import printable

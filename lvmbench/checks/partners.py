@@ -82,15 +82,16 @@ class Bench:
         self.catalogue = catalogue
         self._workshop = Workshop(catalogue)
         self._found: dict[tuple[Any, ...], Case | None] = {}
+        self._cases: dict[tuple[Source, frozenset[tuple[str, Ref]]], Case] = {}
         self._covered: dict[tuple[Any, ...], list[Case]] = {}
         self._together: dict[frozenset[tuple[str, Ref]], Case] = {}
 
     @cached_property
-    def offers(self) -> dict[str, list[Ref]]:
+    def offers(self) -> dict[str, tuple[Ref, ...]]:
         """Every part that can be built, small: all at their defaults first, then their named choices."""
         return {kind: self._offers(kind) for kind in BUILT}
 
-    def _offers(self, kind: str) -> list[Ref]:
+    def _offers(self, kind: str) -> tuple[Ref, ...]:
         """The host's own come first, so that a broken part of another plugin does not spoil the checks of the
         rest.
 
@@ -99,7 +100,7 @@ class Bench:
         entries = sorted(self.catalogue.entries(kind), key=lambda e: (e.distribution != HOST, _options(e)))
         found = [refs for entry in entries if (refs := self._variants(kind, entry.name))]
         first, others = [refs[0] for refs in found], [ref for refs in found for ref in refs[1:]]
-        return list(dict.fromkeys([*first, *others]))
+        return tuple(dict.fromkeys([*first, *others]))
 
     def _variants(self, kind: str, name: str) -> list[Ref]:
         try:
@@ -133,13 +134,18 @@ class Bench:
     def _search(
         self, fixed: Fixed, need: Capabilities, sources: Sequence[Source], offers: Choices
     ) -> Case | None:
-        choices = {**offers, **{kind: [ref] for kind, ref in fixed.items()}}
+        choices = {**offers, **{kind: (ref,) for kind, ref in fixed.items()}}
         found = Search(self._workshop, choices, fixed.keys(), need).among(sources)
-        return next((Case(self.catalogue, source, refs) for source, refs in found), None)
+        return next((self._case(source, refs) for source, refs in found), None)
+
+    def _case(self, source: Source, refs: Fixed) -> Case:
+        """The same one for the same combination, as what is known of it is kept."""
+        key = (source, frozenset(refs.items()))
+        return self._cases.setdefault(key, Case(self.catalogue, source, refs))
 
     def together(self, *entries: Entry) -> Case | None:
         """A combination with these components, whatever their options, or ``None``."""
-        own = {entry.kind: self._ways(entry) for entry in entries}
+        own = {entry.kind: tuple(self._ways(entry)) for entry in entries}
         if not all(own.values()):
             return None
         sources = self._sources({kind: refs[0] for kind, refs in own.items()}, NOTHING)
@@ -183,10 +189,17 @@ class Bench:
     def _freshest(
         self, met: Collection[object], fixed: Fixed, need: Capabilities, alike: Callable[[Ref], str]
     ) -> tuple[list[Source], Choices]:
-        """Data and parts to search, those that were not met first."""
+        """Data and parts to search, those that were not met first,
+        and of these the ones that were with the fewest of the fixed ones before.
+        """
+
+        def stale(part: tuple[str, Ref]) -> tuple[bool, int]:
+            before = sum(frozenset((part, other)) in self._together for other in fixed.items())
+            return (part[0], alike(part[1])) in met, before
+
         sources = sorted(self._sources(fixed, need), key=lambda source: source in met)
         offers = {
-            kind: sorted(refs, key=lambda ref: (kind, alike(ref)) in met)
+            kind: tuple(sorted(refs, key=lambda ref: stale((kind, ref))))
             for kind, refs in self.offers.items()
         }
         return sources, offers

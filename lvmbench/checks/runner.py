@@ -24,6 +24,7 @@ from lvmbench.checks.targets import Target, resolve
 from lvmbench.errors import Unavailable, UserError, nearest
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
+from lvmbench.registry.watch import Fatal, entered
 
 COMPLETE = "every_check_that_applies_ran"
 """The check of checking itself; it is left out where checks are chosen by name."""
@@ -48,6 +49,7 @@ class Examination:
         self.bench, self.entry, self.ref, self.expected = bench, entry, ref, expected
         self.checks = checks_of(entry.kind, only)
         self.complete = only is None
+        self._fatal = ""
         self._results: dict[str, CheckResult] = {}
         self._skips: dict[tuple[str, Ref], str] = {}
 
@@ -64,7 +66,7 @@ class Examination:
     def result(self, name: str) -> CheckResult:
         """The result of one check."""
         if name not in self._results:
-            found = self._complete() if name == COMPLETE else self._run(self._check(name))
+            found = self._complete() if name == COMPLETE else self._tried(self._check(name))
             self._results[name] = self._judge(found)
         return self._results[name]
 
@@ -114,11 +116,22 @@ class Examination:
             elif not expected and reason is None:
                 yield f"with {specimen.ref} '{check.name}' ran, though nothing that is declared asks for it"
 
-    def _run(self, check: Check) -> CheckResult:
-        """One check, with each of the component's choices of options that it is for."""
+    def _tried(self, check: Check) -> CheckResult:
+        """One check, if neither it nor one before it has ended its process."""
         done = CheckResult(
             self.component, check.name, Outcome.PASSED, check.due, check.read, explains=check.explains
         )
+        if self._fatal:
+            return replace(done, status=Outcome.SKIPPED, reason=f"check '{self._fatal}' ended its process")
+        try:
+            with entered(f"check '{check.name}' of {self.component}"):
+                return self._run(check, done)
+        except Fatal as error:
+            self._fatal = check.name
+            return replace(done, status=Outcome.FAILED, message=str(error))
+
+    def _run(self, check: Check, done: CheckResult) -> CheckResult:
+        """One check, with each of the component's choices of options that it is for."""
         skips, notes, ran = [], [], 0
         if self._absent and check is self.checks[0]:
             return replace(done, status=Outcome.FAILED, message=self._absent)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, NamedTuple
+from functools import cache, cached_property
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import torch
@@ -29,9 +29,10 @@ from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.names import Ref
 
 LATENT = 2
+T = TypeVar("T")
 Capabilities = frozenset[str]
 NOTHING: Capabilities = frozenset()
-Choices = Mapping[str, Sequence[Ref]]
+Choices = Mapping[str, tuple[Ref, ...]]
 """The parts of each kind that a combination may be of, the ones that come first preferred."""
 Found = tuple[Source, dict[str, Ref]]
 LATE = ("objective.", "estimator.")
@@ -55,21 +56,27 @@ class Made:
         part: It itself.
         requires: What it asks of others.
         offers: What it offers others, as far as that is known of it alone.
-        declared: The same for all components that can be with the same others.
+        declared: The number of what it declares: the same for all components that can be with the same
+            others.
     """
 
     ref: Ref
     part: Any
     requires: Capabilities
     offers: Capabilities
-    declared: Hashable
+    declared: int
 
     @classmethod
     def of(cls, kind: str, ref: Ref, part: Any) -> Made:
         """A component of a kind."""
         requires, provides = frozenset(part.requires), frozenset(part.provides)
         decisive = (isinstance(part, SequencePrior), *(getattr(part, name) for name in DECISIVE[kind]))
-        return cls(ref, part, requires, _offers(kind, part), (requires, provides, *decisive))
+        declared = _DECLARED.setdefault((requires, provides, *decisive), len(_DECLARED))
+        return cls(ref, part, requires, _offers(kind, part), declared)
+
+
+_DECLARED: dict[Hashable, int] = {}
+"""Everything that components were found to declare, numbered: numbers are compared sooner."""
 
 
 def _offers(kind: str, part: Any) -> Capabilities:
@@ -123,8 +130,17 @@ class Workshop:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
+        self._shelves: dict[tuple[str, tuple[Ref, ...], bool], Shelf] = {}
         self._provided: dict[tuple[Any, ...], Capabilities] = {}
-        self._ends: dict[tuple[Made, Made], End] = {}
+        self._pairs: dict[tuple[Made, Made], End] = {}
+        self._ends: dict[tuple[Made | None, ...], list[End]] = {}
+
+    def shelf(self, kind: str, refs: tuple[Ref, ...], *, tolerant: bool) -> Shelf:
+        """Some components of a kind."""
+        key = (kind, refs, tolerant)
+        if key not in self._shelves:
+            self._shelves[key] = Shelf(self, *key)
+        return self._shelves[key]
 
     def made(self, kind: str, ref: Ref, *arguments: Any, tolerant: bool) -> Made | None:
         """A component, or ``None`` where it refuses.
@@ -165,12 +181,51 @@ class Workshop:
             self._provided[key] = model_capabilities(source.data, model)
         return self._provided[key]
 
-    def end(self, objective: Made, estimator: Made) -> End:
-        """The two ends of a combination."""
-        key = (objective, estimator)
+    def ends(self, objectives: list[Made], estimators: list[Made]) -> list[End]:
+        """Each objective with each estimator that goes with it, of those that ask and offer the same
+        the first.
+        """
+        key = (*objectives, None, *estimators)
         if key not in self._ends:
-            self._ends[key] = End.of(objective, estimator)
+            pairs = (self._end(o, e) for o in objectives for e in estimators)
+            self._ends[key] = _firsts((p for p in pairs if p.meet), lambda p: (p.requires, p.offers))
         return self._ends[key]
+
+    def _end(self, objective: Made, estimator: Made) -> End:
+        key = (objective, estimator)
+        if key not in self._pairs:
+            self._pairs[key] = End.of(objective, estimator)
+        return self._pairs[key]
+
+
+class Shelf:
+    """Some components of a kind, the ones that come first preferred.
+
+    Arguments:
+        workshop: Where they are built.
+        kind: Their kind.
+        refs: What they are.
+        tolerant: Whether an error that one raises is passed over.
+    """
+
+    def __init__(self, workshop: Workshop, kind: str, refs: tuple[Ref, ...], tolerant: bool) -> None:
+        self.workshop, self.kind, self.refs, self.tolerant = workshop, kind, refs, tolerant
+        self._distinct: dict[tuple[Any, ...], list[Made]] = {}
+
+    def distinct(self, *arguments: Any) -> list[Made]:
+        """Of those that declare the same the first, for a data set and a latent space."""
+        if arguments not in self._distinct:
+            made = (self.workshop.made(self.kind, r, *arguments, tolerant=self.tolerant) for r in self.refs)
+            self._distinct[arguments] = _firsts(filter(None, made), lambda m: m.declared)
+        return self._distinct[arguments]
+
+
+def _firsts(found: Iterable[T], alike: Callable[[T], Hashable]) -> list[T]:
+    """The first of those that are alike."""
+    firsts: dict[Hashable, T] = {}
+    for one in found:
+        firsts.setdefault(alike(one), one)
+    return list(firsts.values())
 
 
 @dataclass(frozen=True)
@@ -190,6 +245,13 @@ class Search:
     choices: Choices
     firm: Collection[str]
     need: Capabilities
+
+    @cached_property
+    def _shelves(self) -> dict[str, Shelf]:
+        shelf = self.workshop.shelf
+        return {
+            kind: shelf(kind, refs, tolerant=kind not in self.firm) for kind, refs in self.choices.items()
+        }
 
     def among(self, sources: Iterable[Source]) -> Iterator[Found]:
         """The combinations for these data."""
@@ -214,10 +276,8 @@ class Search:
 
     def _ends(self, source: Source, space: LatentSpace) -> list[End]:
         """Each objective with each estimator that goes with it."""
-        estimators = list(self._each("estimator", NOTHING, NOTHING, source, space))
-        objectives = self._each("objective", NOTHING, NOTHING)
-        pairs = (self.workshop.end(o, e) for o in objectives for e in estimators)
-        return [pair for pair in pairs if pair.meet]
+        estimators = self._shelves["estimator"].distinct(source, space)
+        return self.workshop.ends(self._shelves["objective"].distinct(), estimators) if estimators else []
 
     def _models(
         self, prior: Made, need: Capabilities, told: Capabilities, source: Source
@@ -238,10 +298,6 @@ class Search:
         Left out is what requires words that are not ``offered``, or does not offer the words that others
         ``need``, of the kinds of which some are known.
         """
-        met: set[Hashable] = set()
-        for ref in self.choices[kind]:
-            made = self.workshop.made(kind, ref, *arguments, tolerant=kind not in self.firm)
-            if made and made.declared not in met:
-                met.add(made.declared)
-                if not _lacks(made.requires | need, made.offers | offered):
-                    yield made
+        for made in self._shelves[kind].distinct(*arguments):
+            if not _lacks(made.requires | need, made.offers | offered):
+                yield made

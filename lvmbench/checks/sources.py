@@ -135,7 +135,7 @@ def _with_holes(source: Source) -> Source:
 @cache
 def counts() -> tuple[Source, ...]:
     """Counts, for parts that are for nothing else."""
-    return (_source("count", 3, 4),)
+    return (_source("count", 2, 3),)
 
 
 @cache
@@ -184,15 +184,17 @@ def registered(catalogue: Catalogue) -> Iterator[Source]:
 
 
 def shortened(data: Data, rows: int | None, steps: int | None = None) -> Data:
-    """The first rows of each split, and of sequences the first steps; all where it is not said how many."""
+    """A copy of the first rows of each split, and of sequences the first steps; all where it is not said how
+    many.
+    """
     steps = steps if data.sequence else None
     splits = {
         name: replace(
             s,
-            x=s.x[:rows, :steps],
+            x=s.x[:rows, :steps].clone(),
             labels=_first(s.labels, rows),
             factors=_first(s.factors, rows),
-            whole=None if s.whole is None else s.whole[:rows, :steps],
+            whole=None if s.whole is None else s.whole[:rows, :steps].clone(),
         )
         for name, s in data.splits.items()
     }
@@ -200,4 +202,4 @@ def shortened(data: Data, rows: int | None, steps: int | None = None) -> Data:
 
 
 def _first(values: Tensor | None, rows: int | None) -> Tensor | None:
-    return None if values is None else values[:rows]
+    return None if values is None else values[:rows].clone()

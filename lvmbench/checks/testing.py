@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from lvmbench.checks.partners import Bench
@@ -33,9 +34,8 @@ def parametrize_with_checks(
     """
     import pytest
 
-    shared = catalogue or load_catalogue()
-    bench = Bench(shared)
-    found = [e for target in targets for e in examine(target, catalogue=shared, bench=bench)]
+    bench = Bench(catalogue) if catalogue else installed()
+    found = [e for target in targets for e in examine(target, catalogue=bench.catalogue, bench=bench)]
     cases = [(e, name) for e in found for name in e.names]
     reasons = dict(expected_failures or {})
     for examination in found:
@@ -45,6 +45,12 @@ def parametrize_with_checks(
         raise UserError(f"expected failures of no check: {', '.join(sorted(unknown))}")
     tests = [pytest.param(_test(e, name), id=f"{e.component}:{name}") for e, name in cases]
     return pytest.mark.parametrize("check", tests)
+
+
+@cache
+def installed() -> Bench:
+    """The partners among what is installed, found once for all the tests of a session."""
+    return Bench(load_catalogue())
 
 
 def _reasons(examination: Examination, reasons: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,13 +12,22 @@ from lvmbench.kinds import KINDS
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
-    from lvmbench.registry.catalogue import Catalogue
+    from lvmbench.api.survey import Listing
 
 
-def _load(plugins: list[str], blocked: list[str]) -> Catalogue:
-    from lvmbench.registry.loader import PluginSelection, load_catalogue
+def _survey(work: str, plugins: list[str], blocked: list[str], about: Any = None) -> Any:
+    """What some work of `lvmbench.api.survey` finds of plugins."""
+    from lvmbench.api.survey import survey
+    from lvmbench.registry.loader import PluginSelection
 
-    return load_catalogue(PluginSelection.of(plugins, blocked))
+    return survey(work, PluginSelection.of(plugins, blocked), about)
+
+
+def _listing(plugins: list[str], blocked: list[str]) -> Listing:
+    from lvmbench.api.survey import LISTED
+
+    listing: Listing = _survey(LISTED, plugins, blocked)
+    return listing
 
 
 def _check_kind(kind: str | None) -> None:
@@ -37,11 +46,9 @@ def list_(
     Example: lvmbench list posterior
     """
     _check_kind(kind)
-    catalogue = _load(plugin, no_plugin)
-    warn(catalogue.problems)
-    entries = catalogue.entries(kind)
-    fields = ("kind", "name", "plugin", "distribution", "version", "summary")
-    rows = [{field: getattr(entry, field) for field in fields} for entry in entries]
+    listing = _listing(plugin, no_plugin)
+    warn(listing.problems)
+    rows = [one.row for one in listing.of_kind(kind)]
     if json:
         import json as writer
 
@@ -78,16 +85,15 @@ def show(
     head, _, rest = name.partition("/")
     kind, name = (head, rest) if kind is None and head in KINDS and rest else (kind, name)
     _check_kind(kind)
-    catalogue = _load(plugin, no_plugin)
-    entries = [e for e in catalogue.entries(kind) if e.name == name]
-    if not entries:
-        known = {e.name for e in catalogue.entries(kind)}
-        raise UserError(f"unknown {kind or 'component or suite'} '{name}'{nearest(name, known)}")
-    from lvmbench.cli.component import show_entry
+    from rich.text import Text
 
-    warn(catalogue.problems)
-    for entry in entries:
-        show_entry(entry, catalogue)
+    from lvmbench.api.progress import console
+    from lvmbench.cli.component import SHOWN
+
+    problems, pieces = _survey(SHOWN, plugin, no_plugin, (kind, name, console.width))
+    warn(problems)
+    for piece in pieces:
+        console.print(piece, soft_wrap=isinstance(piece, Text) and bool(piece.no_wrap))
 
 
 def plugins(
@@ -102,10 +108,10 @@ def plugins(
     """
     from dataclasses import asdict
 
-    catalogue = _load(plugin, no_plugin)
+    listing = _listing(plugin, no_plugin)
     rows: dict[tuple[str, str, str], list[str]] = {}
-    for entry in catalogue.entries():
-        rows.setdefault((entry.plugin, entry.distribution, entry.version), []).append(entry.label)
+    for one in listing.registered:
+        rows.setdefault((one.plugin, one.distribution, one.version), []).append(one.label)
     if json:
         import json as writer
 
@@ -113,17 +119,15 @@ def plugins(
             dict(zip(("plugin", "distribution", "version"), k, strict=True), registers=v)
             for k, v in rows.items()
         ]
-        print(
-            writer.dumps({"plugins": loaded, "problems": [asdict(p) for p in catalogue.problems]}, indent=2)
-        )
+        print(writer.dumps({"plugins": loaded, "problems": [asdict(p) for p in listing.problems]}, indent=2))
         return
     for (name, distribution, version), labels in rows.items():
         print(f"{name} ({distribution} {version}): {len(labels)} registered")
-    for problem in catalogue.problems:
+    for problem in listing.problems:
         print(printable(f"problem: {problem}"))
         if traceback:
             print(printable(problem.traceback))
-    if not catalogue.problems:
+    if not listing.problems:
         print("no problems")
 
 
@@ -132,12 +136,13 @@ def doctor() -> None:
 
     Example: lvmbench doctor
     """
+    from lvmbench.api.survey import USABLE
     from lvmbench.data.cache import cache_home
     from lvmbench.data.files import data_home
     from lvmbench.execution.environment import environment
     from lvmbench.training import pick_device
 
-    catalogue = _load([], [])
+    listing, broken = _survey(USABLE, [], [])
     machine = environment()
     print(f"lvmbench {machine['lvmbench']}   python {machine['python']}   {machine['system']}")
     print("packages: " + ", ".join(f"{name} {version}" for name, version in machine["packages"].items()))
@@ -145,24 +150,9 @@ def doctor() -> None:
     print(f"cores: {machine['cores']} ({machine['processor']})   memory: {machine['memory_gib']} GiB")
     for what, folder in {"raw data": data_home(), "parsed data": cache_home()}.items():
         print(f"{what}: {folder}{'' if folder.is_dir() else ' (not there yet)'}")
-    broken = [
-        (e, message) for e in catalogue.entries() if e.kind != "suite" and (message := _import_problem(e))
-    ]
-    print(f"components: {len(catalogue.entries())} registered, {len(broken)} cannot be used")
-    for message in [m for _, m in broken] + [str(p) for p in catalogue.problems]:
+    print(f"components: {len(listing.registered)} registered, {len(broken)} cannot be used")
+    for message in [*broken, *map(str, listing.problems)]:
         print(printable(f"problem: {message}"))
-    if broken or catalogue.problems:
+    if broken or listing.problems:
         raise typer.Exit(1)
     print("all is well")
-
-
-def _import_problem(entry: object) -> str | None:
-    from lvmbench.errors import Unavailable
-    from lvmbench.registry.catalogue import Entry
-
-    assert isinstance(entry, Entry)
-    try:
-        entry.load()
-    except Unavailable as error:
-        return str(error)
-    return None

@@ -45,12 +45,13 @@ def check(
         raise UserError(f"unknown kind '{kind}'{nearest(kind, COMPONENTS)}")
     if target.endswith(".py") and not Path(target).is_file():
         raise UserError(f"no file '{target}'; give a plugin file or the name of a component")
-    from lvmbench.checks import check as examine
-    from lvmbench.registry.loader import PluginSelection, load_catalogue
+    from lvmbench.api.survey import CHECKED, survey
+    from lvmbench.registry.loader import PluginSelection
 
-    catalogue = load_catalogue(PluginSelection.of(plugin, no_plugin))
-    warn(catalogue.problems)
-    report = examine(target, catalogue=catalogue, kind=kind, only=only or None)
+    selection = PluginSelection.of(plugin, no_plugin)
+    about = (target, kind, only or None)
+    problems, report = survey(CHECKED, selection, about, foreign=target.endswith(".py"))
+    warn(problems)
     _show(report, verbose)
     if not report.ok:
         raise typer.Exit(1)

@@ -5,60 +5,81 @@ from __future__ import annotations
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from lvmbench.api.description import Description, Option
-from lvmbench.api.progress import console
-from lvmbench.registry.catalogue import Catalogue, Entry
+from lvmbench.api.survey import found
+from lvmbench.errors import UserError, nearest
+from lvmbench.execution.asking import Mistake, Question
+from lvmbench.execution.executor import Tell
+from lvmbench.registry.catalogue import Catalogue, Entry, PluginProblem
 
 if TYPE_CHECKING:
     from lvmbench.evaluator import Evaluator
 
+SHOWN = f"{__name__}:shown"
 _SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
 
 
-def show_entry(entry: Entry, catalogue: Catalogue) -> None:
-    """Everything a user needs of one component or suite."""
-    console.print(Text(f"{entry.kind} {entry.name}", style="bold"), f"({entry.distribution} {entry.version})")
+def shown(question: Question, tell: Tell) -> tuple[Sequence[PluginProblem], list[RenderableType]] | Mistake:
+    """Everything a user needs of what has a name, of a kind where one is given, for so many columns of text;
+    and what is wrong with plugins.
+    """
+    answer: tuple[Sequence[PluginProblem], list[RenderableType]] | Mistake = found(question, tell, _shown)
+    return answer
+
+
+def _shown(
+    catalogue: Catalogue, about: tuple[str | None, str, int]
+) -> tuple[Sequence[PluginProblem], list[RenderableType]]:
+    kind, name, width = about
+    entries = [e for e in catalogue.entries(kind) if e.name == name]
+    if not entries:
+        known = {e.name for e in catalogue.entries(kind)}
+        raise UserError(f"unknown {kind or 'component or suite'} '{name}'{nearest(name, known)}")
+    return catalogue.problems, [piece for entry in entries for piece in _page(entry, catalogue, width)]
+
+
+def _page(entry: Entry, catalogue: Catalogue, width: int) -> Iterator[RenderableType]:
+    yield Text.assemble((f"{entry.kind} {entry.name}", "bold"), f" ({entry.distribution} {entry.version})")
     if entry.kind == "suite":
-        # as it is: in brackets are options of components, and no styles
-        console.print(Text(entry.path.read_text(encoding="utf-8")), soft_wrap=True)
+        yield Text(entry.path.read_text(encoding="utf-8"), no_wrap=True)
         return
     it = Description.of(entry)
-    console.print(_readable(inspect.cleandoc(it.component.__doc__ or "")))
-    console.print()
-    _options(it.options)
-    console.print()
+    yield _readable(inspect.cleandoc(it.component.__doc__ or ""), width)
+    yield ""
+    yield _options(it.options)
+    yield ""
     if entry.kind == "evaluator":
-        _metrics(it.component)
-        console.print()
+        yield from _metrics(it.component)
+        yield ""
     for what, names in (("provides", sorted(it.provides())), ("requires", it.requires)):
         if names:
-            console.print(f"{what}: {', '.join(names)}")
-    console.print(f"version: {it.component.version}")
-    _relations(entry, catalogue)
+            yield f"{what}: {', '.join(names)}"
+    yield f"version: {it.component.version}"
+    yield from _relations(entry, catalogue)
 
 
-def _relations(entry: Entry, catalogue: Catalogue) -> None:
+def _relations(entry: Entry, catalogue: Catalogue) -> Iterator[str]:
     from lvmbench.cli.relations import boards, goes_with
 
     for kind, fits, rest in goes_with(entry, catalogue):
-        console.print(f"goes with {kind}: {', '.join(fits) or 'none'}")
-        for name in rest:
-            console.print(f"  not with {name}")
+        yield f"goes with {kind}: {', '.join(fits) or 'none'}"
+        yield from (f"  not with {name}" for name in rest)
     if names := boards(entry):
-        console.print(f"boards: {', '.join(names)}")
+        yield f"boards: {', '.join(names)}"
 
 
-def _readable(documentation: str) -> str:
+def _readable(documentation: str, width: int) -> str:
     """Documentation without the markup of its formulas."""
     text = re.sub(r":math:`([^`]*)`", r"\1", documentation)
     text = re.sub(r"^\.\. math:: *", "    ", text, flags=re.MULTILINE).replace("``", "")
-    return "\n".join(_filled(line) for line in _joined(text.splitlines()))
+    return "\n".join(_filled(line, width) for line in _joined(text.splitlines()))
 
 
 def _joined(lines: Iterable[str]) -> list[str]:
@@ -87,24 +108,23 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _filled(line: str) -> str:
-    """The line, broken to the width of the terminal; what goes on of an item stands further in."""
+def _filled(line: str, width: int) -> str:
+    """The line, broken to a width; what goes on of an item stands further in."""
     inset = " " * _indent(line)
     further = inset + "    " if inset else ""
     return (
-        textwrap.fill(
-            line, console.width, subsequent_indent=further, break_on_hyphens=False, break_long_words=False
-        )
+        textwrap.fill(line, width, subsequent_indent=further, break_on_hyphens=False, break_long_words=False)
         if line
         else ""
     )
 
 
-def _options(options: Sequence[Option]) -> None:
+def _options(options: Sequence[Option]) -> RenderableType:
     if not options:
-        console.print("no options")
-        return
-    table = Table("option", "type", "range", "default", box=None, header_style="bold", pad_edge=False)
+        return "no options"
+    varies = any(option.varies for option in options)
+    heads = ["option", "type", "range", "default", *["in a pack"] * varies]
+    table = Table(*heads, box=None, header_style="bold", pad_edge=False)
     for option in options:
         missing = Text("required", style="yellow")
         limits = ", ".join(f"{_SIGNS[sign]} {limit}" for sign, limit in option.limits)
@@ -113,8 +133,9 @@ def _options(options: Sequence[Option]) -> None:
             _type(option),
             Text(limits),
             missing if option.default is None else Text(option.default),
+            *["may vary" if option.varies else ""] * varies,
         )
-    console.print(table)
+    return table
 
 
 def _type(option: Option) -> str:
@@ -123,7 +144,7 @@ def _type(option: Option) -> str:
     return " or ".join("none" if name == "NoneType" else name for name in option.types)
 
 
-def _metrics(evaluator: type[Evaluator]) -> None:
+def _metrics(evaluator: type[Evaluator]) -> Iterator[RenderableType]:
     """What the evaluator measures, and what of it boards show."""
     table = Table(
         "metric", "title", "unit", "better", "meaning", box=None, header_style="bold", pad_edge=False
@@ -132,6 +153,6 @@ def _metrics(evaluator: type[Evaluator]) -> None:
         timed = "; by the clock" if metric.timed else ""
         words = (name, metric.title, metric.unit, metric.better, metric.meaning + timed)
         table.add_row(*map(Text, words))
-    console.print(table)
+    yield table
     if evaluator.board:
-        console.print(Text(f"\nboards show: {', '.join(evaluator.board)}"))
+        yield f"\nboards show: {', '.join(evaluator.board)}"

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lvmbench.cli.options import Blocked, Plugins
-from lvmbench.errors import Unavailable, UserError
-
-if TYPE_CHECKING:
-    from lvmbench.registry.catalogue import Entry
+from lvmbench.errors import UserError
+from lvmbench.text import printable
 
 app = typer.Typer(
     help="List the data sets, fetch their raw files, say where these are kept.", no_args_is_help=True
 )
-
-
-def _raw_files(entry: Entry) -> str:
-    """What is here of the raw files of a data set."""
-    from lvmbench.data.files import present
-
-    try:
-        files = entry.load().files
-    except Unavailable as error:
-        return f"unavailable: {error}"
-    here = sum(present(f) is not None for f in files)
-    return f"{here} of {len(files)} raw files here" if files else "generated, built in or yours: no raw files"
 
 
 @app.command("list")
@@ -35,12 +21,13 @@ def list_(plugin: Plugins = [], no_plugin: Blocked = []) -> None:  # noqa: B006
 
     Example: lvmbench data list
     """
-    from lvmbench.registry.loader import PluginSelection, load_catalogue
+    from lvmbench.api.survey import FILES, survey
+    from lvmbench.registry.loader import PluginSelection
 
-    entries = load_catalogue(PluginSelection.of(plugin, no_plugin)).entries("dataset")
-    width = max(len(entry.name) for entry in entries)
-    for entry in entries:
-        print(f"{entry.name:{width}}  {_raw_files(entry)}")
+    found: dict[str, str] = survey(FILES, PluginSelection.of(plugin, no_plugin))
+    width = max(map(len, found), default=0)
+    for name, files in found.items():
+        print(printable(f"{name:{width}}  {files}"))
 
 
 @app.command()
@@ -53,10 +40,11 @@ def fetch(
 
     Example: lvmbench data fetch mnist
     """
+    from lvmbench.api.survey import RAW, survey
     from lvmbench.data.files import fetch as get
-    from lvmbench.registry.loader import PluginSelection, load_catalogue
+    from lvmbench.registry.loader import PluginSelection
 
-    files = load_catalogue(PluginSelection.of(plugin, no_plugin)).entry("dataset", name).load().files
+    files = survey(RAW, PluginSelection.of(plugin, no_plugin), name)
     if not files:
         raise UserError(f"dataset '{name}' has no raw files: it is generated, built in or your own")
     for file in files:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lvmbench.cli.options import (
+    Allowed,
     Directory,
-    Plugins,
     StoreUrl,
+    Trust,
+    consent_to,
     open_store,
     opened_results,
     require_store,
@@ -21,6 +23,7 @@ from lvmbench.text import printable, shell
 
 if TYPE_CHECKING:
     from lvmbench.api.verification import Check
+    from lvmbench.results.consent import Consent
     from lvmbench.results.publish import Made
 
 
@@ -32,6 +35,8 @@ def publish(
     weights: Annotated[
         bool, typer.Option("--weights", help="Publish the weights too, so that figures can be verified.")
     ] = False,
+    plugin: Allowed = [],  # noqa: B006
+    trust: Trust = False,
     store: StoreUrl = None,
 ) -> None:
     """Copy suite, plugins, records, measurements and tables to a folder that can be committed,
@@ -42,11 +47,12 @@ def publish(
     from lvmbench.results.publish import publish as copy
 
     results_directory(directory)
-    copy(directory, target, _made(directory, store, weights=weights))
+    consent = consent_to(plugin, trust=trust)
+    copy(directory, target, _made(directory, store, consent, weights=weights))
     print(printable(f"published {directory} to {target}"))
 
 
-def _made(directory: Path, url: str | None, *, weights: bool) -> Made:
+def _made(directory: Path, url: str | None, consent: Consent, *, weights: bool) -> Made:
     """What results were made with, which are to be complete."""
     from lvmbench.results.folder import is_published
     from lvmbench.results.missing import expect_measured
@@ -56,7 +62,7 @@ def _made(directory: Path, url: str | None, *, weights: bool) -> Made:
         raise UserError(f"'{directory}' is a published board already; copy it as it is")
     with open_store(directory, url) as opened:
         expect_measured(opened, directory)
-        return Made.of(opened, weights=weights)
+        return Made.of(opened, consent, weights=weights)
 
 
 def verify(
@@ -65,7 +71,8 @@ def verify(
     seed: Annotated[
         int | None, typer.Option("--seed", help="What chooses them (default: another each time).")
     ] = None,
-    plugin: Plugins = [],  # noqa: B006
+    plugin: Allowed = [],  # noqa: B006
+    trust: Trust = False,
     store: StoreUrl = None,
 ) -> None:
     """Hold results, or a published board, to what is on record: checksums, tables, figures measured again.
@@ -75,9 +82,8 @@ def verify(
     Example: lvmbench verify lvmbench-results/quick --sample 5
     """
     from lvmbench.api.progress import say
-    from lvmbench.registry.loader import PluginSelection
 
-    results = opened_results(directory, store, PluginSelection.of(plugin))
+    results = opened_results(directory, store, plugin, trust=trust)
     found = results.verify(sample, seed)
     say(f"{directory}: runs to measure again chosen by --seed {found.seed}")
     for check in found.checks:

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lvmbench.cli.options import (
+    Address,
+    Allowed,
+    Apart,
     Blocked,
+    Checkpoint,
     Device,
     Directory,
+    ExecutorName,
     Jobs,
+    JobsPerGpu,
+    Keep,
     MaxFailures,
     Memory,
     Only,
@@ -22,6 +29,7 @@ from lvmbench.cli.options import (
     SuiteName,
     Timeout,
     TrackerNames,
+    Trust,
     open_store,
     require_store,
     warn,
@@ -47,6 +55,9 @@ def run(
     only: Only = [],  # noqa: B006
     device: Device = "auto",
     jobs: Jobs = None,
+    jobs_per_gpu: JobsPerGpu = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
@@ -54,6 +65,12 @@ def run(
     baselines: Annotated[
         bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
     ] = True,
+    apart: Apart = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Show where the time goes, also in DIR/profile.csv.")
+    ] = False,
+    checkpoint: Checkpoint = None,
+    keep: Keep = False,
     plugin: Plugins = [],  # noqa: B006
     no_plugin: Blocked = [],  # noqa: B006
 ) -> None:
@@ -68,7 +85,22 @@ def run(
     from lvmbench.registry.loader import PluginSelection
 
     selection = PluginSelection.of(plugin, no_plugin)
-    options = RunOptions(device, jobs, timeout, selection, memory, max_failures, (*tracker,), baselines)
+    where = (jobs_per_gpu, executor, address)
+    options = RunOptions(
+        device,
+        jobs,
+        timeout,
+        selection,
+        memory,
+        max_failures,
+        (*tracker,),
+        *where,
+        baselines=baselines,
+        apart=apart,
+        profile=profile,
+        checkpoint=checkpoint,
+        keep=keep,
+    )
     with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
         from lvmbench.cli.planned import show_remarks
 
@@ -82,7 +114,10 @@ def plan(
         Path | None, typer.Option("--out", help="Results directory, to say what is done there.")
     ] = None,
     store: StoreUrl = None,
-    estimate: Annotated[bool, typer.Option(help="Time a few steps and draws of each combination.")] = True,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Show and time each combination, however many there are.")
+    ] = False,
+    estimate: Annotated[bool, typer.Option(help="Time a few steps and draws of what is shown.")] = True,
     seeds: Seeds = None,
     only: Only = [],  # noqa: B006
     device: Device = "auto",
@@ -102,7 +137,7 @@ def plan(
         from lvmbench.cli.planned import show_plan
 
         warn(prepared.answer.problems)
-        show_plan(prepared, timed=estimate)
+        show_plan(prepared, timed=estimate, whole=whole)
 
 
 def status(
@@ -128,10 +163,17 @@ def retry(
     store: StoreUrl = None,
     device: Device = "auto",
     jobs: Jobs = None,
+    jobs_per_gpu: JobsPerGpu = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
     tracker: TrackerNames = [],  # noqa: B006
+    checkpoint: Checkpoint = None,
+    keep: Keep = False,
+    plugin: Allowed = [],  # noqa: B006
+    trust: Trust = False,
 ) -> None:
     """Redo the runs and evaluations that ended badly; nothing else is touched.
 
@@ -143,12 +185,17 @@ def retry(
             raise UserError(f"--status: no run can be retried for '{word}'{nearest(word, RETRIABLE)}")
     from lvmbench.api.prepared import Prepared
     from lvmbench.execution.options import RunOptions
+    from lvmbench.registry.loader import PluginSelection
     from lvmbench.results.baselines import reopen_baselines
 
-    options = RunOptions(
-        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
-    )
-    with open_store(directory, store) as opened, Prepared.again(directory, store, options) as prepared:
+    allowed = PluginSelection.of(plugin)
+    where = (jobs_per_gpu, executor, address)
+    limits = (device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
+    options = RunOptions(*limits, *where, checkpoint=checkpoint, keep=keep)
+    with (
+        open_store(directory, store) as opened,
+        Prepared.again(directory, store, options, trust=trust) as prepared,
+    ):
         names = prepared.plan.names
         runs = {name: run for name, run in opened.runs().items() if name in names}
         opened.reopen(run.key for run in runs.values() if run.status in wanted)
@@ -165,10 +212,15 @@ def evaluate(
     store: StoreUrl = None,
     device: Device = "auto",
     jobs: Jobs = None,
+    jobs_per_gpu: JobsPerGpu = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     timeout: Timeout = None,
     memory: Memory = None,
     max_failures: MaxFailures = None,
     tracker: TrackerNames = [],  # noqa: B006
+    plugin: Allowed = [],  # noqa: B006
+    trust: Trust = False,
 ) -> None:
     """Apply more evaluators to the stored weights; nothing is trained.
 
@@ -176,12 +228,13 @@ def evaluate(
     """
     from lvmbench.api.prepared import Prepared
     from lvmbench.execution.options import RunOptions
+    from lvmbench.registry.loader import PluginSelection
 
     require_store(directory, store)
-    options = RunOptions(
-        device, jobs, timeout, memory=memory, max_failures=max_failures, trackers=(*tracker,)
-    )
-    with Prepared.again(directory, store, options, evaluators=evaluator) as prepared:
+    allowed = PluginSelection.of(plugin)
+    where = (jobs_per_gpu, executor, address)
+    options = RunOptions(device, jobs, timeout, allowed, memory, max_failures, (*tracker,), *where)
+    with Prepared.again(directory, store, options, trust=trust, evaluators=evaluator) as prepared:
         _go(prepared, training=False)
 
 
@@ -192,7 +245,7 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     """
     from lvmbench.api.progress import Live, console, say
     from lvmbench.api.results import Results
-    from lvmbench.cli.shown import show_results
+    from lvmbench.cli.shown import show_profile, show_results
 
     plan, out = prepared.plan, prepared.directory
     warn(prepared.answer.problems)
@@ -202,9 +255,11 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
     except KeyboardInterrupt as error:
         say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {shell(out)})")
         raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
-    results = Results(out, prepared.store)
+    results = Results(out, prepared.store, prepared.consent)
     _renew_report(results)
     show_results(results, summary)
+    if prepared.options.profile:
+        show_profile(out)
     if all(planned.status == "refused" for planned in plan.planned):
         reason = plan.planned[0].reason
         raise UserError(f"{plan.suite.path}: nothing can run, every combination is refused: {reason}")

@@ -14,6 +14,7 @@ from lvmbench.api.progress import STYLES, console, counted, say, status_counts
 from lvmbench.results.answer import answer
 from lvmbench.results.compare_sections import comparison_section, paragraph
 from lvmbench.results.export import BOARD_MARKDOWN, FILES, REPORT
+from lvmbench.results.folder import plugins_of
 from lvmbench.results.labels import identity, labels
 from lvmbench.results.missing import missing_evaluations
 from lvmbench.results.terminal import to_rich, to_tables
@@ -24,6 +25,7 @@ from lvmbench.text import shell
 if TYPE_CHECKING:
     from lvmbench.api.results import Results
     from lvmbench.execution.runner import Summary
+    from lvmbench.registry.loader import PluginSelection
     from lvmbench.results.board import Board
     from lvmbench.results.compare import Compared
     from lvmbench.results.sections import Section
@@ -66,6 +68,14 @@ def show_comparison(found: Compared) -> None:
     show_sections([comparison_section(found)])
 
 
+def show_profile(directory: Path) -> None:
+    """Where the time of a run went."""
+    from lvmbench.execution.profiling import profile_section
+
+    console.print()
+    show_sections([profile_section(directory)])
+
+
 def show_results(results: Results, summary: Summary) -> None:
     """The leaderboard, the files, and the counts per status."""
     out = results.directory
@@ -77,7 +87,8 @@ def show_results(results: Results, summary: Summary) -> None:
     say(_closing(summary))
     if summary.failed:
         where = shell(out)
-        say(f"what failed: lvmbench status {where} --traceback   redo it: lvmbench retry {where}")
+        again = _retrying(out, results.consent.plugins)
+        say(f"what failed: lvmbench status {where} --traceback   redo it: {again}")
     show_answer(board)
     pages = (str(out / name) for name in (REPORT, BOARD_MARKDOWN) if (out / name).exists())
     say(f"read on: {', '.join(pages)}")
@@ -93,7 +104,7 @@ def _closing(summary: Summary) -> Text:
 
 def show_status(out: Path, store: Store, *, tracebacks: bool) -> None:
     """Counts per status, and what is not ok with its reason."""
-    meta, records = store.meta(), store.records(details=True)
+    meta, records, again = store.meta(), store.records(details=True), _retrying(out, plugins_of(store))
     say(f"{out}: suite {meta.get('suite')} version {meta.get('version')}")
     say(Text("runs: ") + status_counts(Counter(records["status"])))
     evaluations = store.evaluations(details=True)
@@ -108,16 +119,20 @@ def show_status(out: Path, store: Store, *, tracebacks: bool) -> None:
                 say(f"the end of what it printed:\n{row['log']}")
     if missing := missing_evaluations(store):
         each = ", ".join(f"{name} of {counted(n, 'run')}" for name, n in missing.items())
-        say(f"{counted(missing.total(), 'evaluation')} missing ({each}): lvmbench retry {shell(out)}")
+        say(f"{counted(missing.total(), 'evaluation')} missing ({each}): {again}")
     ok = records.loc[records["status"] == Status.OK, "key"]
     if lost := sum(bool(fault(weights_file(out / WEIGHTS, key), None)) for key in ok):
-        say(f"{counted(lost, 'run')} without weights, which are trained again: lvmbench retry {shell(out)}")
+        say(f"{counted(lost, 'run')} without weights, which are trained again: {again}")
     unfinished = int((records["status"] == Status.INTERRUPTED).sum())
     if unfinished:
-        command = f"lvmbench retry {shell(out)} --status interrupted"
-        say(f"{counted(unfinished, 'run')} unfinished: {command}")
+        say(f"{counted(unfinished, 'run')} unfinished: {again} --status interrupted")
     if not {*records["status"], *evaluations["status"]} <= SETTLED | {Status.INTERRUPTED}:
-        say(f"redo what failed: lvmbench retry {shell(out)}")
+        say(f"redo what failed: {again}")
+
+
+def _retrying(out: Path, selection: PluginSelection) -> str:
+    """The command that does again what ended badly, with the local plugins that it has to import."""
+    return " ".join(["lvmbench retry", shell(out), *(f"--plugin {shell(p)}" for p in selection.extra)])
 
 
 def _attention(frame: pd.DataFrame, records: pd.DataFrame, settled: Container[str]) -> None:

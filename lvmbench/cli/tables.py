@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lvmbench.cli.options import Directory, StoreUrl, opened_results
+from lvmbench.cli.options import Allowed, Directory, StoreUrl, Trust, opened_results
 from lvmbench.errors import UserError
 from lvmbench.text import printable
 
@@ -182,6 +182,8 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="The file (default: DIR/report.html).")
     ] = None,
+    plugin: Allowed = [],  # noqa: B006
+    trust: Trust = False,
     store: StoreUrl = None,
 ) -> None:
     """Write the report: one html file with the answer, every table, pictures, and how to redo it.
@@ -190,4 +192,5 @@ def report(
 
     Example: lvmbench report lvmbench-results/quick
     """
-    print(printable(f"wrote {opened_results(directory, store).report(out)}"))
+    results = opened_results(directory, store, plugin, trust=trust)
+    print(printable(f"wrote {results.report(out)}"))

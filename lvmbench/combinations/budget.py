@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo, fiel
 from lvmbench.combinations.optimizers import OPTIMIZERS, Optimizer
 from lvmbench.combinations.schedules import SCHEDULES, Plateau, Schedule
 from lvmbench.errors import UserError, nearest
-from lvmbench.options import Count, NonNegative, Positive, Precision, Size, given, resolve
+from lvmbench.options import Count, NonNegative, Positive, Precision, Size, Varying, given, resolve
 from lvmbench.registry.names import Ref
 
 
@@ -66,7 +66,7 @@ class Budget(BaseModel):
     epochs: Count = 100
     batch: Count = 128
     optimizer: Annotated[str, AfterValidator(partial(_canonical, "optimiser", "an", OPTIMIZERS))] = "adam"
-    learning_rate: Positive = 1e-3
+    learning_rate: Varying[Positive] = 1e-3
     schedule: Annotated[str, AfterValidator(partial(_canonical, "schedule", "a", SCHEDULES))] = "constant"
     weight_decay: NonNegative | None = None
     patience: Size = 20
@@ -75,14 +75,28 @@ class Budget(BaseModel):
     clip: Positive | None = None
     precision: Precision = "highest"
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Each key with its value; many combinations share a budget."""
+        return self.model_dump()
+
     @property
     def identity(self) -> dict[str, Any]:
         """What results depend on.
 
         What was trained before there was a choice of precision had the one that is not named.
         """
-        given = self.model_dump()
-        return given if given.pop("precision") == "highest" else self.model_dump()
+        plain = self.precision == "highest"
+        return {name: value for name, value in self.settings.items() if not (plain and name == "precision")}
+
+    @property
+    def course(self) -> dict[str, Any]:
+        """What an epoch depends on, and not when training ends.
+
+        Of two budgets of one course, what the first gave is where a training with the larger one was then.
+        """
+        ends = {"patience", "seconds", *(() if schedule_of(self.schedule).spans else ("epochs",))}
+        return {name: value for name, value in self.identity.items() if name not in ends}
 
     @field_validator("patience")
     @classmethod

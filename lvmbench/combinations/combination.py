@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from lvmbench.combinations.budget import Budget
@@ -47,12 +46,12 @@ class Combination:
     def __hash__(self) -> int:
         return hash(tuple(self.columns.values()))
 
-    @cached_property
+    @property
     def settings(self) -> dict[str, Any]:
         """The latent size, and each key of the budget."""
-        return {"latent": self.latent, **self.budget.model_dump()}
+        return {"latent": self.latent, **self.budget.settings}
 
-    @cached_property
+    @property
     def columns(self) -> dict[str, Any]:
         """What names this combination in every table, by column."""
         return {**{kind: str(self.refs[kind]) for kind in PARTS}, **self.settings}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -95,6 +96,15 @@ def build_model(
 def emitted(summary: DataSummary, space: LatentSpace) -> DataSummary:
     """What the decoder of a model with these latents is for: the data, or of steps each frame."""
     return summary.frame if space.steps else summary
+
+
+def identity(catalogue: Catalogue, combination: Combination, data: Data) -> dict[str, Any]:
+    """What a run's results depend on besides its seed."""
+    parts = {
+        kind: [ref.name, catalogue.options(kind, ref), catalogue.version(kind, ref)]
+        for kind, ref in combination.refs.items()
+    }
+    return {"parts": parts, "data": data.checksum, "budget": combination.budget.identity}
 
 
 def latent_size(catalogue: Catalogue, prior: Ref, latent: int, data: Callable[[], DataSummary]) -> int:

@@ -31,6 +31,25 @@ class Prototypes(Catalogue):
         options: dict[str, Any] = self.once(("options", kind, ref), partial(super().options, kind, ref))
         return options
 
+    def canonical(self, kind: str, ref: Ref) -> Ref:
+        """The reference with its options checked and the ones at their defaults left out."""
+        found: Ref = self.once(("canonical", kind, ref), partial(super().canonical, kind, ref))
+        return found
+
+    def bases(self, kind: str, ref: Ref) -> dict[str, Ref]:
+        """The components among the options of a reference, by option."""
+        bases: dict[str, Ref] = self.once(("bases", kind, ref), partial(super().bases, kind, ref))
+        return bases
+
+    def version(self, kind: str, ref: Ref) -> Any:
+        """The version of a component; of one with others among its options, a list of its own and theirs."""
+        return self.once(("version", kind, ref), partial(super().version, kind, ref))
+
+    def origin(self, kind: str, ref: Ref) -> dict[str, Any]:
+        """Plugin, distribution and versions of a component, and of those among its options."""
+        origin: dict[str, Any] = self.once(("origin", kind, ref), partial(super().origin, kind, ref))
+        return origin
+
     def build(self, kind: str, ref: Ref | str, *args: Any) -> Any:
         """A component, or the error with which it could not be built the first time."""
         return self.once((kind, str(ref), *args), partial(self._prototype, kind, ref, *args))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import Parts, build_model
@@ -81,12 +81,19 @@ def model_capabilities(data: Data, model: LatentVariableModel, *, measured: bool
     p, q = closed(model.prior.distribution, model.posterior.distribution), model.posterior_distribution
     if measured:
         p, q = p.law_type or p, (q.law_type or q) if q else None
-    return prior_capabilities(model.prior, p).union(
+    words = prior_capabilities(model.prior, p).union(
         _words("dataset", data_capabilities(data, model.prior.space)),
         _words("posterior", model.posterior.provides | (posterior_traits(q) if q else frozenset())),
         decoder_capabilities(model.decoder, model.emission_distribution),
         _words("model", model.known(p, q)),
     )
+    return _once(words)
+
+
+@cache
+def _once(words: frozenset[str]) -> frozenset[str]:
+    """The same words, of which few sets are kept however many models provide them."""
+    return words
 
 
 def data_capabilities(data: Data, space: LatentSpace) -> frozenset[str]:
@@ -191,12 +198,21 @@ def applicable_estimators(
     """The combination's own estimator and every registered one, at its defaults,
     that suits the other parts.
     """
+    suiting = suiting_estimators(catalogue, parts.objective, parts.model.prior.space, data, provided)
+    return {**suiting, str(own): parts.estimator}
+
+
+def suiting_estimators(
+    catalogue: Catalogue, objective: Objective, space: LatentSpace, data: Data, provided: frozenset[str]
+) -> dict[str, Estimator]:
+    """Every registered estimator, at its defaults, that suits an objective and models with these latents
+    that provide so much.
+    """
     found: dict[str, Estimator] = {}
-    summary = data.summary
-    asked = {need for need in parts.objective.requires if need.startswith("estimator.")}
+    asked = {need for need in objective.requires if need.startswith("estimator.")}
     for name in catalogue.names("estimator"):
         with suppress(Unavailable, OptionError, Refusal):
-            built = catalogue.build("estimator", name, summary, parts.model.prior.space).eval()
+            built = catalogue.build("estimator", name, data.summary, space).eval()
             suits = built.requires <= provided and asked <= _words("estimator", built.provides)
             found |= {name: built} if suits else {}
-    return {**found, str(own): parts.estimator}
+    return found

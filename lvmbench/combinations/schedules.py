@@ -4,30 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, final
+from typing import Annotated, ClassVar, final
 
 from pydantic import Field
 
 from lvmbench.options import Count, Probability, Size
 
 
+class _Course:
+    """How the learning rate changes; ``spans`` says whether that depends on the number of all epochs."""
+
+    spans: ClassVar[bool] = False
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
-class Constant:
+class Constant(_Course):
     """The learning rate stays as it is."""
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Cosine:
+class Cosine(_Course):
     """The learning rate falls to ``end`` times itself along half a cosine over the epochs of the budget."""
 
+    spans: ClassVar[bool] = True
     end: Probability = 0.0
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class Step(_Course):
     """The learning rate is multiplied by ``factor`` after each ``every`` epochs."""
 
     every: Count = 30
@@ -36,7 +43,7 @@ class Step:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Stages:
+class Stages(_Course):
     r"""The learning rate falls to a tenth in 8 stages, each ``base`` times as long as the one before.
 
     In stage i = 0, ..., 7, of :math:`b^i` epochs, it is multiplied by :math:`10^{-i/7}`, rounded to two
@@ -61,7 +68,7 @@ class Stages:
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Plateau:
+class Plateau(_Course):
     """A seed's learning rate is multiplied by ``factor`` after more than ``patience`` epochs without a better
     bound.
     """

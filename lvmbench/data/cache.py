@@ -15,7 +15,7 @@ import pooch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lvmbench.data.tensors import write_tensors
+from lvmbench.data.tensors import checksum, write_tensors
 
 FORMAT = 1
 """Raised when such files are written in another way."""
@@ -50,15 +50,6 @@ def kept(name: str, key: str, make: Callable[[], Tensors]) -> Tensors:
     path = cache_home() / f"{name}-{digest[:16]}.safetensors"
     found = _read(path)
     return _kept_anew(path, make()) if found is None else found
-
-
-def checksum(tensors: Tensors) -> str:
-    """sha256 over names, types, shapes and values."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def _kept_anew(path: Path, made: Tensors) -> Tensors:

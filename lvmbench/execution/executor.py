@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
 from lvmbench.execution.progress import Progress
+from lvmbench.stages import stage
 from lvmbench.status import Status
 
 Tell = Callable[[Progress], None]
@@ -36,8 +37,8 @@ class Crash:
 
 @dataclass(frozen=True)
 class Ended:
-    """What became of a job: its outcome or `Crash`, the end of what it printed, its largest memory, and how
-    far it had got, where that was not told.
+    """What became of a job: its outcome or `Crash`, the end of what it printed, its largest memory, how far
+    it had got, where that was not told, and what had been prepared where it was done.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Ended:
     log: str = ""
     memory: int | None = None
     news: Progress | None = None
+    prepared: Any = None
 
 
 class Limits(NamedTuple):
@@ -52,6 +54,9 @@ class Limits(NamedTuple):
 
     seconds: float | None = None
     memory: int | None = None
+
+
+UNLIMITED = Limits()
 
 
 class Resources(NamedTuple):
@@ -67,6 +72,9 @@ class Executor(Protocol):
     It queues nothing: who has more jobs than there is room for keeps them, and may think better of them.
     Leaving a ``with`` ends what still runs.
     """
+
+    elsewhere: bool
+    """Whether jobs are done on machines that may have other versions, or a GPU less, than this one."""
 
     @property
     def resources(self) -> Resources:
@@ -85,11 +93,17 @@ class Executor(Protocol):
     def progress(self) -> Mapping[int, Progress]:
         """What is new of the jobs that run, by their numbers."""
 
+    def listen(self, hear: Callable[[int, Progress], None]) -> None:
+        """Have news told as they come, by the numbers of jobs, where nobody can ask for them meanwhile."""
+
     def cancel(self) -> None:
         """End every job that runs, at once and without an outcome."""
 
     def prepare(self, work: Work, job: Any) -> None:
-        """Have this done wherever jobs are begun from now on, before the first of them and not as a part."""
+        """Have this done wherever jobs are begun from now on, before the first of them and not as a part.
+
+        Where that is elsewhere, no job is begun at a place where it fails.
+        """
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -99,8 +113,17 @@ class Executor(Protocol):
 
 def do(work: Work, job: Any, tell: Tell) -> Any:
     """Do a job here."""
-    module, _, function = work.partition(":")
-    return getattr(importlib.import_module(module), function)(job, tell)
+    name, _, function = work.partition(":")
+    with stage("import"):
+        module = importlib.import_module(name)
+    return getattr(module, function)(job, tell)
+
+
+def nothing(job: Any, tell: Tell) -> None:
+    """Do nothing with a job."""
+
+
+NOTHING: Work = f"{__name__}:{nothing.__name__}"
 
 
 def cores() -> int:

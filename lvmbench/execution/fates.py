@@ -20,6 +20,11 @@ class Unkept(LvmbenchError):  # noqa: N818
     """Results for which there is no place: their run is unfinished, through no fault of its own."""
 
 
+def unkept(folder: Path, error: OSError) -> Unkept:
+    """What is said of a folder that cannot be written to."""
+    return Unkept(f"'{folder}' cannot be written to: {error.strerror}")
+
+
 def crash_of(error: BaseException) -> Crash:
     """What became of work that raised; with a traceback where it is not a plain answer."""
     error = origin(error)

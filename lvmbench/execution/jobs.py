@@ -2,39 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.registry.names import Ref
-from lvmbench.results.weights import weights_file
+from lvmbench.results.weights import CHECKPOINTS, WEIGHTS, weights_file
 from lvmbench.status import Status
 
 
 @dataclass(frozen=True)
-class Job:
-    """One pack to train.
+class Warming:
+    """What is loaded before the first job.
 
     Arguments:
-        combination: What to train.
-        keys: The run key of each seed.
+        selection: The plugins.
+        names: The components that are to be used, by kind and name.
+        distributions: What they come from, by version, where that may differ there.
+    """
+
+    selection: PluginSelection
+    names: frozenset[tuple[str, str]]
+    distributions: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: a combination with a seed, and the key of its results."""
+
+    combination: Combination
+    seed: int
+    key: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """Runs of one pack, and where they are trained.
+
+    Arguments:
+        runs: The runs.
         device: Where, by name.
         selection: The plugins that the worker loads.
         weights: The folder of the stored weights.
+        checkpoint: After how many seconds it is saved where the training is; 0: never.
+        keep: Whether a training that has ended leaves what larger budgets go on from.
     """
 
-    combination: Combination
-    keys: Mapping[int, str]
+    runs: tuple[Run, ...]
     device: str
     selection: PluginSelection
     weights: Path
+    checkpoint: float = 0.0
+    keep: bool = False
 
-    def weights_file(self, seed: int) -> Path:
-        """Where the weights of one seed are stored."""
-        return weights_file(self.weights, self.keys[seed])
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.weights.with_name(CHECKPOINTS)
+
+    def weights_file(self, run: Run) -> Path:
+        """Where the weights of a run are stored."""
+        return weights_file(self.weights, run.key)
+
+    @property
+    def folder(self) -> Path:
+        """The results folder, below which it keeps files."""
+        return self.weights.parent
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """The files of that folder that it needs: none."""
+        return ()
+
+    def at(self, folder: Path) -> Self:
+        """The same with another results folder, that is there for this job alone: nothing goes on from it."""
+        return replace(self, weights=folder / WEIGHTS, checkpoint=0.0)
 
 
 @dataclass(frozen=True)
@@ -42,25 +87,43 @@ class Measuring:
     """One evaluator to apply to the stored weights of one run.
 
     Arguments:
-        job: The pack that the run was trained in.
-        seed: The run's seed.
+        job: That run alone.
         evaluator: The evaluator.
         facts: What is on record of the run's training.
         split: The split that is measured.
     """
 
     job: Job
-    seed: int
     evaluator: Ref
     facts: Mapping[str, Any] = field(default_factory=dict)
     split: str = "test"
 
+    @property
+    def run(self) -> Run:
+        """The run."""
+        (run,) = self.job.runs
+        return run
+
+    @property
+    def folder(self) -> Path:
+        """The results folder, below which it keeps files."""
+        return self.job.folder
+
+    @property
+    def reads(self) -> tuple[Path, ...]:
+        """The files of that folder that it needs."""
+        return (self.job.weights_file(self.run),)
+
+    def at(self, folder: Path) -> Self:
+        """The same with another results folder."""
+        return replace(self, job=self.job.at(folder))
+
 
 @dataclass(frozen=True)
 class Trained:
-    """How the training of one run ended."""
+    """How the training of one run, known by its key, ended."""
 
-    seed: int
+    key: str
     status: Status
     reason: str = ""
     traceback: str | None = None
@@ -72,10 +135,34 @@ class Trained:
 class Evaluated:
     """What one evaluator gave for one run."""
 
-    seed: int
     evaluator: str
     status: Status
     reason: str = ""
     traceback: str | None = None
     seconds: float = 0.0
     measurements: tuple[Mapping[str, Any], ...] = ()
+    per_datum_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """A baseline to fit to a data set, by its place among those that apply to it.
+
+    Arguments:
+        dataset: The data set.
+        place: The place.
+        words: What the row of the baseline is called.
+        selection: Plugins.
+    """
+
+    dataset: Ref
+    place: int
+    words: Mapping[str, Any]
+    selection: PluginSelection
+
+
+class Baselines(NamedTuple):
+    """What data sets are held against: what is to be fitted to them, and what is published of them."""
+
+    fits: Sequence[Fitting] = ()
+    published: Sequence[dict[str, Any]] = ()

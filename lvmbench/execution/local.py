@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
-from lvmbench.errors import LvmbenchError
-from lvmbench.execution.executor import Crash, Ended, Executor, Limits, Resources, Work, cores, do
+from lvmbench.execution.executor import UNLIMITED, Crash, Ended, Limits, Resources, Work, do
 from lvmbench.execution.fates import crash_of, death, kills_for_memory
+from lvmbench.execution.gpus import VISIBLE, emptiest
+from lvmbench.execution.pool import Pool
 from lvmbench.execution.process import ENDED, WorkerProcess
-from lvmbench.execution.progress import Progress
+from lvmbench.execution.progress import NowAndThen, Progress
 from lvmbench.execution.serving import DONE, PROGRESS, READY
 from lvmbench.registry.words import reason_of
 from lvmbench.status import Status
@@ -24,21 +25,12 @@ TICK = 0.2
 """Seconds between two looks at limits of time and memory."""
 WARM_UP = 300.0
 """Seconds after which a worker that is not ready for jobs is taken to hang."""
-FALSE_STARTS = 3
-"""So many workers in a row may end before one has been ready."""
 GIB = 2**30
-_NONE = Limits()
-_NOTHING: tuple[Work, Any] = ("builtins:max", 0)
-
 
 _Event = tuple[WorkerProcess, str, Any]
 
 
-class CannotStart(LvmbenchError):  # noqa: N818
-    """Worker processes end before they are ready for a job."""
-
-
-class LocalExecutor:
+class LocalExecutor(Pool[WorkerProcess]):
     """Does jobs in worker processes, with one thread each; a job that is ended costs no other.
 
     A worker is kept for the next job, and replaced when it has died or had to be killed. The clock of a job
@@ -46,48 +38,16 @@ class LocalExecutor:
 
     Arguments:
         workers: How many processes.
+        gpus: GPUs that are divided among them; each then sees but one, and else all that there are.
     """
 
-    def __init__(self, workers: int) -> None:
-        self.resources, self._warm_up = Resources(workers), _NOTHING
-        self._workers: list[WorkerProcess] = []
-        self._waiting: deque[tuple[int, Work, Any, Limits]] = deque()
+    elsewhere = False
+
+    def __init__(self, workers: int, gpus: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.resources, self._gpus = Resources(workers, len(gpus)), gpus
         self._events: SimpleQueue[_Event] = SimpleQueue()
-        self._news: dict[int, Progress] = {}
-        self._false_starts, self._kills = 0, kills_for_memory()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self.cancel()
-
-    def prepare(self, work: Work, job: Any) -> None:
-        """Have this done by every worker that is started from now on, before it is ready for jobs."""
-        self._warm_up = (work, job)
-
-    @property
-    def room(self) -> int:
-        """How many more jobs it would begin at once."""
-        return self.resources.workers - len(self._waiting) - sum(w.number >= 0 for w in self._workers)
-
-    def submit(self, number: int, work: Work, job: Any, limits: Limits = _NONE) -> None:
-        """Begin a job, under a number of the caller's, as soon as a worker is ready."""
-        self._waiting.append((number, work, job, limits))
-        self._give()
-
-    def cancel(self) -> None:
-        """End all workers, and with them the jobs, at once and without an outcome."""
-        self._waiting.clear()
-        while self._workers:
-            self._workers.pop().kill()
-
-    def progress(self) -> Mapping[int, Progress]:
-        """What is new of the jobs that run, by their numbers."""
-        news, self._news = self._news, {}
-        return news
+        self._kills = kills_for_memory()
 
     def completed(self, seconds: float) -> list[Ended]:
         """The jobs that end, as soon as there are any, within some seconds."""
@@ -99,14 +59,11 @@ class LocalExecutor:
             if ended or left <= 0:
                 return ended
 
-    def _give(self) -> None:
-        """Give waiting jobs to workers that are ready, and start as many as there are jobs for."""
-        for worker in self._workers:
-            if worker.idle and self._waiting:
-                worker.give(*self._waiting.popleft())
-        starting = sum(not worker.ready for worker in self._workers)
-        for _ in range(min(self.resources.workers - len(self._workers), len(self._waiting) - starting)):
-            self._workers.append(WorkerProcess(self._events, self._warm_up, {}))
+    def _start(self) -> WorkerProcess:
+        environment = {}
+        if len(self._gpus) > 1:
+            environment[VISIBLE] = emptiest(self._gpus, (w.environment[VISIBLE] for w in self._workers))
+        return WorkerProcess(self._events, self._warm_up, environment)
 
     def _heard(self, seconds: float) -> list[Ended]:
         """What a worker has said within some seconds."""
@@ -118,9 +75,9 @@ class LocalExecutor:
 
     def _took_in(self, worker: WorkerProcess, about: str, content: Any) -> list[Ended]:
         if about == READY:
-            worker.ready, self._false_starts = True, 0
+            worker.ready, worker.prepared, self._false_starts = True, _unpacked(content), 0
         elif about == PROGRESS:
-            self._news[worker.number] = content.after(self._news.get(worker.number))
+            self._take_news(worker, content)
         elif about == DONE:
             return [self._done(worker, content)]
         elif about == ENDED:
@@ -129,8 +86,8 @@ class LocalExecutor:
 
     def _done(self, worker: WorkerProcess, content: bytes) -> Ended:
         number, worker.number = worker.number, -1
-        self._news.pop(number, None)
-        return Ended(number, _unpacked(content), worker.log, worker.look())
+        news = self._news.pop(number, None)
+        return Ended(number, _unpacked(content), worker.log, worker.look(), news, worker.prepared)
 
     def _watched(self) -> list[Ended]:
         """The jobs whose worker is dead, or has had to be killed."""
@@ -159,14 +116,16 @@ class LocalExecutor:
         self._workers.remove(worker)
         killed = worker.kill()
         if worker.number < 0:
-            self._count_start(worker, killed if code is None else code)
+            said = f": {' '.join(worker.log.split())}" if worker.log else ""
+            self._count_start(worker, f"(exit code {killed if code is None else code}){said}")
             return []
         if done := self._last_words(worker):
             return done
         crash = crash or death(killed if code is None else code, self._kills)
         self._kills = kills_for_memory()
         news = self._news.pop(worker.number, None)
-        return [Ended(worker.number, crash, worker.log, worker.memory or None, news)]
+        memory = worker.memory or None
+        return [Ended(worker.number, crash, worker.log, memory, news, worker.prepared)]
 
     def _last_words(self, worker: WorkerProcess) -> list[Ended]:
         """Take in what a dead worker had still said; maybe its job was done."""
@@ -180,13 +139,6 @@ class LocalExecutor:
         said = [(about, content) for _, about, content in words if about in {PROGRESS, DONE}]
         return [ended for about, content in said for ended in self._took_in(worker, about, content)]
 
-    def _count_start(self, worker: WorkerProcess, code: int) -> None:
-        """Raise `CannotStart` where workers do nothing but end before they are ready."""
-        self._false_starts += not worker.ready
-        if self._false_starts >= FALSE_STARTS:
-            said = f": {' '.join(worker.log.split())}" if worker.log else ""
-            raise CannotStart(f"worker processes cannot start (exit code {code}){said}")
-
 
 def _unpacked(content: bytes) -> Any:
     """An outcome, or what became of it where it cannot be read here."""
@@ -199,10 +151,11 @@ def _unpacked(content: bytes) -> Any:
 class HereExecutor:
     """Does jobs in this process, one at a time, without isolation or limits."""
 
-    resources = Resources(1)
+    resources, elsewhere = Resources(1), False
 
     def __init__(self) -> None:
         self._job: tuple[int, Work, Any] | None = None
+        self._hear: Callable[[int, Progress], None] = lambda number, news: None
 
     def __enter__(self) -> Self:
         return self
@@ -220,7 +173,7 @@ class HereExecutor:
         """Whether a job may be submitted: 1 or 0."""
         return int(self._job is None)
 
-    def submit(self, number: int, work: Work, job: Any, limits: Limits = _NONE) -> None:
+    def submit(self, number: int, work: Work, job: Any, limits: Limits = UNLIMITED) -> None:
         """Take a job, which the next call of `completed` does."""
         self._job = (number, work, job)
 
@@ -232,6 +185,10 @@ class HereExecutor:
         """Nothing: no job runs while anybody can ask."""
         return {}
 
+    def listen(self, hear: Callable[[int, Progress], None]) -> None:
+        """Have news told while `completed` does a job."""
+        self._hear = hear
+
     def completed(self, seconds: float) -> list[Ended]:
         """The job that was taken, done."""
         if self._job is None:
@@ -239,13 +196,8 @@ class HereExecutor:
             return []
         (number, work, job), self._job = self._job, None
         try:
-            return [Ended(number, do(work, job, lambda progress: None))]
+            return [Ended(number, do(work, job, NowAndThen(partial(self._hear, number))))]
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             return [Ended(number, crash_of(error))]
-
-
-def executor_of(jobs: int | None) -> Executor:
-    """Where so many jobs are done at once; 0 are done in this process, and by default it is one per core."""
-    return HereExecutor() if jobs == 0 else LocalExecutor(jobs or cores())

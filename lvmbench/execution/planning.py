@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lvmbench.errors import LvmbenchError, UserError
-from lvmbench.execution.executor import Crash, Executor, Limits, Tell, Work
+from lvmbench.execution.asking import Mistake, Question, answered, ask, attempt, telling
+from lvmbench.execution.executor import Crash, Executor, Tell
 from lvmbench.execution.options import RunOptions
-from lvmbench.execution.progress import PAUSE, Progress
 from lvmbench.registry.catalogue import Catalogue, PluginProblem
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
-from lvmbench.registry.watch import Ending, watched
-from lvmbench.status import Status
+from lvmbench.registry.sandbox import preserved
+from lvmbench.suites.effort import Estimate
 from lvmbench.suites.suite import Suite, load_suite
 
 if TYPE_CHECKING:
-    from lvmbench.execution.references import Baselines
+    from lvmbench.execution.jobs import Baselines
     from lvmbench.suites.planned import Plan, Planned
-    from lvmbench.training.estimate import Estimate
 
 PLAN, ESTIMATE = "lvmbench.execution.planning:plan_job", "lvmbench.execution.planning:estimate_job"
-LIMIT = 300.0
-"""Seconds that one component may take to be made and asked, where no limit of a job is given."""
-ENDED = {Status.TIMEOUT, Status.KILLED, Status.OOM}
 
 
 @dataclass(frozen=True)
@@ -39,6 +34,7 @@ class Request:
         seeds: Which seeds, or how many, instead of the suite's.
         only: Patterns of combinations.
         evaluators: What measures instead of what the suite asks for.
+        elsewhere: Whether it is run on other machines than it is planned on.
     """
 
     suite: str
@@ -46,6 +42,7 @@ class Request:
     seeds: int | Sequence[int] | None = None
     only: Sequence[str] = ()
     evaluators: Sequence[str] = ()
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,28 +60,17 @@ def plan_in(executor: Executor, request: Request, limit: float | None) -> Answer
 
     ``limit`` is how many seconds one component may take. Raises `UserError` where nothing can be planned.
     """
-    fatal: dict[str, Ending] = {}
-    while True:
-        outcome, step = _asked(executor, PLAN, (request, fatal), limit or LIMIT)
-        if not isinstance(outcome, Crash):
-            if isinstance(outcome, str):
-                raise UserError(outcome)
-            answer: Answer = outcome
-            return answer
-        if outcome.status not in ENDED or not step or step in fatal:
-            raise UserError(f"the suite cannot be planned: {step or request.suite}: {outcome.reason}")
-        fatal[step] = Ending(outcome.status, outcome.reason)
+    answer: Answer = ask(executor, PLAN, request, "the suite cannot be planned", limit)
+    return answer
 
 
 def estimate_in(
     executor: Executor, selection: PluginSelection, planned: Sequence[Planned], device: str
 ) -> list[Estimate]:
     """What combinations would cost, timed where an executor does jobs; unknown of what ends its process."""
-    from lvmbench.training.estimate import Estimate
-
     left, found = [replace(p, provenance={}) for p in planned], list[Estimate]()
     while len(found) < len(left):
-        outcome, step = _asked(executor, ESTIMATE, (selection, left[len(found) :], device), LIMIT)
+        outcome, step = attempt(executor, ESTIMATE, (selection, left[len(found) :], device))
         if isinstance(outcome, Crash):  # the one that was tried is not known, nor those that were before it
             found += [Estimate(None, None)] * (int(step or 0) + 1)
         else:
@@ -92,46 +78,26 @@ def estimate_in(
     return found
 
 
-def _asked(executor: Executor, work: Work, job: Any, limit: float) -> tuple[Any, str]:
-    """What a job gives, and what it was at when it ended or was ended."""
-    executor.submit(0, work, job, Limits())
-    step, since = "", time.monotonic()
-    while True:
-        ended = executor.completed(PAUSE)
-        told = [*executor.progress().values(), *(e.news for e in ended if e.news)]
-        for news in told:
-            if news.phase != step:
-                step, since = news.phase, time.monotonic()
-        if ended:
-            return ended[0].outcome, step
-        if time.monotonic() - since > limit:
-            executor.cancel()
-            return Crash(Status.TIMEOUT, f"took longer than {limit:g} s"), step
-
-
-def _telling(tell: Tell) -> Callable[[str], None]:
-    return lambda what: tell(Progress(what, 1, 1))
-
-
-def plan_job(job: tuple[Request, Mapping[str, Ending]], tell: Tell) -> Answer | str:
+def plan_job(question: Question, tell: Tell) -> Answer | Mistake:
     """Load plugins and suite, and plan; or say what the user did wrong."""
-    request, fatal = job
-    try:
-        with watched(_telling(tell), fatal):
-            catalogue = load_catalogue(request.options.selection)
-            suite = _with_seeds(load_suite(request.suite, catalogue), request.seeds)
-            return _answer(suite, request, catalogue)
-    except LvmbenchError as error:
-        return str(error) or type(error).__name__
+    answer: Answer | Mistake = answered(question, tell, _planned)
+    return answer
+
+
+def _planned(request: Request) -> Answer:
+    catalogue = load_catalogue(request.options.selection)
+    suite = _with_seeds(load_suite(request.suite, catalogue), request.seeds)
+    return _answer(suite, request, catalogue)
 
 
 def _answer(suite: Suite, request: Request, catalogue: Catalogue) -> Answer:
-    from lvmbench.execution.references import baselines_of  # torch is imported once the suite can be used
+    from lvmbench.execution.fitting import baselines_of  # torch is imported once the suite can be used
     from lvmbench.suites.figures import instruments
     from lvmbench.suites.plan import make_plan
     from lvmbench.training import pick_device
 
-    pick_device(request.options.device)
+    if not request.elsewhere:
+        pick_device(request.options.device)
     wanted = tuple(_named("evaluator", name, catalogue) for name in request.evaluators)
     trackers = tuple(_named("tracker", name, catalogue) for name in request.options.trackers)
     plan = make_plan(suite, catalogue, request.only)
@@ -166,6 +132,7 @@ def estimate_job(job: tuple[PluginSelection, Sequence[Planned], str], tell: Tell
     catalogue, data = world(selection)
     found = []
     for number, one in enumerate(planned):
-        _telling(tell)(str(number))
-        found.append(estimate(one, data[one.combination["dataset"]], catalogue, pick_device(device)))
+        telling(tell)(str(number))
+        with preserved([]):
+            found.append(estimate(one, data[one.combination["dataset"]], catalogue, pick_device(device)))
     return found

@@ -40,8 +40,9 @@ class WorkerProcess:
         warm_up: tuple[Work, Any],
         environment: dict[str, str],
     ) -> None:
-        self._events, self._log = events, b""
+        self.environment, self._events, self._log = environment, events, b""
         self.ready, self.number, self.limits = False, -1, Limits()
+        self.prepared: Any = None
         self.since, self.memory = time.monotonic(), 0
         # the group is its own: interruptions from a terminal do not reach it, and one signal ends it all
         self._process = subprocess.Popen(

@@ -15,18 +15,21 @@ class Progress:
     """Where a job has got to: its phase, steps done of a total, and the mean validation bound.
 
     ``epochs`` are those that have ended since it was last told: the number of each, and the training and
-    validation bound of each seed.
+    validation bound of each run, by its key. ``said`` is what the user is to be told.
     """
 
     phase: str
     done: int
     total: int
     bound: float | None = None
-    epochs: tuple[tuple[int, Mapping[int, tuple[float, float]]], ...] = ()
+    epochs: tuple[tuple[int, Mapping[str, tuple[float, float]]], ...] = ()
+    said: tuple[str, ...] = ()
 
     def after(self, earlier: Progress | None) -> Progress:
-        """The same with the epochs of an earlier one that was passed over."""
-        return replace(self, epochs=earlier.epochs + self.epochs) if earlier else self
+        """The same with what is new in an earlier one that was passed over."""
+        if earlier is None:
+            return self
+        return replace(self, epochs=earlier.epochs + self.epochs, said=earlier.said + self.said)
 
 
 class NowAndThen:
@@ -40,6 +43,6 @@ class NowAndThen:
         """Pass on the progress, if it is time."""
         now, progress = time.monotonic(), progress.after(self._passed_over)
         self._passed_over = progress
-        if progress.done >= progress.total or now - self._told >= PAUSE:
+        if progress.said or progress.done >= progress.total or now - self._told >= PAUSE:
             self._told, self._passed_over = now, None
             self._tell(progress)

@@ -2,68 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from lvmbench.baselines.baseline import Baseline
-from lvmbench.baselines.fitting import PUBLISHED, applicable, measured, published
-from lvmbench.dataset import Data
-from lvmbench.execution.executor import Crash, Executor, Tell
+from lvmbench.execution.executor import Crash, Executor
 from lvmbench.execution.interruption import Interruption
+from lvmbench.execution.jobs import Baselines, Fitting
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.progress import Progress
-from lvmbench.execution.session import LOOK, Reporter
-from lvmbench.execution.worker import world
-from lvmbench.registry.loader import PluginSelection
-from lvmbench.registry.names import Ref
+from lvmbench.execution.reporter import Reporter
+from lvmbench.execution.session import LOOK
 from lvmbench.results.baselines import NAMED, baselines_in, keep_baselines, with_rows
-from lvmbench.status import Status
 
-FIT = "lvmbench.execution.references:fit_job"
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """A baseline to fit to a data set, by its place among those that apply to it.
-
-    Arguments:
-        dataset: The data set.
-        place: The place.
-        words: What the row of the baseline is called.
-        selection: Plugins.
-    """
-
-    dataset: Ref
-    place: int
-    words: Mapping[str, Any]
-    selection: PluginSelection
-
-
-def fit_job(job: Fitting, tell: Tell) -> dict[str, Any]:
-    """Fit a baseline, and say what it gives; what goes wrong is raised."""
-    start = time.perf_counter()
-    data: Data = world(job.selection)[1][job.dataset]
-    found = measured(applicable(data)[job.place], data)
-    return {**found, "status": Status.OK, "seconds": round(time.perf_counter() - start, 3)}
-
-
-class Baselines(NamedTuple):
-    """What data sets are held against: what is to be fitted to them, and what is published of them."""
-
-    fits: Sequence[Fitting] = ()
-    published: Sequence[dict[str, Any]] = ()
-
-
-def baselines_of(data: Mapping[str, Data], options: RunOptions) -> Baselines:
-    """What data sets are held against, if they are to be."""
-    if not options.baselines:
-        return Baselines()
-    fits = [fit for name, one in data.items() for fit in _of(name, one, options.selection)]
-    return Baselines(fits, [{**_named(n, one), **row} for n, one in data.items() for row in _published(one)])
+FIT = "lvmbench.execution.fitting:fit_job"
 
 
 def due_baselines(baselines: Baselines, out: Path) -> list[Fitting]:
@@ -94,24 +47,6 @@ def fit_baselines(
             _keep(out, [{**running.pop(ended.number).words, **_row(ended.outcome)}])
             done += 1
         reporter.progress("baselines", Progress("fit", done, total))
-
-
-def _of(dataset: str, data: Data, selection: PluginSelection) -> Iterator[Fitting]:
-    for place, baseline in enumerate(applicable(data)):
-        words = {**_named(dataset, data), **_called(baseline)}
-        yield Fitting(Ref.parse(dataset), place, words, selection)
-
-
-def _named(dataset: str, data: Data) -> dict[str, Any]:
-    return {"dataset": dataset, "sha256": data.checksum}
-
-
-def _called(baseline: Baseline) -> dict[str, Any]:
-    return {"baseline": baseline.name, "version": baseline.version, "measure": baseline.measure}
-
-
-def _published(data: Data) -> Iterator[dict[str, Any]]:
-    return ({"baseline": PUBLISHED, "status": Status.OK, **row} for row in published(data))
 
 
 def _row(outcome: Mapping[str, Any] | Crash) -> Mapping[str, Any]:

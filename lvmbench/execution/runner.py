@@ -15,25 +15,32 @@ from pathlib import Path
 from typing import Any
 
 from lvmbench.errors import UserError
-from lvmbench.execution.due import Due, Pack
+from lvmbench.execution.checkpoints import expect_own
+from lvmbench.execution.due import Due, Rest
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor
+from lvmbench.execution.executors import executor_of
 from lvmbench.execution.interruption import Interrupted, Interruption
-from lvmbench.execution.local import executor_of
+from lvmbench.execution.jobs import Baselines, Warming
 from lvmbench.execution.options import RunOptions
-from lvmbench.execution.references import Baselines, baselines_of, due_baselines, fit_baselines
-from lvmbench.execution.session import Place, Reporter, Session
+from lvmbench.execution.packing import packed
+from lvmbench.execution.place import Place
+from lvmbench.execution.references import due_baselines, fit_baselines
+from lvmbench.execution.reporter import Reporter
+from lvmbench.execution.session import Session
 from lvmbench.execution.tracking import Trackers
 from lvmbench.results.export import export
-from lvmbench.results.folder import REMARKS, remarks_in
+from lvmbench.results.folder import REMARKS, links_in, remarks_in
 from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
+from lvmbench.results.weights import CHECKPOINTS, WEIGHTS
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Plan, Planned
 
+WARM_UP = "lvmbench.execution.worker:warm_up"
 SHOWN = 5
-"""So many runs whose weights cannot be used are named."""
+"""So many runs of which a file cannot be used are named."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,11 @@ class Summary:
 
 
 def prepare(out: Path) -> None:
-    """Make the results directory; raises `UserError` where that or writing to it is not possible."""
+    """Make the results directory.
+
+    Raises `UserError` where that or writing to it is not possible, and where what is written there would end
+    elsewhere.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         probe = out / f".write-test-{os.getpid()}"
@@ -61,6 +72,11 @@ def prepare(out: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"--out: '{out}' is not writable: {error.strerror}; give another directory") from None
+    if links := links_in(out):
+        raise UserError(
+            f"--out: '{links[0]}' is a symbolic link, and nothing is written through one: put what it leads "
+            "to in its place, or remove it"
+        )
 
 
 def run(
@@ -77,27 +93,32 @@ def run(
 ) -> Summary:
     """Do what is not done of a plan, and write the tables to ``out``; without ``training`` only evaluate."""
     start, interruption, trackers = time.monotonic(), Interruption(), trackers or Trackers()
+    out = out.absolute()  # wherever components go
     _check_folder(plan, out, store)
     store.claim(plan.suite.name, plan.suite.version)
     _enter(plan, store)
     _keep(plan, out, store, options)
     _note_asked(plan, store, training)
     described = _describe(plan, out, store)
-    place = Place(store, out.resolve() / "weights", described, partial(export, store, out))
+    place = Place(store, out / WEIGHTS, described, partial(export, store, out))
     due = Due(store, place.weights, training)
     trained, stopped = 0, ""
-    trackers.start(plan.suite.name, plan.suite.version, str(out.resolve()))
+    trackers.start(plan.suite.name, plan.suite.version, str(out))
     try:
-        fits = due_baselines(baselines or baselines_of(plan.data, options), out) if training else []
-        if (packs := due.all_of(plan)) or fits:
-            workplace = executor or executor_of(options.jobs)
+        fits = due_baselines(baselines or Baselines(), out) if training else []
+        if (rests := due.all_of(plan)) or fits:
+            workplace = executor or executor_of(options)
             with interruption.heard(here=options.jobs == 0), workplace, Leases(store) as leases:
-                workplace.prepare("lvmbench.execution.worker:warm_up", (options.selection, _names(packs)))
+                distributions = _distributions(plan) if workplace.elsewhere else None
+                workplace.prepare(WARM_UP, Warming(options.selection, _names(rests), distributions))
                 _name_lost(due.lost, reporter)
-                if packs:
-                    reporter.start(len(packs), _workers(workplace, packs, options))
+                if rests:
+                    expect_own(out / CHECKPOINTS, {k for _, rest in rests for k in rest.untrained.values()})
+                    reporter.start(len(rests), _workers(workplace, rests, options))
                 session = Session(due, place, options, leases, workplace, reporter, trackers, interruption)
-                session.run([p for p, _ in packs], _allowed(options.max_failures, plan))
+                untrained = [(planned, len(rest.untrained)) for planned, rest in rests]
+                packs = packed(untrained, math.inf if options.apart else workplace.resources.workers)
+                session.run(packs, _allowed(options.max_failures, plan))
                 trained, stopped = session.trained, session.stopped
                 fit_baselines(fits, out, workplace, options, reporter, interruption)
     finally:
@@ -110,24 +131,24 @@ def run(
     return Summary(counts, evaluations, trained, time.monotonic() - start, stopped)
 
 
-def _name_lost(lost: Mapping[str, str], reporter: Reporter) -> None:
-    """Say which runs are trained again, as their weights cannot be used."""
-    for key, wrong in [*lost.items()][:SHOWN]:
-        reporter.say(f"the weights of run {key[:20]} are {wrong}: it is trained again")
+def _name_lost(lost: Sequence[str], reporter: Reporter) -> None:
+    """Say which runs are trained or measured again, as files of theirs cannot be used."""
+    for line in lost[:SHOWN]:
+        reporter.say(line)
     if len(lost) > SHOWN:
         reporter.say(f"so it is with {len(lost) - SHOWN} more")
 
 
-def _names(packs: Sequence[tuple[Planned, Pack]]) -> set[tuple[str, str]]:
+def _names(rests: Sequence[tuple[Planned, Rest]]) -> frozenset[tuple[str, str]]:
     """The components that are to be used, by kind and name."""
-    parts = {(kind, ref.name) for planned, _ in packs for kind, ref in planned.combination.refs.items()}
-    measuring = {ref for _, pack in packs for refs in pack.evaluators.values() for ref in refs}
-    return parts | {("evaluator", ref.name) for ref in measuring}
+    parts = {(kind, ref.name) for planned, _ in rests for kind, ref in planned.combination.refs.items()}
+    measuring = {ref for _, rest in rests for refs in rest.evaluators.values() for ref in refs}
+    return frozenset(parts | {("evaluator", ref.name) for ref in measuring})
 
 
-def _workers(executor: Executor, packs: Sequence[tuple[Planned, Pack]], options: RunOptions) -> int:
+def _workers(executor: Executor, rests: Sequence[tuple[Planned, Rest]], options: RunOptions) -> int:
     """How many processes there are jobs for; 0 if that is this one."""
-    jobs = sum(max(1, pack.total) for _, pack in packs)
+    jobs = sum(max(1, rest.total) for _, rest in rests)
     return 0 if options.jobs == 0 else min(executor.resources.workers, jobs)
 
 
@@ -190,13 +211,18 @@ def _spared(plan: Plan, before: Mapping[str, list[str]]) -> dict[str, list[str]]
 def _describe(plan: Plan, out: Path, store: Store) -> str:
     """Keep what figures and data are like, and the environment, once per call; its identifier."""
     keep(declared(plan.instruments), out)
-    parts = [part for planned in plan.planned for part in _with_bases(planned.provenance)]
-    content = environment({part["distribution"]: part["version"] for part in parts})
+    content = environment(_distributions(plan))
     if plan.remarks:
         remarks = json.dumps({**remarks_in(out), **plan.remarks}, indent=2)
         (out / REMARKS).write_text(remarks + "\n", encoding="utf-8")
     store.environment(identifier(content), content)
     return identifier(content)
+
+
+def _distributions(plan: Plan) -> dict[str, str]:
+    """What the components of a plan come from, by version."""
+    parts = (part for planned in plan.planned for part in _with_bases(planned.provenance))
+    return {part["distribution"]: part["version"] for part in parts}
 
 
 def _with_bases(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -20,17 +20,13 @@ READY, PROGRESS, DONE = "ready", "progress", "done"
 
 
 def serve() -> None:
-    """Do jobs until there is nobody any more to do them for.
-
-    What the first gives, or raises, is not told: it makes ready for the others.
-    """
+    """Do jobs until there is nobody any more to do them for; the first makes ready for the others."""
     source, sink = _streams()
     os.environ["OMP_NUM_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupting is the runner's business
     jobs: SimpleQueue[tuple[Work, Any]] = SimpleQueue()
     threading.Thread(target=_listen, args=[source, jobs], daemon=True).start()
-    _outcome(*jobs.get(), lambda progress: None)
-    _send(sink, READY, None)
+    _send(sink, READY, _outcome(*jobs.get(), lambda progress: None))
     while True:
         work, job = jobs.get()
         _send(sink, DONE, _outcome(work, job, NowAndThen(lambda news: _send(sink, PROGRESS, news))))
@@ -66,7 +62,7 @@ def _outcome(work: Work, job: Any, tell: Tell) -> bytes:
         return pickle.dumps(crash_of(error))
 
 
-def _send(sink: BinaryIO, about: str, content: bytes | Progress | None) -> None:
+def _send(sink: BinaryIO, about: str, content: bytes | Progress) -> None:
     try:
         pickle.dump((about, content), sink)
         sink.flush()

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from lvmbench.errors import UserError
-from lvmbench.execution.due import Due, Pack
-from lvmbench.execution.executor import Crash, Ended, Executor
+from lvmbench.execution.checkpoints import remove
+from lvmbench.execution.due import Due, Rest
+from lvmbench.execution.executor import Crash, Ended, Executor, Limits
 from lvmbench.execution.interruption import Interruption
-from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
+from lvmbench.execution.jobs import Evaluated, Job, Measuring, Run, Trained
 from lvmbench.execution.options import RunOptions
+from lvmbench.execution.place import Place
 from lvmbench.execution.progress import PAUSE, Progress
+from lvmbench.execution.reporter import Reporter
 from lvmbench.execution.tracking import Trackers
 from lvmbench.results.connection import OutOfReach
 from lvmbench.results.leases import Leases
-from lvmbench.results.store import Store
+from lvmbench.stages import stage
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Planned
 
@@ -32,39 +34,26 @@ LOOK = 1.0
 PATIENCE = 600.0
 """Seconds that a database may be out of reach."""
 OWN = {Status.REFUSED, Status.UNAVAILABLE, Status.INTERRUPTED}
-"""What is answered for all seeds alike: to ask each by itself would be to no purpose."""
+"""What is answered for all runs alike: to ask each by itself would be to no purpose."""
+ENDED = {Status.OK, Status.DIVERGED}
+"""What training itself ends with."""
 
 
-class Reporter(Protocol):
-    """What is told about the progress of a run."""
-
-    def start(self, packs: int, workers: int) -> None: ...
-    def progress(self, name: str, progress: Progress) -> None: ...
-    def finish(self, name: str, counts: Counter[str], reason: str) -> None: ...
-    def say(self, text: str) -> None: ...
-
-
-class Place(NamedTuple):
-    """Where results are kept: the store, the folder of the weights, the environment, what saves tables."""
-
-    store: Store
-    weights: Path
-    environment: str
-    save: Callable[[], None]
+Asked = tuple[Planned, dict[int, str]]
+"""A combination, and the keys of its runs, by seed."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A job of a pack; ``again`` where it is not the first try."""
+    """A job, and the combinations that it is a part of doing; ``again`` where it is not the first try."""
 
-    pack: Pack
+    rests: tuple[Rest, ...]
     job: Job | Measuring
     again: bool = False
 
-    @property
-    def seeds(self) -> Collection[int]:
-        """The seeds that it is about."""
-        return (self.job.seed,) if isinstance(self.job, Measuring) else self.job.keys.keys()
+    def rest(self, run: Run) -> Rest:
+        """What is left to do of the combination of one of its runs."""
+        return next(rest for rest in self.rests if rest.keys.get(run.seed) == run.key)
 
 
 class Session:
@@ -96,23 +85,26 @@ class Session:
         self.executor, self.interruption = executor, interruption
         self.reporter, self.trackers = reporter, trackers
         self.trained, self.failures, self.stopped, self.trouble = 0, 0, "", ""
-        self._unopened: deque[tuple[Planned, dict[int, str]]] = deque()
-        self._elsewhere: list[tuple[Planned, dict[int, str]]] = []
+        self._unopened: deque[list[Asked]] = deque()
+        self._elsewhere: list[list[Asked]] = []
         self._tasks: deque[Task] = deque()
         self._running: dict[int, Task] = {}
         self._number, self._looked, self._said = 0, time.monotonic(), False
 
-    def run(self, planned: Iterable[Planned], allowed: float) -> None:
-        """Do what is due of these combinations, until all is done, here or by others, or it is to stop.
+    def run(self, packs: Iterable[Sequence[Planned]], allowed: float) -> None:
+        """Do what is due of these combinations, those that train in one pack together,
+        until all is done, here or by others, or it is to stop.
 
         ``allowed`` is how many failures are borne. Raises `UserError` where results cannot be kept.
         """
-        self._unopened.extend((p, dict(p.keys)) for p in planned)
+        self._unopened.extend([(planned, dict(planned.keys)) for planned in pack] for pack in packs)
+        self.executor.listen(lambda number, news: self._tell(self._running[number], news))
         while (not self._stopping(allowed) and self._any_left) or self._running:
             self.interruption.stop_if_urgent()
             self._feed(allowed)
             for ended in self.executor.completed(PAUSE):
-                self._take_in(self._running.pop(ended.number), ended)
+                with stage("store"):
+                    self._take_in(self._running.pop(ended.number), ended)
             for number, news in self.executor.progress().items():
                 self._tell(self._running[number], news)
         if self.trouble:
@@ -144,21 +136,29 @@ class Session:
             if isinstance(task.job, Job):
                 self.trackers.begin(task.job)
             work = EVALUATE if isinstance(task.job, Measuring) else TRAIN
-            self.executor.submit(self._number, work, task.job, self.options.limits)
+            self.executor.submit(self._number, work, task.job, self._limits(task))
+
+    def _limits(self, task: Task) -> Limits:
+        """What a task may take: a pack over several combinations the time of all of them."""
+        seconds, memory = self.options.limits
+        return Limits(None if seconds is None else seconds * len(task.rests), memory)
 
     def _open(self) -> bool:
-        """Take the next combination in hand of which anything is to do, unless another process has it."""
+        """Take the next combinations in hand of which anything is to do, unless another process has them."""
         self._look_elsewhere()
         while self._unopened and not self._tasks:
-            planned, keys = self._unopened.popleft()
-            pack, others = self._lasting(partial(self._taken, planned, keys))
-            if others:
-                self._elsewhere.append((planned, others))
-            if pack:
-                self._queue_all(pack)
-            elif not others:  # another process has done it meanwhile
-                self._report(planned.combination, keys)
+            begun = (self._begun(*asked) for asked in self._unopened.popleft())
+            self._queue_all([rest for rest in begun if rest])
         return bool(self._tasks)
+
+    def _begun(self, planned: Planned, keys: dict[int, str]) -> Rest | None:
+        """What there is to do here of a combination, taken in hand."""
+        rest, others = self._lasting(partial(self._taken, planned, keys))
+        if others:
+            self._elsewhere.append([(planned, others)])
+        elif not rest:  # another process has done it meanwhile
+            self._report(planned.combination, keys)
+        return rest
 
     def _look_elsewhere(self) -> None:
         """See again to what other processes had in hand, now and then."""
@@ -171,116 +171,147 @@ class Session:
         self._unopened.extend(self._elsewhere)
         self._elsewhere = []
 
-    def _taken(self, planned: Planned, keys: dict[int, str]) -> tuple[Pack | None, dict[int, str]]:
+    def _taken(self, planned: Planned, keys: dict[int, str]) -> tuple[Rest | None, dict[int, str]]:
         """What there is to do of these runs and nobody else does, and which of them somebody else does."""
-        if self.due.pack(planned, keys) is None:
+        if self.due.rest(planned, keys) is None:
             return None, {}
         mine = self.leases.take(keys.values())
         # by what the store holds now that nobody else can change it
-        pack = self.due.pack(planned, {s: k for s, k in keys.items() if k in mine})
-        if pack is None or len(pack.keys) < len(mine):
-            self.leases.give_back(mine - set(pack.keys.values() if pack else ()))
-        return pack, {s: k for s, k in keys.items() if k not in mine}
+        rest = self.due.rest(planned, {s: k for s, k in keys.items() if k in mine})
+        if rest is None or len(rest.keys) < len(mine):
+            self.leases.give_back(mine - set(rest.keys.values() if rest else ()))
+        return rest, {s: k for s, k in keys.items() if k not in mine}
 
-    def _queue_all(self, pack: Pack) -> None:
+    def _queue_all(self, rests: Sequence[Rest]) -> None:
         """Queue the training of a pack, and the measurements of what is trained."""
-        measured = [s for s in pack.evaluators if s not in pack.untrained]
-        tasks = [task for seed in measured for task in self._measurements(pack, seed)]
-        if pack.untrained:
-            tasks.insert(0, Task(pack, self._job(pack, pack.untrained)))
-        self._queue(pack, tasks)
+        untrained = tuple(rest for rest in rests if rest.untrained)
+        tasks = [
+            task
+            for rest in rests
+            for seed in rest.evaluators
+            if seed not in rest.untrained
+            for task in self._measurements(rest, rest.run(seed))
+        ]
+        if untrained:
+            runs = [rest.run(seed) for rest in untrained for seed in rest.untrained]
+            tasks.insert(0, Task(untrained, self._job(runs)))
+        self._queue(tasks)
 
-    def _queue(self, pack: Pack, tasks: list[Task]) -> None:
-        """Queue jobs of a pack before those of others."""
-        pack.open += len(tasks)
+    def _queue(self, tasks: Sequence[Task]) -> None:
+        """Queue jobs before those of other combinations."""
+        for task in tasks:
+            for rest in task.rests:
+                rest.open += 1
         self._tasks.extendleft(reversed(tasks))
 
-    def _measurements(self, pack: Pack, seed: int) -> list[Task]:
-        job, facts = self._job(pack, pack.keys), pack.facts.get(seed, {})
-        return [Task(pack, Measuring(job, seed, e, facts)) for e in pack.evaluators[seed]]
+    def _measurements(self, rest: Rest, run: Run) -> list[Task]:
+        job, facts = self._job([run]), rest.facts.get(run.seed, {})
+        return [Task((rest,), Measuring(job, e, facts)) for e in rest.evaluators[run.seed]]
 
-    def _job(self, pack: Pack, keys: Mapping[int, str]) -> Job:
+    def _job(self, runs: Iterable[Run]) -> Job:
         options = self.options
-        return Job(pack.combination, dict(keys), options.device, options.selection, self.place.weights)
+        where = (options.device, options.selection, self.place.weights)
+        return Job(tuple(runs), *where, options.every, options.keep)
 
     def _tell(self, task: Task, news: Progress) -> None:
-        """Pass on how far a task has got; a measurement is one of all those of its pack."""
+        """Say how far a task has got; a measurement is one of all those of its combination."""
+        self._pass_on(task, news)
+        rest, *others = task.rests
         if isinstance(task.job, Measuring):
-            news = replace(news, done=task.pack.done, total=task.pack.total)
-        else:
+            news = replace(news, done=rest.done, total=rest.total)
+        phase = f"{news.phase} with {len(others)} more" if others else news.phase
+        self.reporter.progress(str(rest.combination), replace(news, phase=phase))
+
+    def _pass_on(self, task: Task, news: Progress) -> None:
+        """Pass on what is not to be lost: what the user is to be told, and the epochs that have ended."""
+        if isinstance(task.job, Job):
             self.trackers.go_on(task.job, news)
-        self.reporter.progress(str(task.pack.combination), news)
+        for text in news.said:
+            self.reporter.say(f"{task.rests[0].combination}: {text}")
 
     def _take_in(self, task: Task, ended: Ended) -> None:
-        """Store what a task gave, or try again, and go on with its pack."""
-        pack, outcome = task.pack, ended.outcome
-        pack.open -= 1
+        """Store what a task gave, or try again, and go on with what follows."""
+        outcome = ended.outcome
+        for rest in task.rests:
+            rest.open -= 1
         self.place.store.expect_there()
+        if ended.news:
+            self._pass_on(task, ended.news)
         if isinstance(outcome, Crash) and outcome.status == Status.INTERRUPTED:
             self.trouble = outcome.reason
         elif more := self._another_try(task, outcome):
-            self._queue(pack, more)
+            self._queue(more)
         elif isinstance(task.job, Measuring):
             self._lasting(lambda: self._store_evaluation(task, ended))
         else:
             self._lasting(lambda: self._store_training(task, ended))
-        if not pack.open and not self.trouble:
-            self._lasting(lambda: self.leases.give_back(pack.keys.values()))
-            self._report(pack.combination, pack.keys)
+        for rest in task.rests:
+            if not rest.open and not self.trouble:
+                self._lasting(partial(self.leases.give_back, rest.keys.values()))
+                self._report(rest.combination, rest.keys)
 
     def _another_try(self, task: Task, outcome: Any) -> list[Task]:
-        """The seeds of a pack one by one, where what befell one may have ended all.
-
-        And once more what was ended from outside.
+        """Once more what was ended from outside; and the runs of a pack one by one, where what befell one
+        may have ended all.
         """
         crash = outcome if isinstance(outcome, Crash) else None
         if crash is None or crash.status in OWN or self.stopped:
             return []
-        if isinstance(task.job, Job) and len(task.job.keys) > 1:
-            single = ({seed: key} for seed, key in task.job.keys.items())
-            return [Task(task.pack, replace(task.job, keys=keys), again=crash.foreign) for keys in single]
-        return [replace(task, again=True)] if crash.foreign and not task.again else []
+        if crash.foreign and not task.again:
+            return [replace(task, again=True)]
+        if isinstance(task.job, Job) and len(task.job.runs) > 1:
+            return [Task((task.rest(r),), self._job([r]), again=crash.foreign) for r in task.job.runs]
+        return []
 
     def _store_training(self, task: Task, ended: Ended) -> None:
-        pack, outcome = task.pack, ended.outcome
+        assert isinstance(task.job, Job)
+        outcome, runs = ended.outcome, {run.key: run for run in task.job.runs}
         if isinstance(outcome, Crash):
             lost = (outcome.status, outcome.reason, outcome.traceback, {"peak_memory_host": ended.memory})
-            outcome = [Trained(seed, *lost) for seed in task.seeds]
+            outcome = [Trained(key, *lost) for key in runs]
         following: list[Task] = []
         for result in outcome:
-            ok = result.status == Status.OK
+            run, ok = runs[result.key], result.status == Status.OK
             ending = {"status": result.status, "reason": result.reason, "traceback": result.traceback}
             facts = {**result.facts, **ending, "log": None if ok else ended.log or None}
-            made = {"environment": self.place.environment, "finished": _now()}
-            key, owner = pack.keys[result.seed], self.leases.owner
-            if not self.place.store.finish(key, result.curve, owner, **facts, **made):
+            made = {"environment": self.place.environment_of(ended), "finished": _now()}
+            if not self.place.store.finish(run.key, result.curve, self.leases.owner, **facts, **made):
                 continue  # another process has taken it over
             self._count(result.status)
-            self.trackers.finish(self._job(pack, pack.keys), result)
+            self.trackers.finish(run, result)
             self.trained += 1
-            pack.facts[result.seed] = result.facts
-            following += self._measurements(pack, result.seed) if ok else []
+            rest = task.rest(run)
+            rest.facts[run.seed] = result.facts
+            following += self._measurements(rest, run) if ok else []
             if not ok:
-                pack.evaluators.pop(result.seed, None)
-        self._queue(pack, following)
+                rest.evaluators.pop(run.seed, None)
+        if not isinstance(ended.outcome, Crash):
+            self._remove_checkpoints(task.job)
+        self._queue(following)
+
+    def _remove_checkpoints(self, job: Job) -> None:
+        """Remove what no training goes on from any more."""
+        statuses, keys = self.place.store.statuses, [run.key for run in job.runs]
+        remove(job.checkpoints, keys, lambda packed: {*statuses(packed).values()} <= ENDED)
 
     def _store_evaluation(self, task: Task, ended: Ended) -> None:
-        pack, job, outcome = task.pack, task.job, ended.outcome
+        (rest,), job, outcome = task.rests, task.job, ended.outcome
         assert isinstance(job, Measuring)
         if isinstance(outcome, Crash):
             lost = (outcome.status, outcome.reason, outcome.traceback)
-            outcome = Evaluated(job.seed, str(job.evaluator), *lost)
-        name = {"key": pack.keys[outcome.seed], "evaluator": outcome.evaluator}
+            outcome = Evaluated(str(job.evaluator), *lost)
+        name = {"key": job.run.key, "evaluator": outcome.evaluator}
         ending = {"status": outcome.status, "reason": outcome.reason, "traceback": outcome.traceback}
         log = None if outcome.status == Status.OK else ended.log or None
         rows = [{**name, **row} for row in outcome.measurements]
-        row = {**name, **ending, "seconds": outcome.seconds, "log": log}
+        facts = {"seconds": outcome.seconds, "per_datum_sha256": outcome.per_datum_sha256}
+        row = {**name, **ending, **facts, "log": log}
         if self.place.store.add_evaluation(row, rows, self.leases.owner):
             self._count(outcome.status)
-            self.trackers.measure(job.job, outcome)
-        pack.done += 1
-        progress = Progress(f"evaluate {job.evaluator.name}", pack.done, pack.total)
-        self.reporter.progress(str(pack.combination), progress)
+            self.trackers.measure(job.run, outcome)
+        rest.done += 1
+        progress = Progress(f"evaluate {job.evaluator.name}", rest.done, rest.total)
+        self.reporter.progress(str(rest.combination), progress)
 
     def _count(self, status: str) -> None:
         self.failures += status not in SETTLED and status != Status.UNAVAILABLE

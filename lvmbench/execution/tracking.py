@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from lvmbench.combinations.combination import Combination
 from lvmbench.errors import UserError
 from lvmbench.execution.executor import Crash, Limits, Tell
-from lvmbench.execution.jobs import Evaluated, Job, Trained
-from lvmbench.execution.local import CannotStart, LocalExecutor
+from lvmbench.execution.jobs import Evaluated, Job, Run, Trained
+from lvmbench.execution.local import LocalExecutor
+from lvmbench.execution.pool import CannotStart
 from lvmbench.execution.progress import Progress
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
@@ -135,28 +135,27 @@ class Trackers:
 
     def begin(self, job: Job) -> None:
         """A job of training begins, perhaps not for the first time."""
-        for key in job.keys.values():
-            self._told.pop(key, None)
-        self._tell(JobStarted([_run(job.combination, seed, key) for seed, key in job.keys.items()]))
+        for run in job.runs:
+            self._told.pop(run.key, None)
+        self._tell(JobStarted([*map(_tracked, job.runs)]))
 
     def go_on(self, job: Job, progress: Progress) -> None:
         """A job of training has got further."""
-        runs = {seed: _run(job.combination, seed, key) for seed, key in job.keys.items()}
-        bounds = ((runs[seed], epoch, *b) for epoch, seeds in progress.epochs for seed, b in seeds.items())
+        runs = {run.key: _tracked(run) for run in job.runs}
+        bounds = ((runs[key], epoch, *b) for epoch, keys in progress.epochs for key, b in keys.items())
         self._tell(*self._news(EpochEnded(*epoch) for epoch in bounds))
 
-    def finish(self, job: Job, trained: Trained) -> None:
+    def finish(self, run: Run, trained: Trained) -> None:
         """A run has been trained, or could not be."""
-        run = _run(job.combination, trained.seed, job.keys[trained.seed])
-        epochs = self._news(EpochEnded(run, *epoch) for epoch in trained.curve)
-        self._tell(*epochs, TrainingEnded(run, str(trained.status), trained.reason, trained.facts))
+        tracked = _tracked(run)
+        epochs = self._news(EpochEnded(tracked, *epoch) for epoch in trained.curve)
+        self._tell(*epochs, TrainingEnded(tracked, str(trained.status), trained.reason, trained.facts))
         self._told.pop(run.key, None)
 
-    def measure(self, job: Job, outcome: Evaluated) -> None:
+    def measure(self, run: Run, outcome: Evaluated) -> None:
         """A run has been measured, or could not be."""
-        run = _run(job.combination, outcome.seed, job.keys[outcome.seed])
         status, rows = str(outcome.status), outcome.measurements
-        self._tell(EvaluationEnded(run, outcome.evaluator, status, outcome.reason, rows))
+        self._tell(EvaluationEnded(_tracked(run), outcome.evaluator, status, outcome.reason, rows))
 
     def end(self, counts: Mapping[str, int]) -> None:
         """All is done."""
@@ -194,5 +193,5 @@ class Trackers:
             follower.end()
 
 
-def _run(combination: Combination, seed: int, key: str) -> TrackedRun:
-    return TrackedRun(key, seed, combination.columns)
+def _tracked(run: Run) -> TrackedRun:
+    return TrackedRun(run.key, run.seed, run.combination.columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,15 +15,18 @@ from typing import Any
 
 import torch
 
-from lvmbench.combinations.parts import DataCache, Parts, build
+from lvmbench.combinations.combination import run_keys
+from lvmbench.combinations.parts import DataCache, Parts, build, identity
 from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.data.tensors import write_tensors
 from lvmbench.dataset import Data
-from lvmbench.errors import Refusal, Unavailable
+from lvmbench.errors import LvmbenchError, Refusal
 from lvmbench.evaluator import Evaluator, Measurement
+from lvmbench.execution.checkpoints import Checkpoints
+from lvmbench.execution.environment import environment
 from lvmbench.execution.executor import Tell
-from lvmbench.execution.fates import Unkept, crash_of
-from lvmbench.execution.jobs import Evaluated, Job, Measuring, Trained
+from lvmbench.execution.fates import crash_of, unkept
+from lvmbench.execution.jobs import Evaluated, Job, Measuring, Run, Trained, Warming
 from lvmbench.execution.measuring import check_suits, figures, subject_of
 from lvmbench.execution.progress import Progress
 from lvmbench.registry.catalogue import Catalogue
@@ -31,6 +34,7 @@ from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import noted
 from lvmbench.results.per_datum import per_datum_file, tensor_name
 from lvmbench.results.weights import read_weights
+from lvmbench.stages import stage
 from lvmbench.status import Status
 from lvmbench.training import Epoch, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
@@ -39,24 +43,45 @@ from lvmbench.training.memory import PeakMemory
 @functools.lru_cache(maxsize=1)
 def world(selection: PluginSelection) -> tuple[Catalogue, DataCache]:
     """The plugins and data sets of this process."""
-    catalogue = load_catalogue(selection)
+    with stage("import"):
+        catalogue = load_catalogue(selection)
     return catalogue, DataCache(catalogue)
 
 
-def warm_up(job: tuple[PluginSelection, Iterable[tuple[str, str]]], tell: Tell) -> None:
-    """Load plugins and these components, by kind and name, so that no job's time is spent on it."""
-    selection, names = job
+def warm_up(job: Warming, tell: Tell) -> dict[str, Any] | None:
+    """Load plugins and the components that are to be used, so that no job's time is spent on it.
+
+    What another machine than the runner's is like; raises `LvmbenchError` where its distributions differ.
+    """
     torch.set_num_threads(1)
-    catalogue, _ = world(selection)
-    for kind, name in names:
-        with suppress(Exception):  # what cannot be loaded is told by the jobs that need it
+    catalogue, _ = world(job.selection)
+    for kind, name in job.names:
+        with stage("import"), suppress(Exception):  # what cannot be loaded is told by the jobs that need it
             catalogue.entry(kind, name).load()
+    return None if job.distributions is None else _described(catalogue, job.distributions)
+
+
+def _described(catalogue: Catalogue, wanted: Mapping[str, str]) -> dict[str, Any]:
+    """This machine, which is to have these versions of distributions."""
+    here = {entry.distribution: entry.version for entry in catalogue.entries()}
+    for name, version in wanted.items():
+        if name not in here:
+            broken = (f": {problem}" for problem in catalogue.problems if problem.distribution == name)
+            raise LvmbenchError(
+                f"the plugin {name} {version} is missing{''.join(broken)}; install it there too"
+            )
+        if here[name] != version:
+            raise LvmbenchError(
+                f"{name} has version {here[name]}, and the suite was planned with {version}; install the same"
+            )
+    return environment({name: here[name] for name in wanted})
 
 
 def train_job(job: Job, tell: Tell) -> list[Trained]:
-    """Train a pack and store each seed's best weights.
+    """Train a pack and store the best weights of each run.
 
-    A seed whose parts cannot be built fails alone; the rest of what goes wrong is raised.
+    A run whose parts cannot be built, or do not suit each other, ends alone; the rest of what goes wrong is
+    raised.
     """
     remarks = list[str]()
     with noted(remarks):
@@ -67,57 +92,82 @@ def train_job(job: Job, tell: Tell) -> list[Trained]:
 def _train(job: Job, tell: Tell) -> list[Trained]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     catalogue, cache = world(job.selection)
-    data, device = cache[job.combination["dataset"]], pick_device(job.device)
-    built, failed = _built(catalogue, job, data)
+    with stage("load"):
+        data, device = cache[job.runs[0].combination["dataset"]], pick_device(job.device)
+    with stage("build"):
+        built, failed = _built(catalogue, job, data)
     if not built:
         return failed
-    seeds, parts = tuple(built), [*built.values()]
-    if reason := refusal(data, parts[0], job.combination):
-        raise Refusal(reason)
+    runs, parts = [*built], [*built.values()]
+    budget, seeds = runs[0].combination.budget, [run.seed for run in runs]
+    rates = [run.combination.budget.learning_rate for run in runs]
 
     def on_epoch(epoch: Epoch) -> None:
         finite = [v for v in epoch.validation.values() if math.isfinite(v)]
         bound = fmean(finite) if finite else None
-        bounds = {seed: (epoch.train[seed], validation) for seed, validation in epoch.validation.items()}
-        budget = job.combination.budget
+        bounds = {runs[i].key: (epoch.train[i], validation) for i, validation in epoch.validation.items()}
         tell(Progress("train", epoch.epoch, budget.epochs, bound, ((epoch.epoch, bounds),)))
 
     memory = PeakMemory(device)
-    results = train(parts, seeds, data, job.combination.budget, device, on_epoch)
+    checkpoints = _checkpoints(catalogue, job, runs, data, tell, started)
+    results = train(parts, seeds, data, budget, device, on_epoch, rates=rates, checkpoints=checkpoints)
     peak = memory.facts
     trained = failed
-    for result in results:
+    for run, result in zip(runs, results, strict=True):
         ok = result.status == Status.OK
-        sha256 = keep(result.weights, job.weights_file(result.seed)) if ok else None
+        sha256 = keep(result.weights, job.weights_file(run)) if ok else None
         facts: dict[str, Any] = {
-            "started": started,
+            "started": checkpoints.started,
             "trained_epochs": result.epochs,
             "best_epoch": result.best_epoch,
             "stopped": result.stopped,
             "train_seconds": round(result.seconds, 3),
             "parameters": parts[0].model.parameters_count,
             "device": str(device),
-            "pack": len(seeds),
+            "pack": len(runs),
             "weights_sha256": sha256,
             **peak,
         }
         trained.append(
-            Trained(result.seed, Status(result.status), result.reason, None, facts, tuple(result.curve))
+            Trained(run.key, Status(result.status), result.reason, None, facts, tuple(result.curve))
         )
     return trained
 
 
-def _built(catalogue: Catalogue, job: Job, data: Data) -> tuple[dict[int, Parts], list[Trained]]:
-    """The parts of each seed, and of those that cannot be built what became of them."""
-    built, failed = dict[int, Parts](), list[Trained]()
-    for seed in job.keys:
+def _checkpoints(
+    catalogue: Catalogue, job: Job, runs: Sequence[Run], data: Data, tell: Tell, started: str
+) -> Checkpoints:
+    """Where the training of a pack goes on from, and is saved."""
+    epochs = runs[0].combination.budget.epochs
+
+    def say(text: str) -> None:
+        tell(Progress("train", 0, epochs, said=(text,)))
+
+    keys, courses = [run.key for run in runs], [_course(catalogue, run, data) for run in runs]
+    return Checkpoints(job.checkpoints, keys, courses, job.checkpoint, job.keep, say, started)
+
+
+def _course(catalogue: Catalogue, run: Run, data: Data) -> str:
+    """What a run has in common with those of other epochs and patience."""
+    course = {"budget": run.combination.budget.course}
+    known = {**identity(catalogue, run.combination, data), **course}
+    return run_keys(run.combination, [run.seed], known)[run.seed]
+
+
+def _built(catalogue: Catalogue, job: Job, data: Data) -> tuple[dict[Run, Parts], list[Trained]]:
+    """The parts of each run, and of those that cannot be built what became of them."""
+    built, failed = dict[Run, Parts](), list[Trained]()
+    for run in job.runs:
         try:
-            built[seed] = build(catalogue, job.combination, data, seed)
+            parts = build(catalogue, run.combination, data, run.seed)
+            if reason := refusal(data, parts, run.combination):
+                raise Refusal(reason)
+            built[run] = parts
         except Exception as error:
-            if len(job.keys) == 1 or isinstance(error, Refusal | Unavailable):
+            if len(job.runs) == 1:
                 raise
             crash = crash_of(error)
-            failed.append(Trained(seed, crash.status, crash.reason, crash.traceback))
+            failed.append(Trained(run.key, crash.status, crash.reason, crash.traceback))
     return built, failed
 
 
@@ -130,49 +180,52 @@ def evaluate_job(work: Measuring, tell: Tell) -> Evaluated:
     told(0.0)
     start, remarks, name = time.perf_counter(), list[str](), str(work.evaluator)
     with noted(remarks):
-        measurements = _measure(work.job, work, told)
+        measurements, sha256 = _measure(work.job, work, told)
     seconds = time.perf_counter() - start
-    return Evaluated(
-        work.seed, name, Status.OK, "; ".join(remarks), seconds=seconds, measurements=measurements
-    )
+    return Evaluated(name, Status.OK, "; ".join(remarks), None, seconds, measurements, sha256)
 
 
-def _measure(job: Job, work: Measuring, tell: Callable[[float], None]) -> tuple[dict[str, Any], ...]:
+def _measure(
+    job: Job, work: Measuring, tell: Callable[[float], None]
+) -> tuple[tuple[dict[str, Any], ...], str | None]:
+    """The figures of an evaluator, and the checksum of those of single data where it gives such."""
     catalogue, cache = world(job.selection)
-    seed, ref = work.seed, work.evaluator
-    data = cache[job.combination["dataset"]]
-    evaluator: Evaluator = catalogue.build("evaluator", ref)
-    parts = build(catalogue, job.combination, data, seed)
-    provided = capabilities(data, parts, measured=True)
-    check_suits(evaluator, ref, provided, job.combination, data)
-    restore(parts, read_weights(job.weights_file(seed), work.facts.get("weights_sha256")))
+    run, ref = work.run, work.evaluator
+    combination, seed = run.combination, run.seed
+    with stage("load"):
+        data = cache[combination["dataset"]]
+    with stage("build"):
+        evaluator: Evaluator = catalogue.build("evaluator", ref)
+        parts = build(catalogue, combination, data, seed)
+        provided = capabilities(data, parts, measured=True)
+    check_suits(evaluator, ref, provided, combination, data)
+    with stage("load"):
+        restore(parts, read_weights(job.weights_file(run), work.facts.get("weights_sha256")))
     device = pick_device(job.device)
     parts.ready(device)
-    subject = subject_of(
-        catalogue, job.combination, parts, data, provided, seed, work.split, device, work.facts
-    )
-    measurements, rows = figures(evaluator, replace(subject, tell=tell))
-    _keep_per_datum(measurements, per_datum_file(job.weights, job.keys[seed], str(ref)))
-    return rows
+    subject = subject_of(catalogue, combination, parts, data, provided, seed, work.split, device, work.facts)
+    with stage("evaluation"):
+        measurements, rows = figures(evaluator, replace(subject, tell=tell))
+    return rows, _keep_per_datum(measurements, per_datum_file(job.weights, run.key, str(ref)))
 
 
-def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> None:
-    """Store the figures of single data beside the weights, one file per evaluator."""
+def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> str | None:
+    """Store the figures of single data beside the weights, one file per evaluator; its checksum."""
     tensors = {
         tensor_name(m.metric, m.variant, m.method): m.per_datum.detach().cpu()
         for m in measurements
         if m.per_datum is not None
     }
-    if tensors:
-        keep(tensors, file)
+    return keep(tensors, file) if tensors else None
 
 
 def keep(tensors: Mapping[str, torch.Tensor], path: Path) -> str:
     """Write tensors; the sha256 of their file.
 
-    Raises `Unkept` where there is no place for them, for which no method is to blame.
+    Raises `fates.Unkept` where there is no place for them, for which no method is to blame.
     """
     try:
-        return write_tensors(tensors, path)
+        with stage("store"):
+            return write_tensors(tensors, path)
     except OSError as error:
-        raise Unkept(f"'{path.parent}' cannot be written to: {error.strerror}") from error
+        raise unkept(path.parent, error) from error

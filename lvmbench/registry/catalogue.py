@@ -205,11 +205,12 @@ class Catalogue:
 
     def provenance(self, refs: Mapping[str, Ref]) -> dict[str, dict[str, Any]]:
         """Plugin, distribution and versions of each part of a combination."""
-        return {kind: self._provenance(kind, ref) for kind, ref in refs.items()}
+        return {kind: self.origin(kind, ref) for kind, ref in refs.items()}
 
-    def _provenance(self, kind: str, ref: Ref) -> dict[str, Any]:
+    def origin(self, kind: str, ref: Ref) -> dict[str, Any]:
+        """Plugin, distribution and versions of a component, and of those among its options."""
         e = self.entry(kind, ref.name)
-        bases = {option: self._provenance(kind, base) for option, base in self.bases(kind, ref).items()}
+        bases = {option: self.origin(kind, base) for option, base in self.bases(kind, ref).items()}
         return {
             "plugin": e.plugin,
             "distribution": e.distribution,

@@ -28,9 +28,11 @@ from lvmbench.registry.catalogue import Catalogue, Entry, PluginProblem
 from lvmbench.registry.names import NAME, SUITE
 from lvmbench.registry.sandbox import Note, time_limit
 from lvmbench.registry.stages import StageError, attempt, check_api, check_hooks
-from lvmbench.registry.watch import Fatal, entered
+from lvmbench.registry.watch import PLUGIN, Fatal, entered
 
 GROUP = "lvmbench"
+HOME = "lvmbench"
+"""The distribution whose plugins are lvmbench's own."""
 SLOW = (
     "its lvmbench_register imports torch, which makes every command start slowly; register lazy targets, "
     "'package.module:Class'"
@@ -119,11 +121,17 @@ def load_catalogue(selection: PluginSelection | None = None) -> Catalogue:
     return Catalogue(taken.values(), problems)
 
 
+def any_foreign(selection: PluginSelection) -> bool:
+    """Whether a selection loads plugins that are not lvmbench's own."""
+    found = (source.distribution for source in _installed() if source.name not in selection.blocked)
+    return bool(selection.extra) or any(distribution != HOME for distribution in found)
+
+
 def _installed() -> Iterator[_Source]:
     """The entry points, lvmbench's own first, so that no name of a host's component can be taken over."""
     points = [(p.dist.name, p.dist.version, p) for p in entry_points(group=GROUP) if p.dist]
     unique = {(name, point.name, point.value): (name, version, point) for name, version, point in points}
-    for name, version, point in sorted(unique.values(), key=lambda f: (f[0] != "lvmbench", f[0], f[2].name)):
+    for name, version, point in sorted(unique.values(), key=lambda f: (f[0] != HOME, f[0], f[2].name)):
         yield _Source(point.name, name, version, point.load)
 
 
@@ -176,7 +184,7 @@ def _admit(
     """
     notes: list[Note] = []
     try:
-        with entered(f"plugin '{source.name}'"):
+        with entered(f"{PLUGIN} '{source.name}'"):
             entries = _entries_of(source, manager, taken, notes)
     except Fatal as error:
         problems.append(source.problem("import", str(error)))

@@ -56,10 +56,10 @@ class Ref:
         return self._text
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Ref) and str(self) == str(other)
+        return isinstance(other, Ref) and self._text == other._text
 
     def __hash__(self) -> int:
-        return hash(str(self))
+        return hash(self._text)
 
 
 def _options(inner: str, text: str) -> dict[str, Any]:

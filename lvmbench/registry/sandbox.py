@@ -91,9 +91,9 @@ def guarded(notes: list[Note]) -> Iterator[None]:
 def preserved(changed: list[str]) -> Iterator[None]:
     """Undo what code does to global state, and say what it changed.
 
-    That is the working directory, the environment, the default type and device, gradient mode and threads of
-    torch, and the seeds of torch, numpy and random. Where the code itself imports a module, what is known of
-    its defaults is restored.
+    That is the working directory, the umask, the environment, the default type and device, gradient mode and
+    threads of torch, and the seeds of torch, numpy and random. Where the code itself imports a module, what
+    is known of its defaults is restored.
 
     What would end the process comes as an `Escape`.
     """
@@ -170,6 +170,7 @@ def _settings() -> list[_Setting]:
     settings = [
         _Setting("the seed of random", random.getstate, random.setstate),
         _Setting("the working directory", _directory, os.chdir),
+        _Setting("the mode of new files", _umask, os.umask),
     ]
     numpy: Any = sys.modules.get("numpy")
     torch: Any = sys.modules.get("torch")
@@ -186,6 +187,12 @@ def _directory() -> str | None:
         return os.getcwd()
     except OSError:
         return None
+
+
+def _umask() -> int:
+    """Which rights new files are not given; to ask for it is to set it."""
+    os.umask(mask := os.umask(0o077))
+    return mask
 
 
 def _restore_variables(before: dict[str, str]) -> list[str]:

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from lvmbench.status import Status
 
+PLUGIN = "plugin"
+"""How the step begins in which a plugin is loaded."""
+
 
 class Ending(NamedTuple):
     """How some code has ended the process that it was in."""
@@ -20,7 +23,7 @@ class Fatal(Exception):  # noqa: N818
     """Code that is not entered again, as it has ended its process before."""
 
     def __init__(self, what: str, ending: Ending) -> None:
-        super().__init__(f"{what}, when it was asked for the plan: {ending.reason}")
+        super().__init__(f"{what}, when it was tried: {ending.reason}")
         self.status = ending.status
 
 

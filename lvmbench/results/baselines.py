@@ -41,7 +41,7 @@ MARGINALS, TRUTH = "marginals", "truth"
 def baselines_in(directory: Path) -> pd.DataFrame:
     """The reference rows of a results directory or of a published board."""
     path = directory / BASELINES
-    return read_table(path) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
+    return read_table(path, COLUMNS) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
 
 
 def keep_baselines(directory: Path, rows: pd.DataFrame) -> None:

@@ -179,14 +179,15 @@ class Board:
         return as_json(self.frame)
 
 
-def run_table(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test") -> pd.DataFrame:
-    """One row per run of any status: identity columns, ``key, seed, status, reason, label`` and each figure.
+def run_table(records: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
+    """One row per run of any status: identity columns, ``key, seed, status, reason, label`` and each figure
+    of a `tidy` frame.
 
     Runs that nobody asks for are left out. Raises `UserError` where a combination has a seed twice, or a run
     a figure.
     """
     records = asked(records)
-    long, names = tidy(records, measurements, split), identity(records)
+    names = identity(records)
     if long.duplicated(["key", "figure"]).any():
         twice = long.loc[long.duplicated(["key", "figure"]), "figure"].iloc[0]
         raise UserError(f"measurements.csv has '{twice}' twice for the same run")
@@ -198,7 +199,7 @@ def run_table(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "t
         run = runs[repeated].iloc[0]
         raise UserError(f"records.csv has seed {run.seed} of '{run.label}' on '{run.dataset}' twice")
     wide = long.pivot(index="key", columns="figure", values="value").astype("float64")
-    return runs.merge(wide[list(dict.fromkeys(long["figure"]))], left_on="key", right_index=True, how="left")
+    return runs.merge(wide[long["figure"].unique()], left_on="key", right_index=True, how="left")
 
 
 def seed_values(runs: pd.DataFrame, metric: str) -> dict[str, pd.DataFrame]:
@@ -244,8 +245,8 @@ def leaderboard(
     wanted = asked(records)
     if wanted.empty:
         raise UserError("there are no runs to make a leaderboard of")
-    runs = run_table(records, measurements, split)
-    figures = figure_table(tidy(records, measurements, split))
+    long = tidy(records, measurements, split)
+    runs, figures = run_table(records, long), figure_table(long)
     chosen, names = ranking(metric, figures), identity(wanted)[1:]
     shown = headline(figures, chosen, columns)
     runs = runs.assign(scale=scales(runs, figures, chosen))
@@ -289,7 +290,7 @@ def _frame(
 
 def _unasked(records: pd.DataFrame, measurements: pd.DataFrame) -> Unasked:
     kept = measurements[~measurements.index.isin(asked(measurements).index)]
-    return Unasked(len(records) - len(asked(records)), list(dict.fromkeys(kept["evaluator"])))
+    return Unasked(len(records) - len(asked(records)), kept["evaluator"].unique().tolist())
 
 
 def _ranks(

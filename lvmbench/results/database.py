@@ -76,6 +76,7 @@ EVALUATIONS = Table(
     Column("evaluator", String, primary_key=True),
     *_ending(),
     Column("seconds", Float),
+    Column("per_datum_sha256", String),
 )
 MEASUREMENTS = Table(
     "measurements",
@@ -114,9 +115,10 @@ MIGRATIONS: Mapping[str, tuple[str, ...]] = {
         "ALTER TABLE runs ADD COLUMN precision VARCHAR NOT NULL DEFAULT 'highest'",
         "ALTER TABLE runs ADD COLUMN weights_sha256 TEXT",
     ),
+    "6": ("ALTER TABLE evaluations ADD COLUMN per_datum_sha256 TEXT",),
 }
 """What makes tables of each older schema those of the next one; new tables need nothing."""
-SCHEMA_VERSION = "6"
+SCHEMA_VERSION = "7"
 
 
 def called(url: sa.URL) -> str:

@@ -33,6 +33,8 @@ COLUMNS = (
     "needed",
     "verdict",
 )
+_TYPES: dict[str, Any] = {"difference": float, "low": float, "high": float, "p": float, "needed": "Int64"}
+"""Of columns in which a value may be wanting."""
 INCONCLUSIVE = "inconclusive"
 _WORDS = {"higher": ("better", "worse"), "lower": ("worse", "better"), "neither": ("higher", "lower")}
 """What a setting is called whose figure is higher or lower, by which of these is better."""
@@ -98,7 +100,7 @@ def _rows(board: Board, of: Callable[[_Table], list[dict[str, Any]]]) -> pd.Data
         if table.is_grid
         for row in table.judged(of(table))
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"needed": "Int64"})
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(_TYPES)
 
 
 class _Table:

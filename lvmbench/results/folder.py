@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ from lvmbench.results.baselines import baselines_in, with_ways
 from lvmbench.results.board import Board, leaderboard
 from lvmbench.results.glossary import kept, told
 from lvmbench.results.references import compare
-from lvmbench.results.tables import RECORDS, read_results
+from lvmbench.results.tables import RECORDS, damaged, read_object, read_results
 from lvmbench.results.verdicts import judge
 from lvmbench.suites.yamlfile import read_bounded
 
@@ -72,9 +72,18 @@ def rebuild(directory: Path) -> Board:
 
 def remarks_in(directory: Path) -> dict[str, list[str]]:
     """What to know of the data that a results directory was made with, by data set."""
-    path = directory / REMARKS
-    remarks: dict[str, list[str]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return remarks
+    return read_object(directory / REMARKS)
+
+
+def links_in(directory: Path) -> list[str]:
+    """The symbolic links in a folder of results, and in the folders of it."""
+    with os.scandir(directory) as listing:
+        own = list(listing)
+    links = [entry.path for entry in own if entry.is_symlink()]
+    for folder in (entry.path for entry in own if entry.is_dir(follow_symlinks=False)):
+        with os.scandir(folder) as listing:
+            links += [entry.path for entry in listing if entry.is_symlink()]
+    return links
 
 
 def suite_of(directory: Path) -> dict[str, Any]:
@@ -86,6 +95,8 @@ def suite_of(directory: Path) -> dict[str, Any]:
         suite = YAML(typ="safe").load(read_bounded(path))
     except YAMLError as error:
         raise UserError(f"'{path}' is not YAML: {' '.join(str(error).split())}") from error
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, error) from error
     return suite if isinstance(suite, dict) else {}
 
 

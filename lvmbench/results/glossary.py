@@ -41,7 +41,7 @@ def _rows(name: str, evaluator: Instrument) -> Iterator[tuple[str, ...]]:
 def kept(directory: Path) -> pd.DataFrame:
     """What a results directory says of its figures; nothing where it has no such file."""
     path = directory / FIGURES
-    return read_table(path) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
+    return read_table(path, COLUMNS) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
 
 
 def keep(figures: pd.DataFrame, directory: Path) -> None:

@@ -80,7 +80,7 @@ def _cost(ok: pd.DataFrame, name: str) -> pd.DataFrame:
     return known.assign(**words, **said, place=np.inf).astype({"value": "float64"})
 
 
-def _figures(long: pd.DataFrame) -> list[str]:
+def _figures(long: pd.DataFrame) -> pd.Index[str]:
     """Name each measurement; where several evaluators give the same figure, each is told by its evaluator.
 
     An evaluator that was added to the suite's own names none of theirs anew.
@@ -97,7 +97,7 @@ def _figures(long: pd.DataFrame) -> list[str]:
     rows = zip(names["name"], names["evaluator"], names["asked_by"], strict=True)
     called = [f"{name}@{evaluator}" if name in shared[by] else name for name, evaluator, by in rows]
     places = long.groupby(words, sort=False, dropna=False).ngroup().to_numpy()
-    return [called[place] for place in places]
+    return pd.Index(called, dtype="str").take(places)
 
 
 def figure_table(measurements: pd.DataFrame) -> pd.DataFrame:

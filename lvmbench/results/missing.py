@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lvmbench.errors import UserError
-from lvmbench.results.store import Store
-from lvmbench.results.tables import asked, stored_tables
 from lvmbench.status import Status
 from lvmbench.text import shell
+
+if TYPE_CHECKING:
+    from lvmbench.results.store import Store
 
 Evaluated = Mapping[str, Mapping[str, tuple[str, str]]]
 """Status and reason of the evaluations of each run, as a store gives them."""
@@ -29,6 +31,8 @@ def is_unmeasured(evaluated: Evaluated, key: str, evaluator: str) -> bool:
 
 def missing_evaluations(store: Store) -> Counter[str]:
     """How many trained runs each evaluator is still to measure."""
+    from lvmbench.results.tables import asked, stored_tables  # pandas is imported where there are tables
+
     records, evaluated = asked(stored_tables(store)[0]), store.evaluated()
     trained = records.loc[records["status"] == Status.OK, "key"]
     spared, added = store.noted("spared", {}), store.noted("added", [])

@@ -12,6 +12,7 @@ import pandas as pd
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection
 from lvmbench.results.store import Store
+from lvmbench.results.tables import read_object
 from lvmbench.results.weights import sha256_of
 from lvmbench.status import Status
 
@@ -47,9 +48,7 @@ def write_provenance(
 
 def provenance_in(directory: Path) -> dict[str, Any]:
     """What a published board says that it was made with; nothing where it does not say."""
-    path = directory / PROVENANCE
-    empty: dict[str, Any] = {"plugins": {}, "components": {}, "files": {}}
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else empty
+    return {"plugins": {}, "components": {}, "files": {}, **read_object(directory / PROVENANCE)}
 
 
 def of_run(components: Components, row: pd.Series[Any]) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any
 from lvmbench import __version__
 from lvmbench.errors import UserError
 from lvmbench.registry.loader import PluginSelection
+from lvmbench.results.consent import Consent
 from lvmbench.results.export import ENVIRONMENTS, write_board
 from lvmbench.results.folder import REMARKS, plugins_of, rebuild
 from lvmbench.results.glossary import FIGURES
@@ -26,6 +26,7 @@ from lvmbench.results.tables import (
     EVALUATIONS,
     MEASUREMENTS,
     RECORDS,
+    read_object,
     read_results,
     read_table,
 )
@@ -55,9 +56,13 @@ class Made:
     weights: Mapping[str, str | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, store: Store, *, weights: bool = False) -> Made:
-        """What a store says; its weights are published only if they are asked for."""
-        return cls(plugins_of(store), components_of(store), store.checksums() if weights else {})
+    def of(cls, store: Store, consent: Consent | None = None, *, weights: bool = False) -> Made:
+        """What a store says; its weights are published only if they are asked for.
+
+        Raises `UserError` where plugins of it are not to be imported.
+        """
+        selection = (consent or Consent()).to(plugins_of(store))
+        return cls(selection, components_of(store), store.checksums() if weights else {})
 
 
 def publish(directory: Path, target: Path, made: Made | None = None) -> None:
@@ -178,10 +183,7 @@ def _changes(target: Path) -> str:
 
 def _environments(directory: Path) -> list[dict[str, Any]]:
     """The descriptions of the machines, as a results directory has them by their identifiers."""
-    path = directory / ENVIRONMENTS
-    if not path.is_file():
-        return []
-    return list(json.loads(path.read_text(encoding="utf-8")).values())
+    return list(read_object(directory / ENVIRONMENTS).values())
 
 
 def _hardware(environment: dict[str, Any]) -> str:

@@ -12,13 +12,11 @@ import pandas as pd
 
 from lvmbench.errors import Unavailable, UserError
 from lvmbench.registry.catalogue import Catalogue
-from lvmbench.registry.loader import PluginSelection, load_catalogue
+from lvmbench.registry.loader import HOME, PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.tables import read_results
 from lvmbench.suites.suite import Suite, load_suite
 from lvmbench.text import printable, shell
-
-HOME = "lvmbench"
 
 
 @dataclass(frozen=True)
@@ -129,16 +127,21 @@ def _options(origin: Origin, suite: Suite) -> Iterator[str]:
     seeds = _found_seeds(origin)
     if seeds != sorted(suite.seeds) and seeds == list(range(len(seeds))):
         yield f"--seeds {len(seeds)}"
-    for plugin in origin.selection.extra:
-        yield f"--plugin {shell(Path(plugin).name if plugin.endswith('.py') else plugin)}"
+    yield from _plugins(origin)
     for plugin in origin.selection.blocked:
         yield f"--no-plugin {shell(plugin)}"
+
+
+def _plugins(origin: Origin) -> Iterator[str]:
+    for plugin in origin.selection.extra:
+        yield f"--plugin {shell(Path(plugin).name if plugin.endswith('.py') else plugin)}"
 
 
 def _evaluations(origin: Origin, out: str) -> Iterator[str]:
     """The evaluators that were applied later."""
     if origin.later:
-        yield " ".join([f"lvmbench evaluate {out}", *(f"--evaluator {shell(name)}" for name in origin.later)])
+        names = (f"--evaluator {shell(name)}" for name in origin.later)
+        yield " ".join([f"lvmbench evaluate {out}", *names, *_plugins(origin)])
 
 
 def origin_of(

@@ -147,12 +147,12 @@ def _numbers(values: pd.DataFrame) -> Array:
     return numbers[:, np.isfinite(numbers).sum(axis=0) >= 2]
 
 
-def _moments(values: Array) -> tuple[Array, Array, Array]:
-    """Number, mean and sample variance of the values that are not NaN, ``(seeds, M)`` to ``(M,)``."""
-    n = np.isfinite(values).sum(axis=0).astype(float)
+def _moments(values: Array, counted: Flags) -> tuple[Array, Array, Array]:
+    """Number, mean and sample variance of the values that are counted, ``(seeds, M)`` to ``(M,)``."""
+    n = counted.sum(axis=0).astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.nansum(values, axis=0) / n
-        return n, mean, np.nansum((values - mean) ** 2, axis=0) / (n - 1)
+        mean = np.where(counted, values, 0.0).sum(axis=0) / n
+        return n, mean, (np.where(counted, values - mean, 0.0) ** 2).sum(axis=0) / (n - 1)
 
 
 class _Differences:
@@ -160,10 +160,9 @@ class _Differences:
 
     def __init__(self, x: Array, y: Array) -> None:
         common = np.isfinite(x) & np.isfinite(y)
-        x, y = (np.where(common, v, np.nan) for v in (x, y))
-        self.n, self.mean, own = _moments(x - y)
+        self.n, self.mean, own = _moments(x - y, common)
         self.deviation = np.sqrt(own)
-        self.variances = _moments(x)[2], _moments(y)[2]
+        self.variances = _moments(x, common)[2], _moments(y, common)[2]
 
     @cached_property
     def paired(self) -> Array:

@@ -36,8 +36,13 @@ class Store(Database):
     @classmethod
     def at(cls, directory: Path, url: str | None = None) -> Store:
         """The store of a results directory: ``store.sqlite`` unless a URL is given."""
-        file = sa.URL.create("sqlite", database=str(directory.resolve() / "store.sqlite"))
-        return cls(url or file)
+        file = directory.resolve() / "store.sqlite"
+        if url is None and file.is_symlink():
+            raise UserError(
+                f"the store '{file}' is a symbolic link, and to read a store may change it: put the file in "
+                "its place, or give --store"
+            )
+        return cls(url or sa.URL.create("sqlite", database=str(file)))
 
     def claim(self, suite: str, version: int) -> None:
         """Bind the store to a suite; raises `UserError` where it holds another one."""
@@ -204,6 +209,14 @@ class Store(Database):
             for key, evaluator, *ending in connection.execute(query):
                 endings.setdefault(key, {})[evaluator] = (ending[0], ending[1])
         return endings
+
+    def per_datum_checksums(self, keys: Collection[str] | None = None) -> dict[tuple[str, str], str]:
+        """The sha256 of the figures of single data, of all runs or of some, by key and evaluator."""
+        columns = (EVALUATIONS.c[name] for name in ("key", "evaluator", "per_datum_sha256"))
+        known = sa.and_(_among(EVALUATIONS, keys), EVALUATIONS.c.per_datum_sha256.is_not(None))
+        with self.reading() as connection:
+            found = connection.execute(sa.select(*columns).where(known))
+            return {(key, evaluator): sha256 for key, evaluator, sha256 in found}
 
     def records(self, *, details: bool = False) -> pd.DataFrame:
         """One row per run, in the order of the plan; with ``details`` also what is long."""

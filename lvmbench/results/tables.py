@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,8 @@ import pandas as pd
 from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import COLUMNS, REAL_SETTINGS, WHOLE_SETTINGS
 from lvmbench.errors import UserError
+from lvmbench.kinds import PARTS
+from lvmbench.text import shortened
 
 if TYPE_CHECKING:
     from lvmbench.results.store import Store
@@ -48,6 +52,14 @@ _REAL = [
     "train_bound",
     "validation_bound",
 ]
+_NAMED = ("key", *PARTS, "seed")
+_NEEDED = {
+    RECORDS: (*_NAMED, "latent", "status", "reason"),
+    MEASUREMENTS: (*_NAMED, "evaluator", "split", "metric", "variant", "method", "value", "stderr"),
+    EVALUATIONS: (*_NAMED, "evaluator", "status", "reason"),
+    CURVES: ("key", "epoch", "train_bound", "validation_bound"),
+}
+"""What no such table is without."""
 _FLAGS = {"True": True, "False": False, "": None}
 
 
@@ -60,21 +72,57 @@ def read_results(directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return read_table(directory / RECORDS), read_table(directory / MEASUREMENTS)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a table of a results directory back as it was written."""
+def read_table(path: Path, needed: Iterable[str] = ()) -> pd.DataFrame:
+    """Read a table of a results directory back as it was written.
+
+    Raises `UserError` where it is not such a table, with the columns that are ``needed``.
+    """
     if not path.is_file():
         raise UserError(
             f"'{path.parent}' is not a results directory: it has no {path.name}; make one with lvmbench run"
         )
-    frame = pd.read_csv(path, dtype="str", keep_default_na=False)
-    for name in frame.columns.intersection(_REAL):  # float() is exact whatever the version of pandas
-        frame[name] = [float(text) if text else np.nan for text in frame[name].tolist()]
+    try:
+        return _parsed(path, {*needed, *_NEEDED.get(path.name, ())})
+    except (KeyError, ValueError) as error:
+        raise damaged(path, error) from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, empty where there is no file; raises `UserError` for anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, error) from error
+    if not isinstance(content, dict):
+        raise damaged(path, ValueError("it is no object"))
+    return content
+
+
+def damaged(path: Path, error: Exception) -> UserError:
+    """The error that says that a file of results holds what lvmbench has not written."""
+    what = shortened(" ".join(str(error).split()), 200)
+    return UserError(f"'{path}' was changed by hand or is damaged: {what}; bring back a copy")
+
+
+def _parsed(path: Path, needed: set[str]) -> pd.DataFrame:
+    names = pd.read_csv(path, nrows=0).columns
+    if missing := sorted(needed - set(names)):
+        raise ValueError(f"it has no column {missing[0]}")
+    reals, texts = names.intersection(_REAL), names.difference(_REAL)
+    frame = pd.read_csv(
+        path, dtype=dict.fromkeys(texts, "str"), converters=dict.fromkeys(reals, _real), keep_default_na=False
+    )
     for name in frame.columns.intersection(_WHOLE):
         places, texts = pd.factorize(frame[name])
         frame[name] = pd.array([_whole(text) for text in texts], dtype="Int64").take(places)
     if "improving" in frame:
         frame["improving"] = pd.array([_FLAGS[text] for text in frame["improving"]], dtype="boolean")
     return frame
+
+
+def _real(text: str) -> float:
+    """A real number, exact whatever the version of pandas."""
+    return float(text) if text else math.nan
 
 
 def _whole(text: str) -> int | None:
@@ -144,9 +192,9 @@ def _improving(records: pd.DataFrame) -> pd.Series[bool]:
     return (late & cut_short).astype("boolean").where(records["status"] == "ok")
 
 
-def write(path: Path, text: str) -> bool:
+def write(path: Path, text: str | bytes) -> bool:
     """Write a file whole or not at all; says whether it changed."""
-    content = text.encode("utf-8")
+    content = text.encode("utf-8") if isinstance(text, str) else text
     if path.is_file() and path.read_bytes() == content:
         return False
     partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -159,7 +207,8 @@ def write(path: Path, text: str) -> bool:
             "the same command goes on"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written nothing can be removed
+            partial.unlink(missing_ok=True)
     return True
 
 

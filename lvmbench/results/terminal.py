@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from rich.text import Text
 from lvmbench.results.board import Board
 from lvmbench.results.endings import endings
 from lvmbench.results.sections import Section, caption, sections
-from lvmbench.text import legible
+from lvmbench.text import legible, wrapped
 
 _LEFT_OUT = ("from", "figure", "range", "note")
 _ARROW = 4  # the most signs of an arrow, spelled out
@@ -113,14 +112,6 @@ def _folded(header: str) -> str:
     whole = f"{head}\u00a0{arrow}" if head and len(arrow) <= _ARROW else header
     folded = textwrap.fill(whole, 13, break_long_words=False, break_on_hyphens=False)
     return folded.replace("\u00a0", " ")
-
-
-def wrapped(name: str, width: int = 18) -> str:
-    """Break a long name where its options do."""
-    lines = [""]
-    for piece in re.split(r"(?<=[\[,=])", name):
-        lines = [*lines, piece] if len(lines[-1] + piece) > width else [*lines[:-1], lines[-1] + piece]
-    return "\n".join(filter(None, lines))
 
 
 def _too_wide(columns: dict[str, list[str]], figures: Sequence[str], width: int) -> list[str]:

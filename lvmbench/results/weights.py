@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = "weights"
 """The folder of a results directory that holds them."""
+CHECKPOINTS = "checkpoints"
+"""The folder beside it that holds what trainings go on from."""
 
 
 class WrongWeights(LvmbenchError):  # noqa: N818
@@ -31,13 +33,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fault(path: Path, sha256: str | None) -> str:
-    """What is wrong with a file of weights, if anything; without a checksum only whether it is there."""
+def fault(path: Path, sha256: str | None, made: str = "trained") -> str:
+    """What is wrong with a file of what was ``made``, if anything; with no checksum whether it is there."""
     if not path.is_file():
         return "missing"
     if sha256 is None:
         return ""
-    return _fault(sha256_of(path), sha256)
+    return _fault(sha256_of(path), sha256, made)
 
 
 def unusable(path: Path, wrong: str) -> str:
@@ -63,5 +65,5 @@ def read_weights(path: Path, sha256: str | None) -> Mapping[str, Tensor]:
     return weights
 
 
-def _fault(found: str, sha256: str) -> str:
-    return "" if found == sha256 else f"not those that were trained (sha256 {found[:12]}, was {sha256[:12]})"
+def _fault(found: str, sha256: str, made: str = "trained") -> str:
+    return "" if found == sha256 else f"not those that were {made} (sha256 {found[:12]}, was {sha256[:12]})"

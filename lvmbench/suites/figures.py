@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from lvmbench.combinations.combination import Combination
+from lvmbench.component import Metric
 from lvmbench.errors import Unavailable, UserError, nearest
-from lvmbench.evaluator import Metric
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.suites.claims import Pattern, fits

@@ -8,21 +8,24 @@ from functools import partial
 from typing import Any
 
 from lvmbench.combinations.combination import SETTINGS, Combination, run_keys
-from lvmbench.combinations.parts import DataCache, Parts, latent_size
+from lvmbench.combinations.kinship import kinship
+from lvmbench.combinations.parts import DataCache, Parts, identity, latent_size
 from lvmbench.combinations.prototypes import Prototypes
 from lvmbench.combinations.requirements import (
     Offer,
-    applicable_estimators,
     default_estimators,
     end_capabilities,
     first_suitable,
+    suiting_estimators,
     unmet,
     unmet_by_parts,
 )
 from lvmbench.dataset import Data, DataSummary
 from lvmbench.errors import Refusal, Unavailable, UserError
-from lvmbench.evaluator import Effort, Evaluator, Workload
+from lvmbench.estimator import Estimator
+from lvmbench.evaluator import Evaluator, Workload
 from lvmbench.kinds import PARTS
+from lvmbench.latents import LatentSpace
 from lvmbench.model import LatentVariableModel
 from lvmbench.options import OptionError
 from lvmbench.registry.catalogue import Catalogue
@@ -30,6 +33,7 @@ from lvmbench.registry.names import Ref, matches
 from lvmbench.registry.sandbox import contained, preserved
 from lvmbench.registry.watch import Fatal
 from lvmbench.status import Status, answered
+from lvmbench.suites.effort import Effort
 from lvmbench.suites.figures import check_figures, check_references, instruments
 from lvmbench.suites.planned import Plan, Planned
 from lvmbench.suites.suite import Choice, Row, Rule, Suite
@@ -161,7 +165,11 @@ class _Planner:
             raise UserError(f"{self.suite.path}: a default of objective '{objective}': {error}") from None
         try:
             bound, offer = self.catalogue.build("objective", objective), self._offer(refs, latent)
-            return first_suitable(self.catalogue, defaults, bound, offer, self.data[refs["dataset"]])
+            shared = ("suitable", refs["dataset"], objective, offer.model.prior.space, offer.trained)
+            found: Ref = self._once(
+                shared, first_suitable, defaults, bound, offer, self.data[refs["dataset"]]
+            )
+            return found
         except Exception:
             return defaults[0]
 
@@ -209,8 +217,8 @@ class _Planner:
             return self._without_data(combination, {}, Status.UNAVAILABLE, str(error))
         try:
             data = self.data[combination["dataset"]]
-            provenance["dataset"]["sha256"] = data.checksum
-            identity = self._identity(combination, data)
+            provenance["dataset"] = self._provenance(combination["dataset"], data)
+            found = identity(self.catalogue, combination, data)
         except UserError as error:
             raise UserError(f"{self.places[str(combination['dataset'])]}: {error}") from None
         except (Refusal, Unavailable) as error:
@@ -219,7 +227,7 @@ class _Planner:
             return self._without_data(combination, provenance, error.status, str(error))
         except Exception:
             return self._without_data(combination, provenance)
-        planned = Planned(combination, self._keys(combination, identity), provenance)
+        planned = Planned(combination, self._keys(combination, found), provenance)
         try:
             return self._checked(planned, data, evaluators)
         except (Refusal, Unavailable) as error:
@@ -242,16 +250,31 @@ class _Planner:
         reasons = {str(e): self._evaluator_refusal(e, provided, combination, data) for e in evaluators}
         refused = {name: reason for name, reason in reasons.items() if reason}
         applied = [e for e in evaluators if str(e) not in refused]
-        estimators = applicable_estimators(self.catalogue, parts, data, provided, combination["estimator"])
+        estimators = {
+            **self._suiting(combination, space, data, provided),
+            str(combination["estimator"]): estimator,
+        }
         sizes = {name: len(s) for name, s in data.splits.items()}
-        work = Workload(parts.objective, estimators, sizes, provides=provided)
+        work = Workload(objective, estimators, sizes, provides=provided)
         return replace(
             planned,
             parameters=offer.parameters,
             support=offer.model.decoder.distribution.support,
+            kin=kinship(self.catalogue, combination) if parts.vectorizable else "",
             refused_evaluators=refused,
             efforts={str(e): self._effort(e, work) for e in applied},
         )
+
+    def _suiting(
+        self, combination: Combination, space: LatentSpace, data: Data, provided: frozenset[str]
+    ) -> dict[str, Estimator]:
+        """The estimators that suit the other parts, which many combinations share."""
+        refs = combination["dataset"], combination["objective"]
+        objective = self.catalogue.build("objective", refs[1])
+        found: dict[str, Estimator] = self._once(
+            ("suiting", *refs, space, provided), suiting_estimators, objective, space, data, provided
+        )
+        return found
 
     def _effort(self, evaluator: Ref, work: Workload) -> Effort | None:
         try:
@@ -274,15 +297,13 @@ class _Planner:
             return None
         return unmet(f"evaluator '{evaluator}'", built, provided, combination, data)
 
-    def _identity(self, combination: Combination, data: Data) -> dict[str, Any]:
-        """What a run's results depend on besides its seed."""
-        options = {kind: self.catalogue.options(kind, ref) for kind, ref in combination.refs.items()}
-        version = {kind: self.catalogue.version(kind, ref) for kind, ref in combination.refs.items()}
-        parts = {kind: [combination[kind].name, options[kind], version[kind]] for kind in PARTS}
-        return {"parts": parts, "data": data.checksum, "budget": combination.budget.identity}
+    def _provenance(self, dataset: Ref, data: Data) -> dict[str, Any]:
+        """What is recorded of a data set that could be had."""
+        found: dict[str, Any] = self._once(("provenance", dataset), _provenance, dataset, data)
+        return found
 
-    def _keys(self, combination: Combination, identity: Mapping[str, Any]) -> dict[int, str]:
-        return run_keys(combination, self.suite.seeds, identity)
+    def _keys(self, combination: Combination, known: Mapping[str, Any]) -> dict[int, str]:
+        return run_keys(combination, self.suite.seeds, known)
 
     def _without_data(
         self,
@@ -291,5 +312,9 @@ class _Planner:
         status: str | None = None,
         reason: str = "",
     ) -> Planned:
-        identity = {"parts": {kind: str(ref) for kind, ref in combination.refs.items()}}
-        return Planned(combination, self._keys(combination, identity), provenance, status, reason)
+        known = {"parts": {kind: str(ref) for kind, ref in combination.refs.items()}}
+        return Planned(combination, self._keys(combination, known), provenance, status, reason)
+
+
+def _provenance(catalogue: Catalogue, dataset: Ref, data: Data) -> dict[str, Any]:
+    return {**catalogue.origin("dataset", dataset), "sha256": data.checksum}

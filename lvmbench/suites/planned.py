@@ -12,7 +12,7 @@ from lvmbench.suites.suite import Suite
 
 if TYPE_CHECKING:
     from lvmbench.dataset import Data
-    from lvmbench.evaluator import Effort
+    from lvmbench.suites.effort import Effort
     from lvmbench.suites.figures import Instrument
 
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Planned:
     """One combination of a plan: its runs by seed, or why it cannot run (``status`` refused or unavailable).
 
-    ``support`` is where p(x|z) has its probability; ``evaluators`` are those that are to measure it,
+    ``support`` is where p(x|z) has its probability; ``kin`` is shared by combinations whose runs can train in
+    one pack, and empty where each has to train by itself; ``evaluators`` are those that are to measure it,
     ``efforts`` what each takes for one of its runs, where that is known.
     """
 
@@ -31,6 +32,7 @@ class Planned:
     reason: str = ""
     parameters: int | None = None
     support: str = ""
+    kin: str = ""
     evaluators: tuple[Ref, ...] = ()
     refused_evaluators: Mapping[str, str] = field(default_factory=dict)
     efforts: Mapping[str, Effort | None] = field(default_factory=dict)

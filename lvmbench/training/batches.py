@@ -96,7 +96,7 @@ class Batches:
     def __init__(self, groups: Sequence[Group], seeds: Sequence[int], device: torch.device) -> None:
         self.groups, self.device = groups, device
         self.shapes = [shape for group in groups for shape in group.shapes]
-        self._orders = [generator(seed, "order") for seed in seeds]
+        self.orders = [generator(seed, "order") for seed in seeds]
 
     @property
     def examples(self) -> dict[Shape, Tensor]:
@@ -110,7 +110,7 @@ class Batches:
     def epoch(self, epoch: int) -> Iterator[tuple[Shape, Tensor]]:
         """The shape and the rows, ``(S, B)``, of each batch."""
         # the order is drawn on the CPU, and so the same for every device
-        drawn = torch.stack([self._order(source) for source in self._orders]).to(self.device)
+        drawn = torch.stack([self._order(source) for source in self.orders]).to(self.device)
         batches = list(zip(self.shapes, drawn.split([shape.size for shape in self.shapes], 1), strict=True))
         for i in self._turns(epoch):
             yield batches[i]

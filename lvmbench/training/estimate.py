@@ -5,57 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 
 from lvmbench.combinations.parts import Parts, build
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
+from lvmbench.suites.effort import Estimate, Rates
 from lvmbench.terms import Terms
-from lvmbench.training.graph import WARM
+from lvmbench.training.graph import WARM, faster
 from lvmbench.training.precision import matmul_precision
 
 if TYPE_CHECKING:
     from lvmbench.dataset import Data
-    from lvmbench.evaluator import Effort
     from lvmbench.registry.catalogue import Catalogue
     from lvmbench.suites.planned import Planned
 
 TIMED_STEPS = WARM + 2
-"""As many as a GPU needs to record a step before the timed ones, so that these are replayed."""
+"""As many as record a step before the timed ones, so that these are replayed."""
 DATA, SAMPLES = 32, 64
 """How many data, and samples of each, are drawn to see what a draw costs."""
-
-
-FIT = 3e-5
-"""About how many seconds a point costs a clustering or a classifier, in some ten dimensions."""
-
-
-class Rates(NamedTuple):
-    """Seconds that a trained model takes for q(z|x) of one datum, for one draw of z with its terms,
-    for one density, and for the gradient of a datum.
-    """
-
-    datum: float
-    draw: float
-    density: float
-    gradient: float = 0.0
-
-    def seconds(self, effort: Effort, data: int) -> float:
-        """About how long an evaluator takes for one run, whose model is asked for each of the data once."""
-        asked = self.datum * data + self.draw * effort.evaluations + self.density * effort.densities
-        return asked + self.gradient * effort.gradients + FIT * effort.fits
-
-
-class Estimate(NamedTuple):
-    """Seconds that a pack would train if no seed stopped early, and what measuring goes by.
-
-    ``None`` where that fails.
-    """
-
-    training: float | None
-    rates: Rates | None
 
 
 def estimate(planned: Planned, data: Data, catalogue: Catalogue, device: torch.device) -> Estimate:
@@ -77,8 +47,8 @@ def _training(planned: Planned, parts: list[Parts], data: Data, device: torch.de
     from lvmbench.training.loop import Training
 
     budget = planned.combination.budget
-    training = Training(parts, list(planned.keys), data, budget, device)
-    with matmul_precision(budget.precision, device):
+    training = Training(parts, list(planned.keys), data, budget, device, wrap=faster(device, WARM))
+    with matmul_precision(budget.precision, device, training.product):
         step = _timed(lambda: training.steps_of(TIMED_STEPS), device) / TIMED_STEPS
     longest = float("inf") if budget.seconds is None else budget.seconds * len(parts)
     visits = len(parts) * len(data.splits["train"]) / training.steps

@@ -1,13 +1,15 @@
-"""A step as a CUDA graph: launched as one, so that a GPU never waits for Python."""
+"""A step that is recorded once and replayed since, so that no device waits for Python."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, ClassVar, Protocol, final
 
 import torch
 from torch import Tensor
+
+from lvmbench.training.tape import Pool, Tape
 
 if TYPE_CHECKING:
     from torch.cuda import _POOL_HANDLE
@@ -16,6 +18,8 @@ WARM = 3
 """So many calls are as written before one is recorded:
 they make what is made once, such as an optimiser's state.
 """
+WARM_ON_CPU = 20
+"""As many as recording costs: there is something to be gained from the next as many on."""
 
 Function = Callable[..., Tensor]
 
@@ -24,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 class Graph(Protocol):
     """What can record the work of a call, and do it again on the same memory."""
+
+    missed: ClassVar[int]
+    """The level at which it is logged that work cannot be recorded."""
 
     def prepare(self, call: Callable[[], Tensor]) -> Tensor:
         """Do the work of a call that comes before the recorded one."""
@@ -46,6 +53,8 @@ class CudaGraph:
         stream: What it is recorded on.
         pool: Its memory, shared with graphs that are never replayed at the same time.
     """
+
+    missed: ClassVar = logging.WARNING
 
     def __init__(self, stream: torch.cuda.Stream, pool: _POOL_HANDLE) -> None:
         self._stream, self._pool, self._graph = stream, pool, torch.cuda.CUDAGraph()
@@ -71,17 +80,23 @@ class CudaGraph:
 class Replayed:
     """A function of tensors that is recorded after a few calls, and replayed since.
 
-    A small step is some hundred kernels of microseconds each, and Python takes ten times as long to launch
-    them one by one. A replay does to the same memory what the recorded call did: the function draws no random
-    numbers, reads and writes tensors that live on in place, gets inputs of the same shapes in every call, and
-    decides nothing by the values of tensors, which is what contracts ask of components. Where it cannot
-    be recorded all the same, it runs as written, and a warning is logged.
+    A small step is some hundred kernels of microseconds each: Python takes as long again to call them on a
+    processor, and ten times as long to launch them on a GPU. A replay does to the same memory what the
+    recorded call did: the function draws no random numbers, reads and writes tensors that live on in place,
+    gets inputs of the same shapes in every call, and decides nothing by the values of tensors, which is what
+    contracts ask of components. Where it cannot be recorded all the same, it runs as written, and that is
+    logged.
 
     Its results are memory too: the next call overwrites them.
+
+    Arguments:
+        function: The function.
+        graph: What records and replays it.
+        warm: After how many calls it is recorded.
     """
 
-    def __init__(self, function: Function, graph: Graph) -> None:
-        self._function, self._graph = function, graph
+    def __init__(self, function: Function, graph: Graph, warm: int = WARM) -> None:
+        self._function, self._graph, self._warm = function, graph, warm
         self._calls = 0
         self._inputs: list[Tensor] = []
         self._result: Tensor | None = None
@@ -89,9 +104,9 @@ class Replayed:
     def __call__(self, *inputs: Tensor | float) -> Tensor:
         """The function's result."""
         self._calls += 1
-        if self._calls <= WARM:
+        if self._calls <= self._warm:
             return self._graph.prepare(lambda: self._function(*inputs))
-        if self._calls == WARM + 1:
+        if self._calls == self._warm + 1:
             self._record(*inputs)
         if self._result is None:
             return self._function(*inputs)
@@ -106,15 +121,20 @@ class Replayed:
         try:
             self._result = self._graph.record(lambda: self._function(*self._inputs))
         except RuntimeError as error:
-            logger.warning("a step cannot be a CUDA graph and runs as written: %s", error)
+            logger.log(self._graph.missed, "a step cannot be replayed, and runs as written: %s", error)
 
 
-def faster(device: torch.device) -> Callable[[Function], Function]:
-    """What makes a function faster on a device: on a GPU it becomes a graph, elsewhere it stays as it is."""
-    if device.type != "cuda":
-        return as_written
-    stream, pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
-    return lambda function: Replayed(function, CudaGraph(stream, pool))
+def faster(device: torch.device, warm: int | None = None) -> Callable[[Function], Function]:
+    """What makes a function faster on a device: it is recorded after some calls, ``warm`` ones if that is
+    given, as a CUDA graph or as a `Tape`.
+    """
+    if device.type == "cuda":
+        stream, handle = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
+        return lambda function: Replayed(function, CudaGraph(stream, handle), warm or WARM)
+    if device.type == "cpu":
+        pool = Pool()
+        return lambda function: Replayed(function, Tape(pool), warm or WARM_ON_CPU)
+    return as_written
 
 
 def as_written(function: Function) -> Function:

@@ -50,9 +50,15 @@ class Learner(nn.Module):
         return value, value
 
 
+def kept(module: nn.Module) -> dict[str, Tensor]:
+    """What is stored of a module, by name; what several layers share is there once, by the first name."""
+    own = {name for name, _ in (*module.named_parameters(), *module.named_buffers())}
+    return {name: tensor for name, tensor in module.state_dict().items() if name in own}
+
+
 def state(parts: Parts) -> dict[str, Tensor]:
     """Everything that a seed trains, by the names that `restore` takes."""
-    return Learner(parts).state_dict()
+    return kept(Learner(parts))
 
 
 def restore(parts: Parts, weights: Mapping[str, Tensor]) -> None:
@@ -61,10 +67,10 @@ def restore(parts: Parts, weights: Mapping[str, Tensor]) -> None:
     Raises `LvmbenchError` for those of other parts.
     """
     learner = Learner(parts)
-    wrong = weights.keys() ^ learner.state_dict().keys()
+    wrong = weights.keys() ^ kept(learner).keys()
     if wrong:
         raise LvmbenchError(f"these weights are of other parts: they differ in {min(wrong)}; train anew")
-    learner.load_state_dict(dict(weights))
+    learner.load_state_dict(dict(weights), strict=False)  # their names are told apart above
 
 
 def demand(learner: Learner, x: Tensor, training: bool) -> Demand:

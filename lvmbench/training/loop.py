@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,11 +17,12 @@ from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import Data
 from lvmbench.noise import Stream
+from lvmbench.stages import stage
 from lvmbench.training.batches import Batches, Shape, by_length, together
-from lvmbench.training.graph import Function, faster
-from lvmbench.training.learner import Learner, check_terms, demand
+from lvmbench.training.graph import Function, as_written, faster
+from lvmbench.training.learner import Learner, check_terms, demand, kept
 from lvmbench.training.optimizer import PackOptimizer
-from lvmbench.training.pack import Pack, PackNoise, clip_per_seed, gains_from_vectorizing
+from lvmbench.training.pack import Pack, PackNoise, clip_each, gains_from_vectorizing
 from lvmbench.training.precision import matmul_precision
 
 VALIDATION_BATCH = 512
@@ -30,7 +32,9 @@ VALIDATION_STEPS = 2**17
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch gave: the mean training and validation bound of each seed that was still training."""
+    """What an epoch gave: the mean training and validation bound of each run that was still training,
+    by its place in the pack.
+    """
 
     epoch: int
     train: dict[int, float]
@@ -39,7 +43,7 @@ class Epoch:
 
 @dataclass
 class SeedResult:
-    """What training one seed gave: its best weights on validation, named as in a `Learner`,
+    """What training one run gave: its best weights on validation, named as in a `Learner`,
     and its learning curve.
 
     ``stopped`` says why it ended: ``budget`` (all epochs are spent), ``patience``, ``seconds``, ``diverged``,
@@ -71,6 +75,16 @@ class SeedResult:
         return True
 
 
+class Checkpoints(Protocol):
+    """What brings a training to where it was, and saves where it is."""
+
+    def resume(self, training: Training) -> None:
+        """Bring a training that has not begun to where it was, if that is known."""
+
+    def end_epoch(self, training: Training, *, over: bool) -> None:
+        """See an epoch ended, and maybe with it the training."""
+
+
 def train(
     parts: Sequence[Parts],
     seeds: Sequence[int],
@@ -79,23 +93,30 @@ def train(
     device: torch.device,
     report: Callable[[Epoch], None] = lambda epoch: None,
     vectorized: bool | None = None,
+    rates: Sequence[float] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[SeedResult]:
-    """Train the seeds of one combination together.
+    """Train runs together: the seeds of one combination, or of several that differ in numbers that may vary.
 
     Each gets its own data order, noise, early stopping and divergence.
 
     Arguments:
-        parts: The built parts, one per seed.
-        seeds: The seeds.
+        parts: The built parts of each run.
+        seeds: The seed of each.
         data: The data set.
         budget: Epochs, batch, optimiser, schedule, patience, seconds, warm-up.
         device: Where to train.
-        report: Called after each epoch.
-        vectorized: Whether to train the seeds inside ``torch.vmap``; by default where that is possible and
-            faster.
+        report: Called after each epoch; also for those of an earlier call that it goes on from.
+        vectorized: Whether to train them inside ``torch.vmap``; by default where that is possible and faster.
+        rates: The learning rate of each, where it is not the budget's.
+        checkpoints: Where the training is saved, so that it can go on from there.
     """
-    with matmul_precision(budget.precision, device):
-        return Training(parts, seeds, data, budget, device, vectorized).run(report)
+    with stage("build"):
+        training = Training(parts, seeds, data, budget, device, vectorized, rates=rates)
+    if checkpoints:
+        checkpoints.resume(training)
+    with matmul_precision(budget.precision, device, training.product):
+        return training.run(report, checkpoints)
 
 
 def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
@@ -113,7 +134,7 @@ def kl_weight(epochs: float, warm_up: float, cycles: int = 1) -> float:
 class Training:
     """The state of one pack in training; `train` is the way to it.
 
-    ``wrap`` is put around what is called at each step and validated batch, and by default makes it faster.
+    ``wrap`` is put around what is called at each step and validated batch, and by default has it replayed.
     """
 
     def __init__(
@@ -125,17 +146,18 @@ class Training:
         device: torch.device,
         vectorized: bool | None = None,
         wrap: Callable[[Function], Function] | None = None,
+        rates: Sequence[float] | None = None,
     ) -> None:
         learners = [Learner(p).to(device) for p in parts]
         if vectorized is None:
             vectorized = parts[0].vectorizable and gains_from_vectorizing(learners[0], len(seeds), device)
         self.seeds, self.budget, self.device, self.visit = seeds, budget, device, data.visit
-        wrap = wrap or faster(device)
+        wrap = wrap or (faster(device) if parts[0].vectorizable else as_written)
         self.train, validation = data.splits["train"], data.splits["validation"]
         self.source, self.decode = self.train.x.to(device), self.train.decode
         self.validation = replace(validation, x=validation.x.to(device))
         self.trim = data.in_steps(parts[0].model.prior.space)
-        self.kept = tuple(learners[0].state_dict())
+        self.kept = tuple(kept(learners[0]))
         groups = by_length(self.train.lengths, budget.batch) if self.trim else None
         self.batches = Batches(groups or together(len(self.train), budget.batch), seeds, device)
         # on a copy: a trial step may write to buffers, and must leave no trace in what is trained
@@ -148,14 +170,17 @@ class Training:
         self.measure = {shape: wrap(self._measure) for shape in {x.shape for x in self._validation_batches()}}
         self.pack = Pack(learners, vectorized=vectorized)
         trained = [p for p in self.pack.parameters.values() if p.requires_grad]
-        self.optimizer = PackOptimizer(trained, budget) if trained else None
+        self.optimizer = PackOptimizer(trained, budget, rates) if trained else None
         self.visits = [Stream.seeded(seed, "visit", device=device) for seed in seeds]
+        self.samples = parts[0].objective.samples
         self.warm_up = parts[0].objective.warm_up or budget.warm_up
         self.cycles = parts[0].objective.cycles
         # the epoch from which the KL weight stays 1: the last cycle has risen
         self.warm = math.ceil(self.warm_up * (2 * self.cycles - 1))
         self.refreshes = any(part.refreshes for part in parts[0].components.values())
         self.results = [SeedResult(seed) for seed in seeds]
+        self.best = self.pack.snapshot(self.kept)
+        self.epoch, self.seconds = 0, 0.0
 
     @property
     def shape(self) -> Shape:
@@ -166,6 +191,13 @@ class Training:
     def steps(self) -> float:
         """How many steps on the first batch an epoch is worth: as many as it has where all are alike."""
         return sum(shape.work for shape in self.batches.shapes) / self.shape.work
+
+    @property
+    def product(self) -> float:
+        """About how many multiplications a matrix product of a step is."""
+        sizes: list[int] = [p[0].numel() for p in self.pack.parameters.values() if p.dim() > 2]
+        together = len(self.seeds) if self.pack.vectorized else 1
+        return together * self.shape.work * self.samples * sum(sizes) / max(1, len(sizes))
 
     def _examples(self) -> Iterator[tuple[Shape, Tensor]]:
         """A batch of each shape as a step sees it, for counting what a step draws."""
@@ -187,31 +219,40 @@ class Training:
         fitting = VALIDATION_STEPS // self.validation.x.shape[1] if self.trim else VALIDATION_BATCH
         return self.validation.batches(max(1, min(VALIDATION_BATCH, fitting)), trim=self.trim)
 
-    def run(self, report: Callable[[Epoch], None]) -> list[SeedResult]:
+    def run(
+        self, report: Callable[[Epoch], None], checkpoints: Checkpoints | None = None
+    ) -> list[SeedResult]:
         """Train until every seed has stopped, or the budget is spent."""
-        start = time.perf_counter()
-        best = self.pack.snapshot()
-        active = set(range(len(self.seeds)))
-        for epoch in range(1, self.budget.epochs + 1):
-            bounds = torch.stack(
-                [self._epoch(epoch), self._validate()]
-            ).tolist()  # the one synchronisation of an epoch
-            improved = [
-                s for s in sorted(active) if self.results[s].record(epoch, bounds[0][s], bounds[1][s])
-            ]
-            self._keep(best, improved)
-            by_seed = [{self.seeds[s]: row[s] for s in sorted(active)} for row in bounds]
-            report(Epoch(epoch, *by_seed))
-            spent = (time.perf_counter() - start) / len(self.seeds)
-            active -= {s for s in active if self._has_stopped(self.results[s], epoch, spent)}
-            if not active:
-                break
+        for epoch in self._past():
+            report(epoch)
+        start = time.perf_counter() - self.seconds
+        active = self._going_on(range(len(self.seeds))) if self.epoch else {*range(len(self.seeds))}
+        while active and self.epoch < self.budget.epochs:
+            self.epoch += 1
+            trained = self._epoch(self.epoch)
+            with stage("validation"):
+                # the one synchronisation of an epoch
+                bounds = torch.stack([trained, self._validate()]).tolist()
+            self._take_in(active, *bounds)
+            report(Epoch(self.epoch, *({s: row[s] for s in sorted(active)} for row in bounds)))
             if self.optimizer:
-                self.optimizer.end_epoch(bounds[1], warm=epoch >= self.warm)
+                self.optimizer.end_epoch(bounds[1], warm=self.epoch >= self.warm)
+            self.seconds = time.perf_counter() - start
+            active = self._going_on(active)
+            if checkpoints:
+                checkpoints.end_epoch(self, over=not active or self.epoch == self.budget.epochs)
         for s, result in enumerate(self.results):
-            result.weights = {name: best[name][s].cpu() for name in self.kept}
+            result.weights = {name: self.best[name][s].cpu() for name in self.kept}
             result.seconds = (time.perf_counter() - start) / len(self.seeds)
         return self.results
+
+    def _past(self) -> Iterator[Epoch]:
+        """The epochs that an earlier training has done."""
+        past = [Epoch(epoch, {}, {}) for epoch in range(1, self.epoch + 1)]
+        for s, result in enumerate(self.results):
+            for epoch, train, validation in result.curve:
+                past[epoch - 1].train[s], past[epoch - 1].validation[s] = train, validation
+        yield from past
 
     def steps_of(self, count: int) -> None:
         """Do some steps on the first batch, as a trial of their cost."""
@@ -219,7 +260,12 @@ class Training:
         for _ in range(count):
             self._step(self._visit(rows, self.shape), self.shape, 1.0)
 
-    def _has_stopped(self, result: SeedResult, epoch: int, seconds: float) -> bool:
+    def _going_on(self, seeds: Iterable[int]) -> set[int]:
+        """Those of some seeds that are not at their end after this epoch; the results of others say why."""
+        spent = self.seconds / len(self.seeds)
+        return {s for s in seeds if not self.has_stopped(self.results[s], self.epoch, spent)}
+
+    def has_stopped(self, result: SeedResult, epoch: int, seconds: float) -> bool:
         """Whether a seed is at its end before the epochs are; its result then says why."""
         # while the KL weight is below 1 training climbs another bound than the one that is validated
         waited = epoch - max(result.best_epoch, self.warm)
@@ -232,12 +278,13 @@ class Training:
         result.stopped = next((name for name, holds in ends.items() if holds), result.stopped)
         return any(ends.values())
 
-    def _keep(self, best: dict[str, Tensor], improved: list[int]) -> None:
-        """Copy the weights of the seeds that have just improved."""
-        if improved:
-            state = {**self.pack.parameters, **self.pack.buffers}
-            for name, kept in best.items():
-                kept[improved] = state[name].detach()[improved]
+    def _take_in(self, active: set[int], train: Sequence[float], validation: Sequence[float]) -> None:
+        """Record what an epoch gave, and copy the weights of the seeds that have just improved."""
+        recorded = {s: self.results[s].record(self.epoch, train[s], validation[s]) for s in sorted(active)}
+        if improved := [s for s, best in recorded.items() if best]:
+            state = self.pack.stacked
+            for name, tensor in self.best.items():
+                tensor[improved] = state[name].detach()[improved]
 
     def _epoch(self, epoch: int) -> Tensor:
         """One pass over the training data; the mean bound of each seed, ``(S,)``, still on the device."""
@@ -251,27 +298,35 @@ class Training:
 
     def _visit(self, rows: Tensor, shape: Shape) -> Tensor:
         """The batch of each seed, ``(S, B, *x)``."""
-        x = self._values(rows, shape)
-        if self.visit is None:
-            return x
-        return torch.stack([self.visit(row, noise) for row, noise in zip(x, self.visits, strict=True)])
+        with stage("batch"):
+            x = self._values(rows, shape)
+            if self.visit is None:
+                return x
+            return torch.stack([self.visit(row, noise) for row, noise in zip(x, self.visits, strict=True)])
 
     def _step(self, x: Tensor, shape: Shape, kl_weight: float) -> Tensor:
         """Improve each seed by its batch, ``(S, B, *x)``; their mean bounds, ``(S,)``."""
-        self.noise[shape].draw()
-        return self.advance[shape](x, kl_weight)
+        with stage("noise"):
+            self.noise[shape].draw()
+        with stage("step"):
+            return self.advance[shape](x, kl_weight)
 
     def _advance(self, shape: Shape, x: Tensor, kl_weight: Tensor | float) -> Tensor:
         """A step but for drawing its noise, which a GPU replays."""
-        surrogates, bounds = self.pack(x, *self.noise[shape].drawn, kl_weight, True)
+        with stage("forward"):
+            surrogates, bounds = self.pack(x, *self.noise[shape].drawn, kl_weight, True)
         if self.optimizer is not None:
-            self.pack.backward(surrogates)
-            if self.budget.clip:
-                clip_per_seed(
-                    [p.grad for p in self.pack.parameters.values() if p.grad is not None], self.budget.clip
-                )
-            self.optimizer.step()
+            with stage("backward"):
+                self.pack.backward(surrogates)
+            with stage("optimiser"):
+                self._improve(self.optimizer)
         return bounds.detach()
+
+    def _improve(self, optimizer: PackOptimizer) -> None:
+        """Move the weights by their gradients."""
+        if self.budget.clip:
+            clip_each([p.grad for p in self.pack.parameters.values() if p.grad is not None], self.budget.clip)
+        optimizer.step()
 
     @torch.no_grad()
     def _validate(self) -> Tensor:

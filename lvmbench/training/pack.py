@@ -1,9 +1,9 @@
-"""A pack: the seeds of one combination, trained as one."""
+"""A pack: runs that differ in their seeds, and in numbers that may vary, trained as one."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,24 +16,24 @@ from lvmbench.split import Split
 from lvmbench.training.learner import Learner
 
 VECTORIZED_LIMIT = 1_500_000
-"""Parameters per seed up to which vectorising was measured to gain on a CPU (``benchmarks/packs.py``)."""
+"""Parameters per run up to which vectorising was measured to gain on a CPU (``benchmarks/packs.py``)."""
 
 
-def gains_from_vectorizing(learner: Learner, seeds: int, device: torch.device) -> bool:
-    """Whether the seeds are better trained as stacked tensors than one after another.
+def gains_from_vectorizing(learner: Learner, runs: int, device: torch.device) -> bool:
+    """Whether runs are better trained as stacked tensors than one after another.
 
     A rule of size, not a timing, so that it never makes two runs of a suite differ.
     """
     size = sum(p.numel() for p in learner.parameters())
-    return seeds > 1 and (device.type != "cpu" or size <= VECTORIZED_LIMIT)
+    return runs > 1 and (device.type != "cpu" or size <= VECTORIZED_LIMIT)
 
 
 class Pack:
     """The stacked state of ``S`` learners of the same structure, and one pass over all of them.
 
     Arguments:
-        learners: One per seed, already on the device.
-        vectorized: Whether to run the seeds inside ``torch.vmap``, or one after another with equal results.
+        learners: One per run, already on the device. What is no tensor is taken from the first.
+        vectorized: Whether to run them inside ``torch.vmap``, or one after another with equal results.
     """
 
     def __init__(self, learners: Sequence[Learner], *, vectorized: bool) -> None:
@@ -80,9 +80,14 @@ class Pack:
                     if part.refreshes:
                         part.refresh(train, learner.model)
 
-    def snapshot(self) -> dict[str, Tensor]:
-        """A copy of the whole stacked state."""
-        return {k: v.detach().clone() for k, v in {**self.parameters, **self.buffers}.items()}
+    @property
+    def stacked(self) -> dict[str, Tensor]:
+        """The whole stacked state."""
+        return {**self.parameters, **self.buffers}
+
+    def snapshot(self, names: Collection[str] | None = None) -> dict[str, Tensor]:
+        """A copy of the stacked state, or of what has these names."""
+        return {k: v.detach().clone() for k, v in self.stacked.items() if names is None or k in names}
 
     def _leaves(self, seed: int) -> dict[str, Tensor]:
         """The parameters and buffers of one seed, in the memory of the stacked ones."""
@@ -129,10 +134,16 @@ class _Skeleton:
 
 
 def _places(module: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Where a module has its parameters and buffers: the name of each, and where it is under which key."""
+    """Where a module has its parameters and buffers: the name of each, and where it is under which key.
+
+    A tensor in several places has the name of the first, as `torch.nn.Module.named_parameters` has it.
+    """
+    names: dict[int, str] = {}
     for path, part in module.named_modules():
         for tensors in (part._parameters, part._buffers):
-            yield from ((f"{path}.{key}", tensors, key) for key, t in tensors.items() if t is not None)
+            for key, tensor in tensors.items():
+                if tensor is not None:
+                    yield names.setdefault(id(tensor), f"{path}.{key}"), tensors, key
 
 
 class PackNoise:
@@ -148,14 +159,14 @@ class PackNoise:
     """
 
     def __init__(self, seeds: Sequence[int], demand: Demand, *words: object, device: torch.device) -> None:
-        self._generators = [generator(seed, *words, device=device) for seed in seeds]
+        self.generators = [generator(seed, *words, device=device) for seed in seeds]
         self._normals = torch.empty(len(seeds), demand.normals, device=device)
         self._uniforms = torch.empty(len(seeds), demand.uniforms, device=device)
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Fresh normals and uniforms, ``(S, n)`` each, in the same memory every time."""
         # in one call for each seed and kind: numbers must not depend on how many seeds there are
-        for row, uniform_row, source in zip(self._normals, self._uniforms, self._generators, strict=True):
+        for row, uniform_row, source in zip(self._normals, self._uniforms, self.generators, strict=True):
             row.normal_(generator=source)
             uniform_row.uniform_(generator=source)
         return self.drawn
@@ -166,8 +177,8 @@ class PackNoise:
         return self._normals, self._uniforms
 
 
-def clip_per_seed(gradients: Sequence[Tensor], limit: float) -> None:
-    """Scale the gradients ``(S, ...)`` of each seed, in place, to a norm of at most ``limit``."""
+def clip_each(gradients: Sequence[Tensor], limit: float) -> None:
+    """Scale the gradients ``(S, ...)`` of each run, in place, to a norm of at most ``limit``."""
     norms = torch.stack([g.reshape(len(g), -1).square().sum(1) for g in gradients]).sum(0).sqrt()
     # by the norm over all parameters of a seed: its step keeps its direction
     scale = (limit / (norms + 1e-12)).clamp(max=1.0)

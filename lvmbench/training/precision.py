@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +13,21 @@ from torch import nn
 
 from lvmbench.options import Precision
 
+SMALL = 2.5e6
+"""An exact product of fewer multiplications is slower by oneDNN than by MKL: it takes longer to begin."""
+
 
 @contextmanager
-def matmul_precision(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Let matrix products in float32 be of this precision, and warn where the device has no faster ones."""
+def matmul_precision(precision: Precision, device: torch.device, product: float = math.inf) -> Iterator[None]:
+    """Let matrix products in float32 be of this precision, and warn where the device has no faster ones.
+
+    Arguments:
+        precision: The precision.
+        device: Where they are taken.
+        product: About how many multiplications one of them is: who is to take exact ones depends on that.
+    """
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(_setting(precision, device))
+    torch.set_float32_matmul_precision(_setting(precision, device, product))
     try:
         yield
     finally:
@@ -52,7 +62,7 @@ def has_fast_products(precision: Precision, device: torch.device) -> bool:
     return device.type == "cpu" and _rounded(precision)
 
 
-def _setting(precision: Precision, device: torch.device) -> Precision:
+def _setting(precision: Precision, device: torch.device, product: float = math.inf) -> Precision:
     """What torch is told for products of this precision; warns where none are faster than exact ones."""
     if precision != "highest" and not has_fast_products(precision, device):
         warnings.warn(
@@ -61,8 +71,8 @@ def _setting(precision: Precision, device: torch.device) -> Precision:
         precision = "highest"
     # torch then leaves products to oneDNN: without a unit that rounds it takes wider vectors than MKL does on
     # processors of other makers than MKL's, and is twice as fast
-    exact = precision == "highest" and device.type == "cpu" and not _rounded("medium")
-    return "medium" if exact else precision
+    large = precision == "highest" and device.type == "cpu" and product >= SMALL
+    return "medium" if large and not _rounded("medium") else precision
 
 
 @functools.cache

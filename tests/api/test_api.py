@@ -557,9 +557,9 @@ def test_a_model_is_not_loaded_onto_other_data_or_versions(tmp_path, monkeypatch
 def test_what_is_no_saved_model_is_a_user_error(tmp_path, results):
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"this is no file of weights")
-    with pytest.raises(UserError, match="is no file of weights"):
+    with pytest.raises(UserError, match="is no safetensors file"):
         lvmbench.load(path)
-    with pytest.raises(UserError, match="does not say what its weights are of"):
+    with pytest.raises(UserError, match="does not say what its tensors are"):
         lvmbench.load(next((results.directory / "weights").glob("*.safetensors")))
     with pytest.raises(UserError, match="cannot be written"):
         lvmbench.save(lvmbench.fit(**TINY), "/proc/no/model.safetensors")

@@ -399,5 +399,5 @@ def test_a_file_that_was_changed_is_not_read(tmp_path, fitted):
     content = bytearray(path.read_bytes())
     content[-100] ^= 1
     path.write_bytes(content)
-    with pytest.raises(UserError, match="is not as lvmbench.save wrote it: its checksum differs"):
+    with pytest.raises(UserError, match="is not as it was written: its checksum differs"):
         lvmbench.load(path)

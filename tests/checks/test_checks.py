@@ -453,7 +453,8 @@ def test_explanation_is_four_lines():
 # --- pytest -------------------------------------------------------------------------------------------------
 
 
-def run_pytest(folder, text):
+def run_pytest(folder, text, *names):
+    """What pytest shows of a file's tests of these checks."""
     path = Path(folder, "test_it.py")
     path.write_text(textwrap.dedent(text))
     command = [
@@ -466,6 +467,8 @@ def run_pytest(folder, text):
         "-rsxf",
         "-c",
         "/dev/null",
+        "-k",
+        " or ".join(names),
         str(path),
     ]
     return subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder).stdout
@@ -487,6 +490,10 @@ def test_each_check_becomes_a_named_test(plugin):
         def test_conformance(check):
             check()
         """,
+        "formula_is_stated",
+        "density_integrates_to_one",
+        "components_share_each_value",
+        "bound_is_one_figure_per_datum",
     )
     assert "test_conformance[prior/scaled:density_integrates_to_one] PASSED" in shown
     assert re.search(r"\[prior/scaled:components_share_each_value\] SKIPPED", shown)
@@ -513,7 +520,8 @@ def test_command_says_how_many_checks_passed(cli):
 
 
 def test_command_shows_each_failure_and_exits_with_one(cli, plugin):
-    shown = cli("check", plugin)
+    names = ("formula_is_stated", "components_share_each_value", "bound_is_one_figure_per_datum")
+    shown = cli("check", plugin, *(word for name in names for word in ("--only", name)))
     assert shown.code == 1
     assert "failed   objective/broken:formula_is_stated\n" in shown.out
     assert "  due    The docstring states the formula.\n" in shown.out

@@ -122,10 +122,16 @@ def bench():
     return Bench(load_catalogue())
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.kind}-{e.name}")
-def test_everything_in_the_catalogue_can_be_shown(cli, entry, bench, monkeypatch):
+@pytest.fixture
+def show(cli, bench, monkeypatch):
+    """What `lvmbench show` says of what is installed."""
     monkeypatch.setattr("lvmbench.cli.relations.Bench", lambda catalogue: bench)
-    shown = cli("show", entry.name, "--kind", entry.kind)
+    return lambda *words: cli("show", *words)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.kind}-{e.name}")
+def test_everything_in_the_catalogue_can_be_shown(show, entry):
+    shown = show(entry.name, "--kind", entry.kind)
     assert (shown.code, shown.err) == (0, "")
     assert shown.out.startswith(f"{entry.kind} {entry.name} ({entry.distribution} {entry.version})")
     assert ":math:" not in shown.out
@@ -135,15 +141,15 @@ def test_everything_in_the_catalogue_can_be_shown(cli, entry, bench, monkeypatch
         assert re.search(r"^option +type +range +default|^no options", shown.out, re.MULTILINE)
 
 
-def test_options_are_shown_with_type_range_and_default(cli):
-    shown = cli("show", "mixture").out
+def test_options_are_shown_with_type_range_and_default(show):
+    shown = show("mixture").out
     assert re.search(r"^components +int +≥ 1 +10 *$", shown, re.MULTILINE)
     assert re.search(r"^spread +float +> 0 +1\.0 *$", shown, re.MULTILINE)
 
 
 @pytest.mark.parametrize("entry", [e for e in ENTRIES if e.kind == "evaluator"], ids=lambda e: e.name)
-def test_an_evaluator_is_shown_with_what_it_measures(cli, entry):
-    shown = cli("show", entry.name, "--kind", "evaluator").out
+def test_an_evaluator_is_shown_with_what_it_measures(show, entry):
+    shown = show(entry.name, "--kind", "evaluator").out
     assert re.search(r"^metric +title +unit +better +meaning", shown, re.MULTILINE)
     for name, metric in entry.load().metrics.items():
         said = f"{name} +{re.escape(metric.title)} +{re.escape(metric.unit)} *{metric.better} +(.*)"
@@ -153,9 +159,9 @@ def test_an_evaluator_is_shown_with_what_it_measures(cli, entry):
 
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("name", ["tightness", "table", "score"])
-def test_what_is_shown_fits_the_terminal_and_breaks_between_words(cli, monkeypatch, name, width):
+def test_what_is_shown_fits_the_terminal_and_breaks_between_words(show, monkeypatch, name, width):
     monkeypatch.setattr("lvmbench.api.progress.console.width", width)
-    shown = cli("show", name).out
+    shown = show(name).out
     assert max(map(len, shown.splitlines())) <= width
     written = inspect.cleandoc(next(e for e in ENTRIES if e.name == name).load().__doc__)
     longest = max(re.sub(r"[`:]|math", "", written).split(), key=len)
@@ -168,15 +174,15 @@ def test_a_long_name_in_the_plan_breaks_at_its_options(cli, monkeypatch):
     assert re.search(r" bernoulli\[ .*\n +layers= +\n +0\]", shown)
 
 
-def test_a_name_of_several_kinds_is_shown_for_each(cli):
-    shown = cli("show", "gaussian").out
+def test_a_name_of_several_kinds_is_shown_for_each(show):
+    shown = show("gaussian").out
     assert "posterior gaussian (" in shown
     assert "decoder gaussian (" in shown
 
 
-def test_a_kind_before_the_name_says_which_and_evaluators_show_their_figures(cli):
-    assert "decoder gaussian (" not in cli("show", "posterior/gaussian").out
-    shown = cli("show", "evaluator/tightness").out
+def test_a_kind_before_the_name_says_which_and_evaluators_show_their_figures(show):
+    assert "decoder gaussian (" not in show("posterior/gaussian").out
+    shown = show("evaluator/tightness").out
     assert re.search(r"^gap +Gap +nats +lower +log p\(x\) minus the ELBO *$", shown, re.MULTILINE)
     assert "boards show: elbo, log_likelihood, gap" in shown
 
@@ -481,12 +487,15 @@ def test_a_run_that_fails_is_exit_code_1_and_says_how_to_go_on(cli, tiny):
     assert "1 failed" in shown.out
     assert "RuntimeError: no prior today" in shown.out
     assert "runs: 1 ok · 1 failed   trained now: 2" in shown.out
-    assert f"what failed: lvmbench status {out} --traceback   redo it: lvmbench retry {out}" in shown.out
+    assert (
+        f"what failed: lvmbench status {out} --traceback   redo it: lvmbench retry {out} --plugin {plugin}"
+        in shown.out
+    )
     status = cli("status", out, "--traceback").out
     assert 'raise RuntimeError("no prior today")' in status
-    assert status.endswith(f"redo what failed: lvmbench retry {out}\n")
+    assert status.endswith(f"redo what failed: lvmbench retry {out} --plugin {plugin}\n")
     (tiny.folder / "mended").touch()
-    shown = cli("retry", out, "--jobs", "0")  # the plugin is remembered
+    shown = cli("retry", out, "--jobs", "0", "--plugin", plugin)
     assert (shown.code, "runs: 2 ok   trained now: 1" in shown.out) == (0, True)
 
 
@@ -590,17 +599,17 @@ def test_help_and_lists_survive_a_reader_that_stops(tmp_path):
     assert (done.stdout, done.stderr) == ("[\n", "")
 
 
-def test_show_says_what_goes_with_a_component_and_why_not(cli):
-    shown = cli("show", "bernoulli")
+def test_show_says_what_goes_with_a_component_and_why_not(show):
+    shown = show("bernoulli")
     assert shown.code == 0
     assert re.search(r"^goes with posterior: .*\bgaussian\b", shown.out, re.MULTILINE)
     assert re.search(r"^  not with gaussian \(gaussian requires prior.real\)", shown.out, re.MULTILINE)
 
 
-def test_show_names_the_boards_that_a_component_is_on(cli, tmp_path, monkeypatch):
+def test_show_names_the_boards_that_a_component_is_on(show, tmp_path, monkeypatch):
     board = tmp_path / "leaderboards" / "mine"
     board.mkdir(parents=True)
     (board / "records.csv").write_text("prior,seed\nmixture[components=3],0\n")
     monkeypatch.chdir(tmp_path)
-    assert "boards: leaderboards/mine" in cli("show", "mixture").out
-    assert "boards" not in cli("show", "standard_normal").out
+    assert "boards: leaderboards/mine" in show("mixture").out
+    assert "boards" not in show("standard_normal").out

@@ -68,13 +68,6 @@ def test_project_is_listed_with_its_distribution(new, install_project, kind):
 
 
 @each_kind
-def test_project_passes_the_checks(new, install_project, kind):
-    install_project(new(kind, "fresh"))
-    report = check(f"{kind}/fresh")
-    assert report.ok, report.failed
-
-
-@each_kind
 def test_suite_of_a_project_trains(new, install_project, tiny, kind):
     """The suite as it is, but for fewer epochs and one seed."""
     folder = new(kind, "fresh")

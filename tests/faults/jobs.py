@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 
+from lvmbench.execution.progress import Progress
+
 
 class Own(BaseException):
     """An exception of nobody's kind."""
@@ -35,3 +37,17 @@ def wait_for(path, tell):
     """Start only when a file is there."""
     while not os.path.exists(path):
         time.sleep(0.01)
+
+
+def tell_often(seconds, tell):
+    """Tell of an epoch every tenth of a second."""
+    for epoch in range(10 * seconds):
+        tell(Progress("tell", epoch + 1, 10 * seconds, epochs=((epoch + 1, {}),)))
+        time.sleep(0.1)
+
+
+def count(total, tell):
+    """Tell of steps, one after another."""
+    for done in range(total):
+        tell(Progress("count", done + 1, total))
+    return "counted"

@@ -5,7 +5,8 @@ import os
 import pytest
 
 from lvmbench.execution.executor import Crash
-from lvmbench.execution.local import CannotStart, Limits, LocalExecutor
+from lvmbench.execution.local import HereExecutor, Limits, LocalExecutor
+from lvmbench.execution.pool import CannotStart
 from lvmbench.status import Status
 
 ACT, PROCESS, WAIT = (f"tests.faults.jobs:{name}" for name in ("act", "process", "wait_for"))
@@ -129,6 +130,15 @@ def test_workers_that_never_start_are_told_of_in_one_line():
         executor.submit(0, PROCESS, None)
         with pytest.raises(CannotStart, match=r"worker processes cannot start \(exit code 3\): no library"):
             executor.completed(120)
+
+
+def test_this_process_tells_of_a_job_while_it_does_it():
+    heard = []
+    with HereExecutor() as executor:
+        executor.listen(lambda number, news: heard.append((number, news.done)))
+        executor.submit(7, "tests.faults.jobs:count", 3)
+        (ended,) = executor.completed(0)
+    assert (ended.outcome, heard[0], heard[-1]) == ("counted", (7, 1), (7, 3))
 
 
 def test_warm_workers_are_used_again_and_end_with_their_executor():

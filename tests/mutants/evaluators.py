@@ -72,6 +72,13 @@ class ChangesWeights(Elbo):
         yield from super().evaluate(subject)
 
 
+@mutant("scales the data that it is given", subject_is_left_alone="the data changed")
+class ChangesData(Elbo):
+    def evaluate(self, subject):
+        subject.data.splits["test"].x.mul_(2)
+        yield from super().evaluate(subject)
+
+
 @mutant("leaves the model in training mode", subject_is_left_alone="mode of modules")
 class LeavesTrainingMode(Elbo):
     def evaluate(self, subject):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import lvmbench
+from lvmbench.execution import fitting as jobs
 from lvmbench.execution import references
 from lvmbench.results.baselines import COLUMNS, baselines_in, compared, reopen_baselines, with_rows, with_ways
 from lvmbench.results.board import leaderboard
@@ -134,7 +135,7 @@ def fitting(tiny, monkeypatch):
 @pytest.fixture
 def fits(fitting, monkeypatch):
     """The names of the baselines as they are fitted."""
-    seen, real = [], references.measured
+    seen, real = [], jobs.measured
 
     def noted(baseline, data):
         seen.append(baseline.name)
@@ -143,7 +144,7 @@ def fits(fitting, monkeypatch):
         slow = baseline.name in ("gaussian_mixture", "kernel_density")
         return {"split": "test", "value": -1.0} if slow else real(baseline, data)
 
-    monkeypatch.setattr(references, "measured", noted)
+    monkeypatch.setattr(jobs, "measured", noted)
     return seen
 
 

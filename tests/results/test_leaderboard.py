@@ -28,6 +28,7 @@ from lvmbench.results.folder import board_of
 from lvmbench.results.glossary import COLUMNS, keep, told
 from lvmbench.results.html import to_html
 from lvmbench.results.markdown import to_markdown
+from lvmbench.results.metrics import tidy
 from lvmbench.results.sections import cell, sections
 from lvmbench.results.tables import read_results
 from lvmbench.results.terminal import to_rich
@@ -444,7 +445,7 @@ def test_latent_sizes_are_told_apart_where_records_mix_them(results):
 
 
 def test_seed_values(results):
-    values = seed_values(run_table(*results), "elbo")["digits"]
+    values = seed_values(run_table(results[0], tidy(*results)), "elbo")["digits"]
     assert values.shape == (4, 5)
     assert values["mixture[components=20] · iaf[flows=4] · bernoulli · elbo · pathwise"].isna().tolist() == [
         0,

@@ -242,7 +242,7 @@ def block(text):
 
 def test_a_published_board_is_read_as_it_was_published(made, cli, tmp_path):
     directory, _ = made("redo_read")
-    shown = cli("publish", directory, "board")
+    shown = cli("publish", directory, "board", "--trust")
     assert (shown.code, shown.err) == (0, "")
     board, results = tmp_path / "board", lvmbench.load(tmp_path / "board")
     published = pd.read_csv(board / "leaderboard.csv")
@@ -265,7 +265,7 @@ def test_a_published_board_is_read_as_it_was_published(made, cli, tmp_path):
 def test_the_note_names_plugins_data_seeds_and_later_evaluators(made, cli, tmp_path, monkeypatch):
     directory, plugin = made("redo_named")
     monkeypatch.setattr(export, "_draw", DRAW)
-    assert cli("publish", directory, "my board").code == 0
+    assert cli("publish", directory, "my board", "--trust").code == 0
     board = tmp_path / "my board"
     assert (board / "redo_named.py").read_text() == Path(plugin).read_text()
     assert {"curves.csv", "evaluations.csv", "environment.json", "curves.svg"} <= {
@@ -274,7 +274,7 @@ def test_the_note_names_plugins_data_seeds_and_later_evaluators(made, cli, tmp_p
     text = (board / "README.md").read_text()
     assert block(text) == [
         "lvmbench run suite.yaml --out 'my board' --plugin redo_named.py",
-        "lvmbench evaluate 'my board' --evaluator 'tightness[repeats=5,samples=30]'",
+        "lvmbench evaluate 'my board' --evaluator 'tightness[repeats=5,samples=30]' --plugin redo_named.py",
         "lvmbench leaderboard 'my board'",
     ]
     digest = hashlib.sha256((tmp_path / "own.csv").read_bytes()).hexdigest()
@@ -284,9 +284,9 @@ def test_the_note_names_plugins_data_seeds_and_later_evaluators(made, cli, tmp_p
 def test_a_plugin_that_is_gone_or_was_changed_is_said(made, cli):
     directory, plugin = made("redo_gone")
     Path(plugin).write_text(Path(plugin).read_text() + "\n# changed\n")
-    assert "was changed after these runs" in cli("publish", directory, "board").err
+    assert "was changed after these runs" in cli("publish", directory, "board", "--trust").err
     Path(plugin).unlink()
-    assert "is gone; bring it back" in cli("publish", directory, "board").err
+    assert "is gone; bring it back" in cli("publish", directory, "board", "--trust").err
 
 
 def test_raw_files_are_named(directory, tmp_path):
@@ -304,7 +304,7 @@ def test_raw_files_are_named(directory, tmp_path):
 @pytest.mark.slow
 def test_the_lines_of_the_note_redo_the_board_in_a_clean_folder(made, cli, tmp_path):
     directory, _ = made("redo_again")
-    assert cli("publish", directory, "board").code == 0
+    assert cli("publish", directory, "board", "--trust").code == 0
     clean = shutil.copytree(tmp_path / "board", tmp_path / "clean")
     shutil.copy(tmp_path / "own.csv", clean)  # as the note asks for
     lines = block((clean / "README.md").read_text())

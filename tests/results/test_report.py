@@ -137,6 +137,12 @@ def test_the_command_writes_where_it_is_told(page, tmp_path, cli):
     assert (tmp_path / "page.html").stat().st_size > 100_000
 
 
+def test_a_single_seed_is_reported_without_intervals(tmp_path):
+    text = lvmbench.load(write(tmp_path / "one", list(odd_runs(seeds=1)))).report().read_text()
+    assert "How sure that is cannot be said of a single seed" in text
+    assert "nan" not in unescape(re.sub(r"<[^>]*>", " ", text)).lower().split()
+
+
 def test_what_is_written_in_a_figure_stays_as_it_is() -> None:
     figure, axes = plt.subplots()
     words = ["-18.5394 \u00b1 0.0264", "#ffffff", 'id="p', 'a < 1.23456 > "b"']

@@ -15,14 +15,13 @@ from lvmbench.combinations.combination import PROTOCOL, run_keys
 from lvmbench.combinations.given import admit
 from lvmbench.combinations.prototypes import Prototypes
 from lvmbench.errors import UserError
-from lvmbench.evaluator import Effort
 from lvmbench.kinds import PARTS
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
+from lvmbench.suites.effort import Effort, Rates
 from lvmbench.suites.plan import make_plan
 from lvmbench.suites.suite import load_suite
-from lvmbench.training.estimate import Rates
 from lvmbench_plugins.evaluators import _aggregate
 
 REFERENCE = load_catalogue()

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from lvmbench import Data
+from lvmbench.checks.contract import BUILT
+from lvmbench.checks.partners import Bench
 from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import build
@@ -24,6 +24,7 @@ from lvmbench.registry.names import Ref
 from lvmbench.training import SeedResult
 from lvmbench.training.graph import WARM, Function, Replayed, as_written
 from lvmbench.training.loop import Training
+from lvmbench.training.tape import Pool, Tape
 
 CATALOGUE = load_catalogue()
 SEQUENCES = "linear_gaussian_sequences[steps=6,shortest=2,train=90,validation=30,test=10]"
@@ -43,67 +44,16 @@ BUDGETS = [
     {"optimizer": "sgd[momentum=0.9]"},
     {"optimizer": "adam_norm_grad", "warm_up": 2},
     {"schedule": "plateau[patience=1]", "patience": 3},
+    {"schedule": "step[every=1,factor=0.3]"},
+    {"schedule": "cosine", "optimizer": "adamw"},
+    {"schedule": "step[every=1,factor=0.3]", "optimizer": "sgd"},
+    {"schedule": "step[every=1,factor=0.3]", "optimizer": "adamax"},
     {"clip": 0.1, "optimizer": "rmsprop"},
 ]
 
 
-class Tape(TorchDispatchMode):
-    """What a CUDA graph does, on the CPU: it keeps operators with their memory, and does them again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.done: list[tuple[Any, Any, Any, Any]] = []
-        self.before: list[tuple[Tensor, Tensor]] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        _refuse_what_waits(func, args)
-        if torch.Tag.inplace_view in func.tags:  # another shape of the same memory
-            return func(*args, **kwargs)
-        # aliases: shapes may be changed in place later
-        held = tree_map_only(Tensor, torch.ops.aten.alias, (args, kwargs))
-        self.before += [(t, t.clone()) for t in _written(func, *held)]
-        result = func(*args, **kwargs)
-        self.done.append((func, *held, tree_map_only(Tensor, torch.ops.aten.alias, result)))
-        return result
-
-    def prepare(self, call: Callable[[], Tensor]) -> Tensor:
-        return call()
-
-    def record(self, call: Callable[[], Tensor]) -> Tensor:
-        with self:
-            result = call()
-        # a graph records and does nothing
-        for tensor, value in reversed(self.before):
-            tensor.detach().copy_(value)
-        return result
-
-    @torch.no_grad()
-    def replay(self) -> None:
-        for func, args, kwargs, kept in self.done:
-            for old, new in zip(tree_leaves(kept), tree_leaves(func(*args, **kwargs)), strict=True):
-                if isinstance(old, Tensor) and old.data_ptr() != new.data_ptr():
-                    old.detach().copy_(new)
-
-
-def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
-    for i, argument in enumerate(func._schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            value = args[i] if i < len(args) else kwargs.get(argument.name)
-            yield from (t for t in tree_leaves(value) if isinstance(t, Tensor))
-
-
-def _refuse_what_waits(func: Any, args: Any) -> None:
-    """Refuse what a graph cannot hold: what depends on values, waits for the processor, or is random."""
-    masks = any(isinstance(t, Tensor) and t.dtype == torch.bool for t in tree_leaves(args[1:]))
-    waits = torch.Tag.dynamic_output_shape in func.tags and (masks or "index" not in str(func))
-    waits |= func is torch.ops.aten.lift_fresh.default  # a tensor of Python's numbers
-    if waits or {torch.Tag.data_dependent_output, torch.Tag.nondeterministic_seeded} & set(func.tags):
-        raise RuntimeError(f"{func} cannot be recorded")
-
-
 def _taped(function: Function) -> Function:
-    return Replayed(function, Tape())
+    return Replayed(function, Tape(Pool()))
 
 
 def _ended(text: str, wrap: Callable[[Function], Function], **budget: Any) -> list[SeedResult]:
@@ -132,7 +82,25 @@ def _assert_same(found: list[SeedResult], due: list[SeedResult]) -> None:
 
 @pytest.mark.parametrize("text", METHODS)
 def test_a_replayed_training_is_the_training_as_written(text: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     _assert_same(_ended(text, _taped), _ended(text, as_written))
+    assert not caplog.records, "a step was not recorded"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", BUILT)
+def test_steps_of_every_component_can_be_replayed(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    bench, given = Bench(CATALOGUE), Budget(epochs=4, batch=23, schedule="step[every=2]")
+    for ref in bench.offers[kind]:
+        case = bench.find({kind: ref})
+        ended = []
+        for wrap in (_taped, as_written) if case else ():
+            parts = [case.parts(seed=seed) for seed in range(2)]
+            training = Training(parts, [0, 1], case.source.data, given, torch.device("cpu"), wrap=wrap)
+            ended.append(training.run(lambda epoch: None))
+        if ended:
+            _assert_same(*ended)
     assert not caplog.records, "a step was not recorded"
 
 
@@ -142,13 +110,47 @@ def test_every_optimiser_can_be_replayed(budget: dict[str, Any]) -> None:
 
 
 def test_what_cannot_be_recorded_runs_as_written(caplog: pytest.LogCaptureFixture) -> None:
-    replayed = Replayed(lambda x: x[x > 0].sum(), Tape())
+    caplog.set_level(logging.INFO)
+    replayed = Replayed(lambda x: x[x > 0].sum(), Tape(Pool()))
     for i in range(WARM + 3):
         assert float(replayed(torch.arange(-2.0, i))) == sum(range(i))
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert [record.levelno for record in caplog.records] == [logging.INFO]
+
+
+def test_what_could_not_be_recorded_to_its_end_was_done_once() -> None:
+    count = torch.zeros(())
+
+    def function(x: Tensor) -> Tensor:
+        count.add_(1)
+        return x[x > 0].sum() + count
+
+    replayed = Replayed(function, Tape(Pool()))
+    assert [float(replayed(torch.zeros(2))) for _ in range(WARM + 3)] == [*range(1, WARM + 4)]
+
+
+def test_gradients_that_are_not_asked_for_are_not_replayed() -> None:
+    weight = torch.ones(1, 1, 2, 2, requires_grad=True)
+
+    def function(x: Tensor) -> Tensor:
+        (found,) = torch.autograd.grad(torch.nn.functional.conv2d(x, weight).square().sum(), weight)
+        return found
+
+    replayed = Replayed(function, Tape(Pool()))
+    for i in range(WARM + 3):
+        x = torch.full((1, 1, 3, 3), float(i))
+        assert torch.equal(replayed(x), function(x))
 
 
 def test_inputs_change_between_replays() -> None:
-    replayed = Replayed(lambda x, weight: weight * x.square().sum(), Tape())
+    replayed = Replayed(lambda x, weight: weight * x.square().sum(), Tape(Pool()))
     for i in range(WARM + 4):
         assert float(replayed(torch.full((3,), float(i)), 0.5)) == 1.5 * i**2
+
+
+def test_a_step_that_python_changes_runs_as_written(caplog: pytest.LogCaptureFixture) -> None:
+    counted = iter(range(100))
+    replayed = _taped(lambda x: x * 0.5 ** next(counted))
+    with caplog.at_level(logging.INFO):
+        found = [replayed(torch.ones(2)) for _ in range(WARM + 3)]
+    assert "two calls in a row are not alike" in caplog.text
+    assert len({float(value[0]) for value in found}) == len(found)

@@ -20,7 +20,7 @@ from lvmbench.combinations.parts import build
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
-from lvmbench.training import restore, train
+from lvmbench.training import restore, state, train
 from lvmbench.training.learner import ContractError
 from lvmbench.training.loop import Training
 from lvmbench.training.optimizer import PackOptimizer
@@ -104,6 +104,25 @@ def test_a_vectorized_pack_equals_a_looped_one(parts):
     one, other = (fit([0, 1, 2], vectorized=v, **parts) for v in (True, False))
     for seed in (0, 1, 2):
         assert_alike(one[seed], other[seed])
+
+
+def test_layers_may_share_their_weights():
+    """As encoders and decoders that are each other's transpose do."""
+
+    def tie(parts, seed):
+        first, second = (
+            m for m in parts.model.decoder.modules() if isinstance(m, nn.Linear) and m.weight.shape == (8, 8)
+        )
+        second.weight = first.weight
+
+    deep = {"decoder": "gaussian[hidden=8,layers=3]"}
+    one, other = (fit([0, 1], vectorized=v, change=tie, **deep) for v in (True, False))
+    for seed in (0, 1):
+        assert_alike(one[seed], other[seed])
+        assert one[seed].status == "ok"
+    built, _ = make([0], change=tie, **deep)
+    restore(built[0], one[0].weights)
+    torch.testing.assert_close(dict(state(built[0])), one[0].weights)
 
 
 @every_combination

@@ -4,6 +4,7 @@ each is its own Figure and never on pyplot's state.
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -17,6 +18,7 @@ import pandas as pd
 from lvmbench.results.board import Board
 from lvmbench.results.labels import by_table, labels
 from lvmbench.results.sections import short_labels
+from lvmbench.results.tables import write
 
 Array = npt.NDArray[np.float64]
 
@@ -62,10 +64,13 @@ def style() -> ExitStack:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of its suffix; the same figure gives the same bytes."""
+    """Write a figure in the format of its suffix, whole or not at all; the same gives the same bytes."""
     dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    drawn = io.BytesIO()
+    how: dict[str, Any] = {"format": path.suffix[1:], "metadata": dated.get(path.suffix)}
     with style():
-        figure.savefig(path, bbox_inches="tight", dpi=150, metadata=dated.get(path.suffix))
+        figure.savefig(drawn, bbox_inches="tight", dpi=150, **how)
+    write(path, drawn.getvalue())
 
 
 def leaderboard_figure(board: Board) -> Figure | None:

@@ -36,6 +36,8 @@ def draw_images(axes: Axes, images: Array, ends: tuple[float, float]) -> Axes:
     alpha = (~np.isnan(grey).any(axis=2, keepdims=True)).astype(float)
     axes.imshow(np.concatenate([np.nan_to_num(shade), alpha], axis=2), interpolation="none")
     axes.set_axis_off()
+    for axis in (axes.xaxis, axes.yaxis):  # they would be laid out all the same
+        axis.set_visible(False)
     return axes
 
 

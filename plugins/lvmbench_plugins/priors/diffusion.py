@@ -74,6 +74,7 @@ class Diffusion(Prior):
     distribution = Denoised
     provides = frozenset({"top_down"})
     fixed: Tensor
+    frequencies: Tensor
 
     def __init__(
         self,
@@ -102,6 +103,7 @@ class Diffusion(Prior):
             _cosine(steps, signal, noise) if schedule == "cosine" else torch.linspace(-signal, noise, steps)
         )
         self.register_buffer("fixed", gamma, persistent=False)
+        self.register_buffer("frequencies", torch.tensor(FREQUENCIES), persistent=False)
         self.learned = nn.Parameter(_raw(gamma)) if schedule == "learned" else None
 
     @classmethod
@@ -122,7 +124,7 @@ class Diffusion(Prior):
 
     def denoise(self, z: Tensor, gamma: Tensor) -> Tensor:
         """The guess of x from values ``(..., D)`` with noise of gamma ``(...)``."""
-        angles = gamma.unsqueeze(-1) * z.new_tensor(FREQUENCIES)
+        angles = gamma.unsqueeze(-1) * self.frequencies
         told = torch.cat([angles.sin(), angles.cos()], -1).expand(*z.shape[:-1], -1)
         found: Tensor = self.network(torch.cat([z, told], -1))
         alpha, sigma = (half.sigmoid().sqrt().unsqueeze(-1) for half in (-gamma, gamma))
