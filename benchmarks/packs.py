@@ -1,13 +1,16 @@
-"""How much faster the seeds of a combination train as one vectorised pack than one after another.
+"""How much faster runs train in one vectorised pack: seeds than one by one, settings than in packs of each.
 
-``python benchmarks/packs.py`` prints milliseconds per step for networks of several sizes, one thread. The
-rule that chooses between the two, ``lvmbench.training.pack.VECTORIZED_LIMIT``, rests on this table.
+``python benchmarks/packs.py`` prints milliseconds of processor time per step, on one thread, each side in
+turn. The first table is of the seeds of one combination; the rule that chooses,
+``lvmbench.training.pack.VECTORIZED_LIMIT``, rests on it. The second is of 5 settings with 3 seeds each, on
+digits, after it has checked that both sides train the same weights.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 
 import torch
 
@@ -20,36 +23,101 @@ from lvmbench.registry.names import Ref
 from lvmbench.training.loop import Training
 
 CASES = [(64, 32, 10), (64, 128, 3), (64, 128, 10), (784, 128, 3), (784, 256, 3), (784, 512, 3)]
-STEPS, ROUNDS = 20, 5
+STEPS, ROUNDS, WARM = 20, 5, 30
+"""Steps that are timed, how often, and how many come before: by then a step is replayed."""
+CATALOGUE, CPU = load_catalogue(), torch.device("cpu")
+SEEDS = range(3)
+SETTINGS = {
+    "elbo, 5 betas": [f"elbo[beta={beta}]" for beta in (0.25, 0.5, 1.0, 2.0, 4.0)],
+    "iwae, 5 learning rates": ["iwae"] * 5,
+    "renyi, 5 orders": [f"renyi[alpha={alpha}]" for alpha in (-1.0, 0.25, 0.5, 1.0, 2.0)],
+}
+RATES = {"iwae, 5 learning rates": [3e-4, 1e-3, 2e-3, 3e-3, 1e-2]}
+WIDTHS = (32, 128, 512)
 
 
-def combination(hidden: int) -> Combination:
+def combination(hidden: int, objective: str = "elbo") -> Combination:
     options = {"hidden": hidden, "layers": 2}
-    names = {"dataset": "digits", "prior": "standard_normal", "objective": "elbo", "estimator": "pathwise"}
+    names = {"dataset": "digits", "prior": "standard_normal", "objective": objective, "estimator": "pathwise"}
     parts = {"posterior": Ref("gaussian", options), "decoder": Ref("bernoulli", options)}
-    return Combination({**{kind: Ref(name) for kind, name in names.items()}, **parts}, latent=8)
+    return Combination({**{kind: Ref.parse(name) for kind, name in names.items()}, **parts}, latent=8)
 
 
-def milliseconds(pixels: int, hidden: int, seeds: int, *, vectorized: bool) -> float:
+def random_pixels(pixels: int) -> Data:
     x = (torch.rand(512, pixels, generator=torch.Generator().manual_seed(0)) < 0.3).to(torch.uint8)
-    data = Data(dict.fromkeys(("train", "validation", "test"), Split(x)), "binary", "random numbers")
-    parts = [build(load_catalogue(), combination(hidden), data, seed) for seed in range(seeds)]
-    training = Training(parts, range(seeds), data, Budget(), torch.device("cpu"), vectorized)
-    training.steps_of(3)
-    times = []
+    return Data(dict.fromkeys(("train", "validation", "test"), Split(x)), "binary", "random numbers")
+
+
+def pack(
+    data: Data, combinations: Sequence[Combination], rates: Sequence[float], *, vectorized: bool
+) -> Training:
+    """A pack of these combinations with each of their seeds; ``rates`` are those of the combinations."""
+    runs = [(c, rate, seed) for c, rate in zip(combinations, rates, strict=True) for seed in SEEDS]
+    parts = [build(CATALOGUE, c, data, seed) for c, _, seed in runs]
+    seeds = [seed for *_, seed in runs]
+    return Training(parts, seeds, data, Budget(), CPU, vectorized, rates=[rate for _, rate, _ in runs])
+
+
+def in_turn(*sides: Sequence[Training]) -> list[float]:
+    """Milliseconds of processor time that a step of all trainings of each side takes, each side in turn."""
+    times: list[list[float]] = [[] for _ in sides]
     for _ in range(ROUNDS):
-        start = time.perf_counter()
-        training.steps_of(STEPS)
-        times.append(1000 * (time.perf_counter() - start) / STEPS)
-    return statistics.median(times)
+        for side, found in zip(sides, times, strict=True):
+            for training in side:
+                training.steps_of(WARM)
+            start = time.process_time()
+            for training in side:
+                training.steps_of(STEPS)
+            found.append(1000 * (time.process_time() - start) / STEPS)
+    return [statistics.median(found) for found in times]
+
+
+def check_equal(one: Sequence[Training], other: Sequence[Training], steps: int = 10) -> float:
+    """The largest relative distance between the weights of a run on both sides, after some steps."""
+    weights = []
+    for side in (one, other):
+        for training in side:
+            training.steps_of(steps)
+        names = side[0].pack.parameters
+        rows = [torch.cat([t.pack.parameters[n].detach() for t in side]).flatten(1) for n in names]
+        weights.append(torch.cat(rows, 1))
+    distance = (weights[0] - weights[1]).norm(dim=1) / weights[1].norm(dim=1)
+    assert distance.max() < 1e-3, "the two sides train other weights"
+    return float(distance.max())
+
+
+def seeds() -> None:
+    print(f"{'pixels':>7}{'hidden':>7}{'seeds':>6}{'looped ms':>11}{'pack ms':>9}{'ratio':>7}")
+    for pixels, hidden, count in CASES:
+        data = random_pixels(pixels)
+        parts = [[build(CATALOGUE, combination(hidden), data, s) for s in range(count)] for _ in range(2)]
+        sides = [
+            Training(p, range(count), data, Budget(), CPU, v)
+            for p, v in zip(parts, (False, True), strict=True)
+        ]
+        looped, packed = in_turn(*([side] for side in sides))
+        print(f"{pixels:7}{hidden:7}{count:6}{looped:11.2f}{packed:9.2f}{looped / packed:7.2f}")
+
+
+def settings() -> None:
+    heads = f"{'5 packs ms':>12}{'1 pack ms':>11}{'ratio':>7}{'distance':>11}"
+    print(f"\n{'5 settings x 3 seeds':24}{'hidden':>7}{heads}")
+    data = CATALOGUE.build("dataset", Ref("digits")).load()
+    for label, objectives in SETTINGS.items():
+        rates = RATES.get(label, [1e-3] * len(objectives))
+        for hidden in WIDTHS:
+            combinations = [combination(hidden, objective) for objective in objectives]
+            apart = [pack(data, [c], [r], vectorized=True) for c, r in zip(combinations, rates, strict=True)]
+            together = [pack(data, combinations, rates, vectorized=True)]
+            distance = check_equal(together, apart)
+            five, one = in_turn(apart, together)
+            print(f"{label:24}{hidden:7}{five:12.2f}{one:11.2f}{five / one:7.2f}{distance:11.1e}")
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    print(f"{'pixels':>7}{'hidden':>7}{'seeds':>6}{'looped ms':>11}{'pack ms':>9}{'ratio':>7}")
-    for pixels, hidden, seeds in CASES:
-        looped, pack = (milliseconds(pixels, hidden, seeds, vectorized=v) for v in (False, True))
-        print(f"{pixels:7}{hidden:7}{seeds:6}{looped:11.2f}{pack:9.2f}{looped / pack:7.2f}")
+    seeds()
+    settings()
 
 
 if __name__ == "__main__":

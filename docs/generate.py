@@ -121,9 +121,8 @@ def _kind(option: Option) -> str:
     choices = ", ".join(f"`{choice}`" for choice in option.choices)
     types = f"one of {choices}" if choices else " or ".join(WORDS.get(name, name) for name in option.types)
     limits = [f"{SIGNS[sign]} {limit}" for sign, limit in option.limits]
-    return ", ".join(
-        [types, *limits, "required" if option.default is None else f"default `{option.default}`"]
-    )
+    default = "required" if option.default is None else f"default `{option.default}`"
+    return ", ".join([types, *limits, default, *["may vary in a pack"] * option.varies])
 
 
 def _metrics(cls: type[Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from lvmbench.errors import LvmbenchError
-from lvmbench.options import BASE, options_model
+from lvmbench.options import BASE, VARIES, options_model
 from lvmbench.registry.catalogue import Entry
 
 _SECTION = re.compile(r"^(References|Arguments|Example|Returns):$", re.MULTILINE)
@@ -31,6 +31,7 @@ class Option:
         limits: What bounds it: ``gt``, ``ge``, ``lt`` or ``le``, and the bound.
         default: Its default in the grammar of names; None where it must be given.
         meaning: What its docstring says of it.
+        varies: Whether the runs of one pack may differ in it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Option:
     limits: tuple[tuple[str, Any], ...]
     default: str | None
     meaning: str
+    varies: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def _option(kind: str, name: str, field: FieldInfo, meaning: str) -> Option:
     limits = tuple((word, limit) for word, limit in rules if limit is not None)
     default = None if field.is_required() else _written(field.default)
     types = () if choices else (kind,) if BASE in field.metadata else tuple(_types(field.annotation))
-    return Option(name, types, tuple(map(str, choices)), limits, default, meaning)
+    varies = VARIES in field.metadata
+    return Option(name, types, tuple(map(str, choices)), limits, default, meaning, varies)
 
 
 def _written(value: object) -> str:

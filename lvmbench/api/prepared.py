@@ -14,8 +14,8 @@ from lvmbench.execution.options import RunOptions
 if TYPE_CHECKING:
     from lvmbench.execution.executor import Executor
     from lvmbench.execution.planning import Answer, Request
+    from lvmbench.execution.reporter import Reporter
     from lvmbench.execution.runner import Summary
-    from lvmbench.execution.session import Reporter
     from lvmbench.results.consent import Consent
     from lvmbench.suites.planned import Plan
 

@@ -18,7 +18,7 @@ from lvmbench.api.prepared import Prepared
 from lvmbench.api.results import Results
 from lvmbench.errors import UserError
 from lvmbench.execution.options import RunOptions
-from lvmbench.execution.session import Reporter
+from lvmbench.execution.reporter import Reporter
 from lvmbench.registry.loader import PluginSelection
 
 
@@ -40,6 +40,7 @@ def run(
     plugins: Sequence[str | Path] = (),
     trackers: Sequence[str] = (),
     baselines: bool = True,
+    apart: bool = False,
     profile: bool = False,
     checkpoint: float | None = None,
     keep_checkpoints: bool = False,
@@ -67,6 +68,7 @@ def run(
         plugins: Local plugins, as files or modules.
         trackers: Who follow it, by name with options, as ``tensorboard``.
         baselines: Whether to fit models of the data that rows are held against.
+        apart: Whether each combination trains by itself, for training times that compare.
         profile: Whether to write to ``profile.csv`` where the time goes.
         checkpoint: Seconds after which a training is saved, again and again, to go on from there if it is cut
             short; 0: never, and by default 300.
@@ -89,6 +91,7 @@ def run(
         tuple(trackers),
         *where,
         baselines=baselines,
+        apart=apart,
         profile=profile,
         checkpoint=checkpoint,
         keep=keep_checkpoints,

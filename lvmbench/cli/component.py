@@ -122,7 +122,9 @@ def _filled(line: str, width: int) -> str:
 def _options(options: Sequence[Option]) -> RenderableType:
     if not options:
         return "no options"
-    table = Table("option", "type", "range", "default", box=None, header_style="bold", pad_edge=False)
+    varies = any(option.varies for option in options)
+    heads = ["option", "type", "range", "default", *["in a pack"] * varies]
+    table = Table(*heads, box=None, header_style="bold", pad_edge=False)
     for option in options:
         missing = Text("required", style="yellow")
         limits = ", ".join(f"{_SIGNS[sign]} {limit}" for sign, limit in option.limits)
@@ -131,6 +133,7 @@ def _options(options: Sequence[Option]) -> RenderableType:
             _type(option),
             Text(limits),
             missing if option.default is None else Text(option.default),
+            *["may vary" if option.varies else ""] * varies,
         )
     return table
 

@@ -93,7 +93,10 @@ MaxFailures = Annotated[
         "--max-failures", metavar="N|P%", help="Begin nothing new after more failed runs; or a part of them."
     ),
 ]
-
+Apart = Annotated[
+    bool,
+    typer.Option("--apart", help="Train each combination by itself, for training times that compare."),
+]
 Checkpoint = Annotated[
     float | None,
     typer.Option(

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lvmbench.api.progress import console, counted, say
 from lvmbench.execution.executor import cores
+from lvmbench.execution.packing import packed
 from lvmbench.execution.planning import estimate_in
 from lvmbench.kinds import PARTS
 from lvmbench.results.missing import Evaluated, is_unmeasured
@@ -47,7 +48,8 @@ def show_plan(prepared: Prepared, *, timed: bool, whole: bool = False) -> None:
     training = {planned: cost.training for planned, cost in costs.items() if planned in due}
     _heading(plan, runnable)
     if runnable:
-        console.print(_table(shown, _varying(runnable), statuses, training))
+        packs = _packs(runnable, statuses, prepared.executor.resources.workers)
+        console.print(_table(shown, _varying(runnable), statuses, training, packs))
     if len(shown) < len(runnable):
         say(f"{len(shown)} of {len(runnable):,} that can run, drawn at random; --all shows and times each")
     _refusals(plan, whole=whole)
@@ -124,17 +126,28 @@ def _varying(runnable: Sequence[Planned]) -> list[str]:
     return [kind for kind in PARTS if len({p.combination[kind] for p in runnable}) > 1]
 
 
+def _packs(runnable: Sequence[Planned], statuses: Mapping[str, str], workers: int) -> dict[int, int]:
+    """The number of the pack that each combination trains in, where any trains beside others."""
+    due = [(p, sum(_is_due(statuses, key) for key in p.keys.values())) for p in runnable]
+    packs = packed([one for one in due if one[1]], workers)
+    if all(len(pack) == 1 for pack in packs):
+        return {}
+    return {id(planned): number for number, pack in enumerate(packs, start=1) for planned in pack}
+
+
 def _table(
     shown: Sequence[Planned],
     varying: Sequence[str],
     statuses: Mapping[str, str],
     costs: Mapping[int, float | None],
+    packs: Mapping[int, int],
 ) -> Table:
     names = {kind: [kind, *(str(planned.combination[kind]) for planned in shown)] for kind in varying}
     settings = {n: [n, *(str(p.combination.settings[n]) for p in shown)] for n in shown[0].combination.shown}
     names |= settings
     columns = {
         "runs": [_progress(planned, statuses) for planned in shown],
+        **({"pack": [str(packs.get(id(p), "")) for p in shown]} if packs else {}),
         "parameters": ["" if p.parameters is None else f"{p.parameters:,}" for p in shown],
         **({"at most": [_time(costs[id(p)]) if id(p) in costs else "" for p in shown]} if costs else {}),
     }

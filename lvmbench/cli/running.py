@@ -11,6 +11,7 @@ import typer
 from lvmbench.cli.options import (
     Address,
     Allowed,
+    Apart,
     Blocked,
     Checkpoint,
     Device,
@@ -64,6 +65,7 @@ def run(
     baselines: Annotated[
         bool, typer.Option(help="Fit baselines to the data, which rows are held against.")
     ] = True,
+    apart: Apart = False,
     profile: Annotated[
         bool, typer.Option("--profile", help="Show where the time goes, also in DIR/profile.csv.")
     ] = False,
@@ -94,6 +96,7 @@ def run(
         (*tracker,),
         *where,
         baselines=baselines,
+        apart=apart,
         profile=profile,
         checkpoint=checkpoint,
         keep=keep,

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import partial
 
 from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import Combination
+from lvmbench.combinations.prototypes import Prototypes
 from lvmbench.options import VARIES, varying
-from lvmbench.registry.catalogue import Catalogue
+from lvmbench.registry.names import Ref
+
+FREE = [name for name, field in Budget.model_fields.items() if VARIES in field.metadata]
+"""The keys of a budget that may vary."""
 
 
-def kinship(catalogue: Catalogue, combination: Combination) -> str:
+def kinship(catalogue: Prototypes, combination: Combination) -> str:
     """What the combinations have in common that differ in numbers alone which may vary within a pack."""
-    parts = {
-        kind: [
-            ref.name,
-            _alike(catalogue.options(kind, ref), varying(catalogue.entry(kind, ref.name).load())),
-        ]
+    parts = [
+        catalogue.once(("kin", kind, ref), partial(_part, catalogue, kind, ref))
         for kind, ref in combination.refs.items()
-    }
-    free = (name for name, field in Budget.model_fields.items() if VARIES in field.metadata)
-    known = [parts, combination.latent, _alike(combination.budget.model_dump(), free)]
-    return hashlib.sha256(json.dumps(known, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    ]
+    settings = {**combination.settings, **dict.fromkeys(FREE)}
+    return hashlib.sha256(f"{parts} {settings}".encode()).hexdigest()[:16]
 
 
-def _alike(options: Mapping[str, Any], free: Iterable[str]) -> dict[str, Any]:
-    """The options, of numbers that may vary only whether they are 0, which may switch something off."""
-    return {**options, **{name: bool(options[name]) for name in free}}
+def _part(catalogue: Prototypes, kind: str, ref: Ref) -> str:
+    """A part: of numbers that may vary only whether they are 0, which may switch something off."""
+    options, free = catalogue.options(kind, ref), varying(catalogue.entry(kind, ref.name).load())
+    return f"{ref.name} {options | {name: bool(options[name]) for name in free}}"

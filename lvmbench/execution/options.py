@@ -30,6 +30,7 @@ class RunOptions:
         executor: What does the jobs, by name.
         address: Where the cluster is that does them, where that is not to be started here.
         baselines: Whether models of the data are fitted that rows are held against.
+        apart: Whether each combination trains by itself, for training times that compare.
         profile: Whether it is kept where the time of workers goes.
         checkpoint: After how many seconds a training is saved, to go on from there; 0: never, by default 300.
         keep: Whether each training that has ended leaves what larger budgets go on from.
@@ -46,6 +47,7 @@ class RunOptions:
     executor: str = "local"
     address: str | None = None
     baselines: bool = True
+    apart: bool = False
     profile: bool = False
     checkpoint: float | None = None
     keep: bool = False

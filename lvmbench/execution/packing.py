@@ -15,7 +15,7 @@ Due = tuple[Planned, int]
 """A combination, and how many of its runs are to be trained."""
 
 
-def packed(due: Sequence[Due], workers: int) -> list[list[Planned]]:
+def packed(due: Sequence[Due], workers: float) -> list[list[Planned]]:
     """Combinations by the pack that they train in, in the order of the first of each.
 
     In one pack are those that differ in numbers alone which may vary, as far as that gains, and leaves a pack
@@ -25,7 +25,7 @@ def packed(due: Sequence[Due], workers: int) -> list[list[Planned]]:
     for place, (planned, runs) in enumerate(due):
         gains = runs and planned.parameters is not None and planned.parameters <= VECTORIZED_LIMIT
         families.setdefault(planned.kin if gains and planned.kin else place, []).append((planned, runs))
-    share = math.ceil(sum(runs > 0 for _, runs in due) / max(1, workers))
+    share = max(1, math.ceil(sum(runs > 0 for _, runs in due) / max(1, workers)))
     return [pack for family in families.values() for pack in _cut(family, share)]
 
 

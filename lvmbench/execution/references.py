@@ -12,7 +12,8 @@ from lvmbench.execution.interruption import Interruption
 from lvmbench.execution.jobs import Baselines, Fitting
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.progress import Progress
-from lvmbench.execution.session import LOOK, Reporter
+from lvmbench.execution.reporter import Reporter
+from lvmbench.execution.session import LOOK
 from lvmbench.results.baselines import NAMED, baselines_in, keep_baselines, with_rows
 
 FIT = "lvmbench.execution.fitting:fit_job"

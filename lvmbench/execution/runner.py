@@ -24,8 +24,10 @@ from lvmbench.execution.interruption import Interrupted, Interruption
 from lvmbench.execution.jobs import Baselines, Warming
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.packing import packed
+from lvmbench.execution.place import Place
 from lvmbench.execution.references import due_baselines, fit_baselines
-from lvmbench.execution.session import Place, Reporter, Session
+from lvmbench.execution.reporter import Reporter
+from lvmbench.execution.session import Session
 from lvmbench.execution.tracking import Trackers
 from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, links_in, remarks_in
@@ -115,7 +117,7 @@ def run(
                     reporter.start(len(rests), _workers(workplace, rests, options))
                 session = Session(due, place, options, leases, workplace, reporter, trackers, interruption)
                 untrained = [(planned, len(rest.untrained)) for planned, rest in rests]
-                packs = packed(untrained, workplace.resources.workers)
+                packs = packed(untrained, math.inf if options.apart else workplace.resources.workers)
                 session.run(packs, _allowed(options.max_failures, plan))
                 trained, stopped = session.trained, session.stopped
                 fit_baselines(fits, out, workplace, options, reporter, interruption)

@@ -8,22 +8,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from lvmbench.errors import UserError
 from lvmbench.execution.checkpoints import remove
 from lvmbench.execution.due import Due, Rest
-from lvmbench.execution.environment import identifier
 from lvmbench.execution.executor import Crash, Ended, Executor, Limits
 from lvmbench.execution.interruption import Interruption
 from lvmbench.execution.jobs import Evaluated, Job, Measuring, Run, Trained
 from lvmbench.execution.options import RunOptions
+from lvmbench.execution.place import Place
 from lvmbench.execution.progress import PAUSE, Progress
+from lvmbench.execution.reporter import Reporter
 from lvmbench.execution.tracking import Trackers
 from lvmbench.results.connection import OutOfReach
 from lvmbench.results.leases import Leases
-from lvmbench.results.store import Store
 from lvmbench.stages import stage
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Planned
@@ -36,32 +35,12 @@ PATIENCE = 600.0
 """Seconds that a database may be out of reach."""
 OWN = {Status.REFUSED, Status.UNAVAILABLE, Status.INTERRUPTED}
 """What is answered for all runs alike: to ask each by itself would be to no purpose."""
-
-
 ENDED = {Status.OK, Status.DIVERGED}
 """What training itself ends with."""
 
 
-class Reporter(Protocol):
-    """What is told about the progress of a run."""
-
-    def start(self, packs: int, workers: int) -> None: ...
-    def progress(self, name: str, progress: Progress) -> None: ...
-    def finish(self, name: str, counts: Counter[str], reason: str) -> None: ...
-    def say(self, text: str) -> None: ...
-
-
 Asked = tuple[Planned, dict[int, str]]
 """A combination, and the keys of its runs, by seed."""
-
-
-class Place(NamedTuple):
-    """Where results are kept: the store, the folder of the weights, the environment, what saves tables."""
-
-    store: Store
-    weights: Path
-    environment: str
-    save: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -111,7 +90,6 @@ class Session:
         self._tasks: deque[Task] = deque()
         self._running: dict[int, Task] = {}
         self._number, self._looked, self._said = 0, time.monotonic(), False
-        self._environments = {place.environment}
 
     def run(self, packs: Iterable[Sequence[Planned]], allowed: float) -> None:
         """Do what is due of these combinations, those that train in one pack together,
@@ -296,7 +274,7 @@ class Session:
             run, ok = runs[result.key], result.status == Status.OK
             ending = {"status": result.status, "reason": result.reason, "traceback": result.traceback}
             facts = {**result.facts, **ending, "log": None if ok else ended.log or None}
-            made = {"environment": self._environment(ended), "finished": _now()}
+            made = {"environment": self.place.environment_of(ended), "finished": _now()}
             if not self.place.store.finish(run.key, result.curve, self.leases.owner, **facts, **made):
                 continue  # another process has taken it over
             self._count(result.status)
@@ -310,17 +288,6 @@ class Session:
         if not isinstance(ended.outcome, Crash):
             self._remove_checkpoints(task.job)
         self._queue(following)
-
-    def _environment(self, ended: Ended) -> str:
-        """The environment that a job was done in: this one, unless another machine has described itself."""
-        content = ended.prepared
-        if not isinstance(content, dict):
-            return self.place.environment
-        name = identifier(content)
-        if name not in self._environments:
-            self.place.store.environment(name, content)
-            self._environments.add(name)
-        return name
 
     def _remove_checkpoints(self, job: Job) -> None:
         """Remove what no training goes on from any more."""

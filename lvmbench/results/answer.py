@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from lvmbench.results.board import Board, seed_values
-from lvmbench.results.front import TIME, row_names
+from lvmbench.results.front import TIME, pack_sizes, row_names
 from lvmbench.results.labels import labels, table_name
 from lvmbench.results.sections import cell
 from lvmbench.status import SETTLED
@@ -88,7 +88,7 @@ def _of_table(board: Board, rows: pd.DataFrame) -> Iterator[str]:
         yield f"The only row with a rank is {found}."
     else:
         yield f"Use {found}, the best of {len(first)} rows in {_wins(board, first)}."
-        yield from _sure(first)
+        yield from _sure(first, timed=len(pack_sizes(board)) <= 1)
     if len(others):
         named = [f"{row['name']} ({_value(board, row)})" for _, row in others.iterrows()]
         yield f"Not ranked, for want of seeds: {listed(named, NAMED)}."
@@ -111,8 +111,8 @@ def _wins(board: Board, rows: pd.DataFrame) -> str:
     return f"{int((own.iloc[:, 0] == best).sum())} of {len(own)} seeds"
 
 
-def _sure(rows: pd.DataFrame) -> Iterator[str]:
-    """Which rows the first is not told apart from, and which of these is the quickest."""
+def _sure(rows: pd.DataFrame, *, timed: bool) -> Iterator[str]:
+    """Which rows the first is not told apart from, and which of these is the quickest, if times compare."""
     if pd.isna(rows["rank"].iloc[0]):
         yield "How sure that is cannot be said of a single seed."
         return
@@ -123,7 +123,7 @@ def _sure(rows: pd.DataFrame) -> Iterator[str]:
     named = listed([row["name"] for row in others], NAMED)
     yield f"With {first['seeds']} seeds it cannot be told apart from {named}."
     quickest = min([first, *others], key=lambda row: row.get(TIME, 0.0))
-    if quickest is not first:
+    if timed and quickest is not first:
         seconds = f"{quickest[TIME]:.3g} s of training, not {first[TIME]:.3g} s"
         yield f"The quickest of these is {quickest['name']}: {seconds}."
 

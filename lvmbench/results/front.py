@@ -22,6 +22,10 @@ HOW = (
     "is over the row above, paired over seeds, ± half the width of its 95% t interval, each by itself: where "
     "that has 0 in it, nothing shows that the longer training is worth it."
 )
+UNEQUAL = (
+    "Runs trained in packs of {} to {}, and in a larger pack each takes less time: `lvmbench run --apart` "
+    "gives times that compare."
+)
 
 
 def front(board: Board) -> pd.DataFrame:
@@ -117,7 +121,17 @@ def front_section(board: Board) -> Section | None:
         del columns["table"]
     left = len(found) - len(kept)
     others = [f"{left} other rows are dominated."] if left > 1 else ["1 other row is dominated."] * left
-    return Section("Quality against time", columns, list(columns)[-3:], notes=[HOW, *others])
+    packs = pack_sizes(board)
+    unequal = [UNEQUAL.format(packs[0], packs[-1])] if len(packs) > 1 else []
+    return Section("Quality against time", columns, list(columns)[-3:], notes=[HOW, *others, *unequal])
+
+
+def pack_sizes(board: Board) -> list[int]:
+    """How many runs trained together, of those that are ok: times compare where that is one number."""
+    if "pack" not in board.records:
+        return []
+    ok = board.records.loc[board.records["status"] == "ok", "pack"].dropna()
+    return sorted({int(size) for size in ok})
 
 
 def row_names(board: Board) -> pd.Series[str]:

@@ -1,5 +1,6 @@
 """Which combinations train together, and that what each gives does not depend on it."""
 
+import math
 from dataclasses import replace
 
 import pandas as pd
@@ -58,7 +59,8 @@ def sizes(due, workers):
 
 def test_there_is_a_pack_for_each_worker(planned):
     (one,) = planned(**ONE)
-    assert [sizes([(one, 3)] * 5, workers) for workers in (1, 2, 3, 9)] == [[5], [2, 3], [1, 2, 2], [1] * 5]
+    found = [sizes([(one, 3)] * 5, workers) for workers in (1, 2, 3, 9, math.inf)]
+    assert found == [[5], [2, 3], [1, 2, 2], [1] * 5, [1] * 5]
 
 
 def test_a_pack_has_no_more_runs_than_gain(planned):
@@ -91,9 +93,7 @@ def test_a_run_is_the_same_whoever_trains_beside_it(tiny):
     budget = {"epochs": 2, "batch": 20, "learning_rate": [1e-2, 3e-3], "patience": 0}
     settings = {**ONE, "objectives": ["elbo", "elbo[beta=4]"], "budget": budget}
     tiny.run("together", **settings)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packing, "RUNS", 1)
-        tiny.run("apart", **settings)
+    tiny.run("apart", options={"apart": True}, **settings)
     (one, figures), (other, expected) = (results(tiny, out) for out in ("together", "apart"))
     assert (set(one["pack"]), set(other["pack"])) == ({8}, {2})
     timed = [name for name in TIMED if name in one]

@@ -1,10 +1,13 @@
 """Which rows of a board no other is both as good and as quick as."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from lvmbench.errors import UserError
+from lvmbench.results.answer import answer
 from lvmbench.results.board import leaderboard
 from lvmbench.results.comparison import paired_difference
 from lvmbench.results.front import front, front_section, undominated
@@ -13,13 +16,14 @@ from lvmbench.results.pictures.front import front_figure
 from tests.results.test_effects import NOISE, results
 
 
-def board(rows, better="higher"):
+def board(rows, better="higher", packs=(3,)):
     """A board of priors with these values and seconds; the values of seeds differ by `NOISE`."""
     records, measurements = results(
         lambda place, seed: rows[place["prior"]][0] + NOISE[seed], prior=list(rows), better=better
     )
     seconds = records["prior"].map({prior: seconds for prior, (_, seconds) in rows.items()})
-    return leaderboard(records.assign(train_seconds=seconds), measurements)
+    sizes = records["prior"].map(dict(zip(rows, itertools.cycle(packs), strict=False)))
+    return leaderboard(records.assign(train_seconds=seconds, pack=sizes), measurements)
 
 
 ROWS = {
@@ -111,3 +115,16 @@ def test_the_picture_names_the_front_the_quickest_first():
     assert (axes.get_xscale(), axes.get_ylabel()) == ("log", "Elbo (nats)")
     (near,) = front_figure(board({"a": (1.0, 1.0), "b": (2.0, 1.5)})).axes
     assert near.get_xscale() == "linear"
+
+
+def test_where_packs_differ_in_size_it_says_that_times_do_not_compare():
+    notes = [front_section(board(ROWS, packs=packs)).notes for packs in ((3,), (3, 15))]
+    said = [any("--apart" in note for note in part) for part in notes]
+    assert said == [False, True]
+    assert "packs of 3 to 15" in notes[1][-1]
+
+
+def test_which_row_is_the_quickest_is_not_said_where_packs_differ_in_size():
+    rows = {"a": (1.0, 9.0), "b": (1.0, 1.0)}  # the first of a tie is slow
+    said = [" ".join(answer(board(rows, packs=packs))[0].sentences) for packs in ((3,), (3, 15))]
+    assert ["quickest" in text for text in said] == [True, False]

@@ -22,9 +22,7 @@ from lvmbench.execution.checkpoints import Checkpoints, expect_own, remove
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.training import train
-from lvmbench.training.graph import Replayed
-from lvmbench.training.loop import Training
-from tests.training.test_graph import Tape
+from lvmbench.training.tape import Tape
 from tests.training.test_training import Around
 
 CATALOGUE = load_catalogue()
@@ -278,14 +276,15 @@ def test_seeds_of_a_pack_go_on_apart(place):
     assert apart.curve[:4] == whole.curve[:4]
 
 
-def test_a_graph_is_recorded_anew(place):
-    """What is replayed after the cut does as before to the tensors that were brought back."""
-    how = budget(epochs=6)
-    place.cut(how, 3)
-    parts, data = make(PLAIN, (0, 1))
-    training = Training(parts, (0, 1), data, how, CPU, wrap=lambda step: Replayed(step, Tape()))
-    place.checkpoints(how).resume(training)
-    assert_same(training.run(lambda epoch: None), undisturbed(how))
+@pytest.mark.parametrize("method", [PLAIN, METHODS[0], METHODS[5], METHODS[9]])
+@pytest.mark.parametrize("schedule", ["step[every=1]", "plateau[patience=0]"])
+def test_steps_that_are_replayed_go_on(place, method, schedule, monkeypatch):
+    """They are recorded anew, on the tensors that were brought back."""
+    monkeypatch.setattr("lvmbench.training.graph.WARM_ON_CPU", 1)
+    replays, replay = [], Tape.replay
+    monkeypatch.setattr(Tape, "replay", lambda tape: replays.append(tape) or replay(tape))
+    assert_goes_on(place, budget(schedule=schedule), 2, method=method)
+    assert len({*replays}) > 3, "those of the three trainings"
 
 
 def test_short_trainings_write_nothing(place):

@@ -69,7 +69,7 @@ class GradientVariance(Evaluator):
         ['gradient_agreement', 'gradient_disagreement']
     """
 
-    version = 3
+    version = 4
     metrics: ClassVar[Mapping[str, Metric]] = {
         "gradient_variance": Metric(
             "Gradient variance", "squared gradient", "lower", "trace of the gradient's covariance"
@@ -97,7 +97,7 @@ class GradientVariance(Evaluator):
     board = ("gradient_variance_ratio[score/pathwise]",)
 
     def __init__(
-        self, *, batch: Count = 64, repeats: Repeats = 200, largest: Count | None = None, chunk: Count = 20
+        self, *, batch: Count = 64, repeats: Repeats = 200, largest: Count | None = None, chunk: Count = 10
     ) -> None:
         self.batch, self.repeats, self.largest, self.chunk = batch, repeats, largest, chunk
 
