@@ -252,15 +252,14 @@ def _by_themselves(specimen: Specimen, needs: Capabilities, met: set[object]) ->
     Where nothing works, one failure tells as much as all.
     """
     hopeless = not met
-    for name, partner, case in specimen.bench.partners({}, needs):
-        # one choice of each component's options is enough, and one combination may stand for several
-        known = {case, *((kind, ref.name) for kind, ref in partner.items())} if partner else {case, name}
-        if not met & known:
+    # one choice of each component's options is enough, and one combination may stand for several
+    for name, partner, case in specimen.bench.partners({}, needs, met):
+        if case not in met:
             yield (tried := _tried(specimen, name, case))
             hopeless = hopeless and tried[2] is not None
             if hopeless and not _refused(tried[2]):
                 return
-        met |= known
+        met |= {case, *((kind, ref.name) for kind, ref in partner.items())} if partner else {case, name}
 
 
 def _refused(error: Exception | None) -> bool:
