@@ -46,6 +46,7 @@ class Pack:
             stack_linears(self._skeleton.learner)
         # one by one, gradients are those of a seed's own rows: they need not go back through the stack
         self._members = [] if vectorized else [self._leaves(s) for s in range(len(learners))]
+        self._down: Tensor | None = None
 
     def __call__(
         self, x: Tensor, normals: Tensor, uniforms: Tensor, kl_weight: Tensor | float, training: bool
@@ -71,7 +72,9 @@ class Pack:
         for leaf in leaves:
             leaf.grad = None
         # each seed's weights get the gradient of its own surrogate, as if it were alone
-        surrogates.backward(-torch.ones_like(surrogates))
+        if self._down is None:
+            self._down = torch.full_like(surrogates, -1.0)
+        surrogates.backward(self._down)
         for name, stacked in self.parameters.items() if self._members else ():
             stacked.grad = _together([member[name].grad for member in self._members])
 
