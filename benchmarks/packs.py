@@ -34,7 +34,7 @@ SETTINGS = {
     "renyi, 5 orders": [f"renyi[alpha={alpha}]" for alpha in (-1.0, 0.25, 0.5, 1.0, 2.0)],
 }
 RATES = {"iwae, 5 learning rates": [3e-4, 1e-3, 2e-3, 3e-3, 1e-2]}
-WIDTHS = (32, 128, 512)
+WIDTHS = (32, 128, 256)
 
 
 def combination(hidden: int, objective: str = "elbo") -> Combination:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,18 +15,17 @@ from lvmbench.checks.contract import applies, contract, require
 from lvmbench.checks.partners import Case
 from lvmbench.checks.partnership import blame, trouble
 from lvmbench.checks.search import Capabilities
-from lvmbench.checks.specimen import Specimen, stream
+from lvmbench.checks.specimen import Specimen
 from lvmbench.checks.statistics import limit, require_average
 from lvmbench.checks.steps import global_state
 from lvmbench.checks.subjects import measure, subject_of
+from lvmbench.checks.truths import DRAWS, TRUTHS
 from lvmbench.combinations.requirements import capabilities
 from lvmbench.errors import Refusal
 from lvmbench.evaluator import Measurement, Subject
 from lvmbench.registry.names import Ref
-from lvmbench.terms import Terms
 
 READ = "evaluator.Evaluator"
-DRAWS = 4000
 REPEATS = 12
 ROWS = 8
 """So many rows of a split are tried first where all that matters is whether a combination can be measured."""
@@ -252,15 +251,14 @@ def _by_themselves(specimen: Specimen, needs: Capabilities, met: set[object]) ->
     Where nothing works, one failure tells as much as all.
     """
     hopeless = not met
-    for name, partner, case in specimen.bench.partners({}, needs):
-        # one choice of each component's options is enough, and one combination may stand for several
-        known = {case, *((kind, ref.name) for kind, ref in partner.items())} if partner else {case, name}
-        if not met & known:
+    # one choice of each component's options is enough, and one combination may stand for several
+    for name, partner, case in specimen.bench.partners({}, needs, met):
+        if case not in met:
             yield (tried := _tried(specimen, name, case))
             hopeless = hopeless and tried[2] is not None
             if hopeless and not _refused(tried[2]):
                 return
-        met |= known
+        met |= {case, *((kind, ref.name) for kind, ref in partner.items())} if partner else {case, name}
 
 
 def _refused(error: Exception | None) -> bool:
@@ -318,46 +316,3 @@ def shared_metrics_are_what_they_say(specimen: Specimen) -> None:
             "sign, sum or factor",
             slack=0.02 + limit(DRAWS, 1) * error,
         )
-
-
-@torch.no_grad()
-def _terms(subject: Subject, samples: int = DRAWS) -> Terms:
-    return Terms(subject.model, subject.x, stream("truth"), samples)
-
-
-def _average(draws: Tensor) -> tuple[float, float]:
-    """The mean over draws and data, and its standard error."""
-    means = draws.double().mean(1)
-    return means.mean().item(), means.std().item() / len(draws) ** 0.5
-
-
-@torch.no_grad()
-def _elbo(subject: Subject) -> tuple[float, float]:
-    return _average(_terms(subject).log_w())
-
-
-@torch.no_grad()
-def _rate(subject: Subject) -> tuple[float, float]:
-    terms = _terms(subject)
-    return _average(terms.log_q - terms.log_prior)
-
-
-@torch.no_grad()
-def _distortion(subject: Subject) -> tuple[float, float]:
-    return _average(-_terms(subject).log_likelihood)
-
-
-@torch.no_grad()
-def _bound(subject: Subject) -> tuple[float, float]:
-    noise, objective = stream("bound"), subject.objective
-    terms = [Terms(subject.model, subject.x, noise, objective.samples) for _ in range(400)]
-    return _average(torch.stack([objective(t) for t in terms]))
-
-
-TRUTHS: dict[str, Callable[[Subject], tuple[float, float]]] = {
-    "elbo": _elbo,
-    "bound": _bound,
-    "rate": _rate,
-    "distortion": _distortion,
-}
-"""What the metrics are whose names evaluators share."""

@@ -35,7 +35,8 @@ def estimate(planned: Planned, data: Data, catalogue: Catalogue, device: torch.d
     try:
         parts = [build(catalogue, planned.combination, data, seed) for seed in planned.keys]
         training, gradient = _training(planned, parts, data, device)
-        return Estimate(training, _rates(parts[0], data, device)._replace(gradient=gradient))
+        with matmul_precision("highest", device):
+            return Estimate(training, _rates(parts[0], data, device)._replace(gradient=gradient))
     except Exception:
         return Estimate(None, None)
     finally:

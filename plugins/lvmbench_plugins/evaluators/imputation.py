@@ -56,6 +56,12 @@ class _Puzzle(NamedTuple):
             raise Refusal("nothing that is known is hidden of any datum")
         return _Puzzle(*(part[rows] for part in self))
 
+    def some(self, count: int, noise: Noise) -> _Puzzle:
+        """At most so many of the data, drawn at random."""
+        size = len(self.x)
+        rows = noise.uniform((size,)).argsort()[:count] if count < size else slice(None)
+        return _Puzzle(*(part[rows] for part in self))
+
     def split(self, size: int) -> Iterator[_Puzzle]:
         """So many data at once at most."""
         return map(_Puzzle, *(part.split(size) for part in self))
@@ -99,6 +105,7 @@ class Imputation(Evaluator):
         rounds: How often data are filled in.
         fills: The number M of filled-in copies of each datum.
         samples: The number of draws of z from each of them, and from the prior.
+        data: How many data of the split to take at most, drawn at random.
         chunk: How many pairs of sample and datum are decoded at once; the random numbers depend on it.
         precision: How exact the matrix products of the decoder are.
 
@@ -107,7 +114,7 @@ class Imputation(Evaluator):
         'higher'
     """
 
-    version = 2
+    version = 3
     requires = frozenset(
         {"dataset.image", "decoder.units", "posterior.density", "prior.density", "prior.fixed"}
     )
@@ -137,25 +144,27 @@ class Imputation(Evaluator):
         rounds: Count = 5,
         fills: Count = 10,
         samples: Several = 50,
-        chunk: Count = 16384,
+        data: Count = 500,
+        chunk: Count = 4096,
         precision: Precision = "highest",
     ) -> None:
         self.precision = precision
         self.hidden, self.rounds, self.fills = hidden, rounds, fills
-        self.samples, self.chunk = samples, chunk
+        self.samples, self.data, self.chunk = samples, data, chunk
         shown = {"missing": {"dataset.whole"}, "random": set()}.get(hidden, {"dataset.image"})
         self.requires = self.requires - {"dataset.image"} | shown
 
     def evaluations(self, work: Workload) -> int:
-        return work.size * (self.rounds * (self.fills + 1) * self.samples + (self.rounds - 1) * self.fills)
+        each = self.rounds * (self.fills + 1) * self.samples + (self.rounds - 1) * self.fills
+        return min(self.data, work.size) * each
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
         marginal, noise = _marginal(subject), subject.noise("imputation")
-        puzzle = self._puzzle(subject)
+        puzzle = self._puzzle(subject).some(self.data, subject.noise("imputation", "data"))
         batches = puzzle.split(max(1, self.chunk // ((self.fills + 1) * self.samples)))
-        figures = [self._figures(subject, b, marginal, noise) for b in subject.followed([*batches])]
-        return of_some(measurements(figures), subject)
+        found = measurements(self._figures(subject, b, marginal, noise) for b in subject.followed([*batches]))
+        return of_some(found, subject)
 
     def _puzzle(self, subject: Subject) -> _Puzzle:
         """The data of the measured split of which something is hidden that is known."""
