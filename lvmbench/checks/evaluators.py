@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from lvmbench.checks.contract import applies, contract, require
 from lvmbench.checks.partners import Case
@@ -17,12 +14,11 @@ from lvmbench.checks.partnership import blame, trouble
 from lvmbench.checks.search import Capabilities
 from lvmbench.checks.specimen import Specimen
 from lvmbench.checks.statistics import limit, require_average
-from lvmbench.checks.steps import global_state
-from lvmbench.checks.subjects import measure, subject_of
+from lvmbench.checks.subjects import measure, subject_of, watched
 from lvmbench.checks.truths import DRAWS, TRUTHS
 from lvmbench.combinations.requirements import capabilities
 from lvmbench.errors import Refusal
-from lvmbench.evaluator import Measurement, Subject
+from lvmbench.evaluator import Measurement
 from lvmbench.registry.names import Ref
 
 READ = "evaluator.Evaluator"
@@ -37,30 +33,6 @@ OF_MEASUREMENTS = (
 )
 """The checks that an evaluator fails, too, where its measurements are not of declared metrics."""
 Key = tuple[str, str, str]
-
-
-class Watched(NamedTuple):
-    """Measurements, and what else making them has changed: global generators, and what of the subject."""
-
-    found: list[Measurement]
-    generators: list[str]
-    changed: list[str]
-
-
-def watched(specimen: Specimen) -> Watched:
-    """The measurements of the first combination, made once."""
-    if "watched" not in specimen.memory:
-        specimen.memory["watched"] = _watch(specimen, subject_of(specimen))
-    made: Watched = specimen.memory["watched"]
-    return made
-
-
-def _watch(specimen: Specimen, subject: Subject) -> Watched:
-    whole, state = global_state(), _state(subject)
-    found = measure(specimen, subject)
-    generators = [name for name, after in global_state().items() if after != whole[name]]
-    changed = [what for what, after in _state(subject).items() if after != state[what]]
-    return Watched(found, generators, changed)
 
 
 def first(specimen: Specimen) -> list[Measurement]:
@@ -191,27 +163,6 @@ def evaluation_leaves_global_generators_alone(specimen: Specimen) -> None:
 def subject_is_left_alone(specimen: Specimen) -> None:
     changed = watched(specimen).changed
     require(not changed, f"the {' and the '.join(changed)} changed", "work on a copy")
-
-
-def _state(subject: Subject) -> dict[str, Any]:
-    modules = {"model": subject.model, "objective": subject.objective, **dict(subject.estimators)}
-    named = [(f"{k}.{n}", w) for k, m in modules.items() for n, w in m.named_parameters()]
-    everything = [t for m in modules.values() for t in m.state_dict().values()]
-    # not by their checksum, which is found once
-    tensors = [t for s in subject.data.splits.values() for t in (s.x, s.labels, s.factors, s.whole)]
-    return {
-        "weights": [_digest(tensor) for tensor in everything],
-        "gradients": [None if w.grad is None else _digest(w.grad) for _, w in named],
-        "requires_grad of weights": [w.requires_grad for _, w in named],
-        "mode of modules (training or evaluation)": [
-            m.training for s in modules.values() for m in s.modules()
-        ],
-        "data": [_digest(tensor) for tensor in tensors if tensor is not None],
-    }
-
-
-def _digest(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
 def tried_before(specimen: Specimen) -> bool:
