@@ -52,8 +52,8 @@ def test_stages_of_what_is_replayed_are_counted():
     with clocked() as clock:
         for _ in range(WARM + 5):
             replayed(torch.zeros(2))
-    # the recorded call is done twice: once to be recorded, and once as the first replay
-    assert clock.spent["forward"].times == WARM + 5 + 1
+    # the recorded call is done three times: twice to be recorded, and once as the first replay
+    assert clock.spent["forward"].times == WARM + 5 + 2
 
 
 def profile(tiny, jobs):
