@@ -21,6 +21,7 @@ from lvmbench.combinations.parts import build
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.training.loop import Training
+from lvmbench.training.precision import matmul_precision
 
 CASES = [(64, 32, 10), (64, 128, 3), (64, 128, 10), (784, 128, 3), (784, 256, 3), (784, 512, 3)]
 STEPS, ROUNDS, WARM = 20, 5, 30
@@ -33,7 +34,7 @@ SETTINGS = {
     "renyi, 5 orders": [f"renyi[alpha={alpha}]" for alpha in (-1.0, 0.25, 0.5, 1.0, 2.0)],
 }
 RATES = {"iwae, 5 learning rates": [3e-4, 1e-3, 2e-3, 3e-3, 1e-2]}
-WIDTHS = (32, 128, 512)
+WIDTHS = (32, 128, 256)
 
 
 def combination(hidden: int, objective: str = "elbo") -> Combination:
@@ -58,16 +59,21 @@ def pack(
     return Training(parts, seeds, data, Budget(), CPU, vectorized, rates=[rate for _, rate, _ in runs])
 
 
+def take(side: Sequence[Training], steps: int) -> None:
+    """Take some steps of each training, with the products that it has while it trains."""
+    for training in side:
+        with matmul_precision("highest", CPU, training.product):
+            training.steps_of(steps)
+
+
 def in_turn(*sides: Sequence[Training]) -> list[float]:
     """Milliseconds of processor time that a step of all trainings of each side takes, each side in turn."""
     times: list[list[float]] = [[] for _ in sides]
     for _ in range(ROUNDS):
         for side, found in zip(sides, times, strict=True):
-            for training in side:
-                training.steps_of(WARM)
+            take(side, WARM)
             start = time.process_time()
-            for training in side:
-                training.steps_of(STEPS)
+            take(side, STEPS)
             found.append(1000 * (time.process_time() - start) / STEPS)
     return [statistics.median(found) for found in times]
 

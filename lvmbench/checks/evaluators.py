@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from lvmbench.checks.contract import applies, contract, require
 from lvmbench.checks.partners import Case
 from lvmbench.checks.partnership import blame, trouble
 from lvmbench.checks.search import Capabilities
-from lvmbench.checks.specimen import Specimen, stream
+from lvmbench.checks.specimen import Specimen
 from lvmbench.checks.statistics import limit, require_average
-from lvmbench.checks.steps import global_state
-from lvmbench.checks.subjects import measure, subject_of
+from lvmbench.checks.subjects import measure, subject_of, watched
+from lvmbench.checks.truths import DRAWS, TRUTHS
 from lvmbench.combinations.requirements import capabilities
 from lvmbench.errors import Refusal
-from lvmbench.evaluator import Measurement, Subject
+from lvmbench.evaluator import Measurement
 from lvmbench.registry.names import Ref
-from lvmbench.terms import Terms
 
 READ = "evaluator.Evaluator"
-DRAWS = 4000
 REPEATS = 12
 ROWS = 8
 """So many rows of a split are tried first where all that matters is whether a combination can be measured."""
@@ -38,30 +33,6 @@ OF_MEASUREMENTS = (
 )
 """The checks that an evaluator fails, too, where its measurements are not of declared metrics."""
 Key = tuple[str, str, str]
-
-
-class Watched(NamedTuple):
-    """Measurements, and what else making them has changed: global generators, and what of the subject."""
-
-    found: list[Measurement]
-    generators: list[str]
-    changed: list[str]
-
-
-def watched(specimen: Specimen) -> Watched:
-    """The measurements of the first combination, made once."""
-    if "watched" not in specimen.memory:
-        specimen.memory["watched"] = _watch(specimen, subject_of(specimen))
-    made: Watched = specimen.memory["watched"]
-    return made
-
-
-def _watch(specimen: Specimen, subject: Subject) -> Watched:
-    whole, state = global_state(), _state(subject)
-    found = measure(specimen, subject)
-    generators = [name for name, after in global_state().items() if after != whole[name]]
-    changed = [what for what, after in _state(subject).items() if after != state[what]]
-    return Watched(found, generators, changed)
 
 
 def first(specimen: Specimen) -> list[Measurement]:
@@ -194,27 +165,6 @@ def subject_is_left_alone(specimen: Specimen) -> None:
     require(not changed, f"the {' and the '.join(changed)} changed", "work on a copy")
 
 
-def _state(subject: Subject) -> dict[str, Any]:
-    modules = {"model": subject.model, "objective": subject.objective, **dict(subject.estimators)}
-    named = [(f"{k}.{n}", w) for k, m in modules.items() for n, w in m.named_parameters()]
-    everything = [t for m in modules.values() for t in m.state_dict().values()]
-    # not by their checksum, which is found once
-    tensors = [t for s in subject.data.splits.values() for t in (s.x, s.labels, s.factors, s.whole)]
-    return {
-        "weights": [_digest(tensor) for tensor in everything],
-        "gradients": [None if w.grad is None else _digest(w.grad) for _, w in named],
-        "requires_grad of weights": [w.requires_grad for _, w in named],
-        "mode of modules (training or evaluation)": [
-            m.training for s in modules.values() for m in s.modules()
-        ],
-        "data": [_digest(tensor) for tensor in tensors if tensor is not None],
-    }
-
-
-def _digest(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
-
-
 def tried_before(specimen: Specimen) -> bool:
     """Whether another choice of an evaluator's options, with the same requirements, was tried before."""
     needs = specimen.build().requires
@@ -252,15 +202,14 @@ def _by_themselves(specimen: Specimen, needs: Capabilities, met: set[object]) ->
     Where nothing works, one failure tells as much as all.
     """
     hopeless = not met
-    for name, partner, case in specimen.bench.partners({}, needs):
-        # one choice of each component's options is enough, and one combination may stand for several
-        known = {case, *((kind, ref.name) for kind, ref in partner.items())} if partner else {case, name}
-        if not met & known:
+    # one choice of each component's options is enough, and one combination may stand for several
+    for name, partner, case in specimen.bench.partners({}, needs, met):
+        if case not in met:
             yield (tried := _tried(specimen, name, case))
             hopeless = hopeless and tried[2] is not None
             if hopeless and not _refused(tried[2]):
                 return
-        met |= known
+        met |= {case, *((kind, ref.name) for kind, ref in partner.items())} if partner else {case, name}
 
 
 def _refused(error: Exception | None) -> bool:
@@ -318,46 +267,3 @@ def shared_metrics_are_what_they_say(specimen: Specimen) -> None:
             "sign, sum or factor",
             slack=0.02 + limit(DRAWS, 1) * error,
         )
-
-
-@torch.no_grad()
-def _terms(subject: Subject, samples: int = DRAWS) -> Terms:
-    return Terms(subject.model, subject.x, stream("truth"), samples)
-
-
-def _average(draws: Tensor) -> tuple[float, float]:
-    """The mean over draws and data, and its standard error."""
-    means = draws.double().mean(1)
-    return means.mean().item(), means.std().item() / len(draws) ** 0.5
-
-
-@torch.no_grad()
-def _elbo(subject: Subject) -> tuple[float, float]:
-    return _average(_terms(subject).log_w())
-
-
-@torch.no_grad()
-def _rate(subject: Subject) -> tuple[float, float]:
-    terms = _terms(subject)
-    return _average(terms.log_q - terms.log_prior)
-
-
-@torch.no_grad()
-def _distortion(subject: Subject) -> tuple[float, float]:
-    return _average(-_terms(subject).log_likelihood)
-
-
-@torch.no_grad()
-def _bound(subject: Subject) -> tuple[float, float]:
-    noise, objective = stream("bound"), subject.objective
-    terms = [Terms(subject.model, subject.x, noise, objective.samples) for _ in range(400)]
-    return _average(torch.stack([objective(t) for t in terms]))
-
-
-TRUTHS: dict[str, Callable[[Subject], tuple[float, float]]] = {
-    "elbo": _elbo,
-    "bound": _bound,
-    "rate": _rate,
-    "distortion": _distortion,
-}
-"""What the metrics are whose names evaluators share."""

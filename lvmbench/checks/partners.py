@@ -204,16 +204,19 @@ class Bench:
         }
         return sources, offers
 
-    def partners(self, fixed: Fixed, need: Capabilities = NOTHING) -> Iterator[tuple[str, Fixed, Case]]:
-        """For each part of another kind and each data set,
-        a combination with it that meets all requirements.
+    def partners(
+        self, fixed: Fixed, need: Capabilities = NOTHING, met: Collection[object] = ()
+    ) -> Iterator[tuple[str, Fixed, Case]]:
+        """For each part of another kind and each data set, a combination with it that meets all requirements.
+
+        What is met by the time that it is due, a part by kind and name, is left out.
         """
         pairs = [(kind, ref) for kind in BUILT if kind not in fixed for ref in self.offers[kind]]
         for kind, ref in pairs:
-            if case := self.find({**fixed, kind: ref}, need):
+            if (kind, ref.name) not in met and (case := self.find({**fixed, kind: ref}, need)):
                 yield f"{kind} '{ref}'", {kind: ref}, case
         for source in (*synthetic(), *holed(), *sequences()):
-            if case := self.find(fixed, need, (source,)):
+            if source.name not in met and (case := self.find(fixed, need, (source,))):
                 yield source.name, {}, case
 
     def requires(self, kind: str, ref: Ref) -> Capabilities | None:

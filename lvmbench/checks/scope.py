@@ -11,7 +11,7 @@ from typing import Any
 
 from lvmbench.checks.contract import MODEL_PARTS, Check, Skip
 from lvmbench.checks.datasets import loaded_data
-from lvmbench.checks.evaluators import TRUTHS, first, tried_before
+from lvmbench.checks.evaluators import first, tried_before
 from lvmbench.checks.grid import SUMMABLE
 from lvmbench.checks.holes import COMPLETE
 from lvmbench.checks.labels import names_matter
@@ -19,6 +19,7 @@ from lvmbench.checks.options import ends
 from lvmbench.checks.partners import with_samples
 from lvmbench.checks.sources import holed
 from lvmbench.checks.specimen import Specimen
+from lvmbench.checks.truths import TRUTHS
 from lvmbench.combinations.parts import Parts
 from lvmbench.dataset import Data
 from lvmbench.distributions import Distribution, Finite, closed, is_open, traits_of

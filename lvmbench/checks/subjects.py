@@ -1,9 +1,11 @@
-"""What evaluators are given to measure."""
+"""What evaluators are given to measure, and what they do to it."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from torch import Tensor
 from lvmbench.checks.partners import Case
 from lvmbench.checks.sources import shortened
 from lvmbench.checks.specimen import Specimen
+from lvmbench.checks.steps import global_state
 from lvmbench.combinations.requirements import applicable_estimators, capabilities
 from lvmbench.dataset import Data
 from lvmbench.evaluator import Measurement, Subject
@@ -61,3 +64,48 @@ def relabelled(data: Data, like: Callable[[Tensor], Tensor]) -> Data:
 def measure(specimen: Specimen, subject: Subject) -> list[Measurement]:
     """The measurements of a fresh evaluator."""
     return list(specimen.build().evaluate(subject))
+
+
+class Watched(NamedTuple):
+    """Measurements, and what else making them has changed: global generators, and what of the subject."""
+
+    found: list[Measurement]
+    generators: list[str]
+    changed: list[str]
+
+
+def watched(specimen: Specimen) -> Watched:
+    """The measurements of the first combination, made once."""
+    if "watched" not in specimen.memory:
+        specimen.memory["watched"] = _watch(specimen, subject_of(specimen))
+    made: Watched = specimen.memory["watched"]
+    return made
+
+
+def _watch(specimen: Specimen, subject: Subject) -> Watched:
+    whole, state = global_state(), _state(subject)
+    found = measure(specimen, subject)
+    generators = [name for name, after in global_state().items() if after != whole[name]]
+    changed = [what for what, after in _state(subject).items() if after != state[what]]
+    return Watched(found, generators, changed)
+
+
+def _state(subject: Subject) -> dict[str, Any]:
+    modules = {"model": subject.model, "objective": subject.objective, **dict(subject.estimators)}
+    named = [(f"{k}.{n}", w) for k, m in modules.items() for n, w in m.named_parameters()]
+    everything = [t for m in modules.values() for t in m.state_dict().values()]
+    # not by their checksum, which is found once
+    tensors = [t for s in subject.data.splits.values() for t in (s.x, s.labels, s.factors, s.whole)]
+    return {
+        "weights": [_digest(tensor) for tensor in everything],
+        "gradients": [None if w.grad is None else _digest(w.grad) for _, w in named],
+        "requires_grad of weights": [w.requires_grad for _, w in named],
+        "mode of modules (training or evaluation)": [
+            m.training for s in modules.values() for m in s.modules()
+        ],
+        "data": [_digest(tensor) for tensor in tensors if tensor is not None],
+    }
+
+
+def _digest(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()

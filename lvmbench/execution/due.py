@@ -27,6 +27,7 @@ class Rest:
         untrained: Those that are to be trained.
         evaluators: What is to measure each of them.
         facts: What is on record of the training of those that are trained.
+        seeds: How many seeds the combination has.
         open: How many of its jobs have not ended.
         done: How many measurements are made.
     """
@@ -36,6 +37,7 @@ class Rest:
     untrained: dict[int, str]
     evaluators: dict[int, tuple[Ref, ...]]
     facts: dict[int, Mapping[str, Any]]
+    seeds: int
     open: int = 0
     done: int = 0
 
@@ -99,7 +101,9 @@ class Due:
         }
         if not evaluators:
             return None
-        return Rest(planned.combination, {**trained, **untrained}, untrained, evaluators, {})
+        return Rest(
+            planned.combination, {**trained, **untrained}, untrained, evaluators, {}, len(planned.keys)
+        )
 
     def _untrained(self, planned: Planned, key: str, known: Known) -> bool:
         """Whether a run was never trained, lacked something that is there now, or has no weights that can be

@@ -49,6 +49,7 @@ class Job:
         weights: The folder of the stored weights.
         checkpoint: After how many seconds it is saved where the training is; 0: never.
         keep: Whether a training that has ended leaves what larger budgets go on from.
+        stacked: Whether one run alone is computed as in a pack, so that its weights are the same.
     """
 
     runs: tuple[Run, ...]
@@ -57,6 +58,7 @@ class Job:
     weights: Path
     checkpoint: float = 0.0
     keep: bool = False
+    stacked: bool = False
 
     @property
     def checkpoints(self) -> Path:

@@ -194,7 +194,9 @@ class Session:
         ]
         if untrained:
             runs = [rest.run(seed) for rest in untrained for seed in rest.untrained]
-            tasks.insert(0, Task(untrained, self._job(runs)))
+            # of a pack that was cut short one run may be left
+            job = replace(self._job(runs), stacked=any(rest.seeds > 1 for rest in untrained))
+            tasks.insert(0, Task(untrained, job))
         self._queue(tasks)
 
     def _queue(self, tasks: Sequence[Task]) -> None:

@@ -110,7 +110,17 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
 
     memory = PeakMemory(device)
     checkpoints = _checkpoints(catalogue, job, runs, data, tell, started)
-    results = train(parts, seeds, data, budget, device, on_epoch, rates=rates, checkpoints=checkpoints)
+    results = train(
+        parts,
+        seeds,
+        data,
+        budget,
+        device,
+        on_epoch,
+        rates=rates,
+        checkpoints=checkpoints,
+        stacked=job.stacked,
+    )
     peak = memory.facts
     trained = failed
     for run, result in zip(runs, results, strict=True):

@@ -310,9 +310,7 @@ def _ranks(
 
 
 def _statuses(runs: pd.DataFrame) -> pd.DataFrame:
-    """Components, number of ok seeds and what is known of them, what became of the others,
-    by (dataset, scale, label).
-    """
+    """Components, ok seeds and what is known of them, what became of others, by (dataset, scale, label)."""
     runs = runs.assign(ok=runs["status"] == "ok")
     groups = runs.groupby([*_TABLE, "label"])
     names = [name for name in runs.columns[: runs.columns.get_loc("key")] if name != "dataset"]

@@ -27,7 +27,11 @@ from lvmbench.results.database import (
     expect_finite,
 )
 from lvmbench.results.leases import holds
+from lvmbench.results.long import DESCRIBED, long_table
 from lvmbench.status import Status
+
+AT_ONCE = 10_000
+"""So many figures are taken from a database at a time."""
 
 
 class Store(Database):
@@ -226,13 +230,12 @@ class Store(Database):
 
     def measurements(self) -> pd.DataFrame:
         """One row per figure, with the columns that name its run."""
-        names = [RUNS.c[name] for name in (*PARTS, "seed")]
-        others = [c for c in MEASUREMENTS.columns if c.name != "key"]
-        joined = sa.select(MEASUREMENTS.c.key, *names, *others).join(RUNS, RUNS.c.key == MEASUREMENTS.c.key)
-        order = ("evaluator", "split", "metric", "variant", "method")
-        return self._frame(
-            joined.order_by(RUNS.c.position, RUNS.c.seed, *(MEASUREMENTS.c[name] for name in order))
-        )
+        names = [RUNS.c[name] for name in ("key", *PARTS, "seed")]
+        runs = self._frame(sa.select(*names).order_by(RUNS.c.position, RUNS.c.seed))
+        columns = (MEASUREMENTS.c[name] for name in ("key", "value", "stderr", *DESCRIBED))
+        query = sa.select(*columns).execution_options(yield_per=AT_ONCE)
+        with self.reading() as connection:
+            return long_table(runs, connection.execute(query))
 
     def evaluations(self, *, details: bool = False) -> pd.DataFrame:
         """One row per evaluator and run, with status and reason; with ``details`` also what is long."""

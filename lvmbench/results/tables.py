@@ -179,8 +179,9 @@ def _asked_figures(
         return measurements.assign(asked_by="suite")
     added, asked = dict.fromkeys(others, "evaluate"), dict.fromkeys(evaluators, "suite")
     order = {evaluator: i for i, evaluator in enumerate({**asked, **added})}
-    by = [{**added, **asked}.get(evaluator, "") for evaluator in measurements["evaluator"]]
-    place = np.array([order.get(evaluator, len(order)) for evaluator in measurements["evaluator"]], dtype=int)
+    places, names = pd.factorize(measurements["evaluator"])
+    by = pd.Index([{**added, **asked}.get(name, "") for name in names], dtype="str").take(places)
+    place = np.array([order.get(name, len(order)) for name in names], dtype=int)[places]
     return measurements.assign(asked_by=by).iloc[place.argsort(kind="stable")].reset_index(drop=True)
 
 

@@ -95,6 +95,7 @@ def train(
     vectorized: bool | None = None,
     rates: Sequence[float] | None = None,
     checkpoints: Checkpoints | None = None,
+    stacked: bool = False,
 ) -> list[SeedResult]:
     """Train runs together: the seeds of one combination, or of several that differ in numbers that may vary.
 
@@ -110,9 +111,10 @@ def train(
         vectorized: Whether to train them inside ``torch.vmap``; by default where that is possible and faster.
         rates: The learning rate of each, where it is not the budget's.
         checkpoints: Where the training is saved, so that it can go on from there.
+        stacked: Whether one run alone is computed as in a pack, so that its weights are the same.
     """
     with stage("build"):
-        training = Training(parts, seeds, data, budget, device, vectorized, rates=rates)
+        training = Training(parts, seeds, data, budget, device, vectorized, rates=rates, stacked=stacked)
     if checkpoints:
         checkpoints.resume(training)
     with matmul_precision(budget.precision, device, training.product):
@@ -147,10 +149,12 @@ class Training:
         vectorized: bool | None = None,
         wrap: Callable[[Function], Function] | None = None,
         rates: Sequence[float] | None = None,
+        stacked: bool = False,
     ) -> None:
         learners = [Learner(p).to(device) for p in parts]
         if vectorized is None:
-            vectorized = parts[0].vectorizable and gains_from_vectorizing(learners[0], len(seeds), device)
+            runs = max(len(seeds), 2 if stacked else 1)
+            vectorized = parts[0].vectorizable and gains_from_vectorizing(learners[0], runs, device)
         self.seeds, self.budget, self.device, self.visit = seeds, budget, device, data.visit
         wrap = wrap or (faster(device) if parts[0].vectorizable else as_written)
         self.train, validation = data.splits["train"], data.splits["validation"]

@@ -14,6 +14,7 @@ from torch.func import stack_module_state, vmap
 from lvmbench.noise import Demand, generator
 from lvmbench.split import Split
 from lvmbench.training.learner import Learner
+from lvmbench.training.stacked import stack_linears
 
 VECTORIZED_LIMIT = 1_500_000
 """Parameters per run up to which vectorising was measured to gain on a CPU (``benchmarks/packs.py``)."""
@@ -41,8 +42,11 @@ class Pack:
         self.parameters, self.buffers = stack_module_state(list(learners))
         # the weights are brought to each call: the skeleton is structure alone, and takes no memory
         self._skeleton = _Skeleton(learners[0])
+        if vectorized:
+            stack_linears(self._skeleton.learner)
         # one by one, gradients are those of a seed's own rows: they need not go back through the stack
         self._members = [] if vectorized else [self._leaves(s) for s in range(len(learners))]
+        self._down: Tensor | None = None
 
     def __call__(
         self, x: Tensor, normals: Tensor, uniforms: Tensor, kl_weight: Tensor | float, training: bool
@@ -68,7 +72,9 @@ class Pack:
         for leaf in leaves:
             leaf.grad = None
         # each seed's weights get the gradient of its own surrogate, as if it were alone
-        surrogates.backward(torch.full_like(surrogates, -1.0))
+        if self._down is None:
+            self._down = torch.full_like(surrogates, -1.0)
+        surrogates.backward(self._down)
         for name, stacked in self.parameters.items() if self._members else ():
             stacked.grad = _together([member[name].grad for member in self._members])
 
@@ -111,14 +117,14 @@ class _Skeleton:
     """
 
     def __init__(self, learner: Learner) -> None:
-        self._learner = copy.deepcopy(learner)
-        self._places = list(_places(self._learner))
-        self._learner.to("meta").train()
+        self.learner = copy.deepcopy(learner)
+        self._places = list(_places(self.learner))
+        self.learner.to("meta").train()
 
     def train(self, training: bool) -> None:
         """Let it be one that trains, or one that does not."""
-        if self._learner.training != training:
-            self._learner.train(training)
+        if self.learner.training != training:
+            self.learner.train(training)
 
     @contextmanager
     def holding(self, state: Mapping[str, Tensor]) -> Iterator[Learner]:
@@ -127,7 +133,7 @@ class _Skeleton:
         for name, tensors, key in self._places:
             tensors[key] = state[name]
         try:
-            yield self._learner
+            yield self.learner
         finally:
             for tensors, key, tensor in before:
                 tensors[key] = tensor

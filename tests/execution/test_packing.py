@@ -145,3 +145,19 @@ def test_a_limit_of_seconds_is_that_of_each_combination(tiny, monkeypatch):
     monkeypatch.setattr(RunOptions, "limits", Limits(100.0))
     tiny.run(**BETAS, seeds=1)
     assert sorted(given) == [(0, 100.0)] * 3 + [(3, 300.0)]
+
+
+def test_a_seed_that_is_left_of_a_pack_is_computed_as_in_it(tiny, monkeypatch):
+    """With one seed there is no pack; of two, one of which lost its weights, the other is trained alone."""
+    given, submit = [], HereExecutor.submit
+
+    def noted(self, number, work, job, limits):
+        given.extend([(len(job.runs), job.stacked)] if isinstance(job, Job) else [])
+        submit(self, number, work, job, limits)
+
+    monkeypatch.setattr(HereExecutor, "submit", noted)
+    tiny.run("one", **ONE, seeds=1)
+    tiny.run("two", **ONE, seeds=2)
+    next((tiny.folder / "two" / "weights").glob("*.safetensors")).unlink()
+    tiny.run("two", **ONE, seeds=2)
+    assert given == [(1, False), (2, True), (1, True)]

@@ -2,7 +2,6 @@
 
 import json
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import pandas as pd
 import pytest
 
 from lvmbench.data.tensors import read_described, write_described
+from lvmbench.training.checkpoint import Checkpoint
 from tests.conftest import SUITE
 from tests.execution.test_runner import TIMINGS
 
@@ -110,7 +110,7 @@ def test_what_ended_badly_goes_on_when_it_is_retried(tiny, cli):
     loaded, mark = plugin(tiny, "failed_twice", "raise ValueError('no')")
     one = {"seeds": [0], "priors": ["mortal"], "budget": WHAT["budget"]}
     assert tiny.run(plugins=[loaded], options=EACH, **one).counts == {"failed": 1}
-    shown = cli("retry", tiny.folder / "out", "--jobs", 0)
+    shown = cli("retry", tiny.folder / "out", "--jobs", 0, "--plugin", loaded)
     assert (shown.code, GOES_ON in shown.out) == (0, True)
     mark.touch()
     tiny.run("undisturbed", plugins=[loaded], **one)
@@ -167,53 +167,58 @@ class Commands:
 
     def __init__(self, tiny, loaded, **what):
         tiny.write(**what)
-        self.folder, self.loaded, self.said = tiny.folder, loaded, ""
+        self.tiny, self.loaded, self.said = tiny, loaded, ""
 
     def start(self):
         command = [sys.executable, "-m", "lvmbench", "run", "tiny.yaml", "--out", "out", "--jobs", "1"]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         options = ["--plugin", self.loaded, "--checkpoint", "0.001", "--no-baselines"]
-        return subprocess.Popen([*command, *options], cwd=self.folder, **streams)
+        return subprocess.Popen([*command, *options], cwd=self.tiny.folder, **streams)
 
-    def end(self, process, seconds=500):
-        """Whether it ends within some time; else it is killed."""
-        try:
-            said = process.communicate(timeout=seconds)[0]
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            said = process.communicate()[0]
+    def after(self, epoch, process):
+        """Wait until so many epochs are saved."""
+        folder = self.tiny.folder / "out" / "checkpoints"
+        while not any(Checkpoint.glance(file).epoch >= epoch for file in folder.glob("*.safetensors")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+
+    def end(self, process):
+        """Wait for the end of a process, and keep what it said; its exit code."""
+        said = process.communicate(timeout=500)[0]
         assert "Traceback" not in said, said
         self.said += said
-        return process.returncode == 0
+        return process.returncode
 
 
 LONG = {"priors": ["mortal"], "budget": {**SUITE["budget"], "epochs": 60}}
 
 
 @pytest.mark.slow
-def test_a_training_that_is_killed_at_random_moments_gives_the_weights_of_an_undisturbed_one(tiny):
-    loaded, mark = plugin(tiny, "slowly", "pass", pause="time.sleep(0.1)")
+def test_a_training_that_is_killed_after_random_epochs_gives_the_weights_of_an_undisturbed_one(tiny):
+    loaded, mark = plugin(tiny, "slowly", "pass", pause="time.sleep(0.05)")
     undisturbed(tiny, loaded, mark, **LONG)
-    commands, draw, kills = Commands(tiny, loaded, **LONG), random.Random(0), 0
-    while not commands.end(commands.start(), draw.uniform(6, 12)):
-        kills += 1
-    assert kills >= 2
-    assert commands.said.count("goes on after epoch ") >= 2
+    commands = Commands(tiny, loaded, **LONG)
+    for epoch in sorted(random.Random(0).sample(range(1, 50), 4)):
+        process = commands.start()
+        commands.after(epoch, process)
+        process.kill()
+        commands.end(process)
+    assert commands.end(commands.start()) == 0
+    assert commands.said.count("goes on after epoch ") == 4
     assert_same(tiny)
 
 
 @pytest.mark.slow
 def test_another_process_takes_over_where_the_first_was_killed(tiny):
-    loaded, mark = plugin(tiny, "taken_over", "pass", pause="time.sleep(0.1)")
+    loaded, mark = plugin(tiny, "taken_over", "pass", pause="time.sleep(0.05)")
     undisturbed(tiny, loaded, mark, **LONG)
     commands = Commands(tiny, loaded, **LONG)
     one = commands.start()
-    while not left(tiny):
-        assert one.poll() is None
-        time.sleep(0.1)
+    commands.after(2, one)
     other = commands.start()
-    time.sleep(3)
-    commands.end(one, 0)
-    assert commands.end(other)
-    assert "goes on after epoch " in commands.said
+    commands.after(20, one)
+    one.kill()
+    commands.end(one)
+    assert commands.end(other) == 0
+    assert commands.said.count("goes on after epoch ") == 1
     assert_same(tiny)

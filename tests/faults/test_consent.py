@@ -113,6 +113,7 @@ def test_models_are_made_of_allowed_plugins_alone(foreign):
         assert lvmbench.load(foreign.out, **options).fitted(run).model.prior is not None
 
 
+@pytest.mark.slow
 def test_a_published_board_is_read_with_a_report_and_imports_nothing(foreign, cli, monkeypatch):
     assert foreign.call("publish", "TARGET", "--trust").code == 0
     foreign.mark.unlink()

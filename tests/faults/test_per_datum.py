@@ -33,7 +33,7 @@ def spoil(file, how):
         file.write_bytes(b"\x80\x04N." + file.read_bytes())
 
 
-@pytest.mark.parametrize("how", ["edited", "pickled"])
+@pytest.mark.parametrize("how", ["edited", pytest.param("pickled", marks=pytest.mark.slow)])
 def test_changed_figures_of_single_data_are_named_and_measured_again(tiny, cli, measured, how):
     key, file, before = measured
     assert read(tiny, key).tolist() == before["elbo"].tolist()
@@ -50,6 +50,7 @@ def test_changed_figures_of_single_data_are_named_and_measured_again(tiny, cli, 
     assert cli("verify", tiny.folder / "out", "--sample", 0).code == 0
 
 
+@pytest.mark.slow
 def test_evaluate_names_them_too(tiny, measured):
     key, file, _ = measured
     spoil(file, "edited")

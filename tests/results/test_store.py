@@ -1,7 +1,9 @@
 """The store: round trips, what it refuses, broken files, and several writers, on SQLite and on PostgreSQL."""
 
+import itertools
 import math
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -9,10 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from lvmbench.combinations.budget import Budget
 from lvmbench.errors import LvmbenchError, UserError
-from lvmbench.results.database import RUNS, SCHEMA_VERSION
+from lvmbench.results.database import MEASUREMENTS, RUNS, SCHEMA_VERSION
+from lvmbench.results.long import SORTED
 from lvmbench.results.store import Store
 
 PARTS = {
@@ -89,6 +93,39 @@ def test_measurements_carry_the_name_of_their_run(store):
     assert (varied["variant"], varied["value"]) == ("é/β", 1e-300)
     assert math.isnan(varied["stderr"])
     assert store.evaluations()[["evaluator", "status"]].to_numpy().tolist() == [["tightness", "ok"]]
+
+
+def test_measurements_are_those_of_runs_in_the_order_of_the_plan_and_of_their_names(store):
+    """As one query of the database would join and sort them."""
+    places = random.Random(0).sample(range(6), 6)
+    store.add_runs([planned(f"k{i}", seed=i % 2, position=places[i] // 2, latent=i + 1) for i in range(6)])
+    names = itertools.product(("b", "a"), ("test", "train"), ("nmi", "elbo"), ("", "z"), ("x", ""))
+    words = [dict(zip(("evaluator", *SORTED[1:]), name, strict=True)) for name in names]
+    for i, evaluator in itertools.product((3, 0, 5), "ab"):
+        own = [word for word in words if word["evaluator"] == evaluator]
+        rows = [
+            figure(f"k{i}", 0.1 * i + n, stderr=None if n % 3 else 0.5) | word for n, word in enumerate(own)
+        ]
+        store.add_evaluation(evaluation(f"k{i}", evaluator), rows)
+    figures = sa.select(RUNS.c.seed, MEASUREMENTS).join(RUNS, RUNS.c.key == MEASUREMENTS.c.key)
+    with store.reading() as connection:
+        rows = connection.execute(figures.add_columns(RUNS.c.position)).mappings().all()
+    rows = sorted(rows, key=lambda row: [row[name] for name in ("position", "seed", *SORTED)])
+    found = store.measurements()
+    assert len(found) == 3 * len(words)
+    columns = ["key", "seed", *SORTED, "value", "unit", "better"]
+    assert found[columns].to_dict("list") == {name: [row[name] for row in rows] for name in columns}
+    assert found["stderr"].astype(object).where(found["stderr"].notna(), None).tolist() == [
+        row["stderr"] for row in rows
+    ]
+    assert (found["prior"] == PARTS["prior"]).all()
+
+
+def test_a_store_without_measurements_has_their_columns(store):
+    store.add_runs([planned("a")])
+    names = ["key", *PARTS, "seed", *SORTED, "value", "stderr", "unit", "better"]
+    assert list(store.measurements()) == names
+    assert store.measurements().empty
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])

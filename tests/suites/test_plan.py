@@ -6,10 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
+import lvmbench.combinations.requirements
+import lvmbench.suites.plan
 from lvmbench import Refusal
 from lvmbench.combinations.combination import PROTOCOL, run_keys
 from lvmbench.combinations.given import admit
@@ -452,6 +455,33 @@ def test_a_component_is_built_once_for_each_choice_of_options(plan):
     )
     assert len(found.planned) == 8
     assert sorted(made) == [(2, 1), (2, 2), (3, 1), (3, 2)]
+
+
+def test_nothing_of_parts_and_models_is_found_again_for_each_combination(plan, monkeypatch):
+    found = Counter()
+
+    def count(owner, name):
+        real = getattr(owner, name)
+
+        def counted(*args, **options):
+            found[name] += 1
+            return real(*args, **options)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    for name in ("options", "canonical", "bases", "version", "origin", "build"):
+        count(Catalogue, name)
+    for name in ("first_suitable", "suiting_estimators", "default_estimators"):
+        count(lvmbench.suites.plan, name)
+    count(lvmbench.combinations.requirements, "build_model")
+    takes = []
+    for rates in ([0.1, 0.2], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]):
+        found.clear()
+        budget = {"epochs": 3, "patience": 0, "learning_rate": rates}
+        assert len(plan(priors=["standard_normal", "mixture"], budget=budget).planned) == 2 * len(rates)
+        takes.append(dict(found))
+    assert takes[0] == takes[1]
+    assert {"origin", "build", "build_model", "first_suitable", "suiting_estimators"} <= set(takes[0])
 
 
 def test_what_is_shared_has_no_weights_and_a_component_of_the_users_own_keeps_its():
