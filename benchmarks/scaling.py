@@ -154,7 +154,7 @@ def picture(found: dict[str, dict[int, Taken]]) -> None:
         axis.loglog(list(taken), [one.memory for one in taken.values()], "s--", label="GiB, largest process")
         axis.set(title=section.title, xlabel=section.unit)
         axis.grid(alpha=0.3)
-    axes[0][0].legend()
+    axes[0][0].legend(loc="center left", fontsize="small")
     figure.tight_layout()
     figure.savefig(HERE / "scaling.svg", metadata={"Date": None})
 
