@@ -2,7 +2,7 @@
 
 ``python benchmarks/packs.py`` prints milliseconds of processor time per step, on one thread, each side in
 turn. The first table is of the seeds of one combination; the rule that chooses,
-``lvmbench.training.pack.VECTORIZED_LIMIT``, rests on it. The second is of 5 settings with 3 seeds each, on
+``lvmbench.suites.effort.VECTORIZED_LIMIT``, rests on it. The second is of 5 settings with 3 seeds each, on
 digits, after it has checked that both sides train the same weights.
 """
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import pairwise
 
+from lvmbench.suites.effort import VECTORIZED_LIMIT
 from lvmbench.suites.planned import Planned
-from lvmbench.training.pack import VECTORIZED_LIMIT
 
 RUNS = 32
 """A pack over several combinations has at most so many runs: more would gain little, and take memory."""

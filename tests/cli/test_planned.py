@@ -17,6 +17,7 @@ from lvmbench.suites.plan import make_plan
 from lvmbench.suites.suite import load_suite
 
 CATALOGUE = load_catalogue()
+TWO = SimpleNamespace(resources=SimpleNamespace(workers=2))
 LATENTS = list(range(2, MANY + 3))
 
 
@@ -26,7 +27,7 @@ def show(tiny, capsys):
 
     def show(*, timed=False, whole=False, **changes):
         plan = make_plan(load_suite(str(tiny.write(**changes)), CATALOGUE), CATALOGUE)
-        prepared = SimpleNamespace(plan=plan, directory=tiny.folder / "out", store=None)
+        prepared = SimpleNamespace(plan=plan, directory=tiny.folder / "out", store=None, executor=TWO)
         show_plan(prepared, timed=timed, whole=whole)
         return capsys.readouterr().out.splitlines()
 

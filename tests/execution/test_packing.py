@@ -13,9 +13,9 @@ from lvmbench.execution.jobs import Job
 from lvmbench.execution.local import HereExecutor
 from lvmbench.execution.options import RunOptions
 from lvmbench.registry.loader import load_catalogue
+from lvmbench.suites.effort import VECTORIZED_LIMIT
 from lvmbench.suites.plan import make_plan
 from lvmbench.suites.suite import load_suite
-from lvmbench.training.pack import VECTORIZED_LIMIT
 
 ONE = {"priors": ["standard_normal"]}
 BETAS = {**ONE, "objectives": ["elbo", "elbo[beta=0.5]", "elbo[beta=4]"]}
