@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -82,6 +83,13 @@ SUITE = {
     "seeds": [0, 1],
     "evaluators": ["tightness[samples=20,repeats=5]"],
 }
+
+
+@pytest.fixture(autouse=True, scope="session")
+def heard():
+    """Ctrl-C is heard: what a shell begins in the background ignores it, and so would all that it begins."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

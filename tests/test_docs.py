@@ -70,13 +70,18 @@ def blocks(page):
 
 
 def same(shown, real):
-    """Whether an output is what is shown of it, apart from white space, times and last digits."""
+    """Whether an output is what is shown of it, apart from white space, times and last digits.
+
+    Intervals from two or three seeds are another matter: they follow the last digits.
+    """
     shown, real = tidy(shown), tidy(real)
     match = re.fullmatch("".join(map(pattern, shown)), "".join(real))
-    tokens = [token for line in shown for token in TOKEN.findall(line)]
-    numbers = [float(t) for t in tokens if t != "..." and not re.fullmatch(TIME, t)]
+    tokens = [token for line in shown for token in TOKEN.finditer(line)]
+    told = [t for t in tokens if t[0] != "..." and not re.fullmatch(TIME, t[0])]
+    shares = [0.6 if t.string[: t.start()].endswith("± ") else 0.05 for t in told]
     return match is not None and all(
-        abs(float(a) - b) <= 0.05 + 0.05 * abs(b) for a, b in zip(match.groups(), numbers, strict=True)
+        abs(float(found) - float(t[0])) <= 0.05 + share * abs(float(t[0]))
+        for found, t, share in zip(match.groups(), told, shares, strict=True)
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
 from lvmbench.distributions import DiagonalNormal
 from lvmbench.networks.mlp import MLP
+
+LIMIT = 10.0
+"""The largest log scale, up or down: in a chain of layers each may make the next one's larger."""
 
 
 class ConditionalNormal(nn.Module):
@@ -35,7 +36,7 @@ class ConditionalNormal(nn.Module):
         *,
         hidden: int,
         layers: int,
-        floor: float = -math.inf,
+        floor: float = -LIMIT,
     ) -> None:
         super().__init__()
         self.network = MLP(source, (2, *target), hidden=hidden, layers=layers)
@@ -43,4 +44,4 @@ class ConditionalNormal(nn.Module):
 
     def forward(self, value: Tensor) -> DiagonalNormal:
         free = DiagonalNormal.of(self.network(value), self.event_dims)
-        return DiagonalNormal(free.loc, free.log_scale.clamp(min=self.floor), self.event_dims)
+        return DiagonalNormal(free.loc, free.log_scale.clamp(self.floor, LIMIT), self.event_dims)
