@@ -62,6 +62,7 @@ def test_results_are_as_on_record(out):
         "tables": 4,
         "leaderboard": 1,
         "weights": 2,
+        "figures of single data": 2,
     }
     measured = lvmbench.load(out).measurements
     timed = measured["metric"].isin(["samples_per_second"]).sum()

@@ -90,6 +90,7 @@ def test_a_store_of_an_older_schema_is_brought_up_to_this_one(url):
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN log")
         connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN precision")
         connection.exec_driver_sql("ALTER TABLE runs DROP COLUMN weights_sha256")
+        connection.exec_driver_sql("ALTER TABLE evaluations DROP COLUMN per_datum_sha256")
         connection.exec_driver_sql("DROP TABLE leases")
         connection.exec_driver_sql("UPDATE meta SET value = '4' WHERE key = 'schema'")
     with Store(url) as opened:

@@ -193,17 +193,17 @@ def test_every_kind_of_method_goes_on(place, method):
 @pytest.mark.slow
 @pytest.mark.parametrize("draw", range(20))
 def test_a_random_training_goes_on_after_each_of_random_cuts(place, draw):
-    chance = random.Random(draw)
-    method = chance.choice([PLAIN, *METHODS])
+    drawn = random.Random(draw)
+    method = drawn.choice([PLAIN, *METHODS])
     what = {
         "method": method,
-        "seeds": range(chance.randint(1, 4)),
-        "options": {"vectorized": chance.choice([True, False])},
+        "seeds": range(drawn.randint(1, 4)),
+        "options": {"vectorized": drawn.choice([True, False])},
     }
-    names = {"optimizer": chance.choice([*OPTIMIZERS]), "schedule": chance.choice([*SCHEDULES])}
-    how = budget(epochs=12, batch=chance.randint(7, 60), learning_rate=1e-3, warm_up=3.0, **names)
+    names = {"optimizer": drawn.choice([*OPTIMIZERS]), "schedule": drawn.choice([*SCHEDULES])}
+    how = budget(epochs=12, batch=drawn.randint(7, 60), learning_rate=1e-3, warm_up=3.0, **names)
     done = undisturbed(how, **what)
-    for after in sorted(chance.sample(range(1, 12), 3)):
+    for after in sorted(drawn.sample(range(1, 12), 3)):
         with pytest.raises(Cut):
             place.fit(how, cut=after, **what)
     assert_same(place.fit(how, **what), done)

@@ -87,7 +87,7 @@ class Elbo(Objective):
         kl = terms.kl(analytic=self.kl == "analytic")
         if self.batchwise and self.training:
             kl = self._paid(terms, kl)
-        return terms.log_likelihood.mean(0) - kl_weight * self.beta * kl
+        return terms.log_likelihood.mean(0) - kl_weight * (self.beta * kl)
 
     def _paid(self, terms: Terms, kl: Tensor) -> Tensor:
         """The divergence of each datum with the free bits of each unit, ``(B,)``."""
