@@ -659,3 +659,9 @@ def test_a_plan_is_restricted_to_runs_by_their_names(plan):
     (left,) = found.restricted({name}).planned
     assert left == replace(found.planned[2], keys={1: found.planned[2].keys[1]})
     assert found.restricted(found.names) == found
+
+
+@pytest.mark.parametrize("entry", load_catalogue().entries("suite"), ids=lambda entry: entry.name)
+def test_every_registered_suite_can_be_planned(entry):
+    catalogue = load_catalogue()
+    assert make_plan(load_suite(str(entry.path), catalogue), catalogue).planned
