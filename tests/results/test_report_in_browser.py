@@ -72,12 +72,19 @@ def test_names_are_shown_as_text(visit):
     assert page.locator(f"#board a:text-is('{ARABIC}')").first.is_visible()
 
 
+def await_order(page, title, order):
+    """Wait until a table is sorted by a column: it is some time after the click."""
+    page.locator(f"{BOARD} th[aria-sort='{order}']", has_text=title).first.wait_for()
+
+
 def test_columns_are_sorted_by_their_numbers(visit):
     page = visit()
     page.locator(f"{BOARD} th", has_text="Elbo").first.click()
+    await_order(page, "Elbo", "ascending")
     rising = [float(text.split(" ")[0]) for text in column(page, "Elbo")]
     assert rising == sorted(rising)
     page.locator(f"{BOARD} th", has_text="Elbo").first.click()
+    await_order(page, "Elbo", "descending")
     assert [float(text.split(" ")[0]) for text in column(page, "Elbo")] == rising[::-1]
 
 
@@ -87,6 +94,7 @@ def test_columns_are_sorted_by_the_keyboard(visit):
         page.locator(f"{BOARD} th[tabindex='0']", has_text="posterior")
     ).first.focus()
     page.keyboard.press("Enter")
+    await_order(page, "posterior", "ascending")
     assert column(page, "posterior") == sorted(column(page, "posterior"))
 
 
