@@ -6,17 +6,10 @@ from importlib.metadata import entry_points
 import pytest
 
 from lvmbench.api import survey
+from tests.faults.test_planning import DEAF
 
 PLACE = survey.place
 
-DEAF = """
-import time
-while True:
-    try:
-        time.sleep(1000)
-    except BaseException:
-        pass
-"""
 IMPORTS = {
     "exits": ("import os; os._exit(0)", "the worker process ended by itself (exit code 0)"),
     "crashes": ("import ctypes; ctypes.string_at(0)", "was killed (signal 11, SIGSEGV)"),

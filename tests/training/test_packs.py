@@ -12,6 +12,7 @@ from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.training import train
 from lvmbench.training.loop import Training
+from tests.training import test_training
 
 CATALOGUE = load_catalogue()
 CPU = torch.device("cpu")
@@ -63,16 +64,10 @@ def fit(runs, how, *, vectorized=True, **options):
     return train([built(*run) for run in runs], seeds, DATA, how, CPU, vectorized=vectorized, **options)
 
 
-def flat(weights):
-    return torch.cat([weight.double().flatten() for weight in weights.values()])
-
-
-def assert_alike(one, other, tolerance=1e-4):
+def assert_alike(one, other):
     """Two results are of one seed, and equal but for rounding in weights and bounds."""
-    assert (one.seed, one.status, one.best_epoch) == (other.seed, other.status, other.best_epoch)
-    torch.testing.assert_close(torch.tensor(one.curve), torch.tensor(other.curve), rtol=tolerance, atol=0)
-    a, b = flat(one.weights), flat(other.weights)
-    assert torch.linalg.norm(a - b) <= tolerance * torch.linalg.norm(b)
+    assert one.seed == other.seed
+    test_training.assert_alike(one, other)
 
 
 @both_ways
