@@ -15,7 +15,7 @@ from lvmbench.checks.specimen import Specimen, Trial
 from lvmbench.distributions.base import family_name
 from lvmbench.errors import Refusal
 from lvmbench.noise import Noise, Stream
-from lvmbench.training.learner import kept
+from lvmbench.training.learner import kept, put_back
 
 SIZES = tuple(itertools.product((1, 3), (1, 7)))
 """Numbers of samples and of data that shapes are checked for."""
@@ -236,7 +236,7 @@ def state_round_trips(specimen: Specimen) -> None:
     fresh.x, fresh.z = saved.x, saved.z
     _train_a_little(saved)
     content = save({name: tensor.contiguous() for name, tensor in kept(saved).items()})
-    fresh.load_state_dict(load(content), strict=False)
+    put_back(fresh, load(content))
     for module in (saved, fresh):
         module.eval()
     for ours, theirs in zip(saved(saved.noise()), fresh(fresh.noise()), strict=True):

@@ -66,11 +66,15 @@ def restore(parts: Parts, weights: Mapping[str, Tensor]) -> None:
 
     Raises `LvmbenchError` for those of other parts.
     """
-    learner = Learner(parts)
-    wrong = weights.keys() ^ kept(learner).keys()
+    put_back(Learner(parts), weights)
+
+
+def put_back(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put what is `kept` of a module into one made alike; raises `LvmbenchError` for what is of another."""
+    wrong = weights.keys() ^ kept(module).keys()
     if wrong:
         raise LvmbenchError(f"these weights are of other parts: they differ in {min(wrong)}; train anew")
-    learner.load_state_dict(dict(weights), strict=False)  # their names are told apart above
+    module.load_state_dict(dict(weights), strict=False)  # their names are told apart above
 
 
 def demand(learner: Learner, x: Tensor, training: bool) -> Demand:
