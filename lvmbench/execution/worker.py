@@ -36,7 +36,7 @@ from lvmbench.results.per_datum import per_datum_file, tensor_name
 from lvmbench.results.weights import read_weights
 from lvmbench.stages import stage
 from lvmbench.status import Status
-from lvmbench.training import Epoch, pick_device, restore, train
+from lvmbench.training import Epoch, SeedResult, pick_device, restore, train
 from lvmbench.training.memory import PeakMemory
 
 
@@ -121,27 +121,28 @@ def _train(job: Job, tell: Tell) -> list[Trained]:
         checkpoints=checkpoints,
         stacked=job.stacked,
     )
-    peak = memory.facts
-    trained = failed
-    for run, result in zip(runs, results, strict=True):
-        ok = result.status == Status.OK
-        sha256 = keep(result.weights, job.weights_file(run)) if ok else None
-        facts: dict[str, Any] = {
-            "started": checkpoints.started,
-            "trained_epochs": result.epochs,
-            "best_epoch": result.best_epoch,
-            "stopped": result.stopped,
-            "train_seconds": round(result.seconds, 3),
-            "parameters": parts[0].model.parameters_count,
-            "device": str(device),
-            "pack": len(runs),
-            "weights_sha256": sha256,
-            **peak,
-        }
-        trained.append(
-            Trained(run.key, Status(result.status), result.reason, None, facts, tuple(result.curve))
-        )
-    return trained
+    shared = {
+        "started": checkpoints.started,
+        "parameters": parts[0].model.parameters_count,
+        "device": str(device),
+        "pack": len(runs),
+        **memory.facts,
+    }
+    return failed + [_trained(job, *each, shared) for each in zip(runs, results, strict=True)]
+
+
+def _trained(job: Job, run: Run, result: SeedResult, shared: Mapping[str, Any]) -> Trained:
+    """How a run ended, whose best weights are stored; ``shared`` is what is on record of all of its pack."""
+    ok = result.status == Status.OK
+    facts = {
+        **shared,
+        "trained_epochs": result.epochs,
+        "best_epoch": result.best_epoch,
+        "stopped": result.stopped,
+        "train_seconds": round(result.seconds, 3),
+        "weights_sha256": keep(result.weights, job.weights_file(run)) if ok else None,
+    }
+    return Trained(run.key, Status(result.status), result.reason, None, facts, tuple(result.curve))
 
 
 def _checkpoints(
