@@ -79,17 +79,18 @@ def run(
     reason.
     """
     failures = None if max_failures is None else str(max_failures)
-    where = (jobs_per_gpu, executor, address)
     selection = PluginSelection.of(plugins)
     options = RunOptions(
-        device,
-        jobs,
-        timeout,
-        selection,
-        memory,
-        failures,
-        tuple(trackers),
-        *where,
+        device=device,
+        jobs=jobs,
+        timeout=timeout,
+        selection=selection,
+        memory=memory,
+        max_failures=failures,
+        trackers=tuple(trackers),
+        jobs_per_gpu=jobs_per_gpu,
+        executor=executor,
+        address=address,
         baselines=baselines,
         apart=apart,
         profile=profile,

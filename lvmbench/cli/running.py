@@ -85,16 +85,17 @@ def run(
     from lvmbench.registry.loader import PluginSelection
 
     selection = PluginSelection.of(plugin, no_plugin)
-    where = (jobs_per_gpu, executor, address)
     options = RunOptions(
-        device,
-        jobs,
-        timeout,
-        selection,
-        memory,
-        max_failures,
-        (*tracker,),
-        *where,
+        device=device,
+        jobs=jobs,
+        timeout=timeout,
+        selection=selection,
+        memory=memory,
+        max_failures=max_failures,
+        trackers=(*tracker,),
+        jobs_per_gpu=jobs_per_gpu,
+        executor=executor,
+        address=address,
         baselines=baselines,
         apart=apart,
         profile=profile,
