@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,13 @@ def used(node, known):
     return "\n".join(found.values())
 
 
+@cache
 def every_test():
     """The name of every test, its marker (or ``None``), its text and that of all that it uses."""
+    return list(_read())
+
+
+def _read():
     for path in sorted(ROOT.rglob("test_*.py")):
         known = functions(ast.parse(path.read_text()))
         for node in known.values():
