@@ -21,8 +21,6 @@ from typing import NoReturn
 
 from lvmbench.execution.serving import serve
 
-PRELOADED = ("lvmbench.execution.worker", "lvmbench.execution.fitting", "lvmbench.suites.plan")
-"""What trains, measures and plans."""
 IDLE = 60.0
 """Seconds after which it ends when it is asked for nothing and none of its processes is left."""
 FORK, LAST = b"f", b"l"
@@ -30,13 +28,13 @@ FORK, LAST = b"f", b"l"
 NUMBER = struct.Struct("!i")
 
 
-def serve_forks() -> None:
-    """Fork a worker whenever that is asked for on the socket that is the standard input.
+def serve_forks(*modules: str) -> None:
+    """Import modules, and then fork a worker whenever the socket asks for one that is the standard input.
 
     It ends where it is not safe to fork.
     """
     requests = socket.socket(fileno=os.dup(0))
-    for name in PRELOADED:
+    for name in modules:
         with suppress(Exception):  # each worker that needs it will tell
             importlib.import_module(name)
     if len(os.listdir("/proc/self/task")) == 1:  # a fork would have none of the others, but their locks

@@ -19,6 +19,8 @@ from typing import IO
 
 from lvmbench.execution.forkserver import FORK, LAST, NUMBER
 
+PRELOADED = ("lvmbench.execution.worker", "lvmbench.execution.fitting", "lvmbench.suites.plan")
+"""What trains, measures and plans; with all that it imports it starts no thread."""
 READ_ONCE = (
     *("ATEN_", "BLIS_", "CUDA_", "DNNL_", "GOMP_", "KMP_", "LD_", "MALLOC_", "MKL_", "OMP_", "ONEDNN_"),
     *("OPENBLAS_", "PYTHON", "PYTORCH_", "TORCH"),
@@ -76,7 +78,7 @@ class _Server:
         self._requests, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                _command("lvmbench.execution.forkserver", "serve_forks"),
+                _command("lvmbench.execution.forkserver", "serve_forks", *PRELOADED),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -114,10 +116,10 @@ class _Server:
 
     def retire(self) -> None:
         """Let it end as soon as its processes have."""
-        with suppress(OSError):
-            if self._owner == os.getpid():
+        if self._owner == os.getpid():
+            with suppress(OSError):
                 self._requests.send(LAST)
-            self._requests.close()
+        self._requests.close()
 
     def end(self) -> None:
         """End it."""
@@ -175,10 +177,10 @@ def _end() -> None:
         server.end()
 
 
-def _command(module: str, function: str) -> list[str]:
+def _command(module: str, function: str, *words: str) -> list[str]:
     """A Python that calls a function: it finds modules where this one does, without importing its script."""
     path = [entry for entry in sys.path if isinstance(entry, str)]
-    program = f"import sys; sys.path[:] = {path!a}; from {module} import {function}; {function}()"
+    program = f"import sys; sys.path[:] = {path!a}; from {module} import {function}; {function}{words!r}"
     return [sys.executable, "-u", "-c", program]
 
 
