@@ -3,7 +3,7 @@
 ``python benchmarks/measuring.py`` trains a model 784-400-400-20 for two epochs with each posterior, keeps it
 in ``--models``, and applies the evaluators to it one after another, in a process of its own with one thread,
 as a worker does. It prints the processor seconds, the most resident memory so far, and how the figures differ
-from those of ``--before``, a file that an earlier call wrote to ``--out``, of the same models. About three
+from those of ``--before``, a file that an earlier call wrote to ``--out``, of the same models. About five
 minutes::
 
     python benchmarks/measuring.py --out now.json --before before.json
