@@ -124,8 +124,9 @@ def bench():
 
 
 @pytest.fixture
-def show(cli, bench, monkeypatch):
-    """What `lvmbench show` says of what is installed."""
+def show(cli, bench, tmp_path, monkeypatch):
+    """What `lvmbench show` says of what is installed, in a folder without boards."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lvmbench.cli.relations.Bench", lambda catalogue: bench)
     return lambda *words: cli("show", *words)
 
