@@ -4,6 +4,7 @@ import functools
 import gc
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -92,9 +93,12 @@ SUITE = {
 
 @pytest.fixture(autouse=True, scope="session")
 def heard():
-    """Ctrl-C is heard: what a shell begins in the background ignores it, and so would all that it begins."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Interruptions are heard: what is begun in the background, or by ``nohup``, ignores some, and so would
+    all that it begins.
+    """
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -264,8 +268,8 @@ class Quiet:
 class Tiny:
     """A tiny suite and its results directories, in a temporary folder."""
 
-    def __init__(self, folder):
-        self.folder, self.reporter = folder, Quiet()
+    def __init__(self, folder, made_once=None):
+        self.folder, self.reporter, self._made_once = folder, Quiet(), made_once
 
     def write(self, **changes):
         """The suite as a file, with other keys; JSON is YAML."""
@@ -290,6 +294,14 @@ class Tiny:
         with self.store(out) as opened:
             return run(plan, self.folder / out, opened, options, self.reporter, **how)
 
+    def have(self, out="out", **changes):
+        """Have in a folder what `run` leaves there.
+
+        It is made once for all tests that are about what comes afterwards.
+        """
+        self.write(**changes)
+        shutil.copytree(self._made_once(json.dumps(changes)), self.folder / out)
+
     def store(self, out="out"):
         """The store of a results directory, closed at the end of a ``with``."""
         return Store.at(self.folder / out)
@@ -307,11 +319,24 @@ def hurry(patch):
     patch.setattr("lvmbench.cli.running._renew_report", lambda results: None)
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """The results of a tiny suite with other keys, for each that is asked for."""
+
+    @functools.cache
+    def folder(changes):
+        tiny = Tiny(tmp_path_factory.mktemp("finished"))
+        tiny.run(**json.loads(changes))
+        return tiny.folder / "out"
+
+    return folder
+
+
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
+def tiny(tmp_path, monkeypatch, made_once):
     """A tiny suite; its runs go without what takes longer than everything else."""
     hurry(monkeypatch)
-    return Tiny(tmp_path)
+    return Tiny(tmp_path, made_once)
 
 
 class Shown(NamedTuple):
