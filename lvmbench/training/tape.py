@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from lvmbench.stages import recording
 
@@ -32,7 +31,7 @@ class Call(NamedTuple):
     @property
     def tensors(self) -> list[Tensor]:
         """All tensors that it reads or writes."""
-        return [t for t in tree_leaves((self.arguments, self.options, self.results)) if isinstance(t, Tensor)]
+        return _tensors((self.arguments, self.options, self.results))
 
 
 class Pool:
@@ -114,7 +113,7 @@ class Tape(TorchDispatchMode):
 
     def _traits(self) -> list[tuple[Any, ...]]:
         """What the operators are that were noted, and what they were given."""
-        return [(c.operator, *map(self._trait, tree_leaves((c.arguments, c.options)))) for c in self._calls]
+        return [(c.operator, *map(self._trait, _leaves((c.arguments, c.options)))) for c in self._calls]
 
     def _trait(self, given: Any) -> Any:
         """A number of Python's, its own or in a tensor; of other tensors which they are, or their shape if
@@ -143,12 +142,12 @@ class Tape(TorchDispatchMode):
         if torch.Tag.inplace_view in func.tags:  # another shape of the same memory
             return func(*args, **kwargs)
         # aliases: shapes may be changed in place later
-        arguments, options = tree_map_only(Tensor, aten.alias.default, (args, kwargs))
-        given = {_memory(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        arguments, options = _mapped(aten.alias.default, (args, kwargs))
+        given = {_memory(t) for t in _tensors((args, kwargs))}
         written = list(_written(func, arguments, options))
         self._before += [(t, t.clone()) for t in written if _memory(t) not in self._own]
         result = func(*args, **kwargs)
-        given_back = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
+        given_back = _tensors(result)
         new = [t for t in given_back if _memory(t) not in given]
         if 0 < len(new) < len(given_back):
             raise RuntimeError(f"{func} gives views beside other tensors")
@@ -160,11 +159,32 @@ class Tape(TorchDispatchMode):
 
 def _refuse(func: Any, args: Any) -> None:
     """Raise `RuntimeError` for what depends on values, is random, or takes numbers from Python."""
-    masks = any(isinstance(t, Tensor) and t.dtype == torch.bool for t in tree_leaves(args[1:]))
+    masks = any(t.dtype == torch.bool for t in _tensors(args[1:]))
     waits = torch.Tag.dynamic_output_shape in func.tags and (masks or "index" not in str(func))
     waits |= func is aten.lift_fresh.default
     if waits or {torch.Tag.data_dependent_output, torch.Tag.nondeterministic_seeded} & set(func.tags):
         raise RuntimeError(f"{func} cannot be recorded")
+
+
+def _leaves(given: Any) -> list[Any]:
+    """What lists, tuples and dictionaries hold; torch's own search took most of the time of a recording."""
+    if isinstance(given, dict):
+        given = [*given.values()]
+    return [leaf for each in given for leaf in _leaves(each)] if isinstance(given, list | tuple) else [given]
+
+
+def _tensors(given: Any) -> list[Tensor]:
+    return [leaf for leaf in _leaves(given) if isinstance(leaf, Tensor)]
+
+
+def _mapped(change: Callable[[Tensor], Tensor], given: Any) -> Any:
+    """The same lists, tuples and dictionaries, with each tensor changed."""
+    if isinstance(given, dict):
+        return {name: _mapped(change, each) for name, each in given.items()}
+    if isinstance(given, list | tuple):
+        changed = [_mapped(change, each) for each in given]
+        return changed if isinstance(given, list) else tuple(changed)
+    return change(given) if isinstance(given, Tensor) else given
 
 
 def _memory(tensor: Tensor) -> int:
@@ -176,7 +196,7 @@ def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
     for i, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             value = args[i] if i < len(args) else kwargs.get(argument.name)
-            yield from (t for t in tree_leaves(value) if isinstance(t, Tensor))
+            yield from _tensors(value)
 
 
 def _matters(call: Call) -> bool:
@@ -202,8 +222,7 @@ class _Memory:
 
     def __call__(self, call: Call) -> Call:
         """The same call, on the memory that is given out."""
-        moved: list[Any] = tree_map_only(Tensor, self._placed, list(call[1:]))
-        return Call(call.operator, *moved)
+        return Call(call.operator, *_mapped(self._placed, call[1:]))
 
     def _placed(self, tensor: Tensor) -> Tensor:
         place = self._places.get(_memory(tensor))
@@ -231,8 +250,7 @@ def _instruction(call: Call) -> tuple[Callable[..., object], tuple[Any, ...], di
 
 
 def _copied(operator: Callable[..., object], results: list[Tensor], *arguments: Any, **options: Any) -> None:
-    given = (t for t in tree_leaves(operator(*arguments, **options)) if isinstance(t, Tensor))
-    for kept, new in zip(results, given, strict=True):
+    for kept, new in zip(results, _tensors(operator(*arguments, **options)), strict=True):
         kept.copy_(new)
 
 
