@@ -6,8 +6,6 @@ import contextlib
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +13,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from lvmbench.execution.executor import Limits, Work
+from lvmbench.execution.serving import Setting
+from lvmbench.execution.starting import start
 from lvmbench.text import printable, shortened
 
 LOG = 4_000
@@ -44,19 +44,12 @@ class WorkerProcess:
         self.ready, self.number, self.limits = False, -1, Limits()
         self.prepared: Any = None
         self.since, self.memory = time.monotonic(), 0
-        # the group is its own: interruptions from a terminal do not reach it, and one signal ends it all
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", "-c", _program()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env={**os.environ, **environment},
-        )
+        self._process = start(environment)
         self._threads = [threading.Thread(target=t, daemon=True) for t in (self._listen, self._keep_log)]
         for thread in self._threads:
             thread.start()
-        self._send(*warm_up)
+        self._send(Setting.here(environment))
+        self._send(warm_up)
 
     @property
     def idle(self) -> bool:
@@ -79,7 +72,7 @@ class WorkerProcess:
         self.number, self.limits = number, limits
         self.since, self.memory = time.monotonic(), 0
         self._log = b""
-        self._send(work, job)
+        self._send((work, job))
 
     def look(self) -> int:
         """How much memory it takes now, in bytes; the most is kept."""
@@ -103,8 +96,8 @@ class WorkerProcess:
                     stream.close()
         return code
 
-    def _send(self, work: Work, job: Any) -> None:
-        content = pickle.dumps((work, job))
+    def _send(self, what: Any) -> None:
+        content = pickle.dumps(what)
         with contextlib.suppress(OSError):  # it has just ended, which is told elsewhere
             assert self._process.stdin
             self._process.stdin.write(content)
@@ -122,9 +115,3 @@ class WorkerProcess:
         with contextlib.suppress(OSError, ValueError):
             while chunk := os.read(self._process.stderr.fileno(), _CHUNK):
                 self._log = (self._log + chunk)[-_CHUNK:]
-
-
-def _program() -> str:
-    """What the process executes: it finds modules where this one does, and does not import its script."""
-    path = [entry for entry in sys.path if isinstance(entry, str)]
-    return f"import sys; sys.path[:] = {path!a}; from lvmbench.execution.serving import serve; serve()"

@@ -79,6 +79,11 @@ class Checkpoint:
         except (Damaged, OSError) as error:
             raise Unusable(str(error)) from error
 
+    @property
+    def foreign(self) -> str:
+        """In what it is foreign here, on whatever device, if in anything."""
+        return differences(self.made, VERSIONS)
+
     @classmethod
     def _told(cls, text: str, tensors: Mapping[str, Tensor]) -> Checkpoint:
         try:

@@ -18,7 +18,8 @@ from lvmbench.combinations.requirements import default_estimators
 from lvmbench.combinations.schedules import SCHEDULES
 from lvmbench.data.tensors import read_described, write_described
 from lvmbench.errors import UserError
-from lvmbench.execution.checkpoints import Checkpoints, expect_own, remove
+from lvmbench.execution.checkpoints import Checkpoints
+from lvmbench.execution.unfinished import expect_own, remove
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.training import train
