@@ -6,7 +6,6 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -25,10 +24,8 @@ from lvmbench.training.optimizer import PackOptimizer
 from lvmbench.training.pack import Pack, PackNoise, clip_each, gains_from_vectorizing
 from lvmbench.training.precision import matmul_precision
 from lvmbench.training.result import Epoch, SeedResult
+from lvmbench.training.validation import Validation
 
-VALIDATION_BATCH = 512
-VALIDATION_STEPS = 2**17
-"""So many steps of sequences are validated at a time, at most, if they are of more than one."""
 REPAID = 30
 """About so many replayed steps cost as much as recording one (``benchmarks/packs.py``)."""
 
@@ -117,16 +114,15 @@ class Training:
         self.wrap = wrap if wrap or parts[0].vectorizable else as_written
         self.train, validation = data.splits["train"], data.splits["validation"]
         self.source, self.decode = self.train.x.to(device), self.train.decode
-        self.validation = replace(validation, x=validation.x.to(device))
         self.trim = data.in_steps(parts[0].model.prior.space)
         self.kept = tuple(kept(learners[0]))
         groups = by_length(self.train.lengths, budget.batch) if self.trim else None
         self.batches = Batches(groups or together(len(self.train), budget.batch), seeds, device)
         # on a copy: a trial step may write to buffers, and must leave no trace in what is trained
         tried = copy.deepcopy(learners[0])
-        check_terms(tried, next(self.validation.batches(self.shape.size, trim=self.trim)))
+        check_terms(tried, next(validation.batches(self.shape.size, trim=self.trim)).to(device))
         self.noise = {shape: self._noise(tried, shape, x) for shape, x in self._examples()}
-        self.validation_demands = [demand(tried, x, training=False) for x in self._validation_batches()]
+        self.validation = Validation(validation, tried, device, trim=self.trim)
         self.pack = Pack(learners, vectorized=vectorized)
         self.optimizer = PackOptimizer(self.pack.trained, budget, rates) if self.pack.trained else None
         self.visits = [Stream.seeded(seed, "visit", device=device) for seed in seeds]
@@ -184,7 +180,7 @@ class Training:
         self.worth = 0 if wrap is as_written else REPAID * len(self.noise)
         self.advance = {shape: wrap(partial(self._advance, shape)) for shape in self.noise}
         # batches of one shape draw as many numbers, and are measured by one function
-        self.measure = {shape: wrap(self._measure) for shape in {x.shape for x in self._validation_batches()}}
+        self.measure = {shape: wrap(self._measure) for shape in self.validation.shapes}
 
     def _examples(self) -> Iterator[tuple[Shape, Tensor]]:
         """A batch of each shape as a step sees it, for counting what a step draws."""
@@ -201,10 +197,6 @@ class Training:
     def _values(self, rows: Tensor, shape: Shape) -> Tensor:
         """Some training data as models take them, cut to the steps of their batch."""
         return self.decode(self.source[:, : shape.steps][rows])
-
-    def _validation_batches(self) -> Iterator[Tensor]:
-        fitting = VALIDATION_STEPS // self.validation.x.shape[1] if self.trim else VALIDATION_BATCH
-        return self.validation.batches(max(1, min(VALIDATION_BATCH, fitting)), trim=self.trim)
 
     def run(
         self, report: Callable[[Epoch], None], checkpoints: Checkpoints | None = None
@@ -337,14 +329,10 @@ class Training:
 
     @torch.no_grad()
     def _validate(self) -> Tensor:
-        """The mean validation bound of each seed, ``(S,)``, with the same noise in every epoch."""
+        """The mean validation bound of each seed, ``(S,)``."""
         total = torch.zeros(len(self.packed), device=self.device)
-        seeds = [self.seeds[run] for run in self.packed]
-        demands = zip(self._validation_batches(), self.validation_demands, strict=True)
-        for i, (x, demanded) in enumerate(demands):
-            # common random numbers: from epoch to epoch the weights alone make a difference
-            noise = PackNoise(seeds, demanded, "validation", i, device=self.device)
-            total += self.measure[x.shape](x, *noise.draw()) * len(x)
+        for x, *noise in self.validation.with_noise([self.seeds[run] for run in self.packed]):
+            total += self.measure[x.shape](x, *noise) * len(x)
         return total / len(self.validation)
 
     def _measure(self, x: Tensor, normals: Tensor, uniforms: Tensor) -> Tensor:
