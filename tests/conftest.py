@@ -93,9 +93,7 @@ SUITE = {
 
 @pytest.fixture(autouse=True, scope="session")
 def heard():
-    """Interruptions are heard: what is begun in the background, or by ``nohup``, ignores some, and so would
-    all that it begins.
-    """
+    """Signals are heard that a process begun in the background ignores, as would all that it begins."""
     for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
