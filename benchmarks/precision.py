@@ -84,7 +84,7 @@ def differences() -> dict[str, tuple[float, float]]:
 
 
 def models(data: str, epochs: int) -> pd.DataFrame:
-    """log p(x) of models of the test images: a row for each seed, a column for each precision that differs."""
+    """log p(x) of test images by models: a row for each seed, a column for each precision that differs."""
     differ = [p for p in PRECISIONS if p == "highest" or has_fast_products(p, CPU)]
     return pd.DataFrame([{p: _log_p(data, epochs, p, seed) for p in differ} for seed in range(SEEDS)])
 
