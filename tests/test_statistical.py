@@ -1,8 +1,8 @@
 """The helper of the statistical tests, and that every test which leaves something to chance uses it."""
 
 import ast
+import functools
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,13 +60,13 @@ def used(node, known):
     return "\n".join(found.values())
 
 
-@cache
+@functools.cache
 def every_test():
     """The name of every test, its marker (or ``None``), its text and that of all that it uses."""
-    return list(_read())
+    return [*_every_test()]
 
 
-def _read():
+def _every_test():
     for path in sorted(ROOT.rglob("test_*.py")):
         known = functions(ast.parse(path.read_text()))
         for node in known.values():

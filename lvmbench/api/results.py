@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lvmbench.api.fitted import Fitted, stored
 from lvmbench.combinations.budget import Budget
 from lvmbench.combinations.combination import SETTINGS, Combination
 from lvmbench.errors import UserError, nearest
@@ -34,6 +33,7 @@ from lvmbench.results.weights import WEIGHTS
 from lvmbench.text import printable
 
 if TYPE_CHECKING:
+    from lvmbench.api.fitted import Fitted
     from lvmbench.api.plots import ResultsPlots
     from lvmbench.api.verification import Verification
     from lvmbench.model import LatentVariableModel
@@ -237,6 +237,8 @@ class Results:
         Raises `UserError` where there is no such run, it has no weights, its data or the versions of its
         components are no longer those it was trained with, or plugins of it are not to be imported.
         """
+        from lvmbench.api.fitted import stored
+
         row = self._row(run if isinstance(run, str) else str(run["key"]))
         provenance = self._provenance(row)
         catalogue = load_catalogue(self.selection)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from itertools import product
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from lvmbench.baselines.rows import Array
 from lvmbench.baselines.standardized import StandardizedBaseline
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture
 
 COMPONENTS = (1, 2, 5, 10, 20, 50)
 COVARIANCES = ("full", "diag")
@@ -79,6 +80,9 @@ def _rising(
 
 
 def _fitted(components: int, kind: str, ridge: float, train: Array) -> GaussianMixture:
+    from sklearn.exceptions import ConvergenceWarning  # planning needs the names of baselines, and no more
+    from sklearn.mixture import GaussianMixture
+
     options = {"covariance_type": kind, "reg_covar": ridge, "max_iter": STEPS, "random_state": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lvmbench.errors import UserError
-from lvmbench.training.checkpoint import VERSIONS, Checkpoint, Unusable, differences
+from lvmbench.execution.unfinished import all_in, file_of
+from lvmbench.training.checkpoint import Checkpoint, Unusable
 from lvmbench.training.loop import Training
 
 KEPT = "kept"
@@ -56,11 +54,11 @@ class Checkpoints:
 
     @property
     def _own(self) -> Path:
-        return _file(self.folder, self.keys)
+        return file_of(self.folder, self.keys)
 
     @property
     def _left(self) -> Path:
-        return _file(self.folder / KEPT, self.courses)
+        return file_of(self.folder / KEPT, self.courses)
 
     def _resumed(self, training: Training, files: Iterable[Path], keys: Sequence[str]) -> bool:
         """Whether a training goes on from one of these files."""
@@ -96,37 +94,11 @@ class Checkpoints:
             self.seconds, self.keep = 0.0, False
 
 
-def expect_own(folder: Path, keys: Collection[str]) -> None:
-    """Raise `UserError` where the training of any of these runs was begun with other versions."""
-    for file, checkpoint in _all(folder):
-        reason = differences(checkpoint.made, VERSIONS)
-        if reason and not {*keys}.isdisjoint(checkpoint.keys):
-            raise UserError(f"the checkpoint '{file}' {reason}; go on with those, or delete it to train anew")
-
-
-def remove(folder: Path, keys: Sequence[str], ended: Callable[[Sequence[str]], bool]) -> None:
-    """Remove the checkpoint of the pack of these runs, and of others that they are of if all have ended."""
-    _file(folder, keys).unlink(missing_ok=True)
-    for file, checkpoint in _all(folder):
-        if not {*keys}.isdisjoint(checkpoint.keys) and ended(checkpoint.keys):
-            file.unlink(missing_ok=True)
-
-
-def _all(folder: Path) -> Iterator[tuple[Path, Checkpoint]]:
-    for file in sorted(folder.glob("*.safetensors")):
-        with suppress(Unusable):
-            yield file, Checkpoint.glance(file)
-
-
 def _holding(folder: Path, keys: Sequence[str]) -> list[Path]:
     """The files that have what these runs go on from: their own first, and those of packs with them."""
-    own = _file(folder, keys)
-    others = [file for file, checkpoint in _all(folder) if {*keys} <= {*checkpoint.keys} and file != own]
+    own = file_of(folder, keys)
+    others = [file for file, checkpoint in all_in(folder) if {*keys} <= {*checkpoint.keys} and file != own]
     return [*([own] if own.is_file() else []), *others]
-
-
-def _file(folder: Path, keys: Sequence[str]) -> Path:
-    return folder / f"{hashlib.sha256(' '.join(keys).encode()).hexdigest()[:20]}.safetensors"
 
 
 def _clean(path: Path) -> None:

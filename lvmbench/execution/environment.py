@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lvmbench import __version__
+from lvmbench.execution.gpus import gpus_here
 
 PACKAGES = (
     "torch",
@@ -32,9 +33,6 @@ def environment(plugins: dict[str, str] | None = None) -> dict[str, Any]:
 
     ``plugins`` are the distributions of the components, with versions.
     """
-    import torch
-
-    cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "lvmbench": __version__,
         "revision": _revision(),
@@ -45,7 +43,7 @@ def environment(plugins: dict[str, str] | None = None) -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": _memory(),
-        "cuda": {"version": torch.version.cuda, "devices": cuda},
+        "cuda": _cuda(),
         "threads_per_worker": 1,
     }
 
@@ -53,6 +51,18 @@ def environment(plugins: dict[str, str] | None = None) -> dict[str, Any]:
 def identifier(content: dict[str, Any]) -> str:
     """A short name for an environment, from its content."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _cuda() -> dict[str, Any]:
+    """The version that torch is built for, and the names of the GPUs that it finds; where there are none,
+    it is not imported to say so.
+    """
+    if not gpus_here(os.environ):
+        return {"version": None, "devices": []}
+    import torch
+
+    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {"version": torch.version.cuda, "devices": devices}
 
 
 def _version(package: str) -> str | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import select
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +14,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from lvmbench.execution.executor import Limits, Work
+from lvmbench.execution.serving import Setting
+from lvmbench.execution.starting import start
 from lvmbench.text import printable, shortened
 
 LOG = 4_000
@@ -40,23 +41,17 @@ class WorkerProcess:
         warm_up: tuple[Work, Any],
         environment: dict[str, str],
     ) -> None:
-        self.environment, self._events, self._log = environment, events, b""
+        self.environment, self._events = environment, events
+        self._log, self._reading = b"", threading.Lock()
         self.ready, self.number, self.limits = False, -1, Limits()
         self.prepared: Any = None
         self.since, self.memory = time.monotonic(), 0
-        # the group is its own: interruptions from a terminal do not reach it, and one signal ends it all
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", "-c", _program()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            env={**os.environ, **environment},
-        )
+        self._process = start(environment)
         self._threads = [threading.Thread(target=t, daemon=True) for t in (self._listen, self._keep_log)]
         for thread in self._threads:
             thread.start()
-        self._send(*warm_up)
+        self._send(Setting.here(environment))
+        self._send(warm_up)
 
     @property
     def idle(self) -> bool:
@@ -71,6 +66,9 @@ class WorkerProcess:
     @property
     def log(self) -> str:
         """The end of what it has printed during its job."""
+        # what it printed before it said that it is done may still be on its way
+        with contextlib.suppress(OSError, ValueError):
+            self._read_log()
         text = self._log.decode("utf-8", "replace")
         return shortened(printable(text).strip(), LOG)
 
@@ -79,7 +77,7 @@ class WorkerProcess:
         self.number, self.limits = number, limits
         self.since, self.memory = time.monotonic(), 0
         self._log = b""
-        self._send(work, job)
+        self._send((work, job))
 
     def look(self) -> int:
         """How much memory it takes now, in bytes; the most is kept."""
@@ -103,8 +101,8 @@ class WorkerProcess:
                     stream.close()
         return code
 
-    def _send(self, work: Work, job: Any) -> None:
-        content = pickle.dumps((work, job))
+    def _send(self, what: Any) -> None:
+        content = pickle.dumps(what)
         with contextlib.suppress(OSError):  # it has just ended, which is told elsewhere
             assert self._process.stdin
             self._process.stdin.write(content)
@@ -118,13 +116,24 @@ class WorkerProcess:
         self._events.put((self, ENDED, None))
 
     def _keep_log(self) -> None:
-        assert self._process.stderr
         with contextlib.suppress(OSError, ValueError):
-            while chunk := os.read(self._process.stderr.fileno(), _CHUNK):
+            while self._is_printing(None) and self._read_log():
+                pass
+
+    def _read_log(self) -> bool:
+        """Take in what has been printed by now; whether there may be more to come."""
+        with self._reading:
+            while self._is_printing(0):
+                assert self._process.stderr
+                chunk = os.read(self._process.stderr.fileno(), _CHUNK)
+                if not chunk:
+                    return False
                 self._log = (self._log + chunk)[-_CHUNK:]
+        return True
 
-
-def _program() -> str:
-    """What the process executes: it finds modules where this one does, and does not import its script."""
-    path = [entry for entry in sys.path if isinstance(entry, str)]
-    return f"import sys; sys.path[:] = {path!a}; from lvmbench.execution.serving import serve; serve()"
+    def _is_printing(self, milliseconds: int | None) -> bool:
+        """Whether there is something to be read, or nothing more to come, within some time or at last."""
+        assert self._process.stderr
+        printing = select.poll()
+        printing.register(self._process.stderr, select.POLLIN)
+        return bool(printing.poll(milliseconds))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from lvmbench.errors import UserError
-from lvmbench.execution.checkpoints import expect_own
 from lvmbench.execution.due import Due, Rest
 from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor
@@ -29,6 +28,7 @@ from lvmbench.execution.references import due_baselines, fit_baselines
 from lvmbench.execution.reporter import Reporter
 from lvmbench.execution.session import Session
 from lvmbench.execution.tracking import Trackers
+from lvmbench.execution.unfinished import expect_own
 from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, links_in, remarks_in
 from lvmbench.results.glossary import declared, keep

@@ -8,8 +8,9 @@ import pickle
 import signal
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from lvmbench.execution.executor import Tell, Work, do
 from lvmbench.execution.fates import crash_of
@@ -19,10 +20,42 @@ READY, PROGRESS, DONE = "ready", "progress", "done"
 """What a message of a worker is about."""
 
 
+class Setting(NamedTuple):
+    """Where jobs are done, as if the runner had started the process itself.
+
+    Arguments:
+        environment: The variables.
+        path: Where modules are found.
+        folder: The working directory, if there is one.
+    """
+
+    environment: Mapping[str, str]
+    path: Sequence[str]
+    folder: str | None
+
+    @classmethod
+    def here(cls, environment: Mapping[str, str]) -> Setting:
+        """That of this process, with further variables."""
+        folder = None
+        with contextlib.suppress(OSError):  # it may have been removed
+            folder = os.getcwd()
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        return cls({**os.environ, **environment}, path, folder)
+
+    def enter(self) -> None:
+        """Work there from now on, with one thread."""
+        os.environ.clear()
+        os.environ.update(self.environment, OMP_NUM_THREADS="1")
+        sys.path[:] = self.path
+        if self.folder is not None:
+            with contextlib.suppress(OSError):
+                os.chdir(self.folder)
+
+
 def serve() -> None:
     """Do jobs until there is nobody any more to do them for; the first makes ready for the others."""
     source, sink = _streams()
-    os.environ["OMP_NUM_THREADS"] = "1"
+    pickle.load(source).enter()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupting is the runner's business
     jobs: SimpleQueue[tuple[Work, Any]] = SimpleQueue()
     threading.Thread(target=_listen, args=[source, jobs], daemon=True).start()

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 from lvmbench.errors import UserError
-from lvmbench.execution.checkpoints import remove
 from lvmbench.execution.due import Due, Rest
 from lvmbench.execution.executor import Crash, Ended, Executor, Limits
 from lvmbench.execution.interruption import Interruption
@@ -21,6 +20,7 @@ from lvmbench.execution.place import Place
 from lvmbench.execution.progress import PAUSE, Progress
 from lvmbench.execution.reporter import Reporter
 from lvmbench.execution.tracking import Trackers
+from lvmbench.execution.unfinished import remove
 from lvmbench.results.connection import OutOfReach
 from lvmbench.results.leases import Leases
 from lvmbench.stages import stage

@@ -51,3 +51,21 @@ def count(total, tell):
     for done in range(total):
         tell(Progress("count", done + 1, total))
     return "counted"
+
+
+def surroundings(job, tell):
+    """What the process has of the one that has started it."""
+    handled = {name: signal.getsignal(getattr(signal, name)) for name in ("SIGINT", "SIGCHLD", "SIGTERM")}
+    os.umask(mask := os.umask(0))
+    return {
+        "folder": os.getcwd(),
+        "variable": os.environ.get("LATER"),
+        "threads": os.environ["OMP_NUM_THREADS"],
+        "path": sys.path,
+        "mask": mask,
+        "leads": (os.getsid(0), os.getpgrp()) == (os.getpid(), os.getpid()),
+        "open": sorted(map(int, os.listdir("/proc/self/fd")))[:5],
+        "signals": {name: str(handler) for name, handler in handled.items()},
+        "arguments": sys.argv,
+        "buffered": sys.stderr.line_buffering,
+    }

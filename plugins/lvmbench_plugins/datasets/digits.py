@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, final
 
 import torch
 from pydantic import Field
-from sklearn.datasets import load_digits
 
 from lvmbench import Data, Dataset, Split, generator
 from lvmbench_plugins.datasets._binarize import Binarize, binarized, image_data
@@ -42,10 +42,22 @@ class Digits(Dataset):
         self.binarize, self.train = binarize, train
 
     def load(self) -> Data:
-        images, labels = load_digits(return_X_y=True)
-        x, y = torch.from_numpy(images).to(torch.uint8).reshape(-1, 1, 8, 8), torch.from_numpy(labels).long()
-        order = torch.randperm(len(x), generator=generator(0, "digits", "split"))
-        parts = dict(zip(SIZES, torch.split(order, list(SIZES.values())), strict=True))
-        parts["train"] = parts["train"][: self.train]
-        grey = {name: Split(x[rows], y[rows], 1 / 16) for name, rows in parts.items()}
+        grey = self.parsed(_grey)
+        grey["train"] = _first(grey["train"], self.train)
         return image_data(binarized(grey, self.binarize, "digits"), self.binarize, "CC BY 4.0")
+
+
+def _first(split: Split, count: int) -> Split:
+    assert split.labels is not None
+    return replace(split, x=split.x[:count], labels=split.labels[:count])
+
+
+def _grey() -> dict[str, Split]:
+    """The images of scikit-learn, in splits."""
+    from sklearn.datasets import load_digits  # which takes a second to import, and is needed once
+
+    images, labels = load_digits(return_X_y=True)
+    x, y = torch.from_numpy(images).to(torch.uint8).reshape(-1, 1, 8, 8), torch.from_numpy(labels).long()
+    order = torch.randperm(len(x), generator=generator(0, "digits", "split"))
+    parts = dict(zip(SIZES, torch.split(order, list(SIZES.values())), strict=True))
+    return {name: Split(x[rows], y[rows], 1 / 16) for name, rows in parts.items()}
