@@ -15,7 +15,7 @@ import torch
 
 from lvmbench.checks.contract import Check, Skip, Violation, checks_of
 from lvmbench.checks.options import required, small, variants
-from lvmbench.checks.partners import Bench
+from lvmbench.checks.partners import LIMIT, Bench
 from lvmbench.checks.report import CheckResult, Outcome, Report
 from lvmbench.checks.samples import sample_options
 from lvmbench.checks.scope import Declared, due
@@ -28,8 +28,6 @@ from lvmbench.registry.watch import Fatal, entered
 
 COMPLETE = "every_check_that_applies_ran"
 """The check of checking itself; it is left out where checks are chosen by name."""
-EVALUATOR_LIMIT = 4
-"""Evaluators are tried with whole numbers of at most this in their options."""
 
 
 class Examination:
@@ -162,15 +160,17 @@ class Examination:
 
     @cached_property
     def _specimens(self) -> list[Specimen]:
-        """The component as given, and with each of its named choices."""
+        """The component as given, and with each of its named choices, these with small whole numbers."""
         try:
             cls = self.entry.load()
             default = next((ref.options for ref in self.bench.choices(self.entry)), {})
             given = {**sample_options(cls), **default, **self.ref.options}
             lacking = set(required(cls)) - set(given)
-            evaluator = self.entry.kind == "evaluator"
-            base = {**(small(cls, EVALUATOR_LIMIT) if evaluator else {}), **given}
-            refs = [Ref(self.ref.name, base)] if lacking else variants(self.ref.name, cls, base)
+            few = {**small(cls, LIMIT), **given}
+            base = few if self.entry.kind == "evaluator" else given
+            # the usual choice is tried at the size that it is used at, each other one small, as partners are
+            others = [] if lacking else variants(self.ref.name, cls, few)[1:]
+            refs = [Ref(self.ref.name, base), *others]
         except Exception:  # the checks of its class say why
             refs = [self.ref]
         return [Specimen(self.bench, self.entry, ref, refs[:i]) for i, ref in enumerate(refs)]
