@@ -51,6 +51,11 @@ class Task:
     job: Job | Measuring
     again: bool = False
 
+    @property
+    def measures(self) -> str:
+        """The key of the run that it measures; empty where it trains."""
+        return self.job.run.key if isinstance(self.job, Measuring) else ""
+
     def rest(self, run: Run) -> Rest:
         """What is left to do of the combination of one of its runs."""
         return next(rest for rest in self.rests if rest.keys.get(run.seed) == run.key)
@@ -90,6 +95,7 @@ class Session:
         self._tasks: deque[Task] = deque()
         self._running: dict[int, Task] = {}
         self._number, self._looked, self._said = 0, time.monotonic(), False
+        self._measured = ""
 
     def run(self, packs: Iterable[Sequence[Planned]], allowed: float) -> None:
         """Do what is due of these combinations, those that train in one pack together,
@@ -130,13 +136,29 @@ class Session:
     def _feed(self, allowed: float) -> None:
         """Give the executor as many jobs as it has room for."""
         while self.executor.room > 0 and not self._stopping(allowed) and (self._tasks or self._open()):
-            task = self._tasks.popleft()
+            task = self._next()
             self._number += 1
             self._running[self._number] = task
             if isinstance(task.job, Job):
                 self.trackers.begin(task.job)
             work = EVALUATE if isinstance(task.job, Measuring) else TRAIN
             self.executor.submit(self._number, work, task.job, self._limits(task))
+
+    def _next(self) -> Task:
+        """Take the next task: of the run that was measured last, or else of one that no worker measures.
+
+        A worker goes on with what it has found of a run's data, which others would have to find again.
+        """
+        measured = {task.measures for task in self._running.values() if task.measures}
+
+        def rank(place: int) -> int:
+            run = self._tasks[place].measures
+            return 0 if run and run == self._measured else 1 + (run in measured)
+
+        place = min(range(len(self._tasks)), key=rank)
+        task = self._tasks[place]
+        del self._tasks[place]
+        return task
 
     def _limits(self, task: Task) -> Limits:
         """What a task may take: a pack over several combinations the time of all of them."""
@@ -234,6 +256,7 @@ class Session:
     def _take_in(self, task: Task, ended: Ended) -> None:
         """Store what a task gave, or try again, and go on with what follows."""
         outcome = ended.outcome
+        self._measured = task.measures
         for rest in task.rests:
             rest.open -= 1
         self.place.store.expect_there()

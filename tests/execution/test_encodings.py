@@ -9,7 +9,10 @@ import torch
 
 import lvmbench
 from lvmbench import DiagonalNormal, Searched
-from lvmbench.execution import encodings, worker
+from lvmbench.execution import encodings, executors, worker
+from lvmbench.execution.executor import Resources
+from lvmbench.execution.jobs import Measuring
+from lvmbench.execution.local import HereExecutor
 
 DATA = "blobs[train=60,validation=20,test=40]"
 EVALUATORS = ("tightness[samples=20,repeats=5]", "informativeness[samples=5,probe_data=30]", "clustering")
@@ -137,6 +140,38 @@ def test_an_evaluator_that_measures_later_finds_the_same(tiny, monkeypatch):
     worker._kept.cache_clear()  # as in another process
     tiny.run("later", evaluators=EVALUATORS[::2], **posterior)
     pd.testing.assert_frame_equal(figures(tiny, "together"), figures(tiny, "later"), check_exact=True)
+
+
+class Pair(HereExecutor):
+    """Two workers, as far as one can tell, of which the one that began first ends first."""
+
+    resources = Resources(2)
+
+    def __init__(self):
+        super().__init__()
+        self.jobs, self.measured = {}, []
+
+    @property
+    def room(self):
+        return 2 - len(self.jobs)
+
+    def submit(self, number, work, job, limits=None):
+        worker = next(each for each in range(2) if each not in self.jobs)
+        self.jobs[worker] = (number, work, job)
+        if isinstance(job, Measuring):
+            self.measured.append((job.run.seed, worker))
+
+    def completed(self, seconds):
+        super().submit(*self.jobs.pop(next(iter(self.jobs))))
+        return super().completed(seconds)
+
+
+def test_a_worker_goes_on_with_the_run_that_it_has_measured(tiny, monkeypatch):
+    pair = Pair()
+    monkeypatch.setitem(executors.EXECUTORS, "local", lambda options: pair)
+    tiny.run(priors=["standard_normal"], seeds=[0, 1, 2], evaluators=EVALUATORS)
+    assert len(pair.measured) == 9
+    assert {seed: {w for s, w in pair.measured if s == seed} for seed in (0, 1)} == {0: {0}, 1: {1}}
 
 
 @pytest.mark.slow
