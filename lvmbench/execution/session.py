@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from lvmbench.execution.options import RunOptions
 from lvmbench.execution.place import Place
 from lvmbench.execution.progress import PAUSE, Progress
 from lvmbench.execution.reporter import Reporter
+from lvmbench.execution.tasks import Task, Tasks
 from lvmbench.execution.tracking import Trackers
 from lvmbench.execution.unfinished import remove
 from lvmbench.results.connection import OutOfReach
@@ -41,24 +42,6 @@ ENDED = {Status.OK, Status.DIVERGED}
 
 Asked = tuple[Planned, dict[int, str]]
 """A combination, and the keys of its runs, by seed."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A job, and the combinations that it is a part of doing; ``again`` where it is not the first try."""
-
-    rests: tuple[Rest, ...]
-    job: Job | Measuring
-    again: bool = False
-
-    @property
-    def measures(self) -> str:
-        """The key of the run that it measures; empty where it trains."""
-        return self.job.run.key if isinstance(self.job, Measuring) else ""
-
-    def rest(self, run: Run) -> Rest:
-        """What is left to do of the combination of one of its runs."""
-        return next(rest for rest in self.rests if rest.keys.get(run.seed) == run.key)
 
 
 class Session:
@@ -92,10 +75,9 @@ class Session:
         self.trained, self.failures, self.stopped, self.trouble = 0, 0, "", ""
         self._unopened: deque[list[Asked]] = deque()
         self._elsewhere: list[list[Asked]] = []
-        self._tasks: deque[Task] = deque()
+        self._tasks = Tasks()
         self._running: dict[int, Task] = {}
         self._number, self._looked, self._said = 0, time.monotonic(), False
-        self._measured = ""
 
     def run(self, packs: Iterable[Sequence[Planned]], allowed: float) -> None:
         """Do what is due of these combinations, those that train in one pack together,
@@ -136,29 +118,13 @@ class Session:
     def _feed(self, allowed: float) -> None:
         """Give the executor as many jobs as it has room for."""
         while self.executor.room > 0 and not self._stopping(allowed) and (self._tasks or self._open()):
-            task = self._next()
+            task = self._tasks.take(self._running.values())
             self._number += 1
             self._running[self._number] = task
             if isinstance(task.job, Job):
                 self.trackers.begin(task.job)
             work = EVALUATE if isinstance(task.job, Measuring) else TRAIN
             self.executor.submit(self._number, work, task.job, self._limits(task))
-
-    def _next(self) -> Task:
-        """Take the next task: of the run that was measured last, or else of one that no worker measures.
-
-        A worker goes on with what it has found of a run's data, which others would have to find again.
-        """
-        measured = {task.measures for task in self._running.values() if task.measures}
-
-        def rank(place: int) -> int:
-            run = self._tasks[place].measures
-            return 0 if run and run == self._measured else 1 + (run in measured)
-
-        place = min(range(len(self._tasks)), key=rank)
-        task = self._tasks[place]
-        del self._tasks[place]
-        return task
 
     def _limits(self, task: Task) -> Limits:
         """What a task may take: a pack over several combinations the time of all of them."""
@@ -226,7 +192,7 @@ class Session:
         for task in tasks:
             for rest in task.rests:
                 rest.open += 1
-        self._tasks.extendleft(reversed(tasks))
+        self._tasks.put(tasks)
 
     def _measurements(self, rest: Rest, run: Run) -> list[Task]:
         job, facts = self._job([run]), rest.facts.get(run.seed, {})
@@ -256,7 +222,7 @@ class Session:
     def _take_in(self, task: Task, ended: Ended) -> None:
         """Store what a task gave, or try again, and go on with what follows."""
         outcome = ended.outcome
-        self._measured = task.measures
+        self._tasks.end(task)
         for rest in task.rests:
             rest.open -= 1
         self.place.store.expect_there()
