@@ -87,22 +87,29 @@ def data_are_admitted(specimen: Specimen) -> None:
 )
 def data_are_the_same_at_every_load(specimen: Specimen) -> None:
     first = loaded_data(specimen).checksum
-    torch.manual_seed(1)
-    before = global_state()
-    with parsed_anew():
-        again = _source(specimen).load().checksum
+    again, used = _read_anew(specimen)
+    if used:  # what is imported at the first reading alone may draw on its own account
+        again, used = _read_anew(specimen)
     require(
         first == again,
         "a second load gives other data",
         "draw from lvmbench.generator or Stream.seeded, sort what has no order, and raise version where "
         "raw files are read in another way",
     )
-    used = [name for name, state in global_state().items() if state != before[name]]
     require(
         not used,
         f"the global generator of {' and '.join(used)} was used",
         "draw from lvmbench.generator or Stream.seeded",
     )
+
+
+def _read_anew(specimen: Specimen) -> tuple[str, list[str]]:
+    """The checksum of the data, read from raw files, and the global generators that were used for it."""
+    torch.manual_seed(1)
+    before = global_state()
+    with parsed_anew():
+        checksum = _source(specimen).load().checksum
+    return checksum, [name for name, state in global_state().items() if state != before[name]]
 
 
 @contract("dataset", due="No row is in two splits.", read=READ)

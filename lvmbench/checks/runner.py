@@ -166,7 +166,7 @@ class Examination:
             default = next((ref.options for ref in self.bench.choices(self.entry)), {})
             given = {**sample_options(cls), **default, **self.ref.options}
             lacking = set(required(cls)) - set(given)
-            few = {**small(cls, LIMIT), **given}
+            few = given if self.entry.kind == "dataset" else {**small(cls, LIMIT), **given}
             base = few if self.entry.kind == "evaluator" else given
             # the usual choice is tried at the size that it is used at, each other one small, as partners are
             others = [] if lacking else variants(self.ref.name, cls, few)[1:]
