@@ -27,6 +27,7 @@ from lvmbench.options import options_model
 from lvmbench.registry.catalogue import Catalogue, Entry
 from lvmbench.registry.loader import load_catalogue
 from tests.mutants.datasets import Normal
+from tests.mutants.estimators import ScoreFunction
 
 CATALOGUE = load_catalogue()
 BENCH = Bench(CATALOGUE)
@@ -439,6 +440,18 @@ class Importing(Normal):
 def test_what_is_imported_at_the_first_reading_may_draw():
     (result,) = check(Importing, catalogue=CATALOGUE, only=["data_are_the_same_at_every_load"])
     assert (result.status, Importing.loads) == ("passed", 3)
+
+
+class OneByOne(ScoreFunction):
+    vectorizable = False
+
+
+def test_gradients_of_steps_that_cannot_be_stacked_are_compared_one_by_one():
+    kept = {"objective": ("elbo",), "estimator": ()}
+    entries = [e for e in CATALOGUE.entries() if e.name in kept.get(e.kind, (e.name,))]
+    name = "unbiased_gradient_averages_to_the_exact_one"
+    (result,) = check(OneByOne, catalogue=Catalogue(entries), only=[name])
+    assert result.status == "passed"
 
 
 # --- what each check says of itself -------------------------------------------------------------------------
