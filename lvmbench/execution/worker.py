@@ -38,7 +38,7 @@ from lvmbench.results.weights import read_weights
 from lvmbench.stages import stage
 from lvmbench.status import Status
 from lvmbench.training import Epoch, SeedResult, pick_device, restore, train
-from lvmbench.training.memory import PeakMemory
+from lvmbench.training.memory import PeakMemory, keep_freed_memory
 
 
 @functools.lru_cache(maxsize=1)
@@ -55,6 +55,7 @@ def warm_up(job: Warming, tell: Tell) -> dict[str, Any] | None:
     What another machine than the runner's is like; raises `LvmbenchError` where its distributions differ.
     """
     torch.set_num_threads(1)
+    keep_freed_memory()
     catalogue, _ = world(job.selection)
     for kind, name in job.names:
         with stage("import"), suppress(Exception):  # what cannot be loaded is told by the jobs that need it

@@ -6,12 +6,13 @@ import functools
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar, NamedTuple, final
 
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 
 from lvmbench.stages import recording
 
@@ -76,6 +77,10 @@ class Tape(TorchDispatchMode):
         self._own: set[int] = set()
         self._program: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing here is compiled, and torch's compiler takes a second to be imported
+
     def prepare(self, call: Callable[[], Tensor]) -> Tensor:
         """Do the work of a call that comes before the recorded one."""
         return call()
@@ -93,8 +98,9 @@ class Tape(TorchDispatchMode):
             raise RuntimeError(
                 "two calls in a row are not alike, as where Python counts them or changes numbers"
             )
-        placed = _Memory(self._pool, self._calls, self._own, result)
-        self._program = [_instruction(placed(called)) for called in self._calls if _matters(called)]
+        calls = list(_without_repeats(self._calls, result))
+        placed = _Memory(self._pool, calls, self._own, result)
+        self._program = [_instruction(placed(called)) for called in calls if _matters(called)]
         self._calls.clear()
         self._own.clear()
         return placed.result
@@ -104,7 +110,11 @@ class Tape(TorchDispatchMode):
         self._calls.clear()
         self._own.clear()
         try:
-            with self, recording(self._note):
+            with ExitStack() as around:
+                # innermost, so that what they make of an operator is noted
+                for mode in (self, *_get_current_dispatch_mode_stack()):
+                    around.enter_context(mode)
+                around.enter_context(recording(self._note))
                 return call()
         finally:
             for tensor, value in reversed(self._before):
@@ -132,8 +142,10 @@ class Tape(TorchDispatchMode):
     @torch.no_grad()
     def replay(self) -> None:
         """Do the recorded work."""
-        for operator, arguments, options in self._program:
-            operator(*arguments, **options)
+        # past what Python has to say about operators now: it has had its say when they were recorded
+        with torch._C._DisableTorchDispatch():
+            for operator, arguments, options in self._program:
+                operator(*arguments, **options)
 
     @torch.no_grad()
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -203,6 +215,51 @@ def _matters(call: Call) -> bool:
     return not isinstance(call.operator, OpOverload) or call.operator.overloadpacket not in EMPTY
 
 
+def _without_repeats(calls: Sequence[Call], result: Tensor) -> Iterator[Call]:
+    """The calls, but for conversions that were made before of numbers that are still the same.
+
+    Those stay whose result is changed later, or is that of all.
+    """
+    kept = {_memory(t) for call in calls for t in _changed(call)} | {_memory(result)}
+    made: dict[object, tuple[Tensor, Tensor]] = {}
+    stead: dict[int, Tensor] = {}
+
+    def instead(tensor: Tensor) -> Tensor:
+        first = stead.get(_memory(tensor))
+        return tensor if first is None else _laid_out(tensor, first.untyped_storage())
+
+    for call in calls:
+        operator, arguments, options, results = Call(call.operator, *_mapped(instead, call[1:]))
+        if _converts(operator, arguments) and _memory(results[0]) not in kept:
+            (source,) = arguments
+            key = _memory(source), source.storage_offset(), source.shape, source.stride(), repr(options)
+            if key in made:
+                stead[_memory(results[0])] = made[key][1]
+                continue
+            made[key] = source, results[0]
+        changed = {_memory(t) for t in _changed(call)}
+        made = {key: pair for key, pair in made.items() if _memory(pair[0]) not in changed}
+        if not isinstance(operator, OpOverload):
+            made.clear()  # nobody knows what it writes to
+        yield Call(operator, arguments, options, results)
+
+
+def _converts(operator: Any, arguments: tuple[Any, ...]) -> bool:
+    return operator is aten._to_copy.default and isinstance(arguments[0], Tensor)
+
+
+def _changed(call: Call) -> list[Tensor]:
+    """The tensors that a call writes to, other than those that it makes."""
+    is_known = isinstance(call.operator, OpOverload)
+    return list(_written(call.operator, call.arguments, call.options)) if is_known else []
+
+
+def _laid_out(tensor: Tensor, place: torch.UntypedStorage) -> Tensor:
+    """A tensor of the same shape elsewhere in memory."""
+    offset, size, stride = tensor.storage_offset(), tensor.size(), tensor.stride()
+    return torch.empty(0, dtype=tensor.dtype).set_(place, offset, size, stride)
+
+
 class _Memory:
     """Gives out memory to what a recorded call made, and takes it back after its last use."""
 
@@ -226,10 +283,7 @@ class _Memory:
 
     def _placed(self, tensor: Tensor) -> Tensor:
         place = self._places.get(_memory(tensor))
-        if place is None:
-            return tensor
-        offset, size, stride = tensor.storage_offset(), tensor.size(), tensor.stride()
-        return torch.empty(0, dtype=tensor.dtype).set_(place, offset, size, stride)
+        return tensor if place is None else _laid_out(tensor, place)
 
 
 def _rounded(size: int) -> int:
@@ -243,6 +297,8 @@ def _instruction(call: Call) -> tuple[Callable[..., object], tuple[Any, ...], di
     operator, arguments, options, results = call
     if not results:
         return operator._op if isinstance(operator, OpOverload) else operator, arguments, options
+    if operator is aten._to_copy.default:  # the type, which it takes too, is that of where it writes
+        return aten.copy_.default._op, (results[0], arguments[0]), {}
     writing, names = _writing(operator)
     if len(names) == len(results):  # else some results are not asked for
         return writing._op, arguments, {**options, **dict(zip(names, results, strict=True))}
