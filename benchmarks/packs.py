@@ -2,7 +2,7 @@
 
 ``python benchmarks/packs.py`` prints milliseconds of processor time per step, on one thread, each side in
 turn. The first table is of the seeds of one combination; the rule that chooses,
-``lvmbench.suites.effort.VECTORIZED_LIMIT``, rests on it. The second is of 5 settings with 3 seeds each, on
+``lvmbench.training.pack.VECTORIZED_LIMIT``, rests on it. The second is of 5 settings with 3 seeds each, on
 digits, after it has checked that both sides train the same weights. The third is of whole trainings of 8
 runs with patience, in seconds: where runs that have stopped stay in their pack, and where they leave it; it
 needs the images of ``static_mnist``. ``python benchmarks/packs.py patience`` is one of the tables.
@@ -27,10 +27,16 @@ from lvmbench.combinations.parts import build
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.training import SeedResult, loop
+from lvmbench.training.learner import Learner
 from lvmbench.training.loop import Training
 from lvmbench.training.precision import matmul_precision
 
-CASES = [(64, 32, 10), (64, 128, 3), (64, 128, 10), (784, 128, 3), (784, 256, 3), (784, 512, 3)]
+SMALL = [(64, 32, 10), (64, 128, 3), (64, 128, 10), (784, 128, 3), (784, 256, 3), (784, 512, 3)]
+LARGE = [(784, 1000, 3), (784, 1000, 10), (784, 1400, 3), (784, 1800, 3)]
+FLOWS = [(784, 256, 3), (784, 512, 3), (784, 1024, 3)]
+CASES = [*(("gaussian", *case) for case in SMALL + LARGE), *(("iaf", *case) for case in FLOWS)]
+"""Posterior, pixels, hidden units, seeds."""
+OPTIONS = {"gaussian": {"layers": 2}, "iaf": {"flows": 4}}
 STEPS, ROUNDS, WARM = 20, 5, 30
 """Steps that are timed, how often, and how many come before: by then a step is replayed."""
 CATALOGUE, CPU = load_catalogue(), torch.device("cpu")
@@ -61,10 +67,11 @@ PATIENCE = [
 ]
 
 
-def combination(hidden: int, objective: str = "elbo") -> Combination:
+def combination(hidden: int, objective: str = "elbo", posterior: str = "gaussian") -> Combination:
     options = {"hidden": hidden, "layers": 2}
     names = {"dataset": "digits", "prior": "standard_normal", "objective": objective, "estimator": "pathwise"}
-    parts = {"posterior": Ref("gaussian", options), "decoder": Ref("bernoulli", options)}
+    encoder = Ref(posterior, {"hidden": hidden, **OPTIONS[posterior]})
+    parts = {"posterior": encoder, "decoder": Ref("bernoulli", options)}
     return Combination({**{kind: Ref.parse(name) for kind, name in names.items()}, **parts}, latent=8)
 
 
@@ -93,9 +100,11 @@ def take(side: Sequence[Training], steps: int) -> None:
 def in_turn(*sides: Sequence[Training]) -> list[float]:
     """Milliseconds of processor time that a step of all trainings of each side takes, each side in turn."""
     times: list[list[float]] = [[] for _ in sides]
+    for side in sides:
+        take(side, WARM)
     for _ in range(ROUNDS):
         for side, found in zip(sides, times, strict=True):
-            take(side, WARM)
+            take(side, 1)
             start = time.process_time()
             take(side, STEPS)
             found.append(1000 * (time.process_time() - start) / STEPS)
@@ -117,16 +126,21 @@ def check_equal(one: Sequence[Training], other: Sequence[Training], steps: int =
 
 
 def seeds() -> None:
-    print(f"{'pixels':>7}{'hidden':>7}{'seeds':>6}{'looped ms':>11}{'pack ms':>9}{'ratio':>7}")
-    for pixels, hidden, count in CASES:
-        data = random_pixels(pixels)
-        parts = [[build(CATALOGUE, combination(hidden), data, s) for s in range(count)] for _ in range(2)]
+    heads = (
+        f"{'pixels':>7}{'hidden':>7}{'seeds':>6}{'parameters':>11}{'looped ms':>11}{'pack ms':>9}{'ratio':>7}"
+    )
+    print(f"{'posterior':10}{heads}")
+    for posterior, pixels, hidden, count in CASES:
+        data, what = random_pixels(pixels), combination(hidden, posterior=posterior)
+        parts = [[build(CATALOGUE, what, data, s) for s in range(count)] for _ in range(2)]
+        size = sum(p.numel() for p in Learner(parts[0][0]).parameters())
         sides = [
             Training(p, range(count), data, Budget(), CPU, v)
             for p, v in zip(parts, (False, True), strict=True)
         ]
         looped, packed = in_turn(*([side] for side in sides))
-        print(f"{pixels:7}{hidden:7}{count:6}{looped:11.2f}{packed:9.2f}{looped / packed:7.2f}")
+        figures = f"{looped:11.2f}{packed:9.2f}{looped / packed:7.2f}"
+        print(f"{posterior:10}{pixels:7}{hidden:7}{count:6}{size:11}{figures}", flush=True)
 
 
 def settings() -> None:
