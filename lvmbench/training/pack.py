@@ -17,7 +17,7 @@ from lvmbench.training.learner import Learner
 from lvmbench.training.stacked import stack_linears
 
 VECTORIZED_LIMIT = 10_000_000
-"""Parameters per run up to which vectorising was measured to gain on a CPU (``benchmarks/packs.py``)."""
+"""Parameters per run up to which vectorising was measured not to lose on a CPU (``benchmarks/packs.py``)."""
 
 
 def gains_from_vectorizing(learner: Learner, runs: int, device: torch.device) -> bool:
