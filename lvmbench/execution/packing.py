@@ -6,11 +6,12 @@ import math
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import pairwise
 
-from lvmbench.suites.effort import VECTORIZED_LIMIT
 from lvmbench.suites.planned import Planned
 
 RUNS = 32
 """A pack over several combinations has at most so many runs: more would gain little, and take memory."""
+LARGE = 1_500_000
+"""Nor are combinations of more parameters per run together in one: for the same reasons."""
 Due = tuple[Planned, int]
 """A combination, and how many of its runs are to be trained."""
 
@@ -23,7 +24,7 @@ def packed(due: Sequence[Due], workers: float) -> list[list[Planned]]:
     """
     families: dict[Hashable, list[Due]] = {}
     for place, (planned, runs) in enumerate(due):
-        gains = runs and planned.parameters is not None and planned.parameters <= VECTORIZED_LIMIT
+        gains = runs and planned.parameters is not None and planned.parameters <= LARGE
         families.setdefault(planned.kin if gains and planned.kin else place, []).append((planned, runs))
     share = max(1, math.ceil(sum(runs > 0 for _, runs in due) / max(1, workers)))
     return [pack for family in families.values() for pack in _cut(family, share)]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-VECTORIZED_LIMIT = 1_500_000
-"""Parameters per run up to which vectorising was measured to gain on a CPU (``benchmarks/packs.py``)."""
 FIT = 3e-5
 """About how many seconds a point costs a clustering or a classifier, in some ten dimensions."""
 

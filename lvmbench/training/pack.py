@@ -13,9 +13,11 @@ from torch.func import stack_module_state, vmap
 
 from lvmbench.noise import Demand, generator
 from lvmbench.split import Split
-from lvmbench.suites.effort import VECTORIZED_LIMIT
 from lvmbench.training.learner import Learner
 from lvmbench.training.stacked import stack_linears
+
+VECTORIZED_LIMIT = 10_000_000
+"""Parameters per run up to which vectorising was measured not to lose on a CPU (``benchmarks/packs.py``)."""
 
 
 def gains_from_vectorizing(learner: Learner, runs: int, device: torch.device) -> bool:

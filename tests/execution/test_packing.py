@@ -13,7 +13,6 @@ from lvmbench.execution.jobs import Job
 from lvmbench.execution.local import HereExecutor
 from lvmbench.execution.options import RunOptions
 from lvmbench.registry.loader import load_catalogue
-from lvmbench.suites.effort import VECTORIZED_LIMIT
 from lvmbench.suites.plan import make_plan
 from lvmbench.suites.suite import load_suite
 
@@ -71,7 +70,7 @@ def test_a_pack_has_no_more_runs_than_gain(planned):
 
 def test_what_gains_nothing_is_trained_alone(planned):
     (one,) = planned(**ONE)
-    large, whole = replace(one, parameters=VECTORIZED_LIMIT + 1), replace(one, kin="")
+    large, whole = replace(one, parameters=packing.LARGE + 1), replace(one, kin="")
     for alone in (large, whole):
         assert sizes([(alone, 3)] * 2, 1) == [1, 1]
     assert sizes([(one, 0), (one, 3), (one, 3)], 1) == [1, 2]  # nothing of the first is to be trained

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call, grad, jacrev, stack_module_state, vmap
+from zuko.nn import MaskedLinear
 
 from lvmbench.training.stacked import stack_linears
 
@@ -16,9 +17,12 @@ SHAPES = {"rows": (ROWS, INPUTS), "samples of rows": (2, ROWS, INPUTS), "one row
 
 
 def both():
-    """A network of two layers, and the same with layers that can be stacked, in double precision."""
+    """A network of three layers, one of them masked, and the same with layers that can be stacked, in double
+    precision.
+    """
     torch.manual_seed(0)
-    own = nn.Sequential(nn.Linear(INPUTS, 6), nn.Tanh(), nn.Linear(6, OUTPUTS)).double()
+    masked = MaskedLinear(torch.ones(6, 6, dtype=torch.bool).tril())
+    own = nn.Sequential(nn.Linear(INPUTS, 6), nn.Tanh(), masked, nn.Tanh(), nn.Linear(6, OUTPUTS)).double()
     stacked = copy.deepcopy(own)
     stack_linears(stacked)
     return own, stacked
