@@ -275,7 +275,7 @@ def tiny(tmp_path, monkeypatch):
     """A tiny suite; without figures, baselines and report, which take longer than everything else."""
     monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
     monkeypatch.setattr("lvmbench.execution.runner.due_baselines", lambda *arguments: [])
-    monkeypatch.setattr("lvmbench.cli.running._renew_report", lambda results: None)
+    monkeypatch.setattr("lvmbench.cli.running._renew_report", lambda *arguments: None)
     return Tiny(tmp_path)
 
 

@@ -18,6 +18,7 @@ from lvmbench.execution.pool import Pool
 from lvmbench.execution.process import ENDED, WorkerProcess
 from lvmbench.execution.progress import NowAndThen, Progress
 from lvmbench.execution.serving import DONE, PROGRESS, READY
+from lvmbench.execution.starting import get_ready
 from lvmbench.registry.words import reason_of
 from lvmbench.status import Status
 
@@ -48,6 +49,10 @@ class LocalExecutor(Pool[WorkerProcess]):
         self.resources, self._gpus = Resources(workers, len(gpus)), gpus
         self._events: SimpleQueue[_Event] = SimpleQueue()
         self._kills = kills_for_memory()
+
+    def __enter__(self) -> Self:
+        get_ready()
+        return super().__enter__()
 
     def completed(self, seconds: float) -> list[Ended]:
         """The jobs that end, as soon as there are any, within some seconds."""

@@ -99,6 +99,8 @@ class Session:
         """
         self._unopened.extend([(planned, dict(planned.keys)) for planned in pack] for pack in packs)
         self.executor.listen(lambda number, news: self._tell(self._running[number], news))
+        self._feed(allowed)
+        self.place.get_ready()
         while (not self._stopping(allowed) and self._any_left) or self._running:
             self.interruption.stop_if_urgent()
             self._feed(allowed)

@@ -363,7 +363,7 @@ def finished(tmp_path_factory, suite):
 @pytest.fixture
 def results(finished, tmp_path, monkeypatch):
     monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
-    monkeypatch.setattr("lvmbench.cli.running._renew_report", lambda results: None)
+    monkeypatch.setattr("lvmbench.cli.running._renew_report", lambda *arguments: None)
     return shutil.copytree(finished[0], tmp_path / "some results")
 
 
