@@ -31,10 +31,10 @@ from lvmbench.execution.session import Session
 from lvmbench.execution.tracking import Trackers
 from lvmbench.execution.unfinished import expect_own
 from lvmbench.results.export import export
-from lvmbench.results.pictures.board import get_ready_to_draw
 from lvmbench.results.folder import REMARKS, links_in, remarks_in
 from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
+from lvmbench.results.pictures.board import get_ready_to_draw
 from lvmbench.results.store import Store
 from lvmbench.results.weights import CHECKPOINTS
 from lvmbench.status import SETTLED, Status
