@@ -3,7 +3,7 @@
 ``python benchmarks/measuring.py`` trains a model 784-400-400-20 for two epochs with each posterior, keeps it
 in ``--models``, and applies the evaluators to it one after another, in a process of its own with one thread,
 as a worker does. It prints the processor seconds, the most resident memory so far, and how the figures differ
-from those of ``--before``, a file that an earlier call wrote to ``--out``, of the same models. About three
+from those of ``--before``, a file that an earlier call wrote to ``--out``, of the same models. About five
 minutes::
 
     python benchmarks/measuring.py --out now.json --before before.json
@@ -18,14 +18,16 @@ import resource
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 import lvmbench
 
-POSTERIORS = ("gaussian[hidden=400]", "coupling[hidden=400]", "iaf[hidden=400]")
+POSTERIORS = ("gaussian[hidden=400]", "coupling[hidden=400]", "iaf[hidden=400]", "svi[steps=10,pairs=1]")
 EVALUATORS = ("tightness", "gradient_variance", "informativeness", "clustering")
 Row = dict[str, Any]
 
@@ -50,10 +52,11 @@ def trained(posterior: str, folder: Path) -> Path:
 def measured(file: Path, evaluators: list[str], out: Path) -> None:
     """Apply evaluators to a model, and write what each took and gave."""
     fitted, found = lvmbench.load(file), {}
+    kept = defaultdict[Any, Any](dict)  # as the evaluators that a worker applies to a run share
     for evaluator in evaluators:
         spent, start = time.process_time(), time.perf_counter()
         try:
-            figures = lvmbench.evaluate(fitted, evaluator)
+            figures = pd.DataFrame(fitted.measure(evaluator, kept=kept))
         except lvmbench.Refusal as refusal:
             print(f"{evaluator}: {refusal}")
             continue

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from lvmbench.combinations.parts import Parts, build
+from lvmbench.options import Precision
 from lvmbench.training.graph import as_written, faster
 from lvmbench.training.learner import Learner
 from lvmbench.training.loop import Training
-from lvmbench.training.precision import matmul_precision
+from lvmbench.training.precision import has_fast_products, matmul_precision
 
 CPU = torch.device("cpu")
 HIDDEN, LATENT, BATCH = 512, 16, 128
@@ -170,14 +171,14 @@ def _repeated(step: Callable[[], object], count: int) -> None:
         step()
 
 
-def ours(samples: int, *, replayed: bool = True, own: bool = True) -> Steps:
+def ours(samples: int, *, replayed: bool = True, own: bool = True, precision: Precision = "highest") -> Steps:
     """Steps of lvmbench, with its ``own`` products or with those that torch has by default."""
     wrap = faster(CPU, warm=3) if replayed else as_written
     combination = combined(method(samples), LATENT, HIDDEN)
     pack: Training = training(combination, 1, binary_images(), CPU, BATCH, wrap=wrap)
 
     def steps(count: int) -> None:
-        with matmul_precision("highest", CPU, pack.product if own else 0):
+        with matmul_precision(precision, CPU, pack.product if own else 0):
             pack.steps_of(count)
 
     return steps
@@ -216,6 +217,8 @@ def measured(samples: int) -> dict[str, Seconds]:
     sides["lvmbench, as written"] = ours(samples, replayed=False)
     sides["lvmbench, products as torch's"] = ours(samples, own=False)
     sides["lvmbench"] = ours(samples)
+    if has_fast_products("medium", CPU):
+        sides["lvmbench, precision medium"] = ours(samples, precision="medium")
     return in_turn(sides)
 
 

@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from lvmbench.options import sizes_of as sizes_of
     from lvmbench.posterior import Amortized as Amortized
     from lvmbench.posterior import Posterior as Posterior
+    from lvmbench.posterior import Searched as Searched
     from lvmbench.prior import MarkovPrior as MarkovPrior
     from lvmbench.prior import Prior as Prior
     from lvmbench.prior import SequencePrior as SequencePrior
@@ -178,7 +179,7 @@ _HOMES = {
         "Varying",
         "sizes_of",
     ],
-    "posterior": ["Amortized", "Posterior"],
+    "posterior": ["Amortized", "Posterior", "Searched"],
     "prior": ["MarkovPrior", "Prior", "SequencePrior"],
     "data.files": ["RawFile", "fetch"],
     "data.published": ["Published"],

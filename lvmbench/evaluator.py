@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lvmbench.component import Component, Metric
 from lvmbench.dataset import Data
+from lvmbench.distributions import Distribution
 from lvmbench.estimator import Estimator
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
@@ -59,6 +60,7 @@ class Subject:
         device: Where the model is.
         facts: What is on record of its training: ``train_seconds``, ``epochs``, ``parameters``, ...
         tell: Is told the share of an evaluation that is done, from 0 to 1; `followed` tells it.
+        encode: How q(z|x) is found of a model and x; evaluators ask `q`.
     """
 
     model: LatentVariableModel
@@ -71,6 +73,7 @@ class Subject:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     facts: Mapping[str, Any] = field(default_factory=dict)
     tell: Callable[[float], None] = lambda share: None
+    encode: Callable[[LatentVariableModel, Tensor], Distribution] = lambda model, x: model.q(x)
 
     def __repr__(self) -> str:
         return f"Subject({self.size} data of '{self.split}', seed={self.seed})"
@@ -103,6 +106,21 @@ class Subject:
         """A split's values as the model takes them, or some rows of them."""
         part = self.part(split)
         return part.decode(part.x if rows is None else part.x[rows.to(part.x.device)]).to(self.device)
+
+    @property
+    def order(self) -> Tensor:
+        """The numbers of the measured split's data, ``(N,)``, in a random order:
+        of some data only all instruments take the first.
+        """
+        return self.noise("some data").uniform((self.size,)).argsort()
+
+    def q(self, x: Tensor) -> Distribution:
+        """q(z|x) of data ``(B, *x)``.
+
+        Where it is searched for, that of a datum of the measured split is found once for all evaluators of a
+        run.
+        """
+        return self.encode(self.model, x)
 
     def batches(self, size: int) -> Iterator[Tensor]:
         """The measured split in chunks of at most ``size``; sequences as long as the longest of each."""

@@ -60,3 +60,21 @@ class Amortized(Posterior):
 
     def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:
         return self.of(self.network(x))
+
+
+class Searched(Posterior):
+    """A posterior whose parameters are searched for, of each datum anew, by asking the model again and again.
+
+    While a run is measured what a search has found is kept, so that its evaluators share it.
+    """
+
+    @abstractmethod
+    def search(self, x: Tensor, model: LatentVariableModel) -> Tensor:
+        """The parameters, ``(B, ...)``, for ``x`` of shape ``(B, *x)``."""
+
+    @abstractmethod
+    def of(self, parameters: Tensor) -> Distribution:
+        """The distribution of batch shape ``(B,)`` of parameters ``(B, ...)``."""
+
+    def forward(self, x: Tensor, model: LatentVariableModel) -> Distribution:
+        return self.of(self.search(x, model))

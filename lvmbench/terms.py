@@ -35,6 +35,7 @@ class Terms:
         fixed: Whether log q is held fixed as a function of z, so that only the path of the samples reaches
             the posterior's parameters.
         p: p(z), where it is at hand; it is found when first asked for otherwise.
+        q: q(z|x), likewise.
         through: What the samples and log q become on the way to the objective, given both and the slope of
             log q: the same values with other gradients.
         spare: How many further samples ``through`` is given, after those that it returns.
@@ -52,17 +53,18 @@ class Terms:
         pathwise: bool = True,
         fixed: bool = False,
         p: Distribution | None = None,
+        q: Distribution | None = None,
         through: Through | None = None,
         spare: int = 0,
     ) -> None:
-        self.model, self.x, self.noise, self._p = model, x, noise, p
+        self.model, self.x, self.noise, self._p, self._q = model, x, noise, p, q
         self.samples, self.pathwise, self.fixed = samples, pathwise, fixed
         self.through, self.spare = through, spare
 
     @cached_property
     def q(self) -> Distribution:
         """q(z|x), batch shape ``(B,)``."""
-        return self.model.q(self.x, self.noise)
+        return self.model.q(self.x, self.noise) if self._q is None else self._q
 
     @cached_property
     def p(self) -> Distribution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -21,10 +22,12 @@ from lvmbench.combinations.requirements import capabilities, refusal
 from lvmbench.dataset import Data
 from lvmbench.errors import LvmbenchError, Refusal, UserError, nearest
 from lvmbench.evaluator import Evaluator, Subject
+from lvmbench.execution.encodings import Kept
 from lvmbench.execution.measuring import check_suits, figures, subject_of
 from lvmbench.model import LatentVariableModel
 from lvmbench.noise import Stream
 from lvmbench.objective import Objective
+from lvmbench.options import Precision
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.sandbox import preserved
@@ -107,8 +110,11 @@ class Fitted:
         """Each ``kind.capability`` of its parts and its data."""
         return capabilities(self.data, self.parts, measured=True)
 
-    def subject(self, split: str = "test") -> Subject:
-        """What an evaluator is given; raises `UserError` for a split that the data do not have."""
+    def subject(self, split: str = "test", kept: Kept | None = None) -> Subject:
+        """What an evaluator is given, with what others have found of the split.
+
+        Raises `UserError` for a split that the data do not have.
+        """
         if split not in self.data.splits:
             raise UserError(f"there is no split '{split}'{nearest(split, self.data.splits)}")
         return subject_of(
@@ -121,14 +127,21 @@ class Fitted:
             split,
             self.device,
             self.facts,
+            kept,
         )
 
-    def measure(self, evaluator: Given, split: str = "test") -> Iterator[dict[str, Any]]:
-        """The measurements of one evaluator; raises `Refusal` where it does not apply."""
+    def measure(
+        self, evaluator: Given, split: str = "test", kept: Mapping[Precision, Kept] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The measurements of one evaluator; raises `Refusal` where it does not apply.
+
+        ``kept`` is what those before it have found of the split.
+        """
         catalogue, ref = admit(self.catalogue, "evaluator", evaluator)
         instrument: Evaluator = catalogue.build("evaluator", ref)
         check_suits(instrument, ref, self.provides, self.combination, self.data)
-        _, rows = figures(instrument, self.subject(split))
+        found = None if kept is None else kept[instrument.precision]
+        _, rows = figures(instrument, self.subject(split, found))
         yield from ({"evaluator": str(ref), **row} for row in rows)
 
     def generate(self, samples: int, *, mean: bool = False, seed: int = 0) -> Tensor:
@@ -223,8 +236,9 @@ def evaluate(fitted: Fitted, *evaluators: Given, split: str = "test") -> pd.Data
 
     Raises `Refusal` where an evaluator does not apply, `UserError` for one that there is not.
     """
+    kept = defaultdict[Precision, Kept](dict)
     with preserved([]):
-        rows = [row for evaluator in evaluators for row in fitted.measure(evaluator, split)]
+        rows = [row for evaluator in evaluators for row in fitted.measure(evaluator, split, kept)]
     return pd.DataFrame(rows, columns=MEASURES)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +17,8 @@ from lvmbench.combinations.requirements import applicable_estimators, unmet
 from lvmbench.dataset import Data
 from lvmbench.errors import LvmbenchError, Refusal, nearest
 from lvmbench.evaluator import Evaluator, Measurement, Subject
+from lvmbench.execution.encodings import Encodings, Kept
+from lvmbench.posterior import Searched
 from lvmbench.registry.catalogue import Catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.text import printable, shortened
@@ -42,10 +46,18 @@ def subject_of(
     split: str,
     device: torch.device,
     facts: Mapping[str, Any],
+    kept: Kept | None = None,
 ) -> Subject:
-    """What an evaluator is given of parts that are ready, with every estimator that suits them."""
+    """What an evaluator is given of parts that are ready, with every estimator that suits them.
+
+    ``kept`` is what other evaluators of the run have found of this split, with products as exact.
+    """
+    model, kept = parts.model, {} if kept is None else kept
     estimators = applicable_estimators(catalogue, parts, data, provided, combination["estimator"])
-    return Subject(parts.model, parts.objective, estimators, data, seed, split, provided, device, facts)
+    subject = Subject(model, parts.objective, estimators, data, seed, split, provided, device, facts)
+    if not isinstance(model.posterior, Searched):
+        return subject
+    return replace(subject, encode=Encodings(model, partial(subject.values, split), subject.order, kept))
 
 
 def figures(evaluator: Evaluator, subject: Subject) -> tuple[list[Measurement], tuple[dict[str, Any], ...]]:

@@ -23,6 +23,7 @@ from lvmbench.dataset import Data
 from lvmbench.errors import LvmbenchError, Refusal
 from lvmbench.evaluator import Evaluator, Measurement
 from lvmbench.execution.checkpoints import Checkpoints
+from lvmbench.execution.encodings import Kept
 from lvmbench.execution.environment import environment
 from lvmbench.execution.executor import Tell
 from lvmbench.execution.fates import crash_of, unkept
@@ -37,7 +38,7 @@ from lvmbench.results.weights import read_weights
 from lvmbench.stages import stage
 from lvmbench.status import Status
 from lvmbench.training import Epoch, SeedResult, pick_device, restore, train
-from lvmbench.training.memory import PeakMemory
+from lvmbench.training.memory import PeakMemory, keep_freed_memory
 
 
 @functools.lru_cache(maxsize=1)
@@ -54,6 +55,7 @@ def warm_up(job: Warming, tell: Tell) -> dict[str, Any] | None:
     What another machine than the runner's is like; raises `LvmbenchError` where its distributions differ.
     """
     torch.set_num_threads(1)
+    keep_freed_memory()
     catalogue, _ = world(job.selection)
     for kind, name in job.names:
         with stage("import"), suppress(Exception):  # what cannot be loaded is told by the jobs that need it
@@ -203,6 +205,7 @@ def _measure(
     catalogue, cache = world(job.selection)
     run, ref = work.run, work.evaluator
     combination, seed = run.combination, run.seed
+    weights, sha256 = job.weights_file(run), work.facts.get("weights_sha256")
     with stage("load"):
         data = cache[combination["dataset"]]
     with stage("build"):
@@ -211,13 +214,21 @@ def _measure(
         provided = capabilities(data, parts, measured=True)
     check_suits(evaluator, ref, provided, combination, data)
     with stage("load"):
-        restore(parts, read_weights(job.weights_file(run), work.facts.get("weights_sha256")))
+        restore(parts, read_weights(weights, sha256))
     device = pick_device(job.device)
     parts.ready(device)
-    subject = subject_of(catalogue, combination, parts, data, provided, seed, work.split, device, work.facts)
+    kept = _kept(weights, sha256, work.split, str(device), evaluator.precision)
+    where = (seed, work.split, device, work.facts, kept)
+    subject = subject_of(catalogue, combination, parts, data, provided, *where)
     with stage("evaluation"):
         measurements, rows = figures(evaluator, replace(subject, tell=tell))
     return rows, _keep_per_datum(measurements, per_datum_file(job.weights, run.key, str(ref)))
+
+
+@functools.lru_cache(maxsize=1)
+def _kept(weights: Path, sha256: str | None, split: str, device: str, precision: str) -> Kept:
+    """What this process has found of the data of the run that it measured last."""
+    return {}
 
 
 def _keep_per_datum(measurements: Iterable[Measurement], file: Path) -> str | None:

@@ -6,15 +6,23 @@ import functools
 import math
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import Any, final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from lvmbench.options import Precision
 
-SMALL = 2.5e6
+aten = torch.ops.aten
+SMALL = 2_500_000
 """An exact product of fewer multiplications is slower by oneDNN than by MKL: it takes longer to begin."""
+SMALL_ROUNDED = 4_000_000
+"""A product of fewer multiplications is no faster where numbers are rounded for it."""
+FACTORS = {aten.mm.default: 0, aten.bmm.default: 0, aten.addmm.default: 1, aten.baddbmm.default: 1}
+"""The operators that multiply matrices, and where the first of the two is among the arguments."""
 
 
 @contextmanager
@@ -24,14 +32,10 @@ def matmul_precision(precision: Precision, device: torch.device, product: float 
     Arguments:
         precision: The precision.
         device: Where they are taken.
-        product: About how many multiplications one of them is: who is to take exact ones depends on that.
+        product: About how many multiplications one of them is: who is to take them depends on that.
     """
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(_setting(precision, device, product))
-    try:
+    with _products(_possible(precision, device), device, product):
         yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager
@@ -40,13 +44,11 @@ def decoding_precision(precision: Precision, decoder: nn.Module, device: torch.d
 
     Gradients come back through the decoder by exact products.
     """
-    inside, outside = _setting(precision, device), _setting("highest", device)
-    with matmul_precision("highest", device):
+    inside, entered = _possible(precision, device), ExitStack()
+    with _products("highest", device):
         hooks = (
-            decoder.register_forward_pre_hook(lambda *_: torch.set_float32_matmul_precision(inside)),
-            decoder.register_forward_hook(
-                lambda *_: torch.set_float32_matmul_precision(outside), always_call=True
-            ),
+            decoder.register_forward_pre_hook(lambda *_: entered.enter_context(_products(inside, device))),
+            decoder.register_forward_hook(lambda *_: entered.close(), always_call=True),
         )
         try:
             yield
@@ -59,20 +61,80 @@ def has_fast_products(precision: Precision, device: torch.device) -> bool:
     """Whether a device multiplies matrices faster where they may be rounded."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)  # TF32 began with Ampere
-    return device.type == "cpu" and _rounded(precision)
+    return device.type == "cpu" and (_rounded(precision) or _is_left_to_us(precision))
 
 
-def _setting(precision: Precision, device: torch.device, product: float = math.inf) -> Precision:
-    """What torch is told for products of this precision; warns where none are faster than exact ones."""
-    if precision != "highest" and not has_fast_products(precision, device):
-        warnings.warn(
-            f"precision: {precision} is as highest here: {device.type} has no unit for it", stacklevel=4
-        )
-        precision = "highest"
+def _possible(precision: Precision, device: torch.device) -> Precision:
+    """This precision, or the highest, with a warning, where the device has no faster products for it."""
+    if precision == "highest" or has_fast_products(precision, device):
+        return precision
+    warnings.warn(
+        f"precision: {precision} is as highest here: {device.type} has no unit for it", stacklevel=5
+    )
+    return "highest"
+
+
+@contextmanager
+def _products(precision: Precision, device: torch.device, product: float = math.inf) -> Iterator[None]:
+    """Let products be taken with a precision that is possible."""
+    before = torch.get_float32_matmul_precision()
+    large = device.type == "cpu" and product >= SMALL
     # torch then leaves products to oneDNN: without a unit that rounds it takes wider vectors than MKL does on
     # processors of other makers than MKL's, and is twice as fast
-    large = precision == "highest" and device.type == "cpu" and product >= SMALL
-    return "medium" if large and not _rounded("medium") else precision
+    exact: Precision = "medium" if large and not _rounded("medium") else "highest"
+    torch.set_float32_matmul_precision(exact if precision == "highest" else precision)
+    try:
+        rounds = large and _is_left_to_us(precision)
+        with Bfloat16Products() if rounds else nullcontext():  # type: ignore[no-untyped-call]
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@final
+class Bfloat16Products(TorchDispatchMode):
+    """Rounds numbers to bfloat16 where large matrices of float32 are multiplied, and what comes of it.
+
+    Sums are taken in float32. For processors that multiply in bfloat16 and have no unit for whole matrices:
+    torch makes no use of that unless the numbers are of that type.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing here is compiled, and torch's compiler takes a second to be imported
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if _is_composed(func):  # as where no gradients are wanted: products are among its parts
+            with self:
+                return func.decompose(*args, **kwargs)
+        first = FACTORS.get(func)
+        if first is None or not _gains(*args[first : first + 2]):
+            return func(*args, **kwargs)
+        product = func(*tree_map_only(Tensor, _to_bfloat16, args), **kwargs)
+        return aten._to_copy.default(product, dtype=torch.float32)
+
+
+@functools.cache
+def _is_composed(operator: Any) -> bool:
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(operator.name(), "CompositeImplicitAutograd"))
+
+
+def _to_bfloat16(numbers: Tensor) -> Tensor:
+    # as they lie in memory: a matrix and its transpose, which both come to be multiplied, are converted alike
+    turned = numbers.dim() > 1 and not numbers.is_contiguous()
+    rounded: Tensor = aten._to_copy.default(numbers.mT if turned else numbers, dtype=torch.bfloat16)
+    return rounded.mT if turned else rounded
+
+
+def _gains(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == torch.float32 and a.numel() * b.shape[-1] >= SMALL_ROUNDED
+
+
+def _is_left_to_us(precision: Precision) -> bool:
+    """Whether this processor multiplies faster in this precision, and torch makes no use of that."""
+    multiplies = torch.cpu.get_capabilities().get("avx512_bf16") and torch.backends.mkldnn.is_available()
+    return precision == "medium" and bool(multiplies) and not _rounded(precision)
 
 
 @functools.cache

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar, NamedTuple, final
 
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from lvmbench.stages import recording
@@ -77,6 +78,10 @@ class Tape(TorchDispatchMode):
         self._own: set[int] = set()
         self._program: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing here is compiled, and torch's compiler takes a second to be imported
+
     def prepare(self, call: Callable[[], Tensor]) -> Tensor:
         """Do the work of a call that comes before the recorded one."""
         return call()
@@ -94,8 +99,9 @@ class Tape(TorchDispatchMode):
             raise RuntimeError(
                 "two calls in a row are not alike, as where Python counts them or changes numbers"
             )
-        placed = _Memory(self._pool, self._calls, self._own, result)
-        self._program = [_instruction(placed(called)) for called in self._calls if _matters(called)]
+        calls = list(_without_repeats(self._calls))
+        placed = _Memory(self._pool, calls, self._own, result)
+        self._program = [_instruction(placed(called)) for called in calls if _matters(called)]
         self._calls.clear()
         self._own.clear()
         return placed.result
@@ -105,7 +111,11 @@ class Tape(TorchDispatchMode):
         self._calls.clear()
         self._own.clear()
         try:
-            with self, recording(self._note):
+            with ExitStack() as around:
+                # innermost, so that what they make of an operator is noted
+                for mode in (self, *_get_current_dispatch_mode_stack()):
+                    around.enter_context(mode)
+                around.enter_context(recording(self._note))
                 return call()
         finally:
             for tensor, value in reversed(self._before):
@@ -133,8 +143,10 @@ class Tape(TorchDispatchMode):
     @torch.no_grad()
     def replay(self) -> None:
         """Do the recorded work."""
-        for operator, arguments, options in self._program:
-            operator(*arguments, **options)
+        # past what Python has to say about operators now: it has had its say when they were recorded
+        with torch._C._DisableTorchDispatch():
+            for operator, arguments, options in self._program:
+                operator(*arguments, **options)
 
     @torch.no_grad()
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -183,6 +195,38 @@ def _matters(call: Call) -> bool:
     return not isinstance(call.operator, OpOverload) or call.operator.overloadpacket not in EMPTY
 
 
+def _without_repeats(calls: Iterable[Call]) -> Iterator[Call]:
+    """The calls, but for conversions that were made before of numbers that are still the same."""
+    made: dict[object, tuple[Tensor, Tensor]] = {}
+    stead: dict[int, Tensor] = {}
+
+    def instead(tensor: Tensor) -> Tensor:
+        first = stead.get(_memory(tensor))
+        return tensor if first is None else _laid_out(tensor, first.untyped_storage())
+
+    for call in calls:
+        operator, arguments, options, results = Call(call.operator, *tree_map_only(Tensor, instead, call[1:]))
+        if operator is aten._to_copy.default:
+            source = arguments[0]
+            key = _memory(source), source.storage_offset(), source.shape, source.stride(), repr(options)
+            if key in made:
+                stead[_memory(results[0])] = made[key][1]
+                continue
+            made[key] = source, results[0]
+        elif not isinstance(operator, OpOverload):
+            made.clear()  # nobody knows what it writes to
+        else:
+            written = {_memory(t) for t in _written(operator, arguments, options)}
+            made = {k: pair for k, pair in made.items() if not written & set(map(_memory, pair))}
+        yield Call(operator, arguments, options, results)
+
+
+def _laid_out(tensor: Tensor, place: torch.UntypedStorage) -> Tensor:
+    """A tensor of the same shape elsewhere in memory."""
+    offset, size, stride = tensor.storage_offset(), tensor.size(), tensor.stride()
+    return torch.empty(0, dtype=tensor.dtype).set_(place, offset, size, stride)
+
+
 class _Memory:
     """Gives out memory to what a recorded call made, and takes it back after its last use."""
 
@@ -207,10 +251,7 @@ class _Memory:
 
     def _placed(self, tensor: Tensor) -> Tensor:
         place = self._places.get(_memory(tensor))
-        if place is None:
-            return tensor
-        offset, size, stride = tensor.storage_offset(), tensor.size(), tensor.stride()
-        return torch.empty(0, dtype=tensor.dtype).set_(place, offset, size, stride)
+        return tensor if place is None else _laid_out(tensor, place)
 
 
 def _rounded(size: int) -> int:
@@ -224,6 +265,8 @@ def _instruction(call: Call) -> tuple[Callable[..., object], tuple[Any, ...], di
     operator, arguments, options, results = call
     if not results:
         return operator._op if isinstance(operator, OpOverload) else operator, arguments, options
+    if operator is aten._to_copy.default:  # the type, which it takes too, is that of where it writes
+        return aten.copy_.default._op, (results[0], arguments[0]), {}
     writing, names = _writing(operator)
     if len(names) == len(results):  # else some results are not asked for
         return writing._op, arguments, {**options, **dict(zip(names, results, strict=True))}

@@ -24,7 +24,10 @@ def test_a_fitted_model_has_its_costs():
 
 PEAKS = """
 import json, torch
-from lvmbench.training.memory import PeakMemory
+from lvmbench.training.memory import PeakMemory, keep_freed_memory
+keep_freed_memory()
+pieces = [torch.ones(1_000_000) for _ in range(50)]
+del pieces
 memory = PeakMemory(torch.device("cpu"))
 before = memory.facts["peak_memory_host"]
 torch.ones(50_000_000).sum()
@@ -33,7 +36,7 @@ print(json.dumps([before, memory.facts]))
 
 
 def test_the_peak_counts_what_was_in_use():
-    """A tensor of 200 MB that was there for a moment.
+    """A tensor of 200 MB that was there for a moment, and not what was there before and is kept.
 
     In a process of its own, as one that held more before keeps that.
     """

@@ -8,6 +8,7 @@ import torch
 
 import lvmbench
 from lvmbench import Refusal
+from lvmbench_plugins.evaluators import sample_quality
 from lvmbench_plugins.evaluators._two_samples import manifold, median_mmd, told_apart
 from lvmbench_plugins.evaluators.sample_quality import SampleQuality
 
@@ -71,6 +72,19 @@ def test_fair_coins_are_worse_than_real_data():
     ):
         assert worse * (frame[metric, ""] - frame[metric, "real"]) > 0.1
     assert abs(frame["squared_mmd", "real"]) < 0.02
+
+
+def test_runs_on_a_data_set_share_their_classifier(monkeypatch):
+    """And other data have another one."""
+    monkeypatch.setattr(sample_quality, "_LEARNED", {})
+    instrument, subject = SampleQuality(train_data=200), fitted().subject()
+    first = instrument._learned(subject)
+    assert instrument._learned(fitted().subject()) is first
+    fewer = {n: replace(s, x=s.x[:300], labels=s.labels[:300]) for n, s in subject.data.splits.items()}
+    other = instrument._learned(replace(subject, data=replace(subject.data, splits=fewer)))
+    x = subject.x[:20]
+    assert not np.array_equal(other(x), first(x))
+    assert np.array_equal(instrument._taught(subject)(x), first(x))
 
 
 def test_one_class_is_refused():

@@ -24,6 +24,7 @@ from lvmbench.registry.names import Ref
 from lvmbench.training import SeedResult
 from lvmbench.training.graph import WARM, Function, Replayed, as_written
 from lvmbench.training.loop import Training
+from lvmbench.training.precision import Bfloat16Products
 from lvmbench.training.tape import Pool, Tape
 
 CATALOGUE = load_catalogue()
@@ -107,6 +108,36 @@ def test_steps_of_every_component_can_be_replayed(kind: str, caplog: pytest.LogC
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 def test_every_optimiser_can_be_replayed(budget: dict[str, Any]) -> None:
     _assert_same(_ended(METHODS[0], _taped, **budget), _ended(METHODS[0], as_written, **budget))
+
+
+def test_a_replayed_training_with_rounded_products_is_the_training_as_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("lvmbench.training.precision.SMALL_ROUNDED", 0)
+    exact = _ended(METHODS[0], _taped)
+    with Bfloat16Products():
+        found = _ended(METHODS[0], _taped)
+        _assert_same(found, _ended(METHODS[0], as_written))
+    assert found[0].curve != exact[0].curve
+
+
+def test_numbers_are_converted_once_and_anew_where_they_have_changed() -> None:
+    weight = torch.ones(3)
+
+    def function(x: Tensor) -> Tensor:
+        one, other = x.bfloat16() * 2, x.bfloat16() + weight.bfloat16()
+        weight.add_(1)
+        return one + other + weight.bfloat16()
+
+    tape = Tape(Pool())
+    x = torch.full((3,), 1.0)
+    result = tape.record(lambda: function(x))
+    converted = [call for call, _, _ in tape._program if call is torch.ops.aten.copy_.default._op]
+    assert len(converted) == 3  # x, and the weight before and after
+    for i in range(3):
+        x.fill_(float(i))
+        tape.replay()
+        assert result.tolist() == [3.0 * i + 2 * i + 3] * 3
 
 
 def test_what_cannot_be_recorded_runs_as_written(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,13 @@ from torch import nn
 
 import lvmbench
 from lvmbench.combinations.budget import Budget
-from lvmbench.training.precision import decoding_precision, has_fast_products, matmul_precision
+from lvmbench.training.precision import (
+    SMALL_ROUNDED,
+    Bfloat16Products,
+    decoding_precision,
+    has_fast_products,
+    matmul_precision,
+)
 
 CPU = torch.device("cpu")
 PARTS = {"prior": "standard_normal", "posterior": "gaussian", "objective": "elbo"}
@@ -64,6 +70,54 @@ def test_a_precision_that_gains_nothing_is_told():
     assert not has_fast_products("high", CPU)
     with pytest.warns(UserWarning, match="precision: high is as highest here: cpu has no unit for it"):
         lvmbench.fit(data="blobs", decoder="gaussian", epochs=1, precision="high", **PARTS)
+
+
+@pytest.mark.parametrize("context", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("layer", [nn.Linear(256, 200), nn.Linear(256, 200, bias=False), nn.GRU(256, 200)])
+def test_large_products_are_of_rounded_numbers_wherever_they_are_taken(layer, context):
+    x = torch.randn(SMALL_ROUNDED // (256 * 200) + 1, 256)
+    with context():
+        exact = layer(x)
+        with Bfloat16Products():
+            rounded = layer(x)
+    exact, rounded = (found[0] if isinstance(found, tuple) else found for found in (exact, rounded))
+    assert rounded.dtype == torch.float32
+    # factors and sums are rounded by 2^-9 of their size at most; with 256 terms of either sign by less
+    assert 0 < (rounded - exact).abs().max() < 2**-6 * (1 + exact.abs().max())
+
+
+def test_small_products_and_those_in_double_precision_stay_exact():
+    layer, x = nn.Linear(64, 64), torch.randn(100, 64)
+    with Bfloat16Products():
+        torch.testing.assert_close(layer(x), x @ layer.weight.T + layer.bias)
+    layer, x = layer.double(), torch.randn(2000, 64, dtype=torch.float64)
+    exact = layer(x)
+    with Bfloat16Products():
+        assert torch.equal(layer(x), exact)
+
+
+def test_gradients_are_of_rounded_products_too():
+    layer, x = nn.Linear(256, 200), torch.randn(1000, 256, requires_grad=True)
+    with Bfloat16Products():
+        rounded = torch.autograd.grad(layer(x).square().sum(), (layer.weight, x))
+    exact = torch.autograd.grad(layer(x).square().sum(), (layer.weight, x))
+    for one, other in zip(rounded, exact, strict=True):
+        assert 0 < (one - other).norm() < 2**-6 * other.norm()
+
+
+def test_products_are_rounded_by_us_where_only_torch_does_not(monkeypatch):
+    layer, x = nn.Linear(256, 200), torch.randn(1000, 256)
+    exact = layer(x)
+    monkeypatch.setattr("lvmbench.training.precision._is_left_to_us", lambda precision: precision == "medium")
+    assert has_fast_products("medium", CPU)
+    assert not has_fast_products("high", CPU)
+    with matmul_precision("medium", CPU):
+        assert not torch.equal(layer(x), exact)
+    with decoding_precision("medium", layer, CPU):
+        assert not torch.equal(layer(x), exact)
+        torch.testing.assert_close(torch.addmm(layer.bias, x, layer.weight.T), exact)
+    with matmul_precision("medium", CPU, product=SMALL_ROUNDED / 2):
+        torch.testing.assert_close(layer(x), exact)
 
 
 def test_models_trained_with_rounded_products_are_as_good():

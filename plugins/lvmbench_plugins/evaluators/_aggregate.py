@@ -28,11 +28,10 @@ def aggregate(subject: Subject, x: Tensor, noise: Noise, rows: Tensor, samples: 
     """Hold ``S`` samples of z for each of some of the data, their numbers ``(M,)``, against the posteriors
     of all.
     """
-    model = subject.model
-    posteriors = [(model.q(part), len(part)) for part in x.split(min(chunk, _AT_ONCE))]
+    posteriors = [(subject.q(part), len(part)) for part in x.split(min(chunk, _AT_ONCE))]
     columns = []
     for some in subject.followed(rows.split(max(1, len(rows) // 20))):
-        z = model.q(x[some]).sample(noise, samples)
+        z = subject.q(x[some]).sample(noise, samples)
         own = some.to(z.device).expand(samples, -1)
         found = _held_against(posteriors, z.flatten(0, 1), own.flatten())
         columns.append(tuple(each.reshape(own.shape) for each in found))

@@ -37,17 +37,16 @@ class State(NamedTuple):
 
 class Path:
     r"""The densities :math:`\pi_\beta(z) \propto r(z)^{1-\beta}\, p(x, z)^\beta` of each datum,
-    with r the prior or q.
+    with r ``q``, or the prior where there is none.
 
     ``leapfrogs`` is the number of leapfrog steps of a transition.
     """
 
     def __init__(
-        self, model: LatentVariableModel, x: Tensor, *, from_posterior: bool, leapfrogs: int
+        self, model: LatentVariableModel, x: Tensor, q: Distribution | None, *, leapfrogs: int
     ) -> None:
-        self.model, self.x, self.leapfrogs = model, x, leapfrogs
+        self.model, self.x, self.q, self.leapfrogs = model, x, q, leapfrogs
         self.prior = model.along(x)
-        self.q: Distribution | None = model.q(x) if from_posterior else None
 
     def sample(self, noise: Noise, chains: int) -> State:
         """The start of each chain, from r."""

@@ -262,7 +262,7 @@ def side(subject: Subject) -> str:
 @torch.no_grad()
 def posterior_means(subject: Subject, values: Tensor, chunk: int = 8192) -> Tensor:
     """The posterior means as vectors, ``(N, D)``, in double precision and main memory."""
-    means = torch.cat([subject.model.q(x).mean.flatten(1) for x in torch.split(values, chunk)])
+    means = torch.cat([subject.q(x).mean.flatten(1) for x in torch.split(values, chunk)])
     if not means.isfinite().all():
         raise Refusal("the posterior's means are not finite")
     return means.double().cpu()
@@ -287,8 +287,7 @@ def some_data(subject: Subject, count: int) -> Tensor:
     """At most so many data of the measured split, drawn without replacement: the same for each instrument."""
     if subject.size <= count:
         return subject.x
-    order = subject.noise("some data").uniform((subject.size,)).argsort()
-    return subject.values(subject.split, order[:count])
+    return subject.values(subject.split, subject.order[:count])
 
 
 def of_some(found: list[Measurement], subject: Subject) -> list[Measurement]:

@@ -57,11 +57,11 @@ class Acceptance(Evaluator):
 
     @torch.no_grad()
     def evaluate(self, subject: Subject) -> list[Measurement]:
-        noise, model = subject.noise("acceptance"), subject.model
+        noise = subject.noise("acceptance")
         size = max(1, self.chunk // (2 * self.samples))
         found = []
         for x in subject.followed(some_data(subject, self.data).split(size)):
-            accepted, worth = self._of(model.q(x), noise)
+            accepted, worth = self._of(subject.q(x), noise)
             found.append(
                 {
                     ("proposals_accepted", "", ""): drawn(accepted),

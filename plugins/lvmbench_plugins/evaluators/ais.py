@@ -104,7 +104,8 @@ class Ais(Evaluator):
 
     def figures(self, subject: Subject, x: Tensor, noise: Noise) -> Figures:
         """The figures of a batch."""
-        path = Path(subject.model, x, from_posterior=self.start == "posterior", leapfrogs=self.leapfrogs)
+        q = subject.q(x) if self.start == "posterior" else None
+        path = Path(subject.model, x, q, leapfrogs=self.leapfrogs)
         annealing = Annealing(path, self.temperatures, self.adaptation, self.chains, noise)
         log_w, moved = annealing.forward(noise)
         return {

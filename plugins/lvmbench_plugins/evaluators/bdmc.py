@@ -130,7 +130,8 @@ class Bdmc(Evaluator):
         self, subject: Subject, x: Tensor, z: Tensor, noise: Noise
     ) -> tuple[Figure, Tensor, Tensor, Tensor]:
         """The lower bound, the upper bound and both acceptance rates of each datum, ``(B,)``."""
-        path = Path(subject.model, x, from_posterior=self.start == "posterior", leapfrogs=self.leapfrogs)
+        q = subject.q(x) if self.start == "posterior" else None
+        path = Path(subject.model, x, q, leapfrogs=self.leapfrogs)
         annealing = Annealing(path, self.temperatures, self.adaptation, self.chains, noise)
         up, moved_up = annealing.forward(noise)
         down, moved_down = annealing.backward(z, noise)

@@ -122,7 +122,10 @@ class BitsBack(Evaluator):
         yield _measure("bits_back_total", message.bits / x.numel())
         noise = subject.noise("bits_back", "elbo")
         parts = x.split(max(1, self.chunk // self.samples))
-        nats = [drawn(-Terms(subject.model, part, noise, self.samples).log_w()) for part in parts]
+        nats = [
+            drawn(-Terms(subject.model, part, noise, self.samples, q=subject.q(part)).log_w())
+            for part in parts
+        ]
         scale = 1 / (dims * math.log(2))
         bits = [n._replace(value=n.value * scale, variance=_square(n.variance, scale)) for n in nats]
         (elbo,) = measurements([{("bits_per_dim", "", "elbo"): figure} for figure in bits])

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lvmbench import Count, Evaluator, LatentVariableModel, Measurement, Metric, Noise, Subject, Workload
+from lvmbench import Count, Evaluator, Measurement, Metric, Noise, Subject, Workload
 from lvmbench.kernels.hmc import FIRST, Density, Place, adapted, transition
 from lvmbench.kernels.mixing import effective_sample_size, normal_scores, r_hat
 from lvmbench_plugins.evaluators._common import (
@@ -110,7 +110,7 @@ class Chains(Evaluator):
         """The figures of a batch."""
         p = subject.model.p()
         target = Density(lambda z: subject.model.log_joint(x, z, p))
-        z, chance = self.run(target, self.start(subject.model, x, noise), noise)
+        z, chance = self.run(target, self.start(subject, x, noise), noise)
         z = z.flatten(3)  # (N, C, B, D)
         gradients = self.chains * self.draws * self.leapfrogs
         size = effective_sample_size(normal_scores(z)).amin(-1)
@@ -120,10 +120,11 @@ class Chains(Evaluator):
             ("split_r_hat", "", ""): Figure(r_hat(z).amax(-1), None),
         }
 
-    def start(self, model: LatentVariableModel, x: Tensor, noise: Noise) -> Tensor:
+    def start(self, subject: Subject, x: Tensor, noise: Noise) -> Tensor:
         """Where chains begin, ``(C, B, *z)``."""
         far = self.chains // 2
-        return torch.cat([model.q(x).sample(noise, self.chains - far), model.prior_draws(x, noise, far)])
+        near = subject.q(x).sample(noise, self.chains - far)
+        return torch.cat([near, subject.model.prior_draws(x, noise, far)])
 
     def run(self, target: Density, z: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """The draws of each chain, ``(N, C, B, *z)``, and their chances of acceptance, ``(N, C, B)``."""

@@ -91,7 +91,7 @@ class Completion(Evaluator):
 
     def _figures(self, subject: Subject, truth: _Truth, x: Tensor, z: Tensor) -> Figures:
         marginal = Bernoulli(truth.shares.expand_as(z).logit())
-        found: dict[str, Distribution] = {"": subject.model.q(x), "marginal": marginal}
+        found: dict[str, Distribution] = {"": subject.q(x), "marginal": marginal}
         figures: Figures = {}
         for method, q in found.items():
             phi, event = q.mean.flatten(1), z.reshape(q.mean.shape)

@@ -187,7 +187,7 @@ class GapSplit(Evaluator):
         return of_some(measurements(figures), subject)
 
     def _figures(self, subject: Subject, x: Tensor, index: int, noise: Mapping[str, Noise]) -> Figures:
-        q, target = subject.model.q(x), Target(subject.model, x, subject.model.p())
+        q, target = subject.q(x), Target(subject.model, x, subject.model.p())
         family = self._family(subject, x, self._first(subject, q), noise["climb"])
         ascent = self._climb(subject, target, family, noise["climb"], index)
         # common random numbers: what the two have in common cancels in their difference

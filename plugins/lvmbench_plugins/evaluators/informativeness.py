@@ -185,7 +185,7 @@ class Informativeness(Evaluator):
         samples = self._samples(len(some))
         batches = in_batches(subject, some, max(1, pairs_at_once(subject, self.chunk) // samples))
         code = measurements(
-            _code(Terms(subject.model, x, noise, samples), side(subject))
+            _code(Terms(subject.model, x, noise, samples, q=subject.q(x)), side(subject))
             for x in subject.stage(0, 0.5).followed(batches)
         )
         yield from with_steps(of_some(code, subject), subject, batches, self.metrics)
@@ -244,7 +244,7 @@ class Informativeness(Evaluator):
         noise, means, own = subject.noise("informativeness", "activity"), [], []
         samples = self._samples(len(x))
         for part in x.split(max(1, self.chunk // samples)):
-            z = subject.model.q(part).sample(noise, samples).flatten(2).double()  # (S, B, D)
+            z = subject.q(part).sample(noise, samples).flatten(2).double()  # (S, B, D)
             means.append(z.mean(0))
             own.append(z.var(0) / samples)
         # the mean of S samples varies also by what is left of their own variance: with it, a unit that is

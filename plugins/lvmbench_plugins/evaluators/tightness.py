@@ -156,7 +156,7 @@ class Tightness(Evaluator):
 
     def _figures(self, subject: Subject, x: Tensor, noise: Noise, draws: int, repeats: int) -> Figures:
         p, pairs = subject.model.p(), pairs_at_once(subject, self.chunk)
-        elbo, log_w = self._draws(Terms(subject.model, x, noise, draws, p=p), pairs)
+        elbo, log_w = self._draws(Terms(subject.model, x, noise, draws, p=p, q=subject.q(x)), pairs)
         log_p = LogMean.of(log_w)
         size = elbo.mean(0)  # what every log density here is about as large as
         figures = {
@@ -202,7 +202,7 @@ class Tightness(Evaluator):
     ) -> Figure:
         objective, figures = subject.objective, []
         for part in torch.split(x, max(1, pairs // objective.samples)):
-            terms = Terms(subject.model, part, noise, objective.samples, p=p)
+            terms = Terms(subject.model, part, noise, objective.samples, p=p, q=subject.q(part))
             draws = torch.stack([objective(each) for each in _repeated(terms, repeats, pairs)])
             figures.append(drawn_together(draws) if objective.batchwise else drawn(draws))
         return joined(figures)

@@ -20,8 +20,8 @@ from lvmbench import (
     LatentVariableModel,
     Noise,
     Positive,
-    Posterior,
     Probability,
+    Searched,
     Size,
 )
 from lvmbench_plugins.estimators.enumeration import Enumeration
@@ -41,7 +41,7 @@ LEAST = 0.05
 
 
 @final
-class BernoulliSvi(Posterior):
+class BernoulliSvi(Searched):
     r"""Independent bits, whose logits are found for each datum by gradient ascent on its ELBO.
 
     .. math:: \lambda_{t+1} = \lambda_t + \rho_t F(\lambda_t)^{-1} \nabla_\lambda \mathrm{ELBO}(x; \lambda_t),
@@ -103,13 +103,15 @@ class BernoulliSvi(Posterior):
         self.requires = self.requires | (self.estimator.requires & {"prior.enumerable"})
         self.register_buffer("noise", torch.rand(steps, NUMBERS[estimator], samples, 1, *self.shape))
 
-    def forward(self, x: Tensor, model: LatentVariableModel) -> Bernoulli:
+    def search(self, x: Tensor, model: LatentVariableModel) -> Tensor:
         first = self.noise.new_full((len(x), *self.shape), self.start).logit().clamp(-LARGEST, LARGEST)
         if not len(self.noise):
-            return Bernoulli(first, len(self.shape))  # there may be no model to ask
+            return first  # there may be no model to ask
         with torch.no_grad():
-            found = self._ascended(first, x, model)
-        return Bernoulli(found.detach(), len(self.shape))
+            return self._ascended(first, x, model).detach()
+
+    def of(self, parameters: Tensor) -> Bernoulli:
+        return Bernoulli(parameters, len(self.shape))
 
     def _ascended(self, logits: Tensor, x: Tensor, model: LatentVariableModel) -> Tensor:
         p = model.p()

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Posterior, Size, Varying
+from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Searched, Size, Varying
 from lvmbench.networks import Mask, Network, encoder
-from lvmbench_plugins.posteriors._refine import normal, refine
+from lvmbench_plugins.posteriors._refine import refine
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel
 
 
 @final
-class SemiAmortized(Posterior):
+class SemiAmortized(Searched):
     r"""A normal with independent coordinates that a network proposes and gradient ascent on the ELBO refines.
 
     .. math:: \lambda_0 = f_\phi(x), \qquad
@@ -81,12 +81,19 @@ class SemiAmortized(Posterior):
         self.register_buffer("rate", torch.tensor(rate), persistent=False)
         self.register_buffer("noise", torch.randn(steps, pairs, *space.event_shape))
 
-    def forward(self, x: Tensor, model: LatentVariableModel) -> DiagonalNormal:
-        loc, log_scale = torch.unbind(self.network(x), dim=-1 - self.event_dims)
+    def search(self, x: Tensor, model: LatentVariableModel) -> Tensor:
+        start: Tensor = self.network(x)
         if self.through:
-            return normal(refine(model, x, (loc, log_scale), self.noise, self.rate), self.event_dims)
+            return self._refined(start, x, model)
         with torch.no_grad():
-            found = refine(model, x, (loc.detach(), log_scale.detach()), self.noise, self.rate)
+            found = self._refined(start.detach(), x, model)
         # the value is where the ascent ended, the gradient that of where it began
-        shifts = (found[0] - loc).detach(), (found[1] - log_scale).detach()
-        return normal((loc + shifts[0], log_scale + shifts[1]), self.event_dims)
+        return start + (found - start).detach()
+
+    def of(self, parameters: Tensor) -> DiagonalNormal:
+        return DiagonalNormal.of(parameters, self.event_dims)
+
+    def _refined(self, start: Tensor, x: Tensor, model: LatentVariableModel) -> Tensor:
+        side = -1 - self.event_dims
+        loc, log_scale = torch.unbind(start, side)
+        return torch.stack(refine(model, x, (loc, log_scale), self.noise, self.rate), side)

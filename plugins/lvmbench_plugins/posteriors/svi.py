@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, final
 import torch
 from torch import Tensor
 
-from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Posterior, Varying, observed
-from lvmbench_plugins.posteriors._refine import Parameters, normal, refine
+from lvmbench import Count, DataSummary, DiagonalNormal, LatentSpace, Positive, Searched, Varying, observed
+from lvmbench_plugins.posteriors._refine import Parameters, refine
 
 if TYPE_CHECKING:
     from lvmbench import LatentVariableModel, Split
 
 
 @final
-class Svi(Posterior):
+class Svi(Searched):
     r"""A normal with independent coordinates, found for each datum by gradient ascent on its ELBO.
 
     .. math:: \lambda_{t+1} = \lambda_t + \rho_t F(\lambda_t)^{-1} \nabla_\lambda \mathrm{ELBO}(x; \lambda_t),
@@ -86,10 +86,13 @@ class Svi(Posterior):
         self.register_buffer("table", torch.zeros(2, size, *space.event_shape))
         self.register_buffer("noise", torch.randn(steps, pairs, *space.event_shape))
 
-    def forward(self, x: Tensor, model: LatentVariableModel) -> DiagonalNormal:
+    def search(self, x: Tensor, model: LatentVariableModel) -> Tensor:
         with torch.no_grad():
             found = refine(model, x, self._start(x), self.noise, self.rate)
-        return normal((found[0].detach(), found[1].detach()), len(self.shape))
+        return torch.stack(found, -1 - len(self.shape)).detach()
+
+    def of(self, parameters: Tensor) -> DiagonalNormal:
+        return DiagonalNormal.of(parameters, len(self.shape))
 
     def refresh(self, train: Split, model: LatentVariableModel) -> None:
         found = refine(model, train.x, (self.table[0], self.table[1]), self.noise, self.rate)
