@@ -54,6 +54,13 @@ class LocalExecutor(Pool[WorkerProcess]):
         get_ready()
         return super().__enter__()
 
+    def prepare(self, work: Work, job: Any) -> None:
+        """Have this done by every worker before its next job."""
+        super().prepare(work, job)
+        for worker in self._workers:
+            if worker.idle:
+                worker.prepare(work, job)
+
     def completed(self, seconds: float) -> list[Ended]:
         """The jobs that end, as soon as there are any, within some seconds."""
         end = time.monotonic() + seconds
@@ -79,9 +86,9 @@ class LocalExecutor(Pool[WorkerProcess]):
         return []
 
     def _took_in(self, worker: WorkerProcess, about: str, content: Any) -> list[Ended]:
-        if about == READY:
+        if about == READY or (about == DONE and not worker.ready):
             worker.ready, worker.prepared, self._false_starts = True, _unpacked(content), 0
-        elif about == PROGRESS:
+        elif about == PROGRESS and worker.number >= 0:
             self._take_news(worker, content)
         elif about == DONE:
             return [self._done(worker, content)]
