@@ -99,16 +99,17 @@ class Session:
         """
         self._unopened.extend([(planned, dict(planned.keys)) for planned in pack] for pack in packs)
         self.executor.listen(lambda number, news: self._tell(self._running[number], news))
-        self._feed(allowed)
-        self.place.get_ready()
         while (not self._stopping(allowed) and self._any_left) or self._running:
             self.interruption.stop_if_urgent()
             self._feed(allowed)
             for ended in self.executor.completed(PAUSE):
                 with stage("store"):
                     self._take_in(self._running.pop(ended.number), ended)
-            for number, news in self.executor.progress().items():
+            heard = self.executor.progress()
+            for number, news in heard.items():
                 self._tell(self._running[number], news)
+            if heard and len(heard) == len(self._running):  # nobody waits for anything
+                self.place.get_ready()
         if self.trouble:
             raise UserError(f"{self.trouble}; what is finished is kept: the same command goes on")
 
