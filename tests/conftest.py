@@ -87,9 +87,10 @@ SUITE = {
 
 @pytest.fixture(autouse=True, scope="session")
 def heard():
-    """Ctrl-C is heard: what a shell begins in the background ignores it, and so would all that it begins."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Signals are heard that a process begun in the background ignores, as would all that it begins."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

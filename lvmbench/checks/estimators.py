@@ -4,13 +4,13 @@ on a toy model whose expectations are known.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import vmap
+from torch.func import functional_call, vmap
 
 from lvmbench.checks.contract import Skip, applies, contract
 from lvmbench.checks.expectations import expectation
@@ -19,12 +19,15 @@ from lvmbench.checks.partners import with_samples
 from lvmbench.checks.specimen import Specimen
 from lvmbench.checks.statistics import require_average
 from lvmbench.checks.toys import Toy, toys
-from lvmbench.noise import Buffer, Noise, Recorder
+from lvmbench.noise import Recorder
 from lvmbench.registry.names import Ref
 from lvmbench.terms import Terms
+from lvmbench.training.learner import Learner
 
-GROUPS, DRAWS = 25, 1700
-"""An average gradient is tested over groups of draws."""
+TOGETHER, ALONE = (250, 80), (25, 1700)
+"""An average gradient is tested over so many groups of so many draws, of steps that can be stacked and of
+those that cannot: few groups have a spread that is known less well, and as much power of more draws.
+"""
 WEIGHTS = 1.0, 0.3
 """The KL weights of the end of training and of some step before:
 a gradient that is right at one may be wrong at the other.
@@ -106,10 +109,14 @@ def _compare(name: str, toy: Toy, kl_weight: float) -> None:
     if toy.parts.objective.batchwise:
         plain = toy._replace(parts=replace(toy.parts, estimator=Plain()))
         applies("posterior.pathwise" in toy.provided, "its expectation is not known")
+        applies(toy.parts.vectorizable, "so many batches are too many one by one")
         found = _of_batches(toy, kl_weight, "groups") - _of_batches(plain, kl_weight, "others")
         due = torch.zeros_like(found[0])
     else:
-        due, found = _derivatives(expectation(toy, 0, kl_weight), toy), _of_data(toy, kl_weight)
+        due, found = (
+            _derivatives(expectation(toy, 0, kl_weight), toy.model.parameters()),
+            _of_data(toy, kl_weight),
+        )
     require_average(
         found,
         due,
@@ -120,34 +127,65 @@ def _compare(name: str, toy: Toy, kl_weight: float) -> None:
     )
 
 
-def _derivatives(value: Tensor, toy: Toy) -> Tensor:
-    found = torch.autograd.grad(value, list(toy.model.parameters()), materialize_grads=True)
-    return torch.cat([gradient.flatten() for gradient in found])
+def _derivatives(value: Tensor, weights: Iterable[Tensor], lead: int = 0) -> Tensor:
+    """The gradient of a figure in all weights, whose first ``lead`` dimensions are kept."""
+    found = torch.autograd.grad(value, list(weights), materialize_grads=True)
+    return torch.cat([gradient.flatten(lead) for gradient in found], lead)
 
 
 def _of_data(toy: Toy, kl_weight: float) -> Tensor:
-    """Average gradients of groups of draws, ``(GROUPS, P)``, each draw a datum of one batch."""
-    noise, x = _double("groups"), toy.x[:1].expand(DRAWS, *toy.x.shape[1:])
-    return torch.stack([_derivatives(_surrogate(toy, x, noise, kl_weight), toy) for _ in range(GROUPS)])
+    """Average gradients of groups of draws, ``(G, P)``, each draw a datum of one batch."""
+    groups, draws = TOGETHER if toy.parts.vectorizable else ALONE
+    x = toy.x[:1].expand(draws, *toy.x.shape[1:])
+    return _of_groups(toy, x, kl_weight, "groups", groups, 1)
 
 
 def _of_batches(toy: Toy, kl_weight: float, word: str) -> Tensor:
-    """The same, each draw a batch of its own; what an estimator keeps from step to step stays as it is."""
-    toy = toy._replace(parts=replace(toy.parts, estimator=copy.deepcopy(toy.parts.estimator).eval()))
-    noise, recorder = _double(word), Recorder(_double("recording"))
-    _surrogate(toy, toy.x, recorder, kl_weight)
-
-    def one(normals: Tensor, uniforms: Tensor) -> Tensor:
-        return _surrogate(toy, toy.x, Buffer(normals, uniforms), kl_weight)
-
-    def group() -> Tensor:
-        normals, uniforms = recorder.demand
-        drawn = noise.normal((DRAWS, normals)), noise.uniform((DRAWS, uniforms))
-        return _derivatives(vmap(one)(*drawn).mean(), toy)
-
-    return torch.stack([group() for _ in range(GROUPS)])
+    """The same, each draw a batch of its own."""
+    return _of_groups(toy, toy.x, kl_weight, word, *TOGETHER)
 
 
-def _surrogate(toy: Toy, x: Tensor, noise: Noise, kl_weight: float) -> Tensor:
-    value: Tensor = toy.parts.estimator(toy.parts.objective, toy.model, x, noise, kl_weight).surrogate.mean()
-    return value
+def _of_groups(toy: Toy, x: Tensor, kl_weight: float, word: str, groups: int, steps: int) -> Tensor:
+    """Average gradients of so many steps with a batch, ``(groups, P)``.
+
+    Each group has weights of its own, so that one way back gives the gradients of all.
+    """
+    learner, recorder, noise = Learner(toy.parts), Recorder(_double("recording")), _double(word)
+    learner.estimate(x, recorder, kl_weight, True)  # and so baselines have seen a step
+    drawn = [
+        draw((groups * steps, count))
+        for draw, count in zip((noise.normal, noise.uniform), recorder.demand, strict=True)
+    ]
+    weights = {
+        n: w.detach().expand(groups, *w.shape).clone().requires_grad_() for n, w in learner.named_parameters()
+    }
+    buffers = {n: b.expand(groups * steps, *b.shape).clone() for n, b in learner.named_buffers()}
+
+    def surrogate(weights: Any, buffers: Any, normals: Tensor, uniforms: Tensor) -> Tensor:
+        step: tuple[Tensor, Tensor] = functional_call(
+            learner, (weights, buffers), (x, normals, uniforms, kl_weight, True)
+        )
+        return step[0]
+
+    each = {name: weight.repeat_interleave(steps, 0) for name, weight in weights.items()}
+    run = vmap(surrogate) if toy.parts.vectorizable else _in_turn(surrogate)
+    total = run(each, buffers, *drawn).sum() / steps
+    return _derivatives(total, [w for n, w in weights.items() if n.startswith("model.")], 1)
+
+
+def _in_turn(run: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """What `torch.vmap` does, one after the other."""
+
+    def every(weights: Any, buffers: Any, *drawn: Tensor) -> Tensor:
+        return torch.stack(
+            [
+                run(
+                    {n: w[i] for n, w in weights.items()},
+                    {n: b[i] for n, b in buffers.items()},
+                    *(d[i] for d in drawn),
+                )
+                for i in range(len(drawn[0]))
+            ]
+        )
+
+    return every

@@ -230,7 +230,7 @@ class _Elsewhere(Noise):
         return torch.full(tuple(shape), 0.5, device=self.device)  # type: ignore[arg-type]
 
 
-@contract(*BUILT, due="The saved weights bring the whole state back.", read="training.loop.SeedResult")
+@contract(*BUILT, due="The saved weights bring the whole state back.", read="training.result.SeedResult")
 def state_round_trips(specimen: Specimen) -> None:
     saved, fresh = specimen.trial(seed=0), specimen.trial(seed=1)
     fresh.x, fresh.z = saved.x, saved.z

@@ -43,8 +43,10 @@ def _entry_of(cls: type, kind: str | None) -> Entry:
 def _admit(entries: list[Entry], catalogue: Catalogue | None) -> tuple[Catalogue, Resolved]:
     """Entries of their own, put beside or in place of what a catalogue holds."""
     catalogue = catalogue or load_catalogue()
-    merged = Catalogue([*catalogue.entries(), *entries], catalogue.problems)
-    return merged, [(entry, Ref(entry.name)) for entry in entries]
+    known = catalogue.entries()
+    if not all(entry in known for entry in entries):  # else what is known of its combinations serves on
+        catalogue = Catalogue([*known, *entries], catalogue.problems)
+    return catalogue, [(entry, Ref(entry.name)) for entry in entries]
 
 
 def _file(path: Path, catalogue: Catalogue | None, kind: str | None) -> tuple[Catalogue, Resolved]:

@@ -51,6 +51,11 @@ class DiagonalNormal(Distribution):
         value = self.loc + self.log_scale.exp() * noise.normal((samples, *self.loc.shape))
         return value, self.log_prob(value)
 
+    def sample_with_slope(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+        value, log_prob = self.sample_and_log_prob(noise, samples)
+        with torch.no_grad():
+            return value, log_prob, (self.loc - value) * (-2 * self.log_scale).exp()
+
     @property
     def mean(self) -> Tensor:
         return self.loc

@@ -53,15 +53,7 @@ class MultivariateNormal(Distribution):
         )
 
     def _whitened(self, difference: Tensor) -> Tensor:
-        """L^-1 times each row, ``(..., *batch, D)``."""
-        if self.scale_tril.dim() > 2:
-            column = difference.unsqueeze(-1)
-            each: Tensor = torch.linalg.solve_triangular(self.scale_tril, column, upper=False)
-            return each.squeeze(-1)
-        # one factor for all is not copied for each: y L' = d
-        rows = difference.reshape(-1, difference.shape[-1])
-        solved: Tensor = torch.linalg.solve_triangular(self.scale_tril.mT, rows, upper=True, left=False)
-        return solved.reshape(difference.shape)
+        return _solved(self.scale_tril, difference, upper=False)
 
     def observed_log_prob(self, value: Tensor) -> Tensor:
         values, mask = observed(value, self.loc)  # at its mean, a value adds nothing to the square
@@ -79,6 +71,24 @@ class MultivariateNormal(Distribution):
         value = self.loc + shift.reshape(samples, *self.loc.shape)
         return value, self.log_prob(value)
 
+    def sample_with_slope(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+        value, log_prob = self.sample_and_log_prob(noise, samples)
+        with torch.no_grad():
+            standard = self._whitened((self.loc - value).flatten(-self.event_dims))
+            slope = _solved(self.scale_tril.mT, standard, upper=True)
+        return value, log_prob, slope.reshape(value.shape)
+
     @property
     def mean(self) -> Tensor:
         return self.loc
+
+
+def _solved(factor: Tensor, rows: Tensor, *, upper: bool) -> Tensor:
+    """The inverse of triangular matrices ``(..., D, D)`` times each row, ``(..., *batch, D)``."""
+    if factor.dim() > 2:
+        each: Tensor = torch.linalg.solve_triangular(factor, rows.unsqueeze(-1), upper=upper)
+        return each.squeeze(-1)
+    # one factor for all is not copied for each: y A' = d
+    flat = rows.reshape(-1, rows.shape[-1])
+    solved: Tensor = torch.linalg.solve_triangular(factor.mT, flat, upper=not upper, left=False)
+    return solved.reshape(rows.shape)

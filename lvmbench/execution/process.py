@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import select
 import signal
 import threading
 import time
@@ -40,7 +41,8 @@ class WorkerProcess:
         warm_up: tuple[Work, Any],
         environment: dict[str, str],
     ) -> None:
-        self.environment, self._events, self._log = environment, events, b""
+        self.environment, self._events = environment, events
+        self._log, self._reading = b"", threading.Lock()
         self.number, self.limits = -1, Limits()
         self.prepared: Any = None
         self.memory = 0
@@ -64,6 +66,9 @@ class WorkerProcess:
     @property
     def log(self) -> str:
         """The end of what it has printed during its job."""
+        # what it printed before it said that it is done may still be on its way
+        with contextlib.suppress(OSError, ValueError):
+            self._read_log()
         text = self._log.decode("utf-8", "replace")
         return shortened(printable(text).strip(), LOG)
 
@@ -116,7 +121,24 @@ class WorkerProcess:
         self._events.put((self, ENDED, None))
 
     def _keep_log(self) -> None:
-        assert self._process.stderr
         with contextlib.suppress(OSError, ValueError):
-            while chunk := os.read(self._process.stderr.fileno(), _CHUNK):
+            while self._is_printing(None) and self._read_log():
+                pass
+
+    def _read_log(self) -> bool:
+        """Take in what has been printed by now; whether there may be more to come."""
+        with self._reading:
+            while self._is_printing(0):
+                assert self._process.stderr
+                chunk = os.read(self._process.stderr.fileno(), _CHUNK)
+                if not chunk:
+                    return False
                 self._log = (self._log + chunk)[-_CHUNK:]
+        return True
+
+    def _is_printing(self, milliseconds: int | None) -> bool:
+        """Whether there is something to be read, or nothing more to come, within some time or at last."""
+        assert self._process.stderr
+        printing = select.poll()
+        printing.register(self._process.stderr, select.POLLIN)
+        return bool(printing.poll(milliseconds))

@@ -115,6 +115,10 @@ class Batches:
         for i in self._turns(epoch):
             yield batches[i]
 
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with the seeds of these rows alone."""
+        self.orders = [self.orders[row] for row in rows]
+
     def _order(self, source: torch.Generator) -> Tensor:
         """The rows of one seed, shuffled within each group."""
         return torch.cat([rows[torch.randperm(len(rows), generator=source)] for rows, _ in self.groups])

@@ -14,13 +14,14 @@ from torch import Tensor
 from lvmbench import __version__
 from lvmbench.data.tensors import Damaged, description_of, read_described, write_described
 from lvmbench.errors import LvmbenchError
-from lvmbench.training.loop import SeedResult, Training
+from lvmbench.training.loop import Training
+from lvmbench.training.result import SeedResult
 
-VERSIONS = {"lvmbench": __version__, "torch": str(torch.__version__), "format": 1}
+VERSIONS = {"lvmbench": __version__, "torch": str(torch.__version__), "format": 2}
 """What is the same where a training goes on; the format is raised when checkpoints hold other things."""
-FOUND = ("status", "reason", "epochs", "best_epoch", "best_bound", "curve")
+FOUND = ("status", "reason", "epochs", "best_epoch", "best_bound", "curve", "seconds")
 """What is kept of the result of a seed; why it has stopped depends on the budget that it goes on with."""
-OPTIMIZER = "optimizer/"
+OPTIMIZER, BEST = "optimizer/", "best/"
 
 
 class Unusable(LvmbenchError):  # noqa: N818
@@ -32,34 +33,35 @@ class Checkpoint:
     """Where the training of a pack was after an epoch.
 
     Arguments:
-        keys: What its runs are known by, in the order of the rows.
+        keys: What its runs are known by.
         epoch: How many epochs have ended.
-        seconds: How long these took, for each run.
         started: When the training began.
         made: The versions that it was made with, and the kind of device.
-        runs: For each run what was found so far, and the numbers that its learning rate goes by.
-        tensors: Weights, best weights, what the optimiser keeps, and the states of the sources of random
-            numbers, with a row for each run.
+        runs: What was found so far of each run.
+        packed: The places of the runs that had not left the pack, in the order of its rows.
+        rates: The numbers that the learning rate of each row goes by.
+        tensors: The best weights, with a row for each run; weights, what the optimiser keeps, and the states
+            of the sources of random numbers, with a row for each of those in the pack.
     """
 
     keys: Sequence[str]
     epoch: int
-    seconds: float
     started: str
     made: Mapping[str, Any]
     runs: Sequence[Mapping[str, Any]]
+    packed: Sequence[int]
+    rates: Sequence[Mapping[str, float]]
     tensors: Mapping[str, Tensor]
 
     @classmethod
     def of(cls, training: Training, keys: Sequence[str], started: str) -> Checkpoint:
         """Where a training is between two epochs."""
-        optimizer, seconds = training.optimizer, training.seconds / len(keys)
-        rates = optimizer.rates() if optimizer else [{}] * len(keys)
-        found = zip(training.results, rates, strict=True)
-        runs = [{**{name: getattr(result, name) for name in FOUND}, "rates": each} for result, each in found]
+        optimizer, packed = training.optimizer, training.packed
+        rates = optimizer.rates() if optimizer else [{}] * len(packed)
+        runs = [{name: getattr(result, name) for name in FOUND} for result in training.results]
         kept = {OPTIMIZER + name: value for name, value in optimizer.state().items()} if optimizer else {}
         tensors = {**_stacked(training), **_states(training), **kept}
-        return cls(keys, training.epoch, seconds, started, made_with(training.device), runs, tensors)
+        return cls(keys, training.epoch, started, made_with(training.device), runs, packed, rates, tensors)
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:
@@ -98,9 +100,12 @@ class Checkpoint:
         """That of these runs alone; raises `Unusable` where they are not among its own."""
         if not {*keys} <= {*self.keys}:
             raise Unusable("is of other runs")
-        rows = [self.keys.index(key) for key in keys]
-        tensors = {name: tensor[rows] for name, tensor in self.tensors.items()}
-        return replace(self, keys=keys, runs=[self.runs[row] for row in rows], tensors=tensors)
+        places = [self.keys.index(key) for key in keys]
+        packed = [i for i, place in enumerate(places) if place in self.packed]
+        rows = [self.packed.index(places[i]) for i in packed]
+        tensors = {n: t[places if n.startswith(BEST) else rows] for n, t in self.tensors.items()}
+        runs, rates = [self.runs[place] for place in places], [self.rates[row] for row in rows]
+        return replace(self, keys=keys, runs=runs, packed=packed, rates=rates, tensors=tensors)
 
     def restore(self, training: Training) -> None:
         """Bring a training that has not begun to where this one was.
@@ -108,35 +113,35 @@ class Checkpoint:
         Raises `Unusable`, before anything is changed, for one of other parts, versions or devices.
         """
         self._expect(training)
+        training.select(self.packed)
         for name, tensor in _stacked(training).items():
             tensor.copy_(self.tensors[name])
         for name, sources in _generators(training).items():
             for source, state in zip(sources, self.tensors[name], strict=True):
                 source.set_state(state.clone())
         training.results = self._results(training.seeds)
-        training.epoch, training.seconds = self.epoch, self.seconds * len(self.keys)
+        training.epoch = self.epoch
         if training.optimizer:
             kept = {n: tensor for n, tensor in self.tensors.items() if n.startswith(OPTIMIZER)}
             state = {name.removeprefix(OPTIMIZER): tensor for name, tensor in kept.items()}
-            training.optimizer.restore(state, [run["rates"] for run in self.runs])
+            training.optimizer.restore(state, self.rates)
 
     def _results(self, seeds: Sequence[int]) -> list[SeedResult]:
-        found = [{name: run[name] for name in FOUND} for run in self.runs]
         curves = [[(*point,) for point in run["curve"]] for run in self.runs]
-        parts = zip(seeds, found, curves, strict=True)
-        return [SeedResult(seed, **{**each, "curve": curve}) for seed, each, curve in parts]
+        parts = zip(seeds, self.runs, curves, strict=True)
+        return [SeedResult(seed, **{**run, "curve": curve}) for seed, run, curve in parts]
 
     def _expect(self, training: Training) -> None:
         if reason := differences(self.made, made_with(training.device)):
             raise Unusable(reason)
-        shapes = {name: tensor.shape for name, tensor in {**_stacked(training), **_states(training)}.items()}
-        if any(name not in self.tensors or self.tensors[name].shape != s for name, s in shapes.items()):
+        own = {**_stacked(training), **_states(training)}
+        if any(n not in self.tensors or self.tensors[n].shape[1:] != t.shape[1:] for n, t in own.items()):
             raise Unusable("is of other parts")
 
     def is_on_the_way(self, training: Training) -> bool:
         """Whether a training with another budget of the same course comes to where this one was."""
         budget = training.budget
-        in_time = budget.seconds is None or self.seconds < budget.seconds
+        in_time = budget.seconds is None or all(run["seconds"] < budget.seconds for run in self.runs)
         results = self._results(training.seeds)
         return in_time and self.epoch <= budget.epochs and all(self._ends_alike(training, r) for r in results)
 
@@ -147,7 +152,7 @@ class Checkpoint:
             if ended:
                 return False
             again.record(epoch, *bounds)
-            ended = training.has_stopped(again, epoch, 0.0)
+            ended = training.has_stopped(again, epoch)
         return not ended if found.status != "ok" else ended or found.epochs == self.epoch
 
 
@@ -165,7 +170,7 @@ def differences(made: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 def _stacked(training: Training) -> dict[str, Tensor]:
     """The weights and buffers of a training, and the best ones so far."""
     weights = {f"weights/{name}": tensor.detach() for name, tensor in training.pack.stacked.items()}
-    return {**weights, **{f"best/{name}": tensor for name, tensor in training.best.items()}}
+    return {**weights, **{BEST + name: tensor for name, tensor in training.best.items()}}
 
 
 def _states(training: Training) -> dict[str, Tensor]:

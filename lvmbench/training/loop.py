@@ -6,7 +6,6 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -19,60 +18,16 @@ from lvmbench.dataset import Data
 from lvmbench.noise import Stream
 from lvmbench.stages import stage
 from lvmbench.training.batches import Batches, Shape, by_length, together
-from lvmbench.training.graph import Function, as_written, faster
+from lvmbench.training.graph import WARM, Function, as_written, faster
 from lvmbench.training.learner import Learner, check_terms, demand, kept
 from lvmbench.training.optimizer import PackOptimizer
 from lvmbench.training.pack import Pack, PackNoise, clip_each, gains_from_vectorizing
 from lvmbench.training.precision import matmul_precision
+from lvmbench.training.result import Epoch, SeedResult
+from lvmbench.training.validation import Validation
 
-VALIDATION_BATCH = 512
-VALIDATION_STEPS = 2**17
-"""So many steps of sequences are validated at a time, at most, if they are of more than one."""
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch gave: the mean training and validation bound of each run that was still training,
-    by its place in the pack.
-    """
-
-    epoch: int
-    train: dict[int, float]
-    validation: dict[int, float]
-
-
-@dataclass
-class SeedResult:
-    """What training one run gave: its best weights on validation, named as in a `Learner`,
-    and its learning curve.
-
-    ``stopped`` says why it ended: ``budget`` (all epochs are spent), ``patience``, ``seconds``, ``diverged``,
-    or ``untrainable`` where no parameter can be trained.
-    """
-
-    seed: int
-    status: str = "ok"
-    reason: str = ""
-    epochs: int = 0
-    best_epoch: int = 0
-    best_bound: float = -math.inf
-    stopped: str = "budget"
-    weights: dict[str, Tensor] = field(default_factory=dict)
-    curve: list[tuple[int, float, float]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def record(self, epoch: int, train: float, validation: float) -> bool:
-        """Take in one epoch; says whether it is the best so far."""
-        self.epochs = epoch
-        if not (math.isfinite(train) and math.isfinite(validation)):
-            self.status = self.stopped = "diverged"
-            self.reason = f"epoch {epoch}: training bound {train:.4g}, validation bound {validation:.4g}"
-            return False
-        self.curve.append((epoch, train, validation))
-        if validation <= self.best_bound:
-            return False
-        self.best_bound, self.best_epoch = validation, epoch
-        return True
+REPAID = 30
+"""About so many replayed steps cost as much as recording one (``benchmarks/packs.py``)."""
 
 
 class Checkpoints(Protocol):
@@ -156,25 +111,20 @@ class Training:
             runs = max(len(seeds), 2 if stacked else 1)
             vectorized = parts[0].vectorizable and gains_from_vectorizing(learners[0], runs, device)
         self.seeds, self.budget, self.device, self.visit = seeds, budget, device, data.visit
-        wrap = wrap or (faster(device) if parts[0].vectorizable else as_written)
+        self.wrap = wrap if wrap or parts[0].vectorizable else as_written
         self.train, validation = data.splits["train"], data.splits["validation"]
         self.source, self.decode = self.train.x.to(device), self.train.decode
-        self.validation = replace(validation, x=validation.x.to(device))
         self.trim = data.in_steps(parts[0].model.prior.space)
         self.kept = tuple(kept(learners[0]))
         groups = by_length(self.train.lengths, budget.batch) if self.trim else None
         self.batches = Batches(groups or together(len(self.train), budget.batch), seeds, device)
         # on a copy: a trial step may write to buffers, and must leave no trace in what is trained
         tried = copy.deepcopy(learners[0])
-        check_terms(tried, next(self.validation.batches(self.shape.size, trim=self.trim)))
+        check_terms(tried, next(validation.batches(self.shape.size, trim=self.trim)).to(device))
         self.noise = {shape: self._noise(tried, shape, x) for shape, x in self._examples()}
-        self.advance = {shape: wrap(partial(self._advance, shape)) for shape in self.noise}
-        self.validation_demands = [demand(tried, x, training=False) for x in self._validation_batches()]
-        # batches of one shape draw as many numbers, and are measured by one function
-        self.measure = {shape: wrap(self._measure) for shape in {x.shape for x in self._validation_batches()}}
+        self.validation = Validation(validation, tried, device, trim=self.trim)
         self.pack = Pack(learners, vectorized=vectorized)
-        trained = [p for p in self.pack.parameters.values() if p.requires_grad]
-        self.optimizer = PackOptimizer(trained, budget, rates) if trained else None
+        self.optimizer = PackOptimizer(self.pack.trained, budget, rates) if self.pack.trained else None
         self.visits = [Stream.seeded(seed, "visit", device=device) for seed in seeds]
         self.samples = parts[0].objective.samples
         self.warm_up = parts[0].objective.warm_up or budget.warm_up
@@ -184,7 +134,9 @@ class Training:
         self.refreshes = any(part.refreshes for part in parts[0].components.values())
         self.results = [SeedResult(seed) for seed in seeds]
         self.best = self.pack.snapshot(self.kept)
-        self.epoch, self.seconds = 0, 0.0
+        self.packed = [*range(len(seeds))]  # the run of each row of the pack
+        self.epoch = 0
+        self._record()
 
     @property
     def shape(self) -> Shape:
@@ -199,9 +151,36 @@ class Training:
     @property
     def product(self) -> float:
         """About how many multiplications a matrix product of a step is."""
-        sizes: list[int] = [p[0].numel() for p in self.pack.parameters.values() if p.dim() > 2]
+        sizes: list[int] = [p.shape[1:].numel() for p in self.pack.parameters.values() if p.dim() > 2]
+        # of all runs, also where some have left: those that train on take the same products as before
         together = len(self.seeds) if self.pack.vectorized else 1
         return together * self.shape.work * self.samples * sum(sizes) / max(1, len(sizes))
+
+    @property
+    def seconds(self) -> float:
+        """How long the epochs so far took."""
+        return sum(result.seconds for result in self.results)
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with these rows of the pack alone: the runs of others leave it, with what they have found."""
+        self.packed = [self.packed[row] for row in rows]
+        self.pack.select(rows)
+        if self.optimizer:
+            self.optimizer.select(rows, self.pack.trained)
+        for noise in self.noise.values():
+            noise.select(rows)
+        self.batches.select(rows)
+        self.visits = [self.visits[row] for row in rows]
+        # what a first call makes, such as an optimiser's state, is there: it can be recorded soon
+        self._record(WARM)
+
+    def _record(self, warm: int | None = None) -> None:
+        """Have steps and validated batches recorded: anew where what they read is in other memory."""
+        wrap = self.wrap or faster(self.device, warm)
+        self.worth = 0 if wrap is as_written else REPAID * len(self.noise)
+        self.advance = {shape: wrap(partial(self._advance, shape)) for shape in self.noise}
+        # batches of one shape draw as many numbers, and are measured by one function
+        self.measure = {shape: wrap(self._measure) for shape in self.validation.shapes}
 
     def _examples(self) -> Iterator[tuple[Shape, Tensor]]:
         """A batch of each shape as a step sees it, for counting what a step draws."""
@@ -219,36 +198,52 @@ class Training:
         """Some training data as models take them, cut to the steps of their batch."""
         return self.decode(self.source[:, : shape.steps][rows])
 
-    def _validation_batches(self) -> Iterator[Tensor]:
-        fitting = VALIDATION_STEPS // self.validation.x.shape[1] if self.trim else VALIDATION_BATCH
-        return self.validation.batches(max(1, min(VALIDATION_BATCH, fitting)), trim=self.trim)
-
     def run(
         self, report: Callable[[Epoch], None], checkpoints: Checkpoints | None = None
     ) -> list[SeedResult]:
         """Train until every seed has stopped, or the budget is spent."""
         for epoch in self._past():
             report(epoch)
-        start = time.perf_counter() - self.seconds
         active = self._going_on(range(len(self.seeds))) if self.epoch else {*range(len(self.seeds))}
         while active and self.epoch < self.budget.epochs:
-            self.epoch += 1
-            trained = self._epoch(self.epoch)
-            with stage("validation"):
-                # the one synchronisation of an epoch
-                bounds = torch.stack([trained, self._validate()]).tolist()
-            self._take_in(active, *bounds)
-            report(Epoch(self.epoch, *({s: row[s] for s in sorted(active)} for row in bounds)))
-            if self.optimizer:
-                self.optimizer.end_epoch(bounds[1], warm=self.epoch >= self.warm)
-            self.seconds = time.perf_counter() - start
+            self._leave(active)
+            report(self._next_epoch(active))
             active = self._going_on(active)
             if checkpoints:
                 checkpoints.end_epoch(self, over=not active or self.epoch == self.budget.epochs)
-        for s, result in enumerate(self.results):
-            result.weights = {name: self.best[name][s].cpu() for name in self.kept}
-            result.seconds = (time.perf_counter() - start) / len(self.seeds)
+        for run, result in enumerate(self.results):
+            result.weights = {name: self.best[name][run].cpu() for name in self.kept}
         return self.results
+
+    def _next_epoch(self, active: set[int]) -> Epoch:
+        """Train for an epoch; what it gave the runs that had not stopped."""
+        begun = time.perf_counter()
+        self.epoch += 1
+        trained = self._epoch(self.epoch)
+        with stage("validation"):
+            # the one synchronisation of an epoch
+            bounds = torch.stack([trained, self._validate()]).tolist()
+        if self.optimizer:
+            self.optimizer.end_epoch(bounds[1], warm=self.epoch >= self.warm)
+        rows = {run: row for row, run in enumerate(self.packed) if run in active}
+        found = Epoch(self.epoch, *({run: bound[row] for run, row in rows.items()} for bound in bounds))
+        self._take_in(found)
+        share = (time.perf_counter() - begun) / len(active)
+        for run in active:
+            self.results[run].seconds += share
+        return found
+
+    def _leave(self, active: set[int]) -> None:
+        """Let runs that have stopped leave the pack once that saves what it costs.
+
+        That is as soon as what is computed for them, from their end to that of the epoch to come, is worth
+        recording the steps anew: a rule of counts, so that nothing depends on what else a machine has to do.
+        """
+        first = sorted(range(len(self.packed)), key=lambda row: self.packed[row] not in active)
+        rows = sorted(first[: max(self.pack.fewest, len(active))])
+        idle = sum(self.epoch + 1 - self.results[run].epochs for run in {*self.packed} - active)
+        if len(rows) < len(self.packed) and idle * self.steps >= self.worth * len(self.packed):
+            self.select(rows)
 
     def _past(self) -> Iterator[Epoch]:
         """The epochs that an earlier training has done."""
@@ -260,39 +255,39 @@ class Training:
 
     def steps_of(self, count: int) -> None:
         """Do some steps on the first batch, as a trial of their cost."""
-        rows = self.batches.examples[self.shape].expand(len(self.seeds), -1)
+        rows = self.batches.examples[self.shape].expand(len(self.packed), -1)
         for _ in range(count):
             self._step(self._visit(rows, self.shape), self.shape, 1.0)
 
-    def _going_on(self, seeds: Iterable[int]) -> set[int]:
-        """Those of some seeds that are not at their end after this epoch; the results of others say why."""
-        spent = self.seconds / len(self.seeds)
-        return {s for s in seeds if not self.has_stopped(self.results[s], self.epoch, spent)}
+    def _going_on(self, runs: Iterable[int]) -> set[int]:
+        """Those of some runs that are not at their end after this epoch; the results of others say why."""
+        return {run for run in runs if not self.has_stopped(self.results[run], self.epoch)}
 
-    def has_stopped(self, result: SeedResult, epoch: int, seconds: float) -> bool:
-        """Whether a seed is at its end before the epochs are; its result then says why."""
+    def has_stopped(self, result: SeedResult, epoch: int) -> bool:
+        """Whether a run is at its end before the epochs are; its result then says why."""
         # while the KL weight is below 1 training climbs another bound than the one that is validated
         waited = epoch - max(result.best_epoch, self.warm)
         ends = {
             "diverged": result.status == "diverged",
             "untrainable": self.optimizer is None,
             "patience": 0 < self.budget.patience <= waited,
-            "seconds": self.budget.seconds is not None and seconds >= self.budget.seconds,
+            "seconds": self.budget.seconds is not None and result.seconds >= self.budget.seconds,
         }
         result.stopped = next((name for name, holds in ends.items() if holds), result.stopped)
         return any(ends.values())
 
-    def _take_in(self, active: set[int], train: Sequence[float], validation: Sequence[float]) -> None:
-        """Record what an epoch gave, and copy the weights of the seeds that have just improved."""
-        recorded = {s: self.results[s].record(self.epoch, train[s], validation[s]) for s in sorted(active)}
-        if improved := [s for s, best in recorded.items() if best]:
-            state = self.pack.stacked
+    def _take_in(self, found: Epoch) -> None:
+        """Record what an epoch gave, and copy the weights of the runs that have just improved."""
+        bounds = [(run, found.train[run], bound) for run, bound in found.validation.items()]
+        improved = [run for run, *given in bounds if self.results[run].record(found.epoch, *given)]
+        if improved:
+            state, rows = self.pack.stacked, [self.packed.index(run) for run in improved]
             for name, tensor in self.best.items():
-                tensor[improved] = state[name].detach()[improved]
+                tensor[improved] = state[name].detach()[rows]
 
     def _epoch(self, epoch: int) -> Tensor:
         """One pass over the training data; the mean bound of each seed, ``(S,)``, still on the device."""
-        total = torch.zeros(len(self.seeds), device=self.device)
+        total = torch.zeros(len(self.packed), device=self.device)
         if self.refreshes:
             self.pack.refresh(self.train.ready(self.device))
         for step, (shape, rows) in enumerate(self.batches.epoch(epoch)):
@@ -334,15 +329,12 @@ class Training:
 
     @torch.no_grad()
     def _validate(self) -> Tensor:
-        """The mean validation bound of each seed, ``(S,)``, with the same noise in every epoch."""
-        total = torch.zeros(len(self.seeds), device=self.device)
-        demands = zip(self._validation_batches(), self.validation_demands, strict=True)
-        for i, (x, demanded) in enumerate(demands):
-            # common random numbers: from epoch to epoch the weights alone make a difference
-            noise = PackNoise(self.seeds, demanded, "validation", i, device=self.device)
-            total += self.measure[x.shape](x, *noise.draw()) * len(x)
+        """The mean validation bound of each seed, ``(S,)``."""
+        total = torch.zeros(len(self.packed), device=self.device)
+        for x, *noise in self.validation.with_noise([self.seeds[run] for run in self.packed]):
+            total += self.measure[x.shape](x, *noise) * len(x)
         return total / len(self.validation)
 
     def _measure(self, x: Tensor, normals: Tensor, uniforms: Tensor) -> Tensor:
         """The mean bound of each seed, ``(S,)``, for a batch ``(B, *x)``."""
-        return self.pack(x.expand(len(self.seeds), *x.shape), normals, uniforms, 1.0, False)[1]
+        return self.pack(x.expand(len(self.packed), *x.shape), normals, uniforms, 1.0, False)[1]

@@ -42,12 +42,21 @@ class PackOptimizer:
     def __init__(
         self, parameters: Sequence[Tensor], budget: Budget, rates: Sequence[float] | None = None
     ) -> None:
-        self.parameters = parameters
         self.normalizes = isinstance(optimizer_of(budget.optimizer), AdamNormGrad)
-        schedule = schedule_of(budget.schedule)
-        rates = rates or [budget.learning_rate] * len(parameters[0])
+        self._budget = budget
+        self._begin(parameters, rates or [budget.learning_rate] * len(parameters[0]))
+
+    def _begin(self, parameters: Sequence[Tensor], rates: Sequence[float]) -> None:
+        schedule = schedule_of(self._budget.schedule)
         rows = _single(rates) if isinstance(schedule, Plateau) else _alike(rates)
-        self._parts = [_Rows(parameters, part, budget, schedule, rates[part.start]) for part in rows]
+        self.parameters, self._first = parameters, rates
+        self._parts = [_Rows(parameters, part, self._budget, schedule, rates[part.start]) for part in rows]
+
+    def select(self, rows: Sequence[int], parameters: Sequence[Tensor]) -> None:
+        """Go on with these rows alone, which are now these parameters."""
+        state, rates = self.state(), self.rates()
+        self._begin(parameters, [self._first[row] for row in rows])
+        self.restore({name: kept[rows] for name, kept in state.items()}, [rates[row] for row in rows])
 
     def step(self) -> None:
         """Move the parameters by their gradients."""

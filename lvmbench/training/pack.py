@@ -38,12 +38,18 @@ class Pack:
     def __init__(self, learners: Sequence[Learner], *, vectorized: bool) -> None:
         self.vectorized = vectorized
         self.parameters, self.buffers = stack_module_state(list(learners))
+        # a single row is multiplied in another order than several: its last digits would be others
+        self.fewest = 2 if vectorized else 1
         # the weights are brought to each call: the skeleton is structure alone, and takes no memory
         self._skeleton = _Skeleton(learners[0])
         if vectorized:
             stack_linears(self._skeleton.learner)
-        # one by one, gradients are those of a seed's own rows: they need not go back through the stack
-        self._members = [] if vectorized else [self._leaves(s) for s in range(len(learners))]
+        self._part(len(learners))
+
+    def _part(self, count: int) -> None:
+        """Have the runs at hand one by one, where they are not computed as one."""
+        # gradients are those of a seed's own rows: they need not go back through the stack
+        self._members = [] if self.vectorized else [self._leaves(s) for s in range(count)]
         self._down: Tensor | None = None
 
     def __call__(
@@ -76,6 +82,14 @@ class Pack:
         for name, stacked in self.parameters.items() if self._members else ():
             stacked.grad = _together([member[name].grad for member in self._members])
 
+    def select(self, rows: Sequence[int]) -> None:
+        """Go on with these rows alone, in memory of their own."""
+        self.parameters = {
+            name: p.detach()[rows].requires_grad_(p.requires_grad) for name, p in self.parameters.items()
+        }
+        self.buffers = {name: b[rows] for name, b in self.buffers.items()}
+        self._part(len(rows))
+
     def refresh(self, train: Split) -> None:
         """Show the training data to the parts of each seed."""
         for s in range(len(next(iter(self.parameters.values())))):
@@ -83,6 +97,11 @@ class Pack:
                 for part in learner.parts.components.values():
                     if part.refreshes:
                         part.refresh(train, learner.model)
+
+    @property
+    def trained(self) -> list[Tensor]:
+        """The stacked parameters that training changes."""
+        return [p for p in self.parameters.values() if p.requires_grad]
 
     @property
     def stacked(self) -> dict[str, Tensor]:
@@ -174,6 +193,11 @@ class PackNoise:
             row.normal_(generator=source)
             uniform_row.uniform_(generator=source)
         return self.drawn
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Draw for these rows alone, in memory of their own."""
+        self.generators = [self.generators[row] for row in rows]
+        self._normals, self._uniforms = self._normals[rows], self._uniforms[rows]
 
     @property
     def drawn(self) -> tuple[Tensor, Tensor]:

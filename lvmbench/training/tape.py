@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar, NamedTuple, final
 
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from lvmbench.stages import recording
 
@@ -33,7 +32,7 @@ class Call(NamedTuple):
     @property
     def tensors(self) -> list[Tensor]:
         """All tensors that it reads or writes."""
-        return [t for t in tree_leaves((self.arguments, self.options, self.results)) if isinstance(t, Tensor)]
+        return _tensors((self.arguments, self.options, self.results))
 
 
 class Pool:
@@ -99,7 +98,7 @@ class Tape(TorchDispatchMode):
             raise RuntimeError(
                 "two calls in a row are not alike, as where Python counts them or changes numbers"
             )
-        calls = list(_without_repeats(self._calls))
+        calls = list(_without_repeats(self._calls, result))
         placed = _Memory(self._pool, calls, self._own, result)
         self._program = [_instruction(placed(called)) for called in calls if _matters(called)]
         self._calls.clear()
@@ -124,7 +123,7 @@ class Tape(TorchDispatchMode):
 
     def _traits(self) -> list[tuple[Any, ...]]:
         """What the operators are that were noted, and what they were given."""
-        return [(c.operator, *map(self._trait, tree_leaves((c.arguments, c.options)))) for c in self._calls]
+        return [(c.operator, *map(self._trait, _leaves((c.arguments, c.options)))) for c in self._calls]
 
     def _trait(self, given: Any) -> Any:
         """A number of Python's, its own or in a tensor; of other tensors which they are, or their shape if
@@ -155,12 +154,12 @@ class Tape(TorchDispatchMode):
         if torch.Tag.inplace_view in func.tags:  # another shape of the same memory
             return func(*args, **kwargs)
         # aliases: shapes may be changed in place later
-        arguments, options = tree_map_only(Tensor, aten.alias.default, (args, kwargs))
-        given = {_memory(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        arguments, options = _mapped(aten.alias.default, (args, kwargs))
+        given = {_memory(t) for t in _tensors((args, kwargs))}
         written = list(_written(func, arguments, options))
         self._before += [(t, t.clone()) for t in written if _memory(t) not in self._own]
         result = func(*args, **kwargs)
-        given_back = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
+        given_back = _tensors(result)
         new = [t for t in given_back if _memory(t) not in given]
         if 0 < len(new) < len(given_back):
             raise RuntimeError(f"{func} gives views beside other tensors")
@@ -172,11 +171,32 @@ class Tape(TorchDispatchMode):
 
 def _refuse(func: Any, args: Any) -> None:
     """Raise `RuntimeError` for what depends on values, is random, or takes numbers from Python."""
-    masks = any(isinstance(t, Tensor) and t.dtype == torch.bool for t in tree_leaves(args[1:]))
+    masks = any(t.dtype == torch.bool for t in _tensors(args[1:]))
     waits = torch.Tag.dynamic_output_shape in func.tags and (masks or "index" not in str(func))
     waits |= func is aten.lift_fresh.default
     if waits or {torch.Tag.data_dependent_output, torch.Tag.nondeterministic_seeded} & set(func.tags):
         raise RuntimeError(f"{func} cannot be recorded")
+
+
+def _leaves(given: Any) -> list[Any]:
+    """What lists, tuples and dictionaries hold; torch's own search took most of the time of a recording."""
+    if isinstance(given, dict):
+        given = [*given.values()]
+    return [leaf for each in given for leaf in _leaves(each)] if isinstance(given, list | tuple) else [given]
+
+
+def _tensors(given: Any) -> list[Tensor]:
+    return [leaf for leaf in _leaves(given) if isinstance(leaf, Tensor)]
+
+
+def _mapped(change: Callable[[Tensor], Tensor], given: Any) -> Any:
+    """The same lists, tuples and dictionaries, with each tensor changed."""
+    if isinstance(given, dict):
+        return {name: _mapped(change, each) for name, each in given.items()}
+    if isinstance(given, list | tuple):
+        changed = [_mapped(change, each) for each in given]
+        return changed if isinstance(given, list) else tuple(changed)
+    return change(given) if isinstance(given, Tensor) else given
 
 
 def _memory(tensor: Tensor) -> int:
@@ -188,15 +208,19 @@ def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
     for i, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             value = args[i] if i < len(args) else kwargs.get(argument.name)
-            yield from (t for t in tree_leaves(value) if isinstance(t, Tensor))
+            yield from _tensors(value)
 
 
 def _matters(call: Call) -> bool:
     return not isinstance(call.operator, OpOverload) or call.operator.overloadpacket not in EMPTY
 
 
-def _without_repeats(calls: Iterable[Call]) -> Iterator[Call]:
-    """The calls, but for conversions that were made before of numbers that are still the same."""
+def _without_repeats(calls: Sequence[Call], result: Tensor) -> Iterator[Call]:
+    """The calls, but for conversions that were made before of numbers that are still the same.
+
+    Those stay whose result is changed later, or is that of all.
+    """
+    kept = {_memory(t) for call in calls for t in _changed(call)} | {_memory(result)}
     made: dict[object, tuple[Tensor, Tensor]] = {}
     stead: dict[int, Tensor] = {}
 
@@ -205,20 +229,29 @@ def _without_repeats(calls: Iterable[Call]) -> Iterator[Call]:
         return tensor if first is None else _laid_out(tensor, first.untyped_storage())
 
     for call in calls:
-        operator, arguments, options, results = Call(call.operator, *tree_map_only(Tensor, instead, call[1:]))
-        if operator is aten._to_copy.default:
-            source = arguments[0]
+        operator, arguments, options, results = Call(call.operator, *_mapped(instead, call[1:]))
+        if _converts(operator, arguments) and _memory(results[0]) not in kept:
+            (source,) = arguments
             key = _memory(source), source.storage_offset(), source.shape, source.stride(), repr(options)
             if key in made:
                 stead[_memory(results[0])] = made[key][1]
                 continue
             made[key] = source, results[0]
-        elif not isinstance(operator, OpOverload):
+        changed = {_memory(t) for t in _changed(call)}
+        made = {key: pair for key, pair in made.items() if _memory(pair[0]) not in changed}
+        if not isinstance(operator, OpOverload):
             made.clear()  # nobody knows what it writes to
-        else:
-            written = {_memory(t) for t in _written(operator, arguments, options)}
-            made = {k: pair for k, pair in made.items() if not written & set(map(_memory, pair))}
         yield Call(operator, arguments, options, results)
+
+
+def _converts(operator: Any, arguments: tuple[Any, ...]) -> bool:
+    return operator is aten._to_copy.default and isinstance(arguments[0], Tensor)
+
+
+def _changed(call: Call) -> list[Tensor]:
+    """The tensors that a call writes to, other than those that it makes."""
+    is_known = isinstance(call.operator, OpOverload)
+    return list(_written(call.operator, call.arguments, call.options)) if is_known else []
 
 
 def _laid_out(tensor: Tensor, place: torch.UntypedStorage) -> Tensor:
@@ -246,8 +279,7 @@ class _Memory:
 
     def __call__(self, call: Call) -> Call:
         """The same call, on the memory that is given out."""
-        moved: list[Any] = tree_map_only(Tensor, self._placed, list(call[1:]))
-        return Call(call.operator, *moved)
+        return Call(call.operator, *_mapped(self._placed, call[1:]))
 
     def _placed(self, tensor: Tensor) -> Tensor:
         place = self._places.get(_memory(tensor))
@@ -274,8 +306,7 @@ def _instruction(call: Call) -> tuple[Callable[..., object], tuple[Any, ...], di
 
 
 def _copied(operator: Callable[..., object], results: list[Tensor], *arguments: Any, **options: Any) -> None:
-    given = (t for t in tree_leaves(operator(*arguments, **options)) if isinstance(t, Tensor))
-    for kept, new in zip(results, given, strict=True):
+    for kept, new in zip(results, _tensors(operator(*arguments, **options)), strict=True):
         kept.copy_(new)
 
 

@@ -121,6 +121,15 @@ def test_names_with_kinds_options_entries_and_classes_are_targets():
         assert [r.status for r in report] == [Outcome.PASSED], target
 
 
+def test_entries_of_a_catalogue_share_what_is_known_of_its_combinations():
+    entries = [CATALOGUE.entry(kind, "gaussian") for kind in ("posterior", "decoder")]
+    found = [e for entry in entries for e in examine(entry, catalogue=CATALOGUE, bench=BENCH)]
+    assert [examination.bench for examination in found] == [BENCH, BENCH]
+    other = Entry("prior", "mine", Fixed, "p", "d", "1")
+    (mine,) = examine(other, catalogue=CATALOGUE, bench=BENCH)
+    assert mine.bench.catalogue.entry("prior", "mine") is other
+
+
 def test_name_of_several_kinds_means_all_of_them():
     both = check("gaussian", catalogue=CATALOGUE, only=["formula_is_stated"])
     assert [r.component for r in both] == ["posterior/gaussian", "decoder/gaussian"]

@@ -7,6 +7,7 @@ import pytest
 from lvmbench.execution.executor import Crash
 from lvmbench.execution.local import HereExecutor, Limits, LocalExecutor
 from lvmbench.execution.pool import CannotStart
+from lvmbench.execution.process import WorkerProcess
 from lvmbench.status import Status
 
 ACT, PROCESS, WAIT = (f"tests.faults.jobs:{name}" for name in ("act", "process", "wait_for"))
@@ -74,6 +75,13 @@ def test_what_a_job_says_is_bounded_and_kept_apart():
     assert len(long.outcome.traceback) <= 20_000
     assert told.log == "before\nafter"
     assert (other.outcome, other.log) == ("done", "")
+
+
+def test_what_a_job_says_is_known_when_it_ends(monkeypatch):
+    """Also where the thread that reads it has not been given a turn since."""
+    monkeypatch.setattr(WorkerProcess, "_keep_log", lambda worker: None)
+    with LocalExecutor(1) as executor:
+        assert [ended.log for ended in outcomes(executor, ["print('one')", "print('two')"])] == ["one", "two"]
 
 
 def test_a_limit_of_time_ends_a_job_with_all_that_it_has_started(tmp_path):

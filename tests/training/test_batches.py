@@ -126,7 +126,7 @@ def test_a_prior_without_steps_sees_sequences_whole():
     changes = {"prior": "standard_normal", "posterior": "gaussian[hidden=8,mask=true]"}
     _, _, training = made(**changes)
     assert {shape.steps for shape in training.batches.shapes} == {None}
-    assert next(training._validation_batches()).shape[1] == 12
+    assert next(iter(training.validation)).shape[1] == 12
     training._epoch(1)
 
 

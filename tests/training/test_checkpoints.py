@@ -23,6 +23,7 @@ from lvmbench.execution.unfinished import expect_own, remove
 from lvmbench.registry.loader import load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.training import train
+from lvmbench.training.checkpoint import Checkpoint
 from lvmbench.training.tape import Tape
 from tests.training.test_training import Around
 
@@ -143,6 +144,12 @@ def place(tmp_path):
     return Place(tmp_path / "checkpoints")
 
 
+@pytest.fixture
+def leaving(monkeypatch):
+    """Runs leave their pack as soon as they have stopped, also in trainings as short as these."""
+    monkeypatch.setattr("lvmbench.training.loop.REPAID", 0)
+
+
 def undisturbed(how, method=PLAIN, seeds=(0, 1), *, change=None, options=OPTIONS):
     parts, data = make(method, seeds, change)
     return train(parts, seeds, data, how, CPU, **options)
@@ -235,8 +242,9 @@ def fused(parts, seed):
 
 
 @both_ways
+@pytest.mark.usefixtures("leaving")
 def test_it_goes_on_where_one_seed_has_lost_patience_and_another_diverged(place, vectorized):
-    """Others are still training when it is cut."""
+    """Others are still training when it is cut, without those two."""
     how = budget(epochs=30, patience=1, learning_rate=0.1)
     what = {"seeds": SEEDS, "change": fused, "options": {"vectorized": vectorized}}
     done = undisturbed(how, **what)
@@ -272,6 +280,23 @@ def test_seeds_of_a_pack_go_on_apart(place):
     whole = undisturbed(how, seeds=(0, 1, 2))[1]
     torch.testing.assert_close(torch.tensor(apart.curve), torch.tensor(whole.curve), rtol=1e-4, atol=1e-4)
     assert apart.curve[:4] == whole.curve[:4]
+
+
+@pytest.mark.usefixtures("leaving")
+def test_seeds_go_on_apart_also_those_that_have_left_their_pack(place):
+    how = budget(epochs=30, patience=1, learning_rate=0.1)
+    whole = undisturbed(how, seeds=SEEDS)
+    first, second, *_ = sorted({result.epochs for result in whole})
+    place.cut(how, second, seeds=SEEDS)
+    (checkpoint,) = map(Checkpoint.read, place.files)
+    stopped = [result.seed for result in whole if result.epochs == first]
+    assert [*checkpoint.packed] == [seed for seed in SEEDS if seed not in stopped]
+    for due in whole:
+        (apart,) = place.fit(how, seeds=(due.seed,), seconds=0.0)
+        assert place.said == [f"goes on after epoch {second} of 30, begun then"]
+        assert apart.curve[:second] == due.curve[:second]
+        if due.epochs <= second:
+            assert_same([apart], [due])
 
 
 @pytest.mark.parametrize(
@@ -334,6 +359,7 @@ def test_a_seed_that_lost_patience_does_not_train_on_with_more_epochs(place):
     assert place.said == [f"goes on after epoch {first + 1} of 30, begun then"]
 
 
+@pytest.mark.usefixtures("leaving")
 @pytest.mark.parametrize("epochs", [20, pytest.param(30, marks=pytest.mark.slow)])
 def test_more_patience_goes_on_from_where_the_first_seed_lost_it(place, epochs):
     impatient, patient = (budget(epochs=e, patience=p, learning_rate=0.1) for e, p in ((20, 1), (epochs, 3)))

@@ -140,6 +140,22 @@ def test_numbers_are_converted_once_and_anew_where_they_have_changed() -> None:
         assert result.tolist() == [3.0 * i + 2 * i + 3] * 3
 
 
+def test_conversions_that_are_changed_afterwards_stay_apart() -> None:
+    def changed(x: Tensor) -> Tensor:
+        kept, raised = x.double(), x.double().add_(1)
+        last = x.double()
+        kept.mul_(3)
+        return kept + 10 * raised + 100 * last
+
+    for function in (changed, lambda x: x.double() + 0 * x.double(), lambda x: (x.double(), x.double())[1]):
+        tape, x = Tape(Pool()), torch.zeros(2)
+        result = tape.record(functools.partial(function, x))
+        for i in range(3):
+            x.fill_(float(i))
+            tape.replay()
+            assert torch.equal(result, function(x))
+
+
 def test_what_cannot_be_recorded_runs_as_written(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     replayed = Replayed(lambda x: x[x > 0].sum(), Tape(Pool()))
