@@ -26,6 +26,7 @@ import pandas as pd
 import torch
 
 import lvmbench
+from lvmbench.training.memory import keep_freed_memory
 
 POSTERIORS = ("gaussian[hidden=400]", "coupling[hidden=400]", "iaf[hidden=400]", "svi[steps=10,pairs=1]")
 EVALUATORS = ("tightness", "gradient_variance", "informativeness", "clustering")
@@ -51,6 +52,7 @@ def trained(posterior: str, folder: Path) -> Path:
 
 def measured(file: Path, evaluators: list[str], out: Path) -> None:
     """Apply evaluators to a model, and write what each took and gave."""
+    keep_freed_memory()
     fitted, found = lvmbench.load(file), {}
     kept = defaultdict[Any, Any](dict)  # as the evaluators that a worker applies to a run share
     for evaluator in evaluators:

@@ -1,7 +1,10 @@
 """Suites that train in a moment, and ways to run them."""
 
+import functools
+import gc
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -9,11 +12,13 @@ import tempfile
 import tomllib
 from collections import Counter
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
+import typer.main
 from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
@@ -25,6 +30,7 @@ from lvmbench.execution.fitting import baselines_of
 from lvmbench.execution.local import HereExecutor
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.runner import prepare, run
+from lvmbench.registry import loader
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.results.store import Store
 from lvmbench.suites.plan import make_plan
@@ -93,6 +99,20 @@ def heard():
             signal.signal(number, handler)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def found_once():
+    """What is installed is looked up once for each state of the path; commands are put together once."""
+
+    def state():
+        return tuple((entry, os.path.exists(entry) and os.stat(entry).st_mtime_ns) for entry in sys.path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        find = functools.cache(lambda path, group: entry_points(group=group))
+        patch.setattr(loader, "entry_points", lambda group: find(state(), group))
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
+        yield
+
+
 @pytest.fixture(scope="session")
 def suite():
     """The keys of the tiny suite."""
@@ -108,6 +128,17 @@ def pytest_configure(config):
         parsed = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         config.add_cleanup(parsed.cleanup)
         os.environ["LVMBENCH_CACHE"] = parsed.name  # what these sources make of raw files, and no others
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session):
+    """What is imported and collected stays to the end, so that no search for garbage need look at it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class ByComponent(LoadScopeScheduling):
@@ -235,8 +266,8 @@ class Quiet:
 class Tiny:
     """A tiny suite and its results directories, in a temporary folder."""
 
-    def __init__(self, folder):
-        self.folder, self.reporter = folder, Quiet()
+    def __init__(self, folder, made_once=None):
+        self.folder, self.reporter, self._made_once = folder, Quiet(), made_once
 
     def write(self, **changes):
         """The suite as a file, with other keys; JSON is YAML."""
@@ -261,6 +292,14 @@ class Tiny:
         with self.store(out) as opened:
             return run(plan, self.folder / out, opened, options, self.reporter, **how)
 
+    def have(self, out="out", **changes):
+        """Have in a folder what `run` leaves there.
+
+        It is made once for all tests that are about what comes afterwards.
+        """
+        self.write(**changes)
+        shutil.copytree(self._made_once(json.dumps(changes)), self.folder / out)
+
     def store(self, out="out"):
         """The store of a results directory, closed at the end of a ``with``."""
         return Store.at(self.folder / out)
@@ -271,13 +310,31 @@ class Tiny:
             return getattr(opened, table)(**options)
 
 
+def hurry(patch):
+    """Let runs go without figures, baselines and report, which take longer than everything else."""
+    patch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
+    patch.setattr("lvmbench.execution.runner.due_baselines", lambda *arguments: [])
+    patch.setattr("lvmbench.cli.running._renew_report", lambda *arguments: None)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """The results of a tiny suite with other keys, for each that is asked for."""
+
+    @functools.cache
+    def folder(changes):
+        tiny = Tiny(tmp_path_factory.mktemp("finished"))
+        tiny.run(**json.loads(changes))
+        return tiny.folder / "out"
+
+    return folder
+
+
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    """A tiny suite; without figures, baselines and report, which take longer than everything else."""
-    monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
-    monkeypatch.setattr("lvmbench.execution.runner.due_baselines", lambda *arguments: [])
-    monkeypatch.setattr("lvmbench.cli.running._renew_report", lambda *arguments: None)
-    return Tiny(tmp_path)
+def tiny(tmp_path, monkeypatch, made_once):
+    """A tiny suite; its runs go without what takes longer than everything else."""
+    hurry(monkeypatch)
+    return Tiny(tmp_path, made_once)
 
 
 class Shown(NamedTuple):

@@ -1,6 +1,7 @@
 """The helper of the statistical tests, and that every test which leaves something to chance uses it."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -59,8 +60,13 @@ def used(node, known):
     return "\n".join(found.values())
 
 
+@functools.cache
 def every_test():
     """The name of every test, its marker (or ``None``), its text and that of all that it uses."""
+    return [*_every_test()]
+
+
+def _every_test():
     for path in sorted(ROOT.rglob("test_*.py")):
         known = functions(ast.parse(path.read_text()))
         for node in known.values():

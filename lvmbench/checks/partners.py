@@ -145,6 +145,12 @@ class Bench:
 
     def together(self, *entries: Entry) -> Case | None:
         """A combination with these components, whatever their options, or ``None``."""
+        key = (frozenset(entries),)
+        if key not in self._found:
+            self._found[key] = self._pairing(entries)
+        return self._found[key]
+
+    def _pairing(self, entries: Sequence[Entry]) -> Case | None:
         own = {entry.kind: tuple(self._ways(entry)) for entry in entries}
         if not all(own.values()):
             return None

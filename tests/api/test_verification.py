@@ -12,7 +12,7 @@ from lvmbench.errors import UserError
 from lvmbench.results.folder import rebuild
 from lvmbench.results.provenance import PROVENANCE
 from lvmbench.results.publish import Made, publish
-from tests.conftest import Tiny
+from tests.conftest import Tiny, hurry
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +20,7 @@ def made(tmp_path_factory):
     """A results directory of two runs, one figure of which goes by the clock."""
     tiny = Tiny(tmp_path_factory.mktemp("made"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
-        patch.setattr("lvmbench.execution.runner.due_baselines", lambda *arguments: [])
+        hurry(patch)
         evaluators = ["tightness[samples=20,repeats=5]", "cost[samples=10,repeats=2]"]
         tiny.run(priors=["standard_normal"], evaluators=evaluators)
     return tiny.folder / "out"
@@ -35,7 +34,7 @@ def out(made, tmp_path):
 @pytest.fixture
 def board(out, tmp_path, monkeypatch):
     """The same, published with weights."""
-    monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
+    hurry(monkeypatch)
     with lvmbench.results.store.Store.at(out) as store:
         publish(out, tmp_path / "board", Made.of(store, weights=True))
     return tmp_path / "board"

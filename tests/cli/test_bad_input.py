@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 import torch
 
+import lvmbench
+from tests.conftest import hurry
+
 RESULTS = (
     "records.csv",
     "measurements.csv",
@@ -27,18 +30,10 @@ def trained(tmp_path_factory, suite):
     folder = tmp_path_factory.mktemp("trained")
     keys = {**suite, "priors": ["standard_normal"], "seeds": [0], "budget": {"epochs": 1, "batch": 20}}
     (folder / "suite.yaml").write_text(json.dumps(keys))
-    call = [
-        sys.executable,
-        "-m",
-        "lvmbench",
-        "run",
-        folder / "suite.yaml",
-        "--out",
-        folder / "out",
-        "--jobs",
-        "0",
-    ]
-    assert subprocess.run(call, capture_output=True, check=False).returncode == 0
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        found = lvmbench.run(folder / "suite.yaml", folder / "out", jobs=0, progress=False)
+    assert list(found.records["status"]) == ["ok"]
     return folder / "out"
 
 

@@ -22,6 +22,7 @@ from lvmbench.cli.app import app
 from lvmbench.execution.progress import Progress
 from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import load_catalogue
+from tests.conftest import hurry
 
 ENTRIES = load_catalogue().entries()
 COMMANDS = {name: command for name, command in typer.main.get_command(app).commands.items() if name != "data"}
@@ -123,8 +124,9 @@ def bench():
 
 
 @pytest.fixture
-def show(cli, bench, monkeypatch):
-    """What `lvmbench show` says of what is installed."""
+def show(cli, bench, tmp_path, monkeypatch):
+    """What `lvmbench show` says of what is installed, in a folder without boards."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lvmbench.cli.relations.Bench", lambda catalogue: bench)
     return lambda *words: cli("show", *words)
 
@@ -362,8 +364,7 @@ def finished(tmp_path_factory, suite):
 
 @pytest.fixture
 def results(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
-    monkeypatch.setattr("lvmbench.cli.running._renew_report", lambda *arguments: None)
+    hurry(monkeypatch)
     return shutil.copytree(finished[0], tmp_path / "some results")
 
 

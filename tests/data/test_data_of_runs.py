@@ -11,6 +11,7 @@ import torch
 import lvmbench
 from lvmbench import UserError, generator
 from lvmbench_plugins.posteriors.gaussian import Gaussian
+from tests.conftest import hurry
 
 NOTE = "2 of 8 rows of test equal one of train"
 
@@ -30,7 +31,9 @@ def trained(tmp_path_factory, suite):
     rows().to_csv(folder / "t.csv", index=False)
     keys = {**suite, "datasets": [f"table[path={folder / 't.csv'}]"], "priors": ["standard_normal"]}
     (folder / "suite.yaml").write_text(json.dumps({**keys, "seeds": [0], "budget": {"epochs": 1}}))
-    lvmbench.run(folder / "suite.yaml", folder / "out", jobs=0, progress=False)
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        lvmbench.run(folder / "suite.yaml", folder / "out", jobs=0, progress=False)
     return folder
 
 

@@ -90,7 +90,7 @@ def test_a_suite_from_end_to_end(tiny, monkeypatch):
 
 
 def test_the_files_hold_what_the_store_holds(tiny):
-    tiny.run()
+    tiny.have()
     for name in ("records", "measurements", "evaluations", "curves"):
         written = pd.read_csv(tiny.folder / "out" / f"{name}.csv")
         stored = pd.read_csv(StringIO(tiny.frame(name).to_csv(index=False)))
@@ -99,14 +99,14 @@ def test_the_files_hold_what_the_store_holds(tiny):
 
 
 def test_what_took_how_long_is_kept_apart_from_what_was_measured(tiny):
-    tiny.run()
+    tiny.have()
     for table in ("measurements", "curves"):
         assert not [name for name in tiny.frame(table).columns if re.search("second|time|started", name)]
     assert not tiny.frame("measurements")["metric"].str.contains("second|memory").any()
 
 
 def test_running_again_does_nothing(tiny):
-    tiny.run()
+    tiny.have()
     before, trained = content(tiny.folder / "out"), weights(tiny.folder / "out")
     tiny.reporter.packs = None
     summary = tiny.run()
@@ -123,19 +123,19 @@ def test_two_directories_get_the_same_figures_to_the_last_digit(tiny):
 
 
 def test_more_seeds_train_only_the_new_ones(tiny):
-    tiny.run(seeds=[0])
+    tiny.have(seeds=[0])
     before, first = tiny.frame(), weights(tiny.folder / "out")
     summary = tiny.run(seeds=[0, 1, 2])
     assert summary.trained == 4
     after = tiny.frame()
     pd.testing.assert_frame_equal(after[after["seed"] == 0].reset_index(drop=True), before)
     assert first.items() <= weights(tiny.folder / "out").items()
-    tiny.run("undisturbed", seeds=[0, 1, 2])
+    tiny.have("undisturbed", seeds=[0, 1, 2])
     assert_alike(tiny.folder / "out", tiny.folder / "undisturbed")
 
 
 def test_fewer_seeds_or_combinations_leave_the_others(tiny):
-    tiny.run()
+    tiny.have()
     before = content(tiny.folder / "out", TABLES[:3])
     assert tiny.run(seeds=[0]).trained == 0
     assert content(tiny.folder / "out", TABLES[:3]) == before
@@ -146,7 +146,7 @@ def test_fewer_seeds_or_combinations_leave_the_others(tiny):
 
 
 def test_a_new_evaluator_never_trains(tiny):
-    tiny.run()
+    tiny.have()
     before, figures = weights(tiny.folder / "out"), tiny.frame("measurements")
     summary = tiny.run(evaluators=["tightness[samples=20,repeats=5]", "clustering"])
     assert summary.trained == 0
@@ -232,7 +232,7 @@ def test_an_evaluator_that_fails_says_why_and_the_others_go_on(tiny):
 
 
 def test_weights_that_are_lost_or_changed_are_named_and_trained_anew(tiny):
-    tiny.run(priors=["standard_normal"])
+    tiny.have(priors=["standard_normal"])
     out = tiny.folder / "out"
     tables = ["measurements.csv", "records.csv"]
     before, first = content(out, tables[:1]), tiny.frame().set_index("key")["weights_sha256"]
@@ -249,7 +249,7 @@ def test_weights_that_are_lost_or_changed_are_named_and_trained_anew(tiny):
 
 
 def test_weights_that_are_lost_or_changed_are_never_measured(tiny):
-    tiny.run(priors=["standard_normal"])
+    tiny.have(priors=["standard_normal"])
     files = sorted((tiny.folder / "out" / "weights").glob("*.safetensors"))
     files[0].unlink()
     flip(files[1])
@@ -289,7 +289,7 @@ ONE = {"priors": ["standard_normal"], "seeds": [0]}
 
 def test_a_model_that_is_trained_anew_is_measured_by_all_that_measured_it(tiny, monkeypatch):
     """Also by those that the suite does not name, and where the run is killed before they have done it."""
-    tiny.run(**ONE)
+    tiny.have(**ONE)
     tiny.run(**ONE, evaluators=["informativeness[samples=20]"], training=False)
     before = tiny.frame("measurements")
     forget_weights(tiny)
@@ -311,7 +311,7 @@ def test_a_model_that_is_trained_anew_is_measured_by_all_that_measured_it(tiny, 
 
 
 def test_an_evaluator_beside_the_suites_own_is_retried_too(tiny, monkeypatch):
-    tiny.run(**ONE)
+    tiny.have(**ONE)
 
     def fail(*arguments):
         raise ValueError("not yet")
@@ -428,8 +428,8 @@ def test_a_part_that_lacked_a_package_is_trained_once_it_is_there(tiny, late):
 
 
 def test_weights_of_another_model_are_not_measured(tiny):
-    tiny.run(priors=["standard_normal"], seeds=[0])
-    tiny.run("other", priors=["mixture[components=2]"], seeds=[0])
+    tiny.have(priors=["standard_normal"], seeds=[0])
+    tiny.have("other", priors=["mixture[components=2]"], seeds=[0])
     file, other = (next((tiny.folder / out / "weights").glob("*.safetensors")) for out in ("out", "other"))
     file.write_bytes(other.read_bytes())
     tiny.run(priors=["standard_normal"], seeds=[0], evaluators=["clustering"], training=False)
@@ -628,7 +628,7 @@ def test_an_interruption_between_training_and_evaluation_is_made_good(tiny, monk
     assert Counter(tiny.frame()["status"]) == {"ok": 2, "interrupted": 2}
     assert tiny.run().counts == {"ok": 4}
     assert trained.items() <= weights(tiny.folder / "out").items()
-    tiny.run("undisturbed")
+    tiny.have("undisturbed")
     assert_alike(tiny.folder / "out", tiny.folder / "undisturbed", 0)
 
 

@@ -106,7 +106,7 @@ def test_nothing_is_written_through_a_link(tiny, cli, name):
 
 
 def test_a_store_that_is_a_link_is_not_even_read(tiny, cli):
-    tiny.run(**ONE)
+    tiny.have(**ONE)
     out = tiny.folder / "out"
     target = link(out, "elsewhere.sqlite", "")
     (out / "store.sqlite").unlink()

@@ -14,7 +14,7 @@ EVALUATOR = "tightness[repeats=5,samples=20]"
 @pytest.fixture
 def measured(tiny):
     """A run that is measured, the file of its figures of single data, and these."""
-    tiny.run(**ONE)
+    tiny.have(**ONE)
     (key,) = tiny.frame()["key"]
     file = per_datum_file(tiny.folder / "out" / "weights", key, EVALUATOR)
     assert tiny.frame("evaluations")["per_datum_sha256"].str.fullmatch("[0-9a-f]{64}").all()

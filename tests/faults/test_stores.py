@@ -19,7 +19,7 @@ ONE = {"priors": ["standard_normal"]}
 
 
 def test_a_store_that_another_process_has_locked_is_waited_for(tiny):
-    tiny.run(**ONE, seeds=[0])
+    tiny.have(**ONE, seeds=[0])
     other = sqlite3.connect(tiny.folder / "out" / "store.sqlite", check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     timer = threading.Timer(1, other.rollback)
@@ -30,7 +30,7 @@ def test_a_store_that_another_process_has_locked_is_waited_for(tiny):
 
 
 def test_a_full_disk_under_the_store_is_one_line_and_the_same_command_goes_on(tiny, monkeypatch):
-    tiny.run(**ONE, seeds=[0])
+    tiny.have(**ONE, seeds=[0])
     limits = []
 
     def full(connection, record):
@@ -45,7 +45,7 @@ def test_a_full_disk_under_the_store_is_one_line_and_the_same_command_goes_on(ti
     before = tiny.frame("measurements")
     assert tiny.run(**ONE).counts["ok"] == 2
     assert tiny.frame("measurements").iloc[[0]].equals(before.iloc[[0]])
-    tiny.run("undisturbed", **ONE)
+    tiny.have("undisturbed", **ONE)
     ours, other = (read_results(tiny.folder / out)[1] for out in ("out", "undisturbed"))
     assert ours["value"].tolist() == pytest.approx(other["value"].tolist(), rel=1e-4)
 
@@ -65,7 +65,7 @@ def test_a_full_disk_under_the_weights_is_one_line_and_costs_no_status(tiny, mon
 
 
 def test_a_full_disk_under_the_tables_is_one_line(tiny, monkeypatch):
-    tiny.run(**ONE)
+    tiny.have(**ONE)
     out = tiny.folder / "out"
     (out / "records.csv").unlink()
     with monkeypatch.context() as patch:
@@ -100,7 +100,7 @@ def test_an_output_folder_that_is_removed_ends_the_run_in_one_line(tiny):
 
 
 def test_results_in_a_folder_that_cannot_be_written_to_are_read(tiny, cli, monkeypatch):
-    tiny.run(**ONE)
+    tiny.have(**ONE)
     out, access = tiny.folder / "out", os.access
     records = lvmbench.load(out).records
     before = {file.name: file.read_bytes() for file in out.iterdir() if file.is_file()}
@@ -131,7 +131,7 @@ EDITS = {
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_store_that_was_edited_by_hand_is_one_line(tiny, cli, edit):
-    tiny.run(**ONE, seeds=[0])
+    tiny.have(**ONE, seeds=[0])
     with tiny.store() as store, store._engine.begin() as connection:
         connection.exec_driver_sql(edit)
     shown = [cli(command, tiny.folder / "out") for command in ("status", "leaderboard", "retry")]
@@ -141,7 +141,7 @@ def test_a_store_that_was_edited_by_hand_is_one_line(tiny, cli, edit):
 
 @pytest.mark.parametrize("kept", [0, 100, 5000])
 def test_a_store_that_was_cut_off_is_one_line(tiny, cli, kept):
-    tiny.run(**ONE, seeds=[0])
+    tiny.have(**ONE, seeds=[0])
     file = tiny.folder / "out" / "store.sqlite"
     for left in (tiny.folder / "out").glob("store.sqlite-*"):
         left.unlink()

@@ -15,7 +15,7 @@ ONE = {"priors": ["standard_normal"], "seeds": [0]}
 @pytest.fixture
 def board(tiny):
     """A published board."""
-    tiny.run(**ONE)
+    tiny.have(**ONE)
     publish(tiny.folder / "out", tiny.folder / "board")
     return tiny.folder / "board"
 
@@ -50,7 +50,7 @@ def test_a_damaged_file_is_named_in_one_line(board, cli):
 
 
 def test_a_table_that_was_edited_is_named_by_verify(tiny, cli):
-    tiny.run(**ONE)
+    tiny.have(**ONE)
     for name, spoil in {"curves.csv": lambda b: b[:-20], "records.csv": lambda b: b"\xff" + b}.items():
         file = tiny.folder / "out" / name
         file.write_bytes(spoil(file.read_bytes()))

@@ -47,7 +47,7 @@ def test_retry_does_what_is_not_measured(half_measured, tiny, cli):
 
 
 def test_an_added_evaluator_that_was_never_begun_is_done_by_retry(tiny, cli, monkeypatch):
-    tiny.run(**ONE)
+    tiny.have(**ONE)
     with monkeypatch.context() as patch:
         patch.setattr("lvmbench.execution.session.Session.run", lambda *arguments: None)
         tiny.run(**ONE, evaluators=["clustering"], training=False)

@@ -31,7 +31,7 @@ def evaluate(tiny, cli):
 
 
 def test_a_new_evaluator_in_place_of_the_old_is_what_the_board_shows(tiny):
-    tiny.run()
+    tiny.have()
     tiny.run(
         evaluators=["tightness[samples=30,repeats=5]"], priors=["standard_normal", "mixture[components=3]"]
     )
@@ -46,7 +46,7 @@ def test_a_new_evaluator_in_place_of_the_old_is_what_the_board_shows(tiny):
 
 
 def test_what_the_suite_has_again_is_shown_again(tiny):
-    tiny.run()
+    tiny.have()
     before = board_of(tiny)
     tiny.run(priors=["standard_normal"], evaluators=["clustering"])
     assert "no longer has" in said(tiny)
@@ -56,7 +56,7 @@ def test_what_the_suite_has_again_is_shown_again(tiny):
 
 @pytest.mark.parametrize("evaluator", [GAP, "tightness[samples=3]", "clustering", "cost"])
 def test_an_evaluator_that_is_added_is_shown_and_changes_no_rank(tiny, evaluate, evaluator):
-    tiny.run()
+    tiny.have()
     before = board_of(tiny)
     shown = evaluate(evaluator)
     after = board_of(tiny)
@@ -71,7 +71,7 @@ def test_an_evaluator_that_is_added_is_shown_and_changes_no_rank(tiny, evaluate,
 
 
 def test_running_the_suite_again_keeps_what_was_added(tiny, evaluate):
-    tiny.run()
+    tiny.have()
     evaluate("clustering")
     before = board_of(tiny).headline
     tiny.run(seeds=3)
@@ -80,7 +80,7 @@ def test_running_the_suite_again_keeps_what_was_added(tiny, evaluate):
 
 def test_an_evaluator_that_joins_the_suite_after_the_others_does_not_rank(tiny):
     """Though its name comes first, and it measures the same."""
-    tiny.run()
+    tiny.have()
     tiny.run(evaluators=[TIGHTNESS, GAP])
     assert board_of(tiny).metric == f"elbo@{TIGHTNESS}"
     assert board_of(tiny, "elbo").metric == f"elbo@{TIGHTNESS}"
@@ -106,7 +106,7 @@ def test_runs_of_the_suite_that_are_not_done_this_time_stay_on_the_board(tiny, c
 
 
 def test_the_board_is_the_same_from_its_files(tiny, evaluate):
-    tiny.run()
+    tiny.have()
     evaluate(GAP)
     tiny.run(priors=["standard_normal"])
     board = board_of(tiny)
@@ -151,7 +151,7 @@ def test_runs_that_are_not_ok_are_not_said_to_improve(tiny):
 
 
 def test_what_a_decoder_gives_probability_to_is_on_record(tiny):
-    tiny.run()
+    tiny.have()
     records, _ = read_results(tiny.folder / "out")
     assert set(records["support"]) == {"real"}
 

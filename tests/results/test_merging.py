@@ -10,7 +10,7 @@ from lvmbench.errors import UserError
 from lvmbench.results.merging import merge
 from lvmbench.results.store import Store
 from lvmbench.results.tables import read_results
-from tests.conftest import Tiny
+from tests.conftest import Tiny, hurry
 from tests.results.test_baselines import row
 
 
@@ -21,8 +21,7 @@ def parts(tmp_path_factory):
     priors = {"priors": ["standard_normal", "mixture[components=2]", "bernoulli"]}
     one = {"priors": ["standard_normal"], "seeds": [0], "budget": {"epochs": 1, "batch": 20}}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
-        patch.setattr("lvmbench.execution.runner.due_baselines", lambda *arguments: [])
+        hurry(patch)
         tiny.run("a", seeds=[0, 1], **priors)
         tiny.run("b", seeds=[1, 2], **priors)
         tiny.run("other", suite="other", **one)
@@ -32,7 +31,7 @@ def parts(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _without_figures(monkeypatch):
-    monkeypatch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
+    hurry(monkeypatch)
 
 
 def names(directory):
