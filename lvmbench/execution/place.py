@@ -21,14 +21,12 @@ class Place:
         folder: The folder.
         environment: What this machine is called in the store.
         save: Writes the tables.
-        get_ready: Has what that takes imported, while workers have something to do.
     """
 
     store: Store
     folder: Path
     environment: str
     save: Callable[[], None]
-    get_ready: Callable[[], None]
     _known: set[str] = field(default_factory=set)
 
     @property

@@ -34,7 +34,6 @@ from lvmbench.results.export import export
 from lvmbench.results.folder import REMARKS, links_in, remarks_in
 from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
-from lvmbench.results.pictures.board import get_ready_to_draw
 from lvmbench.results.store import Store
 from lvmbench.results.weights import CHECKPOINTS
 from lvmbench.status import SETTLED, Status
@@ -184,7 +183,7 @@ def _enter(plan: Plan, out: Path, store: Store, options: RunOptions, training: b
     _keep(plan, out, store, options)
     _note_asked(plan, store, training)
     described = _describe(plan, out, store)
-    return Place(store, out, described, partial(export, store, out), get_ready_to_draw)
+    return Place(store, out, described, partial(export, store, out))
 
 
 def _name_lost(lost: Sequence[str], reporter: Reporter) -> None:

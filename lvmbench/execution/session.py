@@ -23,6 +23,7 @@ from lvmbench.execution.tracking import Trackers
 from lvmbench.execution.unfinished import remove
 from lvmbench.results.connection import OutOfReach
 from lvmbench.results.leases import Leases
+from lvmbench.results.pictures.board import get_ready_to_draw
 from lvmbench.stages import stage
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Planned
@@ -109,7 +110,7 @@ class Session:
             for number, news in heard.items():
                 self._tell(self._running[number], news)
             if heard and len(heard) == len(self._running):  # nobody waits for anything
-                self.place.get_ready()
+                get_ready_to_draw()
         if self.trouble:
             raise UserError(f"{self.trouble}; what is finished is kept: the same command goes on")
 
