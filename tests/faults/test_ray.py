@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -141,6 +142,10 @@ def test_how_far_a_job_has_got_is_told(cluster, nodes):
     assert [epoch for news in phases for epoch, _ in news.epochs] == sorted(
         {epoch for news in phases for epoch, _ in news.epochs}
     )
+
+
+def parent(process):
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @pytest.mark.slow
