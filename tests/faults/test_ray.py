@@ -160,7 +160,7 @@ def test_a_worker_that_is_killed_costs_its_job_alone(cluster, nodes, tmp_path):
     def kill():
         if (file := tmp_path / "lost").exists() and (text := file.read_text()):
             file.unlink()
-            os.kill(int(text.split()[0]), 9)
+            os.kill(parent(int(text.split()[0])), 9)  # the process was forked for it
             killed.append(int(text.split()[1]))
 
     killed = []
