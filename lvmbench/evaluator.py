@@ -118,7 +118,7 @@ class Subject:
         """q(z|x) of data ``(B, *x)``.
 
         Where it is searched for, that of a datum of the measured split is found once for all evaluators of a
-        run.
+        run, and carries no gradients.
         """
         return self.encode(self.model, x)
 

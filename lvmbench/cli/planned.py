@@ -235,10 +235,12 @@ def _measuring(
     totals: dict[str, _Total] = {}
     for planned in runnable:
         due, cost = _measuring_due(planned, evaluated), costs.get(id(planned))
-        size = plan.tested.get(str(planned.combination["dataset"]), 0)
+        asked = plan.tested.get(str(planned.combination["dataset"]), 0)
         for name, effort in planned.efforts.items():
-            seconds = cost.rates.seconds(effort, size) if cost and cost.rates and effort else None
+            seconds = cost.rates.seconds(effort, asked) if cost and cost.rates and effort else None
             totals[name] = totals.get(name, _Total()).plus(due[name], effort, seconds)
+            # where it takes long to find posteriors, the evaluators of a run share them
+            asked = 0 if due[name] else asked
     if totals:
         shown = "; ".join(f"{name} {total.shown(bool(costs))}" for name, total in totals.items())
         say(Text(f"model evaluations to measure: {shown}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from lvmbench.execution.options import RunOptions
 from lvmbench.execution.place import Place
 from lvmbench.execution.progress import PAUSE, Progress
 from lvmbench.execution.reporter import Reporter
+from lvmbench.execution.tasks import Task, Tasks
 from lvmbench.execution.tracking import Trackers
 from lvmbench.execution.unfinished import remove
 from lvmbench.results.connection import OutOfReach
@@ -42,19 +43,6 @@ ENDED = {Status.OK, Status.DIVERGED}
 
 Asked = tuple[Planned, dict[int, str]]
 """A combination, and the keys of its runs, by seed."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """A job, and the combinations that it is a part of doing; ``again`` where it is not the first try."""
-
-    rests: tuple[Rest, ...]
-    job: Job | Measuring
-    again: bool = False
-
-    def rest(self, run: Run) -> Rest:
-        """What is left to do of the combination of one of its runs."""
-        return next(rest for rest in self.rests if rest.keys.get(run.seed) == run.key)
 
 
 class Session:
@@ -88,7 +76,7 @@ class Session:
         self.trained, self.failures, self.stopped, self.trouble = 0, 0, "", ""
         self._unopened: deque[list[Asked]] = deque()
         self._elsewhere: list[list[Asked]] = []
-        self._tasks: deque[Task] = deque()
+        self._tasks = Tasks()
         self._running: dict[int, Task] = {}
         self._number, self._looked, self._said = 0, time.monotonic(), False
 
@@ -134,7 +122,7 @@ class Session:
     def _feed(self, allowed: float) -> None:
         """Give the executor as many jobs as it has room for."""
         while self.executor.room > 0 and not self._stopping(allowed) and (self._tasks or self._open()):
-            task = self._tasks.popleft()
+            task = self._tasks.take(self._running.values())
             self._number += 1
             self._running[self._number] = task
             if isinstance(task.job, Job):
@@ -208,7 +196,7 @@ class Session:
         for task in tasks:
             for rest in task.rests:
                 rest.open += 1
-        self._tasks.extendleft(reversed(tasks))
+        self._tasks.put(tasks)
 
     def _measurements(self, rest: Rest, run: Run) -> list[Task]:
         job, facts = self._job([run]), rest.facts.get(run.seed, {})
@@ -238,6 +226,7 @@ class Session:
     def _take_in(self, task: Task, ended: Ended) -> None:
         """Store what a task gave, or try again, and go on with what follows."""
         outcome = ended.outcome
+        self._tasks.end(task)
         for rest in task.rests:
             rest.open -= 1
         self.place.store.expect_there()
