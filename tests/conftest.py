@@ -314,7 +314,7 @@ def hurry(patch):
     """Let runs go without figures, baselines and report, which take longer than everything else."""
     patch.setattr("lvmbench.results.export._draw", lambda *arguments: None)
     patch.setattr("lvmbench.execution.runner.due_baselines", lambda *arguments: [])
-    patch.setattr("lvmbench.cli.running._renew_report", lambda results: None)
+    patch.setattr("lvmbench.cli.running._renew_report", lambda *arguments: None)
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,17 @@
-"""The chapters of a report that show what trained models make: images, sequences, rows of tables, codes."""
+"""What trained models make, as a report shows it: images, sequences, rows of tables, codes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from lvmbench.api.leading import Shown
 from lvmbench.api.plots import FittedPlots
 from lvmbench.errors import LvmbenchError, Refusal
-from lvmbench.results.board import Board
-from lvmbench.results.labels import labels
+from lvmbench.execution.executor import Tell
 from lvmbench.results.pictures.board import style
-from lvmbench.results.report.page import Chapter, Entry, Gallery, Picture, Prose
+from lvmbench.results.report.page import Entry, Gallery, Picture, Prose
 from lvmbench.results.report.svg import inline
-from lvmbench.status import Status
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
     from lvmbench.api.fitted import Fitted
     from lvmbench.api.results import Results
 
-MOST_MODELS = 4
-"""So many combinations of a data set are shown: the first, and the first with another prior or decoder."""
 MOST_COLUMNS = 6
 """So many columns of a table are shown."""
 _SIZE = (4.4, 3.4)
@@ -40,32 +35,17 @@ _DRAWN: tuple[Callable[..., Axes], ...] = (
 )
 
 
-def gallery(results: Results, board: Board) -> Chapter:
-    """Pictures of the leading models of each data set, from their stored weights."""
-    runs = pd.concat([_leading(board, str(name)) for name in board.frame["dataset"].unique()])
-    entries = [
-        _entry(results, i, *row) for i, row in enumerate(runs[["key", "dataset", "label", "seed"]].to_numpy())
-    ]
-    return Chapter("models", "What the models make", entries)
+def entries(job: tuple[Results, Sequence[tuple[int, Shown]]], tell: Tell) -> list[Entry]:
+    """Pictures of models, by their places, from their stored weights."""
+    results, models = job
+    return [_entry(results, f"model{place}", model) for place, model in models]
 
 
-def _leading(board: Board, dataset: str) -> pd.DataFrame:
-    """A run of each combination of a data set that is shown, the first that is ok."""
-    frame = board.frame[(board.frame["dataset"] == dataset) & (board.frame["seeds"] > 0)]
-    frame = pd.concat([frame.iloc[:1], frame.drop_duplicates("prior"), frame.drop_duplicates("decoder")])
-    frame = frame[~frame.index.duplicated()].iloc[:MOST_MODELS]
-    runs = board.runs[(board.runs["dataset"] == dataset) & (board.runs["status"] == Status.OK)]
-    first = runs.sort_values("seed", kind="stable").drop_duplicates("label").set_index("label", drop=False)
-    return first.loc[labels(frame, board.names).tolist()]
-
-
-def _entry(results: Results, place: int, key: str, dataset: str, label: str, seed: int) -> Entry:
-    name = f"model{place}"
+def _entry(results: Results, name: str, model: Shown) -> Entry:
     try:
-        parts: list[Any] = [*_pictures(results.fitted(key), name)]
+        return model.entry([*_pictures(results.fitted(model.key), name)])
     except LvmbenchError as error:
-        parts = [Prose([f"It cannot be shown: {error}."])]
-    return Entry(f"model-{key[:12]}", f"{dataset}: {label}, seed {seed}", parts)
+        return model.hidden(str(error))
 
 
 def _pictures(fitted: Fitted, name: str) -> Iterator[Gallery | Prose]:

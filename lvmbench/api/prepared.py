@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
@@ -51,12 +52,15 @@ class Prepared:
         store: str | None = None,
         seeds: int | Sequence[int] | None = None,
         only: Sequence[str] = (),
+        runs: bool = True,
     ) -> Prepared:
-        """A suite by its name or path; raises `UserError` where it or an option cannot be used."""
+        """A suite by its name or path, to be run or only to be planned; raises `UserError` where it or an
+        option cannot be used.
+        """
         from lvmbench.execution.planning import Request
 
         request = Request(suite, options, seeds, only)
-        return cls._planned(request, out, store, options)
+        return cls._planned(request, out, store, options, runs=runs)
 
     @classmethod
     def again(
@@ -96,7 +100,13 @@ class Prepared:
 
     @classmethod
     def _planned(
-        cls, request: Request, out: str | Path | None, store: str | None, options: RunOptions
+        cls,
+        request: Request,
+        out: str | Path | None,
+        store: str | None,
+        options: RunOptions,
+        *,
+        runs: bool = True,
     ) -> Prepared:
         from lvmbench.execution.executors import executor_of
         from lvmbench.execution.local import LocalExecutor
@@ -104,6 +114,8 @@ class Prepared:
 
         with ExitStack() as ending:
             executor = ending.enter_context(executor_of(options))
+            if runs:  # what that needs here takes as long to import as it takes until workers are ready
+                importlib.import_module("lvmbench.execution.runner")
             with LocalExecutor(1) if executor.elsewhere else nullcontext(executor) as planner:
                 answer = plan_in(planner, replace(request, elsewhere=executor.elsewhere), options.timeout)
             ending.pop_all()
@@ -140,11 +152,9 @@ class Prepared:
         answer, options = self.answer, self.options
         with Trackers(answer.trackers, options.selection, reporter.say) as trackers:
             prepare(self.directory)
-            with Store.at(self.directory, self.store) as store:
+            timed = Profiled(self.executor, self.directory) if options.profile else nullcontext(self.executor)
+            with Store.at(self.directory, self.store) as store, timed as executor:
                 where = (self.directory, store, options, reporter, trackers)
-                executor: Executor = self.executor
-                if options.profile:
-                    executor = Profiled(executor, self.directory)
                 return run(
                     answer.plan, *where, training=training, executor=executor, baselines=answer.baselines
                 )

@@ -57,12 +57,12 @@ class Results:
     @property
     def records(self) -> pd.DataFrame:
         """One row per run, whatever became of it."""
-        return self._tables()[0]
+        return self.tables()[0]
 
     @property
     def measurements(self) -> pd.DataFrame:
         """One row per figure, with the columns that name its run."""
-        return self._tables()[1]
+        return self.tables()[1]
 
     @property
     def evaluations(self) -> pd.DataFrame:
@@ -108,7 +108,7 @@ class Results:
         With conditions such as ``prior=vamp`` or ``latent=8`` it is of the runs that meet all of them, ranked
         among themselves, and has no claims, which are about all.
         """
-        records, measurements = self._tables()
+        records, measurements = self.tables()
         splits = measurements["split"].unique().tolist()
         if splits and split not in splits:
             raise UserError(f"split: nothing was measured on '{split}'{nearest(split, splits)}")
@@ -208,9 +208,10 @@ class Results:
             path: The file; by default ``report.html`` in the directory.
         """
         from lvmbench.api.report import write_report
+        from lvmbench.execution.local import HereExecutor
 
         file = self.directory / REPORT if path is None else Path(path)
-        write_report(self, self._tables(), file)
+        write_report(self, file, HereExecutor())
         return file
 
     def verify(self, sample: int = 3, seed: int | None = None) -> Verification:
@@ -274,7 +275,7 @@ class Results:
             raise UserError(f"the run '{key}' has no weights: it is {row['status']} ({row['reason']})")
         return row
 
-    def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Records and measurements, read at once."""
         if self.published:
             return read_results(self.directory)

@@ -40,6 +40,7 @@ from lvmbench.text import shell
 if TYPE_CHECKING:
     from lvmbench.api.prepared import Prepared
     from lvmbench.api.results import Results
+    from lvmbench.execution.executor import Executor
 
 RETRIED = "failed,diverged,oom,timeout,killed,unavailable"
 RETRIABLE = [*RETRIED.split(","), "refused", "interrupted"]
@@ -134,7 +135,7 @@ def plan(
     from lvmbench.registry.loader import PluginSelection
 
     options = RunOptions(device, selection=PluginSelection.of(plugin, no_plugin))
-    with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only) as prepared:
+    with Prepared.of(suite, out, options, store=store, seeds=seeds, only=only, runs=False) as prepared:
         from lvmbench.cli.planned import show_plan
 
         warn(prepared.answer.problems)
@@ -189,10 +190,20 @@ def retry(
     from lvmbench.registry.loader import PluginSelection
     from lvmbench.results.baselines import reopen_baselines
 
-    allowed = PluginSelection.of(plugin)
-    where = (jobs_per_gpu, executor, address)
-    limits = (device, jobs, timeout, allowed, memory, max_failures, (*tracker,))
-    options = RunOptions(*limits, *where, checkpoint=checkpoint, keep=keep)
+    options = RunOptions(
+        device=device,
+        jobs=jobs,
+        timeout=timeout,
+        selection=PluginSelection.of(plugin),
+        memory=memory,
+        max_failures=max_failures,
+        trackers=(*tracker,),
+        jobs_per_gpu=jobs_per_gpu,
+        executor=executor,
+        address=address,
+        checkpoint=checkpoint,
+        keep=keep,
+    )
     with (
         open_store(directory, store) as opened,
         Prepared.again(directory, store, options, trust=trust) as prepared,
@@ -232,9 +243,18 @@ def evaluate(
     from lvmbench.registry.loader import PluginSelection
 
     require_store(directory, store)
-    allowed = PluginSelection.of(plugin)
-    where = (jobs_per_gpu, executor, address)
-    options = RunOptions(device, jobs, timeout, allowed, memory, max_failures, (*tracker,), *where)
+    options = RunOptions(
+        device=device,
+        jobs=jobs,
+        timeout=timeout,
+        selection=PluginSelection.of(plugin),
+        memory=memory,
+        max_failures=max_failures,
+        trackers=(*tracker,),
+        jobs_per_gpu=jobs_per_gpu,
+        executor=executor,
+        address=address,
+    )
     with Prepared.again(directory, store, options, trust=trust, evaluators=evaluator) as prepared:
         _go(prepared, training=False)
 
@@ -257,7 +277,7 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
         say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {shell(out)})")
         raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
     results = Results(out, prepared.store, prepared.consent)
-    _renew_report(results)
+    _renew_report(results, prepared.executor)
     show_results(results, summary)
     if prepared.options.profile:
         show_profile(out)
@@ -268,13 +288,19 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
         raise typer.Exit(1)
 
 
-def _renew_report(results: Results) -> None:
-    """Write the report where there is something new to tell; what goes wrong with it costs nothing else."""
+def _renew_report(results: Results, executor: Executor) -> None:
+    """Write the report where there is something new to tell; what goes wrong with it costs nothing else.
+
+    Its pictures of models are drawn where these were trained, unless that is on other machines.
+    """
     from lvmbench.api.progress import say
-    from lvmbench.api.report import is_current
+    from lvmbench.api.report import is_current, write_report
+    from lvmbench.execution.local import HereExecutor
+    from lvmbench.results.export import REPORT
 
     try:
         if not is_current(results.directory):
-            results.report()
+            place = HereExecutor() if executor.elsewhere else executor
+            write_report(results, results.directory / REPORT, place)
     except Exception as error:
         say(f"the report could not be written: {type(error).__name__}: {error}")

@@ -18,6 +18,7 @@ from lvmbench.execution.pool import Pool
 from lvmbench.execution.process import ENDED, WorkerProcess
 from lvmbench.execution.progress import NowAndThen, Progress
 from lvmbench.execution.serving import DONE, PROGRESS, READY
+from lvmbench.execution.starting import get_ready
 from lvmbench.registry.words import reason_of
 from lvmbench.status import Status
 
@@ -49,6 +50,17 @@ class LocalExecutor(Pool[WorkerProcess]):
         self._events: SimpleQueue[_Event] = SimpleQueue()
         self._kills = kills_for_memory()
 
+    def __enter__(self) -> Self:
+        get_ready()
+        return super().__enter__()
+
+    def prepare(self, work: Work, job: Any) -> None:
+        """Have this done by every worker before its next job."""
+        super().prepare(work, job)
+        for worker in self._workers:
+            if worker.idle:
+                worker.prepare(work, job)
+
     def completed(self, seconds: float) -> list[Ended]:
         """The jobs that end, as soon as there are any, within some seconds."""
         end = time.monotonic() + seconds
@@ -74,9 +86,9 @@ class LocalExecutor(Pool[WorkerProcess]):
         return []
 
     def _took_in(self, worker: WorkerProcess, about: str, content: Any) -> list[Ended]:
-        if about == READY:
+        if about == READY or (about == DONE and not worker.ready):
             worker.ready, worker.prepared, self._false_starts = True, _unpacked(content), 0
-        elif about == PROGRESS:
+        elif about == PROGRESS and worker.number >= 0:
             self._take_news(worker, content)
         elif about == DONE:
             return [self._done(worker, content)]

@@ -43,15 +43,15 @@ class WorkerProcess:
     ) -> None:
         self.environment, self._events = environment, events
         self._log, self._reading = b"", threading.Lock()
-        self.ready, self.number, self.limits = False, -1, Limits()
+        self.number, self.limits = -1, Limits()
         self.prepared: Any = None
-        self.since, self.memory = time.monotonic(), 0
+        self.memory = 0
         self._process = start(environment)
         self._threads = [threading.Thread(target=t, daemon=True) for t in (self._listen, self._keep_log)]
         for thread in self._threads:
             thread.start()
         self._send(Setting.here(environment))
-        self._send(warm_up)
+        self.prepare(*warm_up)
 
     @property
     def idle(self) -> bool:
@@ -71,6 +71,11 @@ class WorkerProcess:
             self._read_log()
         text = self._log.decode("utf-8", "replace")
         return shortened(printable(text).strip(), LOG)
+
+    def prepare(self, work: Work, job: Any) -> None:
+        """Have it do something, after which it is ready for jobs."""
+        self.ready, self.since = False, time.monotonic()
+        self._send((work, job))
 
     def give(self, number: int, work: Work, job: Any, limits: Limits) -> None:
         """Let it begin a job."""

@@ -69,10 +69,10 @@ def _summed(*parts: Mapping[str, Spent]) -> dict[str, Spent]:
 
 
 class Profiled:
-    """An executor whose jobs are timed; leaving a ``with`` writes the profile.
+    """An executor whose jobs are timed; leaving a ``with`` writes the profile, and ends no job.
 
     Arguments:
-        executor: Where the jobs are done.
+        executor: Where the jobs are done, which is whose it was before.
         folder: The results folder.
     """
 
@@ -84,7 +84,6 @@ class Profiled:
         self._stack, self._clock, self._begun = ExitStack(), Clock(), 0.0
 
     def __enter__(self) -> Self:
-        self._executor.__enter__()
         self._clock, self._begun = self._stack.enter_context(clocked()), time.perf_counter()
         return self
 
@@ -92,7 +91,6 @@ class Profiled:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self._stack.close()
-        self._executor.__exit__(kind, error, where)
         self._finish(time.perf_counter() - self._begun)
 
     @property

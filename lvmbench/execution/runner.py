@@ -9,6 +9,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from lvmbench.execution.environment import environment, identifier
 from lvmbench.execution.executor import Executor
 from lvmbench.execution.executors import executor_of
 from lvmbench.execution.interruption import Interrupted, Interruption
-from lvmbench.execution.jobs import Baselines, Warming
+from lvmbench.execution.jobs import Baselines, Fitting, Warming
 from lvmbench.execution.options import RunOptions
 from lvmbench.execution.packing import packed
 from lvmbench.execution.place import Place
@@ -34,7 +35,7 @@ from lvmbench.results.folder import REMARKS, links_in, remarks_in
 from lvmbench.results.glossary import declared, keep
 from lvmbench.results.leases import Leases
 from lvmbench.results.store import Store
-from lvmbench.results.weights import CHECKPOINTS, WEIGHTS
+from lvmbench.results.weights import CHECKPOINTS
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Plan, Planned
 
@@ -45,13 +46,13 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended: counts per status, what is not settled, how long it took, why it stopped early."""
+    """How a run ended: counts per status, how many were trained, why it stopped early, how long it took."""
 
     counts: Counter[str]
     evaluations: Counter[str]
     trained: int
+    stopped: str
     seconds: float
-    stopped: str = ""
 
     @property
     def failed(self) -> bool:
@@ -91,44 +92,98 @@ def run(
     executor: Executor | None = None,
     baselines: Baselines | None = None,
 ) -> Summary:
-    """Do what is not done of a plan, and write the tables to ``out``; without ``training`` only evaluate."""
-    start, interruption, trackers = time.monotonic(), Interruption(), trackers or Trackers()
-    out = out.absolute()  # wherever components go
+    """Do what is not done of a plan, and write the tables to ``out``; without ``training`` only evaluate.
+
+    An ``executor`` that is given is whose it was before, also what it has prepared.
+    """
+    start, trackers = time.monotonic(), trackers or Trackers()
+    place = _enter(plan, out.absolute(), store, options, training)  # wherever components go
+    work, outcome = _Work(plan, place, options, reporter, trackers, Interruption()), (0, "")
+    trackers.start(plan.suite.name, plan.suite.version, str(place.folder))
+    try:
+        due = Due(store, place.weights, training)
+        fits = due_baselines(baselines or Baselines(), place.folder) if training else []
+        if (rests := due.all_of(plan)) or fits:
+            outcome = work.do(due, rests, fits, executor)
+    finally:
+        place.save()
+        counts = Counter(store.statuses().values())
+        trackers.end(counts)
+    if work.interruption.asked:
+        raise Interrupted(work.interruption.signal)
+    evaluations = Counter(store.evaluations()["status"])
+    return Summary(counts, evaluations, *outcome, time.monotonic() - start)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is done of a plan, where its results are kept, and who follows it."""
+
+    plan: Plan
+    place: Place
+    options: RunOptions
+    reporter: Reporter
+    trackers: Trackers
+    interruption: Interruption
+
+    def do(
+        self, due: Due, rests: Sequence[tuple[Planned, Rest]], fits: Sequence[Fitting], given: Executor | None
+    ) -> tuple[int, str]:
+        """Train and measure what is due, and fit baselines: how many runs, and why it stopped early."""
+        with (
+            self.interruption.heard(here=self.options.jobs == 0),
+            _lent(given) if given else executor_of(self.options) as executor,
+            Leases(self.place.store) as leases,
+        ):
+            self._prepare(executor, due, rests)
+            session = Session(
+                due,
+                self.place,
+                self.options,
+                leases,
+                executor,
+                self.reporter,
+                self.trackers,
+                self.interruption,
+            )
+            session.run(self._packs(rests, executor), _allowed(self.options.max_failures, self.plan))
+            fit_baselines(fits, self.place.folder, executor, self.options, self.reporter, self.interruption)
+        return session.trained, session.stopped
+
+    def _prepare(self, executor: Executor, due: Due, rests: Sequence[tuple[Planned, Rest]]) -> None:
+        """Have workers load what the jobs need, and say what there is to do."""
+        distributions = _distributions(self.plan) if executor.elsewhere else None
+        executor.prepare(WARM_UP, Warming(self.options.selection, _names(rests), distributions))
+        _name_lost(due.lost, self.reporter)
+        if rests:
+            keys = {key for _, rest in rests for key in rest.untrained.values()}
+            expect_own(self.place.folder / CHECKPOINTS, keys)
+            self.reporter.start(len(rests), _workers(executor, rests, self.options))
+
+    def _packs(self, rests: Sequence[tuple[Planned, Rest]], executor: Executor) -> list[list[Planned]]:
+        untrained = [(planned, len(rest.untrained)) for planned, rest in rests]
+        return packed(untrained, math.inf if self.options.apart else executor.resources.workers)
+
+
+@contextmanager
+def _lent(executor: Executor) -> Iterator[Executor]:
+    """An executor of somebody else's, of which nothing that failed goes on."""
+    try:
+        yield executor
+    except BaseException:
+        executor.cancel()
+        raise
+
+
+def _enter(plan: Plan, out: Path, store: Store, options: RunOptions, training: bool) -> Place:
+    """Keep what is to be done of a plan, and what it is done with; where its results go."""
     _check_folder(plan, out, store)
     store.claim(plan.suite.name, plan.suite.version)
-    _enter(plan, store)
+    _add_runs(plan, store)
     _keep(plan, out, store, options)
     _note_asked(plan, store, training)
     described = _describe(plan, out, store)
-    place = Place(store, out / WEIGHTS, described, partial(export, store, out))
-    due = Due(store, place.weights, training)
-    trained, stopped = 0, ""
-    trackers.start(plan.suite.name, plan.suite.version, str(out))
-    try:
-        fits = due_baselines(baselines or Baselines(), out) if training else []
-        if (rests := due.all_of(plan)) or fits:
-            workplace = executor or executor_of(options)
-            with interruption.heard(here=options.jobs == 0), workplace, Leases(store) as leases:
-                distributions = _distributions(plan) if workplace.elsewhere else None
-                workplace.prepare(WARM_UP, Warming(options.selection, _names(rests), distributions))
-                _name_lost(due.lost, reporter)
-                if rests:
-                    expect_own(out / CHECKPOINTS, {k for _, rest in rests for k in rest.untrained.values()})
-                    reporter.start(len(rests), _workers(workplace, rests, options))
-                session = Session(due, place, options, leases, workplace, reporter, trackers, interruption)
-                untrained = [(planned, len(rest.untrained)) for planned, rest in rests]
-                packs = packed(untrained, math.inf if options.apart else workplace.resources.workers)
-                session.run(packs, _allowed(options.max_failures, plan))
-                trained, stopped = session.trained, session.stopped
-                fit_baselines(fits, out, workplace, options, reporter, interruption)
-    finally:
-        export(store, out)
-        counts = Counter(store.statuses().values())
-        trackers.end(counts)
-    if interruption.asked:
-        raise Interrupted(interruption.signal)
-    evaluations = Counter(store.evaluations()["status"])
-    return Summary(counts, evaluations, trained, time.monotonic() - start, stopped)
+    return Place(store, out, described, partial(export, store, out))
 
 
 def _name_lost(lost: Sequence[str], reporter: Reporter) -> None:
@@ -232,7 +287,7 @@ def _with_bases(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from _with_bases(part.get("bases", {}))
 
 
-def _enter(plan: Plan, store: Store) -> None:
+def _add_runs(plan: Plan, store: Store) -> None:
     """Give every planned run its record, before anything is trained."""
     rows = []
     for position, planned in enumerate(plan.planned):

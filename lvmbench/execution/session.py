@@ -24,6 +24,7 @@ from lvmbench.execution.tracking import Trackers
 from lvmbench.execution.unfinished import remove
 from lvmbench.results.connection import OutOfReach
 from lvmbench.results.leases import Leases
+from lvmbench.results.pictures.board import get_ready_to_draw
 from lvmbench.stages import stage
 from lvmbench.status import SETTLED, Status
 from lvmbench.suites.planned import Planned
@@ -93,8 +94,11 @@ class Session:
             for ended in self.executor.completed(PAUSE):
                 with stage("store"):
                     self._take_in(self._running.pop(ended.number), ended)
-            for number, news in self.executor.progress().items():
+            heard = self.executor.progress()
+            for number, news in heard.items():
                 self._tell(self._running[number], news)
+            if heard and len(heard) == len(self._running):  # nobody waits for anything
+                get_ready_to_draw()
         if self.trouble:
             raise UserError(f"{self.trouble}; what is finished is kept: the same command goes on")
 

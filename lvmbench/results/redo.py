@@ -38,6 +38,11 @@ class Origin:
     later: Sequence[str]
 
     @property
+    def datasets(self) -> list[Ref]:
+        """The data sets of the runs."""
+        return [Ref.parse(text) for text in self.records["dataset"].unique()]
+
+    @property
     def files(self) -> list[Path]:
         """The plugin files; raises `UserError` for one that is no longer what the runs were made with."""
         files = [Path(text) for text in self.selection.extra if text.endswith(".py")]
@@ -57,19 +62,22 @@ class Origin:
 
 def redo(origin: Origin, name: str) -> list[str]:
     """The lines of the README that say how to redo a board, in the folder where it is published."""
-    commands, needs = recipe(origin, name)
+    commands, needs = recipe(origin, name, raw_sets(origin.selection, origin.datasets))
     listed = ["It needs:", "", *(f"- {printable(need)}" for need in needs)] if needs else []
     return ["To redo it, in a copy of this folder:", "", "```", *commands, "```", "", *listed]
 
 
-def recipe(origin: Origin, name: str) -> tuple[list[str], list[str]]:
-    """The lines of a shell that redo a board, in a folder with its suite, and what that needs."""
-    catalogue = load_catalogue(origin.selection)
-    suite = load_suite(str(origin.directory / "suite.yaml"), catalogue)
-    datasets = [Ref.parse(text) for text in origin.records["dataset"].unique()]
+def recipe(origin: Origin, name: str, raw: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The lines of a shell that redo a board, in a folder with its suite, and what that needs.
+
+    Arguments:
+        origin: What the results of the board were made with.
+        name: The name of the board.
+        raw: The names of its data sets that are made of raw files.
+    """
+    suite = load_suite(str(origin.directory / "suite.yaml"), load_catalogue(origin.selection))
     out = shell(name if not name.startswith("-") else f"./{name}")
-    raw = [ref.name for ref in datasets if _has_raw_files(catalogue, ref.name)]
-    needs = [*_packages(origin), *_raw_files(raw), *_tables(datasets), *_seeds(origin, suite)]
+    needs = [*_packages(origin), *_raw_files(raw), *_tables(origin.datasets), *_seeds(origin, suite)]
     commands = [
         *(f"lvmbench data fetch {dataset}" for dataset in dict.fromkeys(raw)),
         " ".join([f"lvmbench run suite.yaml --out {out}", *_options(origin, suite)]),
@@ -77,6 +85,12 @@ def recipe(origin: Origin, name: str) -> tuple[list[str], list[str]]:
         f"lvmbench leaderboard {out}",
     ]
     return commands, needs
+
+
+def raw_sets(selection: PluginSelection, datasets: Iterable[Ref]) -> list[str]:
+    """The names of those data sets that are made of raw files, which imports them all."""
+    catalogue = load_catalogue(selection)
+    return [ref.name for ref in datasets if _has_raw_files(catalogue, ref.name)]
 
 
 def _has_raw_files(catalogue: Catalogue, dataset: str) -> bool:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -104,6 +106,25 @@ def test_worker_processes_change_no_figure(tiny):
     assert facts(tiny)["pid"] == os.getpid()
     one, two = ((tiny.folder / out / "measurements.csv").read_bytes() for out in ("workers", "here"))
     assert one == two
+
+
+def test_the_command_that_runs_a_suite_needs_no_torch(tiny):
+    """It is where models are: also their pictures come from there."""
+    suite, out = tiny.write(priors=["standard_normal"], seeds=[0]), tiny.folder / "out"
+    words = ["lvmbench", "run", str(suite), "--out", str(out), "--jobs", "1", "--no-baselines"]
+    script = f"""
+import sys
+from lvmbench.cli import main
+sys.argv = {words!r}
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert 'id="model-' in (out / "report.html").read_text(encoding="utf-8")
 
 
 def double(job, tell):

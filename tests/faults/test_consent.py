@@ -117,7 +117,7 @@ def test_models_are_made_of_allowed_plugins_alone(foreign):
 def test_a_published_board_is_read_with_a_report_and_imports_nothing(foreign, cli, monkeypatch):
     assert foreign.call("publish", "TARGET", "--trust").code == 0
     foreign.mark.unlink()
-    monkeypatch.setattr("lvmbench.api.report.gallery", pytest.fail)
+    monkeypatch.setattr("lvmbench.api.report.leading", pytest.fail)
     for command in ("leaderboard", "report", "verify"):
         assert cli(command, foreign.target).code == 0, command
     assert (foreign.target / Path(foreign.plugin).name).is_file()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -143,6 +144,10 @@ def test_how_far_a_job_has_got_is_told(cluster, nodes):
     )
 
 
+def parent(process):
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 @pytest.mark.slow
 def test_a_worker_that_is_killed_costs_its_job_alone(cluster, nodes, tmp_path):
     """And its process, which the job was done in, ends with it."""
@@ -155,7 +160,7 @@ def test_a_worker_that_is_killed_costs_its_job_alone(cluster, nodes, tmp_path):
     def kill():
         if (file := tmp_path / "lost").exists() and (text := file.read_text()):
             file.unlink()
-            os.kill(int(text.split()[0]), 9)
+            os.kill(parent(int(text.split()[0])), 9)  # the process was forked for it
             killed.append(int(text.split()[1]))
 
     killed = []

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -114,3 +115,10 @@ def test_a_killed_runner_takes_its_workers_with_it_and_the_server():
         runner.send_signal(signal.SIGKILL)
     while alive(worker) or alive(server):
         time.sleep(0.01)
+
+
+def test_a_server_that_is_asked_for_nothing_ends():
+    program = "from lvmbench.execution import forkserver as f; f.IDLE = 0.1; f.serve_forks()"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        subprocess.run([sys.executable, "-c", program], stdin=theirs.fileno(), check=True, timeout=300)

@@ -160,6 +160,18 @@ def test_warm_workers_are_used_again_and_end_with_their_executor():
     assert not alive(found[0])
 
 
+def test_workers_that_there_are_prepare_for_what_is_to_come():
+    with LocalExecutor(1) as executor:
+        executor.submit(0, PROCESS, None)
+        before = executor.completed(30)[0].outcome
+        executor.prepare(ACT, "os.environ['PREPARED'] = 'yes'")
+        executor.submit(1, ACT, "assert os.environ['PREPARED'] == 'yes'")
+        (ended,) = executor.completed(30)
+        assert (ended.outcome, ended.prepared) == ("done", "done")
+        executor.submit(2, PROCESS, None)
+        assert executor.completed(30)[0].outcome == before
+
+
 def test_what_is_cancelled_ends_at_once():
     with LocalExecutor(2) as executor:
         executor.submit(0, ACT, "time.sleep(1000)")

@@ -10,6 +10,9 @@ import pandas as pd
 import pytest
 
 import lvmbench
+from lvmbench.api import report
+from lvmbench.api.report import write_report
+from lvmbench.execution.local import LocalExecutor
 from lvmbench.results.report.anchors import combination_anchors, component_anchor
 from lvmbench.results.report.svg import inline
 from tests.results.test_leaderboard import measured, run
@@ -109,6 +112,26 @@ def test_trained_models_are_shown(tiny):
     assert [f'id="model-{key[:12]}"' in models for key in keys] == [True, True]
     assert models.count(">samples<") >= 2
     assert "could not be drawn" not in models
+
+
+def test_a_report_is_the_same_wherever_its_models_are_asked(tiny):
+    tiny.run(priors=["standard_normal", "vamp[components=2]"], seeds=[0])
+    results, file = lvmbench.load(tiny.folder / "out"), tiny.folder / "report.html"
+    with LocalExecutor(2) as executor:
+        write_report(results, file, executor)
+    texts = [path.read_text(encoding="utf-8") for path in (file, results.report())]
+    one, other = (re.sub(r"\d\d:\d\d UTC", "", text) for text in texts)
+    assert one == other
+
+
+def test_a_model_that_ends_its_process_costs_its_own_pictures(tiny, monkeypatch):
+    tiny.run(seeds=[0])
+    monkeypatch.setattr(report, "ENTRIES", "tests.faults.jobs:leave")
+    with LocalExecutor(1) as executor:
+        write_report(lvmbench.load(tiny.folder / "out"), tiny.folder / "report.html", executor)
+    text = unescape((tiny.folder / "report.html").read_text(encoding="utf-8"))
+    assert text.count("It cannot be shown: the worker process ended by itself (exit code 3).") == 2
+    assert 'id="components"' in text
 
 
 def test_lost_weights_are_said(tiny):

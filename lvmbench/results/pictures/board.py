@@ -4,6 +4,7 @@ each is its own Figure and never on pyplot's state.
 
 from __future__ import annotations
 
+import importlib
 import io
 import warnings
 from collections.abc import Iterable, Sequence
@@ -41,6 +42,12 @@ PALETTE = (
     "#4fb0c6",
 )
 _FIRST, _OTHER, _GREY = "#1f5fa8", "#4d4d4d", "#9a9a9a"
+
+
+def get_ready_to_draw() -> None:
+    """Import what drawing takes, about a second, so that it is not waited for when there is something to."""
+    for name in ("seaborn", "matplotlib.figure", "matplotlib.backends.backend_svg"):
+        importlib.import_module(name)
 
 
 def style() -> ExitStack:

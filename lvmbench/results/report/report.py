@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,23 +16,33 @@ from lvmbench.results.report.listing import Made
 from lvmbench.results.report.page import Chapter, render
 
 
+class Rest(NamedTuple):
+    """What a report has besides its board.
+
+    Arguments:
+        made: How its results came about.
+        models: The chapters of pictures of trained models.
+    """
+
+    made: Made
+    models: Sequence[Chapter] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Material:
     """What a report is made of.
 
     Arguments:
         board: The board.
-        made: How its results came about.
+        rest: Gives what is asked for last, as it may be made meanwhile.
         curves: The learning curves, where they are known.
         said: What the documentation of components says of them, by kind and name.
-        models: The chapters of pictures of trained models.
     """
 
     board: Board
-    made: Made
+    rest: Callable[[], Rest]
     curves: pd.DataFrame | None = None
     said: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    models: Sequence[Chapter] = ()
 
 
 def report(material: Material, facts: Sequence[str]) -> str:
@@ -43,7 +54,7 @@ def report(material: Material, facts: Sequence[str]) -> str:
     """
     board = material.board
     anchors = dict(zip(board.records["key"], combination_anchors(board.records), strict=True))
-    pages = [
+    first = [
         chapters.short(board, drawn.ranking(board)),
         chapters.worth(board),
         chapters.heatmaps(board),
@@ -51,15 +62,17 @@ def report(material: Material, facts: Sequence[str]) -> str:
         chapters.front(board, drawn.front(board)),
         chapters.claims(board),
         chapters.without_result(board),
-        *material.models,
+    ]
+    last = [
         drawn.training(board, material.curves),
         drawn.tightness(board),
         drawn.gradients(board),
         drawn.informativeness(board),
         listing.components(board, material.said),
         listing.combinations(board, anchors),
-        listing.made(material.made),
     ]
+    made, models = material.rest()
+    pages = [*first, *models, *last, listing.made(made)]
     counts = ", ".join(f"{n} {status}" for status, n in board.counts.items())
     return render(board.title.replace("Leaderboard", "Report", 1), [f"Runs: {counts}.", *facts], pages)
 

@@ -1,4 +1,7 @@
-"""Ways to find clusters, each from several random starts."""
+"""Ways to find clusters, each from several random starts.
+
+scikit-learn takes a second to import: that is when clusters are wanted, not when an evaluator is described.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 Array = np.ndarray[Any, Any]
 
@@ -23,12 +23,16 @@ class Clusters(NamedTuple):
 
 
 def _kmeans(z: Array, clusters: int, seed: int) -> Clusters:
+    from sklearn.cluster import KMeans
+
     fitted = KMeans(clusters, n_init=1, random_state=seed).fit(z)
     return Clusters(fitted.labels_, float(fitted.inertia_))
 
 
 def _mixture(covariance: str) -> Callable[[Array, int, int], Clusters]:
     def fit(z: Array, clusters: int, seed: int) -> Clusters:
+        from sklearn.mixture import GaussianMixture
+
         model = GaussianMixture(clusters, covariance_type=covariance, random_state=seed)
         return Clusters(model.fit_predict(z), -float(model.lower_bound_))
 
@@ -44,6 +48,8 @@ METHODS: Mapping[str, Callable[[Array, int, int], Clusters]] = {
 
 def starts(method: str, z: Array, clusters: int, seeds: list[int]) -> list[Clusters]:
     """The clusters of each start."""
+    from sklearn.exceptions import ConvergenceWarning
+
     spread = z.std() or 1.0  # the mixtures add an absolute number to their variances
     with warnings.catch_warnings():
         # fewer different points than clusters, as after a collapse: the scores say so

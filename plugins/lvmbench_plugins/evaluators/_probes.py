@@ -1,16 +1,17 @@
-"""Classifiers that read labels from latent vectors, their strength chosen by cross-validation."""
+"""Classifiers that read labels from latent vectors, their strength chosen by cross-validation.
+
+scikit-learn takes a second to import: that is when labels are read, not when an evaluator is described.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 Array = np.ndarray[Any, Any]
 
@@ -30,6 +31,11 @@ class Probe(NamedTuple):
 
 def _probes(count: int) -> Mapping[str, Probe]:
     """The probes that so many data can teach."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, tol=1e-3))
     neighbours = tuple(k for k in (30, 10, 3, 1) if k <= count) or (1,)
     return {
@@ -49,6 +55,8 @@ def _fit(probe: Probe, z: Array, labels: Array, folds: int) -> tuple[Pipeline, f
         return probe.classifier.set_params(**{probe.option: probe.strengths[-1]}).fit(
             z, labels
         ), probe.strengths[-1]
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
     search = GridSearchCV(
         probe.classifier, {probe.option: sorted(probe.strengths)}, cv=StratifiedKFold(folds)
     )

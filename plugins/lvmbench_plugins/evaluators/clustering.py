@@ -8,7 +8,6 @@ from typing import ClassVar, final
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
-from sklearn import metrics as scores
 from torch import Tensor
 
 from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject, Workload, derive
@@ -227,10 +226,21 @@ def _in_majority(labels: Array, found: Array) -> Array:
     return right
 
 
+def _score(name: str) -> Callable[[Array, Array], float]:
+    """A score of scikit-learn, which is imported when it is wanted."""
+
+    def score(labels: Array, found: Array) -> float:
+        from sklearn import metrics
+
+        return float(getattr(metrics, name)(labels, found))
+
+    return score
+
+
 AGREEMENT: Mapping[str, Callable[[Array, Array], float | Array]] = {
-    "nmi": scores.normalized_mutual_info_score,
-    "ami": scores.adjusted_mutual_info_score,
-    "ari": scores.adjusted_rand_score,
+    "nmi": _score("normalized_mutual_info_score"),
+    "ami": _score("adjusted_mutual_info_score"),
+    "ari": _score("adjusted_rand_score"),
     "cluster_accuracy": _matched,
     "many_to_one_accuracy": _in_majority,
 }
