@@ -54,7 +54,8 @@ class DiagonalNormal(Distribution):
     def sample_with_slope(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor, Tensor]:
         value, log_prob = self.sample_and_log_prob(noise, samples)
         with torch.no_grad():
-            return value, log_prob, (self.loc - value) * (-2 * self.log_scale).exp()
+            inverse = (-self.log_scale).exp()  # twice, as its square may be beyond what a float holds
+            return value, log_prob, (self.loc - value) * inverse * inverse
 
     @property
     def mean(self) -> Tensor:

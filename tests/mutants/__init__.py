@@ -29,6 +29,8 @@ def mutant(wrong, **caught):
 
 def mutants():
     """All of them, by kind."""
-    for kind in COMPONENTS:
-        importlib.import_module(f"tests.mutants.{TABLE[kind].plural}")
-    return list(_FOUND.values())
+    modules = [f"tests.mutants.{TABLE[kind].plural}" for kind in COMPONENTS]
+    for module in modules:
+        importlib.import_module(module)
+    # whichever of these was imported first
+    return sorted(_FOUND.values(), key=lambda found: modules.index(found.cls.__module__))
