@@ -84,7 +84,6 @@ class Bench:
         self._found: dict[tuple[Any, ...], Case | None] = {}
         self._cases: dict[tuple[Source, frozenset[tuple[str, Ref]]], Case] = {}
         self._covered: dict[tuple[Any, ...], list[Case]] = {}
-        self._together: dict[frozenset[tuple[str, Ref]], Case] = {}
 
     @cached_property
     def offers(self) -> dict[str, tuple[Ref, ...]]:
@@ -145,8 +144,8 @@ class Bench:
 
     def together(self, *entries: Entry) -> Case | None:
         """A combination with these components, whatever their options, or ``None``."""
-        key = (frozenset(entries),)
-        if key not in self._found:
+        entries = tuple(sorted(entries, key=lambda entry: entry.kind))  # whichever is named first
+        if (key := (entries,)) not in self._found:
             self._found[key] = self._pairing(entries)
         return self._found[key]
 
@@ -177,30 +176,37 @@ class Bench:
 
         Two parts that were in a combination before are taken in the same one again.
         """
+        # of this search alone: what is tried of a part must not depend on whose turn was before
         met: set[object] = set()
+        pairs: dict[frozenset[tuple[str, Ref]], Case] = {}
         most = sorted((k for k in BUILT if k not in fixed), key=lambda k: -len(self.offers[k]))
         for kind, ref in [(k, ref) for k in most for ref in self.offers[k]]:
             if (kind, alike(ref)) not in met:
                 parts = {**fixed, kind: ref}
-                known = None if need else self._together.get(frozenset(parts.items()))
-                case = known or self._search(parts, need, *self._freshest(met, parts, need, alike))
+                known = None if need else pairs.get(frozenset(parts.items()))
+                case = known or self._search(parts, need, *self._freshest(met, pairs, parts, need, alike))
                 if case:
                     met |= {case.source, *((k, alike(r)) for k, r in case.refs.items())}
-                    self._together |= {frozenset(pair): case for pair in combinations(case.refs.items(), 2)}
+                    pairs |= {frozenset(pair): case for pair in combinations(case.refs.items(), 2)}
                     yield case
         for source in (*synthetic(), *holed(), *sequences()):
             if source not in met and (case := self.find(fixed, need, (source,))):
                 yield case
 
     def _freshest(
-        self, met: Collection[object], fixed: Fixed, need: Capabilities, alike: Callable[[Ref], str]
+        self,
+        met: Collection[object],
+        pairs: Collection[frozenset[tuple[str, Ref]]],
+        fixed: Fixed,
+        need: Capabilities,
+        alike: Callable[[Ref], str],
     ) -> tuple[list[Source], Choices]:
         """Data and parts to search, those that were not met first,
         and of these the ones that were with the fewest of the fixed ones before.
         """
 
         def stale(part: tuple[str, Ref]) -> tuple[bool, int]:
-            before = sum(frozenset((part, other)) in self._together for other in fixed.items())
+            before = sum(frozenset((part, other)) in pairs for other in fixed.items())
             return (part[0], alike(part[1])) in met, before
 
         sources = sorted(self._sources(fixed, need), key=lambda source: source in met)

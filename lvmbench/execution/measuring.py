@@ -13,7 +13,7 @@ import torch
 
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import Parts
-from lvmbench.combinations.requirements import applicable_estimators, unmet
+from lvmbench.combinations.requirements import applicable_estimators, capabilities, unmet
 from lvmbench.dataset import Data
 from lvmbench.errors import LvmbenchError, Refusal, nearest
 from lvmbench.evaluator import Evaluator, Measurement, Subject
@@ -53,7 +53,9 @@ def subject_of(
     ``kept`` is what other evaluators of the run have found of this split, with products as exact.
     """
     model, kept = parts.model, {} if kept is None else kept
-    estimators = applicable_estimators(catalogue, parts, data, provided, combination["estimator"])
+    # that suit it as it trains: what is measured of a posterior may be another law than the one it trains with
+    trains = capabilities(data, parts)
+    estimators = applicable_estimators(catalogue, parts, data, trains, combination["estimator"])
     subject = Subject(model, parts.objective, estimators, data, seed, split, provided, device, facts)
     if not isinstance(model.posterior, Searched):
         return subject

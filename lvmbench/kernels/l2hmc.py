@@ -170,8 +170,8 @@ def learned_transition(
     gain = after - kinetic(end, chains) - before + kinetic(velocity, chains) + log_det
     moved, chance = metropolis(gain, proposal, state, noise)
     squared = (proposal[0] - state[0]).square().flatten(chains).sum(-1)
-    # where a trajectory has diverged the chain stays, however far it would have gone
-    return moved, chance, chance * torch.where(gain.isnan(), 0.0, squared)
+    # where a trajectory has diverged the chain stays, however far it would have gone: infinitely far, too
+    return moved, chance, chance * torch.where(chance > 0, squared, 0.0)
 
 
 def jump_loss(jump: Tensor, scale: float = 1.0) -> Tensor:
