@@ -53,7 +53,7 @@ def subject_of(
     ``kept`` is what other evaluators of the run have found of this split, with products as exact.
     """
     model, kept = parts.model, {} if kept is None else kept
-    # that suit it as it trains: what is measured of a posterior may be another law than the one it trains with
+    # those that suit it as it trains: the law that is measured of a posterior may be another one
     trains = capabilities(data, parts)
     estimators = applicable_estimators(catalogue, parts, data, trains, combination["estimator"])
     subject = Subject(model, parts.objective, estimators, data, seed, split, provided, device, facts)

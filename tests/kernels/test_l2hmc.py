@@ -238,3 +238,16 @@ def test_on_a_correlated_normal_a_gradient_is_worth_more_than_by_tuned_hmc(chanc
     tuned = worth(case.target, ordinary(case.target, 40, 0.4, 0.0), seed).per(40).least
     learned = worth(case.target, trained(case, seed), seed).per(case.leapfrogs).least
     chance.ordered(tuned, learned, learned * (2 / CHAINS) ** 0.5)
+
+
+@pytest.mark.parametrize("log_step", [3.0, 8.0, 50.0])
+def test_a_chain_whose_trajectory_goes_infinitely_far_has_not_moved(log_step):
+    """Also where the square of how far is no number, or the density there is not."""
+    kernel, normal = LearnedLeapfrog((2,), 2), Density(lambda z: -0.5 * z.square().sum(-1))
+    with torch.no_grad():
+        kernel.log_step.fill_(log_step)
+    state = normal.at(torch.ones(5, 3, 2))
+    moved, chance, jump = learned_transition(kernel, normal, state, Stream.seeded(0))
+    assert torch.equal(moved.z, state.z)
+    assert chance.eq(0).all()
+    assert jump.eq(0).all()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+import lvmbench
 from lvmbench import (
     Data,
     DataSummary,
@@ -373,3 +374,19 @@ def test_values_that_are_not_finite_are_refused():
     subject.model.decoder.bias.data.fill_(math.nan)
     with pytest.raises(Refusal, match="gradient_variance of pathwise/posterior is not finite"):
         measure(dataclasses.replace(subject), repeats=20)
+
+
+def test_estimators_are_those_that_suit_a_posterior_as_it_trains():
+    """A relaxed one is measured as the discrete law that it stands for, but does not train with its draws."""
+    fitted = lvmbench.fit(
+        data="blobs",
+        prior="bernoulli",
+        posterior="relaxed[hidden=4]",
+        decoder="gaussian[hidden=4]",
+        objective="elbo[samples=3]",
+        estimator="pathwise",
+        epochs=1,
+    )
+    variants = {row["variant"] for row in fitted.measure("gradient_variance[repeats=20]")}
+    assert any("pathwise" in variant for variant in variants)
+    assert not any("rebar" in variant for variant in variants)
