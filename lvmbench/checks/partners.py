@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 from typing import Any
 
 import torch
@@ -172,49 +171,31 @@ class Bench:
         return self._covered[key]
 
     def _cover(self, fixed: Fixed, need: Capabilities, alike: Callable[[Ref], str]) -> Iterator[Case]:
-        """Each search begins with what no combination has yet, of the kind that has most to offer first.
-
-        Two parts that were in a combination before are taken in the same one again.
-        """
-        # of this search alone: what is tried of a part must not depend on whose turn was before
+        """Each search begins with what no combination has yet, of the kind that has most to offer first."""
+        # of this covering alone: what is tried of a part must not depend on whose turn was before
         met: set[object] = set()
-        pairs: dict[frozenset[tuple[str, Ref]], Case] = {}
         most = sorted((k for k in BUILT if k not in fixed), key=lambda k: -len(self.offers[k]))
         for kind, ref in [(k, ref) for k in most for ref in self.offers[k]]:
             if (kind, alike(ref)) not in met:
                 parts = {**fixed, kind: ref}
-                known = None if need else pairs.get(frozenset(parts.items()))
-                case = known or self._search(parts, need, *self._freshest(met, pairs, parts, need, alike))
+                case = self._search(parts, need, *self._freshest(met, parts, need, alike))
                 if case:
                     met |= {case.source, *((k, alike(r)) for k, r in case.refs.items())}
-                    pairs |= {frozenset(pair): case for pair in combinations(case.refs.items(), 2)}
                     yield case
         for source in (*synthetic(), *holed(), *sequences()):
             if source not in met and (case := self.find(fixed, need, (source,))):
                 yield case
 
     def _freshest(
-        self,
-        met: Collection[object],
-        pairs: Collection[frozenset[tuple[str, Ref]]],
-        fixed: Fixed,
-        need: Capabilities,
-        alike: Callable[[Ref], str],
+        self, met: Collection[object], fixed: Fixed, need: Capabilities, alike: Callable[[Ref], str]
     ) -> tuple[list[Source], Choices]:
-        """Data and parts to search, those that were not met first,
-        and of these the ones that were with the fewest of the fixed ones before.
-        """
+        """Data and parts to search, those that were not met first."""
 
-        def stale(part: tuple[str, Ref]) -> tuple[bool, int]:
-            before = sum(frozenset((part, other)) in pairs for other in fixed.items())
-            return (part[0], alike(part[1])) in met, before
+        def fresh(kind: str) -> tuple[Ref, ...]:
+            return tuple(sorted(self.offers[kind], key=lambda ref: (kind, alike(ref)) in met))
 
         sources = sorted(self._sources(fixed, need), key=lambda source: source in met)
-        offers = {
-            kind: tuple(sorted(refs, key=lambda ref: stale((kind, ref))))
-            for kind, refs in self.offers.items()
-        }
-        return sources, offers
+        return sources, {kind: fresh(kind) for kind in self.offers}
 
     def partners(
         self, fixed: Fixed, need: Capabilities = NOTHING, met: Collection[object] = ()
