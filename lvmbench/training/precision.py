@@ -12,7 +12,6 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
 from lvmbench.options import Precision
 
@@ -111,7 +110,8 @@ class Bfloat16Products(TorchDispatchMode):
         first = FACTORS.get(func)
         if first is None or not _gains(*args[first : first + 2]):
             return func(*args, **kwargs)
-        product = func(*tree_map_only(Tensor, _to_bfloat16, args), **kwargs)
+        rounded = (_to_bfloat16(each) if isinstance(each, Tensor) else each for each in args)
+        product = func(*rounded, **kwargs)
         return aten._to_copy.default(product, dtype=torch.float32)
 
 
@@ -133,8 +133,9 @@ def _gains(a: Tensor, b: Tensor) -> bool:
 
 def _is_left_to_us(precision: Precision) -> bool:
     """Whether this processor multiplies faster in this precision, and torch makes no use of that."""
-    multiplies = torch.cpu.get_capabilities().get("avx512_bf16") and torch.backends.mkldnn.is_available()
-    return precision == "medium" and bool(multiplies) and not _rounded(precision)
+    if precision != "medium" or _rounded(precision):
+        return False
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16")) and torch.backends.mkldnn.is_available()
 
 
 @functools.cache

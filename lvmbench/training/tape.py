@@ -221,7 +221,7 @@ def _without_repeats(calls: Sequence[Call], result: Tensor) -> Iterator[Call]:
     Those stay whose result is changed later, or is that of all.
     """
     kept = {_memory(t) for call in calls for t in _changed(call)} | {_memory(result)}
-    made: dict[object, tuple[Tensor, Tensor]] = {}
+    made: dict[tuple[Any, ...], Tensor] = {}  # by the memory of the numbers, and how they lie there
     stead: dict[int, Tensor] = {}
 
     def instead(tensor: Tensor) -> Tensor:
@@ -234,11 +234,11 @@ def _without_repeats(calls: Sequence[Call], result: Tensor) -> Iterator[Call]:
             (source,) = arguments
             key = _memory(source), source.storage_offset(), source.shape, source.stride(), repr(options)
             if key in made:
-                stead[_memory(results[0])] = made[key][1]
+                stead[_memory(results[0])] = made[key]
                 continue
-            made[key] = source, results[0]
+            made[key] = results[0]
         changed = {_memory(t) for t in _changed(call)}
-        made = {key: pair for key, pair in made.items() if _memory(pair[0]) not in changed}
+        made = {key: first for key, first in made.items() if key[0] not in changed}
         if not isinstance(operator, OpOverload):
             made.clear()  # nobody knows what it writes to
         yield Call(operator, arguments, options, results)
