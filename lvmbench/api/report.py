@@ -20,7 +20,7 @@ from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.export import ENVIRONMENTS, REPORT
 from lvmbench.results.folder import REMARKS, board_of
-from lvmbench.results.redo import origin_of, raw_sets, recipe
+from lvmbench.results.redo import datasets_in, origin_of, raw_sets, recipe
 from lvmbench.results.report.listing import Made
 from lvmbench.results.report.page import Chapter, Entry
 from lvmbench.results.report.report import Material, Rest, report
@@ -81,8 +81,7 @@ def _asked(
     """
     workers, placed = executor.resources.workers, [*enumerate(models)]
     parts = [part for first in range(workers) if (part := placed[first::workers])]
-    datasets = [Ref.parse(text) for text in records["dataset"].unique()]
-    jobs = [(RAW, (results.selection, datasets)), *((ENTRIES, (results, part)) for part in parts)]
+    jobs = [(RAW, (results.selection, datasets_in(records))), *((ENTRIES, (results, part)) for part in parts)]
     begun = Meanwhile(executor, jobs, LIMIT)
 
     def answers() -> tuple[list[str] | Crash, list[Entry]]:

@@ -39,8 +39,7 @@ class Setting(NamedTuple):
         folder = None
         with contextlib.suppress(OSError):  # it may have been removed
             folder = os.getcwd()
-        path = [entry for entry in sys.path if isinstance(entry, str)]
-        return cls({**os.environ, **environment}, path, folder)
+        return cls({**os.environ, **environment}, search_path(), folder)
 
     def enter(self) -> None:
         """Work there from now on, with one thread."""
@@ -50,6 +49,11 @@ class Setting(NamedTuple):
         if self.folder is not None:
             with contextlib.suppress(OSError):
                 os.chdir(self.folder)
+
+
+def search_path() -> list[str]:
+    """Where this process finds modules."""
+    return [entry for entry in sys.path if isinstance(entry, str)]
 
 
 def serve() -> None:

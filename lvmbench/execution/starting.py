@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from lvmbench.execution.forkserver import FORK, LAST, NUMBER
+from lvmbench.execution.serving import search_path
 
 PRELOADED = ("lvmbench.execution.worker", "lvmbench.execution.fitting", "lvmbench.suites.plan")
 """What trains, measures and plans; with all that it imports it starts no thread."""
@@ -180,8 +181,8 @@ def _end() -> None:
 
 def _command(module: str, function: str, *words: str) -> list[str]:
     """A Python that calls a function: it finds modules where this one does, without importing its script."""
-    path = [entry for entry in sys.path if isinstance(entry, str)]
-    program = f"import sys; sys.path[:] = {path!a}; from {module} import {function}; {function}{words!r}"
+    path = f"import sys; sys.path[:] = {search_path()!a}"
+    program = f"{path}; from {module} import {function}; {function}{words!r}"
     return [sys.executable, "-u", "-c", program]
 
 

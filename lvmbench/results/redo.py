@@ -40,7 +40,7 @@ class Origin:
     @property
     def datasets(self) -> list[Ref]:
         """The data sets of the runs."""
-        return [Ref.parse(text) for text in self.records["dataset"].unique()]
+        return datasets_in(self.records)
 
     @property
     def files(self) -> list[Path]:
@@ -85,6 +85,11 @@ def recipe(origin: Origin, name: str, raw: Sequence[str]) -> tuple[list[str], li
         f"lvmbench leaderboard {out}",
     ]
     return commands, needs
+
+
+def datasets_in(records: pd.DataFrame) -> list[Ref]:
+    """The data sets of runs."""
+    return [Ref.parse(text) for text in records["dataset"].unique()]
 
 
 def raw_sets(selection: PluginSelection, datasets: Iterable[Ref]) -> list[str]:
