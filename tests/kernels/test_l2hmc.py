@@ -247,7 +247,7 @@ def test_a_chain_whose_trajectory_goes_infinitely_far_has_not_moved(log_step):
     with torch.no_grad():
         kernel.log_step.fill_(log_step)
     state = normal.at(torch.ones(5, 3, 2))
-    moved, chance, jump = learned_transition(kernel, normal, state, Stream.seeded(0))
+    moved, probability, jump = learned_transition(kernel, normal, state, Stream.seeded(0))
     assert torch.equal(moved.z, state.z)
-    assert chance.eq(0).all()
+    assert probability.eq(0).all()
     assert jump.eq(0).all()
