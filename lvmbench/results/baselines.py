@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lvmbench.results.board import WAY, Board, Figure
+from lvmbench.results.board import WAY, Board
+from lvmbench.results.figures import Figure
 from lvmbench.results.labels import labels, table_name
 from lvmbench.results.scales import measure_of
 from lvmbench.results.tables import BASELINES, as_csv, read_table, write
