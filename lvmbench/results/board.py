@@ -13,7 +13,7 @@ import pandas as pd
 
 from lvmbench.errors import UserError, nearest
 from lvmbench.results.figures import Figure, Figures, headline, missing, ranking
-from lvmbench.results.labels import identity, labels, table_name
+from lvmbench.results.labels import identity, labels, short_labels, table_name
 from lvmbench.results.scales import scales
 from lvmbench.results.statistics import detectable_difference, half_width, rank_groups
 from lvmbench.results.tables import as_csv, as_json, asked
@@ -21,6 +21,7 @@ from lvmbench.results.tidy import Tidy, tidy
 from lvmbench.results.titles import titles
 
 if TYPE_CHECKING:
+    from lvmbench.results.effects import Table
     from lvmbench.results.effects_sections import Effects
 
 WAY = "way"
@@ -105,6 +106,24 @@ class Board:
         from lvmbench.results.effects_sections import Effects
 
         return Effects(self)
+
+    @cached_property
+    def grids(self) -> list[Table]:
+        """The tables in which parts were exchanged for others, which is found once for effects and pairs."""
+        from lvmbench.results.effects import grids
+
+        return grids(self)
+
+    @cached_property
+    def labels(self) -> pd.Series[str]:
+        """What the combination of each row is called among those of its runs, by its index."""
+        return labels(self.frame, self.names)
+
+    @cached_property
+    def row_names(self) -> pd.Series[str]:
+        """What each row with a result is called among those of its data set, by its index."""
+        measured = self.frame[self.frame["seeds"] > 0]
+        return pd.concat([short_labels(part, self.names) for _, part in measured.groupby("dataset")])
 
     def called(self, figure: str) -> str:
         """What a figure is called in print; a name that is no figure of the board stays as it is."""

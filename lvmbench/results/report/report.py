@@ -9,7 +9,6 @@ from typing import NamedTuple
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.labels import labels
 from lvmbench.results.report import chapters, drawn, listing
 from lvmbench.results.report.anchors import combination_anchors
 from lvmbench.results.report.listing import Made
@@ -80,5 +79,5 @@ def report(material: Material, facts: Sequence[str]) -> str:
 def _of_rows(board: Board, anchors: Mapping[str, str]) -> dict[int, str]:
     """The anchor of the combination of each row of a board's frame."""
     keys = board.runs.drop_duplicates(["dataset", "label"]).set_index(["dataset", "label"])["key"]
-    places = zip(board.frame["dataset"], labels(board.frame, board.names), strict=True)
+    places = zip(board.frame["dataset"], board.labels, strict=True)
     return {row: anchors[keys[place]] for row, place in zip(board.frame.index, places, strict=True)}
