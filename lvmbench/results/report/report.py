@@ -13,6 +13,7 @@ from lvmbench.results.report import chapters, drawn, listing
 from lvmbench.results.report.anchors import combination_anchors
 from lvmbench.results.report.listing import Made
 from lvmbench.results.report.page import Chapter, render
+from lvmbench.results.tables import plain_text
 
 
 class Rest(NamedTuple):
@@ -44,6 +45,7 @@ class Material:
     said: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
+@plain_text()
 def report(material: Material, facts: Sequence[str]) -> str:
     """The html of a report, in one piece that needs nothing else.
 
