@@ -60,8 +60,10 @@ class Split:
         """Which of some stored values mean that nothing was observed."""
         if self.missing is None or math.isnan(self.missing):
             return x.isnan()
-        coded = x == self.missing
-        return coded | x.isnan() if x.is_floating_point() else coded
+        if x.is_floating_point():
+            return (x == self.missing) | x.isnan()
+        whole = float(self.missing).is_integer()  # bytes are compared as they are, not as floats of them
+        return x == (int(self.missing) if whole else self.missing)
 
     @cached_property
     def lengths(self) -> Tensor:
