@@ -81,7 +81,7 @@ def show_results(results: Results, summary: Summary) -> None:
     out = results.directory
     board = results.board()
     show_tables(board)
-    _attention(results.evaluations, results.records, settled=SETTLED)
+    _attention(results.evaluations, board.records, settled=SETTLED)
     written = [name for name in FILES if (out / name).exists()]
     say(f"wrote to {out}/: {', '.join([*written, 'store, weights'])}")
     say(_closing(summary))
