@@ -193,9 +193,12 @@ class Catalogue:
         """Build a component, and those among its options, from its reference and the positional arguments of
         its kind.
         """
+        from lvmbench.options import bases
+
         ref = Ref.parse(ref) if isinstance(ref, str) else ref
-        built = {option: self.build(kind, base, *args) for option, base in self.bases(kind, ref).items()}
-        return self.entry(kind, ref.name).load()(*args, **{**self.options(kind, ref), **built})
+        component, options = self.entry(kind, ref.name).load(), self.options(kind, ref)
+        built = {name: self.build(kind, options[name], *args) for name in bases(component)}
+        return component(*args, **{**options, **built})
 
     def version(self, kind: str, ref: Ref) -> Any:
         """The version of a component; of one with others among its options, a list of its own and theirs."""
