@@ -8,7 +8,7 @@ import importlib.util
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,8 @@ class Entry:
 
     def _docstring(self) -> str:
         module, _, attribute = str(self.target).partition(":")
-        classes = (
-            n
-            for n in ast.parse(_source(module).read_text(encoding="utf-8")).body
-            if isinstance(n, ast.ClassDef)
-        )
-        return next((_summary(ast.get_docstring(n)) for n in classes if n.name == attribute), "")
+        source = _source(module)
+        return _summaries(source, source.stat().st_mtime_ns).get(attribute, "")
 
     @property
     def path(self) -> Path:
@@ -103,6 +99,13 @@ def _source(module: str) -> Path:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no module '{module}'")
     return Path(spec.origin)
+
+
+@cache
+def _summaries(source: Path, changed: int) -> dict[str, str]:
+    """The summary of each class in a file that was last changed then."""
+    body = ast.parse(source.read_text(encoding="utf-8")).body
+    return {n.name: _summary(ast.get_docstring(n)) for n in body if isinstance(n, ast.ClassDef)}
 
 
 def _summary(documentation: str | None) -> str:
