@@ -137,6 +137,11 @@ def end_capabilities(objective: Objective, estimator: Estimator) -> frozenset[st
 
 
 def _words(kind: str, names: Iterable[str]) -> frozenset[str]:
+    return _of(kind, frozenset(names))
+
+
+@cache
+def _of(kind: str, names: frozenset[str]) -> frozenset[str]:
     return frozenset(f"{kind}.{name}" for name in names)
 
 

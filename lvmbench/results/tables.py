@@ -139,17 +139,24 @@ def stored_tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records and the measurements of a store, and what its suite, as it is now, makes of them.
 
     ``asked_by`` is ``suite`` for the runs and the evaluators that the suite asks for, ``evaluate`` for
-    evaluators that were added to them, and empty for what it no longer has. ``support`` is where p(x|z)
-    of a run has its probability. ``improving`` says of an ok run whether its best epoch is among the
-    last 5% of those it trained, unless patience had stopped it. Measurements are in the order of the
-    evaluators.
+    evaluators that were added to them, and empty for what it no longer has. Measurements are in the order of
+    the evaluators.
     """
-    records, measurements = store.records(), store.measurements()
+    records, measurements = stored_records(store), store.measurements()
+    return records, _asked_figures(measurements, store.noted("evaluators", None), store.noted("added", []))
+
+
+def stored_records(store: Store) -> pd.DataFrame:
+    """The first of the `stored_tables` alone.
+
+    ``support`` is where p(x|z) of a run has its probability. ``improving`` says of an ok run whether its best
+    epoch is among the last 5% of those it trained, unless patience had stopped it.
+    """
+    records, supports = store.records(), store.noted("supports", {})
     records["asked_by"] = _asked_runs(records, store.noted("combinations", None))
-    supports = store.noted("supports", {})
     records["support"] = [supports.get(decoder, "") for decoder in records["decoder"]]
     records["improving"] = _improving(records)
-    return records, _asked_figures(measurements, store.noted("evaluators", None), store.noted("added", []))
+    return records
 
 
 def _asked_runs(records: pd.DataFrame, combinations: list[list[Any]] | None) -> list[str]:
