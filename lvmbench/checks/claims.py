@@ -17,6 +17,7 @@ from lvmbench.checks.statistics import require_average
 from lvmbench.distributions import Chain, DiagonalNormal
 from lvmbench.distributions.base import family_name
 from lvmbench.divergence import analytic_kl
+from lvmbench.kernels.optimizers import eager
 from lvmbench.terms import Terms
 
 DRAWS = 20_000
@@ -291,7 +292,7 @@ def _descend(trial: Trial, weights: list[nn.Parameter], figure: Callable[[], flo
 
 
 def _walk(trial: Trial, weights: list[nn.Parameter], steps: int, sign: int) -> None:
-    optimizer, noise = torch.optim.Adam(weights, lr=1e-2), trial.noise("training", sign)
+    optimizer, noise = eager(torch.optim.Adam)(weights, lr=1e-2), trial.noise("training", sign)
     parts = trial.parts
     for _ in range(steps):
         optimizer.zero_grad()
