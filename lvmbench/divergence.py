@@ -131,7 +131,7 @@ def posterior_type(p: type[Distribution], decoder: type[Decoder]) -> type[Distri
 
 @cache
 def _returned(formula: Callable[..., Distribution]) -> type[Distribution]:
-    """The class that a formula gives, by its annotation."""
+    """The class that a formula says it returns."""
     found: type[Distribution] = get_type_hints(formula)["return"]
     return found
 
