@@ -123,9 +123,13 @@ def resolve(component: type, options: Mapping[str, Any], label: str) -> dict[str
         raise _first(error, model, label) from None
 
 
-@functools.cache
 def bases(component: type) -> tuple[str, ...]:
     """The options that are other components."""
+    return _bases(component)
+
+
+@functools.cache
+def _bases(component: type) -> tuple[str, ...]:
     fields = options_model(component).model_fields
     return tuple(name for name, field in fields.items() if BASE in field.metadata)
 

@@ -157,7 +157,7 @@ def _assigned(subject: Subject, z: Tensor) -> Array:
 
 
 class _Table(NamedTuple):
-    """The label and the cluster of each point by number, ``(N,)``, and how many points have both, ``(L, C)``."""
+    """The label and the cluster of each point by number, ``(N,)``; how many points have both, ``(L, C)``."""
 
     label: Array
     cluster: Array
