@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,15 @@ _NEEDED = {
 _FLAGS = {"True": True, "False": False, "": None}
 
 
+@contextmanager
+def plain_text() -> Iterator[None]:
+    """Have pandas keep text as Python does, also where pyarrow is installed: words in tables of results are
+    short and mostly the same, so that each row costs a pointer, and to look one up needs no other library.
+    """
+    with pd.option_context("mode.string_storage", "python"):
+        yield
+
+
 def read_results(directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read ``records.csv`` and ``measurements.csv`` back as they were written.
 
@@ -72,6 +81,7 @@ def read_results(directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return read_table(directory / RECORDS), read_table(directory / MEASUREMENTS)
 
 
+@plain_text()
 def read_table(path: Path, needed: Iterable[str] = ()) -> pd.DataFrame:
     """Read a table of a results directory back as it was written.
 
@@ -135,6 +145,7 @@ def asked(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["asked_by"] != ""] if "asked_by" in frame else frame
 
 
+@plain_text()
 def stored_tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The records and the measurements of a store, and what its suite, as it is now, makes of them.
 
