@@ -62,8 +62,9 @@ class Split:
             return x.isnan()
         if x.is_floating_point():
             return (x == self.missing) | x.isnan()
-        whole = float(self.missing).is_integer()  # bytes are compared as they are, not as floats of them
-        return x == (int(self.missing) if whole else self.missing)
+        code = torch.tensor(self.missing, dtype=torch.float64).to(x.dtype).item()
+        # bytes are compared as they are, which is faster than as floats, but for a code that no byte is
+        return x == (code if code == self.missing else float(self.missing))
 
     @cached_property
     def lengths(self) -> Tensor:

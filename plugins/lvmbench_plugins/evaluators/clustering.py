@@ -8,7 +8,6 @@ from typing import ClassVar, NamedTuple, final
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
-from scipy.special import xlogy
 from torch import Tensor
 
 from lvmbench import Count, Evaluator, Measurement, Metric, Refusal, Subject, Workload, derive
@@ -158,7 +157,7 @@ def _assigned(subject: Subject, z: Tensor) -> Array:
 
 
 class _Table(NamedTuple):
-    """The label and the cluster of each point by number, ``(N,)``, and how many points have both, ``(L, C)``."""
+    """The label and the cluster of each point by number, ``(N,)``; how many points have both, ``(L, C)``."""
 
     label: Array
     cluster: Array
@@ -218,15 +217,6 @@ def _estimated(metric: str, method: str, value: Array, count: int) -> Measuremen
     return Measurement(metric, float(value.mean()), standard_error(figure), method=method)
 
 
-def _nmi(table: _Table) -> float:
-    """The mutual information of labels and clusters over the arithmetic mean of their entropies."""
-    counts, count = table.counts, len(table.label)
-    margins = counts.sum(1), counts.sum(0)
-    information = xlogy(counts, count * counts / np.outer(*margins)).sum()
-    entropies = sum(-xlogy(margin, margin / count).sum() for margin in margins)
-    return float(np.clip(2 * information / entropies, 0.0, 1.0))
-
-
 def _score(name: str) -> Callable[[_Table], float]:
     """A score of scikit-learn, which is imported when it is wanted."""
 
@@ -254,7 +244,7 @@ def _in_majority(table: _Table) -> Array:
 
 
 AGREEMENT: Mapping[str, Callable[[_Table], float | Array]] = {
-    "nmi": _nmi,
+    "nmi": _score("normalized_mutual_info_score"),
     "ami": _score("adjusted_mutual_info_score"),
     "ari": _score("adjusted_rand_score"),
     "cluster_accuracy": _matched,
