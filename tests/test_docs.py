@@ -35,6 +35,7 @@ from lvmbench.status import Status
 from lvmbench.suites.plan import make_plan
 from lvmbench.suites.schema import Schema
 from lvmbench.suites.suite import load_suite
+from tests.conftest import stay_here
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -167,8 +168,8 @@ def run(command):
         done = subprocess.run(command, shell=True, text=True, capture_output=True, check=False)
         return done.stdout + done.stderr, done.returncode
     forget(Path.cwd())
-    words += ["--jobs", "0"] if words[1] in {"run", "evaluate", "retry"} else []
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        stay_here(patch)
         patch.setattr(sys, "argv", words)
         patch.setattr("lvmbench.api.progress.console.width", WIDTH)
         with contextlib.redirect_stderr(out), pytest.raises(SystemExit) as end:

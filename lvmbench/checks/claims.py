@@ -19,6 +19,7 @@ from lvmbench.checks.statistics import require_average
 from lvmbench.distributions import Chain, DiagonalNormal
 from lvmbench.distributions.base import family_name
 from lvmbench.divergence import analytic_kl
+from lvmbench.kernels.optimizers import eager
 from lvmbench.terms import Terms
 
 DRAWS = 20_000
@@ -320,7 +321,7 @@ def _descend(
 
 def _walk(trial: Trial, weights: list[nn.Parameter], sign: int) -> Iterator[int]:
     """Steps uphill, or with the sign -1 downhill, and how many were taken."""
-    optimizer, noise = torch.optim.Adam(weights, lr=1e-2, fused=True), trial.noise("training", sign)
+    optimizer, noise = eager(torch.optim.Adam)(weights, lr=1e-2, fused=True), trial.noise("training", sign)
     parts = trial.parts
     for step in itertools.count(1):
         optimizer.zero_grad()
@@ -335,4 +336,5 @@ def _bounds(trial: Trial) -> Tensor:
     model, objective = trial.parts.model, trial.parts.objective
     x = trial.x.repeat(GROUPS, *[1] * (trial.x.dim() - 1))
     value: Tensor = objective(Terms(model, x, stream("validation", dtype=trial.dtype), objective.samples))
-    return value.unflatten(0, (GROUPS, -1)).mean(1)
+    groups: Tensor = value.unflatten(0, (GROUPS, -1))
+    return groups.mean(1)

@@ -319,6 +319,7 @@ def _fit(specimen: Specimen, toy: Toy) -> None:
     @torch.no_grad()
     def elbos() -> Tensor:
         terms = Terms(toy.model, x, _double("elbo"), 2 * GROUPS)
-        return terms.log_w().unflatten(0, (GROUPS, 2)).mean((1, 2))
+        groups: Tensor = terms.log_w().unflatten(0, (GROUPS, 2))
+        return groups.mean((1, 2))
 
     fit(trial, list(toy.model.parameters()), elbos)

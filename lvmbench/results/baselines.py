@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lvmbench.results.board import WAY, Board, Figure
-from lvmbench.results.labels import labels, table_name
+from lvmbench.results.board import WAY, Board
+from lvmbench.results.figures import Figure
+from lvmbench.results.labels import table_name
 from lvmbench.results.scales import measure_of
 from lvmbench.results.tables import BASELINES, as_csv, read_table, write
 from lvmbench.status import Status
@@ -145,7 +146,7 @@ def _measures(board: Board) -> pd.Series[str]:
     known = dict(
         zip(zip(ok["dataset"], ok["label"], strict=True), ok["support"].map(measure_of), strict=True)
     )
-    rows = zip(frame["dataset"], labels(frame, board.names), strict=True)
+    rows = zip(frame["dataset"], board.labels[frame.index], strict=True)
     return pd.Series([known[row] for row in rows], index=frame.index, dtype=str)
 
 

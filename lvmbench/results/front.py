@@ -11,8 +11,8 @@ import pandas as pd
 from lvmbench.errors import UserError
 from lvmbench.results.board import Board, seed_values
 from lvmbench.results.comparison import paired_difference
-from lvmbench.results.labels import labels, table_name
-from lvmbench.results.sections import Section, cells, short_labels
+from lvmbench.results.labels import table_name
+from lvmbench.results.sections import Section, cells
 
 TIME = "train_seconds"
 _NAMED = ("dataset", "scale", "label", "seconds", "value")
@@ -44,7 +44,7 @@ def front(board: Board) -> pd.DataFrame:
     if metric in (None, TIME) or TIME not in board.figures:
         return pd.DataFrame(columns=list(COLUMNS))
     rows = board.frame.assign(
-        label=labels(board.frame, board.names), seconds=board.frame[TIME], value=board.frame[metric]
+        label=board.labels, seconds=board.frame[TIME], value=board.frame[metric]
     ).dropna(subset=["seconds", "value"])
     found = {i: row for _, part in rows.groupby(["dataset", "scale"]) for i, row in _of_table(board, part)}
     return pd.DataFrame.from_dict(found, orient="index", columns=list(COLUMNS))
@@ -112,7 +112,7 @@ def front_section(board: Board) -> Section | None:
     tables = [table_name(*map(str, place)) for place in kept[["dataset", "scale"]].to_numpy()]
     columns = {
         "table": tables,
-        "row": row_names(board)[kept.index].tolist(),
+        "row": board.row_names[kept.index].tolist(),
         board.header(TIME): cells(rows, TIME, TIME, TIME),
         board.header(metric): cells(rows, metric, f"{metric}_low", f"{metric}_high"),
         "gain": cells(kept, "gain", "low", "high"),
@@ -132,9 +132,3 @@ def pack_sizes(board: Board) -> list[int]:
         return []
     ok = board.records.loc[board.records["status"] == "ok", "pack"].dropna()
     return sorted({int(size) for size in ok})
-
-
-def row_names(board: Board) -> pd.Series[str]:
-    """What each row of a board is called among those of its data set, by its index."""
-    measured = board.frame[board.frame["seeds"] > 0]
-    return pd.concat([short_labels(part, board.names) for _, part in measured.groupby("dataset")])

@@ -28,6 +28,7 @@ from lvmbench.results.database import (
 )
 from lvmbench.results.leases import holds
 from lvmbench.results.long import DESCRIBED, long_table
+from lvmbench.results.tables import plain_text
 from lvmbench.status import Status
 
 AT_ONCE = 10_000
@@ -228,6 +229,7 @@ class Store(Database):
         order = (RUNS.c.position, RUNS.c.seed)
         return self._frame(sa.select(*columns).order_by(*order))
 
+    @plain_text()
     def measurements(self) -> pd.DataFrame:
         """One row per figure, with the columns that name its run."""
         names = [RUNS.c[name] for name in ("key", *PARTS, "seed")]
@@ -253,6 +255,7 @@ class Store(Database):
         with self.reading() as connection:
             return connection.execute(sa.select(RUNS.c.traceback).where(RUNS.c.key == key)).scalar()
 
+    @plain_text()
     def _frame(self, query: sa.Select[Any]) -> pd.DataFrame:
         with self.reading() as connection:
             frame = pd.read_sql(query, connection)

@@ -16,7 +16,7 @@ from lvmbench.execution.progress import NowAndThen, Progress
 from lvmbench.results.weights import weights_file
 
 PARTS = """
-import json, os, signal, time, torch, lvmbench
+import json, os, signal, sys, time, torch, lvmbench
 from lvmbench import DiagonalNormal, Posterior
 
 class Base(Posterior):
@@ -44,6 +44,7 @@ class Telling(Base):
     def act(self):
         deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         facts = {"pid": os.getpid(), "threads": torch.get_num_threads(), "deaf": deaf}
+        facts["slow to import"] = [name for name in ("torch._dynamo", "sympy") if name in sys.modules]
         with open("FACTS", "w") as file:
             json.dump(facts, file)
 
@@ -102,6 +103,7 @@ def test_worker_processes_change_no_figure(tiny):
     assert told["pid"] != os.getpid()
     assert told["threads"] == 1
     assert told["deaf"], "an interruption reaches workers while they start"
+    assert told["slow to import"] == []
     tiny.run("here", **what)
     assert facts(tiny)["pid"] == os.getpid()
     one, two = ((tiny.folder / out / "measurements.csv").read_bytes() for out in ("workers", "here"))
