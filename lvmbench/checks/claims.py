@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lvmbench.checks.contract import BUILT, MODEL_PARTS, Violation, applies, contract, require
+from lvmbench.checks.draws import AT_ONCE
 from lvmbench.checks.partners import JITTER, Case
 from lvmbench.checks.sources import holed
 from lvmbench.checks.specimen import Specimen, Trial, stream
@@ -32,8 +33,6 @@ is less likely than 1e-8 in all where it falls as often as it rises.
 """
 GROUPS = 32
 DROP = 1.0
-AT_ONCE = 1000
-"""So many draws are made at once: what networks make of more does not fit into what is near the processor."""
 MANY = 8
 """Of more latents than this fewer draws are taken, so that there are as many values in all."""
 
