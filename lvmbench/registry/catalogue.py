@@ -8,7 +8,7 @@ import importlib.util
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,8 @@ class Entry:
 
     def _docstring(self) -> str:
         module, _, attribute = str(self.target).partition(":")
-        classes = (
-            n
-            for n in ast.parse(_source(module).read_text(encoding="utf-8")).body
-            if isinstance(n, ast.ClassDef)
-        )
-        return next((_summary(ast.get_docstring(n)) for n in classes if n.name == attribute), "")
+        source = _source(module)
+        return _summaries(source, source.stat().st_mtime_ns).get(attribute, "")
 
     @property
     def path(self) -> Path:
@@ -103,6 +99,13 @@ def _source(module: str) -> Path:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no module '{module}'")
     return Path(spec.origin)
+
+
+@cache
+def _summaries(source: Path, changed: int) -> dict[str, str]:
+    """The summary of each class in a file that was last changed then."""
+    body = ast.parse(source.read_text(encoding="utf-8")).body
+    return {n.name: _summary(ast.get_docstring(n)) for n in body if isinstance(n, ast.ClassDef)}
 
 
 def _summary(documentation: str | None) -> str:
@@ -193,9 +196,12 @@ class Catalogue:
         """Build a component, and those among its options, from its reference and the positional arguments of
         its kind.
         """
+        from lvmbench.options import bases
+
         ref = Ref.parse(ref) if isinstance(ref, str) else ref
-        built = {option: self.build(kind, base, *args) for option, base in self.bases(kind, ref).items()}
-        return self.entry(kind, ref.name).load()(*args, **{**self.options(kind, ref), **built})
+        component, options = self.entry(kind, ref.name).load(), self.options(kind, ref)
+        built = {name: self.build(kind, options[name], *args) for name in bases(component)}
+        return component(*args, **{**options, **built})
 
     def version(self, kind: str, ref: Ref) -> Any:
         """The version of a component; of one with others among its options, a list of its own and theirs."""

@@ -136,7 +136,7 @@ class Comparison:
         most = sum(error * stdtrit(freedom, (1 + level) / 2) for error, freedom in self._errors)
         if self.of_data == 0 or self.of_seeds == 0:
             return float(most)
-        from scipy.optimize import brentq  # no board needs it, only figures of single data
+        from scipy.optimize import brentq  # which takes as long to import as all that boards need of scipy
 
         return float(brentq(lambda x: self._cdf(x) - (1 + level) / 2, 0.0, 2 * most, xtol=1e-9 * most))
 
