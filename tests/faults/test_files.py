@@ -10,7 +10,7 @@ MERGES = "\n".join(f"b{i}: &b{i}\n  <<: [{', '.join([f'*b{i - 1}'] * 9)}]" for i
 FILES = {
     "aliases": (f"a0: &a0 [x]\n{LEVELS}\n", "aliases stand for more than 100,000 values"),
     "comments": ("# a comment\n" * 10**6, "has 12,000,000 bytes, more than the 500,000"),
-    "nested": ("[" * 1_000, "nests too deep"),
+    "nested": ("[" * 5_000, "nests too deep"),
     "tag": ("suite: !!python/object/apply:os.system ['touch MARK']\n", None),
     "merges": (f"b0: &b0 {{x: 1}}\n{MERGES}\n", None),
     "binary": ("\0\1\2", "cannot be read"),
