@@ -76,12 +76,11 @@ def show_profile(directory: Path) -> None:
     show_sections([profile_section(directory)])
 
 
-def show_results(results: Results, summary: Summary) -> None:
+def show_results(results: Results, board: Board, summary: Summary) -> None:
     """The leaderboard, the files, and the counts per status."""
     out = results.directory
-    board = results.board()
     show_tables(board)
-    _attention(results.evaluations, results.records, settled=SETTLED)
+    _attention(results.evaluations, board.records, settled=SETTLED)
     written = [name for name in FILES if (out / name).exists()]
     say(f"wrote to {out}/: {', '.join([*written, 'store, weights'])}")
     say(_closing(summary))

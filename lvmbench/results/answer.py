@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from lvmbench.results.board import Board, seed_values
+from lvmbench.results.board import Board
 from lvmbench.results.front import TIME, pack_sizes
 from lvmbench.results.labels import table_name
 from lvmbench.results.sections import cell
@@ -103,10 +103,8 @@ def _value(board: Board, row: pd.Series[Any]) -> str:
 
 def _wins(board: Board, rows: pd.DataFrame) -> str:
     """In how many of its seeds the first row is the best."""
-    own = board.runs[board.runs["scale"] == rows["scale"].iloc[0]]
-    values = seed_values(own, str(board.metric))[str(rows["dataset"].iloc[0])]
     named = board.labels[rows.index]
-    own = values[named].dropna(subset=named[:1])
+    own = board.seeds[rows["dataset"].iloc[0], rows["scale"].iloc[0]][named].dropna(subset=named[:1])
     lower = board.figures[str(board.metric)].better == "lower"
     best = own.min(axis=1) if lower else own.max(axis=1)
     return f"{int((own.iloc[:, 0] == best).sum())} of {len(own)} seeds"

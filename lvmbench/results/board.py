@@ -21,8 +21,12 @@ from lvmbench.results.tidy import Tidy, tidy
 from lvmbench.results.titles import titles
 
 if TYPE_CHECKING:
+    from pandas.api.typing import DataFrameGroupBy
+
     from lvmbench.results.effects import Table
     from lvmbench.results.effects_sections import Effects
+
+    Groups = DataFrameGroupBy[Any, Any]
 
 WAY = "way"
 """The column with how far rows have come from the independent marginals to the best that is known."""
@@ -60,6 +64,7 @@ class Board:
         headline: The figures that printed tables show.
         titles: What these are called, as short as tells them apart from one another.
         missing: What the suite's board asks for and was not measured.
+        seeds: What ranks rest on: by data set and scale, one row per seed and one column per combination.
         detectable: The difference that the typical pair must have to be told apart, by table, where known.
         unasked: What is kept and not shown.
         claims: What became of each claim of the suite, one row for each, as `judge` gives it.
@@ -80,6 +85,7 @@ class Board:
     headline: Sequence[str]
     titles: Mapping[str, str]
     missing: Sequence[str]
+    seeds: Mapping[tuple[str, str], pd.DataFrame]
     detectable: Mapping[str, float | None]
     unasked: Unasked
     instead_of: str | None = None
@@ -245,9 +251,10 @@ def leaderboard(
     chosen, names = ranking(metric, figures), identity(wanted)[1:]
     shown = headline(figures, chosen, columns)
     runs = runs.assign(scale=scales(runs, figures, chosen))
-    ranks, detectable = _ranks(runs, chosen, figures, alpha)
+    seeds, better = _seeds(runs, chosen), figures[chosen].better if chosen else "neither"
+    ordered = list(dict.fromkeys([*shown, *figures]))
     return Board(
-        frame=_frame(runs, ranks, names, list(dict.fromkeys([*shown, *figures])), chosen),
+        frame=_frame(runs, _ranks(seeds, better, alpha), names, ordered, chosen),
         runs=runs,
         records=records,
         metric=chosen,
@@ -258,7 +265,8 @@ def leaderboard(
         headline=shown,
         titles=titles((figures[name] for name in shown), figures.values()),
         missing=missing(columns or (), figures),
-        detectable=detectable,
+        seeds=seeds,
+        detectable={table_name(*t): detectable_difference(frame, alpha) for t, frame in seeds.items()},
         unasked=_unasked(records, measurements),
     )
 
@@ -273,7 +281,8 @@ def _frame(
     runs: pd.DataFrame, ranks: pd.DataFrame, names: list[str], figures: list[str], metric: str | None
 ) -> pd.DataFrame:
     """The rows of a board, in one piece with its columns in order."""
-    rows = ranks.join(_statuses(runs)).join(_means(runs, figures)).reset_index(level=list(_TABLE))
+    groups = runs.assign(ok=runs["status"] == "ok").groupby([*_TABLE, "label"])
+    rows = ranks.join(_statuses(runs, groups)).join(_means(groups[figures])).reset_index(level=list(_TABLE))
     notes = [_note(*row) for row in zip(rows["note"], rows["seeds"], rows["n"], strict=True)]
     rows["note"] = notes if metric else ""
     heads = [*_TABLE, "rank", *names, "seeds", "improving", "status", "reason", "note"]
@@ -286,26 +295,22 @@ def _unasked(records: pd.DataFrame, measurements: pd.DataFrame) -> Unasked:
     return Unasked(len(records) - len(asked(records)), kept["evaluator"].unique().tolist())
 
 
-def _ranks(
-    runs: pd.DataFrame, metric: str | None, figures: Figures, alpha: float
-) -> tuple[pd.DataFrame, dict[str, float | None]]:
-    """`rank_groups` of each table, indexed by (dataset, scale, label) in the order of the board,
-    and detectable differences.
-    """
-    better = figures[metric].better if metric else "neither"
+def _seeds(runs: pd.DataFrame, metric: str | None) -> dict[tuple[str, str], pd.DataFrame]:
+    """`seed_values` of each table, in the order of the board."""
     runs = runs.assign(value=runs[metric] if metric else np.nan)
     parts = {str(scale): seed_values(part, "value") for scale, part in runs.groupby("scale")}
     values = {(dataset, scale): frame for scale, part in parts.items() for dataset, frame in part.items()}
-    values = dict(sorted(values.items(), key=lambda item: (item[0][0], not item[0][1], item[0][1])))
-    ranks = {table: rank_groups(frame, better, alpha) for table, frame in values.items()}
-    detectable = {table_name(*t): detectable_difference(frame, alpha) for t, frame in values.items()}
-    return pd.concat(ranks, names=[*_TABLE, "label"]).drop(columns="mean"), detectable
+    return dict(sorted(values.items(), key=lambda item: (item[0][0], not item[0][1], item[0][1])))
 
 
-def _statuses(runs: pd.DataFrame) -> pd.DataFrame:
+def _ranks(seeds: Mapping[tuple[str, str], pd.DataFrame], better: str, alpha: float) -> pd.DataFrame:
+    """`rank_groups` of each table, indexed by (dataset, scale, label)."""
+    ranks = {table: rank_groups(values, better, alpha) for table, values in seeds.items()}
+    return pd.concat(ranks, names=[*_TABLE, "label"]).drop(columns="mean")
+
+
+def _statuses(runs: pd.DataFrame, groups: Groups) -> pd.DataFrame:
     """Components, ok seeds and what is known of them, what became of others, by (dataset, scale, label)."""
-    runs = runs.assign(ok=runs["status"] == "ok")
-    groups = runs.groupby([*_TABLE, "label"])
     names = [name for name in runs.columns[: runs.columns.get_loc("key")] if name != "dataset"]
     table = groups[names].first()
     table["seeds"] = groups["ok"].sum()
@@ -328,9 +333,8 @@ def _status(statuses: Sequence[str]) -> str:
     return ", ".join(f"{counts[status]} {status}" for status in order)
 
 
-def _means(runs: pd.DataFrame, figures: list[str]) -> pd.DataFrame:
+def _means(groups: Groups) -> pd.DataFrame:
     """Mean and interval of each figure, by (dataset, scale, label)."""
-    groups = runs.groupby([*_TABLE, "label"])[figures]
     mean, width = groups.mean(), half_width(groups.std(), groups.count())
     low, high = (mean - width).add_suffix("_low"), (mean + width).add_suffix("_high")
     return pd.concat([mean, low, high], axis=1)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from lvmbench.errors import UserError
-from lvmbench.results.board import Board, seed_values
+from lvmbench.results.board import Board
 from lvmbench.results.comparison import paired_difference
 from lvmbench.results.labels import table_name
 from lvmbench.results.sections import Section, cells
@@ -55,7 +55,7 @@ def _of_table(board: Board, rows: pd.DataFrame) -> Iterator[tuple[Any, tuple[Any
     sign = -1 if board.figures[str(board.metric)].better == "lower" else 1
     rows = rows.assign(quality=sign * rows["value"])
     rows = rows.sort_values(["seconds", "quality"], ascending=[True, False], kind="stable")
-    seeds = sign * _seeds(board, rows)
+    seeds = sign * board.seeds[rows["dataset"].iloc[0], rows["scale"].iloc[0]]
     best: pd.Series[Any] | None = None
     for i, row in rows.iterrows():
         named = tuple(row[name] for name in _NAMED)
@@ -65,12 +65,6 @@ def _of_table(board: Board, rows: pd.DataFrame) -> Iterator[tuple[Any, tuple[Any
         else:
             alike = (row["quality"], row["seconds"]) == (best["quality"], best["seconds"])
             yield i, (*named, "" if alike else best["label"], None, None, None)
-
-
-def _seeds(board: Board, rows: pd.DataFrame) -> pd.DataFrame:
-    """What ranks the rows of one table, by seed and label."""
-    own = board.runs[board.runs["scale"] == rows["scale"].iloc[0]]
-    return seed_values(own, str(board.metric))[str(rows["dataset"].iloc[0])]
 
 
 def _gain(row: pd.Series[Any], before: pd.Series[Any] | None, seeds: pd.DataFrame) -> tuple[Any, Any, Any]:

@@ -250,6 +250,12 @@ class Store(Database):
         """The learning curves: key, epoch, train_bound, validation_bound."""
         return self._frame(sa.select(CURVES).order_by(CURVES.c.key, CURVES.c.epoch))
 
+    def provenance(self, key: str) -> dict[str, Any]:
+        """What a run was made with."""
+        with self.reading() as connection:
+            found = connection.execute(sa.select(RUNS.c.provenance).where(RUNS.c.key == key)).scalar()
+            return dict(found or {})
+
     def traceback(self, key: str) -> str | None:
         """What was raised by a run that failed."""
         with self.reading() as connection:

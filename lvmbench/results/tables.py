@@ -145,29 +145,35 @@ def asked(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["asked_by"] != ""] if "asked_by" in frame else frame
 
 
-@plain_text()
 def stored_tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The records and the measurements of a store, and what its suite, as it is now, makes of them.
-
-    ``asked_by`` is ``suite`` for the runs and the evaluators that the suite asks for, ``evaluate`` for
-    evaluators that were added to them, and empty for what it no longer has. Measurements are in the order of
-    the evaluators.
-    """
-    records, measurements = stored_records(store), store.measurements()
-    return records, _asked_figures(measurements, store.noted("evaluators", None), store.noted("added", []))
+    """The records and the measurements of a store, and what its suite, as it is now, makes of them."""
+    return stored_records(store), stored_measurements(store)
 
 
+@plain_text()
 def stored_records(store: Store) -> pd.DataFrame:
-    """The first of the `stored_tables` alone.
+    """The records of a store, and what its suite, as it is now, makes of them.
 
+    ``asked_by`` is ``suite`` for the runs that the suite asks for, and empty for what it no longer has.
     ``support`` is where p(x|z) of a run has its probability. ``improving`` says of an ok run whether its best
     epoch is among the last 5% of those it trained, unless patience had stopped it.
     """
-    records, supports = store.records(), store.noted("supports", {})
+    records = store.records()
     records["asked_by"] = _asked_runs(records, store.noted("combinations", None))
+    supports = store.noted("supports", {})
     records["support"] = [supports.get(decoder, "") for decoder in records["decoder"]]
     records["improving"] = _improving(records)
     return records
+
+
+@plain_text()
+def stored_measurements(store: Store) -> pd.DataFrame:
+    """The measurements of a store, in the order of the suite's evaluators.
+
+    ``asked_by`` is ``suite`` for those that the suite asks for, ``evaluate`` for those that were added to
+    them, and empty for what it no longer has.
+    """
+    return _asked_figures(store.measurements(), store.noted("evaluators", None), store.noted("added", []))
 
 
 def _asked_runs(records: pd.DataFrame, combinations: list[list[Any]] | None) -> list[str]:
