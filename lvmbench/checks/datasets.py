@@ -16,7 +16,7 @@ from lvmbench.checks.steps import global_state
 from lvmbench.data.cache import parsed_anew
 from lvmbench.data.files import present
 from lvmbench.data.remarks import repeated_rows, shared_rows
-from lvmbench.data.rules import SPLITS, SUPPORTS
+from lvmbench.data.rules import SUPPORTS
 from lvmbench.dataset import Data
 from lvmbench.errors import UserError
 from lvmbench.noise import Recorder
@@ -120,8 +120,8 @@ def splits_share_no_rows(specimen: Specimen) -> str | None:
     data = loaded_data(specimen)
     chance = (repeated_rows(data) + 1) / (len(data.splits["train"]) + 1)
     warnings = []
-    for name in SPLITS[1:]:
-        shared, rows = shared_rows(data, name), len(data.splits[name])
+    for name, shared in shared_rows(data).items():
+        rows = len(data.splits[name])
         likely = float(bdtrc(shared - 1, rows, chance)) if shared else 1.0
         require(
             likely > FALSE_ALARMS,

@@ -39,10 +39,9 @@ def remarks(data: Data) -> Iterator[str]:
             yield f"{what} are in {' and '.join(names)} only: nothing uses them"
     for name, split in data.splits.items():
         yield from _remarks_on_labels(name, split)
-    for name in SPLITS[1:]:
-        shared, rows = shared_rows(data, name), len(data.splits[name])
+    for name, shared in shared_rows(data).items():
         if shared:
-            yield f"{shared} of {rows} rows of {name} equal one of train"
+            yield f"{shared} of {len(data.splits[name])} rows of {name} equal one of train"
 
 
 def _steps(name: str, split: Split) -> str:
@@ -78,10 +77,10 @@ def _remarks_on_labels(name: str, split: Split) -> Iterator[str]:
         yield f"each of the {len(split)} rows of {name} has a label of its own: labels group nothing"
 
 
-def shared_rows(data: Data, name: str) -> int:
-    """How many rows of a split equal one of train."""
+def shared_rows(data: Data) -> dict[str, int]:
+    """How many rows of each other split equal one of train."""
     train = set(row_keys(data.splits["train"].x))
-    return sum(row in train for row in row_keys(data.splits[name].x))
+    return {name: sum(row in train for row in row_keys(data.splits[name].x)) for name in SPLITS[1:]}
 
 
 def row_keys(x: Tensor) -> list[bytes]:
