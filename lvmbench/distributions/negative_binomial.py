@@ -11,6 +11,8 @@ from lvmbench.noise import Noise
 
 LARGE = 8.0
 """From here on Stirling's series of three terms is exact to 1e-10."""
+LEAST = -80.0
+"""The log of a dispersion so small that the density is that of Poisson distributions to the last digit."""
 
 
 class NegativeBinomial(Distribution):
@@ -46,7 +48,8 @@ class NegativeBinomial(Distribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         # the logs of the factorials of large counts cancel: single precision would leave few digits
-        x, log_mean, log_r = value.double(), self.log_mean.double(), -self.log_dispersion.double()
+        x, log_mean = value.double(), self.log_mean.double()
+        log_r = -self.log_dispersion.double().clamp(min=LEAST)  # the powers of larger r overflow
         r, odds = log_r.exp(), -logsigmoid(log_r - log_mean)  # log(1 + mu / r)
         each = _log_rising(x, r) - torch.lgamma(x + 1) + x * (log_mean - odds) - r * odds
         return sum_event(each, self.event_dims).to(self.log_mean.dtype)

@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.util
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -73,8 +74,10 @@ class Entry:
         from lvmbench.options import options_model
 
         try:
-            with preserved([]), entered(f"the import of {self.label}"):
-                component = self.target if isinstance(self.target, type) else _attribute(self.target)
+            component = _present(self.target)
+            if component is None:
+                with preserved([]), entered(f"the import of {self.label}"):
+                    component = _attribute(str(self.target))
             base = TABLE[self.kind].base()
             if not (isinstance(component, type) and issubclass(component, base)):
                 raise TypeError(f"{component!r} is not a class derived from lvmbench.{base.__name__}")
@@ -85,6 +88,14 @@ class Entry:
                 f"used: {reason_of(origin(error), named=True)}"
             ) from error
         return component
+
+
+def _present(target: str | type) -> Any:
+    """A class, or what ``"package.module:name"`` names, where it is there without running any code."""
+    if isinstance(target, type):
+        return target
+    module, _, attribute = target.partition(":")
+    return getattr(sys.modules.get(module), "__dict__", {}).get(attribute)
 
 
 def _attribute(target: str) -> Any:

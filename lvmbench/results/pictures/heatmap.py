@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 
 from lvmbench.results.pictures.board import FENCE, style
-from lvmbench.results.pictures.cells import draw_cells
 from lvmbench.results.pivot import Block
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Array = npt.NDArray[np.floating[Any]]
 _DARK, _LIGHT, _HOLE = "#1b1b1b", "#fdfdfd", "#868686"
-_BRIGHT = 0.408
-"""The luminance from which on a cell is light."""
-_CENTRED: Mapping[str, Any] = {"ha": "center", "va": "center", "fontsize": 8}
 _CELL = (1.25, 0.46)
 """The inches of a cell, across and down."""
 
@@ -58,9 +53,16 @@ def draw_heatmap(
         better: Which values are better, ``higher``, ``lower`` or ``neither``.
         ends: The values between which colours change; by default those of the block, as `colour_ends` has it.
     """
+    import seaborn as sns
+
     colours = "viridis_r" if better == "lower" else "viridis"
-    cells = draw_cells(axes, block.means, colours, ends or colour_ends([block]), gap=1.5)
-    _texts(axes, block, cells.to_rgba(block.means.to_numpy(dtype=float)))
+    low, high = ends or colour_ends([block])
+    look: dict[str, Any] = {"cmap": colours, "cbar": False, "linewidths": 1.5, "annot_kws": {"fontsize": 8}}
+    sns.heatmap(
+        block.means, annot=_broken(block.texts), fmt="", vmin=low, vmax=high, ax=axes, square=False, **look
+    )
+    for text in axes.texts:  # colours of their own, as the page gives those of other texts a dark form
+        text.set_color(_DARK if text.get_color() == ".15" else _LIGHT)
     _holes(axes, block)
     _names(axes, block)
     return axes
@@ -76,30 +78,24 @@ def colour_ends(blocks: Sequence[Block]) -> tuple[float, float]:
     return float(inside.min()), float(inside.max())
 
 
-def _texts(axes: Axes, block: Block, colours: Array) -> None:
-    """Each mean above its interval, dark on a light cell and light on a dark one."""
-    for i, j in zip(*np.nonzero(block.means.notna().to_numpy()), strict=True):
-        colour = _DARK if _luminance(colours[i, j, :3]) > _BRIGHT else _LIGHT
-        text = str(block.texts.iloc[i, j]).replace(" ± ", "\n± ")
-        axes.text(j + 0.5, i + 0.5, text, color=colour, **_CENTRED)
-
-
-def _luminance(colour: Array) -> float:
-    """How bright a colour of red, green and blue is, as the eye weighs them (WCAG 2, relative luminance)."""
-    linear = np.where(colour <= 0.03928, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
+def _broken(texts: pd.DataFrame) -> pd.DataFrame:
+    """A mean above its interval."""
+    return texts.map(lambda text: str(text).replace(" ± ", "\n± "))
 
 
 def _holes(axes: Axes, block: Block) -> None:
     """What became of the combinations without a figure."""
+    place: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": _HOLE}
     for i, j in zip(*np.nonzero(block.means.isna().to_numpy()), strict=True):
-        axes.text(j + 0.5, i + 0.5, str(block.texts.iloc[i, j]), style="italic", color=_HOLE, **_CENTRED)
+        axes.text(j + 0.5, i + 0.5, str(block.texts.iloc[i, j]), style="italic", **place)
 
 
 def _names(axes: Axes, block: Block) -> None:
     """What rows and columns are called."""
-    rows, columns = (np.arange(n) + 0.5 for n in block.means.shape)
-    axes.set_yticks(rows, map(str, block.means.index))
+    axes.set(xlabel="", ylabel="")
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.set_yticklabels(map(str, block.means.index), rotation=0)
     turned: dict[str, Any] = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(columns, map(str, block.means.columns), **(turned if _turned(block) else {}))
+    axes.set_xticklabels(map(str, block.means.columns), **(turned if _turned(block) else {"rotation": 0}))
     axes.set_title(block.rest, loc="left", fontsize=9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,6 @@ import pandas as pd
 from lvmbench.results.board import Board
 from lvmbench.results.labels import short_labels
 from lvmbench.results.pictures.board import panels, style, width_for
-from lvmbench.results.pictures.cells import DEPTHS, draw_cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,14 +54,13 @@ def unit_table(runs: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 def draw_units(axes: Axes, table: pd.DataFrame) -> Axes:
     """Draw the units of each combination of `unit_table` as a row of cells, the largest divergence first."""
-    from matplotlib.colors import LinearSegmentedColormap
+    import seaborn as sns
 
-    colours = LinearSegmentedColormap.from_list("depths", DEPTHS)
-    cells = draw_cells(axes, table, colours, (0.0, float(np.nanmax(table))), gap=0.6)
-    bar = axes.figure.colorbar(cells, ax=axes, label="KL (nats)", pad=0.01, fraction=0.03)
-    bar.outline.set_linewidth(0)
-    axes.set(xlabel="units, the largest divergence first")
-    axes.set_yticks(np.arange(len(table)) + 0.5, map(str, table.index))
+    bar: dict[str, Any] = {"label": "KL (nats)", "pad": 0.01, "fraction": 0.03}
+    sns.heatmap(table, ax=axes, cmap="mako", vmin=0, linewidths=0.6, cbar_kws=bar)
+    axes.set(xlabel="units, the largest divergence first", ylabel="")
+    axes.set_yticks(np.arange(len(table)) + 0.5, map(str, table.index), rotation=0)
     shown = range(0, table.shape[1], max(table.shape[1] // 16, 1))
-    axes.set_xticks([i + 0.5 for i in shown], [str(i + 1) for i in shown])
+    axes.set_xticks([i + 0.5 for i in shown], [str(i + 1) for i in shown], rotation=0)
+    axes.tick_params(length=0)
     return axes
