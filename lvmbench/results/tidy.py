@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.combinations.combination import SETTINGS
@@ -18,7 +17,6 @@ from lvmbench.results.figures import COSTS, Figure, Figures, figure_name, find_f
 from lvmbench.results.tables import asked
 from lvmbench.suites.claims import fits
 
-Places = npt.NDArray[np.int64]
 _NUMBERS = ["key", "value", "stderr"]
 _WORDS = [word.name for word in fields(Figure) if word.name != "name"]
 _TELLING = ["metric", "variant", "method", "evaluator", "asked_by"]
@@ -56,13 +54,14 @@ class Tidy:
         Raises `UserError` where a run has a figure twice.
         """
         place, runs = pd.factorize(keys)
-        run, figure = pd.Index(runs).get_indexer(self.rows["key"]), self.rows["figure"].to_numpy()
+        rows = self.rows[self.rows["key"].isin(runs)]
+        run, figure = pd.Index(runs).get_indexer(rows["key"]), rows["figure"].to_numpy()
         twice = pd.Series(run * len(self.figures) + figure).duplicated().to_numpy()
         if twice.any():
             name = list(self.figures)[int(figure[twice][0])]
             raise UserError(f"measurements.csv has '{name}' twice for the same run")
         values = np.full((len(runs), len(self.figures)), np.nan)
-        values[run, figure] = self.rows["value"]
+        values[run, figure] = rows["value"]
         return pd.DataFrame(values[place], keys.index, list(self.figures))
 
 
@@ -79,25 +78,19 @@ def tidy(records: pd.DataFrame, measurements: pd.DataFrame, split: str = "test")
         & long["split"].fillna("").isin([split, ""])
         & np.isfinite(long["value"].astype(float))
     ]
-    group, described = _described(long)
-    measured = {figure.metric for figure in described if figure.asked_by == "suite"}
-    costs = {name: ok[ok[name].notna()] for name in COSTS if name in ok and name not in measured}
-    costs = {name: runs for name, runs in costs.items() if len(runs)}
-    counts = [len(runs) for runs in costs.values()]
-    group = np.concatenate([group, len(described) + np.repeat(np.arange(len(costs)), counts)])
-    rows = pd.concat(
-        [long[_NUMBERS], *(_cost(runs, name) for name, runs in costs.items())], ignore_index=True
-    )
-    figures = [*described, *(COSTS[name] for name in costs)]
-    return _named(rows, group, figures)
+    rows, figures = _described(long)
+    measured = {figure.metric for figure in figures if figure.asked_by == "suite"}
+    costs = [name for name in COSTS if name in ok and name not in measured and ok[name].notna().any()]
+    known = (_cost(ok, name, place) for place, name in enumerate(costs, len(figures)))
+    return _named(pd.concat([rows, *known], ignore_index=True), [*figures, *(COSTS[name] for name in costs)])
 
 
-def _described(long: pd.DataFrame) -> tuple[Places, list[Figure]]:
-    """Which of some figures each row is of, and these: of a million measurements few differ in it."""
+def _described(long: pd.DataFrame) -> tuple[pd.DataFrame, list[Figure]]:
+    """Rows with the place of their figure, and the figures: of a million measurements few differ in it."""
     telling, words = ([word for word in some if word in long] for some in (_TELLING, _WORDS))
-    group = np.asarray(long.groupby(telling, sort=False, dropna=False).ngroup(), dtype=np.int64)
-    first = long.iloc[pd.Series(group).drop_duplicates().index]
-    return group, [_figure(said) for said in first[words].to_dict("records")]
+    place = long.groupby(telling, sort=False, dropna=False).ngroup().to_numpy()
+    first = long.iloc[pd.Series(place).drop_duplicates().index]
+    return long[_NUMBERS].assign(figure=place), [_figure(said) for said in first[words].to_dict("records")]
 
 
 def _figure(said: Mapping[Any, Any]) -> Figure:
@@ -107,17 +100,20 @@ def _figure(said: Mapping[Any, Any]) -> Figure:
     return Figure("", **{**known, "title": title})
 
 
-def _cost(runs: pd.DataFrame, name: str) -> pd.DataFrame:
-    return pd.DataFrame({"key": runs["key"], "value": runs[name].astype(float), "stderr": np.nan})
+def _cost(ok: pd.DataFrame, name: str, place: int) -> pd.DataFrame:
+    """The rows of what records hold."""
+    runs = ok[ok[name].notna()]
+    value = runs[name].astype(float)
+    return pd.DataFrame({"key": runs["key"], "value": value, "stderr": np.nan, "figure": place})
 
 
-def _named(rows: pd.DataFrame, group: Places, figures: Sequence[Figure]) -> Tidy:
-    """Rows with the figure that each is of, of some that may not have a name yet."""
+def _named(rows: pd.DataFrame, figures: Sequence[Figure]) -> Tidy:
+    """The figures by name, of rows of some that have none yet and of which several may have the same."""
     names = _names(figures)
     places = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    of_group = np.array([places[name] for name in names], dtype=int)
+    of_name = np.array([places[name] for name in names], dtype=int)
     named = {name: replace(figures[names.index(name)], name=name) for name in places}
-    return Tidy(rows.assign(figure=of_group[group]), named)
+    return Tidy(rows.assign(figure=of_name[rows["figure"].to_numpy()]), named)
 
 
 def _names(figures: Sequence[Figure]) -> list[str]:

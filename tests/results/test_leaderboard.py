@@ -92,7 +92,13 @@ def measured(record, value):
 
 
 @pytest.fixture
-def results():
+def results(made):
+    """Tables of its own for a test."""
+    return tuple(table.copy() for table in made)
+
+
+@pytest.fixture(scope="module")
+def made():
     """Two data sets; a refused, a failed and a partly diverged combination."""
     rng = np.random.default_rng(0)
     runs = []
