@@ -17,7 +17,7 @@ def _global_state_is_left_alone(doctest_namespace: dict[str, object]) -> Iterato
     doctest_namespace["torch"] = torch
     before = torch.get_default_dtype(), torch.get_num_threads()
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed notes the stack for each device, too
         yield
     assert (torch.get_default_dtype(), torch.get_num_threads()) == before, (
         "global torch settings were changed"

@@ -25,9 +25,9 @@ import pandas as pd
 from scipy.stats import studentized_range
 
 from lvmbench.results.board import run_table, seed_values
-from lvmbench.results.metrics import tidy
 from lvmbench.results.statistics import _pairs, holm
 from lvmbench.results.tables import read_results
+from lvmbench.results.tidy import tidy
 
 Array = npt.NDArray[np.float64]
 Test = Callable[[Array], npt.NDArray[np.bool_]]

@@ -5,6 +5,7 @@ kept outside both classes of a pair.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 import torch
@@ -125,7 +126,14 @@ def draw_kl(q: Distribution, p: Distribution, z: Tensor, noise: Noise) -> Tensor
 def posterior_type(p: type[Distribution], decoder: type[Decoder]) -> type[Distribution] | None:
     """The class of the exact posterior of a pair, or ``None`` where none is registered."""
     formula = _POSTERIOR.get((p, decoder))
-    return None if formula is None else get_type_hints(formula)["return"]
+    return None if formula is None else _returned(formula)
+
+
+@cache
+def _returned(formula: Callable[..., Distribution]) -> type[Distribution]:
+    """The class that a formula says it returns."""
+    found: type[Distribution] = get_type_hints(formula)["return"]
+    return found
 
 
 def exact_posterior(p: Distribution, decoder: Decoder, x: Tensor) -> Distribution:

@@ -118,15 +118,20 @@ def resolve(component: type, options: Mapping[str, Any], label: str) -> dict[str
     """
     model = options_model(component)
     try:
-        checked = model(**options)
+        return dict(model(**options))
     except ValidationError as error:
         raise _first(error, model, label) from None
-    return {name: getattr(checked, name) for name in model.model_fields}
 
 
-def bases(component: type) -> list[str]:
+def bases(component: type) -> tuple[str, ...]:
     """The options that are other components."""
-    return [name for name, field in options_model(component).model_fields.items() if BASE in field.metadata]
+    return _bases(component)
+
+
+@functools.cache
+def _bases(component: type) -> tuple[str, ...]:
+    fields = options_model(component).model_fields
+    return tuple(name for name, field in fields.items() if BASE in field.metadata)
 
 
 def varying(component: type) -> list[str]:

@@ -60,8 +60,11 @@ class Split:
         """Which of some stored values mean that nothing was observed."""
         if self.missing is None or math.isnan(self.missing):
             return x.isnan()
-        coded = x == self.missing
-        return coded | x.isnan() if x.is_floating_point() else coded
+        if x.is_floating_point():
+            return (x == self.missing) | x.isnan()
+        code = torch.tensor(self.missing, dtype=torch.float64).to(x.dtype).item()
+        # bytes are compared as they are, which is faster than as floats, but for a code that no byte is
+        return x == (code if code == self.missing else float(self.missing))
 
     @cached_property
     def lengths(self) -> Tensor:

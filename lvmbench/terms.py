@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -193,21 +193,35 @@ class Terms:
 
     def take(self, index: Tensor) -> Terms:
         """The same terms for some of the samples only."""
-        other = copy.copy(self)
-        other.samples = len(index)
-        other.__dict__.update({name: getattr(self, name)[index] for name in self._PER_SAMPLE})
-        if "kl_of_draws" in self.__dict__:  # which may have drawn noise of its own
-            other.__dict__["kl_of_draws"] = self.kl_of_draws[index]
-        return other
+        return self._of_some({name: each[index] for name, each in self._each.items()})
 
     def singles(self) -> list[Terms]:
         """The terms of sample k alone, for each k."""
-        return [self.take(k) for k in torch.arange(self.samples, device=self.x.device).split(1)]
+        return self._apart({name: each.split(1) for name, each in self._each.items()})
 
     def leave_one_out(self) -> list[Terms]:
         """The terms without sample k, for each k of 0 ... K - 1; needs at least two samples."""
         everyone = torch.arange(self.samples, device=self.x.device)
-        return [self.take(torch.cat([everyone[:k], everyone[k + 1 :]])) for k in range(self.samples)]
+        others = everyone[:-1] + (everyone[:-1] >= everyone.unsqueeze(1))  # (K, K - 1)
+        return self._apart({name: each[others].unbind() for name, each in self._each.items()})
+
+    @property
+    def _each(self) -> dict[str, Tensor]:
+        """What there is of each sample, ``(K, ...)``."""
+        # the last may have drawn noise of its own
+        names = (*self._PER_SAMPLE, *(("kl_of_draws",) if "kl_of_draws" in self.__dict__ else ()))
+        return {name: getattr(self, name) for name in names}
+
+    def _apart(self, parts: Mapping[str, Sequence[Tensor]]) -> list[Terms]:
+        """The terms of some samples after another."""
+        return [self._of_some({name: part[k] for name, part in parts.items()}) for k in range(self.samples)]
+
+    def _of_some(self, found: Mapping[str, Tensor]) -> Terms:
+        """The terms of some samples, of which these are found."""
+        other = copy.copy(self)
+        other.samples = len(found["z"])
+        other.__dict__.update(found)
+        return other
 
 
 def _held(z: Tensor, log_q: Tensor, slope: Tensor) -> Tensor:

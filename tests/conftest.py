@@ -345,13 +345,18 @@ class Shown(NamedTuple):
     err: str
 
 
+def stay_here(patch):
+    """Let commands do all in this process, unless they ask for workers."""
+    local = executors.EXECUTORS["local"]
+    patch.setitem(executors.EXECUTORS, "local", lambda o: local(replace(o, jobs=o.jobs or 0)))
+    patch.setattr(survey, "place", lambda foreign: HereExecutor())
+
+
 @pytest.fixture
 def cli(monkeypatch, capsys):
     """The command line as a user meets it, in this process."""
     monkeypatch.setattr("lvmbench.api.progress.console.width", 200)
-    here = executors.EXECUTORS["local"]  # nothing is isolated unless a test asks for workers
-    monkeypatch.setitem(executors.EXECUTORS, "local", lambda o: here(replace(o, jobs=o.jobs or 0)))
-    monkeypatch.setattr(survey, "place", lambda foreign: HereExecutor())
+    stay_here(monkeypatch)
 
     def call(*words):
         monkeypatch.setattr(sys, "argv", ["lvmbench", *map(str, words)])

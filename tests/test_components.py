@@ -30,7 +30,7 @@ def by_averages(kind):
     """The checks of a kind that compare averages."""
     files = [Path(inspect.getfile(inspect.unwrap(c.run))) for c in checks_of(kind)]  # some are wrapped
     known = [functions(ast.parse(file.read_text())) for file in files]
-    texts = [used(file[c.name], file) for c, file in zip(checks_of(kind), known, strict=True)]
+    texts = [used(c.name, file) for c, file in zip(checks_of(kind), known, strict=True)]
     return [c.name for c, text in zip(checks_of(kind), texts, strict=True) if "require_average(" in text]
 
 

@@ -9,6 +9,7 @@ with a decimal point or a ± may differ as they do between processors.
 
 import ast
 import contextlib
+import functools
 import importlib
 import importlib.util
 import io
@@ -35,6 +36,7 @@ from lvmbench.status import Status
 from lvmbench.suites.plan import make_plan
 from lvmbench.suites.schema import Schema
 from lvmbench.suites.suite import load_suite
+from tests.conftest import stay_here
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -167,8 +169,8 @@ def run(command):
         done = subprocess.run(command, shell=True, text=True, capture_output=True, check=False)
         return done.stdout + done.stderr, done.returncode
     forget(Path.cwd())
-    words += ["--jobs", "0"] if words[1] in {"run", "evaluate", "retry"} else []
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        stay_here(patch)
         patch.setattr(sys, "argv", words)
         patch.setattr("lvmbench.api.progress.console.width", WIDTH)
         with contextlib.redirect_stderr(out), pytest.raises(SystemExit) as end:
@@ -198,23 +200,30 @@ def test_page(page, tmp_path, monkeypatch):
 
 
 def test_every_page_is_in_the_navigation_and_every_link_leads_somewhere():
-    generated = generator().pages()
     listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "zensical.toml").read_text()))
-    assert listed == {*PAGES, *generated}
+    assert listed == {*PAGES, *generated()}
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", (DOCS / page).read_text()):
-            assert (DOCS / link).exists() or link in generated, f"docs/{page}: {link}"
+            assert (DOCS / link).exists() or link in generated(), f"docs/{page}: {link}"
 
 
+@functools.cache
 def generator():
+    """What writes the pages on components and commands."""
     spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+@functools.cache
+def generated():
+    """The text of each page that is written."""
+    return generator().pages()
+
+
 def test_the_generated_pages_have_every_component_with_its_options():
-    pages = generator().pages()
+    pages = generated()
     for entry in load_catalogue().entries():
         if entry.plugin == "reference":
             text = pages[f"components/{entry.kind}s.md"]
@@ -237,7 +246,7 @@ TABLED = re.compile(
 
 def test_every_component_is_in_a_table_with_the_work_that_it_comes_from():
     registered = {(e.kind, e.name) for e in load_catalogue().entries() if e.plugin == "reference"}
-    rows = TABLED.findall(generator().pages()["components/index.md"])
+    rows = TABLED.findall(generated()["components/index.md"])
     assert all(name == anchor for name, _, anchor in rows)
     assert {(kind, name) for name, kind, _ in rows} == {pair for pair in registered if pair[0] != "suite"}
 
@@ -272,7 +281,7 @@ def test_what_trains_together_is_not_said_to_be_apart(tmp_path, suite):
 
 
 def test_who_provides_a_requirement_is_named():
-    text = generator().pages()["components/estimators.md"]
+    text = generated()["components/estimators.md"]
     stl = text.partition("## `stl`")[2].partition("\n## ")[0]
     (slope,) = [line for line in stl.splitlines() if line.startswith("- `posterior.slope`")]
     assert "`gaussian`" in slope  # it has a density

@@ -151,12 +151,11 @@ def test_public_names_are_all_there():
         lvmbench.nothing  # noqa: B018
 
 
-def code_lines(path):
+def code_lines(source, tree):
     """The line numbers that hold code: no blank lines, comments or docstrings."""
-    source = path.read_text()
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     lines = {n for t in tokens if t.type not in NOT_CODE for n in range(t.start[0], t.end[0] + 1)}
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Constant)
@@ -169,8 +168,10 @@ def code_lines(path):
 def function_sizes():
     """Lines of code of each function, its signature included."""
     for path in (*HARNESS, *PLUGINS):
-        lines = code_lines(path)
-        for node in ast.walk(ast.parse(path.read_text())):
+        source = path.read_text()
+        tree = ast.parse(source)
+        lines = code_lines(source, tree)
+        for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 yield len(lines & set(range(node.lineno, node.end_lineno + 1))), f"{path.name}:{node.name}"
 

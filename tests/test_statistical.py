@@ -4,6 +4,7 @@ import ast
 import functools
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -45,18 +46,32 @@ CERTAIN = {
 """Tests that look as if they left something to chance, and why they do not."""
 
 
-def functions(tree):
-    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+class Function(NamedTuple):
+    """A function of a file: its tree, its text and the names in it, its arguments among them."""
 
+    node: ast.FunctionDef
+    text: str
+    names: set[str]
 
-def used(node, known):
-    """A function with the fixtures and functions of its file that it uses, and those that they use."""
-    found, waiting = {}, [node.name]
-    while waiting:
-        node = known[waiting.pop()]
-        found[node.name] = ast.unparse(node)
+    @classmethod
+    def of(cls, node):
         names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)} | {a.arg for a in node.args.args}
-        waiting += [name for name in names & known.keys() if name not in found]
+        return cls(node, ast.unparse(node), names)
+
+
+def functions(tree):
+    return {node.name: Function.of(node) for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def used(name, known):
+    """The text of a function and of the fixtures and functions of its file that it uses,
+    and of those that they use.
+    """
+    found, waiting = {}, [name]
+    while waiting:
+        name = waiting.pop()
+        found[name] = known[name].text
+        waiting += [other for other in known[name].names & known.keys() if other not in found]
     return "\n".join(found.values())
 
 
@@ -69,10 +84,10 @@ def every_test():
 def _every_test():
     for path in sorted(ROOT.rglob("test_*.py")):
         known = functions(ast.parse(path.read_text()))
-        for node in known.values():
-            if node.name.startswith("test_") and path != Path(__file__):
-                name = f"{path.relative_to(ROOT.parent)}::{node.name}"
-                yield name, marker(node), ast.unparse(node), used(node, known)
+        for name, each in known.items():
+            if name.startswith("test_") and path != Path(__file__):
+                full = f"{path.relative_to(ROOT.parent)}::{name}"
+                yield full, marker(each.node), each.text, used(name, known)
 
 
 def marker(node):

@@ -50,10 +50,10 @@ def _entry(results: Results, name: str, model: Shown) -> Entry:
 
 def _pictures(fitted: Fitted, name: str) -> Iterator[Gallery | Prose]:
     """Those pictures that the model and its data are such as for, and why others could not be drawn."""
-    drawn, failed = [], []
+    drawn, failed, plots = [], [], fitted.plot
     for i, draw in enumerate(_table(fitted) if len(fitted.data.summary.event_shape) == 1 else _DRAWN):
         try:
-            drawn.append(_picture(draw, fitted.plot, f"{name}-{i}"))
+            drawn.append(_picture(draw, plots, f"{name}-{i}"))
         except Refusal:
             continue
         except Exception as error:  # what a plugin raises costs its own picture

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.labels import labels
 from lvmbench.results.report.page import Entry, Prose
 from lvmbench.status import Status
 
@@ -45,4 +44,4 @@ def _of_dataset(board: Board, dataset: str) -> pd.DataFrame:
     frame = frame[~frame.index.duplicated()].iloc[:MOST_MODELS]
     runs = board.runs[(board.runs["dataset"] == dataset) & (board.runs["status"] == Status.OK)]
     first = runs.sort_values("seed", kind="stable").drop_duplicates("label").set_index("label", drop=False)
-    return first.loc[labels(frame, board.names).tolist()]
+    return first.loc[board.labels[frame.index].tolist()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -170,7 +171,7 @@ class FittedPlots:
     fitted: Fitted
     split: str = "test"
 
-    @property
+    @cached_property
     def view(self) -> View:
         """What the model makes of the data."""
         return View(self.fitted, self.split)

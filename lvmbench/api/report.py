@@ -19,7 +19,7 @@ from lvmbench.kinds import PARTS
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.registry.names import Ref
 from lvmbench.results.export import ENVIRONMENTS, REPORT
-from lvmbench.results.folder import REMARKS, board_of
+from lvmbench.results.folder import REMARKS
 from lvmbench.results.redo import datasets_in, origin_of, raw_sets, recipe
 from lvmbench.results.report.listing import Made
 from lvmbench.results.report.page import Chapter, Entry
@@ -30,18 +30,19 @@ from lvmbench.status import Status
 
 if TYPE_CHECKING:
     from lvmbench.api.results import Results
+    from lvmbench.results.board import Board
 
-Tables = tuple[pd.DataFrame, pd.DataFrame]
 RAW, ENTRIES = f"{__name__}:raw_files", "lvmbench.api.gallery:entries"
 _FILES = ("suite.yaml", RECORDS, MEASUREMENTS, EVALUATIONS, CURVES, REMARKS)
 
 
-def write_report(results: Results, path: Path, executor: Executor) -> None:
+def write_report(results: Results, path: Path, executor: Executor, board: Board | None = None) -> None:
     """Write the report of results to a file, whole or not at all.
 
-    What asks components for anything, such as pictures of models, is done by an executor.
+    What asks components for anything, such as pictures of models, is done by an executor. The ``board`` is
+    theirs, where it is known already.
     """
-    write(path, report(_material(results, executor), _facts(results)))
+    write(path, report(_material(results, executor, board or results.board()), _facts(results)))
 
 
 def is_current(directory: Path) -> bool:
@@ -56,9 +57,7 @@ def _facts(results: Results) -> list[str]:
     return [f"Made from {results.directory} with lvmbench {__version__}, {now}."]
 
 
-def _material(results: Results, executor: Executor) -> Material:
-    tables = results.tables()
-    board = board_of(*tables, results.directory)
+def _material(results: Results, executor: Executor, board: Board) -> Material:
     models = leading(board) if results.has_weights and board.counts.get(Status.OK) else []
     asked = _asked(results, board.records, models, executor)
     try:
@@ -68,7 +67,7 @@ def _material(results: Results, executor: Executor) -> Material:
 
     def rest() -> Rest:
         raw, entries = asked()
-        return Rest(_made(results, tables, raw), [Chapter("models", "What the models make", entries)])
+        return Rest(_made(results, raw), [Chapter("models", "What the models make", entries)])
 
     return Material(board, rest, curves, dict(_said(board.records, results.selection)))
 
@@ -111,12 +110,12 @@ def _said(records: pd.DataFrame, selection: PluginSelection) -> Iterator[tuple[t
                 yield (kind, name), catalogue.entry(kind, bare).summary
 
 
-def _made(results: Results, tables: Tables, raw: Sequence[str] | Crash) -> Made:
+def _made(results: Results, raw: Sequence[str] | Crash) -> Made:
     directory, environments = results.directory, _environments(results.directory)
     try:
         if isinstance(raw, Crash):
             raise UserError(raw.reason)
-        origin = origin_of(directory, environments, results.selection, tables)
+        origin = origin_of(directory, environments, results.selection, results.tables())
         commands, needs = recipe(origin, directory.resolve().name, raw)
     except LvmbenchError as error:  # the results are there to be read all the same
         commands, needs = [], [f"How to redo it cannot be said: {error}"]

@@ -28,7 +28,16 @@ from lvmbench.results.per_datum import per_datum_file, read_per_datum
 from lvmbench.results.provenance import of_run, provenance_in
 from lvmbench.results.selection import chosen
 from lvmbench.results.store import Store
-from lvmbench.results.tables import names_of, read_results, read_table, stored_tables
+from lvmbench.results.tables import (
+    MEASUREMENTS,
+    RECORDS,
+    names_of,
+    read_results,
+    read_table,
+    stored_measurements,
+    stored_records,
+    stored_tables,
+)
 from lvmbench.results.weights import WEIGHTS
 from lvmbench.text import printable
 
@@ -57,12 +66,18 @@ class Results:
     @property
     def records(self) -> pd.DataFrame:
         """One row per run, whatever became of it."""
-        return self.tables()[0]
+        if self.published:
+            return read_table(self.directory / RECORDS)
+        with self._opened() as store:
+            return stored_records(store)
 
     @property
     def measurements(self) -> pd.DataFrame:
         """One row per figure, with the columns that name its run."""
-        return self.tables()[1]
+        if self.published:
+            return read_table(self.directory / MEASUREMENTS)
+        with self._opened() as store:
+            return stored_measurements(store)
 
     @property
     def evaluations(self) -> pd.DataFrame:
@@ -254,8 +269,7 @@ class Results:
         """What a run was made with; raises `UserError` where a published board does not say."""
         if not (self.published and self.has_weights):
             with self._opened() as store:
-                details = store.records(details=True).set_index("key")
-            return dict(details.loc[row["key"], "provenance"])
+                return store.provenance(row["key"])
         made = of_run(provenance_in(self.directory)["components"], row)
         if made is None:
             raise UserError(

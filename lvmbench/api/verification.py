@@ -19,8 +19,8 @@ from lvmbench.evaluator import Evaluator
 from lvmbench.registry.names import Ref
 from lvmbench.registry.sandbox import preserved
 from lvmbench.results.export import BOARD_CSV
+from lvmbench.results.figures import figure_name
 from lvmbench.results.folder import rebuild
-from lvmbench.results.metrics import figure_name
 from lvmbench.results.per_datum import per_datum_file
 from lvmbench.results.provenance import provenance_in
 from lvmbench.results.store import Store

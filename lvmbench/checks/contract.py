@@ -107,10 +107,14 @@ def checks_of(kind: str, only: Collection[str] | None = None) -> list[Check]:
     return [c for c in _CHECKS if kind in c.kinds and (only is None or c.name in only)]
 
 
-def require(holds: bool, came: str, hint: str = "") -> None:
+Hint = str | Callable[[], str]
+"""What to look at where something does not hold, or how that is found."""
+
+
+def require(holds: bool, came: str, hint: Hint = "") -> None:
     """Raise `Violation` where something does not hold."""
     if not holds:
-        raise Violation(came, hint)
+        raise Violation(came, hint() if callable(hint) else hint)
 
 
 def applies(holds: bool, otherwise: str) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lvmbench.checks.contract import MODEL_PARTS, applies, contract, require
+from lvmbench.checks.draws import AT_ONCE, draw
 from lvmbench.checks.grid import DRAWS, POINTS, SUMMABLE, Support, resolved, support_of
 from lvmbench.checks.sources import narrow
 from lvmbench.checks.specimen import Specimen, Trial, stream
@@ -82,7 +83,7 @@ def mean_is_the_average_of_samples(specimen: Specimen) -> None:
         trial = specimen.with_trait("mean", samples=1, batch=2, seed=seed)
         with torch.no_grad():
             p = trial.call()
-            mean, values = p.mean, p.sample(trial.noise(), DRAWS)
+            mean, (values, _) = p.mean, draw(p, trial.noise(), DRAWS)
         due = tuple(values.shape[1:])
         require(mean.shape == due, f"the mean has shape {tuple(mean.shape)} where {due} is due")
         require_average(
@@ -212,10 +213,9 @@ def _weigh(trial: Trial) -> bool:
     return True
 
 
-@torch.no_grad()
 def _rows(p: Distribution, noise: Noise, size: int) -> tuple[Tensor, Tensor]:
     """Draws, ``(DRAWS, size)``, and their log densities."""
-    value, log_prob = p.sample_and_log_prob(noise, DRAWS)
+    value, log_prob = draw(p, noise, DRAWS)
     return value.reshape(DRAWS, size), log_prob.reshape(DRAWS)
 
 
@@ -227,12 +227,11 @@ def _box(rows: Tensor, log_prob: Tensor) -> tuple[Tensor, Tensor]:
     # Over several values a density may fall to nothing within a wide box, and where it is greatest, in the
     # neck of a funnel, within a narrow one. So it is a box of few draws, around that one of some at whose
     # neighbours the density is most even.
-    centres = rows[:PLACES]
-    apart = ((rows - centres.unsqueeze(1)).abs() / spread).amax(2)
-    near, which = apart.topk(DRAWS // 20, largest=False)
-    around = log_prob[which]
-    best = (around.amax(1) - around.amin(1)).argmin()
-    return centres[best], spread * near[best, -1]
+    apart = (((rows - centre).abs() / spread).amax(1) for centre in rows[:PLACES])
+    nearest = [distances.topk(DRAWS // 20, largest=False) for distances in apart]
+    around = torch.stack([log_prob[near.indices] for near in nearest])
+    best = int((around.amax(1) - around.amin(1)).argmin())
+    return rows[best], spread * nearest[best].values[-1]
 
 
 @contract(
@@ -257,15 +256,16 @@ def log_q_is_known_as_declared(specimen: Specimen) -> None:
     applies(bool(ways - {"density"}), "its density is known at its own draws")
     applies(q.support in ("real", "binary"), f"no density to compare with for the support '{q.support}'")
     with torch.no_grad():
-        z, log_q = q.sample_and_log_prob(trial.noise(), DRAWS)
+        z, log_q = draw(q, trial.noise(), DRAWS)
         f = _fitted(z, q.support)
         forth = f.log_prob(z) - log_q
         if "bound" in ways:
             hint = "what comes with samples is on average at least log q"
             require_average(forth, 0.0, "the ELBO of a normalised density", hint, above=True)
             return
-        other = f.sample(trial.noise("others"), DRAWS)
-        back = q.estimate_log_prob(other, trial.noise("estimate")) - f.log_prob(other)
+        other, noise = f.sample(trial.noise("others"), DRAWS), trial.noise("estimate")
+        estimated = torch.cat([q.estimate_log_prob(some, noise) for some in other.split(AT_ONCE)])
+        back = estimated - f.log_prob(other)
     hint = "look for a density of the auxiliary variables that is left out in one or both, or for its sign"
     what = "what sample_and_log_prob says less what estimate_log_prob says"
     require_average(forth.sigmoid() - back.sigmoid(), 0.0, what, hint)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.func import functional_call, vmap
 from lvmbench.checks.contract import Skip, applies, contract
 from lvmbench.checks.expectations import expectation
 from lvmbench.checks.objectives import Plain, _double
-from lvmbench.checks.partners import with_samples
+from lvmbench.checks.partners import Bench, with_samples
 from lvmbench.checks.specimen import Specimen
 from lvmbench.checks.statistics import require_average
 from lvmbench.checks.toys import Toy, toys
@@ -94,23 +95,22 @@ def unbiased_gradient_averages_to_the_exact_one(specimen: Specimen) -> None:
             continue
         try:
             for kl_weight in WEIGHTS:
-                _compare(name, toy, kl_weight)
+                _compare(specimen.bench, name, toy, kl_weight)
         except Skip:
             continue
         compared += 1
     applies(compared > 0, "no objective has a known expectation")
 
 
-def _compare(name: str, toy: Toy, kl_weight: float) -> None:
+def _compare(bench: Bench, name: str, toy: Toy, kl_weight: float) -> None:
     """Of a bound of each datum alone to its exact expectation.
 
     Of one of the batch to the pathwise gradient's average.
     """
     if toy.parts.objective.batchwise:
-        plain = toy._replace(parts=replace(toy.parts, estimator=Plain()))
         applies("posterior.pathwise" in toy.provided, "its expectation is not known")
         applies(toy.parts.vectorizable, "so many batches are too many one by one")
-        found = _of_batches(toy, kl_weight, "groups") - _of_batches(plain, kl_weight, "others")
+        found = _of_batches(toy, kl_weight, "groups") - _pathwise(bench, name, toy, kl_weight)
         due = torch.zeros_like(found[0])
     else:
         due = _derivatives(expectation(toy, 0, kl_weight), toy.model.parameters())
@@ -141,6 +141,18 @@ def _of_data(toy: Toy, kl_weight: float) -> Tensor:
 def _of_batches(toy: Toy, kl_weight: float, word: str) -> Tensor:
     """The same, each draw a batch of its own."""
     return _of_groups(toy, toy.x, kl_weight, word, *TOGETHER)
+
+
+def _pathwise(bench: Bench, name: str, toy: Toy, kl_weight: float) -> Tensor:
+    """The same of the pathwise gradient, found once for all estimators that are held against it."""
+    known, key = _PATHWISE.setdefault(bench, {}), (name, kl_weight)
+    if key not in known:
+        plain = toy._replace(parts=replace(toy.parts, estimator=Plain()))
+        known[key] = _of_batches(plain, kl_weight, "others")
+    return known[key]
+
+
+_PATHWISE: WeakKeyDictionary[Bench, dict[tuple[str, float], Tensor]] = WeakKeyDictionary()
 
 
 def _of_groups(toy: Toy, x: Tensor, kl_weight: float, word: str, groups: int, steps: int) -> Tensor:

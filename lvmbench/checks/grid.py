@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lvmbench.checks.contract import Skip, require
+from lvmbench.checks.draws import draw, log_prob_at
 from lvmbench.checks.specimen import Trial
 from lvmbench.distributions import Distribution
 
@@ -52,15 +53,12 @@ class Support(NamedTuple):
     def density(self, lead: int) -> Tensor:
         """The density at the points, ``(N,)``."""
         at = self.points.reshape(-1, *[1] * lead, *self.shape)
-        with torch.no_grad():
-            return self.p.log_prob(at).exp().flatten()
+        return log_prob_at(self.p, at).exp().flatten()
 
 
 def support_of(trial: Trial, p: Distribution) -> Support:
     """The grid of a distribution of one or two values, from draws of it."""
-    with torch.no_grad():
-        values = p.sample(trial.noise(), DRAWS).reshape(DRAWS, -1)
-        others = p.sample(trial.noise("box"), DRAWS).reshape(DRAWS, -1)
+    values, others = (draw(p, trial.noise(*word), DRAWS)[0].reshape(DRAWS, -1) for word in ((), ("box",)))
     size = values.shape[1]
     if p.support in SUMMED:
         every = _every(trial, p, min(int(others.max()), POINTS[size]))

@@ -193,9 +193,9 @@ def _isolated() -> Iterator[None]:
     states, threads = (np.random.get_state(), random.getstate()), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(), torch.enable_grad(), warnings.catch_warnings():
+        with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch.manual_seed(0)
+            torch.default_generator.manual_seed(0)  # checks are made on the CPU
             yield
     finally:
         torch.set_num_threads(threads)

@@ -14,6 +14,7 @@ from lvmbench.checks.contract import BUILT, MODEL_PARTS, Skip, Violation, contra
 from lvmbench.checks.specimen import Specimen, Trial
 from lvmbench.distributions.base import family_name
 from lvmbench.errors import Refusal
+from lvmbench.kernels.optimizers import eager
 from lvmbench.noise import Noise, Stream
 from lvmbench.training.learner import kept, put_back
 
@@ -249,7 +250,7 @@ def state_round_trips(specimen: Specimen) -> None:
 
 def _train_a_little(trial: Trial) -> None:
     weights = list(trial.trained.values())
-    optimizer = torch.optim.Adam(weights, lr=1e-3) if weights else None
+    optimizer = eager(torch.optim.Adam)(weights, lr=1e-3) if weights else None
     for _ in range(2 if optimizer else 0):
         loss = sum(out.mean() for out in trial(trial.noise()) if out.requires_grad)
         if optimizer and isinstance(loss, Tensor):

@@ -8,7 +8,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from lvmbench.checks.contract import require
+from lvmbench.checks.contract import Hint, require
 
 FALSE_ALARMS = 1e-6
 """How often a check fails by chance where all is well, at most, for each choice of options.
@@ -33,7 +33,7 @@ def require_average(
     draws: Tensor,
     truth: Tensor | float,
     what: str,
-    hint: str = "",
+    hint: Hint = "",
     *,
     slack: float = 1e-6,
     above: bool = False,

@@ -150,6 +150,10 @@ class _Synchronisations(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[str] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing here is compiled, and torch's compiler takes a second to be imported
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

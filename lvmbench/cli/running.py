@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lvmbench.api.prepared import Prepared
     from lvmbench.api.results import Results
     from lvmbench.execution.executor import Executor
+    from lvmbench.results.board import Board
 
 RETRIED = "failed,diverged,oom,timeout,killed,unavailable"
 RETRIABLE = [*RETRIED.split(","), "refused", "interrupted"]
@@ -277,8 +278,9 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
         say(f"interrupted; what is finished is kept: the same command goes on (lvmbench status {shell(out)})")
         raise typer.Exit(128 + getattr(error, "signal", signal.SIGINT)) from None
     results = Results(out, prepared.store, prepared.consent)
-    _renew_report(results, prepared.executor)
-    show_results(results, summary)
+    board = results.board()
+    _renew_report(results, board, prepared.executor)
+    show_results(results, board, summary)
     if prepared.options.profile:
         show_profile(out)
     if all(planned.status == "refused" for planned in plan.planned):
@@ -288,7 +290,7 @@ def _go(prepared: Prepared, *, training: bool = True) -> None:
         raise typer.Exit(1)
 
 
-def _renew_report(results: Results, executor: Executor) -> None:
+def _renew_report(results: Results, board: Board, executor: Executor) -> None:
     """Write the report where there is something new to tell; what goes wrong with it costs nothing else.
 
     Its pictures of models are drawn where these were trained, unless that is on other machines.
@@ -301,6 +303,6 @@ def _renew_report(results: Results, executor: Executor) -> None:
     try:
         if not is_current(results.directory):
             place = HereExecutor() if executor.elsewhere else executor
-            write_report(results, results.directory / REPORT, place)
+            write_report(results, results.directory / REPORT, place, board)
     except Exception as error:
         say(f"the report could not be written: {type(error).__name__}: {error}")

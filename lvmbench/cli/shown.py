@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,12 +76,11 @@ def show_profile(directory: Path) -> None:
     show_sections([profile_section(directory)])
 
 
-def show_results(results: Results, summary: Summary) -> None:
+def show_results(results: Results, board: Board, summary: Summary) -> None:
     """The leaderboard, the files, and the counts per status."""
     out = results.directory
-    board = results.board()
     show_tables(board)
-    _attention(results.evaluations, results.records, settled=SETTLED)
+    _attention(results.evaluations, board.records, settled=SETTLED)
     written = [name for name in FILES if (out / name).exists()]
     say(f"wrote to {out}/: {', '.join([*written, 'store, weights'])}")
     say(_closing(summary))
@@ -135,12 +134,11 @@ def _retrying(out: Path, selection: PluginSelection) -> str:
     return " ".join(["lvmbench retry", shell(out), *(f"--plugin {shell(p)}" for p in selection.extra)])
 
 
-def _attention(frame: pd.DataFrame, records: pd.DataFrame, settled: Container[str]) -> None:
+def _attention(frame: pd.DataFrame, records: pd.DataFrame, settled: Collection[str]) -> None:
     """What is not settled, one line for each combination and reason."""
     groups: dict[tuple[str, str, str], list[str]] = {}
-    for what, (_, row) in _named(frame, records):
-        if row["status"] not in settled:
-            groups.setdefault((row["status"], what, row["reason"]), []).append(str(row["seed"]))
+    for what, (_, row) in _named(frame[~frame["status"].isin(settled)], records):
+        groups.setdefault((row["status"], what, row["reason"]), []).append(str(row["seed"]))
     for (status, what, reason), seeds in groups.items():
         line = Text(status, style=STYLES.get(Status(status), "bold red"))
         where = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(seeds)}"
@@ -149,7 +147,8 @@ def _attention(frame: pd.DataFrame, records: pd.DataFrame, settled: Container[st
 
 def _named(frame: pd.DataFrame, records: pd.DataFrame) -> Iterator[tuple[str, tuple[Any, pd.Series[Any]]]]:
     """Each row with what it is about: the combination of a run of these records, or an evaluator of one."""
-    names = frame["key"].map(labels(records, identity(records)).set_axis(records["key"])).astype(str)
+    about = records[records["key"].isin(frame["key"])]
+    names = frame["key"].map(labels(about, identity(records)).set_axis(about["key"])).astype(str)
     if "evaluator" in frame:
         names = "evaluator " + frame["evaluator"].astype(str) + " of " + names
     return zip(names, frame.iterrows(), strict=True)

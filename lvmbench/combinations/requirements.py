@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -136,7 +137,12 @@ def end_capabilities(objective: Objective, estimator: Estimator) -> frozenset[st
     return _words("objective", objective.provides | declared) | _words("estimator", estimator.provides)
 
 
-def _words(kind: str, names: Iterable[str]) -> frozenset[str]:
+def _words(kind: str, names: AbstractSet[str]) -> frozenset[str]:
+    return _worded(kind, frozenset(names))
+
+
+@cache
+def _worded(kind: str, names: frozenset[str]) -> frozenset[str]:
     return frozenset(f"{kind}.{name}" for name in names)
 
 

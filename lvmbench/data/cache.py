@@ -9,35 +9,34 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pooch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lvmbench.data.tensors import checksum, write_tensors
+from lvmbench.data.tensors import checksum, packed
+from lvmbench.data.whole import write_whole
 
 FORMAT = 1
 """Raised when such files are written in another way."""
 Tensors = Mapping[str, Tensor]
-_ELSEWHERE: ContextVar[Path | None] = ContextVar("_ELSEWHERE", default=None)
+_ANEW: ContextVar[bool] = ContextVar("_ANEW", default=False)
 
 
 def cache_home() -> Path:
     """The folder of parsed data: ``LVMBENCH_CACHE``, else one in the user's cache."""
     usual = os.environ.get("LVMBENCH_CACHE") or pooch.os_cache("lvmbench") / "parsed"
-    return _ELSEWHERE.get() or Path(usual).expanduser()
+    return Path(usual).expanduser()
 
 
 @contextmanager
 def parsed_anew() -> Iterator[None]:
-    """Have raw files parsed anew inside, as if nothing were kept of them."""
-    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        token = _ELSEWHERE.set(Path(folder))
-        try:
-            yield
-        finally:
-            _ELSEWHERE.reset(token)
+    """Have raw files parsed anew inside: nothing that is kept of them is read, and nothing is kept."""
+    token = _ANEW.set(True)
+    try:
+        yield
+    finally:
+        _ANEW.reset(token)
 
 
 def kept(name: str, key: str, make: Callable[[], Tensors]) -> Tensors:
@@ -46,6 +45,8 @@ def kept(name: str, key: str, make: Callable[[], Tensors]) -> Tensors:
     They are made where no file has them under this key, or its content is not what was written. Writing to
     them changes this process's copy only. What cannot be kept is given as it was made, with a warning.
     """
+    if _ANEW.get():
+        return make()
     digest = hashlib.sha256(f"{FORMAT} {key}".encode()).hexdigest()
     path = cache_home() / f"{name}-{digest[:16]}.safetensors"
     found = _read(path)
@@ -54,7 +55,7 @@ def kept(name: str, key: str, make: Callable[[], Tensors]) -> Tensors:
 
 def _kept_anew(path: Path, made: Tensors) -> Tensors:
     try:
-        write_tensors(made, path, {"sha256": checksum(made)})
+        write_whole(path, packed(made, {"sha256": checksum(made)}))
     except (OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         warnings.warn(

@@ -22,16 +22,19 @@ class Damaged(LvmbenchError):  # noqa: N818
     """A file that is not as it was written."""
 
 
-def write_tensors(tensors: Mapping[str, Tensor], path: Path, words: dict[str, str] | None = None) -> str:
-    """Write tensors, with words in the header, so that a reader sees all of them or none.
-
-    The sha256 of the file.
-    """
-    contiguous = torch.contiguous_format  # cloned, as the format has no place for tensors that share memory
-    cloned = {name: tensor.detach().clone(memory_format=contiguous) for name, tensor in tensors.items()}
-    content = save(cloned, words)
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> str:
+    """Write tensors so that a reader sees all of them or none; the sha256 of the file."""
+    content = packed(tensors)
     write_whole(path, content)
     return hashlib.sha256(content).hexdigest()
+
+
+def packed(tensors: Mapping[str, Tensor], words: dict[str, str] | None = None) -> bytes:
+    """The content of a file of tensors, with words in its header."""
+    contiguous = torch.contiguous_format  # cloned, as the format has no place for tensors that share memory
+    cloned = {name: tensor.detach().clone(memory_format=contiguous) for name, tensor in tensors.items()}
+    content: bytes = save(cloned, words)
+    return content
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:
@@ -46,7 +49,7 @@ def checksum(tensors: Mapping[str, Tensor]) -> str:
 def write_described(tensors: Mapping[str, Tensor], description: str, path: Path) -> None:
     """Write tensors with a text on what they are; a file of data only: reading it runs nothing of it."""
     tensors = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
-    write_tensors(tensors, path, {HEADER: description, SHA256: _sum(tensors, description)})
+    write_whole(path, packed(tensors, {HEADER: description, SHA256: _sum(tensors, description)}))
 
 
 def read_described(path: Path) -> tuple[str, dict[str, Tensor]]:

@@ -44,8 +44,10 @@ class DiagonalNormal(Distribution):
         return cls(loc, log_scale, event_dims)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        standard = (value - self.loc) * (-self.log_scale).exp()
-        return sum_event(-0.5 * standard**2 - self.log_scale - HALF_LOG_2PI, self.event_dims)
+        narrow = -self.log_scale
+        standard = (value - self.loc) * narrow.exp()
+        each = torch.add(narrow, standard.square(), alpha=-0.5) - HALF_LOG_2PI
+        return sum_event(each, self.event_dims)
 
     def sample_and_log_prob(self, noise: Noise, samples: int) -> tuple[Tensor, Tensor]:
         value = self.loc + self.log_scale.exp() * noise.normal((samples, *self.loc.shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -65,6 +66,7 @@ def _cuda() -> dict[str, Any]:
     return {"version": torch.version.cuda, "devices": devices}
 
 
+@functools.cache  # of what this process has imported, whatever becomes of the files
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -72,6 +74,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@functools.cache
 def _revision() -> str | None:
     """The git revision of the source, marked where it has changes; ``None`` for an installed copy."""
     root = Path(__file__).parents[2]

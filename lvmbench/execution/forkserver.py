@@ -21,8 +21,10 @@ from typing import NoReturn
 
 from lvmbench.execution.serving import serve
 
-IDLE = 60.0
-"""Seconds after which it ends when it is asked for nothing and none of its processes is left."""
+IDLE = 600.0
+"""Seconds after which it ends when it is asked for nothing and none of its processes is left: in a notebook
+the next suite begins sooner for it.
+"""
 FORK, LAST = b"f", b"l"
 """What it is asked: for a process; and for none any more, though those that there are go on."""
 NUMBER = struct.Struct("!i")

@@ -100,11 +100,13 @@ def leapfrog(target: Target[S], state: S, velocity: Tensor, step: Tensor, count:
             size 1 are shared.
         count: The number of leapfrog steps.
     """
-    size = _pad(step, state[0])
+    size, slope = _pad(step, state[0]), target.slope(state)
+    half = 0.5 * size
     for _ in range(count):
-        velocity = velocity + 0.5 * size * target.slope(state)
+        velocity = velocity + half * slope
         state = target.at(state[0] + size * velocity)
-        velocity = velocity + 0.5 * size * target.slope(state)
+        slope = target.slope(state)
+        velocity = velocity + half * slope
     return state, velocity
 
 

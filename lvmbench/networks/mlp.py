@@ -24,10 +24,11 @@ class MLP(nn.Module):
         return silu(h)
 
     def forward(self, x: Tensor) -> Tensor:
+        *inner, last = self.linears  # as slices would be modules made anew
         h = x.flatten(-len(self.source))
-        for linear in self.linears[:-1]:
+        for linear in inner:
             h = self.activation(linear(h))
-        out: Tensor = self.linears[-1](h).unflatten(-1, self.target)
+        out: Tensor = last(h).unflatten(-1, self.target)
         return out
 
 

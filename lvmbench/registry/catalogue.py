@@ -6,9 +6,10 @@ import ast
 import importlib
 import importlib.util
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,8 @@ class Entry:
 
     def _docstring(self) -> str:
         module, _, attribute = str(self.target).partition(":")
-        classes = (
-            n
-            for n in ast.parse(_source(module).read_text(encoding="utf-8")).body
-            if isinstance(n, ast.ClassDef)
-        )
-        return next((_summary(ast.get_docstring(n)) for n in classes if n.name == attribute), "")
+        source = _source(module)
+        return _summaries(source, source.stat().st_mtime_ns).get(attribute, "")
 
     @property
     def path(self) -> Path:
@@ -77,8 +74,10 @@ class Entry:
         from lvmbench.options import options_model
 
         try:
-            with preserved([]), entered(f"the import of {self.label}"):
-                component = self.target if isinstance(self.target, type) else _attribute(self.target)
+            component = _present(self.target)
+            if component is None:
+                with preserved([]), entered(f"the import of {self.label}"):
+                    component = _attribute(str(self.target))
             base = TABLE[self.kind].base()
             if not (isinstance(component, type) and issubclass(component, base)):
                 raise TypeError(f"{component!r} is not a class derived from lvmbench.{base.__name__}")
@@ -89,6 +88,14 @@ class Entry:
                 f"used: {reason_of(origin(error), named=True)}"
             ) from error
         return component
+
+
+def _present(target: str | type) -> Any:
+    """A class, or what ``"package.module:name"`` names, where it is there without running any code."""
+    if isinstance(target, type):
+        return target
+    module, _, attribute = target.partition(":")
+    return getattr(sys.modules.get(module), "__dict__", {}).get(attribute)
 
 
 def _attribute(target: str) -> Any:
@@ -103,6 +110,13 @@ def _source(module: str) -> Path:
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no module '{module}'")
     return Path(spec.origin)
+
+
+@cache
+def _summaries(source: Path, changed: int) -> dict[str, str]:
+    """The summary of each class in a file that was last changed then."""
+    body = ast.parse(source.read_text(encoding="utf-8")).body
+    return {n.name: _summary(ast.get_docstring(n)) for n in body if isinstance(n, ast.ClassDef)}
 
 
 def _summary(documentation: str | None) -> str:
@@ -193,9 +207,12 @@ class Catalogue:
         """Build a component, and those among its options, from its reference and the positional arguments of
         its kind.
         """
+        from lvmbench.options import bases
+
         ref = Ref.parse(ref) if isinstance(ref, str) else ref
-        built = {option: self.build(kind, base, *args) for option, base in self.bases(kind, ref).items()}
-        return self.entry(kind, ref.name).load()(*args, **{**self.options(kind, ref), **built})
+        component, options = self.entry(kind, ref.name).load(), self.options(kind, ref)
+        built = {name: self.build(kind, options[name], *args) for name in bases(component)}
+        return component(*args, **{**options, **built})
 
     def version(self, kind: str, ref: Ref) -> Any:
         """The version of a component; of one with others among its options, a list of its own and theirs."""

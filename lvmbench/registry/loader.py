@@ -30,6 +30,7 @@ from lvmbench.registry.sandbox import Note, time_limit
 from lvmbench.registry.stages import StageError, attempt, check_api, check_hooks
 from lvmbench.registry.watch import PLUGIN, Fatal, entered
 
+Entries = dict[tuple[str, str], Entry]
 GROUP = "lvmbench"
 HOME = "lvmbench"
 """The distribution whose plugins are lvmbench's own."""
@@ -72,8 +73,8 @@ class Registrar:
     """What a plugin's `lvmbench_register` is handed; it collects entries for one plugin."""
 
     source: _Source
-    taken: dict[tuple[str, str], Entry]
-    entries: list[Entry] = field(default_factory=list)
+    taken: Entries
+    entries: Entries = field(default_factory=dict)
 
     def __getattr__(self, kind: str) -> Callable[[str, str | type], None]:
         if kind.startswith("_") or kind not in KINDS:
@@ -90,13 +91,12 @@ class Registrar:
                 f"{kind} '{name}': the target must be a class or 'package.module:Class', got {target!r}"
             )
         entry = Entry(kind, name, target, self.source.name, self.source.distribution, self.source.version)
-        other = {**self.taken, **{(e.kind, e.name): e for e in self.entries}}.get((kind, name))
-        if other:
+        if other := self.taken.get((kind, name)) or self.entries.get((kind, name)):
             raise ValueError(
                 f"{kind} '{name}' is already registered by plugin '{other.plugin}' ({other.distribution} "
                 f"{other.version}); nothing of this plugin was registered: rename the component"
             )
-        self.entries.append(entry)
+        self.entries[kind, name] = entry
 
 
 def load_catalogue(selection: PluginSelection | None = None) -> Catalogue:
@@ -113,7 +113,7 @@ def load_catalogue(selection: PluginSelection | None = None) -> Catalogue:
         raise UserError(f"--no-plugin: no plugin '{name}'{nearest(name, {s.name for s in sources})}")
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
-    taken: dict[tuple[str, str], Entry] = {}
+    taken: Entries = {}
     problems: list[PluginProblem] = []
     for source in sources:
         if source.name not in selection.blocked:
@@ -175,7 +175,7 @@ def _import_file(path: Path) -> ModuleType:
 def _admit(
     source: _Source,
     manager: pluggy.PluginManager,
-    taken: dict[tuple[str, str], Entry],
+    taken: Entries,
     problems: list[PluginProblem],
 ) -> None:
     """Load one plugin and commit its entries, or list its problem and commit nothing.
@@ -193,16 +193,16 @@ def _admit(
         text = "".join(traceback.format_exception(cause)) if cause else ""
         problems.append(source.problem(error.stage, str(error), text))
     else:
-        taken.update({(e.kind, e.name): e for e in entries})
+        taken.update(entries)
     problems.extend(source.problem(note.stage, note.message) for note in notes)
 
 
 def _entries_of(
     source: _Source,
     manager: pluggy.PluginManager,
-    taken: dict[tuple[str, str], Entry],
+    taken: Entries,
     notes: list[Note],
-) -> list[Entry]:
+) -> Entries:
     module = attempt("import", source.load, notes)
     attempt("validate", lambda: check_hooks(module), notes)
     attempt("version", lambda: check_api(module), notes)

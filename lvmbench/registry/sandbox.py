@@ -197,11 +197,14 @@ def _umask() -> int:
 
 def _restore_variables(before: dict[str, str]) -> list[str]:
     """Put environment variables back; new ones, which libraries set when they are imported, are no news."""
-    changed = [f"the environment variable {n}" for n, v in before.items() if os.environ.get(n) != v]
-    for name in os.environ.keys() - before:
+    now = dict(os.environ)
+    if now == before:
+        return []
+    changed = [name for name, value in before.items() if now.get(name) != value]
+    for name in now.keys() - before.keys():
         del os.environ[name]
-    os.environ.update(before)
-    return changed
+    os.environ.update({name: before[name] for name in changed})
+    return [f"the environment variable {name}" for name in changed]
 
 
 def _torch_settings(torch: Any) -> list[_Setting]:
@@ -226,8 +229,12 @@ def _undo(setting: _Setting, value: Any) -> bool:
 
 
 def _equal(a: Any, b: Any) -> bool:
-    """Whether two values are the same; arrays and tensors are by their numbers."""
+    """Whether two values are the same; arrays and tensors, also in a tuple, are by their numbers."""
     if isinstance(a, tuple):
-        return len(a) == len(b) and all(map(_equal, a, b))
+        return len(a) == len(b) and all(map(_same, a, b))
+    return _same(a, b)
+
+
+def _same(a: Any, b: Any) -> bool:
     same = a == b
     return bool(same.all() if hasattr(same, "all") else same)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from lvmbench.results.board import Board, seed_values
-from lvmbench.results.front import TIME, pack_sizes, row_names
-from lvmbench.results.labels import labels, table_name
+from lvmbench.results.board import Board
+from lvmbench.results.front import TIME, pack_sizes
+from lvmbench.results.labels import table_name
 from lvmbench.results.sections import cell
 from lvmbench.status import SETTLED
 from lvmbench.text import listed
@@ -78,7 +78,7 @@ def _unsettled(board: Board) -> Iterator[Answer]:
 
 def _of_table(board: Board, rows: pd.DataFrame) -> Iterator[str]:
     """The best row of a table, and how sure that is; rows without a rank only where none has one."""
-    rows = rows.assign(name=row_names(board)[rows.index])
+    rows = rows.assign(name=board.row_names[rows.index])
     ranked = rows["rank"].notna()
     first, others = (rows[ranked], rows[~ranked]) if ranked.any() else (rows, rows[:0])
     found = f"{first['name'].iloc[0]}: {_value(board, first.iloc[0])}"
@@ -103,9 +103,8 @@ def _value(board: Board, row: pd.Series[Any]) -> str:
 
 def _wins(board: Board, rows: pd.DataFrame) -> str:
     """In how many of its seeds the first row is the best."""
-    own = board.runs[board.runs["scale"] == rows["scale"].iloc[0]]
-    values = seed_values(own, str(board.metric))[str(rows["dataset"].iloc[0])]
-    own = values[labels(rows, board.names)].dropna(subset=labels(rows[:1], board.names))
+    named = board.labels[rows.index]
+    own = board.seeds[rows["dataset"].iloc[0], rows["scale"].iloc[0]][named].dropna(subset=named[:1])
     lower = board.figures[str(board.metric)].better == "lower"
     best = own.min(axis=1) if lower else own.max(axis=1)
     return f"{int((own.iloc[:, 0] == best).sum())} of {len(own)} seeds"

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lvmbench.results.board import WAY, Board, Figure
-from lvmbench.results.labels import labels, table_name
+from lvmbench.results.board import WAY, Board
+from lvmbench.results.figures import Figure
+from lvmbench.results.labels import table_name
 from lvmbench.results.scales import measure_of
 from lvmbench.results.tables import BASELINES, as_csv, read_table, write
 from lvmbench.status import Status
@@ -100,6 +101,8 @@ def reopen_baselines(directory: Path, statuses: Container[str]) -> None:
 
 def tables(board: Board) -> Iterator[Table]:
     """What there is to hold the rows of each data set against, probabilities and densities apart."""
+    if board.baselines.empty:
+        return
     figure, frame = compared(board), board.frame
     measures = _measures(board)
     for dataset, own in measures.groupby(frame["dataset"], sort=False):
@@ -126,9 +129,10 @@ def _is_plain(figure: Figure) -> bool:
 
 def with_ways(board: Board) -> Board:
     """A board whose frame says how far each row has come, where that is known of any."""
-    figure, found = compared(board), [table for table in tables(board) if table.scale]
-    if figure is None or not found:
+    found = [table for table in tables(board) if table.scale]
+    if not found:
         return board
+    figure = compared(board)
     ways = pd.Series(np.nan, index=board.frame.index)
     for table in found:
         assert table.scale is not None
@@ -145,13 +149,13 @@ def _measures(board: Board) -> pd.Series[str]:
     known = dict(
         zip(zip(ok["dataset"], ok["label"], strict=True), ok["support"].map(measure_of), strict=True)
     )
-    rows = zip(frame["dataset"], labels(frame, board.names), strict=True)
+    rows = zip(frame["dataset"], board.labels[frame.index], strict=True)
     return pd.Series([known[row] for row in rows], index=frame.index, dtype=str)
 
 
 def _beside(board: Board, dataset: str, measure: str) -> pd.DataFrame:
     """The reference rows of a data set that are on a scale, the best last."""
-    known = board.baselines if len(board.baselines) else pd.DataFrame(columns=list(COLUMNS))
+    known = board.baselines
     own = (
         (known["dataset"] == dataset) & (known["measure"] == measure) & known["split"].isin([board.split, ""])
     )

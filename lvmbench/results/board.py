@@ -12,42 +12,27 @@ import numpy as np
 import pandas as pd
 
 from lvmbench.errors import UserError, nearest
-from lvmbench.results.labels import identity, labels, table_name
-from lvmbench.results.metrics import figure_table, headline, missing, ranking, tidy
+from lvmbench.results.figures import Figure, Figures, headline, missing, ranking
+from lvmbench.results.labels import identity, labels, short_labels, table_name
 from lvmbench.results.scales import scales
 from lvmbench.results.statistics import detectable_difference, half_width, rank_groups
 from lvmbench.results.tables import as_csv, as_json, asked
+from lvmbench.results.tidy import Tidy, tidy
 from lvmbench.results.titles import titles
 
 if TYPE_CHECKING:
+    from pandas.api.typing import DataFrameGroupBy
+
+    from lvmbench.results.effects import Table
     from lvmbench.results.effects_sections import Effects
+
+    Groups = DataFrameGroupBy[Any, Any]
 
 WAY = "way"
 """The column with how far rows have come from the independent marginals to the best that is known."""
 _KNOWN = ("support", "improving")
 _TABLE = ("dataset", "scale")
 _ARROWS = {"higher": " ↑", "lower": " ↓"}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """What a column of a board holds.
-
-    Arguments:
-        metric: Its metric.
-        title: What it is called, unlike any other figure that was measured.
-        unit: Its unit.
-        better: ``higher``, ``lower`` or ``neither`` is better.
-        meaning: What it is, in a sentence that goes on from its title; empty where nothing says so.
-        variant: Which of several figures of the metric it is; empty where it is the plain one.
-    """
-
-    metric: str
-    title: str
-    unit: str
-    better: str
-    meaning: str
-    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +64,7 @@ class Board:
         headline: The figures that printed tables show.
         titles: What these are called, as short as tells them apart from one another.
         missing: What the suite's board asks for and was not measured.
+        seeds: What ranks rest on: by data set and scale, one row per seed and one column per combination.
         detectable: The difference that the typical pair must have to be told apart, by table, where known.
         unasked: What is kept and not shown.
         claims: What became of each claim of the suite, one row for each, as `judge` gives it.
@@ -99,6 +85,7 @@ class Board:
     headline: Sequence[str]
     titles: Mapping[str, str]
     missing: Sequence[str]
+    seeds: Mapping[tuple[str, str], pd.DataFrame]
     detectable: Mapping[str, float | None]
     unasked: Unasked
     instead_of: str | None = None
@@ -125,6 +112,24 @@ class Board:
         from lvmbench.results.effects_sections import Effects
 
         return Effects(self)
+
+    @cached_property
+    def grids(self) -> list[Table]:
+        """The tables in which parts were exchanged for others, which is found once for effects and pairs."""
+        from lvmbench.results.effects import grids
+
+        return grids(self)
+
+    @cached_property
+    def labels(self) -> pd.Series[str]:
+        """What the combination of each row is called among those of its runs, by its index."""
+        return labels(self.frame, self.names)
+
+    @cached_property
+    def row_names(self) -> pd.Series[str]:
+        """What each row with a result is called among those of its data set, by its index."""
+        measured = self.frame[self.frame["seeds"] > 0]
+        return pd.concat([short_labels(part, self.names) for _, part in measured.groupby("dataset")])
 
     def called(self, figure: str) -> str:
         """What a figure is called in print; a name that is no figure of the board stays as it is."""
@@ -179,18 +184,15 @@ class Board:
         return as_json(self.frame)
 
 
-def run_table(records: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
+def run_table(records: pd.DataFrame, measured: Tidy) -> pd.DataFrame:
     """One row per run of any status: identity columns, ``key, seed, status, reason, label`` and each figure
-    of a `tidy` frame.
+    that was measured.
 
     Runs that nobody asks for are left out. Raises `UserError` where a combination has a seed twice, or a run
     a figure.
     """
     records = asked(records)
     names = identity(records)
-    if long.duplicated(["key", "figure"]).any():
-        twice = long.loc[long.duplicated(["key", "figure"]), "figure"].iloc[0]
-        raise UserError(f"measurements.csv has '{twice}' twice for the same run")
     known = [name for name in _KNOWN if name in records]
     runs = records[[*names, "key", "seed", "status", "reason", *known]].fillna({"reason": ""})
     runs = runs.assign(label=labels(runs, names[1:]))
@@ -198,8 +200,7 @@ def run_table(records: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
     if repeated.any():
         run = runs[repeated].iloc[0]
         raise UserError(f"records.csv has seed {run.seed} of '{run.label}' on '{run.dataset}' twice")
-    wide = long.pivot(index="key", columns="figure", values="value").astype("float64")
-    return runs.merge(wide[long["figure"].unique()], left_on="key", right_index=True, how="left")
+    return pd.concat([runs, measured.wide(runs["key"])], axis=1)
 
 
 def seed_values(runs: pd.DataFrame, metric: str) -> dict[str, pd.DataFrame]:
@@ -245,42 +246,43 @@ def leaderboard(
     wanted = asked(records)
     if wanted.empty:
         raise UserError("there are no runs to make a leaderboard of")
-    long = tidy(records, measurements, split)
-    runs, figures = run_table(records, long), figure_table(long)
+    measured = tidy(records, measurements, split)
+    runs, figures = run_table(records, measured), measured.figures
     chosen, names = ranking(metric, figures), identity(wanted)[1:]
     shown = headline(figures, chosen, columns)
     runs = runs.assign(scale=scales(runs, figures, chosen))
-    ranks, detectable = _ranks(runs, chosen, figures, alpha)
+    seeds, better = _seeds(runs, chosen), figures[chosen].better if chosen else "neither"
+    ordered = list(dict.fromkeys([*shown, *figures]))
     return Board(
-        frame=_frame(runs, ranks, names, list(dict.fromkeys([*shown, *figures.index])), chosen),
+        frame=_frame(runs, _ranks(seeds, better, alpha), names, ordered, chosen),
         runs=runs,
         records=records,
         metric=chosen,
         split=split,
         alpha=alpha,
         names=names,
-        figures=_figures(figures),
+        figures=_entitled(figures),
         headline=shown,
-        titles=titles(figures.loc[shown], figures),
+        titles=titles((figures[name] for name in shown), figures.values()),
         missing=missing(columns or (), figures),
-        detectable=detectable,
+        seeds=seeds,
+        detectable={table_name(*t): detectable_difference(frame, alpha) for t, frame in seeds.items()},
         unasked=_unasked(records, measurements),
     )
 
 
-def _figures(figures: pd.DataFrame) -> dict[str, Figure]:
-    """Every figure by its name."""
-    called, words = titles(figures, figures), figures[["metric", "unit", "better", "meaning", "variant"]]
-    return {
-        str(name): Figure(metric, called[str(name)], *others) for name, metric, *others in words.itertuples()
-    }
+def _entitled(figures: Figures) -> Figures:
+    """Every figure, with a title that no other has."""
+    called = titles(figures.values(), figures.values())
+    return {name: replace(figure, title=called[name]) for name, figure in figures.items()}
 
 
 def _frame(
     runs: pd.DataFrame, ranks: pd.DataFrame, names: list[str], figures: list[str], metric: str | None
 ) -> pd.DataFrame:
     """The rows of a board, in one piece with its columns in order."""
-    rows = ranks.join(_statuses(runs)).join(_means(runs, figures)).reset_index(level=list(_TABLE))
+    groups = runs.assign(ok=runs["status"] == "ok").groupby([*_TABLE, "label"])
+    rows = ranks.join(_statuses(runs, groups)).join(_means(groups[figures])).reset_index(level=list(_TABLE))
     notes = [_note(*row) for row in zip(rows["note"], rows["seeds"], rows["n"], strict=True)]
     rows["note"] = notes if metric else ""
     heads = [*_TABLE, "rank", *names, "seeds", "improving", "status", "reason", "note"]
@@ -293,26 +295,22 @@ def _unasked(records: pd.DataFrame, measurements: pd.DataFrame) -> Unasked:
     return Unasked(len(records) - len(asked(records)), kept["evaluator"].unique().tolist())
 
 
-def _ranks(
-    runs: pd.DataFrame, metric: str | None, figures: pd.DataFrame, alpha: float
-) -> tuple[pd.DataFrame, dict[str, float | None]]:
-    """`rank_groups` of each table, indexed by (dataset, scale, label) in the order of the board,
-    and detectable differences.
-    """
-    better = str(figures["better"].get(metric, "neither"))
+def _seeds(runs: pd.DataFrame, metric: str | None) -> dict[tuple[str, str], pd.DataFrame]:
+    """`seed_values` of each table, in the order of the board."""
     runs = runs.assign(value=runs[metric] if metric else np.nan)
     parts = {str(scale): seed_values(part, "value") for scale, part in runs.groupby("scale")}
     values = {(dataset, scale): frame for scale, part in parts.items() for dataset, frame in part.items()}
-    values = dict(sorted(values.items(), key=lambda item: (item[0][0], not item[0][1], item[0][1])))
-    ranks = {table: rank_groups(frame, better, alpha) for table, frame in values.items()}
-    detectable = {table_name(*t): detectable_difference(frame, alpha) for t, frame in values.items()}
-    return pd.concat(ranks, names=[*_TABLE, "label"]).drop(columns="mean"), detectable
+    return dict(sorted(values.items(), key=lambda item: (item[0][0], not item[0][1], item[0][1])))
 
 
-def _statuses(runs: pd.DataFrame) -> pd.DataFrame:
+def _ranks(seeds: Mapping[tuple[str, str], pd.DataFrame], better: str, alpha: float) -> pd.DataFrame:
+    """`rank_groups` of each table, indexed by (dataset, scale, label)."""
+    ranks = {table: rank_groups(values, better, alpha) for table, values in seeds.items()}
+    return pd.concat(ranks, names=[*_TABLE, "label"]).drop(columns="mean")
+
+
+def _statuses(runs: pd.DataFrame, groups: Groups) -> pd.DataFrame:
     """Components, ok seeds and what is known of them, what became of others, by (dataset, scale, label)."""
-    runs = runs.assign(ok=runs["status"] == "ok")
-    groups = runs.groupby([*_TABLE, "label"])
     names = [name for name in runs.columns[: runs.columns.get_loc("key")] if name != "dataset"]
     table = groups[names].first()
     table["seeds"] = groups["ok"].sum()
@@ -335,9 +333,8 @@ def _status(statuses: Sequence[str]) -> str:
     return ", ".join(f"{counts[status]} {status}" for status in order)
 
 
-def _means(runs: pd.DataFrame, figures: list[str]) -> pd.DataFrame:
+def _means(groups: Groups) -> pd.DataFrame:
     """Mean and interval of each figure, by (dataset, scale, label)."""
-    groups = runs.groupby([*_TABLE, "label"])[figures]
     mean, width = groups.mean(), half_width(groups.std(), groups.count())
     low, high = (mean - width).add_suffix("_low"), (mean + width).add_suffix("_high")
     return pd.concat([mean, low, high], axis=1)

@@ -13,13 +13,14 @@ import pandas as pd
 from lvmbench.errors import UserError
 from lvmbench.results.board import Board
 from lvmbench.results.comparison import Comparison, seeds_to_call, told_apart
+from lvmbench.results.figures import COSTS, Figures, find_figure
 from lvmbench.results.grid import Grid, Whole, axes, counted
 from lvmbench.results.labels import as_text, label
-from lvmbench.results.metrics import COSTS, figure_table, find_figure, tidy
 from lvmbench.results.per_datum import tensor_name
 from lvmbench.results.scales import scales
 from lvmbench.results.selection import chosen, conditions, parsed
 from lvmbench.results.tables import as_csv, as_json, asked
+from lvmbench.results.tidy import tidy
 
 Array = npt.NDArray[np.float64]
 Reader = Callable[[str, str, str], Array | None]
@@ -156,7 +157,7 @@ def compare(
         raise UserError("this board ranks by nothing; say which figure to compare by --metric")
     records = asked(board.records)
     one, other = Side.of(records, a, "A", b), Side.of(records, b, "B", a)
-    known = figure_table(tidy(board.records, measurements, board.split))
+    known = tidy(board.records, measurements, board.split).figures
     wanted = [find_figure(name, known) for name in figures] or _directed(board)
     pairing = _Pairing(board, known, one, other, per_datum)
     leading = list(pairing.rows(board.metric, equal_within))
@@ -178,7 +179,7 @@ def _directed(board: Board) -> list[str]:
 class _Pairing:
     """The runs of two sides, paired by what they leave open."""
 
-    def __init__(self, board: Board, known: pd.DataFrame, a: Side, b: Side, per_datum: Reader | None) -> None:
+    def __init__(self, board: Board, known: Figures, a: Side, b: Side, per_datum: Reader | None) -> None:
         _expect_apart(a, b)
         self.known, self.names, self.read = known, board.names, per_datum
         runs = board.runs[board.runs["key"].isin(a.keys | b.keys)]
@@ -218,7 +219,7 @@ class _Pairing:
     def _row(
         self, grid: Grid, figure: str, found: Whole, a: list[str], b: list[str], equal_within: float | None
     ) -> dict[str, Any]:
-        unit, direction = (str(word) for word in self.known.loc[figure, ["unit", "better"]])
+        unit, direction = self.known[figure].unit, self.known[figure].better
         compared = self._compared(grid, figure, found, len(a), [*a, *b])
         theirs = float(found.values[len(a) :].mean())
         region = _region(unit, theirs, equal_within)
@@ -253,10 +254,9 @@ class _Pairing:
 
     def _kept(self, figure: str, key: str, value: float) -> Array | None:
         """A figure of each datum of a run, where the figure is the mean of what was kept."""
-        evaluator, *words = (
-            str(w) for w in self.known.loc[figure, ["evaluator", "metric", "variant", "method"]]
-        )
-        each = self.read(key, evaluator, tensor_name(*words)) if self.read else None
+        it = self.known[figure]
+        name = tensor_name(it.metric, it.variant, it.method)
+        each = self.read(key, it.evaluator, name) if self.read else None
         return each if each is not None and np.isclose(each.mean(), value, rtol=1e-4, atol=1e-6) else None
 
 

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.optimize import brentq
 from scipy.special import nctdtr, stdtr, stdtrit
 
 from lvmbench.results.statistics import Flags, holm
@@ -137,6 +136,8 @@ class Comparison:
         most = sum(error * stdtrit(freedom, (1 + level) / 2) for error, freedom in self._errors)
         if self.of_data == 0 or self.of_seeds == 0:
             return float(most)
+        from scipy.optimize import brentq  # which takes as long to import as all that boards need of scipy
+
         return float(brentq(lambda x: self._cdf(x) - (1 + level) / 2, 0.0, 2 * most, xtol=1e-9 * most))
 
     @cached_property

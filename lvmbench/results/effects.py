@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import combinations, islice, product
 from typing import Any
@@ -70,7 +70,7 @@ def effects(board: Board) -> pd.DataFrame:
         limits decide for all rows of a table together. Nothing where a table has no grid: no row with two
         pairs.
     """
-    return _rows(board, lambda table: table.parts)
+    return _rows(board.grids, lambda table: table.parts)
 
 
 def interactions(board: Board) -> pd.DataFrame:
@@ -87,34 +87,42 @@ def interactions(board: Board) -> pd.DataFrame:
         As `effects`, with the two axes, settings and what these are held against each as ``a × c``. Holm's
         limits are for all pairs of a table.
     """
-    return _rows(board, lambda table: table.pairs)
+    return _rows(board.grids, lambda table: table.pairs)
 
 
-def _rows(board: Board, of: Callable[[_Table], list[dict[str, Any]]]) -> pd.DataFrame:
-    """The rows of each table of a board that has a grid, with their verdicts."""
+def grids(board: Board) -> list[Table]:
+    """The tables of a board that have a grid."""
     runs = board.runs.groupby(["dataset", "scale"]) if board.metric else ()
-    tables = [(place, _Table(board, str(board.metric), own)) for place, own in runs]
-    rows = [
-        {"dataset": place[0], "scale": place[1], **row}
-        for place, table in tables
-        if table.is_grid
-        for row in table.judged(of(table))
-    ]
+    tables = [Table(board, str(board.metric), own) for _, own in runs]
+    return [table for table in tables if table.is_grid]
+
+
+def _rows(tables: Iterable[Table], of: Callable[[Table], list[dict[str, Any]]]) -> pd.DataFrame:
+    """The rows of each table with their verdicts."""
+    rows = [{**table.place, **row} for table in tables for row in table.judged(of(table))]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(_TYPES)
 
 
-class _Table:
-    """What the parts of one table are worth."""
+class Table:
+    """What the parts of one table are worth.
+
+    Arguments:
+        board: The board that it is of.
+        metric: What is compared.
+        runs: The runs of the table.
+    """
 
     def __init__(self, board: Board, metric: str, runs: pd.DataFrame) -> None:
-        self.runs, self.metric, self.names, self.alpha = runs, metric, board.names, board.alpha
+        self.runs, self.metric, self.alpha = runs, metric, board.alpha
+        self.names = axes(runs, board.names)
+        self.place = {name: str(runs[name].iloc[0]) for name in ("dataset", "scale")}
         better = board.figures[metric].better
         self.sign, self.words = -1 if better == "lower" else 1, _WORDS[better]
 
     @cached_property
     def parts(self) -> list[dict[str, Any]]:
         """A row for each setting of each axis that meets another with everything else equal."""
-        return [row for axis in axes(self.runs, self.names) for row in self._of_axis(axis)]
+        return [row for axis in self.names for row in self._of_axis(axis)]
 
     @property
     def is_grid(self) -> bool:
@@ -139,7 +147,10 @@ class _Table:
             yield {**row, "needed": needed, "verdict": called}
 
     def _of_axis(self, axis: str) -> Iterator[dict[str, Any]]:
-        grid = Grid(self.runs, self.metric, self.names, as_text(self.runs[axis]), [axis])
+        values = as_text(self.runs[axis])
+        if values.nunique() < 2:
+            return
+        grid = Grid(self.runs, self.metric, self.names, values, [axis])
         settings = list(grid.settings)
         for place, setting in enumerate(settings):
             met = (self._row(grid, axis, [setting, other], [1, -1]) for other in settings[:place])

@@ -18,6 +18,7 @@ from lvmbench.results.tables import (
     MEASUREMENTS,
     RECORDS,
     as_csv,
+    plain_text,
     stored_tables,
     write,
 )
@@ -54,6 +55,7 @@ def export(store: Store, out: Path) -> None:
     write_board(board_of(records, measurements, out), curves, out)
 
 
+@plain_text()
 def write_board(board: Board, curves: pd.DataFrame | None, target: Path) -> None:
     """Write ``leaderboard.csv``, ``.md``, ``references.csv`` where there are any
     and, where something was measured, the figures to a folder.

@@ -19,7 +19,7 @@ from lvmbench.results.baselines import baselines_in, with_ways
 from lvmbench.results.board import Board, leaderboard
 from lvmbench.results.glossary import kept, told
 from lvmbench.results.references import compare
-from lvmbench.results.tables import RECORDS, damaged, read_object, read_results
+from lvmbench.results.tables import RECORDS, damaged, plain_text, read_object, read_results
 from lvmbench.results.verdicts import judge
 from lvmbench.suites.yamlfile import read_bounded
 
@@ -30,6 +30,7 @@ REMARKS = "remarks.json"
 """The file of a results directory that says, by data set, what to know of the data."""
 
 
+@plain_text()
 def board_of(
     records: pd.DataFrame,
     measurements: pd.DataFrame,

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from lvmbench.errors import UserError
-from lvmbench.results.board import Board, seed_values
+from lvmbench.results.board import Board
 from lvmbench.results.comparison import paired_difference
-from lvmbench.results.labels import labels, table_name
-from lvmbench.results.sections import Section, cells, short_labels
+from lvmbench.results.labels import table_name
+from lvmbench.results.sections import Section, cells
 
 TIME = "train_seconds"
 _NAMED = ("dataset", "scale", "label", "seconds", "value")
@@ -44,7 +44,7 @@ def front(board: Board) -> pd.DataFrame:
     if metric in (None, TIME) or TIME not in board.figures:
         return pd.DataFrame(columns=list(COLUMNS))
     rows = board.frame.assign(
-        label=labels(board.frame, board.names), seconds=board.frame[TIME], value=board.frame[metric]
+        label=board.labels, seconds=board.frame[TIME], value=board.frame[metric]
     ).dropna(subset=["seconds", "value"])
     found = {i: row for _, part in rows.groupby(["dataset", "scale"]) for i, row in _of_table(board, part)}
     return pd.DataFrame.from_dict(found, orient="index", columns=list(COLUMNS))
@@ -55,7 +55,7 @@ def _of_table(board: Board, rows: pd.DataFrame) -> Iterator[tuple[Any, tuple[Any
     sign = -1 if board.figures[str(board.metric)].better == "lower" else 1
     rows = rows.assign(quality=sign * rows["value"])
     rows = rows.sort_values(["seconds", "quality"], ascending=[True, False], kind="stable")
-    seeds = sign * _seeds(board, rows)
+    seeds = sign * board.seeds[rows["dataset"].iloc[0], rows["scale"].iloc[0]]
     best: pd.Series[Any] | None = None
     for i, row in rows.iterrows():
         named = tuple(row[name] for name in _NAMED)
@@ -65,12 +65,6 @@ def _of_table(board: Board, rows: pd.DataFrame) -> Iterator[tuple[Any, tuple[Any
         else:
             alike = (row["quality"], row["seconds"]) == (best["quality"], best["seconds"])
             yield i, (*named, "" if alike else best["label"], None, None, None)
-
-
-def _seeds(board: Board, rows: pd.DataFrame) -> pd.DataFrame:
-    """What ranks the rows of one table, by seed and label."""
-    own = board.runs[board.runs["scale"] == rows["scale"].iloc[0]]
-    return seed_values(own, str(board.metric))[str(rows["dataset"].iloc[0])]
 
 
 def _gain(row: pd.Series[Any], before: pd.Series[Any] | None, seeds: pd.DataFrame) -> tuple[Any, Any, Any]:
@@ -112,7 +106,7 @@ def front_section(board: Board) -> Section | None:
     tables = [table_name(*map(str, place)) for place in kept[["dataset", "scale"]].to_numpy()]
     columns = {
         "table": tables,
-        "row": row_names(board)[kept.index].tolist(),
+        "row": board.row_names[kept.index].tolist(),
         board.header(TIME): cells(rows, TIME, TIME, TIME),
         board.header(metric): cells(rows, metric, f"{metric}_low", f"{metric}_high"),
         "gain": cells(kept, "gain", "low", "high"),
@@ -132,9 +126,3 @@ def pack_sizes(board: Board) -> list[int]:
         return []
     ok = board.records.loc[board.records["status"] == "ok", "pack"].dropna()
     return sorted({int(size) for size in ok})
-
-
-def row_names(board: Board) -> pd.Series[str]:
-    """What each row of a board is called among those of its data set, by its index."""
-    measured = board.frame[board.frame["seeds"] > 0]
-    return pd.concat([short_labels(part, board.names) for _, part in measured.groupby("dataset")])

@@ -35,8 +35,10 @@ def labels(rows: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
     >>> labels(rows, ["prior", "latent", "clip"]).tolist()
     ['vamp · latent=8 · clip=none']
     """
-    named = [rows[name].map(lambda value, name=name: _word(name, value)) for name in names]
-    return pd.Series([label(words) for words in zip(*named, strict=True)], index=rows.index, dtype=str)
+    # lists, as a Series of text is slow to go through one by one
+    named = [[_word(name, value) for value in rows[name].tolist()] for name in names]
+    lines = [" · ".join(filter(None, words)) for words in zip(*named, strict=True)]
+    return pd.Series(lines, index=rows.index, dtype=str)
 
 
 def _word(name: str, value: Any) -> str:
@@ -48,7 +50,41 @@ def _word(name: str, value: Any) -> str:
 
 def as_text(values: pd.Series[Any]) -> pd.Series[str]:
     """The values of a column that tells rows apart, as tables show them."""
-    return values.map(lambda value: "none" if pd.isna(value) else str(value)).astype(str)
+    texts = ["none" if pd.isna(value) else str(value) for value in values.tolist()]
+    return pd.Series(texts, values.index, dtype=str, name=values.name)
+
+
+def combination_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
+    """A line for each row of one data set, of the components that differ between rows; indexed as the rows.
+
+    >>> rows = pd.DataFrame({"prior": ["vamp", "vamp"], "posterior": ["iaf", "exact"]})
+    >>> combination_labels(rows, ["prior", "posterior"]).tolist()
+    ['iaf', 'exact']
+    """
+    differing = [name for name in names if part[name].nunique(dropna=False) > 1] or list(names)
+    return labels(part, differing)
+
+
+def short_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
+    """What the rows of one data set are called, without the options that tell nothing apart.
+
+    Indexed as the rows.
+    """
+    texts = part[list(names)].apply(as_text)
+    return combination_labels(
+        texts.assign(**{name: texts[name].map(shorten(texts[name])) for name in names}), names
+    )
+
+
+def shorten(names: Iterable[str]) -> dict[str, str]:
+    """For each name: itself without its options, where no other name of that component needs telling apart.
+
+    >>> shorten(["vamp[components=50]", "iaf[flows=2]", "iaf[flows=4]"])
+    {'vamp[components=50]': 'vamp', 'iaf[flows=2]': 'iaf[flows=2]', 'iaf[flows=4]': 'iaf[flows=4]'}
+    """
+    full = list(dict.fromkeys(names))
+    heads = [name.partition("[")[0] for name in full]
+    return {name: head if heads.count(head) == 1 else name for name, head in zip(full, heads, strict=True)}
 
 
 def table_name(dataset: str, scale: str) -> str:

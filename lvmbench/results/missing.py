@@ -31,9 +31,9 @@ def is_unmeasured(evaluated: Evaluated, key: str, evaluator: str) -> bool:
 
 def missing_evaluations(store: Store) -> Counter[str]:
     """How many trained runs each evaluator is still to measure."""
-    from lvmbench.results.tables import asked, stored_tables  # pandas is imported where there are tables
+    from lvmbench.results.tables import asked, stored_records  # pandas is imported where there are tables
 
-    records, evaluated = asked(stored_tables(store)[0]), store.evaluated()
+    records, evaluated = asked(stored_records(store)), store.evaluated()
     trained = records.loc[records["status"] == Status.OK, "key"]
     spared, added = store.noted("spared", {}), store.noted("added", [])
     return Counter(

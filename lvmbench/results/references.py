@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 from lvmbench.errors import nearest
 from lvmbench.kinds import PARTS
 from lvmbench.results.labels import identity, labels
-from lvmbench.results.metrics import figure_table, found_figure, named_figures, rows_like
 from lvmbench.results.statistics import half_width
 from lvmbench.results.tables import asked
+from lvmbench.results.tidy import Tidy, named_figures, rows_like
 from lvmbench.suites.references import Reference
 
 NO_RUN, NOT_MEASURED = "no run", "not measured"
@@ -50,8 +50,8 @@ def compare(
         return pd.DataFrame(columns=list(COLUMNS))
     records = asked(records)
     runs = records.assign(label=labels(records, _telling(records)))
-    figures = named_figures(records, measurements)
-    rows = [row for reference in references for row in _rows(reference, runs, figures)]
+    measured = named_figures(records, measurements)
+    rows = [row for reference in references for row in _rows(reference, runs, measured)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -61,9 +61,9 @@ def _telling(records: pd.DataFrame) -> list[str]:
     return names or list(PARTS)
 
 
-def _rows(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _rows(reference: Reference, runs: pd.DataFrame, measured: Tidy) -> Iterator[dict[str, Any]]:
     shared = {
-        "figure": found_figure(reference.metric, figures) or reference.metric,
+        "figure": measured.find(reference.metric) or reference.metric,
         "published": reference.value,
         "source": reference.source,
         "note": reference.note,
@@ -72,24 +72,24 @@ def _rows(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) -> It
     if own.empty:
         yield {**shared, "combination": reference.pattern, "seeds": 0, "status": NO_RUN, "reason": ""}
     for combination, part in own.groupby("label", sort=False):
-        yield {**shared, "combination": combination, **_found(reference, part, figures)}
+        yield {**shared, "combination": combination, **_found(reference, part, measured)}
 
 
-def _found(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) -> dict[str, Any]:
+def _found(reference: Reference, runs: pd.DataFrame, measured: Tidy) -> dict[str, Any]:
     """What the runs of one combination gave, or why they gave nothing."""
-    wanted = figures["figure"] == found_figure(reference.metric, figures)
-    values = figures.loc[wanted & figures["key"].isin(runs["key"]), "value"].astype(float)
+    rows = measured.of(reference.metric)
+    values = rows.loc[rows["key"].isin(runs["key"]), "value"].astype(float)
     if values.empty:
-        return {"seeds": 0, **_nothing(reference, runs, figures)}
+        return {"seeds": 0, **_nothing(reference, runs, measured)}
     mean, width = float(values.mean()), float(half_width(values.std(), len(values)))
     interval = {"low": mean - width, "high": mean + width, "seeds": len(values)}
     return {"ours": mean, **interval, "difference": mean - reference.value, "status": "ok", "reason": ""}
 
 
-def _nothing(reference: Reference, runs: pd.DataFrame, figures: pd.DataFrame) -> dict[str, str]:
+def _nothing(reference: Reference, runs: pd.DataFrame, measured: Tidy) -> dict[str, str]:
     """Why the runs of a combination do not have a figure."""
     if not (runs["status"] == "ok").any():
         reasons = dict.fromkeys(reason for reason in runs["reason"].fillna("") if reason)
         return {"status": ", ".join(runs["status"].unique()), "reason": "; ".join(reasons)}
-    names = figure_table(figures).index
-    return {"status": NOT_MEASURED, "reason": f"no '{reference.metric}'{nearest(reference.metric, names)}"}
+    hint = nearest(reference.metric, measured.figures)
+    return {"status": NOT_MEASURED, "reason": f"no '{reference.metric}'{hint}"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from lvmbench.data.published import Measure
+from lvmbench.results.figures import Figures
 
 DISCRETE = frozenset({"binary", "one_hot", "finite", "count", "levels"})
 """The supports on which p(x|z) is a probability mass; on any other it is a density."""
@@ -15,14 +16,14 @@ def measure_of(support: str) -> Measure:
     return "probability mass" if support in DISCRETE else "density"
 
 
-def scales(runs: pd.DataFrame, figures: pd.DataFrame, metric: str | None) -> pd.Series[str]:
+def scales(runs: pd.DataFrame, figures: Figures, metric: str | None) -> pd.Series[str]:
     """What the ranking metric of each run is the logarithm of,
     where combinations of a data set differ in it; else ``""``.
     """
     parts = []
-    if metric and figures.loc[metric, "metric"] == "bound":
+    if metric and figures[metric].metric == "bound":
         parts.append("bound of " + runs["objective"].astype(str))
-    if metric and str(figures.loc[metric, "unit"]).startswith(("nats", "bits")) and "support" in runs:
+    if metric and figures[metric].unit.startswith(("nats", "bits")) and "support" in runs:
         parts.append(runs["support"].map(measure_of))
     scale = pd.Series([", ".join(row) for row in zip(*parts, strict=True)] if parts else "", index=runs.index)
     measured = (runs["status"] == "ok").groupby([runs["dataset"], runs["label"]]).transform("any")

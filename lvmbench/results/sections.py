@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from lvmbench.results.board import WAY, Board
-from lvmbench.results.labels import as_text, labels, table_name
+from lvmbench.results.labels import as_text, combination_labels, shorten, table_name
 from lvmbench.status import Status
 
 FEW = 10
@@ -77,17 +77,6 @@ class Section:
     holes: Sequence[Hole] = ()
     notes: Sequence[str] = ()
     index: Sequence[int] = ()
-
-
-def shorten(names: Iterable[str]) -> dict[str, str]:
-    """For each name: itself without its options, where no other name of that component needs telling apart.
-
-    >>> shorten(["vamp[components=50]", "iaf[flows=2]", "iaf[flows=4]"])
-    {'vamp[components=50]': 'vamp', 'iaf[flows=2]': 'iaf[flows=2]', 'iaf[flows=4]': 'iaf[flows=4]'}
-    """
-    full = list(dict.fromkeys(names))
-    heads = [name.partition("[")[0] for name in full]
-    return {name: head if heads.count(head) == 1 else name for name, head in zip(full, heads, strict=True)}
 
 
 def sections(board: Board, *, short: bool = False, refused: bool = False) -> list[Section]:
@@ -195,28 +184,6 @@ def _runs(part: pd.DataFrame) -> list[str]:
 def _legend(full: list[str], shown: list[str]) -> list[str]:
     cut = dict.fromkeys(name for name, short in zip(full, shown, strict=True) if name != short)
     return [f"in full: {', '.join(cut)}"] if cut else []
-
-
-def combination_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
-    """A line for each row of one data set, of the components that differ between rows; indexed as the rows.
-
-    >>> rows = pd.DataFrame({"prior": ["vamp", "vamp"], "posterior": ["iaf", "exact"]})
-    >>> combination_labels(rows, ["prior", "posterior"]).tolist()
-    ['iaf', 'exact']
-    """
-    differing = [name for name in names if part[name].nunique(dropna=False) > 1] or list(names)
-    return labels(part, differing)
-
-
-def short_labels(part: pd.DataFrame, names: Sequence[str]) -> pd.Series[str]:
-    """What the rows of one data set are called, without the options that tell nothing apart.
-
-    Indexed as the rows.
-    """
-    texts = part[list(names)].apply(as_text)
-    return combination_labels(
-        texts.assign(**{name: texts[name].map(shorten(texts[name])) for name in names}), names
-    )
 
 
 def cells(part: pd.DataFrame, mean: str, low: str, high: str) -> list[str]:

@@ -28,6 +28,7 @@ from lvmbench.results.database import (
 )
 from lvmbench.results.leases import holds
 from lvmbench.results.long import DESCRIBED, long_table
+from lvmbench.results.tables import plain_text
 from lvmbench.status import Status
 
 AT_ONCE = 10_000
@@ -228,6 +229,7 @@ class Store(Database):
         order = (RUNS.c.position, RUNS.c.seed)
         return self._frame(sa.select(*columns).order_by(*order))
 
+    @plain_text()
     def measurements(self) -> pd.DataFrame:
         """One row per figure, with the columns that name its run."""
         names = [RUNS.c[name] for name in ("key", *PARTS, "seed")]
@@ -248,11 +250,18 @@ class Store(Database):
         """The learning curves: key, epoch, train_bound, validation_bound."""
         return self._frame(sa.select(CURVES).order_by(CURVES.c.key, CURVES.c.epoch))
 
+    def provenance(self, key: str) -> dict[str, Any]:
+        """What a run was made with."""
+        with self.reading() as connection:
+            found = connection.execute(sa.select(RUNS.c.provenance).where(RUNS.c.key == key)).scalar()
+            return dict(found or {})
+
     def traceback(self, key: str) -> str | None:
         """What was raised by a run that failed."""
         with self.reading() as connection:
             return connection.execute(sa.select(RUNS.c.traceback).where(RUNS.c.key == key)).scalar()
 
+    @plain_text()
     def _frame(self, query: sa.Select[Any]) -> pd.DataFrame:
         with self.reading() as connection:
             frame = pd.read_sql(query, connection)

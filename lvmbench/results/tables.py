@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,15 @@ _NEEDED = {
 _FLAGS = {"True": True, "False": False, "": None}
 
 
+@contextmanager
+def plain_text() -> Iterator[None]:
+    """Have pandas keep text as Python does, also where pyarrow is installed: words in tables of results are
+    short and mostly the same, so that each row costs a pointer, and to look one up needs no other library.
+    """
+    with pd.option_context("mode.string_storage", "python"):
+        yield
+
+
 def read_results(directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Read ``records.csv`` and ``measurements.csv`` back as they were written.
 
@@ -72,6 +81,7 @@ def read_results(directory: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     return read_table(directory / RECORDS), read_table(directory / MEASUREMENTS)
 
 
+@plain_text()
 def read_table(path: Path, needed: Iterable[str] = ()) -> pd.DataFrame:
     """Read a table of a results directory back as it was written.
 
@@ -136,20 +146,34 @@ def asked(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def stored_tables(store: Store) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The records and the measurements of a store, and what its suite, as it is now, makes of them.
+    """The records and the measurements of a store, and what its suite, as it is now, makes of them."""
+    return stored_records(store), stored_measurements(store)
 
-    ``asked_by`` is ``suite`` for the runs and the evaluators that the suite asks for, ``evaluate`` for
-    evaluators that were added to them, and empty for what it no longer has. ``support`` is where p(x|z)
-    of a run has its probability. ``improving`` says of an ok run whether its best epoch is among the
-    last 5% of those it trained, unless patience had stopped it. Measurements are in the order of the
-    evaluators.
+
+@plain_text()
+def stored_records(store: Store) -> pd.DataFrame:
+    """The records of a store, and what its suite, as it is now, makes of them.
+
+    ``asked_by`` is ``suite`` for the runs that the suite asks for, and empty for what it no longer has.
+    ``support`` is where p(x|z) of a run has its probability. ``improving`` says of an ok run whether its best
+    epoch is among the last 5% of those it trained, unless patience had stopped it.
     """
-    records, measurements = store.records(), store.measurements()
+    records = store.records()
     records["asked_by"] = _asked_runs(records, store.noted("combinations", None))
     supports = store.noted("supports", {})
     records["support"] = [supports.get(decoder, "") for decoder in records["decoder"]]
     records["improving"] = _improving(records)
-    return records, _asked_figures(measurements, store.noted("evaluators", None), store.noted("added", []))
+    return records
+
+
+@plain_text()
+def stored_measurements(store: Store) -> pd.DataFrame:
+    """The measurements of a store, in the order of the suite's evaluators.
+
+    ``asked_by`` is ``suite`` for those that the suite asks for, ``evaluate`` for those that were added to
+    them, and empty for what it no longer has.
+    """
+    return _asked_figures(store.measurements(), store.noted("evaluators", None), store.noted("added", []))
 
 
 def _asked_runs(records: pd.DataFrame, combinations: list[list[Any]] | None) -> list[str]:

@@ -15,6 +15,7 @@ from rich.text import Text
 from lvmbench.results.board import Board
 from lvmbench.results.endings import endings
 from lvmbench.results.sections import Section, caption, sections
+from lvmbench.results.tables import plain_text
 from lvmbench.text import legible, wrapped
 
 _LEFT_OUT = ("from", "figure", "range", "note")
@@ -22,6 +23,7 @@ _ARROW = 4  # the most signs of an arrow, spelled out
 _PADDING = 2  # what a column of a terminal table takes beyond its text
 
 
+@plain_text()
 def to_rich(board: Board, width: int = 110, encoding: str = "utf-8", *, refused: bool = False) -> list[Table]:
     """Make the tables for a terminal: effects, each data set's board, what gave no result there,
     claims, published figures.

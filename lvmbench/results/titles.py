@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-import pandas as pd
-
 from lvmbench.registry.names import Ref
+from lvmbench.results.figures import Figure, grouped
 
-_TELLING = ("method", "evaluator", "metric")
 
-
-def titles(figures: pd.DataFrame, measured: pd.DataFrame) -> dict[str, str]:
+def titles(figures: Iterable[Figure], measured: Iterable[Figure]) -> dict[str, str]:
     """The title of each figure, by its name, with what tells it from others that it would be confused with.
 
     A variant is another quantity and is named where several were measured, shown or not. A method, and the
     settings of an evaluator, are other ways to the same quantity and are named where several are shown.
 
     Arguments:
-        figures: Those that are shown, by name, with ``title, variant, method, evaluator, metric``, as
-            `figure_table` gives them.
+        figures: Those that are shown.
         measured: All that were measured.
 
-    >>> names = {"title": "ELBO", "metric": "elbo", "method": ""}
     >>> variants = [("", "tightness"), ("", "tightness[samples=5]"), ("per_step", "tightness")]
-    >>> figures = pd.DataFrame([{**names, "variant": v, "evaluator": e} for v, e in variants])
+    >>> figures = [Figure(str(i), "elbo", v, "", e, title="ELBO") for i, (v, e) in enumerate(variants)]
     >>> list(titles(figures, figures).values()), titles(figures[2:], figures)
     (['ELBO, tightness', 'ELBO, samples=5', 'ELBO, per step'], {'2': 'ELBO, per step'})
     """
-    several = measured.groupby("title")["variant"].nunique() > 1
-    variants = figures["variant"].where(figures["title"].map(several), "")
-    bases = [_joined(row) for row in zip(figures["title"], variants, strict=True)]
-    groups = figures.groupby(pd.Series(bases, figures.index, dtype=str), sort=False)
-    return {name: _joined([str(base), *row]) for base, own in groups for name, row in _apart(own).items()}
+    variants = Counter(title for title, _ in {(figure.title, figure.variant) for figure in measured})
+
+    def base(figure: Figure) -> str:
+        return _joined([figure.title, figure.variant if variants[figure.title] > 1 else ""])
+
+    groups = grouped(figures, base)
+    return {name: _joined([base(own[0]), *words]) for own in groups for name, words in _apart(own).items()}
 
 
 def _joined(words: Iterable[str]) -> str:
@@ -42,13 +40,14 @@ def _joined(words: Iterable[str]) -> str:
     return ", ".join([title, *(word if "=" in word else word.replace("_", " ") for word in others)])
 
 
-def _apart(own: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+def _apart(own: Sequence[Figure]) -> dict[str, tuple[str, ...]]:
     """The fewest words that tell figures of one title apart."""
-    words = own.assign(evaluator=own["evaluator"].map(settings(own["evaluator"])))
-    subsets = (list(some) for n in range(len(_TELLING) + 1) for some in combinations(_TELLING, n))
-    rows = ([tuple(row) for row in words[some].to_numpy()] for some in subsets)
-    found = next((found for found in rows if len(set(found)) == len(own)), [(str(n),) for n in own.index])
-    return dict(zip(map(str, own.index), found, strict=True))
+    called = settings(figure.evaluator for figure in own)
+    words = [(figure.method, called[figure.evaluator], figure.metric) for figure in own]
+    subsets = (some for n in range(4) for some in combinations(range(3), n))
+    rows = ([tuple(row[i] for i in some) for row in words] for some in subsets)
+    found = next((found for found in rows if len(set(found)) == len(own)), [(figure.name,) for figure in own])
+    return {figure.name: telling for figure, telling in zip(own, found, strict=True)}
 
 
 def settings(evaluators: Iterable[str]) -> dict[str, str]:

@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from lvmbench.errors import nearest
 from lvmbench.results.comparison import Comparison, paired_difference, seeds_to_call
-from lvmbench.results.metrics import figure_table, found_figure, named_figures, rows_like
 from lvmbench.results.statistics import together
+from lvmbench.results.tidy import Tidy, named_figures, rows_like
 from lvmbench.suites.claims import Claim
 
 HOLDS, FAILS, UNDECIDED, MISSING = "holds", "does not hold", "inconclusive", "not measured"
@@ -26,28 +26,30 @@ def judge(
     or its extremes over runs, and the verdict.
     """
     claims = TypeAdapter(list[Claim]).validate_python(list(written))
-    long = named_figures(records, measurements) if claims else pd.DataFrame()
-    rows = [(_order if claim.kind == "order" else _agreement)(claim, long) for claim in claims]
+    if not claims:
+        return pd.DataFrame(columns=COLUMNS)
+    measured = named_figures(records, measurements)
+    rows = [(_order if claim.kind == "order" else _agreement)(claim, measured) for claim in claims]
     named = [
-        {"claim": c.claim, "source": c.source, "figure": found_figure(c.metric, long) or c.metric, **r}
+        {"claim": c.claim, "source": c.source, "figure": measured.find(c.metric) or c.metric, **r}
         for c, r in zip(claims, rows, strict=True)
     ]
     return pd.DataFrame(named, columns=COLUMNS)
 
 
-def _missing(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
+def _missing(claim: Claim, measured: Tidy) -> dict[str, Any]:
     """The row of a claim that cannot be judged, with the figures that are nearest
     to one that there is not.
     """
-    absent = [name for name in claim.figures if found_figure(name, long) is None]
-    hint = f": no '{absent[0]}'{nearest(absent[0], figure_table(long).index)}" if absent else ""
+    absent = [name for name in claim.figures if measured.find(name) is None]
+    hint = f": no '{absent[0]}'{nearest(absent[0], measured.figures)}" if absent else ""
     return _row(None, None, None, 0, MISSING + hint)
 
 
-def _order(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
-    sides = [_select(claim, pattern or {}, long) for pattern in (claim.higher, claim.lower)]
+def _order(claim: Claim, measured: Tidy) -> dict[str, Any]:
+    sides = [_select(claim, pattern or {}, measured) for pattern in (claim.higher, claim.lower)]
     if any(side.empty for side in sides):
-        return _missing(claim, long)
+        return _missing(claim, measured)
     # a run that a pattern covers several of counts with the mean of them, so that seeds stay paired
     higher, lower = (side.groupby("seed")["value"].mean() for side in sides)
     compared = paired_difference(higher, lower)
@@ -64,10 +66,10 @@ def _called(compared: Comparison) -> str:
     return f"{UNDECIDED} (needs about {needed} seeds)" if needed else f"{UNDECIDED} (needs more seeds)"
 
 
-def _agreement(claim: Claim, long: pd.DataFrame) -> dict[str, Any]:
-    runs = _held_against(claim, _select(claim, claim.of, long), long)
+def _agreement(claim: Claim, measured: Tidy) -> dict[str, Any]:
+    runs = _held_against(claim, _select(claim, claim.of, measured), measured)
     if runs.empty:
-        return _missing(claim, long)
+        return _missing(claim, measured)
     off = runs["value"] - runs["due"]
     beyond = off if claim.at_most else -off if claim.at_least else off.abs()
     verdict = HOLDS if bool((beyond <= _limit(claim, runs)).all()) else FAILS
@@ -81,14 +83,14 @@ def _limit(claim: Claim, runs: pd.DataFrame) -> pd.Series[float] | float:
     return runs["due"].abs() * claim.percent / 100 if claim.percent is not None else claim.within or 0.0
 
 
-def _held_against(claim: Claim, runs: pd.DataFrame, long: pd.DataFrame) -> pd.DataFrame:
+def _held_against(claim: Claim, runs: pd.DataFrame, measured: Tidy) -> pd.DataFrame:
     """The ``value`` of each run, what is ``due``, and the Monte Carlo ``error`` of their difference.
 
     Where a claim is in errors, runs whose error is not known cannot be judged.
     """
     runs = runs[["key", "value", "stderr"]].astype({"stderr": "float64"})
     if isinstance(claim.equals, str):
-        other = _figure(long, claim.equals)[["key", "value", "stderr"]].rename(
+        other = measured.of(claim.equals)[["key", "value", "stderr"]].rename(
             columns={"value": "due", "stderr": "other"}
         )
         runs = runs.merge(other.astype({"other": "float64"}), on="key")
@@ -98,14 +100,9 @@ def _held_against(claim: Claim, runs: pd.DataFrame, long: pd.DataFrame) -> pd.Da
     return runs if claim.errors is None else runs.dropna(subset=["error"])
 
 
-def _select(claim: Claim, pattern: Mapping[Any, Any], long: pd.DataFrame) -> pd.DataFrame:
-    rows = _figure(long, pattern.get("metric", claim.metric))
+def _select(claim: Claim, pattern: Mapping[Any, Any], measured: Tidy) -> pd.DataFrame:
+    rows = measured.of(pattern.get("metric", claim.metric))
     return rows_like(rows, {name: wanted for name, wanted in pattern.items() if name != "metric"})
-
-
-def _figure(long: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows of one figure, the one that a board would rank by if it were asked for the name."""
-    return long[long["figure"] == found_figure(name, long)]
 
 
 def _row(value: float | None, low: float | None, high: float | None, n: int, verdict: str) -> dict[str, Any]:

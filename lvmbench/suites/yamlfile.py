@@ -8,6 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarbool import ScalarBoolean
@@ -15,8 +16,8 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 from lvmbench.errors import UserError
 
 Location = Sequence[str | int]
-LARGEST, MOST = 500_000, 100_000
-"""So many bytes and values a file may have: reading more takes long, and nobody writes that."""
+LARGEST, MOST, DEEPEST = 500_000, 100_000, 100
+"""So many bytes, values and levels a file may have: reading more takes long, and nobody writes that."""
 
 
 class YamlFile:
@@ -38,8 +39,12 @@ class YamlFile:
             ) from None
 
     def _read(self) -> Any:
+        yaml = YAML(typ="rt")
+        yaml.max_depth = DEEPEST
         try:
-            return YAML(typ="rt").load(read_bounded(self.path))
+            return yaml.load(read_bounded(self.path))
+        except MaxDepthExceededError:
+            raise RecursionError from None
         except DuplicateKeyError as error:
             key = str(error.problem).partition('"')[2].partition('"')[0]
             raise UserError(f"{self._mark(error)}: key '{key}' is given twice; remove one") from None

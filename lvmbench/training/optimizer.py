@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import (
 from lvmbench.combinations.budget import Budget, optimizer_of, schedule_of
 from lvmbench.combinations.optimizers import SGD, Adam, Adamax, AdamNormGrad, AdamW, Optimizer, RMSprop
 from lvmbench.combinations.schedules import Constant, Cosine, Plateau, Schedule, Stages, Step
+from lvmbench.kernels.optimizers import eager
 
 TINY = 1e-7
 """Added to the norm that a gradient is divided by, which may be 0."""
@@ -175,19 +176,19 @@ def _optimizer(named: Optimizer, leaves: list[Tensor], budget: Budget, rate: flo
         given["weight_decay"] = budget.weight_decay
     match named:
         case SGD(momentum=momentum):
-            return torch.optim.SGD(leaves, momentum=momentum, fused=True, **given)
+            return eager(torch.optim.SGD)(leaves, momentum=momentum, fused=True, **given)
         case RMSprop(decay=alpha, momentum=momentum, epsilon=eps):
             given |= {"alpha": alpha, "eps": eps, "momentum": momentum, "capturable": on_gpu}
-            return torch.optim.RMSprop(leaves, **given)
+            return eager(torch.optim.RMSprop)(leaves, **given)
         case Adamax(beta1=beta1, beta2=beta2, epsilon=eps):
             given |= {"betas": (beta1, beta2), "eps": eps, "capturable": on_gpu}
-            return torch.optim.Adamax(leaves, **given)
+            return eager(torch.optim.Adamax)(leaves, **given)
         case AdamW(beta1=beta1, beta2=beta2, epsilon=eps):
             given |= {"betas": (beta1, beta2), "eps": eps, "fused": True, "capturable": on_gpu}
-            return torch.optim.AdamW(leaves, **given)
+            return eager(torch.optim.AdamW)(leaves, **given)
         case Adam() | AdamNormGrad():
             given |= {"betas": (named.beta1, named.beta2), "eps": named.epsilon}
-            adam = torch.optim.Adam(leaves, fused=True, capturable=on_gpu, **given)
+            adam = eager(torch.optim.Adam)(leaves, fused=True, capturable=on_gpu, **given)
             if isinstance(named, Adam) and named.second_moment:
                 _start(adam, named.second_moment)
             return adam

@@ -52,7 +52,6 @@ class Pack:
         """Have the runs at hand one by one, where they are not computed as one."""
         # gradients are those of a seed's own rows: they need not go back through the stack
         self._members = [] if self.vectorized else [self._leaves(s) for s in range(count)]
-        self._down: Tensor | None = None
 
     def __call__(
         self, x: Tensor, normals: Tensor, uniforms: Tensor, kl_weight: Tensor | float, training: bool
@@ -77,10 +76,9 @@ class Pack:
         leaves = [*self.parameters.values(), *(leaf for member in self._members for leaf in member.values())]
         for leaf in leaves:
             leaf.grad = None
-        # each seed's weights get the gradient of its own surrogate, as if it were alone
-        if self._down is None:
-            self._down = torch.full_like(surrogates, -1.0)
-        surrogates.backward(self._down)
+        # each seed's weights get the gradient of its own surrogate, as if it were alone; were it begun with
+        # given numbers, torch would import what it knows of symbols, which takes half a second
+        surrogates.sum().neg().backward()
         for name, stacked in self.parameters.items() if self._members else ():
             stacked.grad = _together([member[name].grad for member in self._members])
 

@@ -6,16 +6,30 @@ import re
 import subprocess
 import sys
 import textwrap
+from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Literal
 
 import pytest
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
 
-from lvmbench import DiagonalNormal, LatentSpace, MarkovPrior, Prior, UserError, WeightObjective
+from lvmbench import (
+    DiagonalNormal,
+    Estimate,
+    LatentSpace,
+    MarkovPrior,
+    Prior,
+    Stream,
+    UserError,
+    WeightObjective,
+)
 from lvmbench.checks import check, parametrize_with_checks
-from lvmbench.checks.contract import BUILT, Skip, checks_of
+from lvmbench.checks.claims import GROUPS, fit
+from lvmbench.checks.contract import BUILT, Skip, Violation, checks_of
+from lvmbench.checks.draws import AT_ONCE, draw, log_prob_at
 from lvmbench.checks.options import narrowed
 from lvmbench.checks.partners import Bench
 from lvmbench.checks.report import CheckResult, Outcome, Report
@@ -399,6 +413,33 @@ def test_averages_are_told_from_others():
         require_average(draws, -0.1, "the mean", above=True)
     with pytest.raises(Exception, match="nan"):
         require_average(draws * float("nan"), 0.0, "the mean")
+
+
+@pytest.mark.parametrize(("falling", "steps"), [(0, 5), (1, 50), (17, 200)])
+def test_training_ends_early_where_every_group_of_draws_has_risen(falling, steps):
+    """Where one in 32 has not, the mean decides after fifty steps; where most have not, there is no rise."""
+    weight, taken = torch.nn.Parameter(torch.zeros(())), []
+    slopes = torch.tensor([300.0] * (GROUPS - falling) + [-300.0] * falling)
+
+    def estimate(objective, model, x, noise):
+        taken.append(weight.item())
+        return Estimate(weight.expand(1), weight.detach().expand(1))
+
+    parts = SimpleNamespace(estimator=estimate, objective=None, model=None)
+    trial = SimpleNamespace(parts=parts, x=None, noise=lambda *words: None)
+    with pytest.raises(Violation, match="does not point uphill") if falling > 16 else nullcontext():
+        fit(trial, [weight], lambda: slopes * weight.detach())
+    down = sum(later < earlier for earlier, later in pairwise([*taken, weight.item()]))
+    assert len(taken) - down == steps
+
+
+def test_draws_are_as_many_as_asked_and_densities_those_of_each():
+    p, noise = DiagonalNormal(torch.zeros(2, 3), torch.zeros(2, 3)), Stream.seeded(0)
+    values, log_probs = draw(p, noise, 2 * AT_ONCE + 1)
+    assert values.shape == (2 * AT_ONCE + 1, 2, 3)
+    assert len(values.unique(dim=0)) == len(values)
+    assert torch.equal(log_probs, p.log_prob(values))
+    assert torch.equal(log_prob_at(p, values), p.log_prob(values))
 
 
 class Largest(WeightObjective):

@@ -1,11 +1,13 @@
 """The commands: what they show, what they leave, and how they end."""
 
+import contextlib
 import hashlib
 import inspect
 import json
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 from io import StringIO
@@ -500,13 +502,13 @@ def test_a_run_that_fails_is_exit_code_1_and_says_how_to_go_on(cli, tiny):
     assert (shown.code, "runs: 2 ok   trained now: 1" in shown.out) == (0, True)
 
 
-def test_what_is_interrupted_can_be_finished_as_the_status_says(cli, tiny, monkeypatch):
-    monkeypatch.setattr("lvmbench.execution.worker.train_job", interrupt)
+def test_what_is_interrupted_can_be_finished_as_the_status_says(cli, tiny):
     out = tiny.folder / "out"
-    shown = cli("run", tiny.write(seeds=[0]), "--out", out, "--jobs", "0", "--only", "mixture")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lvmbench.execution.worker.train_job", interrupt)
+        shown = cli("run", tiny.write(seeds=[0]), "--out", out, "--jobs", "0", "--only", "mixture")
     assert shown.code == 130
     assert "interrupted; what is finished is kept" in shown.out
-    monkeypatch.undo()
     line = cli("status", out).out.splitlines()[-1]
     assert line == f"1 run unfinished: lvmbench retry {out} --status interrupted"
     assert "runs: 1 ok   trained now: 1" in cli(*line.split()[4:], "--jobs", "0").out
@@ -587,11 +589,18 @@ REFUSED = [
     ("words", "message"), REFUSED, ids=lambda w: " ".join(w) if isinstance(w, tuple) else ""
 )
 def test_a_wrong_option_of_a_command_is_one_line_and_changes_nothing(cli, results, words, message):
-    before = (results / "records.csv").read_bytes(), cli("status", results).out
+    before = content(results)
     shown = cli(words[0], results, *words[1:])
     assert (shown.code, shown.out, shown.err.count("\n")) == (2, "", 1)
     assert shown.err.startswith(f"lvmbench: {message}")
-    assert ((results / "records.csv").read_bytes(), cli("status", results).out) == before
+    assert content(results) == before
+
+
+def content(results):
+    """The files of results, and every row of their store."""
+    files = [file for file in results.rglob("*") if file.is_file() and "store.sqlite" not in file.name]
+    with contextlib.closing(sqlite3.connect(results / "store.sqlite")) as store:
+        return {file: file.read_bytes() for file in files}, list(store.iterdump())
 
 
 def test_help_and_lists_survive_a_reader_that_stops(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import lvmbench
+from lvmbench.cli.app import app
 from lvmbench.cli.creating import _Names
 from lvmbench.kinds import COMPONENTS
 from lvmbench.registry.loader import load_catalogue
@@ -45,9 +46,8 @@ def new(cli, tmp_path):
 
 def write_all(folder, prefix):
     """A project of each kind."""
-    words = [[kind, f"{prefix}_{kind}", "--out", str(folder)] for kind in COMPONENTS]
-    code = f"from lvmbench.cli.app import app\nfor w in {words!r}: app(['new', *w], standalone_mode=False)"
-    run(sys.executable, "-c", code)
+    for kind in COMPONENTS:
+        app(["new", kind, f"{prefix}_{kind}", "--out", str(folder)], standalone_mode=False)
     return [folder / f"lvmbench-{prefix}_{kind}" for kind in COMPONENTS]
 
 

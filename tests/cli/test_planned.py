@@ -22,11 +22,16 @@ LATENTS = list(range(2, MANY + 3))
 
 
 @pytest.fixture
-def show(tiny, capsys):
-    """What is shown of the tiny suite with other keys."""
+def plan(tiny):
+    """Plan the tiny suite with other keys."""
+    return lambda **changes: make_plan(load_suite(str(tiny.write(**changes)), CATALOGUE), CATALOGUE)
 
-    def show(*, timed=False, whole=False, **changes):
-        plan = make_plan(load_suite(str(tiny.write(**changes)), CATALOGUE), CATALOGUE)
+
+@pytest.fixture
+def show(tiny, capsys):
+    """What is shown of a plan."""
+
+    def show(plan, *, timed=False, whole=False):
         prepared = SimpleNamespace(plan=plan, directory=tiny.folder / "out", store=None, executor=TWO)
         show_plan(prepared, timed=timed, whole=whole)
         return capsys.readouterr().out.splitlines()
@@ -38,9 +43,9 @@ def rows(shown):
     return [line for line in shown if "to do" in line]
 
 
-def test_a_large_plan_shows_some_combinations_and_all_where_that_is_asked_for(show):
-    large = {"latent": LATENTS, "priors": ["standard_normal"]}
-    shown, whole = show(**large), show(**large, whole=True)
+def test_a_large_plan_shows_some_combinations_and_all_where_that_is_asked_for(plan, show):
+    large = plan(latent=LATENTS, priors=["standard_normal"])
+    shown, whole = show(large), show(large, whole=True)
     assert len(rows(whole)) == len(LATENTS)
     # cells are as wide as the widest that is shown
     assert len(rows(shown)) == DRAWN
@@ -48,14 +53,14 @@ def test_a_large_plan_shows_some_combinations_and_all_where_that_is_asked_for(sh
     drawn = f"{DRAWN} of {len(LATENTS)} that can run, drawn at random; --all shows and times each"
     assert drawn in shown
     assert drawn not in whole
-    assert rows(show(latent=LATENTS[:MANY], priors=["standard_normal"]))[MANY - 1]
+    assert rows(show(plan(latent=LATENTS[:MANY], priors=["standard_normal"])))[MANY - 1]
 
 
-def test_many_refused_combinations_are_counted_by_reason(show):
+def test_many_refused_combinations_are_counted_by_reason(plan, show):
     posteriors = [f"gaussian[hidden={n}]" for n in range(2, FEW + 4)]
-    refused = {"priors": ["bernoulli"], "posteriors": posteriors, "latent": [2, 3]}
-    *counted, rest = (line for line in show(**refused) if line.startswith(("refused", "and ")))
-    named = [line for line in show(**refused, whole=True) if line.startswith("refused")]
+    refused = plan(priors=["bernoulli"], posteriors=posteriors, latent=[2, 3])
+    *counted, rest = (line for line in show(refused) if line.startswith(("refused", "and ")))
+    named = [line for line in show(refused, whole=True) if line.startswith("refused")]
     assert counted[0].startswith(
         "refused: 2 combinations: posterior 'gaussian[hidden=2]' requires prior.real"
     )
@@ -64,12 +69,12 @@ def test_many_refused_combinations_are_counted_by_reason(show):
     assert len(named) == len(counted) * 2 + 4
 
 
-def test_what_all_take_is_told_by_those_that_are_timed(show, monkeypatch):
+def test_what_all_take_is_told_by_those_that_are_timed(plan, show, monkeypatch):
     minute = Estimate(60.0, Rates(0.0, 0.0, 0.0))
     monkeypatch.setattr(planned, "_costs", lambda prepared, tried: {id(one): minute for one in tried})
-    large = {"latent": LATENTS, "priors": ["standard_normal"], "seeds": [0]}
-    assert f"training takes at most about {len(LATENTS)} min" in show(timed=True, **large)[-1]
-    assert f"training takes at most {len(LATENTS)} min" in show(timed=True, whole=True, **large)[-1]
+    large = plan(latent=LATENTS, priors=["standard_normal"], seeds=[0])
+    assert f"training takes at most about {len(LATENTS)} min" in show(large, timed=True)[-1]
+    assert f"training takes at most {len(LATENTS)} min" in show(large, timed=True, whole=True)[-1]
 
 
 def test_who_shows_a_plan_needs_no_torch(tiny):

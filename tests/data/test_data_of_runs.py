@@ -78,7 +78,10 @@ def test_a_model_is_not_brought_together_with_components_of_another_version(resu
         results.fitted(results.records["key"][0])
 
 
-def test_what_there_is_to_know_of_the_data_is_said_before_and_after(cli, results, trained, tmp_path):
+def test_what_there_is_to_know_of_the_data_is_said_before_and_after(
+    cli, results, trained, tmp_path, monkeypatch
+):
+    hurry(monkeypatch)
     plan = cli("plan", trained / "suite.yaml", "--no-estimate")
     run = cli("run", trained / "suite.yaml", "--out", shutil.copytree(trained / "out", tmp_path / "out"))
     for shown in (plan, run):

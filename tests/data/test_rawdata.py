@@ -37,7 +37,7 @@ def url(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "images.gz").write_bytes(CONTENT)
     with HTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "served"))) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # how often it looks for its end
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -19,6 +19,14 @@ def test_batches_are_the_values_a_part_at_a_time():
     assert math.isnan(parts[0][2, 1])
 
 
+@pytest.mark.parametrize(
+    ("code", "found"), [(7, [2]), (255.0, [1]), (-1, []), (256, []), (0.5, []), (float("nan"), [])]
+)
+def test_a_code_that_no_byte_is_means_nothing(code, found):
+    x = torch.tensor([[0], [255], [7]], dtype=torch.uint8)
+    assert Split(x, missing=code).unobserved(x).flatten().nonzero().flatten().tolist() == found
+
+
 @pytest.mark.parametrize("size", [1, rules.CHUNK, rules.CHUNK + 1, 3 * rules.CHUNK - 5])
 def test_the_mean_is_that_of_all_training_data(size):
     x = torch.randint(0, 256, (size, 2), generator=torch.Generator().manual_seed(0)).to(torch.uint8)

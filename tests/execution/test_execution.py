@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+import lvmbench
 from lvmbench.execution.interruption import Interrupted, Interruption
 from lvmbench.execution.local import HereExecutor
 from lvmbench.execution.progress import NowAndThen, Progress
 from lvmbench.results.weights import weights_file
+from tests.conftest import Tiny
 
 PARTS = """
-import json, os, signal, time, torch, lvmbench
+import json, os, signal, sys, time, torch, lvmbench
 from lvmbench import DiagonalNormal, Posterior
 
 class Base(Posterior):
@@ -44,6 +46,7 @@ class Telling(Base):
     def act(self):
         deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         facts = {"pid": os.getpid(), "threads": torch.get_num_threads(), "deaf": deaf}
+        facts["slow to import"] = [name for name in ("torch._dynamo", "sympy") if name in sys.modules]
         with open("FACTS", "w") as file:
             json.dump(facts, file)
 
@@ -102,29 +105,60 @@ def test_worker_processes_change_no_figure(tiny):
     assert told["pid"] != os.getpid()
     assert told["threads"] == 1
     assert told["deaf"], "an interruption reaches workers while they start"
+    assert told["slow to import"] == []
     tiny.run("here", **what)
     assert facts(tiny)["pid"] == os.getpid()
     one, two = ((tiny.folder / out / "measurements.csv").read_bytes() for out in ("workers", "here"))
     assert one == two
 
 
-def test_the_command_that_runs_a_suite_needs_no_torch(tiny):
-    """It is where models are: also their pictures come from there."""
-    suite, out = tiny.write(priors=["standard_normal"], seeds=[0]), tiny.folder / "out"
-    words = ["lvmbench", "run", str(suite), "--out", str(out), "--jobs", "1", "--no-baselines"]
-    script = f"""
+SCRIPT = """
 import sys
+import lvmbench
 from lvmbench.cli import main
+
+assert not {{"torch", "pandas"}} & set(sys.modules), "importing lvmbench"
 sys.argv = {words!r}
 try:
     main()
 except SystemExit as end:
     assert not end.code
-assert "torch" not in sys.modules
+assert "torch" not in sys.modules, "running a suite by the command"
+lvmbench.run({suite!r}, {out!r}, seeds=1, jobs=1)
+lvmbench.fit
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory):
+    """What a script leaves and says that imports lvmbench, runs a suite by the command, and then another."""
+    tiny = Tiny(tmp_path_factory.mktemp("scripted"))
+    one, suite = tiny.folder / "one.yaml", tiny.folder / "tiny.yaml"
+    tiny.write(suite="one", priors=["standard_normal"], seeds=[0]).rename(one)
+    tiny.write()
+    command = ["run", str(one), "--out", str(tiny.folder / "command"), "--jobs", "1", "--no-baselines"]
+    script = tiny.folder / "script.py"
+    words = {"words": ["lvmbench", *command], "suite": str(suite), "out": str(tiny.folder / "out")}
+    script.write_text(SCRIPT.format(**words))
+    return tiny, subprocess.run([sys.executable, script], check=False, capture_output=True, text=True)
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed(scripted):
+    """Not by lvmbench itself, and no torch by the command that runs a suite: it is where models are."""
+    _, done = scripted
     assert (done.returncode, done.stderr) == (0, "")
-    assert 'id="model-' in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_pictures_of_models_come_from_where_these_are(scripted):
+    tiny, _ = scripted
+    assert 'id="model-' in (tiny.folder / "command" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_script_needs_no_guard(scripted):
+    """Worker processes do not import the script."""
+    tiny, done = scripted
+    assert (done.returncode, done.stderr) == (0, "")
+    assert list(lvmbench.load(tiny.folder / "out").records["status"]) == ["ok"] * 2
 
 
 def double(job, tell):

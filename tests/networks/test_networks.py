@@ -118,13 +118,13 @@ def suited(kind, name, images):
 @pytest.mark.parametrize("body", ["mlp", "gated", "residual", "conv"])  # the others differ in a function
 @pytest.mark.parametrize(("kind", "name"), FAMILIES)
 def test_every_family_trains_with_every_body(kind, name, body):
-    """On images, or sequences of them, two seeds in one pack, for a few steps; what comes back is finite and
+    """On images, or sequences of them, two seeds in one pack, for three steps; what comes back is finite and
     has moved.
     """
     decoder = name if kind == "decoder" else "bernoulli"
     posterior = name if kind == "posterior" else "gaussian"
     refs = {
-        "dataset": "digits",
+        "dataset": "digits[train=240]",
         "prior": PRIORS.get(posterior, "standard_normal"),
         "posterior": posterior,
         "decoder": decoder,
@@ -137,9 +137,8 @@ def test_every_family_trains_with_every_body(kind, name, body):
     data = suited(kind, name, CATALOGUE.build("dataset", chosen["dataset"]).load())
     several = [build(CATALOGUE, combination, data, seed) for seed in range(2)]
     before = [w.detach().clone() for w in getattr(several[0].model, kind).parameters()]
-    results = train(
-        several, [0, 1], data, Budget(epochs=1, batch=200, learning_rate=1e-3), torch.device("cpu")
-    )
+    budget = Budget(epochs=1, batch=len(data.splits["train"]) // 3, learning_rate=1e-3)
+    results = train(several, [0, 1], data, budget, torch.device("cpu"))
     after = [
         results[0].weights[f"model.{kind}.{n}"] for n, _ in getattr(several[0].model, kind).named_parameters()
     ]

@@ -78,11 +78,11 @@ def linear(shift=0.3, width=1.3, *, count=20, latent=2, values=(3,), noise=0.7, 
     return Subject(model, objective or Elbo(), {}, data, seed=0, provides=frozenset(knows))
 
 
-def log_p(subject, found=None):
+def log_p(subject):
     return subject.model.exact_log_prob(subject.x).double().mean().item()
 
 
-def elbo(subject, found=None):
+def elbo(subject):
     """log p(x) less the divergence from the true posterior, in closed form."""
     q, truth = subject.model.q(subject.x), subject.model.exact_posterior(subject.x)
     ours = torch.distributions.MultivariateNormal(q.loc, torch.diag_embed((2 * q.log_scale).exp()))
@@ -90,16 +90,16 @@ def elbo(subject, found=None):
     return log_p(subject) - torch.distributions.kl_divergence(ours, theirs).mean().item()
 
 
-def gap(subject, found=None):
+def gap(subject):
     return log_p(subject) - elbo(subject)
 
 
-def drawn_log_p(subject, found):
+def drawn_log_p(found):
     """Of the data that this evaluation has drawn."""
     return found["log_likelihood", "simulated", "exact"].value
 
 
-def hidden(subject, found=None):
+def hidden(subject):
     """log p(x_h|x_s) of the lower half, from the joint normal of x."""
     decoder, x = subject.model.decoder, subject.x.flatten(1)
     weight, bias = decoder.weight.flatten(0, -2), decoder.bias.flatten()
@@ -201,8 +201,9 @@ SAMPLES, SHARES = "squared_mmd two_sample_accuracy density", "precision recall c
 class Case(NamedTuple):
     """An evaluator, on what, the metrics whose error it states and those whose error it need not know.
 
-    ``truth`` has what it is held against by metric, from the subject and what was found; without it the true
-    error is the standard deviation of the figures.
+    ``truth`` has what figures are held against by metric, from the subject, and ``drawn`` from what an
+    evaluation has found, where it is of data that it draws; without either the true error is the standard
+    deviation of the figures.
     """
 
     evaluator: str
@@ -210,9 +211,10 @@ class Case(NamedTuple):
     subject: Callable[[], Subject]
     stated: str = ""
     unknown: str = ""
-    truth: Mapping[str, Callable[..., float]] = {}
+    truth: Mapping[str, Callable[[Subject], float]] = {}
     repeats: int = REPEATS
     slow: bool = False
+    drawn: Mapping[str, Callable[[Mapping], float]] = {}
 
 
 def sampled(shift=0.3, width=1.3, **options):
@@ -223,7 +225,7 @@ EXACT = {"model.exact_posterior"}
 KNOWN = {"elbo": elbo, "log_likelihood": log_p, "gap": gap, "approximation_gap": gap}
 OF_Q, OF_P = "elbo bound", "log_likelihood gap"
 LARGE = {"latent": 10, "values": (20,), "noise": 0.1**0.5, "count": 64}
-NOTHING = {"generalization_gap": lambda subject, found: 0.0}
+NOTHING = {"generalization_gap": lambda subject: 0.0}
 """Where the training data are those that are measured."""
 OF_X = {"log_likelihood": drawn_log_p}
 OF_HIDDEN = {"hidden_log_likelihood[importance]": hidden}
@@ -262,18 +264,16 @@ CASES = [
         SHARP,
         sampled(**LARGE, knows=EXACT),
         "log_likelihood sandwich_gap",
-        "",
-        OF_X,
-        20,
+        repeats=20,
         slow=True,
+        drawn=OF_X,
     ),
     Case(
         "bdmc[temperatures=10,adaptation=5,leapfrogs=2,data=20]",
         "a very broad posterior",
         sampled(noise=6.0, knows=EXACT),
         "log_likelihood sandwich_gap",
-        "",
-        OF_X,
+        drawn=OF_X,
     ),
     Case(
         "bdmc[temperatures=10,adaptation=5,leapfrogs=2,data=10]",
@@ -439,10 +439,11 @@ def _columns(case, subject, key, runs):
     values = torch.tensor([run[key].value for run in runs], dtype=torch.float64)
     errors = [run[key].stderr for run in runs]
     stated = torch.tensor([math.nan if error is None else error for error in errors], dtype=torch.float64)
-    truth = case.truth.get(f"{key[0]}[{key[2]}]", case.truth.get(key[0]))
-    if truth is None:
-        return (values - values.mean()) * (len(values) / (len(values) - 1)) ** 0.5, stated
-    return values - torch.tensor([truth(subject, run) for run in runs], dtype=torch.float64), stated
+    if drawn := case.drawn.get(key[0]):
+        return values - torch.tensor([drawn(run) for run in runs], dtype=torch.float64), stated
+    if truth := case.truth.get(f"{key[0]}[{key[2]}]", case.truth.get(key[0])):
+        return values - truth(subject), stated
+    return (values - values.mean()) * (len(values) / (len(values) - 1)) ** 0.5, stated
 
 
 def marked(number, case):

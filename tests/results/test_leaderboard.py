@@ -28,10 +28,10 @@ from lvmbench.results.folder import board_of
 from lvmbench.results.glossary import COLUMNS, keep, told
 from lvmbench.results.html import to_html
 from lvmbench.results.markdown import to_markdown
-from lvmbench.results.metrics import tidy
 from lvmbench.results.sections import cell, sections
 from lvmbench.results.tables import read_results
 from lvmbench.results.terminal import to_rich
+from lvmbench.results.tidy import tidy
 from lvmbench.results.verdicts import judge
 
 FIGURES = [  # metric, variant, method, shift, unit, better

@@ -7,10 +7,10 @@ from lvmbench import Metric
 from lvmbench.evaluator import Evaluator
 from lvmbench.registry.loader import PluginSelection, load_catalogue
 from lvmbench.results.board import leaderboard
+from lvmbench.results.figures import figure_name
 from lvmbench.results.folder import board_of
 from lvmbench.results.glossary import declared, keep, kept, told
 from lvmbench.results.markdown import to_markdown
-from lvmbench.results.metrics import figure_name
 from tests.results.test_effects import GRID, additive, results
 
 

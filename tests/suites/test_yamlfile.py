@@ -1,9 +1,11 @@
 """YAML files: what is read, and where each thing stands."""
 
+import json
+
 import pytest
 
 from lvmbench.errors import UserError
-from lvmbench.suites.yamlfile import YamlFile
+from lvmbench.suites.yamlfile import DEEPEST, YamlFile
 
 TEXT = """\
 name: tiny
@@ -74,6 +76,12 @@ def test_the_content_is_plain(tmp_path):
 )
 def test_every_node_has_its_place(tmp_path, location, key, place):
     assert read(tmp_path, TEXT).place(location, key=key) == f"{tmp_path / 'a file.yaml'}:{place}"
+
+
+def test_as_many_levels_as_anybody_writes_are_read(tmp_path):
+    text = "[" * DEEPEST + "]" * DEEPEST
+    assert read(tmp_path, text).plain == json.loads(text)
+    assert "nests too deep" in complaint(tmp_path, f"[{text}]")
 
 
 @pytest.mark.parametrize(

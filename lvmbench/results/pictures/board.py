@@ -17,8 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.labels import by_table, labels
-from lvmbench.results.sections import short_labels
+from lvmbench.results.labels import by_table, labels, short_labels
 from lvmbench.results.tables import write
 
 Array = npt.NDArray[np.float64]

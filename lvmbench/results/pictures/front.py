@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.front import fronts, row_names
+from lvmbench.results.front import fronts
 from lvmbench.results.labels import by_table
 from lvmbench.results.pictures.board import FENCE, PALETTE, panels, style, width_for
 
@@ -31,7 +31,7 @@ def front_figure(board: Board) -> Figure | None:
         return None
     metric = str(board.metric)
     low, high = (board.frame.loc[found.index, metric + end] for end in ("_low", "_high"))
-    found = found.assign(name=row_names(board)[found.index], low=low, high=high)
+    found = found.assign(name=board.row_names[found.index], low=low, high=high)
     parts = by_table(found)
     with style():
         heights = [max(3.0, _LINE * int(_kept(part).sum()) + 0.6) for part in parts.values()]

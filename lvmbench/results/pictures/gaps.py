@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.labels import by_table
+from lvmbench.results.labels import by_table, short_labels
 from lvmbench.results.pictures.board import PALETTE, by_metric, panels, style, width_for
-from lvmbench.results.sections import short_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from lvmbench.results.board import Board
+from lvmbench.results.labels import short_labels
 from lvmbench.results.pictures.board import FENCE, PALETTE, panels, style, width_for
-from lvmbench.results.sections import short_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

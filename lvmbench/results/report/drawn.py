@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.labels import labels
+from lvmbench.results.labels import short_labels
 from lvmbench.results.pictures.board import leaderboard_figure
 from lvmbench.results.pictures.front import front_figure
 from lvmbench.results.pictures.gaps import gaps_figure
@@ -19,7 +19,6 @@ from lvmbench.results.pictures.rate_distortion import rate_distortion_figure
 from lvmbench.results.pictures.units import units_figure
 from lvmbench.results.report.page import Chapter, Picture
 from lvmbench.results.report.svg import inline
-from lvmbench.results.sections import short_labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,7 +109,7 @@ def _first(board: Board, most: int) -> Board:
     """The board of the first combinations of each table that have a result, so many of each."""
     filled = board.frame[board.frame["seeds"] > 0]
     rows = filled.groupby(["dataset", "scale"], sort=False).head(most)
-    shown = set(zip(rows["dataset"], labels(rows, board.names), strict=True))
+    shown = set(zip(rows["dataset"], board.labels[rows.index], strict=True))
     own = [place in shown for place in zip(board.runs["dataset"], board.runs["label"], strict=True)]
     return replace(board, frame=rows, runs=board.runs[own])
 

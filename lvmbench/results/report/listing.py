@@ -11,7 +11,7 @@ import pandas as pd
 
 from lvmbench.kinds import PARTS
 from lvmbench.results.board import Board
-from lvmbench.results.labels import labels, table_name
+from lvmbench.results.labels import table_name
 from lvmbench.results.report.anchors import component_anchor
 from lvmbench.results.report.grid import Cell, Grid, Head
 from lvmbench.results.report.page import Chapter, Commands, Entry, Fold, Prose
@@ -84,7 +84,7 @@ def _best(board: Board, kind: str, name: str) -> Iterator[str]:
         best = own.iloc[0]
         value = cell(*(float(best[metric + end]) for end in ("", "_low", "_high")))
         rank = "" if pd.isna(best["rank"]) else f", rank {best['rank']}"
-        words = labels(own.iloc[:1], board.names).iloc[0]
+        words = board.labels[own.index[0]]
         yield f"Best on {table_name(*map(str, table))}: {words}, {board.called(metric)} {value}{rank}."
 
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from lvmbench.results.board import Board
-from lvmbench.results.labels import labels
 from lvmbench.results.report import chapters, drawn, listing
 from lvmbench.results.report.anchors import combination_anchors
 from lvmbench.results.report.listing import Made
 from lvmbench.results.report.page import Chapter, render
+from lvmbench.results.tables import plain_text
 
 
 class Rest(NamedTuple):
@@ -45,6 +45,7 @@ class Material:
     said: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
+@plain_text()
 def report(material: Material, facts: Sequence[str]) -> str:
     """The html of a report, in one piece that needs nothing else.
 
@@ -80,5 +81,5 @@ def report(material: Material, facts: Sequence[str]) -> str:
 def _of_rows(board: Board, anchors: Mapping[str, str]) -> dict[int, str]:
     """The anchor of the combination of each row of a board's frame."""
     keys = board.runs.drop_duplicates(["dataset", "label"]).set_index(["dataset", "label"])["key"]
-    places = zip(board.frame["dataset"], labels(board.frame, board.names), strict=True)
+    places = zip(board.frame["dataset"], board.labels, strict=True)
     return {row: anchors[keys[place]] for row, place in zip(board.frame.index, places, strict=True)}

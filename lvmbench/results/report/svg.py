@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
@@ -12,6 +12,7 @@ from lvmbench.results.pictures.board import style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.transforms import BboxBase
 
 _THEMED = {
     "#262626": "var(--ink)",
@@ -30,6 +31,8 @@ _THEMED = {
 """What the ink of figures is called in the page's style; all other colours stay."""
 _DPI = 110
 """The resolution of what is drawn as pixels."""
+_MARGIN = 0.1
+"""Inches about what is drawn."""
 _COLOUR = re.compile("|".join(_THEMED))
 _METADATA = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
 _NAMED = re.compile(r'(\bid="|url\(#|href="#)')
@@ -49,16 +52,20 @@ def inline(figure: Figure, name: str, words: str) -> Markup:
         words: What it shows, for those who do not see it.
     """
     buffer = io.StringIO()
+    how: dict[str, Any] = {"format": "svg", "dpi": _DPI, "transparent": True, "metadata": {"Date": None}}
     with style():
-        figure.savefig(
-            buffer, format="svg", bbox_inches="tight", dpi=_DPI, transparent=True, metadata={"Date": None}
-        )
+        figure.savefig(buffer, bbox_inches=_box(figure), **how)
     text = buffer.getvalue()
     text = _METADATA.sub("", text[text.index("<svg") :])
     text = _TAG.sub(lambda tag: _fit(tag[0], name), re.sub(r"\s*\n\s*", " ", text))
     least = round(_LEAST * float(_WIDTH.search(text)[1]))  # type: ignore[index]
     head = f'<svg role="img" aria-label="{escape(words)}" style="min-width: {least}pt"'
     return Markup(text.replace("<svg", head, 1))  # matplotlib has escaped what it wrote
+
+
+def _box(figure: Figure) -> BboxBase | str:
+    """The part with something on it; matplotlib finds that by drawing twice, as only a layout has need of."""
+    return "tight" if figure.get_layout_engine() else figure.get_tightbbox().padded(_MARGIN)
 
 
 def _fit(tag: str, name: str) -> str:

@@ -13,8 +13,8 @@ from lvmbench_plugins.datasets._generated import generated_sequences
 
 RESOLVED = 2.5
 """So many points of the grid there are to the narrowest standard deviation."""
-CHUNK = 128
-"""How many sequences are on the grid at a time."""
+CHUNK = 16
+"""How many sequences are on the grid at a time: few, whose beliefs a processor has at hand."""
 
 
 @final

@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Literal, final
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lvmbench import Count, Data, Dataset, Size, Split, UserError, generator
+from lvmbench.data.remarks import row_keys
 
 FACTORS = ("shape", "scale", "orientation", "x", "y")
 
@@ -147,6 +147,7 @@ def _grid(index: Tensor, count: int, low: float, high: float) -> Tensor:
 
 def _first_of_each(images: Tensor) -> Tensor:
     """The indices of images that no image before is equal to."""
-    _, first = np.unique(images.flatten(1).numpy(), axis=0, return_index=True)
-    found: Tensor = torch.from_numpy(first).sort().values
-    return found
+    first: dict[bytes, int] = {}
+    for index, key in enumerate(row_keys(images)):
+        first.setdefault(key, index)
+    return torch.tensor(list(first.values()))

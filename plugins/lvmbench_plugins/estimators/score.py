@@ -109,11 +109,10 @@ class Score(Estimator):
         """L_k - b_k, ``(K, B)``, or ``(1, B)`` where it is the same for all samples."""
         if self.baseline == "leave_one_out":
             # for the ELBO (f_k - the mean of the others) / K, where f_k is the bound of sample k alone
-            signal = bound - torch.stack([objective(others, kl_weight) for others in terms.leave_one_out()])
+            signal = bound - _values(objective, terms.leave_one_out(), kl_weight)
         elif objective.additive:
             # the bound is a mean: z_k moves one share in K of it, and is held against as much of the baseline
-            singles = torch.stack([objective(one, kl_weight) for one in terms.singles()])
-            signal = (singles - expected) / terms.samples
+            signal = (_values(objective, terms.singles(), kl_weight) - expected) / terms.samples
         else:
             signal = (bound - expected).unsqueeze(0)
         return signal.sum(1, keepdim=True).expand_as(signal) if objective.batchwise else signal
@@ -140,3 +139,9 @@ class Score(Estimator):
         No other weight has a gradient of it.
         """
         return surrogate - 0.5 * (bound - expected).square() if self.baseline == "network" else surrogate
+
+
+@torch.no_grad()
+def _values(objective: Objective, several: list[Terms], kl_weight: Tensor | float) -> Tensor:
+    """The bounds of several terms, ``(K, B)``, as numbers."""
+    return torch.stack([objective(terms, kl_weight) for terms in several])

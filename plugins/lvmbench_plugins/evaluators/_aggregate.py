@@ -11,6 +11,7 @@ from torch import Tensor
 from lvmbench import Distribution, Noise, Subject
 
 _AT_ONCE = 2**11  # pairs of a sample and a datum: flows have hundreds of numbers for each
+_NUMBERS = 2**15  # in all of the pairs, where that makes more of them: few at a time would take their time
 
 
 class Aggregate(NamedTuple):
@@ -43,7 +44,7 @@ def _held_against(
 ) -> tuple[Tensor, Tensor]:
     """log q(z|x_own) less the log of the mean over all posteriors, and over all but the own one, ``(M,)``."""
     blocks, count = [], sum(size for _, size in posteriors)
-    rows = max(1, _AT_ONCE // count)
+    rows = max(1, max(_AT_ONCE, _NUMBERS // z[0].numel()) // count)
     for z_rows, own_rows in zip(z.split(rows), own.unsqueeze(1).split(rows), strict=True):
         log_q = torch.cat([_each(q, size, z_rows) for q, size in posteriors], 1)  # (M, N)
         mine = log_q.gather(1, own_rows)

@@ -19,6 +19,7 @@ from lvmbench import (
     Posterior,
     cholesky,
 )
+from lvmbench.kernels.optimizers import eager
 from lvmbench.kernels.planar import PlanarMap
 from lvmbench_plugins.evaluators._common import Target
 
@@ -232,7 +233,7 @@ def optimise(
     # every judgement is by the same draws: a difference of two has their common noise taken out
     began, judged = family.parameters, [_judged(target, family, held(), samples)]
     family.parameters = [start.clone().requires_grad_() for start in began]
-    adam, lengths = torch.optim.Adam(family.parameters), windows(most)
+    adam, lengths = eager(torch.optim.Adam)(family.parameters), windows(most)
     for window in lengths:
         for step in range(window):
             adam.param_groups[0]["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / window))

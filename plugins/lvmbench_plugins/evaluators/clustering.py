@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar, final
+from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 import torch
@@ -156,10 +156,26 @@ def _assigned(subject: Subject, z: Tensor) -> Array:
     return found
 
 
+class _Table(NamedTuple):
+    """The label and the cluster of each point by number, ``(N,)``; how many points have both, ``(L, C)``."""
+
+    label: Array
+    cluster: Array
+    counts: Array
+
+    @classmethod
+    def of(cls, labels: Array, found: Array) -> _Table:
+        label, cluster = (np.unique(each, return_inverse=True)[1] for each in (labels, found))
+        shape = label.max() + 1, cluster.max() + 1
+        counts = np.bincount(label * shape[1] + cluster, minlength=shape[0] * shape[1])
+        return cls(label, cluster, counts.reshape(shape))
+
+
 def _scores(method: str, z: Array, labels: Array, found: Array, compared: Array) -> Iterator[Measurement]:
+    table = _Table.of(labels, found)
     for name, score in AGREEMENT.items():
-        yield _measurement(name, method, score(labels, found))
-    if 2 <= len(np.unique(found)) < len(z):
+        yield _measurement(name, method, score(table))
+    if 2 <= table.counts.shape[1] < len(z):
         each = silhouettes(z, found, compared)
         yield (
             _measurement("silhouette", method, each)
@@ -170,18 +186,21 @@ def _scores(method: str, z: Array, labels: Array, found: Array, compared: Array)
 
 def _chance(method: str, shuffled: list[Array], found: Array) -> Iterator[Measurement]:
     """What each score that is not adjusted for chance is with shuffled labels, on average."""
+    tables = [_Table.of(labels, found) for labels in shuffled]
     for name in UNADJUSTED:
-        values = [float(np.mean(AGREEMENT[name](labels, found))) for labels in shuffled]
+        values = [float(np.mean(AGREEMENT[name](table))) for table in tables]
         error = float(np.std(values, ddof=1)) / len(values) ** 0.5
         yield Measurement("chance", float(np.mean(values)), error, variant=name, method=method)
 
 
 def _spread(method: str, labels: Array, found: list[Array]) -> Iterator[Measurement]:
     """The standard deviation of each score over the starts."""
-    if len(found) > 1:
-        for name, score in AGREEMENT.items():
-            values = [float(np.mean(score(labels, each))) for each in found]
-            yield Measurement("start_spread", float(np.std(values, ddof=1)), variant=name, method=method)
+    if len(found) < 2:
+        return
+    tables = [_Table.of(labels, each) for each in found]
+    for name, score in AGREEMENT.items():
+        values = [float(np.mean(score(table))) for table in tables]
+        yield Measurement("start_spread", float(np.std(values, ddof=1)), variant=name, method=method)
 
 
 def _measurement(metric: str, method: str, value: float | Array) -> Measurement:
@@ -198,46 +217,33 @@ def _estimated(metric: str, method: str, value: Array, count: int) -> Measuremen
     return Measurement(metric, float(value.mean()), standard_error(figure), method=method)
 
 
-def _counts(labels: Array, found: Array) -> tuple[Array, Array, Array]:
-    """How many points have each label in each cluster, and the label and the cluster
-    of each point by number.
-    """
-    _, label = np.unique(labels, return_inverse=True)
-    _, cluster = np.unique(found, return_inverse=True)
-    counts = np.zeros((label.max() + 1, cluster.max() + 1), dtype=np.int64)
-    np.add.at(counts, (label, cluster), 1)
-    return counts, label, cluster
-
-
-def _matched(labels: Array, found: Array) -> Array:
-    """Whether each point's cluster is matched to its label, ``(N,)``."""
-    counts, label, cluster = _counts(labels, found)
-    class_of = np.full(counts.shape[1], -1)
-    rows, columns = linear_sum_assignment(-counts)
-    class_of[columns] = rows
-    matched: Array = class_of[cluster] == label
-    return matched
-
-
-def _in_majority(labels: Array, found: Array) -> Array:
-    """Whether each point's label is the most frequent of its cluster, ``(N,)``."""
-    counts, label, cluster = _counts(labels, found)
-    right: Array = counts.argmax(0)[cluster] == label
-    return right
-
-
-def _score(name: str) -> Callable[[Array, Array], float]:
+def _score(name: str) -> Callable[[_Table], float]:
     """A score of scikit-learn, which is imported when it is wanted."""
 
-    def score(labels: Array, found: Array) -> float:
+    def score(table: _Table) -> float:
         from sklearn import metrics
 
-        return float(getattr(metrics, name)(labels, found))
+        return float(getattr(metrics, name)(table.label, table.cluster))
 
     return score
 
 
-AGREEMENT: Mapping[str, Callable[[Array, Array], float | Array]] = {
+def _matched(table: _Table) -> Array:
+    """Whether each point's cluster is matched to its label, ``(N,)``."""
+    class_of = np.full(table.counts.shape[1], -1)
+    rows, columns = linear_sum_assignment(-table.counts)
+    class_of[columns] = rows
+    matched: Array = class_of[table.cluster] == table.label
+    return matched
+
+
+def _in_majority(table: _Table) -> Array:
+    """Whether each point's label is the most frequent of its cluster, ``(N,)``."""
+    right: Array = table.counts.argmax(0)[table.cluster] == table.label
+    return right
+
+
+AGREEMENT: Mapping[str, Callable[[_Table], float | Array]] = {
     "nmi": _score("normalized_mutual_info_score"),
     "ami": _score("adjusted_mutual_info_score"),
     "ari": _score("adjusted_rand_score"),
