@@ -181,7 +181,7 @@ def measures_every_combination(specimen: Specimen) -> None:
     applies(
         not tried_before(specimen), "another choice of its options, with the same requirements, was tried"
     )
-    together = [_tried(specimen, str(case), case) for case in specimen.bench.covering({}, needs, _name)]
+    together = [_tried(specimen, str(case), case) for case in specimen.bench.covering(None, needs, _name)]
     met = {what for _, case, error in together if error is None for what in _contents(case)}
     tried = [*_by_themselves(specimen, needs, met), *together]
     works = [case for _, case, error in tried if error is None]

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from lvmbench.checks.contract import BUILT
+from lvmbench.checks.covering import Covering, Part
 from lvmbench.checks.options import required, small, variants
 from lvmbench.checks.search import LATENT, NOTHING, Capabilities, Choices, Search, Workshop
-from lvmbench.checks.sources import Source, caused, counts, holed, registered, sequences, synthetic
+from lvmbench.checks.sources import Source, everywhere, registered, sequences, sorts
 from lvmbench.combinations.combination import Combination
 from lvmbench.combinations.parts import Parts, build
 from lvmbench.errors import Refusal
@@ -24,8 +25,10 @@ from lvmbench.registry.names import Ref
 JITTER = 0.5
 """By how much weights are off their initial values, beside the size of a sum of as many."""
 HOST = "lvmbench"
-LIMIT = 4
-"""Partners are built with whole numbers of at most this in their options."""
+LIMIT = 3
+"""Partners are built with whole numbers of at most this in their options: other than the number of latents
+and that of the data of a batch, so that one axis taken for another is told.
+"""
 Fixed = Mapping[str, Ref]
 
 
@@ -75,14 +78,19 @@ def _options(entry: Entry) -> int:
 
 
 class Bench:
-    """The components of a catalogue, as partners of the one that is checked."""
+    """The components of a catalogue, as partners of the one that is checked.
+
+    Those of the kinds and names in ``examined`` are checked together, and share combinations.
+    """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
+        self.examined: set[tuple[str, str]] = set()
         self._workshop = Workshop(catalogue)
         self._found: dict[tuple[Any, ...], Case | None] = {}
         self._cases: dict[tuple[Source, frozenset[tuple[str, Ref]]], Case] = {}
-        self._covered: dict[tuple[Any, ...], list[Case]] = {}
+        self._covered: dict[tuple[Any, ...], Covering] = {}
+        self._having: dict[Capabilities, tuple[Source, ...]] = {}
 
     @cached_property
     def offers(self) -> dict[str, tuple[Ref, ...]]:
@@ -126,10 +134,10 @@ class Bench:
         where = None if sources is None else tuple(source.name for source in sources)
         key = (frozenset(fixed.items()), need, where)
         if key not in self._found:
-            self._found[key] = self._search(fixed, need, sources or self._sources(fixed, need), self.offers)
+            self._found[key] = self.search(fixed, need, sources or self._sources(fixed, need), self.offers)
         return self._found[key]
 
-    def _search(
+    def search(
         self, fixed: Fixed, need: Capabilities, sources: Sequence[Source], offers: Choices
     ) -> Case | None:
         choices = {**offers, **{kind: (ref,) for kind, ref in fixed.items()}}
@@ -153,49 +161,28 @@ class Bench:
         if not all(own.values()):
             return None
         sources = self._sources({kind: refs[0] for kind, refs in own.items()}, NOTHING)
-        return self._search({}, NOTHING, sources, {**self.offers, **own})
+        return self.search({}, NOTHING, sources, {**self.offers, **own})
 
     def _ways(self, entry: Entry) -> list[Ref]:
         """A component with the options that it is tried with."""
         return [ref for ref in self.offers[entry.kind] if ref.name == entry.name] or self.choices(entry)
 
     def covering(
-        self, fixed: Fixed, need: Capabilities = NOTHING, alike: Callable[[Ref], str] = str
+        self, part: Part | None, need: Capabilities = NOTHING, alike: Callable[[Ref], str] = str
     ) -> list[Case]:
-        """Combinations with these parts that have every other part and data set between them,
+        """Combinations with a part that have every other part and data set between them,
         of parts that are ``alike`` one.
+
+        They are shared with what is examined together with it, and depend on nothing else.
         """
-        key = (frozenset(fixed.items()), need, alike)
+        together = self._examined()
+        key = (together if part in together else (part,), need, alike)
         if key not in self._covered:
-            self._covered[key] = list(self._cover(fixed, need, alike))
-        return self._covered[key]
+            self._covered[key] = Covering(self, *key)
+        return self._covered[key].of(part)
 
-    def _cover(self, fixed: Fixed, need: Capabilities, alike: Callable[[Ref], str]) -> Iterator[Case]:
-        """Each search begins with what no combination has yet, of the kind that has most to offer first."""
-        # of this covering alone: what is tried of a part must not depend on whose turn was before
-        met: set[object] = set()
-        most = sorted((k for k in BUILT if k not in fixed), key=lambda k: -len(self.offers[k]))
-        for kind, ref in [(k, ref) for k in most for ref in self.offers[k]]:
-            if (kind, alike(ref)) not in met:
-                parts = {**fixed, kind: ref}
-                case = self._search(parts, need, *self._freshest(met, parts, need, alike))
-                if case:
-                    met |= {case.source, *((k, alike(r)) for k, r in case.refs.items())}
-                    yield case
-        for source in (*synthetic(), *holed(), *sequences()):
-            if source not in met and (case := self.find(fixed, need, (source,))):
-                yield case
-
-    def _freshest(
-        self, met: Collection[object], fixed: Fixed, need: Capabilities, alike: Callable[[Ref], str]
-    ) -> tuple[list[Source], Choices]:
-        """Data and parts to search, those that were not met first."""
-
-        def fresh(kind: str) -> tuple[Ref, ...]:
-            return tuple(sorted(self.offers[kind], key=lambda ref: (kind, alike(ref)) in met))
-
-        sources = sorted(self._sources(fixed, need), key=lambda source: source in met)
-        return sources, {kind: fresh(kind) for kind in self.offers}
+    def _examined(self) -> tuple[Part, ...]:
+        return tuple((k, ref) for k in BUILT for ref in self.offers[k] if (k, ref.name) in self.examined)
 
     def partners(
         self, fixed: Fixed, need: Capabilities = NOTHING, met: Collection[object] = ()
@@ -208,7 +195,7 @@ class Bench:
         for kind, ref in pairs:
             if (kind, ref.name) not in met and (case := self.find({**fixed, kind: ref}, need)):
                 yield f"{kind} '{ref}'", {kind: ref}, case
-        for source in (*synthetic(), *holed(), *sequences()):
+        for source in everywhere():
             if source.name not in met and (case := self.find(fixed, need, (source,))):
                 yield source.name, {}, case
 
@@ -223,13 +210,17 @@ class Bench:
     def _registered(self) -> tuple[Source, ...]:
         return tuple(registered(self.catalogue))
 
-    def _sources(self, fixed: Fixed, need: Capabilities) -> tuple[Source, ...]:
-        """The synthetic data, sequences last, and the registered only where none of these have what is asked
-        of them.
-        """
+    def data(self, fixed: Fixed, need: Capabilities) -> tuple[Source, ...]:
+        """All that have what is asked of them, the registered only where none of the synthetic do."""
         declared = [self.catalogue.entry(kind, ref.name).load().requires for kind, ref in fixed.items()]
-        wanted = {c.partition(".")[2] for c in need.union(*declared) if c.startswith("dataset.")}
-        for known in (synthetic(), counts(), sequences(), holed(), caused()):
-            if any(wanted <= source.data.capabilities for source in known):
-                return tuple(dict.fromkeys((*known, *sequences())))
-        return tuple(source for source in self._registered if wanted <= source.data.capabilities)
+        wanted = frozenset(word for word in need.union(*declared) if word.startswith("dataset."))
+        if wanted not in self._having:
+            found = tuple(source for source in everywhere() if wanted <= source.offers)
+            self._having[wanted] = found or tuple(s for s in self._registered if wanted <= s.offers)
+        return self._having[wanted]
+
+    def _sources(self, fixed: Fixed, need: Capabilities) -> tuple[Source, ...]:
+        """Those of the simplest sort of which there are some, and sequences last."""
+        found = self.data(fixed, need)
+        simplest = next((sort for sort in sorts() if not set(found).isdisjoint(sort)), found)
+        return tuple(s for s in dict.fromkeys((*simplest, *sequences())) if s in found)

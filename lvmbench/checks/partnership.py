@@ -28,7 +28,7 @@ def works_with_every_partner(specimen: Specimen) -> None:
 
     Where one of these fails, partner by partner, for the blame.
     """
-    cases = specimen.bench.covering({specimen.kind: specimen.small})
+    cases = specimen.bench.covering((specimen.kind, specimen.small))
     applies(bool(cases), _nobody(specimen))
     failed = [(case, error) for case in cases if (error := trouble(case))]
     if failed:

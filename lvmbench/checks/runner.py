@@ -218,7 +218,9 @@ def examine(
     """
     whole, found = resolve(target, catalogue, kind)
     expected = dict(expected_failures or {})
-    bench = bench if bench is not None and bench.catalogue is whole else Bench(whole)
+    if bench is None or bench.catalogue is not whole:
+        bench = Bench(whole)
+        bench.examined |= {(entry.kind, entry.name) for entry, _ in found}
     made = [Examination(bench, entry, ref, expected, only) for entry, ref in found]
     known = {name for examination in made for name in examination.names}
     for name in expected:

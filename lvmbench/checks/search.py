@@ -131,9 +131,10 @@ class Workshop:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self._shelves: dict[tuple[str, tuple[Ref, ...], bool], Shelf] = {}
+        self._known: dict[tuple[Any, ...], dict[Ref, Made | None]] = {}
         self._provided: dict[tuple[Any, ...], Capabilities] = {}
         self._pairs: dict[tuple[Made, Made], End] = {}
-        self._ends: dict[tuple[Made | None, ...], list[End]] = {}
+        self._ends: dict[tuple[Hashable, ...], list[End]] = {}
 
     def shelf(self, kind: str, refs: tuple[Ref, ...], *, tolerant: bool) -> Shelf:
         """Some components of a kind."""
@@ -142,7 +143,16 @@ class Workshop:
             self._shelves[key] = Shelf(self, *key)
         return self._shelves[key]
 
-    def made(self, kind: str, ref: Ref, *arguments: Any, tolerant: bool) -> Made | None:
+    def all(self, kind: str, refs: Iterable[Ref], *arguments: Any, tolerant: bool) -> Iterator[Made]:
+        """Those of some components that do not refuse."""
+        known = self._known.setdefault((kind, tolerant, *arguments), {})
+        for ref in refs:
+            if ref not in known:
+                known[ref] = self._one(kind, ref, *arguments, tolerant=tolerant)
+            if made := known[ref]:
+                yield made
+
+    def _one(self, kind: str, ref: Ref, *arguments: Any, tolerant: bool) -> Made | None:
         """A component, or ``None`` where it refuses.
 
         What else a partner raises is not the other's fault.
@@ -185,7 +195,7 @@ class Workshop:
         """Each objective with each estimator that goes with it, of those that ask and offer the same
         the first.
         """
-        key = (*objectives, None, *estimators)
+        key = (tuple(objectives), *((e.ref, e.declared) for e in estimators))
         if key not in self._ends:
             pairs = (self._end(o, e) for o in objectives for e in estimators)
             self._ends[key] = _firsts((p for p in pairs if p.meet), lambda p: (p.requires, p.offers))
@@ -215,8 +225,8 @@ class Shelf:
     def distinct(self, *arguments: Any) -> list[Made]:
         """Of those that declare the same the first, for a data set and a latent space."""
         if arguments not in self._distinct:
-            made = (self.workshop.made(self.kind, r, *arguments, tolerant=self.tolerant) for r in self.refs)
-            self._distinct[arguments] = _firsts(filter(None, made), lambda m: m.declared)
+            made = self.workshop.all(self.kind, self.refs, *arguments, tolerant=self.tolerant)
+            self._distinct[arguments] = _firsts(made, lambda m: m.declared)
         return self._distinct[arguments]
 
 
@@ -256,18 +266,17 @@ class Search:
     def among(self, sources: Iterable[Source]) -> Iterator[Found]:
         """The combinations for these data."""
         for source in sources:
-            told = frozenset(f"dataset.{word}" for word in source.data.capabilities)
-            for prior in self._each("prior", self.need, told, source, LATENT):
+            for prior in self._each("prior", self.need, source.offers, source, LATENT):
                 if source.data.sequence and not prior.part.space.steps:
                     continue  # to such a prior they are nothing but data with holes
-                for parts in self._around(prior, told, source):
+                for parts in self._around(prior, source):
                     yield source, {kind: made.ref for kind, made in zip(BUILT, parts, strict=True)}
 
-    def _around(self, prior: Made, told: Capabilities, source: Source) -> Iterator[tuple[Made, ...]]:
+    def _around(self, prior: Made, source: Source) -> Iterator[tuple[Made, ...]]:
         """The combinations with a prior."""
         ends = self._ends(source, prior.part.space)
         common = frozenset.intersection(*(end.requires for end in ends)) if ends else NOTHING
-        for model in self._models(prior, self.need | common, told, source) if ends else ():
+        for model in self._models(prior, self.need | common, source) if ends else ():
             provided = self.workshop.provides(source, *model)
             asked = self.need.union(*(part.requires for part in model))
             for end in ends:
@@ -279,11 +288,9 @@ class Search:
         estimators = self._shelves["estimator"].distinct(source, space)
         return self.workshop.ends(self._shelves["objective"].distinct(), estimators) if estimators else []
 
-    def _models(
-        self, prior: Made, need: Capabilities, told: Capabilities, source: Source
-    ) -> Iterator[tuple[Made, Made, Made]]:
+    def _models(self, prior: Made, need: Capabilities, source: Source) -> Iterator[tuple[Made, Made, Made]]:
         """The models around a prior whose parts have what they ask of each other."""
-        space, offered, asked = prior.part.space, told | prior.offers, need | prior.requires
+        space, offered, asked = prior.part.space, source.offers | prior.offers, need | prior.requires
         for q in self._each("posterior", asked, offered, source, space):
             # what steps emit together can do other things than their decoder
             wanted = NOTHING if space.steps else asked | q.requires

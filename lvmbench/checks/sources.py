@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from weakref import WeakKeyDictionary
 
 import torch
@@ -40,6 +40,11 @@ class Source:
     def of(cls, name: str, data: Data) -> Source:
         """A source from data."""
         return cls(name, data, data.summary)
+
+    @cached_property
+    def offers(self) -> frozenset[str]:
+        """What the data offer, in the words in which it is required."""
+        return frozenset(f"dataset.{word}" for word in self.data.capabilities)
 
 
 def _uniform(*shape: int) -> Tensor:
@@ -152,6 +157,16 @@ def _with_causes(source: Source) -> Source:
 
     splits = {name: causes(split) for name, split in source.data.splits.items()}
     return Source.of(f"{source.name} with binary factors", replace(source.data, splits=splits))
+
+
+def sorts() -> tuple[tuple[Source, ...], ...]:
+    """All data that a part is tried with, if it can be, by their sort."""
+    return synthetic(), counts(), sequences(), holed(), caused()
+
+
+def everywhere() -> Iterator[Source]:
+    """All of them."""
+    return itertools.chain.from_iterable(sorts())
 
 
 @cache

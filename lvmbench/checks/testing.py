@@ -40,6 +40,7 @@ def parametrize_with_checks(
     reasons = dict(expected_failures or {})
     for examination in found:
         examination.expected = _reasons(examination, reasons)
+        examination.bench.examined.add((examination.entry.kind, examination.entry.name))
     unknown = reasons.keys() - {name for e, check in cases for name in (check, f"{e.component}:{check}")}
     if unknown:
         raise UserError(f"expected failures of no check: {', '.join(sorted(unknown))}")
