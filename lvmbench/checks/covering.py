@@ -46,7 +46,10 @@ class Covering:
             self._complete(part)
 
     def of(self, part: Part | None) -> list[Case]:
-        """As few of the combinations with a part as have all in them that it can be with."""
+        """Combinations with a part, each of which has something in it that those before it have not.
+
+        Raises what building the part, or a partner, raised.
+        """
         for things, error in self._apart.items():
             if error and (part is None or part in things):
                 raise error
