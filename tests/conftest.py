@@ -23,6 +23,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
 from lvmbench.api import survey
+from lvmbench.checks.contract import BUILT
 from lvmbench.checks.testing import installed
 from lvmbench.cli import main
 from lvmbench.execution import executors, worker
@@ -144,12 +145,16 @@ def pytest_collection(session):
 class ByComponent(LoadScopeScheduling):
     """Tests of one file share what they have computed, so they go to one process.
 
-    So do the checks of one component.
+    So do the checks of one component, and those of all that are combined with each other.
     """
 
     def _split_scope(self, nodeid):
         file, _, test = nodeid.partition("::")
-        return f"{file}::{test.partition(':')[0]}" if test.startswith("test_conformance") else file
+        if not test.startswith("test_conformance["):
+            return file
+        component = test.removeprefix("test_conformance[").partition(":")[0]
+        kind = component.partition("/")[0]
+        return f"{file}::{'combined' if kind in BUILT else component}"
 
 
 @pytest.hookimpl(optionalhook=True)
