@@ -153,6 +153,7 @@ def _pathwise(bench: Bench, name: str, toy: Toy, kl_weight: float) -> Tensor:
 
 
 _PATHWISE: WeakKeyDictionary[Bench, dict[tuple[str, float], Tensor]] = WeakKeyDictionary()
+"""By the name of the toy model and the KL weight."""
 
 
 def _of_groups(toy: Toy, x: Tensor, kl_weight: float, word: str, groups: int, steps: int) -> Tensor:
