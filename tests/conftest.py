@@ -19,11 +19,9 @@ from typing import NamedTuple
 import pytest
 import torch
 import typer.main
-from xdist.scheduler import LoadScopeScheduling
 
 from lvmbench import noise
 from lvmbench.api import survey
-from lvmbench.checks.contract import BUILT
 from lvmbench.checks.testing import installed
 from lvmbench.cli import main
 from lvmbench.execution import executors, worker
@@ -133,33 +131,23 @@ def pytest_configure(config):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session):
-    """What is imported and collected stays to the end, so that no search for garbage need look at it."""
+    """What is imported and collected stays to the end, so that no search for garbage need look at it.
+
+    Much of what tests find is kept for others: it is searched less often than usual.
+    """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000, 10, 100)
         gc.enable()
 
 
-class ByComponent(LoadScopeScheduling):
-    """Tests of one file share what they have computed, so they go to one process.
-
-    So do the checks of one component, and those of all that are combined with each other.
-    """
-
-    def _split_scope(self, nodeid):
-        file, _, test = nodeid.partition("::")
-        if not test.startswith("test_conformance["):
-            return file
-        component = test.removeprefix("test_conformance[").partition(":")[0]
-        kind = component.partition("/")[0]
-        return f"{file}::{'combined' if kind in BUILT else component}"
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    return ByComponent(config, log)
+def pytest_sessionfinish():
+    """What is left is searched for garbage once: pytest does it five times, so that none escapes it."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser):
