@@ -181,7 +181,8 @@ def _came(error: Exception, ref: Ref) -> str:
     if isinstance(error, Violation):
         return f"{error}{where}"
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    text = " ".join(str(error).split())[:300]
+    # what is written for users is short, and ends with what to do
+    text = " ".join(str(error).split())[: None if isinstance(error, UserError) else 300]
     return (
         f"it raised {type(error).__name__}: {text}, in {frame.name} ({frame.filename}:{frame.lineno}){where}"
     )

@@ -245,8 +245,14 @@ def test_raw_files_of_a_plugin_file_are_listed_and_fetched(cli, tiny, monkeypatc
     assert cli("data", "fetch", "flowers", "--plugin", plugin).out == f"{raw}\n"
 
 
-def test_a_check_says_where_raw_files_are_to_be_had(cli, tmp_path, monkeypatch):
-    """What `data fetch` says is said whole, once, and is no traceback."""
+@pytest.mark.parametrize("parsed", [False, True])
+def test_a_check_says_where_raw_files_are_to_be_had(cli, tmp_path, monkeypatch, parsed):
+    """What `data fetch` says is said whole, and is no traceback: once, or where the data at its defaults are
+    kept parsed by the check that reads them anew, and of its other choice by the first.
+    """
+    monkeypatch.setenv("LVMBENCH_CACHE", str(tmp_path / "cache"))
+    if parsed:
+        load_catalogue().build("dataset", "mnist").load()
     monkeypatch.setenv("LVMBENCH_DATA", str(tmp_path))
     absent = cli("check", "mnist")
     assert (absent.code, absent.out.count("lvmbench data fetch mnist")) == (0, 1)
@@ -258,7 +264,7 @@ def test_a_check_says_where_raw_files_are_to_be_had(cli, tmp_path, monkeypatch):
     message = fetched.err.removeprefix("lvmbench: ").strip()
     assert message.endswith(f"it is downloaded anew from {files[0].url}")
     said = "".join(wrong.out.split())  # a line may end within a word, as a path is one
-    assert (wrong.code, said.count("".join(message.split()))) == (1, 1)
+    assert (wrong.code, said.count("".join(message.split()))) == (1, 1 + parsed)
 
 
 UNKNOWN = {
