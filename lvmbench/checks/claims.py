@@ -20,7 +20,7 @@ from lvmbench.checks.statistics import require_average
 from lvmbench.distributions import Chain, DiagonalNormal
 from lvmbench.distributions.base import family_name
 from lvmbench.divergence import analytic_kl
-from lvmbench.kernels.optimizers import eager
+from lvmbench.kernels.eager import eager
 from lvmbench.terms import Terms
 
 DRAWS = 20_000
@@ -225,7 +225,6 @@ def _compare_sum(terms: Terms, kl: Tensor, names: str) -> None:
     )
 
 
-@torch.no_grad()
 def _reverse(terms: Terms, kl: Tensor) -> str:
     """A hint, where the closed form is that of the other direction."""
     hint = "compare it with E_q[log q - log p]"

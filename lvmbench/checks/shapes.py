@@ -14,7 +14,7 @@ from lvmbench.checks.contract import BUILT, MODEL_PARTS, Skip, Violation, contra
 from lvmbench.checks.specimen import Specimen, Trial
 from lvmbench.distributions.base import family_name
 from lvmbench.errors import Refusal
-from lvmbench.kernels.optimizers import eager
+from lvmbench.kernels.eager import eager
 from lvmbench.noise import Noise, Stream
 from lvmbench.training.learner import kept, put_back
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lvmbench.checks.contract import BUILT, MODEL_PARTS, Violation, applies, contract, require
 from lvmbench.checks.options import several
 from lvmbench.checks.partners import Case
 from lvmbench.checks.specimen import Specimen, Trial
+from lvmbench.kernels.eager import EagerMode
 from lvmbench.noise import Buffer, Recorder, Stream
 from lvmbench.options import varying
 from lvmbench.registry.names import Ref
@@ -141,18 +141,14 @@ def number_of_draws_is_fixed(specimen: Specimen) -> None:
     )
 
 
-class _Synchronisations(TorchDispatchMode):
+class _Synchronisations(EagerMode):
     """Counts the operations that wait for the device."""
 
     WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "unique")
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.found: list[str] = []
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing here is compiled, and torch's compiler takes a second to be imported
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import (
 from lvmbench.combinations.budget import Budget, optimizer_of, schedule_of
 from lvmbench.combinations.optimizers import SGD, Adam, Adamax, AdamNormGrad, AdamW, Optimizer, RMSprop
 from lvmbench.combinations.schedules import Constant, Cosine, Plateau, Schedule, Stages, Step
-from lvmbench.kernels.optimizers import eager
+from lvmbench.kernels.eager import eager
 
 TINY = 1e-7
 """Added to the norm that a gradient is divided by, which may be 0."""

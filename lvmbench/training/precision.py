@@ -11,8 +11,8 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from lvmbench.kernels.eager import EagerMode
 from lvmbench.options import Precision
 
 aten = torch.ops.aten
@@ -84,23 +84,19 @@ def _products(precision: Precision, device: torch.device, product: float = math.
     torch.set_float32_matmul_precision(exact if precision == "highest" else precision)
     try:
         rounds = large and _is_left_to_us(precision)
-        with Bfloat16Products() if rounds else nullcontext():  # type: ignore[no-untyped-call]
+        with Bfloat16Products() if rounds else nullcontext():
             yield
     finally:
         torch.set_float32_matmul_precision(before)
 
 
 @final
-class Bfloat16Products(TorchDispatchMode):
+class Bfloat16Products(EagerMode):
     """Rounds numbers to bfloat16 where large matrices of float32 are multiplied, and what comes of it.
 
     Sums are taken in float32. For processors that multiply in bfloat16 and have no unit for whole matrices:
     torch makes no use of that unless the numbers are of that type.
     """
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing here is compiled, and torch's compiler takes a second to be imported
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -12,8 +12,9 @@ from typing import Any, ClassVar, NamedTuple, final
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
+from lvmbench.kernels.eager import EagerMode
 from lvmbench.stages import recording
 
 aten = torch.ops.aten
@@ -56,7 +57,7 @@ class Pool:
 
 
 @final
-class Tape(TorchDispatchMode):
+class Tape(EagerMode):
     """Records the operators of a call on a processor, below gradients and ``torch.vmap``, to do them again.
 
     A replay is a list of kernels that write to memory which is given out once: what was a view of a tensor, a
@@ -70,16 +71,12 @@ class Tape(TorchDispatchMode):
     missed: ClassVar = logging.INFO
 
     def __init__(self, pool: Pool) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._pool = pool
         self._calls: list[Call] = []
         self._before: list[tuple[Tensor, Tensor]] = []
         self._own: set[int] = set()
         self._program: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = []
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # nothing here is compiled, and torch's compiler takes a second to be imported
 
     def prepare(self, call: Callable[[], Tensor]) -> Tensor:
         """Do the work of a call that comes before the recorded one."""

@@ -19,7 +19,7 @@ from lvmbench import (
     Posterior,
     cholesky,
 )
-from lvmbench.kernels.optimizers import eager
+from lvmbench.kernels.eager import eager
 from lvmbench.kernels.planar import PlanarMap
 from lvmbench_plugins.evaluators._common import Target
 

@@ -7,7 +7,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from lvmbench.execution.local import LocalExecutor
-from lvmbench.kernels.optimizers import eager
+from lvmbench.kernels.eager import eager
 
 FUSED = {"lr": 0.1, "weight_decay": 0.01, "fused": True}
 OPTIMIZERS = [
@@ -48,7 +48,7 @@ def descend(job, tell):
 
 def test_nothing_imports_the_compiler():
     with LocalExecutor(1) as executor:
-        executor.submit(0, "tests.kernels.test_optimizers:descend", None)
+        executor.submit(0, "tests.kernels.test_eager:descend", None)
         while not (ended := executor.completed(60)):
             pass
     assert ended[0].outcome is False

@@ -1,4 +1,4 @@
-"""Optimisers of torch, without what only its compiler asks of them."""
+"""What torch does, without what only its compiler asks of it, which takes a second to be imported."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import inspect
 from typing import TypeVar
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 O = TypeVar("O", bound=torch.optim.Optimizer)
 _WRAPPED = ("add_param_group", "zero_grad", "step")
@@ -13,7 +14,7 @@ _WRAPPED = ("add_param_group", "zero_grad", "step")
 
 
 def eager(optimizer: type[O]) -> type[O]:
-    """An optimiser of torch that does the same without torch's compiler, which takes a second to be imported.
+    """An optimiser of torch that does the same without torch's compiler.
 
     Example:
         >>> weights = torch.ones(2, requires_grad=True)
@@ -29,3 +30,14 @@ def eager(optimizer: type[O]) -> type[O]:
     bare = {name: inspect.unwrap(getattr(optimizer, name)) for name in _WRAPPED}
     # what kept gradients out of a step was wrapped around it, too
     return type(optimizer.__name__, (optimizer,), {**bare, "step": torch.no_grad()(bare["step"])})
+
+
+class EagerMode(TorchDispatchMode):
+    """What sees the operators that are called inside, where nothing is compiled: the compiler is not told."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
